@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * conn - one client connection: bytes in, bytes out. Knows no command.
+ *
+ * A connection belongs to one worker thread for life; every function here is called by that thread only, unless it
+ * says otherwise. The protocol above it is a struct net_handler. An idle connection holds no buffers: input is read
+ * into the worker's own buffer, and only what a request leaves unfinished is kept with the connection; output is built
+ * in the worker's own buffer and leaves with one gathered write a batch.
+ */
+#ifndef TAGCACHED_NET_CONN_H
+#define TAGCACHED_NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct conn;
+struct net_worker;
+
+#define CONN_RESERVE_MAX 65536 /* bytes one conn_reserve may ask for */
+
+/* What the layer above does with bytes. `session` is handler-owned memory of session_size bytes, zeroed, living as long
+ * as the connection. All upcalls run on the connection's worker. */
+struct net_handler {
+    size_t session_size;
+    /* A connection was accepted. False closes it. */
+    bool (*open)(struct conn *c, void *session);
+    /*
+     * Bytes have arrived: p[0..n). Consume complete requests from the front, append replies, return how many bytes were
+     * consumed. What is left is shown again, with more behind it, as one run of memory (p may differ, and the bytes may
+     * be overwritten in place by the handler). Stop early when conn_full(c), conn_parked(c) or conn_closing(c).
+     */
+    size_t (*input)(struct conn *c, void *session, char *p, size_t n);
+    /* Where body bytes should be received directly, *n of them at most; NULL when they should go to `input`. Asked
+     * before each read, after everything buffered was consumed. */
+    char *(*sink)(struct conn *c, void *session, size_t *n);
+    /* n bytes were received into the sink. */
+    void (*sunk)(struct conn *c, void *session, size_t n);
+    /* The output has drained and conn_set_producer is on: append more output (dumps, watchers, long replies). */
+    void (*produce)(struct conn *c, void *session);
+    /* A batch of upcalls on this worker begins and ends (many connections may be served in one): a place for
+     * per-batch work. May be NULL. */
+    /* The bytes of a conn_ref have been sent, or copied, or the connection died. */
+    void (*release)(struct conn *c, uint64_t token);
+    /* The connection ends: free what the session holds. */
+    void (*close)(struct conn *c, void *session);
+};
+
+/* ------------------------------------------------------------------ output */
+
+/* Room for n bytes (n <= CONN_RESERVE_MAX) at the end of the output, in one run. Never NULL: when the buffer is full
+ * it is written out, and what the socket does not take is kept with the connection. */
+char *conn_reserve(struct conn *c, size_t n);
+/* The first n of the reserved bytes count. */
+void conn_commit(struct conn *c, size_t n);
+/* Appends n bytes by reserving, in as many runs as it takes. */
+void conn_write(struct conn *c, const void *p, size_t n);
+/* Appends memory of somebody else without copying; `token` goes to handler->release once it is no longer needed.
+ * token 0: memory that lives for ever, nothing is released. At the first EAGAIN up to 64 KiB is copied out. */
+void conn_ref(struct conn *c, const void *p, size_t n, uint64_t token);
+/* True when enough output waits that the handler should stop until it has drained (back-pressure). */
+bool conn_full(const struct conn *c);
+/* Bytes of output not yet handed to the kernel. */
+size_t conn_pending(const struct conn *c);
+
+/* ------------------------------------------------------------------ state */
+
+/* Sends what waits, then closes. */
+void conn_close(struct conn *c);
+bool conn_closing(const struct conn *c);
+/* Stops input until conn_resume; unconsumed bytes are kept. Used while an answer is being worked out elsewhere, or no
+ * memory is free just now. */
+void conn_park(struct conn *c);
+bool conn_parked(const struct conn *c);
+/* Goes on with a parked connection, on its worker; the handler's input is called again with what was kept (even if
+ * that is nothing). */
+void conn_resume(struct conn *c);
+/* Whether `produce` is wanted whenever the output has drained. Input goes on meanwhile unless parked. */
+void conn_set_producer(struct conn *c, bool on);
+/* Asks the kernel for output readiness: `produce` will be called soon, outside the present upcall. */
+void conn_kick(struct conn *c);
+
+/* ------------------------------------------------------------------ facts */
+
+void *conn_session(struct conn *c);
+struct net_worker *conn_worker(struct conn *c);
+/* The file descriptor, for logs (memcached names connections by it). */
+int conn_fd(const struct conn *c);
+/* A number that no other connection of this process had. */
+uint64_t conn_id(const struct conn *c);
+/* "ip:port", "[ip6]:port" or "unix:path" of the far side; lives as long as the connection. */
+const char *conn_peer(struct conn *c);
+bool conn_is_unix(const struct conn *c);
+bool conn_is_tls(const struct conn *c);
+/* The listener's name given as tag[...] on -l, or "". */
+const char *conn_listener(const struct conn *c);
+/* Seconds since the last byte arrived. */
+uint64_t conn_idle_s(const struct conn *c);
+/* Which step the connection is in, as `stats conns` names it (conn_read, conn_write, ...). */
+const char *conn_state_name(const struct conn *c);
+
+#endif

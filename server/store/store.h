@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * store - the items of one node: a log of segments in one arena, an index over it, tags and purges.
+ *
+ * Owned by the node. Reads take no lock; writes lock one index bucket; eviction, index growth and sweeping run on one
+ * maintenance thread that the store owns (or are stepped by a test). No sockets, no text, no system calls per request.
+ *
+ * Sections. Everything that looks at or changes items happens between store_enter and store_leave of the calling
+ * thread's own worker handle. What a section found (keys, values, tags) stays in place until it ends, or while it is
+ * pinned. A section must be short (a batch: at most 256 keys) and must never wait: a call that would have to wait
+ * says STORE_AGAIN, the caller ends its section, parks its connection and tries again after on_room.
+ *
+ * Time is in whole seconds since the store began, plus 2, in 32 bits; 0 means "never expires".
+ */
+#ifndef TAGCACHED_STORE_STORE_H
+#define TAGCACHED_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/clock.h"
+
+#define STORE_KEY_MAX 250   /* bytes of a bare key */
+#define STORE_TAG_MAX 200   /* bytes of a tag's name */
+#define STORE_TAGS_MAX 64   /* tags of an item */
+#define STORE_EXPIRED 1u    /* an expiry that has always passed */
+#define STORE_SOFT_TTL_S 60 /* how long a softly purged item may be served when the purge does not say */
+
+struct store;
+struct store_worker;
+struct store_upload;
+
+enum store_metric {
+#define METRIC(name, help) STORE_METRIC_##name,
+#include "store/store.metrics.def"
+#undef METRIC
+    STORE_METRICS
+};
+
+/* ------------------------------------------------------------------ life */
+
+/* Upcalls; any may be NULL. They run on the maintenance thread or a worker and must not block or call the store. */
+struct store_events {
+    void *arg;
+    /* A segment became free: workers told STORE_AGAIN may try again. Maintenance thread. */
+    void (*on_room)(void *arg);
+    /* A live item leaves for want of room; called only while store_watch_evictions is on. Maintenance thread. */
+    void (*on_evict)(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size);
+    /* A job started by store_purge_counted has ended. Maintenance thread. n: items taken out, or -1 above 100,000. */
+    void (*on_job)(void *arg, void *token, int64_t n);
+};
+
+struct store_config {
+    uint64_t memory_limit;     /* bytes, everything counted: items, index, ghost, purge table; at least 1 MiB */
+    uint64_t item_size_max;    /* bytes of the largest value (-I); above it STORE_TOO_LARGE */
+    unsigned workers;          /* handles for request threads, 1..1024 (beside them the store has its own) */
+    bool evict;                /* false (-M): a full store refuses instead */
+    char prefix_delimiter;     /* keys carry their prefixes up to this byte as tags (--prefix-tags); 0: they do not */
+    unsigned sweep_cpu_percent; /* bound of the background sweep in % of one core; 0 means 5 */
+    bool hugepages;            /* ask for huge pages */
+    uint64_t seed;             /* hash seed and first number; random in production */
+    const struct clock *clock;
+    struct store_events events;
+};
+
+/* Makes a store. Returns 0, or -EINVAL or -ENOMEM. */
+int store_new(const struct store_config *cfg, struct store **out);
+/* Frees it. No thread may be in a section; stop it first if it was started. */
+void store_free(struct store *s);
+/* Starts and stops the maintenance thread. Return 0 or -errno. Without it a test calls store_maintain. */
+int store_start(struct store *s);
+void store_stop(struct store *s);
+/* One round of maintenance: frees segments, grows the index, sweeps one segment. Returns true if there was something
+ * to do. Never while the maintenance thread runs; the caller is then the maintenance thread. */
+bool store_maintain(struct store *s);
+/* Runs a full sweep pass at once (all rounds it takes). Same rule. */
+void store_sweep_all(struct store *s);
+
+/* The handle of request thread i, 0 <= i < workers. One thread at a time uses a handle. */
+struct store_worker *store_worker(struct store *s, unsigned i);
+
+/* ------------------------------------------------------------------ sections */
+
+/* Begins a section and reads the clock. Not nested. */
+void store_enter(struct store_worker *w);
+/* Ends it. */
+void store_leave(struct store_worker *w);
+/* The store's time as of this section's beginning, seconds. */
+uint32_t store_now(const struct store_worker *w);
+/* memcached's exptime (0 never, negative at once, up to 30 days relative, above that unix time) as an expiry.
+ * Saturates. Inside or outside a section (reads the clock when outside). */
+uint32_t store_expiry(struct store_worker *w, int64_t exptime);
+
+/* ------------------------------------------------------------------ keys and reading */
+
+struct store_key {
+    const char *p;
+    size_t len; /* 1..STORE_KEY_MAX */
+    uint64_t hash;
+};
+
+/* Hashes a key. Any thread. */
+struct store_key store_key(const struct store *s, const char *p, size_t len);
+
+/* Brings the key's bucket, then (once that is there) its likely item into the cache. Inside a section. */
+void store_prefetch_bucket(const struct store_worker *w, const struct store_key *k);
+void store_prefetch_item(const struct store_worker *w, const struct store_key *k);
+
+enum store_bits {
+    STORE_STALE = 1,   /* marked stale (md I, a soft purge) */
+    STORE_WON = 2,     /* one reader has been told to refill it */
+    STORE_FETCHED = 4, /* read at least once by a request that asks for it to be noted (mg h and the counters) */
+    STORE_B64 = 8,     /* the key came in base64 (meta flag b) */
+};
+
+/* A consistent copy of an item's header, and where the rest lies. Valid until the section ends, or while pinned. */
+struct store_item {
+    const char *key;
+    const char *value; /* the value's bytes if it lies in one piece, else NULL: ask store_item_spans */
+    uint64_t size;     /* bytes of the value */
+    uint64_t cas;      /* as clients see it: an explicit one (meta E) or the birth */
+    uint64_t birth;    /* its number */
+    uint32_t flags;    /* the client's */
+    uint32_t expiry;   /* seconds of the store's time; 0 never */
+    uint32_t age;      /* seconds since its segment was opened: at least the age of the version (mg l) */
+    uint8_t key_len;
+    uint8_t bits;    /* enum store_bits */
+    uint8_t ntags;   /* tags it carries, prefix tags not counted */
+    bool soft;       /* softly purged and nobody has won yet: the next reader should call store_win */
+    uint16_t pieces; /* of a large value; 0 for one that lies in one piece */
+    uint64_t loc;    /* where it is; opaque outside the store */
+};
+
+/*
+ * Looks a key up and counts the hit for eviction. False: there is none, or it has expired, or was purged (also when a
+ * soft purge's deadline has passed). Inside a section. Never waits.
+ */
+bool store_get(struct store_worker *w, const struct store_key *k, struct store_item *out);
+/* The same without counting the hit (mg k, audits, explain). */
+bool store_peek(struct store_worker *w, const struct store_key *k, struct store_item *out);
+/* Notes that the item was read (STORE_FETCHED). Cheap when it is noted already. Inside the section that found it. */
+void store_note_fetch(struct store_worker *w, const struct store_key *k, const struct store_item *it);
+
+/* The pieces of a value, first to last; returns how many there are and fills at most max. Inside the section that
+ * found the item or while it is pinned. */
+unsigned store_item_spans(const struct store_worker *w, const struct store_item *it, struct iovec *iov, unsigned from,
+                          unsigned max);
+/* The hashes of its tags (ntags of them) copied to out. */
+void store_item_tags(const struct store_item *it, uint64_t *out);
+
+/*
+ * Pins: keep the item's bytes in place beyond the section. Inside the section that found the item. Returns a token to
+ * give back with store_unpin by the same worker, or 0 if the value is too much to pin now: copy it out instead, or
+ * close the slowest reader. (At most 1/8 of the segments may be pinned.)
+ */
+uint64_t store_pin(struct store_worker *w, const struct store_item *it);
+void store_unpin(struct store_worker *w, uint64_t token);
+
+/* ------------------------------------------------------------------ changing */
+
+enum store_status {
+    STORE_OK,          /* done */
+    STORE_NOT_STORED,  /* add found one, replace/append/prepend found none */
+    STORE_EXISTS,      /* guard did not hold, or a purge has overtaken it */
+    STORE_NOT_FOUND,   /* guard or change of an item that is not there */
+    STORE_TOO_LARGE,   /* above item_size_max (the caller answers and may delete the old value) */
+    STORE_NO_MEMORY,   /* -M and full, or too many uploads */
+    STORE_AGAIN,       /* no free segment just now: leave the section, wait for on_room, repeat */
+    STORE_NON_NUMERIC, /* incr/decr of something that is no number */
+    STORE_TOO_MANY,    /* more than STORE_TAGS_MAX tags in the union */
+};
+
+enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND };
+
+struct store_put {
+    struct store_key key;
+    const char *value; /* small bodies (at most store_inline_max) */
+    uint64_t size;
+    struct store_upload *upload; /* instead of value: a filled upload; the call takes it over unless STORE_AGAIN */
+    enum store_mode mode;
+    uint32_t flags;
+    uint32_t expiry;
+    uint8_t bits; /* STORE_B64 only */
+    bool guarded; /* store only if the current CAS id is `guard`, and no purge of its tags came after it */
+    bool invalidate; /* ms I: a lower guard stores the value as stale */
+    bool has_cas;    /* give it the id `cas` (meta E) */
+    bool vivify;     /* append/prepend to a missing key creates it (ms N) with vivify_expiry */
+    uint64_t guard;
+    uint64_t cas;
+    uint32_t vivify_expiry;
+    const uint64_t *tags; /* hashes, no repeats; append and prepend add them */
+    unsigned ntags;
+};
+
+/* Stores. `out` (may be NULL) receives the new version's header on STORE_OK and, for STORE_EXISTS, the present one's.
+ * A guarded store of a missing key is STORE_NOT_FOUND. Inside a section. */
+enum store_status store_put(struct store_worker *w, const struct store_put *put, struct store_item *out);
+
+struct store_arith {
+    struct store_key key;
+    uint64_t delta;
+    bool decrement; /* stops at 0; increment wraps at 2^64 */
+    bool guarded, has_cas, vivify, set_expiry;
+    uint64_t guard, cas;
+    uint64_t initial;       /* stored when vivify creates it */
+    uint32_t vivify_expiry; /* its expiry */
+    uint32_t expiry;        /* new expiry with set_expiry (ma T) */
+    uint8_t bits;           /* STORE_B64, for a created one */
+    const uint64_t *tags;   /* for a created one */
+    unsigned ntags;
+};
+
+/* Adds or subtracts. `*number` is the new number; `*created` whether vivify made it. `out` as in store_put. */
+enum store_status store_arith(struct store_worker *w, const struct store_arith *a, uint64_t *number, bool *created,
+                              struct store_item *out);
+
+/* Gives the item a new expiry, keeping birth, id and tags. May need room (STORE_AGAIN) if it had none before.
+ * `out` (may be NULL) shows the item after; its `expiry` is the new one, `*old_expiry` (may be NULL) the one before. */
+enum store_status store_touch(struct store_worker *w, const struct store_key *k, uint32_t expiry,
+                              struct store_item *out, uint32_t *old_expiry);
+
+struct store_delete {
+    struct store_key key;
+    bool guarded, invalidate, clear, set_expiry, has_cas;
+    uint64_t guard;
+    uint64_t cas;    /* with invalidate or clear: the new id (E) */
+    uint32_t expiry; /* with invalidate or clear and set_expiry: the new expiry (T); clear without it: none */
+    uint32_t flags;  /* with clear: the new client flags (F) */
+};
+
+/* Deletes; or (invalidate, md I) keeps the value, marks it stale with a new id and re-arms the win; or (clear, md x)
+ * leaves an item of 0 bytes. `out` (may be NULL): what there was (delete) or is now. */
+enum store_status store_delete(struct store_worker *w, const struct store_delete *d, struct store_item *out);
+
+struct store_meta_get {
+    struct store_key key;
+    bool vivify, recache, touch, has_cas;
+    uint32_t vivify_expiry; /* N: create an empty, won item when there is none */
+    uint32_t recache_s;     /* R: the reader wins when less than this is left to live */
+    uint32_t expiry;        /* T */
+    uint64_t cas;           /* E, used when it creates */
+    uint8_t bits;           /* STORE_B64, for a created one */
+    const uint64_t *tags;   /* for a created one */
+    unsigned ntags;
+};
+
+enum store_win { STORE_WIN_NONE, STORE_WIN_WON, STORE_WIN_OTHERS };
+
+/* A meta get that may change the item: the reader may win the right to refill (`*win`: W or Z), the item may be
+ * created (`*created`, found as an empty item) or touched. STORE_OK, STORE_NOT_FOUND, STORE_AGAIN, STORE_NO_MEMORY.
+ * A softly purged item is folded: stale bit, deadline, new id for the winner. `out->expiry` is the new one after T;
+ * `*old_expiry` (may be NULL) the one before. Inside a section. */
+enum store_status store_meta_get(struct store_worker *w, const struct store_meta_get *g, struct store_item *out,
+                                 enum store_win *win, bool *created, uint32_t *old_expiry);
+
+/* Classic get of an item whose `soft` is set: STORE_WIN_WON means this caller gets a miss (it is the one to refill),
+ * STORE_WIN_OTHERS the stale value in *out, STORE_WIN_NONE that it is gone or fresh by now: look it up again. */
+enum store_win store_win(struct store_worker *w, const struct store_key *k, struct store_item *out);
+
+/* Adds one tag to an item (tag_add). STORE_OK, STORE_NOT_FOUND, STORE_AGAIN, STORE_TOO_MANY. */
+enum store_status store_tag_add(struct store_worker *w, const struct store_key *k, uint64_t tag);
+
+/* ------------------------------------------------------------------ large bodies */
+
+/* Bodies above this many bytes are uploaded piece by piece, the others are handed to store_put whole. */
+uint64_t store_inline_max(const struct store *s);
+
+/* Begins an upload of `size` bytes. STORE_OK, STORE_TOO_LARGE, STORE_NO_MEMORY (too many under way, or -M and full).
+ * Allocates nothing in the arena yet. Outside or inside a section. */
+enum store_status store_upload_begin(struct store_worker *w, uint64_t size, struct store_upload **out);
+/* Where the next bytes go: *p and up to *n bytes there (n is never 0 before the end). STORE_OK, or STORE_AGAIN: no
+ * segment is free just now. Outside or inside a section; only the worker that began it. */
+enum store_status store_upload_span(struct store_worker *w, struct store_upload *u, char **p, size_t *n);
+/* `n` bytes have been written there. */
+void store_upload_fill(struct store_upload *u, size_t n);
+/* Bytes still to come. */
+uint64_t store_upload_left(const struct store_upload *u);
+/* Gives it up. */
+void store_upload_abort(struct store_worker *w, struct store_upload *u);
+
+/* ------------------------------------------------------------------ purging */
+
+/* One selector: every tag of it must be on an item; none at all and `all` set means `*`. */
+struct store_selector {
+    bool all;
+    unsigned ntags;
+    uint64_t tags[STORE_TAGS_MAX];
+};
+
+struct store_purge {
+    const struct store_selector *selectors;
+    unsigned nselectors; /* 1..64 */
+    bool soft;
+    uint32_t soft_ttl_s; /* with soft; 0 means STORE_SOFT_TTL_S */
+};
+
+/* Purges; returns the number of the (last) purge. When it returns, no request that starts afterwards is served what it
+ * selects and was stored before. Takes a mutex; outside a section; any thread through its own worker handle.
+ * O(1) in the number of items. */
+uint64_t store_purge(struct store_worker *w, const struct store_purge *p);
+
+/* The same (hard), and counts what it took out: a job for the maintenance thread, whose end is told by on_job. */
+uint64_t store_purge_counted(struct store_worker *w, const struct store_purge *p, void *token);
+
+/* flush_all at the store's time `at`; now or earlier: at once. A later call replaces a pending one. A pending flush
+ * takes effect in the first section that begins at or after `at`. Outside a section. */
+void store_flush_at(struct store_worker *w, uint32_t at);
+
+/* The number a store would exceed now: hand it to guards that begin now (an upload's tags, a token of a miss). */
+uint64_t store_number(const struct store *s);
+
+/* ------------------------------------------------------------------ looking around */
+
+/* Where a walk is. Zero it to begin. */
+struct store_cursor {
+    uint64_t group;
+    bool done;
+};
+
+/* Shows live items, some hundreds of index groups' worth at most `max` items a call give or take one group, until
+ * cursor->done. An item present throughout the walk is shown at least once. Inside a section. Stops early when fn
+ * returns false; the group is then shown again by the next call. */
+void store_walk(struct store_worker *w, struct store_cursor *c, unsigned max,
+                bool (*fn)(void *arg, const struct store_item *it), void *arg);
+
+struct store_gauges {
+    uint64_t items, bytes;                     /* bytes: headers, keys, tags and values of live items */
+    uint64_t limit_bytes, segment_bytes;       /* the configured limit; the size of a segment */
+    uint64_t segments, segments_free;          /* in existence; of those free */
+    uint64_t segments_small, segments_main, segments_pinned;
+    uint64_t index_bytes, index_groups, index_depth; /* committed bytes; groups; log2 of groups, rounded down */
+    uint64_t ghost_bytes, purge_bytes;
+    uint64_t purge_entries, purge_capacity, purge_floors; /* tags in the table; places; buckets with an item floor */
+    uint64_t number, purge_number;             /* the last number given; the last purge's */
+    uint64_t oldest_age_s;                     /* age of the oldest sealed segment */
+    uint64_t uploads;                          /* under way */
+    bool growing;                              /* index being resized */
+};
+
+/* The gauges now; any thread. */
+void store_gauges(const struct store *s, struct store_gauges *g);
+/* Sum of a counter over all threads; any thread. */
+uint64_t store_metric(const struct store *s, enum store_metric m);
+/* `stats reset`. */
+void store_metrics_reset(struct store *s);
+
+/* Changes the limit while running (cache_memlimit); takes effect as segments are freed. Returns false if too small. */
+bool store_set_limit(struct store *s, uint64_t bytes);
+/* Turns on_evict on or off. Any thread. */
+void store_watch_evictions(struct store *s, bool on);
+
+#endif
