@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
+tagcached_sources +=
+noinst_HEADERS +=
+EXTRA_DIST +=
