@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * text - words and numbers of the text protocol. Pure functions over bytes: no state, no allocation, any thread.
+ *
+ * Words are separated by one or more spaces and nothing else: tabs and other control bytes belong to words.
+ */
+#ifndef TAGCACHED_PROTO_TEXT_H
+#define TAGCACHED_PROTO_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct text_token {
+    const char *p;
+    size_t n;
+};
+
+/* Splits line[0..n) into words. Fills at most max of them and returns how many there are, counting no further than
+ * max + 1. */
+unsigned text_split(const char *line, size_t n, struct text_token *out, unsigned max);
+
+/* The word that begins at or behind *at; moves *at behind it. False at the end of the line. */
+bool text_next(const char *line, size_t n, size_t *at, struct text_token *out);
+
+/* Decimal digits only, all of the word, no sign, fits the type. */
+bool text_u64(const char *p, size_t n, uint64_t *out);
+bool text_u32(const char *p, size_t n, uint32_t *out);
+/* The same with an optional sign. */
+bool text_i64(const char *p, size_t n, int64_t *out);
+
+/* Writes a number in decimal, at most 20 bytes (21 for a signed one), and returns the end. */
+char *text_put_u64(char *out, uint64_t v);
+char *text_put_i64(char *out, int64_t v);
+
+static inline bool text_is(const struct text_token *t, const char *literal, size_t n) {
+    return t->n == n && memcmp(t->p, literal, n) == 0;
+}
+#define text_is_lit(t, literal) text_is((t), (literal), sizeof(literal) - 1)
+
+#endif

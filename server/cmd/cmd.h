@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd - the commands: request bytes in, reply bytes out. Everything a client can ask of one node.
+ *
+ * A struct cmd belongs to the node, which wires it: it hands cmd_handler() and the worker contexts to the net layer,
+ * and cmd_on_job / cmd_on_evict to the store as events. No globals: N of them may live in one process.
+ *
+ * Threads: cmd_new, cmd_free by the node while no worker runs; the handler's upcalls on the connection's own worker;
+ * cmd_on_job and cmd_on_evict on the store's maintenance thread; cmd_metric and cmd_verbose from any.
+ */
+#ifndef TAGCACHED_CMD_CMD_H
+#define TAGCACHED_CMD_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "net/conn.h"
+#include "net/worker.h"
+#include "store/store.h"
+
+struct cmd;
+
+/* Counters of the commands, one row per worker, summed on read. */
+enum cmd_metric {
+#define METRIC(name, help) CMD_METRIC_##name,
+#include "cmd/cmd.metrics.def"
+#undef METRIC
+    CMD_METRICS
+};
+
+enum cmd_shutdown {
+    CMD_SHUTDOWN_NOW,      /* `shutdown`: as SIGINT */
+    CMD_SHUTDOWN_GRACEFUL, /* `shutdown graceful`: as SIGUSR1 */
+};
+
+/* The net layer's numbers for `stats`, filled by the upcall `net_stats`. Counters since the start, gauges as of now. */
+struct cmd_net_stats {
+    uint64_t threads, max_connections;
+    uint64_t curr_connections, total_connections, rejected_connections;
+    uint64_t connection_structures; /* connections in memory, open or kept for reuse */
+    uint64_t accepting;             /* 0 while the limit of connections holds new ones back */
+    uint64_t listen_disabled;       /* times that happened */
+    uint64_t listen_disabled_us;    /* and for how long in all */
+    uint64_t yields;                /* times a connection had to let others go first */
+    uint64_t bytes_read, bytes_written;
+    uint64_t buffer_bytes; /* held by connections: unfinished input and unsent output */
+    uint64_t idle_kicks;
+    uint64_t ssl_handshake_errors, ssl_proto_errors, ssl_new_sessions;
+    uint64_t cert_time; /* unix time of the last load of the certificates; 0 without TLS */
+};
+
+/* What the commands ask of the node. Called on a worker's thread. None may block for long; none may be NULL. */
+struct cmd_upcalls {
+    void *arg;
+    /* Ask the process to end. Returns at once. */
+    void (*shutdown)(void *arg, enum cmd_shutdown mode);
+    /* Loads the certificates anew. True, or false with a sentence in err[0..n). */
+    bool (*refresh_certs)(void *arg, char *err, size_t n);
+    void (*net_stats)(void *arg, struct cmd_net_stats *out);
+    /* `stats reset` of the net layer's counters. */
+    void (*net_reset)(void *arg);
+    /* Worker i, 0 <= i < workers: for work that must run on it (worker_post). */
+    struct net_worker *(*worker)(void *arg, unsigned i);
+    /* Shows each setting (memcached's names for `stats settings`, then ours) in order; values are text. */
+    void (*settings_each)(void *arg, void (*fn)(void *fn_arg, const char *name, const char *value), void *fn_arg);
+    /* `verbosity n`. */
+    void (*set_verbose)(void *arg, unsigned level);
+};
+
+struct cmd_config {
+    struct store *store; /* outlives the cmd */
+    const struct clock *clock;
+    unsigned workers; /* as many as the store has handles */
+    uint64_t seed;    /* for what need not be guessable */
+
+    /* Options. Strings are copied. */
+    const char *key_tags;  /* marker of tag suffixes on keys, "|#|" by default, 1..16 bytes; NULL: off */
+    char prefix_delimiter; /* as the store's (--prefix-tags); 0: off */
+    char stats_delimiter;  /* of `stats detail` (-D), ':' by default */
+    bool stats_detail;     /* `stats detail` is on from the start */
+    const char *auth_file; /* -Y; NULL: everybody may do everything */
+    bool no_cas;           /* -C: ids are shown as 0 */
+    bool no_flush;         /* -F: flush_all and `*` are refused */
+    bool no_dump;          /* -X: dumps of keys are refused */
+    bool no_watch;         /* -W: watch is refused */
+    bool shutdown;         /* -A: the command shutdown is allowed */
+    bool track_sizes;      /* -o track_sizes: `stats sizes` is on */
+    uint64_t item_size_max;
+    struct cmd_upcalls up;
+};
+
+/* Makes the commands of one node. Returns 0, -ENOMEM, -EINVAL, or -errno of reading the auth file. */
+int cmd_new(const struct cmd_config *cfg, struct cmd **out);
+/* Frees it; no connection may be left. */
+void cmd_free(struct cmd *cmd);
+
+/* The context of worker i for net_new: what worker_context() of that worker must return. */
+void *cmd_worker_context(struct cmd *cmd, unsigned i);
+/* The upcalls of every connection. The same for all instances; lives for ever. */
+const struct net_handler *cmd_handler(void);
+
+/* For struct store_events, `cmd` being the arg: a counted purge ended, a live item left. */
+void cmd_on_job(void *cmd, void *token, int64_t n);
+void cmd_on_evict(void *cmd, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size);
+
+/* Sum of a counter over all workers since the start or the last `stats reset`. */
+uint64_t cmd_metric(const struct cmd *cmd, enum cmd_metric m);
+/* Reads the auth file again (SIGHUP). 0, or -errno and the old one stays. Any thread. */
+int cmd_reload_auth(struct cmd *cmd);
+
+#endif

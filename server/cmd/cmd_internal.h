@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd_internal - what the files of this folder share: the instance, a worker's part of it, a connection's session, one
+ * request, the dispatch table, and the helpers that write replies. Included by server/cmd only (and its tests).
+ *
+ * How a request runs. cmd_input (cmd.c) parses as many complete requests as there are, at most CMD_BATCH, into the
+ * worker's array, hashing keys and prefetching; then runs their handlers in order inside one section of the store.
+ * A handler is
+ *
+ *     void cmd_xxx(struct session *s, struct request *r);
+ *
+ * and finds its row in proto/cmd.def. It reads the words of its line with cmd_split, does its work through
+ * s->worker->store and appends its whole reply with cmd_reply & co, or conn_* of s->conn. Handlers of class OUT run
+ * outside any section and open their own (store_enter/store_leave) when they look at items; those of the other classes
+ * run inside the batch's. A handler that meets STORE_AGAIN must have written nothing, calls cmd_again(s) and returns:
+ * the request is run again from the start once there is room. A handler that must wait for something else calls
+ * conn_park and goes on later through a callback on its worker (worker_post).
+ *
+ * Threads: a session and its requests belong to one worker. A struct cmd_worker is written by its worker alone; others
+ * may read its metrics. struct cmd is constant but for `notes`, `base` and what cmd_watch.c and cmd_stats.c keep.
+ */
+#ifndef TAGCACHED_CMD_CMD_INTERNAL_H
+#define TAGCACHED_CMD_CMD_INTERNAL_H
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/sync.h"
+#include "cmd/cmd.h"
+#include "proto/keytags.h"
+#include "proto/text.h"
+
+#define CMD_BATCH 64           /* requests (keys of a multi-get count singly) run in one section */
+#define CMD_LINE_MAX 65536     /* bytes of a line other than a get's */
+#define CMD_COPY_MAX 2048      /* values up to this are copied into the reply, larger ones sent from the segment */
+#define CMD_MARKER_MAX 16      /* bytes of the key-tags marker */
+#define CMD_MEMCACHED "1.6.45" /* what VERSION says */
+
+/* ------------------------------------------------------------------ dispatch */
+
+enum cmd_class { CMD_CLASS_GET, CMD_CLASS_STORE, CMD_CLASS_MSET, CMD_CLASS_KEYED, CMD_CLASS_PLAIN, CMD_CLASS_OUT };
+
+enum cmd_id {
+#define CMD(name, class, handler, min, max, few, help) CMD_ID_##name,
+#include "proto/cmd.def"
+#undef CMD
+    CMD_IDS
+};
+
+struct session;
+struct request;
+
+typedef void cmd_handler_fn(struct session *s, struct request *r);
+
+struct cmd_row {
+    const char *name;
+    cmd_handler_fn *handler;
+    const char *help;
+    uint16_t min, max; /* words of the line; max 0: no limit */
+    uint8_t name_len;
+    uint8_t class;     /* enum cmd_class */
+    uint8_t id;        /* enum cmd_id */
+    bool few_is_error; /* too few words: ERROR instead of CLIENT_ERROR bad command line format */
+};
+
+/* The table, in the order of cmd.def, CMD_IDS rows. */
+extern const struct cmd_row cmd_rows[CMD_IDS];
+
+/* The row of a command's name, or NULL. */
+const struct cmd_row *cmd_find(const char *name, size_t n);
+
+/* Every handler of cmd.def, declared once (a handler serving several rows is declared several times: harmless). */
+#define CMD(name, class, handler, min, max, few, help) cmd_handler_fn handler;
+#include "proto/cmd.def"
+#undef CMD
+
+/* ------------------------------------------------------------------ notes: watchers and detailed statistics */
+
+/* Bits of cmd->notes: somebody wants to be told. The mask is the only cost when nobody does. */
+enum cmd_note {
+    CMD_NOTE_FETCHERS = 1 << 0,
+    CMD_NOTE_MUTATIONS = 1 << 1,
+    CMD_NOTE_EVICTIONS = 1 << 2,
+    CMD_NOTE_CONNEVENTS = 1 << 3,
+    CMD_NOTE_DELETIONS = 1 << 4,
+    CMD_NOTE_TAGS = 1 << 5,
+    CMD_NOTE_PURGES = 1 << 6,
+    CMD_NOTE_RAWCMDS = 1 << 7,
+    CMD_NOTE_SYSEVENTS = 1 << 8,
+    CMD_NOTE_DETAIL = 1 << 9, /* `stats detail on` */
+};
+
+struct cmd_watch; /* cmd_watch.c's own state: rings, watchers */
+struct cmd_stats; /* cmd_stats.c's own state: detailed statistics */
+struct cmd_auth;  /* cmd_auth.c's own state: the users */
+
+/* ------------------------------------------------------------------ instances */
+
+struct cmd_worker {
+    struct cmd *cmd;
+    struct store_worker *store;
+    unsigned index;
+    bool inside; /* in a section of the store */
+    bool again;  /* the handler asks to be run again when there is room */
+    uint64_t metrics[CMD_METRICS];
+
+    /* Scratch of the request being run. */
+    uint64_t tags[STORE_TAGS_MAX]; /* hashes of its tags */
+    char decoded[256];             /* its key, decoded from base64 */
+
+    struct request *batch; /* CMD_BATCH of them */
+} __attribute__((aligned(SYNC_CACHE_LINE)));
+
+struct cmd {
+    uint32_t notes; /* enum cmd_note; relaxed */
+    struct store *store;
+    struct cmd_config cfg;        /* its strings are this instance's own */
+    struct keytags_marker marker; /* len 0: key tags are off */
+    uint64_t inline_max;          /* bodies up to this wait in the input buffer */
+    unsigned nworkers;
+    struct cmd_worker *workers;
+    uint64_t base[CMD_METRICS]; /* sums at the last `stats reset`; relaxed */
+
+    struct cmd_watch *watch;
+    struct cmd_stats *stats;
+    struct cmd_auth *auth; /* NULL: no authentication */
+};
+
+/* ------------------------------------------------------------------ a connection */
+
+/* Something that writes to a connection whenever its output has drained: a dump, a watcher. The owner allocates
+ * session->produce_state; `end` frees it when the connection closes or the producer is replaced. */
+struct cmd_producer {
+    void (*produce)(struct session *s);
+    void (*end)(struct session *s);
+};
+
+enum cmd_phase {
+    CMD_PHASE_LINE,    /* a command line comes next */
+    CMD_PHASE_KEYS,    /* in the middle of a get line: keys come next */
+    CMD_PHASE_SKIP,    /* the rest of the line is of no interest */
+    CMD_PHASE_SWALLOW, /* `left` bytes of a refused body are of no interest */
+    CMD_PHASE_BODY,    /* a large body is being uploaded */
+};
+
+/* Zeroed by the net layer. Small: one per connection, idle ones too. */
+struct session {
+    struct conn *conn;
+    struct cmd_worker *worker;
+    uint8_t phase;      /* enum cmd_phase */
+    bool authenticated; /* true from the start without -Y; set by cmd_auth_set */
+    bool started;       /* a first byte was seen */
+    uint8_t keys_row;   /* CMD_PHASE_KEYS: enum cmd_id of the line */
+    uint32_t keys_expiry;
+    uint32_t need;                       /* fewer bytes than this are of no use yet */
+    uint64_t left;                       /* CMD_PHASE_SWALLOW */
+    struct cmd_upload *upload;           /* CMD_PHASE_BODY (cmd_body.c) */
+    struct cmd_job *job;                 /* parked until a counted purge ends (cmd_tag.c) */
+    const struct cmd_producer *producer; /* NULL: none */
+    void *produce_state;
+};
+
+/* ------------------------------------------------------------------ a request */
+
+/* One command, or one key of a get. Pointers go into the input buffer; valid while its handler runs. */
+struct request {
+    const struct cmd_row *row;
+    const char *line; /* the command's line without its ending; for keys of a get the key alone */
+    uint32_t line_len;
+    uint32_t end;         /* where the request ends in the input, block and all */
+    struct store_key key; /* the bare key, hashed; len 0 when the row has none */
+    const char *asked;    /* the key as it came, with its suffix */
+    const char *list;     /* the suffix's list of tags or selectors */
+    uint32_t list_len;
+    uint16_t asked_len;
+    uint8_t suffix; /* enum keytags_kind */
+    bool noreply;
+    bool last;       /* the last key of a get line: END follows */
+    uint8_t error;   /* what is wrong with it, found while parsing (enum cmd_error in cmd_parse.h) */
+    uint16_t rest;   /* meta: where the flags begin in the line */
+    uint32_t flags;  /* STORE: the client flags */
+    int64_t exptime; /* STORE, touch; get lines: the expiry of gat */
+    uint64_t number; /* cas: the id; incr, decr: the delta */
+    char *body;      /* the block, body_len bytes (its \r\n follows); NULL while it is uploaded */
+    uint64_t body_len;
+};
+
+/* Asks for the request to be run again when there is room. Nothing may have been written. */
+static inline void cmd_again(struct session *s) {
+    s->worker->again = true;
+}
+
+/* The words of the request's line, the command's own first; at most max are filled, the number in all is returned
+ * counting no further than max + 1. */
+static inline unsigned cmd_split(const struct request *r, struct text_token *words, unsigned max) {
+    return text_split(r->line, r->line_len, words, max);
+}
+
+static inline void cmd_bump(struct session *s, enum cmd_metric m) {
+    sync_bump(&s->worker->metrics[m], 1);
+}
+
+/* Whether somebody wants to be told. */
+static inline bool cmd_noted(const struct session *s, unsigned notes) {
+    return unlikely((sync_load(&s->worker->cmd->notes) & notes) != 0);
+}
+
+/* ------------------------------------------------------------------ replies */
+
+/* Appends one line, text and \r\n, unless the request says noreply. */
+void cmd_reply(struct session *s, const struct request *r, const char *text, size_t n);
+#define cmd_reply_lit(s, r, literal) cmd_reply((s), (r), (literal), sizeof(literal) - 1)
+/* Appends one line whether it says noreply or not. */
+void cmd_line(struct session *s, const char *text, size_t n);
+#define cmd_line_lit(s, literal) cmd_line((s), (literal), sizeof(literal) - 1)
+/* Appends a formatted line. For rare replies; at most 1 KiB. */
+void cmd_linef(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define CMD_BAD_FORMAT "CLIENT_ERROR bad command line format"
+
+/* ------------------------------------------------------------------ what other files of the folder provide */
+
+/* cmd_auth.c. A session that is not authenticated sent a complete `set`: check "user password" in the block, answer,
+ * and set s->authenticated. Any other command of such a session is refused by the dispatcher, which then closes. */
+void cmd_auth_set(struct session *s, struct request *r);
+int cmd_auth_new(struct cmd *cmd); /* reads cfg.auth_file into cmd->auth; 0 or -errno */
+void cmd_auth_free(struct cmd *cmd);
+
+/* cmd_stats.c, cmd_watch.c: make and free their own parts. 0 or -ENOMEM. */
+int cmd_stats_new(struct cmd *cmd);
+void cmd_stats_free(struct cmd *cmd);
+int cmd_watch_new(struct cmd *cmd);
+void cmd_watch_free(struct cmd *cmd);
+
+/* cmd_watch.c: called only when the note's bit is set. Any worker, inside a section or not; they copy what they need.
+ * `r` may be NULL where there is none. Keys are raw bytes, to be escaped by the callee. */
+void cmd_watch_fetch(struct session *s, const char *key, size_t n, const struct store_item *it, const char *status);
+void cmd_watch_mutation(struct session *s, const char *cmd, const struct store_key *key, enum store_status status,
+                        uint32_t expiry, uint64_t size);
+void cmd_watch_deletion(struct session *s, const char *cmd, const struct store_key *key, uint64_t size);
+void cmd_watch_tags(struct session *s, const char *cmd, const struct store_key *key, unsigned ntags);
+/* selectors: as they came, separated by commas; number: of the purge. */
+void cmd_watch_purge(struct session *s, const char *cmd, const char *selectors, size_t n, bool soft, uint64_t number);
+void cmd_watch_rawcmd(struct session *s, const char *line, size_t n);
+void cmd_watch_conn(struct session *s, const char *event); /* "conn_new", "conn_close" */
+
+/* cmd_stats.c: `stats detail`; only while CMD_NOTE_DETAIL is set. */
+enum cmd_detail { CMD_DETAIL_GET, CMD_DETAIL_HIT, CMD_DETAIL_SET, CMD_DETAIL_DELETE };
+void cmd_detail(struct session *s, enum cmd_detail what, const char *key, size_t n);
+
+/* `stats reset` of the counters of this folder (cmd.c). */
+void cmd_metrics_reset(struct cmd *cmd);
+
+#endif
