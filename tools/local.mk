@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-EXTRA_DIST +=
+EXTRA_DIST += %D%/check-includes

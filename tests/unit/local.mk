@@ -3,3 +3,7 @@
 # A test that needs more says e.g. tests_unit_test_x_SOURCES = %D%/test_x.c %D%/helper.c
 unit_tests +=
 noinst_HEADERS +=
+
+# The tree's own order: who includes whom.
+TESTS += %D%/test_check_includes.py
+EXTRA_DIST += %D%/test_check_includes.py

@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""tools/check-includes: this tree is clean, and each kind of offence in a made-up tree is found."""
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(os.environ.get("TAGCACHED_SRCDIR") or Path(__file__).resolve().parents[2])
+failed = 0
+
+
+def run(root):
+    p = subprocess.run([sys.executable, str(ROOT / "tools/check-includes"), str(root)], capture_output=True, text=True)
+    return p.returncode, p.stdout
+
+
+def case(name, files, expect):
+    """files: path -> text. expect: None for a clean tree, else a text that the complaint must hold."""
+    global failed
+    with tempfile.TemporaryDirectory() as d:
+        for path, text in files.items():
+            p = Path(d, path)
+            p.parent.mkdir(parents=True, exist_ok=True)
+            p.write_text(text)
+        code, out = run(d)
+    good = code == 0 if expect is None else code == 1 and expect in out
+    print(f"[ {'      OK' if good else ' FAILED '} ] {name}")
+    if not good:
+        failed += 1
+        print(out)
+
+
+def main():
+    code, out = run(ROOT)
+    print(f"[ {'      OK' if code == 0 else ' FAILED '} ] this_tree")
+    if code:
+        print(out)
+
+    base = {"server/base/a.h": ""}
+    case("allowed_edges", {**base, "proto/p.h": '#include "base/a.h"\n', "server/net/n.h": '#include "base/a.h"\n',
+                           "server/cmd/c.c": '#include "net/n.h"\n#include "proto/p.h"\n',
+                           "server/main.c": '#include "cmd/c.h"\n', "server/cmd/c.h": "",
+                           "tests/unit/t.c": '#include "net/n.h"\n#include "cmd/c.h"\n'}, None)
+    case("base_knows_nobody", {"server/base/a.c": '#include "store/s.h"\n', "server/store/s.h": ""},
+         "server/base/a.c:1")
+    case("net_knows_no_command", {"server/net/n.c": '\n#include "cmd/c.h"\n', "server/cmd/c.h": ""},
+         "server/net/n.c:2")
+    case("store_knows_no_net", {"server/store/s.c": '#  include "net/n.h"\n', "server/net/n.h": ""},
+         "server/store/s.c:1")
+    case("proto_knows_no_store", {"proto/p.c": '#include "store/s.h"\n', "server/store/s.h": ""}, "proto/p.c:1")
+    case("cmd_knows_no_node", {"server/cmd/c.c": '#include "node.h"\n', "server/node.h": ""}, "server/cmd/c.c:1")
+    case("nobody_knows_tests", {"server/main.c": '#include "tests/lib/x.h"\n', "tests/lib/x.h": ""},
+         "server/main.c:1")
+    case("a_def_counts_as_its_folder", {"server/net/n.c": '#include "store/x.def"\n', "server/store/x.def": ""},
+         "server/net/n.c:1")
+    case("a_path_with_dots", {"server/net/n.c": '#include "../store/s.h"\n', "server/store/s.h": ""},
+         "server/net/n.c:1")
+    case("missing_file", {"server/net/n.c": '#include "net/gone.h"\n'}, "is not in the tree")
+    case("unknown_folder", {"cluster/ring.c": "", **base}, "cluster/ring.c:1")
+    case("unknown_folder_of_server", {"server/misc/m.c": "", **base}, "server/misc/m.c:1")
+    case("circle", {"server/base/a.h": '#include "base/b.h"\n', "server/base/b.h": '#include "base/c.h"\n',
+                    "server/base/c.h": '#include "base/a.h"\n'}, "files include each other")
+    case("itself", {"server/base/a.h": '#include "base/a.h"\n'}, "files include each other")
+    case("empty_tree", {}, "no sources")
+    return 1 if failed or code else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
