@@ -53,14 +53,14 @@ struct store_events {
 };
 
 struct store_config {
-    uint64_t memory_limit;     /* bytes, everything counted: items, index, ghost, purge table; at least 1 MiB */
-    uint64_t item_size_max;    /* bytes of the largest value (-I); above it STORE_TOO_LARGE */
-    unsigned workers;          /* handles for request threads, 1..1024 (beside them the store has its own) */
-    bool evict;                /* false (-M): a full store refuses instead */
-    char prefix_delimiter;     /* keys carry their prefixes up to this byte as tags (--prefix-tags); 0: they do not */
+    uint64_t memory_limit;      /* bytes, everything counted: items, index, ghost, purge table; at least 1 MiB */
+    uint64_t item_size_max;     /* bytes of the largest value (-I); above it STORE_TOO_LARGE */
+    unsigned workers;           /* handles for request threads, 1..1024 (beside them the store has its own) */
+    bool evict;                 /* false (-M): a full store refuses instead */
+    char prefix_delimiter;      /* keys carry their prefixes up to this byte as tags (--prefix-tags); 0: they do not */
     unsigned sweep_cpu_percent; /* bound of the background sweep in % of one core; 0 means 5 */
-    bool hugepages;            /* ask for huge pages */
-    uint64_t seed;             /* hash seed and first number; random in production */
+    bool hugepages;             /* ask for huge pages */
+    uint64_t seed;              /* hash seed and first number; random in production */
     const struct clock *clock;
     struct store_events events;
 };
@@ -124,7 +124,6 @@ struct store_item {
     uint64_t birth;    /* its number */
     uint32_t flags;    /* the client's */
     uint32_t expiry;   /* seconds of the store's time; 0 never */
-    uint32_t age;      /* seconds since its segment was opened: at least the age of the version (mg l) */
     uint8_t key_len;
     uint8_t bits;    /* enum store_bits */
     uint8_t ntags;   /* tags it carries, prefix tags not counted */
@@ -147,15 +146,18 @@ void store_note_fetch(struct store_worker *w, const struct store_key *k, const s
  * found the item or while it is pinned. */
 unsigned store_item_spans(const struct store_worker *w, const struct store_item *it, struct iovec *iov, unsigned from,
                           unsigned max);
+/* Seconds since the item's segment was opened: at least the age of the version, and not much more (mg l). */
+uint32_t store_item_age(const struct store_worker *w, const struct store_item *it);
 /* The hashes of its tags (ntags of them) copied to out. */
 void store_item_tags(const struct store_item *it, uint64_t *out);
 
 /*
- * Pins: keep the item's bytes in place beyond the section. Inside the section that found the item. Returns a token to
- * give back with store_unpin by the same worker, or 0 if the value is too much to pin now: copy it out instead, or
- * close the slowest reader. (At most 1/8 of the segments may be pinned.)
+ * Pins: keep the segment that holds these bytes (a value's, or one of its spans) in place beyond the section. Inside
+ * the section that found them; one pin a span. Returns a token to give back with store_unpin by the same worker, or 0
+ * if too many segments are pinned (at most 1/8 may be): copy the bytes out instead, or, for a large value, give back
+ * what was pinned and close the connection.
  */
-uint64_t store_pin(struct store_worker *w, const struct store_item *it);
+uint64_t store_pin(struct store_worker *w, const void *bytes);
 void store_unpin(struct store_worker *w, uint64_t token);
 
 /* ------------------------------------------------------------------ changing */
@@ -182,8 +184,8 @@ struct store_put {
     enum store_mode mode;
     uint32_t flags;
     uint32_t expiry;
-    uint8_t bits; /* STORE_B64 only */
-    bool guarded; /* store only if the current CAS id is `guard`, and no purge of its tags came after it */
+    uint8_t bits;    /* STORE_B64 only */
+    bool guarded;    /* store only if the current CAS id is `guard`, and no purge of its tags came after it */
     bool invalidate; /* ms I: a lower guard stores the value as stale */
     bool has_cas;    /* give it the id `cas` (meta E) */
     bool vivify;     /* append/prepend to a missing key creates it (ms N) with vivify_expiry */
@@ -326,17 +328,17 @@ void store_walk(struct store_worker *w, struct store_cursor *c, unsigned max,
                 bool (*fn)(void *arg, const struct store_item *it), void *arg);
 
 struct store_gauges {
-    uint64_t items, bytes;                     /* bytes: headers, keys, tags and values of live items */
-    uint64_t limit_bytes, segment_bytes;       /* the configured limit; the size of a segment */
-    uint64_t segments, segments_free;          /* in existence; of those free */
+    uint64_t items, bytes;               /* bytes: headers, keys, tags and values of live items */
+    uint64_t limit_bytes, segment_bytes; /* the configured limit; the size of a segment */
+    uint64_t segments, segments_free;    /* in existence; of those free */
     uint64_t segments_small, segments_main, segments_pinned;
     uint64_t index_bytes, index_groups, index_depth; /* committed bytes; groups; log2 of groups, rounded down */
     uint64_t ghost_bytes, purge_bytes;
     uint64_t purge_entries, purge_capacity, purge_floors; /* tags in the table; places; buckets with an item floor */
-    uint64_t number, purge_number;             /* the last number given; the last purge's */
-    uint64_t oldest_age_s;                     /* age of the oldest sealed segment */
-    uint64_t uploads;                          /* under way */
-    bool growing;                              /* index being resized */
+    uint64_t number, purge_number;                        /* the last number given; the last purge's */
+    uint64_t oldest_age_s;                                /* age of the oldest sealed segment */
+    uint64_t uploads;                                     /* under way */
+    bool growing;                                         /* index being resized */
 };
 
 /* The gauges now; any thread. */

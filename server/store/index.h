@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * index - from a key's hash to a place in the arena: linear hashing (Litwin 1980) by groups of eight 64-byte buckets.
+ *
+ * A bucket is seven slots and a word. A slot is location 40 bits, fingerprint 20, frequency 4. The word is lock,
+ * version, depth, and where the bucket's overflow begins: lines of seven more slots, shared by the eight buckets of a
+ * group. The table grows and shrinks by one group at a time while it serves; the fingerprint's bits are the hash bits
+ * of the next splits, so splitting reads no item.
+ *
+ * Threads: look-ups take no lock: they read, then check that the bucket's word is unchanged. Changes hold one bucket's
+ * lock (a spinlock in its word). Growing and shrinking is done by the maintenance thread alone, which locks the
+ * buckets of both groups. Lock order: bucket, then overflow stripe, then line pool.
+ */
+#ifndef TAGCACHED_STORE_INDEX_H
+#define TAGCACHED_STORE_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "base/sync.h"
+
+#define INDEX_SLOTS 7
+#define INDEX_BUCKETS 8 /* of a group */
+#define INDEX_GROUP_SLOTS (INDEX_SLOTS * INDEX_BUCKETS)
+#define INDEX_LOC_MASK ((1ull << 40) - 1)
+#define INDEX_FP_BITS 20
+#define INDEX_FP_MASK ((1u << INDEX_FP_BITS) - 1)
+#define INDEX_FREQ_MAX 15
+#define INDEX_OVERFLOW_MAX 63 /* overflow slots of one bucket */
+
+/* word: lock 1 | version 23 | depth 6 (beyond the initial) | overflow slots 6 | first overflow line 28 */
+#define INDEX_LOCK 1ull
+#define INDEX_VERSION_SHIFT 1
+#define INDEX_VERSION_ONE (1ull << INDEX_VERSION_SHIFT)
+#define INDEX_VERSION_MASK (((1ull << 23) - 1) << INDEX_VERSION_SHIFT)
+#define INDEX_DEPTH_SHIFT 24
+#define INDEX_COUNT_SHIFT 30
+#define INDEX_COUNT_ONE (1ull << INDEX_COUNT_SHIFT)
+#define INDEX_HEAD_SHIFT 36
+#define INDEX_STRIPES 256
+
+struct index_bucket {
+    uint64_t slot[INDEX_SLOTS];
+    uint64_t word;
+} __attribute__((aligned(64)));
+
+struct index_line {
+    uint64_t slot[INDEX_SLOTS];
+    uint64_t word; /* next line 28 | 7 owners of 3 bits from bit 28 */
+} __attribute__((aligned(64)));
+
+struct index {
+    struct index_bucket *buckets; /* reserved address range; pages appear as groups do */
+    struct index_line *lines;     /* likewise; line 0 is never used */
+    uint32_t *heads;              /* first overflow line of each group; stripe lock */
+    uint64_t groups;              /* read by everybody; changed by the maintenance thread */
+    uint64_t min_groups, max_groups, max_lines;
+    uint64_t touched; /* groups whose pages may be there; maintenance thread */
+    unsigned min_depth, fp_shift;
+    bool hugepages;
+    struct sync_spin stripes[INDEX_STRIPES];
+    struct sync_spin pool;
+    uint32_t free_line;      /* pool */
+    uint64_t line_limit;     /* lines ever used; pool */
+    uint64_t lines_free;     /* pool */
+    uint64_t overflow_drops; /* entries refused because a bucket's overflow was full */
+};
+
+/* Reserves address space for at most max_items items; commits min_items' worth lazily. 0 or -ENOMEM. */
+int index_init(struct index *ix, uint64_t min_items, uint64_t max_items, bool hugepages);
+void index_fini(struct index *ix);
+
+static inline uint32_t index_fp(const struct index *ix, uint64_t hash) {
+    return (uint32_t)(hash >> ix->fp_shift) & INDEX_FP_MASK;
+}
+static inline uint64_t index_slot_make(uint64_t loc, uint32_t fp, unsigned freq) {
+    return loc | (uint64_t)fp << 40 | (uint64_t)freq << 60;
+}
+static inline uint64_t index_slot_loc(uint64_t slot) {
+    return slot & INDEX_LOC_MASK;
+}
+static inline uint32_t index_slot_fp(uint64_t slot) {
+    return (uint32_t)(slot >> 40) & INDEX_FP_MASK;
+}
+static inline unsigned index_slot_freq(uint64_t slot) {
+    return (unsigned)(slot >> 60);
+}
+static inline unsigned index_word_count(uint64_t word) {
+    return (unsigned)(word >> INDEX_COUNT_SHIFT) & 63;
+}
+static inline uint32_t index_word_head(uint64_t word) {
+    return (uint32_t)(word >> INDEX_HEAD_SHIFT);
+}
+static inline unsigned index_word_depth(uint64_t word) {
+    return (unsigned)(word >> INDEX_DEPTH_SHIFT) & 63;
+}
+
+/* The group a hash belongs to when there are so many. */
+static inline uint64_t index_group(uint64_t hash, uint64_t groups) {
+    unsigned level = 63 - (unsigned)__builtin_clzll(groups);
+    uint64_t g = (hash >> 3) & ((2ull << level) - 1);
+    return g < groups ? g : g & ((1ull << level) - 1);
+}
+
+static inline struct index_bucket *index_bucket(const struct index *ix, uint64_t hash) {
+    return &ix->buckets[index_group(hash, sync_load_acq(&ix->groups)) * INDEX_BUCKETS + (hash & 7)];
+}
+
+/* Whether a bucket with this word holds the hash: false after a split moved it away (or the group is gone). */
+static inline bool index_belongs(const struct index *ix, const struct index_bucket *b, uint64_t word, uint64_t hash) {
+    uint64_t g = (uint64_t)(b - ix->buckets) / INDEX_BUCKETS;
+    return ((hash >> 3) & ((1ull << (ix->min_depth + index_word_depth(word))) - 1)) == g;
+}
+
+/* A bit for each slot whose fingerprint matches (an empty slot may match too: its location is 0). */
+static inline unsigned index_match(const uint64_t *slot, uint32_t fp) {
+#if defined(__SSE2__) && !defined(SYNC_TSAN)
+    /* The upper halves of the eight words hold frequency, fingerprint and the location's top byte. */
+    const float *v = (const float *)(const void *)slot;
+    __m128 lo = _mm_shuffle_ps(_mm_load_ps(v), _mm_load_ps(v + 4), _MM_SHUFFLE(3, 1, 3, 1));
+    __m128 hi = _mm_shuffle_ps(_mm_load_ps(v + 8), _mm_load_ps(v + 12), _MM_SHUFFLE(3, 1, 3, 1));
+    __m128i mask = _mm_set1_epi32(0x0fffff00), want = _mm_set1_epi32((int)(fp << 8));
+    __m128i a = _mm_cmpeq_epi32(_mm_and_si128(_mm_castps_si128(lo), mask), want);
+    __m128i b = _mm_cmpeq_epi32(_mm_and_si128(_mm_castps_si128(hi), mask), want);
+    return ((unsigned)_mm_movemask_ps(_mm_castsi128_ps(a)) | (unsigned)_mm_movemask_ps(_mm_castsi128_ps(b)) << 4) &
+           0x7f;
+#else
+    unsigned m = 0;
+    for (unsigned i = 0; i < INDEX_SLOTS; i++)
+        if (index_slot_fp(sync_load(&slot[i])) == fp) m |= 1u << i;
+    return m;
+#endif
+}
+
+/* The next line of a chain; 0 at its end. */
+static inline uint32_t index_line_next(const struct index_line *l) {
+    return (uint32_t)sync_load_acq(&l->word) & ((1u << 28) - 1);
+}
+
+/* ------------------------------------------------------------------ under the bucket's lock */
+
+/* Locks the bucket that holds the hash. */
+struct index_bucket *index_lock(struct index *ix, uint64_t hash);
+/* Unlocks it; its version moves on, so that readers of the meantime look again. */
+static inline void index_unlock(struct index_bucket *b) {
+    uint64_t w = sync_load(&b->word);
+    w = (w & ~(INDEX_LOCK | INDEX_VERSION_MASK)) | ((w + INDEX_VERSION_ONE) & INDEX_VERSION_MASK);
+    sync_store_rel(&b->word, w);
+}
+/* Unlocks it after nothing was changed: readers need not look again. */
+static inline void index_unlock_unchanged(struct index_bucket *b) {
+    sync_store_rel(&b->word, sync_load(&b->word) & ~INDEX_LOCK);
+}
+
+/* Calls fn for each slot with the fingerprint until it returns true; returns that slot or NULL. Lock held. */
+uint64_t *index_find(struct index *ix, struct index_bucket *b, uint32_t fp, bool (*fn)(void *arg, uint64_t loc),
+                     void *arg);
+/* The slot that holds this very location, or NULL. Lock held. */
+uint64_t *index_find_loc(struct index *ix, struct index_bucket *b, uint64_t loc);
+/* Puts a new slot in. False if the bucket's overflow is full or no memory for a line is left. Lock held. */
+bool index_insert(struct index *ix, struct index_bucket *b, uint64_t slot);
+/* Takes a slot out. Lock held. */
+void index_remove(struct index *ix, struct index_bucket *b, uint64_t *slot);
+/* Puts another location and frequency in place. Lock held (a frequency bump may be going on: it is then lost). */
+void index_swing(uint64_t *slot, uint64_t loc, unsigned freq);
+/* Copies all slots of the bucket out (at most INDEX_SLOTS + INDEX_OVERFLOW_MAX); returns how many. Lock held. */
+unsigned index_collect(struct index *ix, struct index_bucket *b, uint64_t *out);
+
+/* Counts a hit: failure is ignored, and at the highest count nothing is written. Without the lock. */
+static inline void index_bump(uint64_t *slot, uint64_t seen) {
+    if (index_slot_freq(seen) < INDEX_FREQ_MAX) {
+        uint64_t want = seen + (1ull << 60);
+        __atomic_compare_exchange_n(slot, &seen, want, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    }
+}
+
+/* ------------------------------------------------------------------ maintenance thread */
+
+/* Splits, merges the next group. False if there is no address space, or it is as small as it can be. */
+bool index_split(struct index *ix);
+bool index_merge(struct index *ix);
+/* Packs the overflow lines of a group if that saves one. True if it did. (Lines are only ever freed with all eight
+ * buckets of their group locked, so that a reader on its way along a chain is sure to notice.) */
+bool index_compact(struct index *ix, uint64_t group);
+/* Gives the pages of merged groups back. Only after a grace period since the last merge: a late writer may still hold
+ * the old number of groups. */
+void index_release(struct index *ix);
+/* Bytes committed. Any thread. */
+uint64_t index_bytes(const struct index *ix);
+
+#endif

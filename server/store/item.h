@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * item - how a record lies in a segment, byte by byte, unaligned.
+ *
+ *   item    birth 6 | key length 1 | bits 1 | length 2 | expiry 4? | client flags 4? | explicit CAS 8? |
+ *           tag count 1 + 8 each? | key | value
+ *   large   the same, its value being: size 8 | pieces of (location 5, bytes 4)
+ *   piece   owner's key hash 6 | 255 | hash 1 | hash 1 | 0 | bytes 4 | data
+ *
+ * The optional fields are there when their bit says so; that never changes in place. Birth, the state bits and expiry
+ * do change in place, under the lock of the key's bucket: whoever reads without it validates the bucket's version
+ * afterwards. Key, tags and value never change.
+ */
+#ifndef TAGCACHED_STORE_ITEM_H
+#define TAGCACHED_STORE_ITEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/sync.h"
+
+#define ITEM_FIXED 10      /* bytes every header has */
+#define ITEM_HEADER_MAX 26 /* bytes before the tags at most */
+#define ITEM_PIECE_KEY 255 /* key length byte of a piece */
+#define ITEM_PIECE_HEADER 14
+#define ITEM_PIECE_ENTRY 9 /* bytes of one entry in a large item's list */
+
+enum item_bits {
+    ITEM_STALE = 0x01,
+    ITEM_WON = 0x02,
+    ITEM_FETCHED = 0x04,
+    ITEM_SOFT = 0x08, /* stale because of a soft purge: a classic get may win too */
+    ITEM_STATE = 0x0f,
+    ITEM_EXPIRY = 0x10,
+    ITEM_FLAGS = 0x20,
+    ITEM_CAS = 0x40,
+    ITEM_TAGS = 0x80,
+};
+
+#define ITEM_LEN_MASK 0x3fffu /* bytes of the value, or pieces of a large one */
+#define ITEM_LEN_B64 0x4000u
+#define ITEM_LEN_LARGE 0x8000u
+#define ITEM_INLINE_MAX ITEM_LEN_MASK
+
+/* A decoded header; pointers lead into the segment. */
+struct item {
+    uint8_t *p;
+    uint64_t birth;
+    uint64_t cas; /* explicit, or the birth */
+    uint32_t expiry, flags;
+    uint16_t len; /* raw length field */
+    uint8_t key_len, bits, ntags;
+    uint16_t tags_at, key_at, value_at; /* offsets from p */
+};
+
+static inline uint64_t item_get48(const uint8_t *p) {
+    uint32_t lo;
+    uint16_t hi;
+    memcpy(&lo, p, 4);
+    memcpy(&hi, p + 4, 2);
+    return lo | (uint64_t)hi << 32;
+}
+
+static inline void item_put48(uint8_t *p, uint64_t v) {
+    uint32_t lo = (uint32_t)v;
+    uint16_t hi = (uint16_t)(v >> 32);
+    memcpy(p, &lo, 4);
+    memcpy(p + 4, &hi, 2);
+}
+
+static inline bool item_is_piece(const uint8_t *p) {
+    return p[6] == ITEM_PIECE_KEY;
+}
+
+static inline bool item_large(const struct item *it) {
+    return (it->len & ITEM_LEN_LARGE) != 0;
+}
+
+/* Bytes of the value part within the record. */
+static inline uint32_t item_value_bytes(const struct item *it) {
+    uint32_t n = it->len & ITEM_LEN_MASK;
+    return item_large(it) ? 8 + n * ITEM_PIECE_ENTRY : n;
+}
+
+/* Bytes of the whole record. */
+static inline uint32_t item_record_bytes(const struct item *it) {
+    return it->value_at + item_value_bytes(it);
+}
+
+/* Bytes of the value as clients count them. */
+static inline uint64_t item_size(const struct item *it) {
+    if (!item_large(it)) return it->len & ITEM_LEN_MASK;
+    uint64_t n;
+    memcpy(&n, it->p + it->value_at, 8);
+    return n;
+}
+
+/* Copies a header that others may be changing; the caller validates the bucket's version. */
+SYNC_UNSANITIZED static inline void item_copy_header(uint8_t to[32], const uint8_t *from) {
+#ifdef SYNC_TSAN
+    for (int i = 0; i < 32; i++) to[i] = from[i];
+#else
+    memcpy(to, from, 32);
+#endif
+}
+
+/* Decodes a copied header (32 bytes at h) of the item at p. */
+static inline void item_decode(struct item *it, const uint8_t *h, uint8_t *p) {
+    unsigned at = ITEM_FIXED;
+    it->p = p;
+    it->birth = item_get48(h);
+    it->key_len = h[6];
+    it->bits = h[7];
+    memcpy(&it->len, h + 8, 2);
+    it->expiry = it->flags = 0;
+    it->cas = it->birth;
+    it->ntags = 0;
+    if (it->bits & ITEM_EXPIRY) {
+        memcpy(&it->expiry, h + at, 4);
+        at += 4;
+    }
+    if (it->bits & ITEM_FLAGS) {
+        memcpy(&it->flags, h + at, 4);
+        at += 4;
+    }
+    if (it->bits & ITEM_CAS) {
+        memcpy(&it->cas, h + at, 8);
+        at += 8;
+    }
+    it->tags_at = (uint16_t)(at + 1);
+    if (it->bits & ITEM_TAGS) {
+        it->ntags = h[at];
+        at += 1 + 8u * it->ntags;
+    }
+    it->key_at = (uint16_t)at;
+    it->value_at = (uint16_t)(at + it->key_len);
+}
+
+/* Decodes the item at p (which may be changing: then validate). */
+static inline void item_read(struct item *it, uint8_t *p) {
+    uint8_t h[32];
+    item_copy_header(h, p);
+    item_decode(it, h, p);
+}
+
+/* In-place changes; the caller holds the bucket's lock. */
+SYNC_UNSANITIZED void item_set_birth(uint8_t *p, uint64_t birth);
+SYNC_UNSANITIZED void item_set_bits(uint8_t *p, uint8_t bits);
+/* Only on an item that has the field. */
+SYNC_UNSANITIZED void item_set_expiry(uint8_t *p, uint32_t expiry);
+
+/* What a new record is made of. */
+struct item_spec {
+    const char *key;
+    const void *tags; /* ntags hashes of 8 bytes, any alignment */
+    uint64_t cas;     /* used with ITEM_CAS */
+    uint32_t expiry, flags;
+    uint32_t value_bytes; /* bytes of the value part */
+    uint16_t len;         /* the length field */
+    uint8_t key_len, bits, ntags;
+};
+
+/* Sets the layout bits that the spec's fields ask for. */
+static inline void item_spec_layout(struct item_spec *s) {
+    s->bits &= ITEM_STATE | ITEM_CAS;
+    if (s->ntags) s->bits |= ITEM_TAGS | ITEM_EXPIRY;
+    if (s->expiry) s->bits |= ITEM_EXPIRY;
+    if (s->flags) s->bits |= ITEM_FLAGS;
+}
+
+static inline uint32_t item_spec_bytes(const struct item_spec *s) {
+    uint32_t n = ITEM_FIXED + s->key_len + s->value_bytes;
+    if (s->bits & ITEM_EXPIRY) n += 4;
+    if (s->bits & ITEM_FLAGS) n += 4;
+    if (s->bits & ITEM_CAS) n += 8;
+    if (s->bits & ITEM_TAGS) n += 1 + 8u * s->ntags;
+    return n;
+}
+
+/* Writes header, tags and key (birth 0) and returns where the value part goes. */
+uint8_t *item_write(uint8_t *p, const struct item_spec *s);
+
+/* Pieces of a large item. */
+static inline unsigned item_pieces(const struct item *it) {
+    return item_large(it) ? it->len & ITEM_LEN_MASK : 0;
+}
+/* The location and the bytes of piece i. The location may be changing: validate, or hold the bucket's lock. */
+SYNC_UNSANITIZED void item_piece(const struct item *it, unsigned i, uint64_t *loc, uint32_t *bytes);
+SYNC_UNSANITIZED void item_set_piece(const struct item *it, unsigned i, uint64_t loc);
+void item_write_piece(uint8_t *entry, uint64_t loc, uint32_t bytes);
+
+/* Piece records. */
+void item_write_piece_header(uint8_t *p, uint64_t hash, uint32_t bytes);
+SYNC_UNSANITIZED uint64_t item_piece_owner(const uint8_t *p);
+static inline uint32_t item_piece_bytes(const uint8_t *p) {
+    uint32_t n;
+    memcpy(&n, p + 10, 4);
+    return n;
+}
+
+/* Bytes of the record at p, of whatever kind. */
+uint32_t item_any_bytes(uint8_t *p);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * purge - which tags were purged, at which number: a table of fixed size, O(1) to write and to ask.
+ *
+ * An item is dead iff a hard purge of one of its tags (or of everything) has a number above its birth; soft purges
+ * make it stale until their deadline, dead after it. What the table cannot keep becomes a floor of its bucket: the
+ * item floor kills older items with a tag that hashes there (misses, never lies), the fill floor refuses older guarded
+ * fills.
+ *
+ * Threads: purges run one at a time (the table's mutex). Everybody else reads without a lock. The order that makes it
+ * safe: announce (pending), take the number, write it (which ends pending), raise `seq`, only then answer. Readers
+ * ignore pending; a guarded fill takes it as "purged after". So whoever holds a birth above the number sees at least
+ * the announcement.
+ */
+#ifndef TAGCACHED_STORE_PURGE_H
+#define TAGCACHED_STORE_PURGE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/store.h"
+
+#define PURGE_PENDING (1ull << 63)
+#define PURGE_NUMBER(x) ((x) & ~PURGE_PENDING)
+#define PURGE_WAYS 4
+#define PURGE_RECORD_TAGS 16 /* tags of a conjunction that the table can file; wider ones are swept at once */
+#define PURGE_SET 8          /* conjunctions with further tags that one pair of tags may have */
+
+struct purge_bucket {
+    uint64_t hash[PURGE_WAYS]; /* 0: free */
+    uint64_t fill_floor, item_floor;
+    uint32_t deadline[PURGE_WAYS];
+    uint64_t hard[PURGE_WAYS]; /* with PURGE_PENDING */
+    uint64_t soft[PURGE_WAYS];
+} __attribute__((aligned(128)));
+
+/* A conjunction of more than two tags, found through its pair of smallest ones. */
+struct purge_record {
+    uint64_t version; /* odd while it is being made into another */
+    uint64_t pair;    /* 0: free */
+    uint64_t hard, soft;
+    uint32_t deadline, ntags;
+    uint64_t tags[PURGE_RECORD_TAGS]; /* all of them, ascending */
+};
+
+struct purge_table {
+    uint64_t seq;      /* number of the latest purge: nothing born above it needs a look-up */
+    uint64_t conj_seq; /* of the latest conjunction */
+    uint64_t star_hard, star_soft;
+    uint32_t star_deadline;
+    uint64_t fence; /* guarded stores of tagged items born below it are refused (conjunctions not in the table) */
+    uint64_t swept; /* every purge up to this number has been carried out by a sweep */
+    struct purge_bucket *buckets;
+    uint32_t nbuckets;
+    struct purge_record *records;
+    uint32_t nsets;
+    uint64_t bytes, entries, floors;
+    pthread_mutex_t lock;
+};
+
+/* A table of about `bytes`. 0 or -ENOMEM. */
+int purge_init(struct purge_table *t, uint64_t bytes);
+void purge_fini(struct purge_table *t);
+
+enum purge_verdict { PURGE_FRESH, PURGE_SOFT, PURGE_DEAD };
+
+/* Whether an item born at `birth` with these tags (prefix tags included) may be served at time `now`; on PURGE_SOFT
+ * *deadline is the earliest one. Callers test `birth > seq` first: then it is fresh. Any thread. */
+enum purge_verdict purge_check(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned ntags,
+                               uint32_t now, uint32_t *deadline);
+/* For items without any tag: only purges of everything count. */
+enum purge_verdict purge_check_untagged(const struct purge_table *t, uint64_t birth, uint32_t now, uint32_t *deadline);
+
+/* Whether a purge has overtaken a fill guarded by a version born at `birth`, which would leave `tags` on the item and
+ * whose guarded version carries `carried`. The caller has taken the number of the new version before. Any thread. */
+bool purge_overtook(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned ntags,
+                    const uint64_t *carried, unsigned ncarried);
+
+/* Applies one selector: takes its number from *counter and returns it. *sweep is set when the table could not file it:
+ * the caller must sweep items that carry all its tags and were born below the number before it answers. */
+uint64_t purge_apply(struct purge_table *t, uint64_t *counter, const struct store_selector *sel, bool soft,
+                     uint32_t deadline, uint32_t now, bool *sweep);
+
+/* A sweep that began after a grace period following `number` has ended. */
+void purge_swept(struct purge_table *t, uint64_t number);
+
+#endif
