@@ -1,2 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-EXTRA_DIST +=
+check_PROGRAMS += %D%/transcript
+%C%_transcript_SOURCES = %D%/transcript.c %D%/script.c %D%/peer.c
+noinst_HEADERS += %D%/peer.h %D%/script.h
+
+# Every transcript of the folder belongs to the release; a new one needs no line anywhere.
+dist-hook:
+	$(MKDIR_P) $(distdir)/tests/wire
+	cp $(srcdir)/tests/wire/*.tr $(distdir)/tests/wire/

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "tests/wire/peer.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+#define ARGS_MAX 64
+
+struct peer {
+    struct peer_config cfg;
+    char socket_path[100];
+    pid_t pid; /* of a program that was started, else 0 */
+};
+
+static int connect_unix(const char *path) {
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static int connect_tcp(const char *host_port) {
+    char host[256];
+    const char *colon = strrchr(host_port, ':');
+    if (colon == NULL || (size_t)(colon - host_port) >= sizeof host) return -1;
+    memcpy(host, host_port, (size_t)(colon - host_port));
+    host[colon - host_port] = '\0';
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+    if (getaddrinfo(host, colon + 1, &hints, &list) != 0) return -1;
+    int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, list->ai_addr, list->ai_addrlen) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    freeaddrinfo(list);
+    int on = 1;
+    if (fd >= 0) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return fd;
+}
+
+/* A program says it is ready by accepting: there is nothing else to wait on, so this one place tries again. */
+static int await_socket(struct peer *p) {
+    for (int i = 0; i < 5000; i++) {
+        int fd = connect_unix(p->socket_path);
+        if (fd >= 0) {
+            close(fd);
+            return 0;
+        }
+        if (waitpid(p->pid, NULL, WNOHANG) == p->pid) {
+            p->pid = 0;
+            return -1;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return -1;
+}
+
+static int spawn(struct peer *p, const char *options) {
+    char *argv[ARGS_MAX + 8], *save = NULL, *copy = strdup(options);
+    CHECK(copy != NULL);
+    int n = 0;
+    argv[n++] = (char *)p->cfg.spawn;
+    argv[n++] = "-s";
+    argv[n++] = p->socket_path;
+    if (geteuid() == 0) {
+        argv[n++] = "-u";
+        argv[n++] = "root";
+    }
+    for (char *w = strtok_r(copy, " ", &save); w != NULL && n < ARGS_MAX; w = strtok_r(NULL, " ", &save)) argv[n++] = w;
+    argv[n] = NULL;
+    p->pid = fork();
+    if (p->pid == 0) {
+        execvp(p->cfg.spawn, argv);
+        fprintf(stderr, "%s: %s\n", p->cfg.spawn, strerror(errno));
+        _exit(127);
+    }
+    free(copy);
+    return p->pid > 0 ? await_socket(p) : -1;
+}
+
+struct peer *peer_start(const struct peer_config *cfg, const char *options) {
+    static unsigned serial;
+    struct peer *p = calloc(1, sizeof *p);
+    CHECK(p != NULL);
+    p->cfg = *cfg;
+    snprintf(p->socket_path, sizeof p->socket_path, "%s/sock%u", cfg->dir, serial++);
+    int bad = 0;
+    if (cfg->spawn != NULL)
+        bad = spawn(p, options);
+    else if (cfg->to == NULL)
+        bad = -1;
+    if (bad == 0) return p;
+    fprintf(stderr, "cannot start a server with the options: %s\n", options);
+    peer_stop(p);
+    return NULL;
+}
+
+int peer_stop(struct peer *p) {
+    int status = 0;
+    if (p->pid > 0) {
+        kill(p->pid, SIGTERM);
+        waitpid(p->pid, &status, 0);
+        unlink(p->socket_path);
+    }
+    free(p);
+    return status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) ? 0 : -1;
+}
+
+int peer_connect(struct peer *p, enum peer_via via) {
+    if (p->cfg.to != NULL) return connect_tcp(p->cfg.to);
+    if (via == PEER_TCP) return -1;
+    return connect_unix(p->socket_path);
+}
+
+int peer_advance(struct peer *p, uint64_t ms) {
+    if (!p->cfg.wait) return 1;
+    struct timespec t = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    nanosleep(&t, NULL);
+    return 0;
+}
+
+int peer_await_end(struct peer *p) {
+    if (p->pid <= 0) return -1;
+    int status;
+    pid_t got = waitpid(p->pid, &status, 0);
+    p->pid = 0;
+    unlink(p->socket_path);
+    return got > 0 && status == 0 ? 0 : -1;
+}
+
+int peer_reload(struct peer *p) {
+    return p->pid > 0 ? kill(p->pid, SIGHUP) : -1;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * peer - the server that a transcript talks to: a node inside this process with a clock of its own, a program started
+ * for the purpose (tagcached itself, or memcached to compare with), or a server that runs already.
+ *
+ * Owned by the runner; one thread.
+ */
+#ifndef TAGCACHED_TESTS_PEER_H
+#define TAGCACHED_TESTS_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct peer;
+
+enum peer_via { PEER_ANY, PEER_UNIX, PEER_TCP };
+
+struct peer_config {
+    const char *spawn; /* program to start, or NULL */
+    const char *to;    /* host:port of a server that runs, or NULL; both NULL: a node in this process */
+    const char *dir;   /* a directory for sockets and files */
+    bool wait;         /* let real time pass where the clock cannot be moved (to compare by hand, never in tests) */
+};
+
+/* Starts a server with these command-line options (blanks part them). NULL with a message on stderr. */
+struct peer *peer_start(const struct peer_config *cfg, const char *options);
+/* Ends it. 0, or -1 when it did not end well. */
+int peer_stop(struct peer *p);
+/* A new connection: its descriptor, or -1. PEER_ANY: a UNIX socket, unless the options name a listener. */
+int peer_connect(struct peer *p, enum peer_via via);
+/* Lets time pass. 1: this peer's clock cannot be moved. */
+int peer_advance(struct peer *p, uint64_t ms);
+/* Waits until the server has stopped of itself (shutdown command). 0, or -1 when it runs on after 10 s. */
+int peer_await_end(struct peer *p);
+/* Asks it to read its password file and certificates anew, as SIGHUP does. */
+int peer_reload(struct peer *p);
+
+#endif

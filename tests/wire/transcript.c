@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * transcript - runs wire transcripts (script.h) against a server and says whether every byte was as written.
+ *
+ *     transcript [--mode line|split|pipe]... [--spawn PROGRAM | --to HOST:PORT] [--plain] [--wait] [-v] FILE|FOLDER...
+ *
+ * Each transcript runs in three modes, each on a fresh server: `line`, as it reads; `split`, every byte sent by itself
+ * and taken by the server before the next one leaves; `pipe`, everything between two orders in one write. --plain
+ * leaves out the steps marked '!' (for comparing with memcached). Exit status: 0 all as written, 1 not, 2 usage.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "tests/wire/peer.h"
+#include "tests/wire/script.h"
+
+#define LINKS_MAX 16
+#define PATIENCE_MS 10000
+
+enum mode { MODE_LINE, MODE_SPLIT, MODE_PIPE, MODES };
+static const char *const mode_names[MODES] = {"line", "split", "pipe"};
+
+/* One connection to the server. */
+struct link {
+    char name[24];
+    int fd;
+    bool open, ended; /* ended: the server closed it */
+    struct bytes in;
+};
+
+struct run {
+    const struct script *script;
+    enum mode mode;
+    bool plain, verbose;
+    struct peer_config cfg;
+    struct peer *peer;
+    struct link links[LINKS_MAX];
+    unsigned nlinks;
+    struct link *at;
+    struct script_vars vars;
+    struct bytes out; /* to be sent */
+    size_t nawait;    /* steps whose answers are still to be compared */
+    size_t waiting[4096];
+    bool skipping; /* inside a part for tagcached alone */
+    const char *skipped;
+};
+
+static uint64_t now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void show(FILE *f, const char *p, size_t n) {
+    for (size_t i = 0; i < n && i < 300; i++) {
+        unsigned char c = (unsigned char)p[i];
+        if (c == '\r')
+            fputs("\\r", f);
+        else if (c == '\n')
+            fputs("\\n", f);
+        else if (c < 32 || c > 126)
+            fprintf(f, "\\x%02x", c);
+        else
+            fputc(c, f);
+    }
+    if (n > 300) fprintf(f, "... (%zu bytes)", n);
+}
+
+static int complain(struct run *r, size_t step, const char *what) {
+    printf("%s:%d: (%s) %s\n", r->script->path, r->script->steps[step].line, mode_names[r->mode], what);
+    return -1;
+}
+
+/* ------------------------------------------------------------------ bytes in and out */
+
+/* Takes what has arrived, without waiting. */
+static void link_drain(struct link *l) {
+    char buf[65536];
+    while (!l->ended) {
+        ssize_t n = recv(l->fd, buf, sizeof buf, MSG_DONTWAIT);
+        if (n > 0)
+            bytes_add(&l->in, buf, (size_t)n);
+        else if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        else
+            l->ended = true;
+    }
+}
+
+/* Waits until something can be read, or written too if asked; false when patience ends. */
+static bool link_poll(struct link *l, bool writing, uint64_t until) {
+    uint64_t now = now_ms();
+    struct pollfd p = {l->fd, (short)(POLLIN | (writing ? POLLOUT : 0)), 0};
+    if (now >= until || poll(&p, 1, (int)(until - now)) == 0) return false;
+    if (p.revents & (POLLIN | POLLHUP | POLLERR)) link_drain(l);
+    return true;
+}
+
+/* Waits until the server has taken what was sent: exact on a UNIX socket, a hint elsewhere. */
+static void link_settle(struct link *l) {
+    uint64_t until = now_ms() + 200;
+    int left = 1;
+    while (ioctl(l->fd, SIOCOUTQ, &left) == 0 && left > 0 && !l->ended && now_ms() < until) {
+        link_drain(l);
+        sched_yield();
+    }
+}
+
+static int link_send(struct link *l, const char *p, size_t n) {
+    uint64_t until = now_ms() + PATIENCE_MS;
+    while (n > 0 && !l->ended) {
+        ssize_t k = send(l->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (k > 0) {
+            p += k;
+            n -= (size_t)k;
+        } else if (k < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+            link_drain(l);
+            l->ended = true;
+        } else if (!link_poll(l, true, until)) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Byte by byte at both ends of a long run, in thousands between. */
+static int link_send_split(struct link *l, const char *p, size_t n) {
+    for (size_t i = 0, k; i < n && !l->ended; i += k) {
+        k = n > 4096 && i >= 1024 && i + 1256 < n ? 1000 : 1;
+        if (link_send(l, p + i, k) != 0) return -1;
+        link_settle(l);
+    }
+    return 0;
+}
+
+static int flush_out(struct run *r, size_t step) {
+    if (r->out.n == 0) return 0;
+    int bad = r->mode == MODE_SPLIT ? link_send_split(r->at, r->out.p, r->out.n) : link_send(r->at, r->out.p, r->out.n);
+    r->out.n = 0;
+    return bad == 0 ? 0 : complain(r, step, "the server takes no more bytes");
+}
+
+/* ------------------------------------------------------------------ comparing */
+
+/* Waits until n bytes are there; false when they do not come. */
+static bool await_bytes(struct link *l, size_t n) {
+    uint64_t until = now_ms() + PATIENCE_MS;
+    link_drain(l);
+    while (l->in.n < n && !l->ended && link_poll(l, false, until)) {}
+    return l->in.n >= n;
+}
+
+/* Waits for a line; its length with the ending, or 0. */
+static size_t await_line(struct link *l) {
+    uint64_t until = now_ms() + PATIENCE_MS;
+    link_drain(l);
+    for (;;) {
+        char *end = l->in.n == 0 ? NULL : memmem(l->in.p, l->in.n, "\r\n", 2);
+        if (end != NULL) return (size_t)(end - l->in.p) + 2;
+        if (l->ended || !link_poll(l, false, until)) return 0;
+    }
+}
+
+static int mismatch(struct run *r, size_t step, const char *want, size_t nwant) {
+    complain(r, step, "not the answer expected");
+    printf("  expected: ");
+    show(stdout, want, nwant);
+    printf("\n  received: ");
+    show(stdout, r->at->in.p, r->at->in.n);
+    printf("%s\n", r->at->ended ? " (and the connection was closed)" : r->at->in.n == 0 ? "(nothing)" : "");
+    return -1;
+}
+
+static int compare_literal(struct run *r, size_t step, const char *text) {
+    struct bytes want = {0};
+    int bad = script_expand(text, &r->vars, &want);
+    if (bad) {
+        complain(r, step, "an escape that is not known");
+    } else if (!await_bytes(r->at, want.n) || memcmp(r->at->in.p, want.p, want.n) != 0) {
+        bad = mismatch(r, step, want.p, want.n);
+    } else {
+        bytes_drop(&r->at->in, want.n);
+    }
+    bytes_free(&want);
+    return bad;
+}
+
+static int compare_pattern(struct run *r, size_t step, const char *text) {
+    size_t n = await_line(r->at);
+    if (n == 0 || !script_match(text, r->at->in.p, n, &r->vars)) return mismatch(r, step, text, strlen(text));
+    bytes_drop(&r->at->in, n);
+    return 0;
+}
+
+/* Drops lines until one is what `text` asks for. */
+static int compare_later(struct run *r, size_t step, const char *text) {
+    struct script_vars saved = r->vars;
+    for (;;) {
+        size_t n = await_line(r->at);
+        if (n == 0) return mismatch(r, step, text, strlen(text));
+        bool found = script_match(text, r->at->in.p, n, &r->vars);
+        if (!found) r->vars = saved;
+        bytes_drop(&r->at->in, n);
+        if (found) return 0;
+    }
+}
+
+static int compare(struct run *r, size_t i, size_t step) {
+    const char *text = r->script->steps[step].text;
+    bool later = i > 0 && strcmp(r->script->steps[r->waiting[i - 1]].text, "\\...") == 0;
+    if (strcmp(text, "\\...") == 0) return 0;
+    if (r->verbose) printf("%d: %s\n", r->script->steps[step].line, text);
+    return later                     ? compare_later(r, step, text)
+           : script_is_literal(text) ? compare_literal(r, step, text)
+                                     : compare_pattern(r, step, text);
+}
+
+/* Sends what waits and compares what was expected: nothing is under way afterwards. */
+static int settle(struct run *r, size_t step) {
+    if (flush_out(r, step) != 0) return -1;
+    for (size_t i = 0; i < r->nawait; i++)
+        if (compare(r, i, r->waiting[i]) != 0) return -1;
+    r->nawait = 0;
+    return 0;
+}
+
+/* ------------------------------------------------------------------ connections */
+
+static void links_close(struct run *r) {
+    for (unsigned i = 0; i < r->nlinks; i++) {
+        if (r->links[i].open) close(r->links[i].fd);
+        bytes_free(&r->links[i].in);
+    }
+    r->nlinks = 0;
+    r->at = NULL;
+}
+
+static int link_open(struct run *r, const char *name, enum peer_via via) {
+    struct link *l = &r->links[r->nlinks];
+    if (r->nlinks == LINKS_MAX || strlen(name) >= sizeof l->name) return -1;
+    *l = (struct link){.open = true, .fd = peer_connect(r->peer, via)};
+    strcpy(l->name, name);
+    if (l->fd < 0) return -1;
+    r->nlinks++;
+    r->at = l;
+    return 0;
+}
+
+static int link_choose(struct run *r, const char *name) {
+    for (unsigned i = r->nlinks; i-- > 0;)
+        if (strcmp(r->links[i].name, name) == 0) {
+            r->at = &r->links[i];
+            return 0;
+        }
+    return -1;
+}
+
+/* Every connection still open must be in step: nothing more has arrived, and `mn` is answered at once. */
+static int links_in_step(struct run *r) {
+    for (unsigned i = 0; i < r->nlinks; i++) {
+        struct link *l = &r->links[i];
+        if (!l->open) continue;
+        size_t n = 0;
+        if (!l->ended && link_send(l, "mn\r\n", 4) == 0) n = await_line(l);
+        bool good = n == 4 && l->in.n == 4 && memcmp(l->in.p, "MN\r\n", 4) == 0;
+        if (good) continue;
+        printf("%s: (%s) connection %s is out of step at the end: ", r->script->path, mode_names[r->mode], l->name);
+        show(stdout, l->in.p, l->in.n);
+        printf("%s\n", l->ended ? " (closed)" : "");
+        return -1;
+    }
+    return 0;
+}
+
+static int node_stop(struct run *r) {
+    int bad = 0;
+    if (r->peer != NULL) {
+        bad = links_in_step(r);
+        links_close(r);
+        bad |= peer_stop(r->peer);
+        if (bad) printf("%s: (%s) the server did not end well\n", r->script->path, mode_names[r->mode]);
+    }
+    r->peer = NULL;
+    return bad;
+}
+
+static int node_start(struct run *r, const char *options) {
+    if (node_stop(r) != 0) return -1;
+    r->peer = peer_start(&r->cfg, options);
+    return r->peer == NULL ? -1 : 0;
+}
+
+/* ------------------------------------------------------------------ orders */
+
+static int order_advance(struct run *r, const char *arg) {
+    char *unit;
+    uint64_t n = strtoull(arg, &unit, 10);
+    if (strcmp(unit, "s") == 0)
+        n *= 1000;
+    else if (strcmp(unit, "ms") != 0)
+        return -1;
+    if (peer_advance(r->peer, n) != 0) r->skipped = "its clock cannot be moved (--wait lets time pass)";
+    return 0;
+}
+
+/* The server has closed the connection, and sent nothing more. */
+static int order_closed(struct run *r) {
+    uint64_t until = now_ms() + PATIENCE_MS;
+    link_drain(r->at);
+    while (!r->at->ended && r->at->in.n == 0 && link_poll(r->at, false, until)) {}
+    if (!r->at->ended || r->at->in.n > 0) return -1;
+    close(r->at->fd);
+    r->at->open = false;
+    return 0;
+}
+
+/* @ less A B: both are numbers by now, and A < B. */
+static int order_less(struct run *r, char *arg) {
+    char *second = strchr(arg, ' ');
+    if (second == NULL) return -1;
+    *second++ = '\0';
+    const char *a = script_var(&r->vars, arg), *b = script_var(&r->vars, second);
+    return a != NULL && b != NULL && strtoull(a, NULL, 10) < strtoull(b, NULL, 10) ? 0 : -1;
+}
+
+/* @ write NAME TEXT: a file in the directory that \(dir) stands for. */
+static int order_write(struct run *r, char *arg) {
+    char path[4096];
+    char *text = strchr(arg, ' ');
+    if (text == NULL) return -1;
+    *text++ = '\0';
+    snprintf(path, sizeof path, "%s/%s", r->cfg.dir, arg);
+    struct bytes b = {0};
+    FILE *f = script_expand(text, &r->vars, &b) == 0 ? fopen(path, "w") : NULL;
+    int bad = f == NULL || fwrite(b.p, 1, b.n, f) != b.n;
+    if (f != NULL) bad |= fclose(f);
+    bytes_free(&b);
+    return bad ? -1 : 0;
+}
+
+static int order_connect(struct run *r, char *arg) {
+    char *how = strchr(arg, ' ');
+    if (how != NULL) *how++ = '\0';
+    if (how == NULL) return link_open(r, arg, PEER_ANY);
+    if (strcmp(how, "tcp") == 0) return link_open(r, arg, PEER_TCP);
+    if (strcmp(how, "unix") == 0) return link_open(r, arg, PEER_UNIX);
+    return -1;
+}
+
+static int order(struct run *r, char *verb, char *arg) {
+    if (strcmp(verb, "node") == 0) return node_start(r, arg);
+    if (r->peer == NULL && node_start(r, "") != 0) return -1;
+    if (strcmp(verb, "connect") == 0) return order_connect(r, arg);
+    if (strcmp(verb, "write") == 0) return order_write(r, arg);
+    if (strcmp(verb, "less") == 0) return order_less(r, arg);
+    if (strcmp(verb, "advance") == 0) return order_advance(r, arg);
+    if (strcmp(verb, "reload") == 0) return peer_reload(r->peer);
+    if (strcmp(verb, "stopped") == 0) return peer_await_end(r->peer);
+    if (r->at == NULL) return -1;
+    if (strcmp(verb, "on") == 0) return link_choose(r, arg);
+    if (strcmp(verb, "closed") == 0) return order_closed(r);
+    if (strcmp(verb, "half-close") == 0) return shutdown(r->at->fd, SHUT_WR);
+    if (strcmp(verb, "close") == 0) {
+        close(r->at->fd);
+        r->at->open = false;
+        return 0;
+    }
+    return -1;
+}
+
+static int step_order(struct run *r, size_t step) {
+    struct bytes b = {0};
+    char *text = strdup(r->script->steps[step].text);
+    CHECK(text != NULL);
+    char *arg = strchr(text, ' ');
+    if (arg != NULL) *arg++ = '\0';
+    int bad = settle(r, step);
+    if (bad == 0) {
+        /* `node` may name files: its variables are known now; the others expand their own text. */
+        bool whole = arg != NULL && strcmp(text, "node") == 0;
+        bad = whole ? script_expand(arg, &r->vars, &b) : 0;
+        if (bad == 0) bad = order(r, text, whole ? (b.p == NULL ? "" : b.p) : arg == NULL ? "" : arg);
+        if (bad) complain(r, step, "this order failed");
+    }
+    bytes_free(&b);
+    free(text);
+    return bad;
+}
+
+/* ------------------------------------------------------------------ a transcript */
+
+static int step_send(struct run *r, size_t step) {
+    const char *text = r->script->steps[step].text;
+    if (r->peer == NULL && node_start(r, "") != 0) return -1;
+    if (r->at == NULL && link_open(r, "main", PEER_ANY) != 0) return complain(r, step, "cannot connect");
+    /* In order of writing: what comes back before this line is sent, unless everything goes out in one piece. */
+    if (r->mode != MODE_PIPE && r->nawait > 0 && settle(r, step) != 0) return -1;
+    size_t before = r->out.n;
+    if (script_expand(text, &r->vars, &r->out) == 0) return 0;
+    /* A variable that an answer still under way will set. */
+    r->out.n = before;
+    if (settle(r, step) != 0) return -1;
+    return script_expand(text, &r->vars, &r->out) == 0 ? 0 : complain(r, step, "an escape that is not known");
+}
+
+static int step(struct run *r, size_t i) {
+    const struct script_step *s = &r->script->steps[i];
+    if (s->kind == SCRIPT_ORDER && strncmp(s->text, "node", 4) == 0) r->skipping = r->plain && s->ours;
+    if (r->skipping || (r->plain && s->ours)) return 0;
+    if (s->kind == SCRIPT_SEND) return step_send(r, i);
+    if (s->kind == SCRIPT_ORDER) return step_order(r, i);
+    if (r->at == NULL) return complain(r, i, "nothing was sent yet");
+    if (r->nawait == sizeof r->waiting / sizeof *r->waiting && settle(r, i) != 0) return -1;
+    r->waiting[r->nawait++] = i;
+    return 0;
+}
+
+/* 0 as written, 1 skipped, -1 not. */
+static int transcript(const struct script *s, enum mode mode, const struct run *common) {
+    struct run *r = calloc(1, sizeof *r);
+    CHECK(r != NULL);
+    *r = *common;
+    r->script = s;
+    r->mode = mode;
+    script_var_set(&r->vars, "dir", 3, r->cfg.dir, strlen(r->cfg.dir));
+    int bad = 0;
+    for (size_t i = 0; i < s->nsteps && bad == 0 && r->skipped == NULL; i++) bad = step(r, i);
+    if (bad == 0 && r->skipped == NULL) bad = settle(r, s->nsteps - 1);
+    if (bad == 0 && r->skipped == NULL) bad = node_stop(r);
+    links_close(r);
+    if (r->peer != NULL) peer_stop(r->peer);
+    const char *base = strrchr(s->path, '/');
+    printf("[ %s ] %s, %s%s%s\n",
+           bad          ? " FAILED "
+           : r->skipped ? "SKIPPED "
+                        : "      OK",
+           base ? base + 1 : s->path, mode_names[mode], r->skipped ? ": " : "", r->skipped ? r->skipped : "");
+    fflush(stdout);
+    bad = bad ? -1 : r->skipped ? 1 : 0;
+    bytes_free(&r->out);
+    free(r);
+    return bad;
+}
+
+struct tally {
+    unsigned good, bad, skipped;
+};
+
+static void run_file(const char *path, const struct run *common, const bool modes[MODES], struct tally *t) {
+    struct script s;
+    if (script_load(path, &s) != 0) {
+        t->bad++;
+        return;
+    }
+    for (enum mode m = MODE_LINE; m < MODES; m++) {
+        if (!modes[m]) continue;
+        int got = transcript(&s, m, common);
+        if (got == 0)
+            t->good++;
+        else if (got == 1)
+            t->skipped++;
+        else
+            t->bad++;
+    }
+    script_free(&s);
+}
+
+static int is_transcript(const struct dirent *e) {
+    size_t n = strlen(e->d_name);
+    return n > 3 && strcmp(e->d_name + n - 3, ".tr") == 0;
+}
+
+static void run_path(const char *path, const struct run *common, const bool modes[MODES], struct tally *t) {
+    struct dirent **names;
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        run_file(path, common, modes, t);
+        return;
+    }
+    int n = scandir(path, &names, is_transcript, alphasort);
+    for (int i = 0; i < n; i++) {
+        char file[4096];
+        snprintf(file, sizeof file, "%s/%s", path, names[i]->d_name);
+        run_file(file, common, modes, t);
+        free(names[i]);
+    }
+    if (n >= 0) free(names);
+}
+
+static void remove_dir(const char *dir) {
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;)
+        if (e->d_name[0] != '.') unlinkat(dirfd(d), e->d_name, 0);
+    if (d != NULL) closedir(d);
+    rmdir(dir);
+}
+
+static int usage(void) {
+    fputs("usage: transcript [--mode line|split|pipe]... [--spawn PROGRAM | --to HOST:PORT] [--plain] [--wait] [-v] "
+          "FILE|FOLDER...\n",
+          stderr);
+    return 2;
+}
+
+static bool parse_mode(const char *name, bool modes[MODES]) {
+    for (enum mode m = MODE_LINE; m < MODES; m++)
+        if (strcmp(name, mode_names[m]) == 0) return modes[m] = true;
+    return false;
+}
+
+/* Options into *common and modes; the index of the first path, or -1. */
+static int parse_args(int argc, char **argv, struct run *common, bool modes[MODES]) {
+    int i = 1;
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        bool more = i + 1 < argc;
+        if (strcmp(argv[i], "--plain") == 0)
+            common->plain = true;
+        else if (strcmp(argv[i], "--wait") == 0)
+            common->cfg.wait = true;
+        else if (strcmp(argv[i], "-v") == 0)
+            common->verbose = true;
+        else if (strcmp(argv[i], "--spawn") == 0 && more)
+            common->cfg.spawn = argv[++i];
+        else if (strcmp(argv[i], "--to") == 0 && more)
+            common->cfg.to = argv[++i];
+        else if (strcmp(argv[i], "--mode") == 0 && more && parse_mode(argv[i + 1], modes))
+            i++;
+        else
+            return -1;
+    }
+    return i;
+}
+
+int main(int argc, char **argv) {
+    bool modes[MODES] = {false};
+    static struct run common;
+    struct tally t = {0};
+    char dir[] = "/tmp/transcript-XXXXXX";
+    char here[4096];
+    const char *tree = getenv("TAGCACHED_SRCDIR");
+    signal(SIGPIPE, SIG_IGN);
+    int first = parse_args(argc, argv, &common, modes);
+    if (first < 0 || (first == argc && tree == NULL)) return usage();
+    if (!modes[0] && !modes[1] && !modes[2]) modes[0] = modes[1] = modes[2] = true;
+    if (mkdtemp(dir) == NULL) return usage();
+    common.cfg.dir = dir;
+    snprintf(here, sizeof here, "%s/tests/wire", tree == NULL ? "." : tree);
+    for (int i = first; i < argc; i++) run_path(argv[i], &common, modes, &t);
+    if (first == argc) run_path(here, &common, modes, &t);
+    remove_dir(dir);
+    printf("transcripts: %u as written, %u not, %u skipped\n", t.good, t.bad, t.skipped);
+    return t.bad > 0 || t.good == 0;
+}
