@@ -1,3 +1,24 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources +=
 noinst_HEADERS +=
+
+# What the operator sees and does: statistics, watchers, dumps, authentication, administration.
+tagcached_sources += \
+  %D%/cmd_admin.c \
+  %D%/cmd_auth.c \
+  %D%/cmd_conns.c \
+  %D%/cmd_detail.c \
+  %D%/cmd_dump.c \
+  %D%/cmd_stats.c \
+  %D%/cmd_watch.c \
+  %D%/cmd_watch_line.c
+noinst_HEADERS += \
+  %D%/cmd_auth.h \
+  %D%/cmd_dump.h \
+  %D%/cmd_stats.h \
+  %D%/cmd_watch.h \
+  %D%/stats.general.def \
+  %D%/stats.items.def \
+  %D%/stats.purge.def \
+  %D%/stats.slabs.def \
+  %D%/stats.tags.def

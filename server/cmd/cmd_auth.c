@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd_auth.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd/cmd_internal.h"
+#include "cmd/cmd_watch.h"
+
+#define AUTH_FILE_MAX (AUTH_USERS_MAX * 2 * (AUTH_WORD_MAX + 2)) /* bytes of a file that can be right */
+
+struct cmd_auth {
+    pthread_mutex_t lock;
+    struct cmd_auth_table *table;
+};
+
+/* ------------------------------------------------------------------ the table */
+
+static int parse_line(const char *line, size_t n, struct cmd_auth_user *u) {
+    const char *colon = memchr(line, ':', n);
+    if (colon == NULL) return -EINVAL;
+    size_t name = (size_t)(colon - line), password = n - name - 1;
+    if (name > AUTH_WORD_MAX || password > AUTH_WORD_MAX) return -E2BIG;
+    memset(u, 0, sizeof *u);
+    memcpy(u->name, line, name);
+    memcpy(u->password, colon + 1, password);
+    return 0;
+}
+
+int cmd_auth_parse(const char *text, size_t n, struct cmd_auth_table **out) {
+    struct cmd_auth_table *t = calloc(1, sizeof *t + AUTH_USERS_MAX * sizeof *t->users);
+    if (t == NULL) return -ENOMEM;
+    int rc = 0;
+    for (size_t at = 0; at < n && rc == 0;) {
+        const char *line = text + at, *newline = memchr(line, '\n', n - at);
+        size_t len = newline != NULL ? (size_t)(newline - line) : n - at;
+        at += len + 1;
+        if (len > 0 && line[len - 1] == '\r') len--;
+        rc = t->n == AUTH_USERS_MAX ? -E2BIG : parse_line(line, len, &t->users[t->n]);
+        t->n++;
+    }
+    if (rc == 0 && t->n == 0) rc = -EINVAL; /* nobody could ever enter: surely not what was meant */
+    if (rc != 0) {
+        free(t);
+        return rc;
+    }
+    *out = t;
+    return 0;
+}
+
+/* 0 if they are the same; takes the same time if they are not. */
+static unsigned difference(const unsigned char *a, const unsigned char *b) {
+    volatile unsigned d = 0;
+    for (size_t i = 0; i <= AUTH_WORD_MAX; i++) d |= a[i] ^ b[i];
+    return d;
+}
+
+bool cmd_auth_check(const struct cmd_auth_table *t, const char *name, size_t name_len, const char *password,
+                    size_t password_len) {
+    struct cmd_auth_user given = {{0}, {0}};
+    if (name_len > AUTH_WORD_MAX || password_len > AUTH_WORD_MAX) return false;
+    memcpy(given.name, name, name_len);
+    memcpy(given.password, password, password_len);
+    unsigned found = 0;
+    for (unsigned i = 0; i < t->n; i++) {
+        unsigned d = difference(given.name, t->users[i].name) | difference(given.password, t->users[i].password);
+        found |= d == 0;
+    }
+    return found != 0;
+}
+
+/* ------------------------------------------------------------------ the instance */
+
+static int load(const char *path, struct cmd_auth_table **out) {
+    FILE *f = fopen(path, "re");
+    if (f == NULL) return -errno;
+    char *text = malloc(AUTH_FILE_MAX + 1);
+    int rc = -ENOMEM;
+    if (text != NULL) {
+        size_t n = fread(text, 1, AUTH_FILE_MAX + 1, f);
+        rc = ferror(f) ? -EIO : n > AUTH_FILE_MAX ? -E2BIG : cmd_auth_parse(text, n, out);
+        explicit_bzero(text, n);
+    }
+    free(text);
+    fclose(f);
+    return rc;
+}
+
+static void table_free(struct cmd_auth_table *t) {
+    if (t != NULL) explicit_bzero(t->users, t->n * sizeof *t->users);
+    free(t);
+}
+
+int cmd_auth_new(struct cmd *cmd) {
+    if (cmd->cfg.auth_file == NULL) return 0;
+    struct cmd_auth *a = calloc(1, sizeof *a);
+    if (a == NULL) return -ENOMEM;
+    int rc = load(cmd->cfg.auth_file, &a->table);
+    if (rc != 0) {
+        free(a);
+        return rc;
+    }
+    pthread_mutex_init(&a->lock, NULL);
+    cmd->auth = a;
+    return 0;
+}
+
+void cmd_auth_free(struct cmd *cmd) {
+    if (cmd->auth == NULL) return;
+    table_free(cmd->auth->table);
+    pthread_mutex_destroy(&cmd->auth->lock);
+    free(cmd->auth);
+    cmd->auth = NULL;
+}
+
+int cmd_reload_auth(struct cmd *cmd) {
+    if (cmd->auth == NULL) return 0;
+    struct cmd_auth_table *fresh, *old;
+    int rc = load(cmd->cfg.auth_file, &fresh);
+    if (rc != 0) {
+        cmd_watch_sysevent(cmd, "auth_reload", "status=failed");
+        return rc;
+    }
+    pthread_mutex_lock(&cmd->auth->lock);
+    old = cmd->auth->table;
+    cmd->auth->table = fresh;
+    pthread_mutex_unlock(&cmd->auth->lock);
+    table_free(old);
+    cmd_watch_sysevent(cmd, "auth_reload", "status=ok");
+    return 0;
+}
+
+/* The block of the `set`: user, password, and whatever else, in words. */
+void cmd_auth_set(struct session *s, struct request *r) {
+    struct cmd_auth *a = s->worker->cmd->auth;
+    struct text_token words[2];
+    if (r->body == NULL || text_split(r->body, r->body_len, words, 2) < 2) {
+        cmd_line_lit(s, "CLIENT_ERROR bad authentication token format");
+        return;
+    }
+    cmd_bump(s, CMD_METRIC_auth_cmds);
+    pthread_mutex_lock(&a->lock);
+    s->authenticated = cmd_auth_check(a->table, words[0].p, words[0].n, words[1].p, words[1].n);
+    pthread_mutex_unlock(&a->lock);
+    explicit_bzero(r->body, r->body_len);
+    if (s->authenticated) {
+        cmd_line_lit(s, "STORED");
+    } else {
+        cmd_bump(s, CMD_METRIC_auth_errors);
+        cmd_line_lit(s, "CLIENT_ERROR authentication failure");
+    }
+}

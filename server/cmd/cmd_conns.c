@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd_conns - `stats conns`: a few lines about each connection.
+ *
+ * Connections belong to their workers, so the question travels from worker to worker, each adding its own, and comes
+ * back to the one that asked, whose connection is parked meanwhile. */
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cmd/cmd_dump.h"
+#include "cmd/cmd_stats.h"
+#include "cmd/cmd_watch.h"
+
+/* One question under way. Handed on with worker_post, so only one thread has it at a time, but for `session`. */
+struct conns {
+    struct cmd *cmd;
+    struct session *session; /* who asked; its worker's thread only. NULL: gone */
+    unsigned asked;          /* its worker */
+    unsigned at;             /* the worker being asked */
+    char *text;
+    size_t n, max;
+    bool failed; /* no memory */
+};
+
+static void append(struct conns *q, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void append(struct conns *q, const char *fmt, ...) {
+    if (q->max - q->n < 512) {
+        size_t max = q->max * 2 + 8192;
+        char *text = realloc(q->text, max);
+        if (text == NULL) {
+            q->failed = true;
+            return;
+        }
+        q->text = text;
+        q->max = max;
+    }
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(q->text + q->n, 512, fmt, ap);
+    va_end(ap);
+    q->n += n < 512 ? (size_t)n : 511;
+}
+
+/* Where the connection came in, as memcached writes it: tcp:1.2.3.4:11211. */
+static void listen_addr(int fd, char *out, size_t max) {
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un un;
+        struct sockaddr_storage any;
+    } a;
+    socklen_t len = sizeof a;
+    char ip[INET6_ADDRSTRLEN];
+    memset(&a, 0, sizeof a);
+    if (getsockname(fd, &a.sa, &len) != 0) {
+        snprintf(out, max, "unknown");
+    } else if (a.sa.sa_family == AF_INET) {
+        snprintf(out, max, "tcp:%s:%u", inet_ntop(AF_INET, &a.v4.sin_addr, ip, sizeof ip), ntohs(a.v4.sin_port));
+    } else if (a.sa.sa_family == AF_INET6) {
+        snprintf(out, max, "tcp6:[%s]:%u", inet_ntop(AF_INET6, &a.v6.sin6_addr, ip, sizeof ip), ntohs(a.v6.sin6_port));
+    } else {
+        snprintf(out, max, "unix:%.*s", (int)sizeof a.un.sun_path, a.un.sun_path);
+    }
+}
+
+static void one_conn(struct conn *c, void *arg) {
+    struct conns *q = arg;
+    int fd = conn_fd(c);
+    const char *peer = conn_peer(c), *kind = conn_is_unix(c) ? "" : peer[0] == '[' ? "tcp6:" : "tcp:";
+    char local[160];
+    listen_addr(fd, local, sizeof local);
+    append(q, "STAT %d:addr %s%s\r\n", fd, kind, peer);
+    append(q, "STAT %d:listen_addr %s\r\n", fd, local);
+    append(q, "STAT %d:state %s\r\n", fd, cmd_watch_is(conn_session(c)) ? "conn_watch" : conn_state_name(c));
+    append(q, "STAT %d:secs_since_last_cmd %" PRIu64 "\r\n", fd, conn_idle_s(c));
+}
+
+static void conns_free(struct conns *q) {
+    free(q->text);
+    free(q);
+}
+
+/* Back on the worker that asked. */
+static void answer(struct net_worker *nw, void *arg) {
+    struct conns *q = arg;
+    struct session *s = q->session;
+    (void)nw;
+    if (s != NULL) {
+        append(q, "END\r\n");
+        s->producer = NULL;
+        s->produce_state = NULL;
+        if (q->failed) {
+            cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
+            cmd_dump_end(s);
+        } else {
+            cmd_dump_text(s, q->text, q->n);
+            q->text = NULL;
+            if (s->producer == NULL) cmd_dump_end(s); /* it was written at once */
+        }
+    }
+    conns_free(q);
+}
+
+static void visit(struct net_worker *nw, void *arg) {
+    struct conns *q = arg;
+    worker_each_conn(nw, one_conn, q);
+    const struct cmd_upcalls *up = &q->cmd->cfg.up;
+    if (++q->at < q->cmd->nworkers) {
+        if (worker_post(up->worker(up->arg, q->at), visit, q) == 0) return;
+        q->failed = true;
+    }
+    /* Without memory for the message the connection would wait for ever: wait for memory instead. */
+    while (worker_post(up->worker(up->arg, q->asked), answer, q) != 0) usleep(1000);
+}
+
+/* The connection closed before the answer came. */
+static void conns_gone(struct session *s) {
+    struct conns *q = s->produce_state;
+    q->session = NULL;
+}
+
+/* Nothing to write before the answer is there. */
+static void conns_wait(struct session *s) {
+    conn_set_producer(s->conn, false);
+}
+
+static const struct cmd_producer conns_producer = {conns_wait, conns_gone};
+
+void cmd_conns_command(struct session *s) {
+    struct cmd *cmd = s->worker->cmd;
+    const struct cmd_upcalls *up = &cmd->cfg.up;
+    struct conns *q = calloc(1, sizeof *q);
+    if (q != NULL) {
+        *q = (struct conns){.cmd = cmd, .session = s, .asked = s->worker->index};
+        if (worker_post(up->worker(up->arg, 0), visit, q) == 0) {
+            cmd_dump_install(s, &conns_producer, q);
+            return;
+        }
+        free(q);
+    }
+    cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd_dump.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cmd/cmd_watch.h"
+#include "proto/base64.h"
+
+#define DUMP_STEP 64       /* items shown in one section of the store, about */
+#define DUMP_STEPS 32      /* sections in one upcall; others are served in between */
+#define DUMP_LINE_MAX 1024 /* a key of 250 bytes escaped, and the rest */
+#define SIZE_CLASS 32      /* bytes of a class of `stats sizes` */
+#define SIZE_CLASSES 32768 /* classes counted in an array: up to 1 MiB; beyond it one by one */
+
+struct dump {
+    enum cmd_dump_kind kind;
+    struct store_cursor cursor;
+    uint64_t items, bytes; /* still allowed */
+    int64_t epoch;         /* unix time of the store's time 0 */
+    uint32_t now;          /* the store's time of this step */
+    struct conn *conn;
+    struct store_worker *store;
+    /* CMD_DUMP_SIZES */
+    uint32_t *classes;  /* SIZE_CLASSES */
+    uint32_t *large;    /* the classes of the items beyond, one each: at most as many as MiB in the store */
+    size_t nlarge, max; /* in use, allocated */
+    bool failed;        /* no memory */
+};
+
+uint64_t cmd_dump_item_bytes(const struct store_item *it) {
+    uint64_t n = 10 + it->key_len + it->size;
+    if (it->size > UINT16_MAX) n += 2;
+    if (it->expiry != 0 || it->ntags > 0) n += 4;
+    if (it->flags != 0) n += 4;
+    if (it->cas != it->birth) n += 8;
+    if (it->ntags > 0) n += 1 + 8 * (uint64_t)it->ntags;
+    return n;
+}
+
+/* ------------------------------------------------------------------ one item */
+
+static size_t meta_line(const struct dump *d, const struct store_item *it, char *out) {
+    char *p = out;
+    memcpy(p, "key=", 4);
+    p = cmd_watch_escape(p + 4, it->key, it->key_len);
+    int64_t exp = it->expiry == 0 ? -1 : d->epoch + it->expiry;
+    p += sprintf(p,
+                 " exp=%" PRId64 " la=%" PRId64 " cas=%" PRIu64 " fetch=%s cls=1 size=%" PRIu64 " flags=%" PRIu32 "\n",
+                 exp, d->epoch + d->now - store_item_age(d->store, it), it->cas,
+                 (it->bits & STORE_FETCHED) != 0 ? "yes" : "no", cmd_dump_item_bytes(it), it->flags);
+    return (size_t)(p - out);
+}
+
+/* Whether the key can stand in a line as it is. */
+static bool is_plain(const struct store_item *it) {
+    for (unsigned i = 0; i < it->key_len; i++)
+        if ((unsigned char)it->key[i] <= 0x20 || it->key[i] == 0x7f) return false;
+    return true;
+}
+
+static size_t mg_line(const struct store_item *it, char *out) {
+    char *p = out;
+    memcpy(p, "mg ", 3);
+    p += 3;
+    if ((it->bits & STORE_B64) != 0) {
+        p += base64_encode(it->key, it->key_len, p);
+        memcpy(p, " b", 2);
+        p += 2;
+    } else {
+        memcpy(p, it->key, it->key_len);
+        p += it->key_len;
+    }
+    *p++ = '\r';
+    *p++ = '\n';
+    return (size_t)(p - out);
+}
+
+/* Nothing for a key that would break the line: such keys come in base64, which this format has no way to say. */
+static size_t cache_line(const struct dump *d, const struct store_item *it, char *out) {
+    if (!is_plain(it)) return 0;
+    int64_t exp = it->expiry == 0 ? 0 : d->epoch + it->expiry;
+    return (size_t)sprintf(out, "ITEM %.*s [%" PRIu64 " b; %" PRId64 " s]\r\n", it->key_len, it->key, it->size, exp);
+}
+
+static void count_size(struct dump *d, const struct store_item *it) {
+    uint64_t class = (cmd_dump_item_bytes(it) + SIZE_CLASS - 1) / SIZE_CLASS;
+    if (class < SIZE_CLASSES) {
+        d->classes[class]++;
+        return;
+    }
+    if (d->nlarge == d->max) {
+        size_t max = d->max == 0 ? 64 : d->max * 2;
+        uint32_t *more = realloc(d->large, max * sizeof *more);
+        if (more == NULL) {
+            d->failed = true;
+            return;
+        }
+        d->large = more;
+        d->max = max;
+    }
+    d->large[d->nlarge++] = (uint32_t) class;
+}
+
+static bool dump_item(void *arg, const struct store_item *it) {
+    struct dump *d = arg;
+    if (d->kind == CMD_DUMP_SIZES) {
+        count_size(d, it);
+        return true;
+    }
+    if (d->items == 0) return true; /* the rest of the group: stopping here would show it again */
+    char *p = conn_reserve(d->conn, DUMP_LINE_MAX);
+    size_t n = d->kind == CMD_DUMP_META ? meta_line(d, it, p)
+               : d->kind == CMD_DUMP_MG ? mg_line(it, p)
+                                        : cache_line(d, it, p);
+    if (n > d->bytes) {
+        d->items = 0;
+        return true;
+    }
+    conn_commit(d->conn, n);
+    d->bytes -= n;
+    if (n > 0) d->items--;
+    return true;
+}
+
+/* ------------------------------------------------------------------ the end */
+
+static int by_class(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void size_line(struct conn *c, uint64_t class, uint64_t n) {
+    char line[64];
+    int k = snprintf(line, sizeof line, "STAT %" PRIu64 " %" PRIu64 "\r\n", class * SIZE_CLASS, n);
+    conn_write(c, line, (size_t)k);
+}
+
+/* At most SIZE_CLASSES lines and one a MiB of the store. */
+static void write_sizes(struct dump *d) {
+    if (d->failed) {
+        static const char oom[] = "SERVER_ERROR out of memory writing stats\r\n";
+        conn_write(d->conn, oom, sizeof oom - 1);
+        return;
+    }
+    for (uint32_t i = 0; i < SIZE_CLASSES; i++)
+        if (d->classes[i] != 0) size_line(d->conn, i, d->classes[i]);
+    if (d->nlarge > 0) qsort(d->large, d->nlarge, sizeof *d->large, by_class);
+    for (size_t i = 0, n; i < d->nlarge; i += n) {
+        for (n = 1; i + n < d->nlarge && d->large[i + n] == d->large[i];) n++;
+        size_line(d->conn, d->large[i], n);
+    }
+    conn_write(d->conn, "END\r\n", 5);
+}
+
+static void dump_free(struct session *s) {
+    struct dump *d = s->produce_state;
+    free(d->classes);
+    free(d->large);
+    free(d);
+}
+
+static void dump_finish(struct session *s, struct dump *d) {
+    if (d->kind == CMD_DUMP_SIZES)
+        write_sizes(d);
+    else if (d->kind == CMD_DUMP_MG)
+        conn_write(d->conn, "EN\r\n", 4);
+    else
+        conn_write(d->conn, "END\r\n", 5);
+    dump_free(s);
+    cmd_dump_end(s);
+}
+
+static void dump_produce(struct session *s) {
+    struct dump *d = s->produce_state;
+    struct store_worker *w = s->worker->store;
+    for (unsigned i = 0; i < DUMP_STEPS; i++) {
+        if (conn_full(s->conn)) return; /* asked again when it has drained */
+        store_enter(w);
+        d->now = store_now(w);
+        d->epoch = clock_wall_s(s->worker->cmd->cfg.clock) - d->now;
+        store_walk(w, &d->cursor, DUMP_STEP, dump_item, d);
+        store_leave(w);
+        if (d->cursor.done || d->items == 0) {
+            dump_finish(s, d);
+            return;
+        }
+    }
+    conn_kick(s->conn);
+}
+
+static const struct cmd_producer dump_producer = {dump_produce, dump_free};
+
+bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, uint64_t items, uint64_t bytes) {
+    struct dump *d = calloc(1, sizeof *d);
+    if (d == NULL) return false;
+    *d = (struct dump){.kind = kind, .items = items, .bytes = bytes, .conn = s->conn, .store = s->worker->store};
+    if (kind == CMD_DUMP_SIZES && (d->classes = calloc(SIZE_CLASSES, sizeof *d->classes)) == NULL) {
+        free(d);
+        return false;
+    }
+    cmd_dump_install(s, &dump_producer, d);
+    return true;
+}
+
+/* ------------------------------------------------------------------ a text */
+
+struct text {
+    char *p;
+    size_t n, at;
+};
+
+static void text_free(struct session *s) {
+    struct text *t = s->produce_state;
+    free(t->p);
+    free(t);
+}
+
+static void text_produce(struct session *s) {
+    struct text *t = s->produce_state;
+    while (t->at < t->n) {
+        if (conn_full(s->conn)) return;
+        size_t n = t->n - t->at < 16384 ? t->n - t->at : 16384;
+        conn_write(s->conn, t->p + t->at, n);
+        t->at += n;
+    }
+    text_free(s);
+    cmd_dump_end(s);
+}
+
+static const struct cmd_producer text_producer = {text_produce, text_free};
+
+void cmd_dump_text(struct session *s, char *text, size_t n) {
+    struct text *t = malloc(sizeof *t);
+    if (t == NULL) { /* a few bytes short: then all at once */
+        conn_write(s->conn, text, n);
+        free(text);
+        return;
+    }
+    *t = (struct text){text, n, 0};
+    cmd_dump_install(s, &text_producer, t);
+}
+
+/* ------------------------------------------------------------------ producers */
+
+void cmd_dump_install(struct session *s, const struct cmd_producer *p, void *state) {
+    s->producer = p;
+    s->produce_state = state;
+    conn_park(s->conn);
+    conn_set_producer(s->conn, true);
+    conn_kick(s->conn);
+}
+
+void cmd_dump_end(struct session *s) {
+    s->producer = NULL;
+    s->produce_state = NULL;
+    conn_set_producer(s->conn, false);
+    conn_resume(s->conn);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd_dump - long answers that are written as the client takes them: dumps of keys, a histogram of all items, a text
+ * prepared before.
+ *
+ * While one runs its connection is parked, so that the answers behind it wait their turn. A walk holds nothing between
+ * its steps but where it is: a client that reads slowly costs the store nothing, and never more output than
+ * conn_full() allows. Owned by the session (session->produce_state). All functions run on the session's worker.
+ */
+#ifndef TAGCACHED_CMD_CMD_DUMP_H
+#define TAGCACHED_CMD_CMD_DUMP_H
+
+#include "cmd/cmd_internal.h"
+
+enum cmd_dump_kind {
+    CMD_DUMP_META,  /* lru_crawler metadump */
+    CMD_DUMP_MG,    /* lru_crawler mgdump */
+    CMD_DUMP_CACHE, /* stats cachedump */
+    CMD_DUMP_SIZES, /* stats sizes */
+};
+
+/* Begins to answer with all items; `items` and `bytes` bound what is shown (UINT64_MAX: they do not). False if there
+ * is no memory; nothing has been written then. */
+bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, uint64_t items, uint64_t bytes);
+
+/* Answers with text[0..n), which it takes over and frees. */
+void cmd_dump_text(struct session *s, char *text, size_t n);
+
+/* Installs a producer of one's own for an answer to come, and parks the connection until cmd_dump_end. */
+void cmd_dump_install(struct session *s, const struct cmd_producer *p, void *state);
+/* The answer is complete: removes the producer (without calling its end) and goes on with the connection. */
+void cmd_dump_end(struct session *s);
+
+/* Bytes the store spends on an item: header, key, tags and value. */
+uint64_t cmd_dump_item_bytes(const struct store_item *it);
+
+#endif
