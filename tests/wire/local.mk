@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 check_PROGRAMS += %D%/transcript
-%C%_transcript_SOURCES = %D%/transcript.c %D%/script.c %D%/peer.c
-noinst_HEADERS += %D%/peer.h %D%/script.h
+%C%_transcript_SOURCES = %D%/transcript.c %D%/script.c
+noinst_HEADERS += %D%/script.h
 
 # Every transcript of the folder belongs to the release; a new one needs no line anywhere.
 dist-hook:

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "tests/wire/peer.h"
+#include "tests/lib/peer.h"
 #include "tests/wire/script.h"
 
 #define LINKS_MAX 16

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * peer - the server that a transcript talks to: a node inside this process with a clock of its own, a program started
+ * peer - the server that a test talks to: a node inside this process with a clock of its own, a program started
  * for the purpose (tagcached itself, or memcached to compare with), or a server that runs already.
  *
- * Owned by the runner; one thread.
+ * Owned by whoever started it; one thread at a time.
  */
 #ifndef TAGCACHED_TESTS_PEER_H
 #define TAGCACHED_TESTS_PEER_H

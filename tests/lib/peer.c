@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "tests/wire/peer.h"
+#include "tests/lib/peer.h"
 
 #include <errno.h>
 #include <netdb.h>

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * demo-client - loads this machine's package database into a node through libmemcached, purges, and checks what is
+ * left.
+ *
+ *     demo-client HOST PORT [STATUS-FILE]
+ *
+ * An ordinary client library that has never heard of tags: they travel as a suffix of the key (key|#|t=tag,tag), and a
+ * purge is a delete of a key with the suffix |#|p=selector. Every claim that it prints was compared with the database:
+ * exit status 0 all true, 1 something was not, 2 usage.
+ */
+#include <inttypes.h>
+#include <libmemcached/memcached.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define TAGS 4
+#define TAG_MAX 200
+#define KEY_MAX 250 /* what libmemcached sends as a key */
+#define BATCH 100
+
+struct package {
+    char key[256];
+    const char *stanza;
+    size_t stanza_len;
+    char tags[TAGS]
+             [TAG_MAX + 1]; /* section, source, maintainer, arch; "" when the database has none, or it is too long */
+    bool gone;              /* purged: must be a miss from here on */
+    bool served;            /* found by the last read */
+};
+
+struct database {
+    char *text;
+    struct package *p;
+    size_t n, tagged;
+    uint64_t bytes;
+};
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* ------------------------------------------------------------------ the package database */
+
+static char *read_file(const char *path) {
+    FILE *f = fopen(path, "r");
+    if (f == NULL) return NULL;
+    char *p = NULL;
+    size_t n = 0, cap = 0;
+    for (size_t got = 1; got > 0; n += got) {
+        if (cap - n < 65536 && (p = realloc(p, cap = cap * 2 + 131072)) == NULL) abort();
+        got = fread(p + n, 1, cap - n - 1, f);
+    }
+    fclose(f);
+    p[n] = '\0';
+    return p;
+}
+
+/* The value of a field of a stanza; false when it has none. */
+static bool field(const char *stanza, size_t n, const char *name, const char **value, size_t *len) {
+    size_t name_len = strlen(name);
+    for (const char *l = stanza, *end = stanza + n; l < end;) {
+        const char *nl = memchr(l, '\n', (size_t)(end - l));
+        if (nl == NULL) nl = end;
+        if ((size_t)(nl - l) > name_len + 2 && memcmp(l, name, name_len) == 0 && l[name_len] == ':') {
+            *value = l + name_len + 2;
+            *len = (size_t)(nl - *value);
+            return true;
+        }
+        l = nl + 1;
+    }
+    return false;
+}
+
+/* "kind:" and the value, percent-encoded where a tag cannot hold the byte. Leaves the tag empty if that is too long. */
+static void make_tag(char *tag, const char *kind, const char *value, size_t n) {
+    char out[TAG_MAX * 4];
+    size_t at = (size_t)snprintf(out, sizeof out, "%s:", kind);
+    for (size_t i = 0; i < n && at <= TAG_MAX; i++) {
+        unsigned char c = (unsigned char)value[i];
+        bool plain = c > ' ' && c != 127 && c != ',' && c != '+' && c != '%';
+        at += (size_t)snprintf(out + at, sizeof out - at, plain ? "%c" : "%%%02X", c);
+    }
+    if (at <= TAG_MAX) memcpy(tag, out, at + 1);
+}
+
+static bool parse_package(struct database *db, const char *stanza, size_t n) {
+    const char *name, *v, *arch;
+    size_t name_len, len, arch_len;
+    if (!field(stanza, n, "Status", &v, &len) || len < 10 || memcmp(v + len - 10, " installed", 10) != 0) return false;
+    if (!field(stanza, n, "Package", &name, &name_len) || !field(stanza, n, "Architecture", &arch, &arch_len))
+        return false;
+    struct package *p = &db->p[db->n];
+    memset(p, 0, sizeof *p);
+    p->stanza = stanza;
+    p->stanza_len = n;
+    snprintf(p->key, sizeof p->key, "pkg:%.*s", (int)(name_len < 200 ? name_len : 200), name);
+    /* The database is sorted by name: a second architecture of the same package comes right behind the first. */
+    if (db->n > 0 && strcmp(db->p[db->n - 1].key, p->key) == 0)
+        snprintf(p->key, sizeof p->key, "pkg:%.*s:%.*s", (int)name_len, name, (int)arch_len, arch);
+    if (field(stanza, n, "Section", &v, &len)) make_tag(p->tags[0], "section", v, len);
+    if (field(stanza, n, "Source", &v, &len))
+        make_tag(p->tags[1], "source", v, strcspn(v, " \n"));
+    else
+        make_tag(p->tags[1], "source", name, name_len);
+    if (field(stanza, n, "Maintainer", &v, &len)) make_tag(p->tags[2], "maintainer", v, len);
+    make_tag(p->tags[3], "arch", arch, arch_len);
+    for (int i = 0; i < TAGS; i++) db->tagged += p->tags[i][0] != '\0';
+    db->bytes += n;
+    db->n++;
+    return true;
+}
+
+static bool database_load(struct database *db, const char *path) {
+    db->text = read_file(path);
+    if (db->text == NULL) return false;
+    size_t stanzas = 1;
+    for (const char *p = db->text; (p = strstr(p, "\n\n")) != NULL; p += 2) stanzas++;
+    db->p = calloc(stanzas, sizeof *db->p);
+    if (db->p == NULL) abort();
+    for (const char *p = db->text; *p != '\0';) {
+        const char *end = strstr(p, "\n\n");
+        size_t n = end == NULL ? strlen(p) : (size_t)(end - p) + 1;
+        parse_package(db, p, n);
+        p += end == NULL ? n : n + 1;
+    }
+    return db->n > 0;
+}
+
+static bool has_tag(const struct package *p, const char *tag) {
+    for (int i = 0; i < TAGS; i++)
+        if (strcmp(p->tags[i], tag) == 0) return true;
+    return false;
+}
+
+/* ------------------------------------------------------------------ talking to the node */
+
+static bool fine(memcached_st *mc, memcached_return_t rc, const char *what, const char *key) {
+    if (rc == MEMCACHED_SUCCESS || rc == MEMCACHED_STORED) return true;
+    printf("  WRONG: %s %s: %s\n", what, key,
+           memcached_last_error_message(mc) ? memcached_last_error_message(mc) : memcached_strerror(mc, rc));
+    return false;
+}
+
+/* Stores a package with as many tags as the library's key limit lets through, and adds the others by empty appends. */
+static bool store(memcached_st *mc, const struct package *p) {
+    bool first = true;
+    for (int i = 0; i < TAGS || first;) {
+        char key[KEY_MAX + 1];
+        size_t at = (size_t)snprintf(key, sizeof key, "%s", p->key);
+        int taken = 0;
+        for (; i < TAGS; i++) {
+            if (p->tags[i][0] == '\0') continue;
+            const char *lead = taken == 0 ? "|#|t=" : ",";
+            if (at + strlen(lead) + strlen(p->tags[i]) > KEY_MAX) break;
+            at += (size_t)snprintf(key + at, sizeof key - at, "%s%s", lead, p->tags[i]);
+            taken++;
+        }
+        if (taken == 0 && !first) break;
+        memcached_return_t rc = first ? memcached_set(mc, key, at, p->stanza, p->stanza_len, 0, 0)
+                                      : memcached_append(mc, key, at, "", 0, 0, 0);
+        if (!fine(mc, rc, first ? "set" : "append", p->key)) return false;
+        first = false;
+    }
+    return true;
+}
+
+static struct package *find(struct database *db, size_t from, size_t to, const char *key, size_t n) {
+    for (size_t i = from; i < to; i++)
+        if (strlen(db->p[i].key) == n && memcmp(db->p[i].key, key, n) == 0) return &db->p[i];
+    return NULL;
+}
+
+/* Reads everything back, a hundred keys a request, and compares it with the database. The number of lies found. */
+static size_t read_back(memcached_st *mc, struct database *db, size_t *served, double *seconds) {
+    size_t wrong = 0;
+    double start = now_s();
+    *served = 0;
+    for (size_t i = 0; i < db->n; i += BATCH) {
+        const char *keys[BATCH];
+        size_t lens[BATCH], n = 0;
+        memcached_return_t rc;
+        for (; n < BATCH && i + n < db->n; n++) {
+            keys[n] = db->p[i + n].key;
+            lens[n] = strlen(keys[n]);
+            db->p[i + n].served = false;
+        }
+        if (!fine(mc, memcached_mget(mc, keys, lens, n), "mget", keys[0])) return 1;
+        for (memcached_result_st *r; (r = memcached_fetch_result(mc, NULL, &rc)) != NULL; memcached_result_free(r)) {
+            struct package *p = find(db, i, i + n, memcached_result_key_value(r), memcached_result_key_length(r));
+            bool same = p != NULL && memcached_result_length(r) == p->stanza_len &&
+                        memcmp(memcached_result_value(r), p->stanza, p->stanza_len) == 0;
+            if (!same)
+                wrong++;
+            else
+                p->served = true;
+            (*served)++;
+        }
+    }
+    *seconds = now_s() - start;
+    for (size_t i = 0; i < db->n; i++) {
+        struct package *p = &db->p[i];
+        if (p->served == !p->gone) continue;
+        if (wrong++ < 5) printf("  WRONG: %s %s\n", p->key, p->gone ? "was purged and is still served" : "is missing");
+    }
+    return wrong;
+}
+
+/* ------------------------------------------------------------------ the story */
+
+static void show_some(const struct database *db, const char *word, bool gone, const char *a, const char *b) {
+    int shown = 0;
+    printf("    %s", word);
+    for (size_t i = 0; i < db->n && shown < 5; i++) {
+        const struct package *p = &db->p[i];
+        bool near = has_tag(p, a) || (b != NULL && has_tag(p, b));
+        if (p->gone == gone && near) printf("%s %s", shown++ ? "," : "", p->key + 4);
+    }
+    printf("%s\n", shown == 5 ? ", ..." : shown == 0 ? " (none)" : "");
+}
+
+/* Purges a selector of one or two tags; true if exactly what carries them went. */
+static bool purge(memcached_st *mc, struct database *db, const char *a, const char *b) {
+    char key[KEY_MAX + 1];
+    size_t n = (size_t)snprintf(key, sizeof key, "x|#|p=%s%s%s", a, b ? "+" : "", b ? b : "");
+    size_t hit = 0, served, live = 0;
+    for (size_t i = 0; i < db->n; i++) live += !db->p[i].gone;
+    for (size_t i = 0; i < db->n; i++)
+        if (!db->p[i].gone && has_tag(&db->p[i], a) && (b == NULL || has_tag(&db->p[i], b))) {
+            db->p[i].gone = true;
+            hit++;
+        }
+    double start = now_s(), seconds;
+    memcached_return_t rc = memcached_delete(mc, key, n, 0);
+    double took = now_s() - start;
+    printf("\n  delete '%s'\n", key);
+    if (!fine(mc, rc, "delete", key)) return false;
+    size_t wrong = read_back(mc, db, &served, &seconds);
+    printf("    answered in %.0f us; read everything again in %.1f ms: %zu went, %zu stayed\n", took * 1e6,
+           seconds * 1e3, live - served, served);
+    show_some(db, "went:  ", true, a, b);
+    if (b != NULL) show_some(db, "stayed, with one of the two tags only:", false, a, b);
+    if (hit == 0) printf("    (this machine has no such package)\n");
+    return wrong == 0 && live - served == hit;
+}
+
+/* What is stored after a purge stays, whatever it is tagged. */
+static bool store_again(memcached_st *mc, struct database *db) {
+    size_t i = 0, served;
+    double seconds;
+    while (i < db->n && !db->p[i].gone) i++;
+    if (i == db->n) return true;
+    db->p[i].gone = false;
+    printf("\n  set '%s' again, with the same tags\n", db->p[i].key);
+    if (!store(mc, &db->p[i])) return false;
+    if (read_back(mc, db, &served, &seconds) != 0) return false;
+    printf("    it is served: a purge takes what was stored before it, never what comes after\n");
+    return true;
+}
+
+static bool load(memcached_st *mc, struct database *db) {
+    size_t served;
+    double start = now_s(), seconds;
+    for (size_t i = 0; i < db->n; i++)
+        if (!store(mc, &db->p[i])) return false;
+    double took = now_s() - start;
+    printf("  stored %zu packages, %.1f KiB, with %zu tags, in %.1f ms (one request each, waiting for each answer)\n",
+           db->n, (double)db->bytes / 1024, db->tagged, took * 1e3);
+    printf("    for instance '%s' with\n", db->p[0].key);
+    for (int i = 0; i < TAGS; i++)
+        if (db->p[0].tags[i][0] != '\0') printf("      %s\n", db->p[0].tags[i]);
+    if (read_back(mc, db, &served, &seconds) != 0) return false;
+    printf("  read all %zu back in %.1f ms, a hundred a request: byte for byte the same\n", served, seconds * 1e3);
+    return true;
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3 || argc > 4) {
+        fputs("usage: demo-client HOST PORT [STATUS-FILE]\n", stderr);
+        return 2;
+    }
+    struct database db = {0};
+    const char *path = argc == 4 ? argv[3] : "/var/lib/dpkg/status";
+    if (!database_load(&db, path)) {
+        fprintf(stderr, "%s: no installed packages found there\n", path);
+        return 2;
+    }
+    memcached_st *mc = memcached_create(NULL);
+    memcached_server_add(mc, argv[1], (in_port_t)atoi(argv[2]));
+    memcached_behavior_set(mc, MEMCACHED_BEHAVIOR_TCP_NODELAY, 1);
+    bool good = load(mc, &db) && purge(mc, &db, "section:libs", NULL) && purge(mc, &db, "section:python", "arch:all") &&
+                store_again(mc, &db);
+    printf("\n  %s\n", good ? "Everything above was checked against the package database, item by item."
+                            : "WRONG: what the node served is not what the package database says.");
+    memcached_free(mc);
+    free(db.p);
+    free(db.text);
+    return good ? 0 : 1;
+}
