@@ -254,6 +254,7 @@ static void watch_produce(struct session *s) {
     struct cmd_watch *h = s->worker->cmd->watch;
     struct watcher *w = s->produce_state;
     struct conn *c = s->conn;
+    if (conn_parked(c)) conn_resume(c);
     store_enter(s->worker->store);
     uint32_t now = store_now(s->worker->store);
     store_leave(s->worker->store);
@@ -386,9 +387,12 @@ void cmd_watch(struct session *s, struct request *r) {
         cmd_reply_lit(s, r, "WATCHER_FAILED failed to add log watcher");
     } else {
         cmd_reply_lit(s, r, "OK");
-        /* From here on the connection only listens: whatever it sends is of no interest. */
-        s->phase = CMD_PHASE_SWALLOW;
-        s->left = UINT64_MAX;
+        /* From here on the connection only listens: whatever it sends is of no interest, be it part of this batch
+         * (hence parked until the producer has its first turn) or later. */
+        r->swallow = UINT64_MAX;
+        conn_park(s->conn);
+        conn_set_producer(s->conn, true);
+        conn_kick(s->conn);
     }
 }
 

@@ -7,3 +7,5 @@ noinst_HEADERS +=
 # The tree's own order: who includes whom.
 TESTS += %D%/test_check_includes.py
 EXTRA_DIST += %D%/test_check_includes.py
+
+unit_tests += %D%/test_auth %D%/test_watch
