@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The servers that are measured, and the programs that load them: starting, finding, stopping, asking."""
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+SERVER_CPU, LOAD_CPU = 0, 1
+VALGRIND_FILES = 1012  # what valgrind leaves of a limit of 1024; memcached insists on setting exactly its limit
+
+
+class Failed(Exception):
+    pass
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def run(cmd, **kw):
+    p = subprocess.run([str(c) for c in cmd], capture_output=True, text=True, **kw)
+    if p.returncode:
+        raise Failed(f"{' '.join(map(str, cmd))}: exit {p.returncode}\n{p.stdout[-500:]}{p.stderr[-500:]}")
+    return p.stdout
+
+
+class Tools:
+    """Where the built programs are."""
+
+    def __init__(self, build, tagcached=None):
+        self.build = os.path.abspath(build)
+        bench = os.path.join(self.build, "tests", "bench")
+        self.cacheload, self.tracegen, self.floor, self.model, self.bench_store = (
+            os.path.join(bench, n) for n in ("cacheload", "tracegen", "floor", "model_eviction", "bench_store"))
+        self.tagcached = tagcached or os.path.join(self.build, "tagcached")
+        self.memcached = shutil.which("memcached")
+        self.redis = shutil.which("redis-server")
+        if not all(os.access(p, os.X_OK) for p in (self.cacheload, self.tracegen, self.floor)):
+            raise Failed(f"no programs in {bench}: run `make bench` in the build directory first")
+
+
+class Server:
+    """One running server on SERVER_CPU. kind: tagcached, memcached, redis or floor."""
+
+    def __init__(self, tools, kind, memory_mb=1024, args=(), callgrind=None, threads=1, cpus=None):
+        self.tools, self.kind, self.port, self.callgrind = tools, kind, free_port(), callgrind
+        self.proto = "resp" if kind == "redis" else "text"
+        self.log = tempfile.TemporaryFile("w+")
+        cmd = self._command(memory_mb, list(args), threads)
+        if callgrind:
+            for f in glob.glob(glob.escape(callgrind) + "*"):
+                os.remove(f)  # an earlier server's dumps carry the same numbers
+            cmd = ["valgrind", "-q", "--tool=callgrind", "--separate-threads=yes",
+                   f"--callgrind-out-file={callgrind}"] + cmd
+        if cpus is None:
+            cpus = str(SERVER_CPU)
+        cmd = ["taskset", "-c", cpus] + cmd
+        if callgrind:
+            cmd = ["sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"] + cmd
+        self.proc = subprocess.Popen(cmd, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        self.pid = self.proc.pid
+        self._wait()
+
+    def _command(self, memory_mb, args, threads):
+        conns = str(VALGRIND_FILES if self.callgrind else 4096)
+        user = ["-u", "root"] if os.geteuid() == 0 else []
+        if self.kind == "memcached":
+            return [self.tools.memcached, "-U", "0", "-l", "127.0.0.1", "-p", str(self.port), "-t", str(threads), "-m",
+                    str(memory_mb), "-c", conns] + user + args
+        if self.kind == "tagcached":
+            return [self.tools.tagcached, "-l", "127.0.0.1", "-p", str(self.port), "-t", str(threads), "-m",
+                    str(memory_mb), "-c", conns] + user + args
+        if self.kind == "redis":
+            return [self.tools.redis, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
+                    "no", "--maxmemory", f"{int(memory_mb * 1024)}kb", "--maxmemory-policy", "allkeys-lfu"] + args
+        return [self.tools.floor, "--port", str(self.port)] + args
+
+    def _wait(self):
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            if self.proc.poll() is not None:
+                break
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        self.log.seek(0)
+        text = self.log.read()[-800:]
+        self.stop()
+        raise Failed(f"{self.kind} did not start: {text}")
+
+    def stop(self):
+        if self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGTERM)
+            try:
+                self.proc.wait(60)
+            except subprocess.TimeoutExpired:
+                self.proc.kill()
+                self.proc.wait()
+        self.log.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def alive(self):
+        return self.proc.poll() is None
+
+    def load(self, *args, cpus=str(LOAD_CPU)):
+        """Runs cacheload against it; {phase: its JSON object}."""
+        cmd = [self.tools.cacheload, "-p", self.port, "--cpus", cpus, "--pid", self.pid, "-P", self.proto] + list(args)
+        p = subprocess.run([str(c) for c in cmd], capture_output=True, text=True)
+        if p.returncode:
+            raise Failed(f"{self.kind}: {' '.join(map(str, cmd))}: exit {p.returncode}\n{p.stderr[-800:]}{p.stdout[-800:]}")
+        return {o["phase"]: o for o in map(json.loads, p.stdout.splitlines())}
+
+    def rss_bytes(self):
+        with open(f"/proc/{self.pid}/statm") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    def cpu_s(self):
+        """CPU time of all its threads, from the scheduler (nanoseconds there)."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            try:
+                with open(f"/proc/{self.pid}/task/{task}/schedstat") as f:
+                    total += int(f.read().split()[0])
+            except OSError:
+                pass
+        return total / 1e9
+
+    def connect(self):
+        s = socket.create_connection(("127.0.0.1", self.port), 30)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return s
+
+    def ask(self, line, end=b"\r\n"):
+        """One request line; the reply up to `end`."""
+        with self.connect() as s:
+            s.sendall(line.encode() + b"\r\n")
+            got = b""
+            while not got.endswith(end):
+                b = s.recv(65536)
+                if not b:
+                    break
+                got += b
+            return got.decode(errors="replace")
+
+    def stats(self):
+        return dict(l.split(" ", 2)[1:] for l in self.ask("stats", b"END\r\n").split("\r\n") if l.startswith("STAT "))
+
+    # -------------------------------------------------------------- callgrind
+
+    def dump(self):
+        """Instructions of its busiest thread since the last dump, and the file that says where they went."""
+        out = run(["callgrind_control", "-d", self.pid])
+        if "OK" not in out:
+            raise Failed(f"callgrind_control: {out}")
+        folder, stem = os.path.split(self.callgrind)
+        numbered = [(int(m.group(1)), f) for f in os.listdir(folder) if (m := re.fullmatch(re.escape(stem) + r"\.(\d+)-\d+", f))]
+        last = max(n for n, _ in numbered)
+        best = (0, "")
+        for n, f in numbered:
+            if n == last:
+                path = os.path.join(folder, f)
+                with open(path) as h:
+                    total = next((int(l.split()[1]) for l in h if l.startswith(("summary:", "totals:"))), 0)
+                best = max(best, (total, path))
+        return best
+
+
+def versions(tools):
+    """What runs here, one line each."""
+    def first(cmd):
+        try:
+            p = subprocess.run(cmd, capture_output=True, text=True)
+            return (p.stdout + p.stderr).strip().splitlines()[0]
+        except (OSError, IndexError):
+            return "-"
+    with open("/proc/cpuinfo") as f:
+        info = f.read()
+    model = re.search(r"model name\s*: (.*)", info)
+    with open("/proc/meminfo") as f:
+        memory = int(f.readline().split()[1]) // 1024
+    return {
+        "machine": f"{model.group(1) if model else os.uname().machine}, {os.cpu_count()} CPUs, {memory} MiB",
+        "kernel": f"{os.uname().sysname} {os.uname().release}",
+        "tagcached": first([tools.tagcached, "-V"]) if os.path.exists(tools.tagcached) else "-",
+        "memcached": first([tools.memcached, "-V"]) if tools.memcached else "-",
+        "redis": first([tools.redis, "--version"]) if tools.redis else "-",
+        "valgrind": first(["valgrind", "--version"]),
+        "compiler": first(["cc", "--version"]),
+    }

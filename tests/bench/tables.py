@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tables about work, tags and memory. Each function measures one and prints it; `job` says with what."""
+import os
+import socket
+import statistics
+import time
+from dataclasses import dataclass, field
+
+from output import fixed
+from servers import Failed, Server
+
+
+@dataclass
+class Job:
+    tools: object
+    servers: list
+    quick: bool
+    rounds: int
+    out: object
+    tmp: str
+    keep: str
+
+
+@dataclass
+class Work:
+    """A kind of load: cacheload's options, and the floor's that answers the same bytes."""
+    name: str
+    load: list
+    floor: list
+    value: int = 100
+    keys: int = 1000000
+    peers: list = field(default_factory=lambda: ["tagcached", "memcached", "redis", "floor"])
+    proto: str = None  # of memcached and tagcached; None: text
+    instructions: bool = True
+
+
+WORKS = [
+    Work("get, one per write", ["-d", 1], ["--get", 100]),
+    Work("get, pipelined 16", ["-d", 16], ["--get", 100]),
+    Work("get, pipelined 64", ["-d", 64], ["--get", 100]),
+    Work("mg, pipelined 16", ["-d", 16], None, peers=["tagcached", "memcached"], proto="meta"),
+    Work("multi-get of 50, per key", ["-m", 50], ["--get", 100, "--multiget", 50]),
+    Work("set, one per write", ["-g", 0], ["--set", 100]),
+    Work("set, pipelined 16", ["-g", 0, "-d", 16], ["--set", 100]),
+    Work("90/10, pipelined 16", ["-g", 0.9, "-d", 16], None),
+    Work("get of 10 KiB", ["-d", 1], ["--get", 10240], value=10240, keys=5000),
+    Work("get of 100 KiB", ["-d", 1], ["--get", 102400], value=102400, keys=500, instructions=False),
+]
+
+
+def median(xs):
+    return statistics.median(xs) if xs else None
+
+
+def ratio(a, b):
+    return a / b if a is not None and b else None
+
+
+def common(work, keys):
+    """Options that say which keys and values a work uses: one set of keys for each value size."""
+    return ["-k", keys, "-K", 20, "-v", work.value, "--prefix", f"v{work.value}:"]
+
+
+# ------------------------------------------------------------------ instructions
+
+
+def instructions(job):
+    """Per request (multi-get: per key), between two counts of requests, so that start-up and accepting cancel."""
+    counts = (40, 120) if job.quick else (40, 440)  # batches on each of the 50 connections
+    got = {}
+    for kind in job.servers:
+        if kind == "floor":
+            for w in WORKS:
+                if w.floor and w.instructions:
+                    got[w.name, kind] = floor_instructions(job, w, counts)
+            continue
+        path = os.path.join(job.keep, f"callgrind.{kind}")
+        with Server(job.tools, kind, 256, callgrind=path) as s:
+            filled = set()
+            for w in WORKS:
+                if kind in w.peers and w.instructions:
+                    got[w.name, kind] = work_instructions(job, s, w, counts, filled)
+    rows = []
+    for w in WORKS:
+        if not w.instructions:
+            continue
+        v = {k: got.get((w.name, k)) for k in ("tagcached", "memcached", "redis", "floor")}
+        job.out.record("instructions", row=w.name, **v)
+        rows.append([w.name] + [fixed(v[k], 0) for k in v] + [fixed(ratio(v["tagcached"], v["memcached"]))])
+    job.out.table("User-space instructions per request (of the busiest thread)",
+                  ["work", "tagcached", "memcached", "redis", "floor", "of memcached"], rows)
+
+
+def count_instructions(s, w, options, batches):
+    depth = w.load[w.load.index("-d") + 1] if "-d" in w.load else 1
+    requests = 50 * depth * max(batches // (4 if depth > 1 or "-m" in w.load else 1), 2)
+    s.load(*options, "-w", 0, "-n", requests, "--seq", 65536, "--timeout", 120)
+    total, path = s.dump()
+    return total, requests * (50 if "-m" in w.load else 1), path
+
+
+def work_instructions(job, s, w, counts, filled):
+    proto, s.proto = s.proto, w.proto or s.proto
+    keys = min(w.keys, 10000 if w.value < 1000 else 500)
+    options = common(w, keys) + w.load
+    if w.value not in filled:
+        s.load(*common(w, keys), "--fill-only")
+        filled.add(w.value)
+    if s.kind == "floor":
+        counts = tuple(c * 10 for c in counts)  # it does so little that accepting connections would show
+    s.dump()
+    a, na, _ = count_instructions(s, w, options, counts[0])
+    b, nb, path = count_instructions(s, w, options, counts[1])
+    if job.keep != job.tmp and path:
+        name = f"{s.kind}.{w.name.replace(' ', '_').replace(',', '').replace('/', '-')}.callgrind"
+        os.replace(path, os.path.join(job.keep, name))
+    s.proto = proto
+    return (b - a) / (nb - na)
+
+
+def floor_instructions(job, w, counts):
+    with Server(job.tools, "floor", args=map(str, w.floor), callgrind=os.path.join(job.tmp, "callgrind.floor")) as s:
+        return work_instructions(job, s, w, counts, {w.value})
+
+
+# ------------------------------------------------------------------ CPU
+
+
+def cpu(job):
+    """Server CPU per key: the servers in turn, as many rounds as asked; medians of CPU and of each round's ratios."""
+    scale = 10 if job.quick else 1
+    duration = 0.4 if job.quick else 2
+    rows = []
+    with_servers = {k: Server(job.tools, k, 1024) for k in job.servers if k != "floor"}
+    try:
+        filled = set()
+        for w in WORKS:
+            rows.append(cpu_row(job, w, with_servers, max(w.keys // scale, 100), duration, filled))
+    finally:
+        for s in with_servers.values():
+            s.stop()
+    job.out.table("Server CPU per key, microseconds (kernel included), and ratios",
+                  ["work", "tagcached", "memcached", "redis", "floor", "of memcached", "of redis", "of floor"], rows)
+
+
+def cpu_row(job, w, running, keys, duration, filled):
+    present = dict(running)
+    floor = None
+    try:
+        if w.floor and "floor" in job.servers:
+            floor = present["floor"] = Server(job.tools, "floor", args=map(str, w.floor))
+        present = {k: s for k, s in present.items() if k in w.peers}
+        seen = {k: [] for k in present}
+        for k, s in present.items():
+            if k != "floor" and (k, w.value) not in filled:
+                s.load(*common(w, keys), "--fill-only")
+                filled.add((k, w.value))
+        for _ in range(job.rounds):
+            for k, s in present.items():
+                proto, s.proto = s.proto, w.proto or s.proto
+                r = s.load(*common(w, keys), *w.load, "-w", 0.1, "-D", duration, "--seq", 1 << 19)["run"]
+                s.proto = proto
+                if k != "floor" and r["misses"]:
+                    raise Failed(f"{k}: {r['misses']} misses in {w.name}")
+                seen[k].append((r["server_cpu_us_per_key"], r["keys_per_s"], r["lat_us"]["p99"]))
+    finally:
+        if floor:
+            floor.stop()
+    us = {k: median([x[0] for x in v]) for k, v in seen.items()}
+    rates = {k: median([x[1] for x in v]) for k, v in seen.items()}
+    ratios = {k: median([a[0] / b[0] for a, b in zip(seen["tagcached"], v)])
+              for k, v in seen.items() if "tagcached" in seen and k != "tagcached"}
+    job.out.record("cpu", row=w.name, rounds=job.rounds, us_per_key=us, keys_per_s=rates, ratio_of=ratios,
+                   runs={k: [x[0] for x in v] for k, v in seen.items()})
+    return [w.name] + [fixed(us.get(k)) for k in ("tagcached", "memcached", "redis", "floor")] + \
+        [fixed(ratios.get(k)) for k in ("memcached", "redis", "floor")]
+
+
+# ------------------------------------------------------------------ tags
+
+
+def tags(job):
+    if "tagcached" not in job.servers:
+        print("tags: only tagcached has them")
+        return
+    keys = 20000 if job.quick else 200000
+    duration = 0.5 if job.quick else 2
+    with Server(job.tools, "tagcached", 1024) as s:
+        base = ["-k", keys, "-v", 100]
+        s.load(*base, "--prefix", "plain:", "--fill-only")
+        s.load(*base, "--prefix", "tagged:", "--tags", 3, "--tag-space", 20000, "--fill-only")
+        tag_rows(job, s, base, duration)
+        large_tag(job, s, 50000 if job.quick else 1000000)
+
+
+def tag_rows(job, s, base, duration):
+    purge = ["--purge-rate", 1000]
+    kinds = {"untagged, no purges": ["--prefix", "plain:"], "tagged, no purges": ["--prefix", "tagged:"],
+             "untagged, 1,000 purges/s": ["--prefix", "plain:"] + purge,
+             "3 tags, 1,000 purges/s": ["--prefix", "tagged:"] + purge}
+    seen = {k: {1: [], 16: []} for k in kinds}
+    for _ in range(job.rounds):
+        for depth in (1, 16):
+            for k, options in kinds.items():
+                r = s.load(*base, "-d", depth, *options, "-w", 0.1, "-D", duration, "--seq", 1 << 18)["run"]
+                if r["misses"]:
+                    raise Failed(f"tags: {r['misses']} misses of {k}")
+                seen[k][depth].append(r["server_cpu_us_per_key"])
+    rows = []
+    for k in kinds:
+        us = {d: median(v) for d, v in seen[k].items()}
+        of = {d: median([a / b for a, b in zip(v, seen["untagged, 1,000 purges/s"][d])]) for d, v in seen[k].items()}
+        job.out.record("tags", row=k, us_per_key=us, of_untagged=of)
+        rows.append([k] + [fixed(us[1]), fixed(of[1]), fixed(us[16]), fixed(of[16])])
+    job.out.table("Reading tagged items while tags of other items are purged: CPU per get, microseconds",
+                  ["items", "one per write", "of untagged", "pipelined 16", "of untagged"], rows)
+
+
+def large_tag(job, s, n):
+    """Purges one tag that n items carry: how long the answer takes, how long until a read misses, what sweeping costs."""
+    s.load("-k", n, "-v", 100, "--prefix", "big:", "--tags", 1, "--tag-space", 1, "--fill-only")
+    key = "big:" + "0" * (20 - 4 - 1) + "5"
+    c = s.connect()
+
+    def ask(line):
+        t = time.perf_counter()
+        c.sendall(line)
+        got = c.recv(4096)
+        return got, (time.perf_counter() - t) * 1e3
+
+    before, _ = ask(f"mg {key} v\r\n".encode())
+    cpu0 = s.cpu_s()
+    reply, ms = ask(b"mp t0\r\n")
+    after, read_ms = ask(f"mg {key} v\r\n".encode())
+    if not before.startswith(b"VA ") or not reply.startswith(b"HD") or after != b"EN\r\n":
+        raise Failed(f"large tag: {before[:20]!r} {reply!r} {after!r}")
+    begun = time.perf_counter()
+    gone = wait_swept(s, n)
+    swept_s = time.perf_counter() - begun
+    row = {"items": n, "purge_ms": ms, "first_read_ms": read_ms, "sweep_s": swept_s if gone else None,
+           "sweep_cpu_share": (s.cpu_s() - cpu0) / max(swept_s, 1e-9)}
+    job.out.record("large_tag", **row)
+    job.out.table(f"Purging one tag of {n:,} items", ["", "value"], [
+        ["purge answered, ms", fixed(ms, 3)], ["next read (a miss), ms", fixed(read_ms, 3)],
+        ["index rid of them after, s", fixed(swept_s, 2) if gone else "not within 20 s"],
+        ["CPU of the server meanwhile, cores", fixed(row["sweep_cpu_share"], 3)]])
+    c.close()
+
+
+def wait_swept(s, n):
+    """Waits until curr_items has fallen by n (asking ten times a second); False after 20 s."""
+    end = time.monotonic() + 20
+    start = int(s.stats().get("curr_items", 0))
+    low = start
+    while time.monotonic() < end:
+        low = min(low, int(s.stats().get("curr_items", 0)))
+        if low <= max(start - n, 0) + n // 1000:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+# ------------------------------------------------------------------ memory
+
+
+def memory(job):
+    limit = 64 if job.quick else 256
+    rows = []
+    for name, value, mean in (("10 bytes", "10", 10), ("100 bytes", "100", 100),
+                              ("lognormal, median 400 bytes", "lognormal:400:1.2", 822)):
+        keys = int(limit * 1048576 / (mean + 20 + 16) * 1.5)
+        for kind in job.servers:
+            if kind == "floor":
+                continue
+            with Server(job.tools, kind, limit) as s:
+                options = ["-k", keys, "-v", value, "--vmin", 32, "--vmax", 32768, "-c", 4]
+                r = s.load(*options, "--fill-only", "--scan")["scan"]
+                rss = s.rss_bytes()
+            held, payload = r["hits"], r["hit_bytes"] + r["hits"] * 20
+            overhead = (rss - payload) / held
+            job.out.record("memory", row=name, server=kind, limit_mb=limit, items=held, rss_mb=rss / 1048576,
+                           overhead_bytes=overhead, payload_mb=payload / 1048576)
+            rows.append([name, kind, f"{held:,}", fixed(payload / 1048576, 1), fixed(rss / 1048576, 1), fixed(overhead, 1)])
+    job.out.table(f"Items held at -m {limit}, keys of 20 bytes (RSS less keys and values, per resident item)",
+                  ["values", "server", "items", "payload MiB", "RSS MiB", "overhead B"], rows)
+
+
+# ------------------------------------------------------------------ latency and overload
+
+
+def latency(job):
+    """An open loop of half gets, half sets of new keys into a small memory: growing, evicting, sweeping; against an echo
+    of the same bytes at the same rate, whose worst is the machine's."""
+    duration = 4 if job.quick else 30
+    rate = 20000
+    rows = []
+    for kind in job.servers:
+        if kind == "redis":
+            continue
+        args = ["--set", "100"] if kind == "floor" else []
+        with Server(job.tools, kind, 64, args=args) as s:
+            mix = ["-g", 0] if kind == "floor" else ["-g", 0.5]
+            r = s.load("-k", 4000000, "-v", 100, *mix, "--tags", 1 if kind == "tagcached" else 0, "--rate", rate, "-w", 0,
+                       "-D", duration, *(["--purge-rate", 10, "--purge-prefix", "t", "--purge-space", 1000]
+                                         if kind == "tagcached" else []))["run"]
+        l = r["lat_us"]
+        job.out.record("latency", server=kind, rate=rate, seconds=duration, lat_us=l)
+        rows.append([kind] + [fixed(l[k], 0) for k in ("p50", "p99", "p999", "p9999", "max")] +
+                    [l["over_1ms"], l["over_5ms"]])
+    job.out.table(f"Latency, microseconds: {rate:,} requests a second, half of them sets of new keys, -m 64",
+                  ["server", "p50", "p99", "p99.9", "p99.99", "max", "over 1 ms", "over 5 ms"], rows)
+
+
+def overload(job):
+    duration = 1 if job.quick else 8
+    rows = []
+    for kind in job.servers:
+        if kind in ("redis", "floor"):
+            continue
+        with Server(job.tools, kind, 256) as s:
+            s.load("-k", 100000, "-v", 100, "--fill-only")
+            few = s.load("-k", 100000, "-v", 100, "-d", 16, "-c", 50, "-D", duration)["run"]
+            many = s.load("-k", 100000, "-v", 100, "-d", 16, "-c", 2000, "-D", duration)["run"]
+        of_best = many["req_per_s"] / few["req_per_s"]
+        job.out.record("overload", server=kind, best_per_s=few["req_per_s"], many_per_s=many["req_per_s"],
+                       of_best=of_best, least_share=many["conn_share"]["least"], lat_us=many["lat_us"])
+        rows.append([kind, f"{few['req_per_s']:,}", f"{many['req_per_s']:,}", fixed(of_best),
+                     fixed(many["conn_share"]["least"]), fixed(many["lat_us"]["p99"] / 1e3, 1),
+                     fixed(many["lat_us"]["max"] / 1e3, 1)])
+    job.out.table("Overload: 2,000 connections pipelining 16 gets",
+                  ["server", "50 conns/s", "2,000 conns/s", "of it", "least share", "p99 ms", "max ms"], rows)

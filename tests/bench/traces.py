@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The tables about what a cache keeps: miss ratios on traces, and sizes that change."""
+import os
+import subprocess
+
+from output import fixed
+from servers import Failed, Server, run
+
+SEED = 20240611
+RSS_MB = 64
+KINDS = {"zipf": 1.0, "drift": 1.0, "scan": 1.0}
+TTL_SPEED = 50.0  # seconds of the ttl trace to one of ours: 5,000 s are replayed in 100
+
+
+def make(job, kind, requests, objects):
+    path = os.path.join(job.tmp, f"{kind}.trace")
+    run([job.tools.tracegen, kind, KINDS.get(kind, 1.0), objects, requests, SEED, path])
+    return path
+
+
+def replay(job, kind, memory_mb, path, extra=()):
+    with Server(job.tools, kind, memory_mb, args=["--maxmemory-samples", "10"] if kind == "redis" else []) as s:
+        r = s.load("--trace", path, "--vmin", 1, "--vmax", 32768, "-d", 32, *extra)["trace"]
+        return r["miss_ratio"], r["byte_miss_ratio"], s.rss_bytes() / 1048576
+
+
+def at_equal_rss(job, kind, path, target_mb, tries, extra=()):
+    """Finds the memory setting at which the server's RSS after the trace is the target, and what it missed then."""
+    memory = target_mb - 4
+    best = None
+    for _ in range(tries):
+        got = replay(job, kind, max(memory, 2), path, extra) + (memory,)
+        if best is None or abs(got[2] - target_mb) < abs(best[2] - target_mb):
+            best = got
+        if abs(got[2] - target_mb) < 0.75:
+            break
+        step = round(target_mb - got[2])
+        memory += step or (1 if got[2] < target_mb else -1)
+    return best
+
+
+def model(job, path, memory_mb):
+    """The eviction model's miss ratio, and LRU's, when everything an item costs comes out of memory_mb."""
+    if not os.path.exists(job.tools.model):
+        return {}
+    import json
+    return json.loads(run([job.tools.model, path, int(memory_mb * 1048576)]))
+
+
+def miss(job):
+    requests, objects, target = (2000000, 1000000, RSS_MB) if job.quick else (10000000, 1000000, RSS_MB)
+    kinds = ["zipf"] if job.quick else [*KINDS, "ttl"]
+    tries = 2 if job.quick else 4
+    rows = []
+    for kind in kinds:
+        path = make(job, kind, requests, objects)
+        extra = ["--trace-ttl", path + ".ttl", "--trace-speed", TTL_SPEED] if kind == "ttl" else []
+        row = {}
+        for server in job.servers:
+            if server == "floor":
+                continue
+            m, b, rss, setting = at_equal_rss(job, server, path, target, 2 if kind == "ttl" else tries, extra)
+            row[server] = m
+            job.out.record("miss", row=kind, server=server, miss_ratio=m, byte_miss_ratio=b, rss_mb=rss, memory_mb=setting,
+                           target_mb=target, requests=requests)
+            rows.append([kind, server, fixed(m, 4), fixed(b, 4), fixed(rss, 1), setting])
+        for name, m in model(job, path, target).items():
+            job.out.record("miss", row=kind, server=name, miss_ratio=m, target_mb=target, requests=requests)
+            rows.append([kind, name, fixed(m, 4), None, None, None])
+        os.remove(path)
+    job.out.table(f"Miss ratio, {requests:,} requests, memory set so that RSS is {target} MiB after the replay",
+                  ["trace", "server", "misses", "of bytes", "RSS MiB", "setting MiB"], rows)
+
+
+# ------------------------------------------------------------------ sizes that change
+
+PHASES = ["10", "uniform:20:200", "lognormal:400:1.2", "5000", "uniform:20000:60000", "100", "1000000", "300"]
+
+
+def pressure(job):
+    """-m 64; in each phase all sizes and keys are new. The hit ratio at the end of a phase, against a server that began
+    with that phase."""
+    phases = PHASES[:3] if job.quick else PHASES
+    rows = []
+    for kind in job.servers:
+        if kind == "floor":
+            continue
+        with Server(job.tools, kind, 64, args=["-I", "2m"] if kind in ("memcached", "tagcached") else []) as old:
+            for i, value in enumerate(phases):
+                aged = phase_hit_ratio(job, old, i, value)
+                with Server(job.tools, kind, 64,
+                            args=["-I", "2m"] if kind in ("memcached", "tagcached") else []) as new:
+                    fresh = phase_hit_ratio(job, new, i, value)
+                job.out.record("pressure", server=kind, phase=i, value=value, aged=aged, fresh=fresh)
+                rows.append([f"{i}: {value}", kind, fixed(aged, 4), fixed(fresh, 4), fixed(fresh - aged, 4)])
+    job.out.table("Hit ratio when every size changes, -m 64: the running server against a fresh one",
+                  ["values", "server", "running", "fresh", "lost"], rows)
+
+
+def phase_hit_ratio(job, s, i, value):
+    """Reads through for a while (misses are set), Zipf 0.9 over twice what fits; the hit ratio of the second half."""
+    mean = {"uniform:20:200": 110, "lognormal:400:1.2": 822, "uniform:20000:60000": 40000}.get(value) or int(value)
+    keys = max(int(2 * 64 * 1048576 / (mean + 60)), 50)
+    if job.quick:
+        keys = min(keys, 100000)
+    options = ["-k", keys, "-v", value, "--vmin", 1, "--vmax", 1000000, "--prefix", f"p{i}:", "-z", 0.9, "--set-misses",
+               "-d", 8, "-c", 8, "-w", 0, "--seq", 1 << 21]
+    n = min(max(keys * 3, 20000), 200000 if job.quick else 6000000)
+    if mean > 10000:
+        n = min(n, 60000)
+    s.load(*options, "-n", n)
+    return s.load(*options, "--seed", 42, "-n", n)["run"]["hit_ratio"]
