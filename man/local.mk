@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-3-Clause
-dist_man_MANS +=
+dist_man_MANS += %D%/tagcached-protocol.7
