@@ -63,21 +63,6 @@ static bool word_u32(const struct text_token *t, uint32_t *out) {
     return text_u32(t->p, t->n, out);
 }
 
-void cmd_verbosity(struct session *s, struct request *r) {
-    const struct cmd_upcalls *up = &s->worker->cmd->cfg.up;
-    struct text_token w[4];
-    unsigned n = split(r, w, 4);
-    uint32_t level;
-    if (n > 3) {
-        error(s, r);
-    } else if (n < 2 || !word_u32(&w[1], &level)) {
-        bad_format(s, r);
-    } else {
-        up->set_verbose(up->arg, level);
-        ok(s, r);
-    }
-}
-
 void cmd_shutdown(struct session *s, struct request *r) {
     struct cmd *cmd = s->worker->cmd;
     struct text_token w[3];

@@ -68,6 +68,12 @@ static void line_T(struct session *s, const char *prefix, const char *name, stru
     cmd_linef(s, "STAT %s%s %ld.%06ld", prefix, name, (long)v.tv_sec, (long)v.tv_usec);
 }
 
+/* Only where there is TLS. */
+#define line_TLS(s, prefix, name, value)                                                                               \
+    do {                                                                                                               \
+        if (v->net.cert_time != 0) line_U((s), (prefix), (name), (value));                                             \
+    } while (0)
+
 /* The rows of a group, each named once, in the group's .def. */
 #define STAT(name, kind, value, help) line_##kind(s, prefix, #name, (value));
 

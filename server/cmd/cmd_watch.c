@@ -194,14 +194,15 @@ void cmd_watch_conn(struct session *s, const char *event) {
     note_session(s, &w, NULL, ip);
 }
 
-void cmd_watch_evict(struct cmd *cmd, const char *key, size_t n, bool fetched, uint32_t expiry, uint64_t size) {
+void cmd_on_evict(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size) {
+    struct cmd *cmd = arg;
     if ((sync_load(&cmd->notes) & CMD_NOTE_EVICTIONS) == 0) return;
     struct watch_note w = {.kind = WATCH_EVICTION,
                            .bit = CMD_NOTE_EVICTIONS,
                            .flag = fetched,
                            .expiry = expiry,
                            .size = size,
-                           .key_len = (uint8_t)n};
+                           .key_len = (uint8_t)key_len};
     note_other(cmd, &w, key, NULL);
 }
 

@@ -8,8 +8,8 @@
  * nobody watches a request costs one relaxed load of cmd->notes.
  *
  * Rings and watchers belong to the struct cmd and live until it is freed (there are at most WATCH_MAX), because a
- * thread may be filling the ring of a watcher that is leaving. Threads: cmd_watch_evict and cmd_watch_sysevent from
- * any; the notes of cmd_internal.h on the session's worker; the rest as each says.
+ * thread may be filling the ring of a watcher that is leaving. Threads: cmd_watch_sysevent from any; the notes of
+ * cmd_internal.h on the session's worker; the rest as each says.
  */
 #ifndef TAGCACHED_CMD_CMD_WATCH_H
 #define TAGCACHED_CMD_CMD_WATCH_H
@@ -76,8 +76,6 @@ bool cmd_watch_ring_peek(const struct watch_ring *r, struct watch_note *n);
 /* Takes the note just peeked: its key (to key[256]) and text (to text[WATCH_TEXT_MAX]). The taker only. */
 void cmd_watch_ring_take(struct watch_ring *r, const struct watch_note *n, char *key, char *text);
 
-/* A live item left for want of room: as cmd_on_evict. The store's maintenance thread. */
-void cmd_watch_evict(struct cmd *cmd, const char *key, size_t n, bool fetched, uint32_t expiry, uint64_t size);
 /* Something about the node itself: `type` a literal word, `text` more about it as key=value words. Any thread. */
 void cmd_watch_sysevent(struct cmd *cmd, const char *type, const char *text);
 
