@@ -2,14 +2,9 @@
  *
  * The auth file (-Y): what it may hold, and who gets in with it. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "cmd/cmd_auth.h"
+#include "tests/unit/talk.h"
 
 static struct cmd_auth_table *parse(const char *text) {
     struct cmd_auth_table *t = NULL;
@@ -75,12 +70,68 @@ static void bounds_lines_and_their_length(void **state) {
     assert_int_equal(cmd_auth_parse(line, AUTH_WORD_MAX + 4, &t), -E2BIG);
 }
 
+/* ------------------------------------------------------------------ a node */
+
+static void write_file(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fputs(text, f) < 0, 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void nothing_is_answered_before_authentication(void **state) {
+    char path[] = "/tmp/tagcached-auth-XXXXXX", options[64];
+    int file = mkstemp(path);
+    (void)state;
+    assert_true(file >= 0);
+    close(file);
+    write_file(path, "bob:secret\nfoo:bar:baz\n");
+    snprintf(options, sizeof options, "-Y %s", path);
+    struct peer *node = talk_node(options);
+    int fd = talk_open(node), other = talk_open(node);
+    talk_expect(fd, "get a\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    talk_expect(fd, "mn\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    talk_expect(fd, "ms k 10\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    talk_expect(fd, "set k 0 0 x\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    talk_expect(fd, "set k 0 0 10\r\nbob secreX\r\n", "CLIENT_ERROR authentication failure\r\n");
+    talk_expect(fd, "set k 0 0 3\r\nbob\r\n", "CLIENT_ERROR bad authentication token format\r\n");
+    talk_expect(fd, "get a\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    talk_expect(fd, "set k 0 0 10\r\nbob secret\r\n", "STORED\r\n");
+    talk_expect(fd, "get k\r\n", "END\r\n");                         /* it was no store */
+    talk_expect(fd, "set k 0 0 10\r\nbob secreX\r\n", "STORED\r\n"); /* this one was */
+    /* key, flags and exptime of the handshake do not matter; words beyond the password neither */
+    talk_expect(other, "set k x y 15\r\nfoo bar:baz a b\r\nget k\r\n",
+                "STORED\r\nVALUE k 0 10\r\nbob secreX\r\nEND\r\n");
+    char *text = talk_ask(fd, "stats\r\n", "END\r\n");
+    assert_non_null(strstr(text, "STAT auth_cmds 3\r\n"));
+    assert_non_null(strstr(text, "STAT auth_errors 1\r\n"));
+    free(text);
+
+    /* The file is read again when asked; a bad one changes nothing; who is in stays in. */
+    int third = talk_open(node), fourth = talk_open(node);
+    write_file(path, "nocolon\n");
+    (void)peer_reload(node);
+    talk_expect(third, "set k 0 0 10\r\nbob secret\r\n", "STORED\r\n");
+    write_file(path, "bob:changed\n");
+    assert_int_equal(peer_reload(node), 0);
+    talk_expect(fourth, "set k 0 0 10\r\nbob secret\r\n", "CLIENT_ERROR authentication failure\r\n");
+    talk_expect(fourth, "set k 0 0 11\r\nbob changed\r\n", "STORED\r\n");
+    talk_expect(fd, "mn\r\n", "MN\r\n");
+    close(fd);
+    close(other);
+    close(third);
+    close(fourth);
+    peer_stop(node);
+    unlink(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lets_in_who_is_listed),
         cmocka_unit_test(empty_names_and_passwords_are_themselves),
         cmocka_unit_test(refuses_what_it_cannot_understand),
         cmocka_unit_test(bounds_lines_and_their_length),
+        cmocka_unit_test(nothing_is_answered_before_authentication),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

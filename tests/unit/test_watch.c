@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Watchers: the lines they read, and the rings that carry notes to them. */
+#include <inttypes.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "cmd/cmd_watch.h"
+#include "tests/unit/talk.h"
 
 #define TS .gid = 7, .time_us = 1795386425000042, .fd = 28
 #define HEAD "ts=1795386425.000042 gid=7 "
@@ -163,6 +159,138 @@ static void notes_cross_threads_whole(void **state) {
     ring_free(r);
 }
 
+/* ------------------------------------------------------------------ a node */
+
+/* The next lines a watcher reads, up to and with one that contains `last`; without time stamps and numbers. */
+static char *lines_until(int fd, const char *last) {
+    char *out = calloc(1, 1 << 20), *to = out, line[8192];
+    size_t n = 0;
+    for (;;) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        if (poll(&wait, 1, TALK_PATIENCE_MS) != 1) fail_msg("no line with %s; so far: %s", last, out);
+        assert_int_equal(recv(fd, line + n, 1, 0), 1);
+        if (line[n++] != '\n') continue;
+        line[n] = '\0';
+        n = 0;
+        char *body = strstr(line, "type=");
+        char *cfd = strstr(line, "cfd="); /* a number that is not the test's to know */
+        if (cfd != NULL) memmove(cfd + 4, cfd + strcspn(cfd, " \n"), strlen(cfd + strcspn(cfd, " \n")) + 1);
+        to += sprintf(to, "%s", body != NULL ? body : line);
+        if (strstr(line, last) != NULL) return out;
+    }
+}
+
+static void watchers_see_what_they_asked_for(void **state) {
+    struct peer *node = talk_node("-t 2");
+    int fd = talk_open(node), all = talk_open(node), gets = talk_open(node);
+    (void)state;
+    talk_expect(all, "watch fetchers mutations deletions tags purges\r\n", "OK\r\n");
+    talk_expect(gets, "watch\r\n", "OK\r\n");
+    talk_expect(fd, "get a\r\n", "END\r\n");
+    talk_expect(fd, "set a 0 0 3\r\nabc\r\n", "STORED\r\n");
+    talk_expect(fd, "get a\r\n", "VALUE a 0 3\r\nabc\r\nEND\r\n");
+    talk_expect(fd, "delete a\r\n", "DELETED\r\n");
+    talk_expect(fd, "purge t1 t2+t3\r\n", "PURGED\r\n");
+    talk_expect(fd, "get last\r\n", "END\r\n");
+    char *text = lines_until(gets, "key=last");
+    assert_non_null(strstr(text, "type=item_get key=a status=not_found clsid=0 cfd= size=0\n"));
+    assert_non_null(strstr(text, "type=item_get key=a status=found clsid=1 cfd= size=3\n"));
+    assert_null(strstr(text, "item_store"));
+    free(text);
+    text = lines_until(all, "key=last");
+    assert_non_null(strstr(text, "type=item_store key=a status=stored cmd=set ttl=0 clsid=1 cfd= size=3\n"));
+    assert_non_null(strstr(text, "type=deleted key=a cmd=delete clsid=1 size=3\n"));
+    assert_non_null(strstr(text, "type=purge cmd=purge soft=no number="));
+    free(text);
+    close(fd);
+    close(all);
+    close(gets);
+    peer_stop(node);
+}
+
+static void words_of_watch(void **state) {
+    struct peer *node = talk_node("");
+    int fd = talk_open(node);
+    (void)state;
+    talk_expect(fd, "watch x\r\n", "ERROR\r\n");
+    talk_expect(fd, "watch fetchers x\r\n", "ERROR\r\n");
+    talk_expect(fd, "watch proxyreqs\r\n", "OK\r\n");
+    close(fd);
+    peer_stop(node);
+    node = talk_node("-W");
+    fd = talk_open(node);
+    talk_expect(fd, "watch fetchers\r\n", "CLIENT_ERROR watch commands not allowed\r\n");
+    talk_expect(fd, "mn\r\n", "MN\r\n");
+    close(fd);
+    peer_stop(node);
+}
+
+/* A watcher that does not read misses lines and is told how many; nobody else notices. */
+static void a_slow_watcher_is_told_what_it_missed(void **state) {
+    enum { GETS = 100000 };
+    struct peer *node = talk_node("-t 1");
+    int fd = talk_open(node), slow = talk_open(node), small = 4096;
+    uint64_t lines = 0, skipped = 0;
+    char *text = malloc(GETS * 16), *p = text;
+    (void)state;
+    assert_int_equal(setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    talk_expect(slow, "watch fetchers\r\n", "OK\r\n");
+    for (unsigned i = 0; i < GETS; i++) p += sprintf(p, "mg k%u q\r\n", i);
+    p += sprintf(p, "mn\r\n");
+    talk_send(fd, text, (size_t)(p - text));
+    talk_expect(fd, "", "MN\r\n");
+    free(text);
+    while (lines + skipped < GETS) {
+        char line[512];
+        size_t n = 0;
+        do {
+            struct pollfd wait = {.fd = slow, .events = POLLIN};
+            if (poll(&wait, 1, TALK_PATIENCE_MS) != 1) fail_msg("stuck at %" PRIu64 " + %" PRIu64, lines, skipped);
+            assert_int_equal(recv(slow, line + n, 1, 0), 1);
+        } while (line[n++] != '\n');
+        line[n] = '\0';
+        if (strncmp(line, "skipped=", 8) == 0)
+            skipped += strtoull(line + 8, NULL, 10);
+        else
+            lines++;
+    }
+    assert_int_equal(lines + skipped, GETS);
+    assert_true(skipped > 0 && lines > 0);
+    close(slow);
+    close(fd);
+    peer_stop(node);
+}
+
+/* What a watcher sends is ignored, be it behind `watch` in the same packet; places are given back. */
+static void watchers_only_listen(void **state) {
+    struct peer *node = talk_node("-t 2");
+    int fd = talk_open(node), watchers[WATCH_MAX + 1];
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < WATCH_MAX; i++) {
+            watchers[i] = talk_open(node);
+            talk_expect(watchers[i], "watch mutations\r\nget a\r\nbad\r\n", "OK\r\n");
+            talk_send(watchers[i], "get b\r\n", 7);
+        }
+        watchers[WATCH_MAX] = talk_open(node);
+        talk_expect(watchers[WATCH_MAX], "watch\r\n", "WATCHER_TOO_MANY log watcher limit reached\r\n");
+        talk_expect(fd, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
+        for (unsigned i = 0; i < WATCH_MAX; i++) {
+            char *text = lines_until(watchers[i], "item_store");
+            assert_memory_equal(text, "type=item_store key=a ", 22);
+            free(text);
+        }
+        for (unsigned i = 0; i <= WATCH_MAX; i++) close(watchers[i]);
+        for (bool none = false; !none;) { /* until the node has noticed that they are gone */
+            char *text = talk_ask(fd, "stats\r\n", "END\r\n");
+            none = strstr(text, "STAT log_watchers 0\r\n") != NULL;
+            free(text);
+        }
+    }
+    close(fd);
+    peer_stop(node);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_read_as_those_of_memcached),
@@ -171,6 +299,10 @@ int main(void) {
         cmocka_unit_test(the_longest_line_fits),
         cmocka_unit_test(a_full_ring_counts_what_it_drops),
         cmocka_unit_test(notes_cross_threads_whole),
+        cmocka_unit_test(watchers_see_what_they_asked_for),
+        cmocka_unit_test(words_of_watch),
+        cmocka_unit_test(a_slow_watcher_is_told_what_it_missed),
+        cmocka_unit_test(watchers_only_listen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * talk - a test's conversation with a node in its own process, over real sockets.
+ *
+ * Waits for answers, never for time. Included by tests of commands; one thread at a time for a struct talk.
+ */
+#ifndef TAGCACHED_TESTS_TALK_H
+#define TAGCACHED_TESTS_TALK_H
+
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/lib/peer.h"
+
+#define TALK_PATIENCE_MS 20000
+
+static inline struct peer *talk_node(const char *options) {
+    static char dir[64];
+    if (dir[0] == '\0') {
+        snprintf(dir, sizeof dir, "/tmp/tagcached-test-XXXXXX");
+        assert_non_null(mkdtemp(dir));
+    }
+    struct peer_config cfg = {.dir = dir};
+    struct peer *p = peer_start(&cfg, options);
+    assert_non_null(p);
+    return p;
+}
+
+static inline int talk_open(struct peer *p) {
+    int fd = peer_connect(p, PEER_ANY);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static inline void talk_send(int fd, const char *p, size_t n) {
+    while (n > 0) {
+        ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
+        assert_true(k > 0);
+        p += k;
+        n -= (size_t)k;
+    }
+}
+
+/* Reads until what was read ends with `end` (or, end NULL, until the far side closes). The text is the caller's. */
+static inline char *talk_read(int fd, const char *end) {
+    size_t n = 0, max = 65536, want = end == NULL ? 0 : strlen(end);
+    char *text = malloc(max + 1);
+    for (;;) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        assert_non_null(text);
+        if (poll(&wait, 1, TALK_PATIENCE_MS) != 1) {
+            text[n] = '\0';
+            fail_msg("no answer; so far: %.2000s", text);
+        }
+        ssize_t k = recv(fd, text + n, max - n, 0);
+        if (k <= 0 && end == NULL) break;
+        if (k <= 0) {
+            text[n] = '\0';
+            fail_msg("connection ended; so far: %.2000s", text);
+        }
+        n += (size_t)k;
+        if (end != NULL && n >= want && memcmp(text + n - want, end, want) == 0) break;
+        if (n == max) text = realloc(text, (max *= 2) + 1);
+    }
+    text[n] = '\0';
+    return text;
+}
+
+/* Sends a request and reads its answer, which ends with `end`. */
+static inline char *talk_ask(int fd, const char *request, const char *end) {
+    talk_send(fd, request, strlen(request));
+    return talk_read(fd, end);
+}
+
+/* Sends a request; the answer must be exactly this. */
+static inline void talk_expect(int fd, const char *request, const char *answer) {
+    char *got = talk_ask(fd, request, answer);
+    assert_string_equal(got, answer);
+    free(got);
+}
+
+#endif
