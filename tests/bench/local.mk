@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Programs for measuring; built by `make bench`, never by `make` or `make check`.
-bench_programs += %D%/cacheload %D%/tracegen %D%/floor %D%/model_eviction
+bench_programs += %D%/cacheload %D%/tracegen %D%/floor %D%/model_eviction %D%/soakload %D%/bench_store
 tests_bench_cacheload_SOURCES = %D%/cacheload.c %D%/load.h %D%/load_build.c %D%/load_reply.c %D%/load_report.c \
   %D%/load_run.c %D%/load_side.c %D%/hist.c %D%/hist.h %D%/proc.c %D%/proc.h %D%/rng.h %D%/trace.h %D%/value.c \
   %D%/value.h %D%/zipf.c %D%/zipf.h
@@ -15,9 +15,16 @@ tests_bench_floor_LDADD = $(LIBEVENT_LIBS)
 tests_bench_model_eviction_SOURCES = %D%/model_eviction.c %D%/rng.h %D%/trace.h
 tests_bench_model_eviction_CPPFLAGS = $(base_cppflags)
 tests_bench_model_eviction_LDADD = -lm
+tests_bench_soakload_SOURCES = %D%/soakload.c %D%/soak.h %D%/soak_ops.c %D%/soak_run.c %D%/soak_purge.c %D%/hist.c \
+  %D%/hist.h %D%/proc.c %D%/proc.h %D%/rng.h %D%/value.c %D%/value.h
+tests_bench_soakload_CPPFLAGS = $(base_cppflags)
+tests_bench_soakload_LDADD = -lm
+tests_bench_bench_store_SOURCES = %D%/bench_store.c %D%/proc.c %D%/proc.h %D%/rng.h
+tests_bench_bench_store_CPPFLAGS = $(base_cppflags)
+tests_bench_bench_store_LDADD = libtagcached.a $(base_libs)
 
 EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs)
 bench: $(bench_programs)
 .PHONY: bench
-EXTRA_DIST += %D%/run %D%/servers.py %D%/tables.py %D%/traces.py %D%/output.py
+EXTRA_DIST += tests/soak %D%/run %D%/servers.py %D%/tables.py %D%/traces.py %D%/output.py
