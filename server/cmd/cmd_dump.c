@@ -258,3 +258,7 @@ void cmd_dump_end(struct session *s) {
     conn_set_producer(s->conn, false);
     conn_resume(s->conn);
 }
+
+bool cmd_dump_waits(const struct session *s) {
+    return s->producer != NULL && !cmd_watch_is(s);
+}

@@ -71,9 +71,7 @@ static void wake_post(struct net_worker *nw, void *arg) {
         if (worker_post(now, wake_post, w) != 0) sync_store_seq(&w->wake, 0);
         return;
     }
-    if (w->conn == NULL) return;
-    conn_set_producer(w->conn, true);
-    conn_kick(w->conn);
+    if (w->conn != NULL) conn_kick(w->conn);
 }
 
 static void wake(struct watcher *w) {
@@ -267,10 +265,7 @@ static void watch_produce(struct session *s) {
             send_skipped(h, w, c);
             /* Asleep first, then one more look: a note put in between is seen here or wakes us. */
             sync_store_seq(&w->wake, 0);
-            if (oldest(h, w, &n) == NULL) {
-                conn_set_producer(c, false);
-                return;
-            }
+            if (oldest(h, w, &n) == NULL) return; /* called again when kicked */
             sync_store_seq(&w->wake, 1);
             continue;
         }
