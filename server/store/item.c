@@ -55,11 +55,6 @@ void item_piece(const struct item *it, unsigned i, uint64_t *loc, uint32_t *byte
     *bytes = b;
 }
 
-void item_set_piece(const struct item *it, unsigned i, uint64_t loc) {
-    uint8_t *e = piece_entry(it, i);
-    for (int k = 0; k < 5; k++) e[k] = (uint8_t)(loc >> (8 * k));
-}
-
 void item_write_piece(uint8_t *e, uint64_t loc, uint32_t bytes) {
     memcpy(e, &loc, 5);
     memcpy(e + 5, &bytes, 4);
@@ -72,6 +67,12 @@ void item_write_piece_header(uint8_t *p, uint64_t hash, uint32_t bytes) {
     p[8] = (uint8_t)(hash >> 56);
     p[9] = 0;
     memcpy(p + 10, &bytes, 4);
+}
+
+void item_set_piece_owner(uint8_t *p, uint64_t hash) {
+    for (int i = 0; i < 6; i++) p[i] = (uint8_t)(hash >> (8 * i));
+    p[7] = (uint8_t)(hash >> 48);
+    p[8] = (uint8_t)(hash >> 56);
 }
 
 uint64_t item_piece_owner(const uint8_t *p) {

@@ -185,13 +185,13 @@ uint8_t *item_write(uint8_t *p, const struct item_spec *s);
 static inline unsigned item_pieces(const struct item *it) {
     return item_large(it) ? it->len & ITEM_LEN_MASK : 0;
 }
-/* The location and the bytes of piece i. The location may be changing: validate, or hold the bucket's lock. */
-SYNC_UNSANITIZED void item_piece(const struct item *it, unsigned i, uint64_t *loc, uint32_t *bytes);
-SYNC_UNSANITIZED void item_set_piece(const struct item *it, unsigned i, uint64_t loc);
+/* The location and the bytes of piece i. */
+void item_piece(const struct item *it, unsigned i, uint64_t *loc, uint32_t *bytes);
 void item_write_piece(uint8_t *entry, uint64_t loc, uint32_t bytes);
 
 /* Piece records. */
 void item_write_piece_header(uint8_t *p, uint64_t hash, uint32_t bytes);
+SYNC_UNSANITIZED void item_set_piece_owner(uint8_t *p, uint64_t hash);
 SYNC_UNSANITIZED uint64_t item_piece_owner(const uint8_t *p);
 static inline uint32_t item_piece_bytes(const uint8_t *p) {
     uint32_t n;

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "store/internal.h"
+
+#define NUMBER_TOP (1ull << 62) /* above every number: asks purge_overtook for announcements only */
+
+struct match {
+    struct store *s;
+    const struct store_key *key;
+};
+
+static bool same_key(void *arg, uint64_t loc) {
+    struct match *m = arg;
+    uint8_t *p = segment_at(&m->s->segs, loc);
+    if (p[6] != m->key->len) return false;
+    struct item it;
+    item_read(&it, p);
+    return memcmp(p + it.key_at, m->key->p, m->key->len) == 0;
+}
+
+/* Bytes that a record answers for: itself and its pieces. */
+static uint64_t footprint(const struct item *it) {
+    uint64_t n = item_record_bytes(it);
+    if (item_large(it)) n += item_size(it) + (uint64_t)item_pieces(it) * ITEM_PIECE_HEADER;
+    return n;
+}
+
+static void pieces_account(struct store *s, const struct item *it, bool link) {
+    for (unsigned i = 0; i < item_pieces(it); i++) {
+        uint64_t loc;
+        uint32_t bytes;
+        item_piece(it, i, &loc, &bytes);
+        (link ? segment_link : segment_unlink)(segment_by_loc(s, loc), bytes + ITEM_PIECE_HEADER);
+    }
+}
+
+void account_link(struct store_worker *w, uint64_t loc, const struct item *it) {
+    segment_link(segment_by_loc(w->s, loc), item_record_bytes(it));
+    if (item_large(it)) pieces_account(w->s, it, true);
+    COUNT(w, items_added, 1);
+    COUNT(w, bytes_added, footprint(it));
+}
+
+void account_unlink(struct store_worker *w, uint64_t loc, const struct item *it) {
+    segment_unlink(segment_by_loc(w->s, loc), item_record_bytes(it));
+    if (item_large(it)) pieces_account(w->s, it, false);
+    COUNT(w, items_removed, 1);
+    COUNT(w, bytes_removed, footprint(it));
+}
+
+void change_unlink(struct change *c) {
+    account_unlink(c->w, c->loc, &c->old);
+    index_remove(&c->w->s->ix, c->b, c->slot);
+    c->slot = NULL;
+}
+
+/* A version that may not be served any more is taken out by whoever meets it with the lock. */
+static void unlink_dead(struct change *c) {
+    if (c->verdict == ITEM_EXPIRED) {
+        COUNT(c->w, expired, 1);
+        if (!(c->old.bits & ITEM_FETCHED)) COUNT(c->w, expired_unfetched, 1);
+    } else {
+        COUNT(c->w, purged_items, 1);
+        COUNT(c->w, purged_bytes, footprint(&c->old));
+    }
+    change_unlink(c);
+}
+
+void change_begin(struct change *c, struct store_worker *w, const struct store_key *k) {
+    struct store *s = w->s;
+    struct match m = {s, k};
+    c->w = w;
+    c->key = k;
+    c->verdict = ITEM_LIVE;
+    c->deadline = 0;
+    c->old.bits = 0;
+    c->b = index_lock(&s->ix, k->hash);
+    c->slot = index_find(&s->ix, c->b, index_fp(&s->ix, k->hash), same_key, &m);
+    if (c->slot == NULL) return;
+    c->loc = index_slot_loc(sync_load(c->slot));
+    item_read(&c->old, segment_at(&s->segs, c->loc));
+    c->verdict = item_verdict(w, &c->old, &c->deadline);
+    if (c->verdict == ITEM_PURGED || c->verdict == ITEM_EXPIRED) unlink_dead(c);
+}
+
+void change_end(struct change *c) {
+    index_unlock(c->b);
+}
+
+void change_end_unchanged(struct change *c) {
+    index_unlock_unchanged(c->b);
+}
+
+enum segment_queue change_queue(const struct change *c) {
+    if (c->slot) return (enum segment_queue)sync_load(&segment_by_loc(c->w->s, c->loc)->queue);
+    if (!ghost_has(&c->w->s->ghost, c->key->hash)) return SEGMENT_SMALL;
+    COUNT(c->w, ghost_hits, 1);
+    return SEGMENT_MAIN;
+}
+
+bool change_link(struct change *c, uint64_t loc, uint64_t birth) {
+    struct store *s = c->w->s;
+    uint8_t *p = segment_at(&s->segs, loc);
+    struct item it;
+    (void)FAULT_POINT("store.numbered");
+    item_set_birth(p, birth);
+    item_read(&it, p);
+    struct segment *g = segment_by_loc(s, loc);
+    segment_expiry(g, it.expiry);
+    if (c->slot) {
+        account_unlink(c->w, c->loc, &c->old);
+        index_swing(c->slot, loc, index_slot_freq(sync_load(c->slot)));
+    } else {
+        unsigned freq = sync_load(&g->queue) == SEGMENT_MAIN;
+        if (!index_insert(&s->ix, c->b, index_slot_make(loc, index_fp(&s->ix, c->key->hash), freq))) return false;
+        c->slot = index_find_loc(&s->ix, c->b, loc);
+    }
+    account_link(c->w, loc, &it);
+    c->loc = loc;
+    c->old = it;
+    c->verdict = ITEM_LIVE;
+    return true;
+}
+
+bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t birth) {
+    const struct item *o = &c->old;
+    struct item_spec spec = {.key = (const char *)o->p + o->key_at,
+                             .key_len = o->key_len,
+                             .tags = r->tags ? (const void *)r->tags : o->p + o->tags_at,
+                             .ntags = r->tags ? (uint8_t)r->ntags : o->ntags,
+                             .expiry = r->expiry,
+                             .flags = r->flags,
+                             .len = o->len,
+                             .value_bytes = item_value_bytes(o),
+                             .bits = r->bits & ITEM_STATE};
+    if (r->has_cas || ((o->bits & ITEM_CAS) && !r->drop_cas)) {
+        spec.bits |= ITEM_CAS;
+        spec.cas = r->has_cas ? r->cas : o->cas;
+    }
+    item_spec_layout(&spec);
+    struct room room;
+    if (!room_take(c->w, item_spec_bytes(&spec), change_queue(c), &room)) return false;
+    memcpy(item_write(room.p, &spec), o->p + o->value_at, spec.value_bytes);
+    room_done(c->w, &room);
+    return change_link(c, room.loc, birth);
+}
+
+bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birth) {
+    struct item *o = &c->old;
+    bool new_id = birth != o->birth;
+    if ((expiry != 0 && !(o->bits & ITEM_EXPIRY)) || (new_id && (o->bits & ITEM_CAS))) {
+        struct rewrite r = {.bits = bits, .expiry = expiry, .flags = o->flags, .drop_cas = new_id};
+        return change_rewrite(c, &r, birth);
+    }
+    if (expiry != o->expiry) {
+        segment_expiry(segment_by_loc(c->w->s, c->loc), expiry);
+        item_set_expiry(o->p, expiry);
+    }
+    item_set_bits(o->p, (uint8_t)((o->bits & ~ITEM_STATE) | (bits & ITEM_STATE)));
+    if (new_id) item_set_birth(o->p, birth);
+    item_read(o, o->p);
+    return true;
+}
+
+enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint32_t *deadline) {
+    const struct purge_table *t = &c->w->s->purge;
+    if (purge_overtook(t, NUMBER_TOP, tags, n, NULL, 0)) return CARRY_DEAD;
+    enum purge_verdict v = purge_check(t, c->old.birth, tags, n, c->w->now, deadline);
+    return v == PURGE_FRESH ? CARRY_LIVE : v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
+}
+
+/* The old item's state bits and expiry as a version that carries its content on has them. */
+void change_carry_state(const struct change *c, enum carry carry, uint32_t deadline, uint8_t *bits, uint32_t *expiry) {
+    *bits = c->old.bits & ITEM_SOFT ? c->old.bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON) : 0;
+    if (carry != CARRY_SOFT) return;
+    *bits = ITEM_SOFT | ITEM_STALE;
+    if (*expiry == 0 || *expiry > deadline) *expiry = deadline;
+}
+
+/* The old version turned out dead after all. */
+void change_drop(struct change *c) {
+    if (c->slot == NULL) return;
+    COUNT(c->w, purged_items, 1);
+    COUNT(c->w, purged_bytes, item_record_bytes(&c->old));
+    change_unlink(c);
+}
+
+void change_show(const struct change *c, struct store_item *out) {
+    if (out) item_show(&c->old, c->loc, change_soft(c), out);
+}
+
+/* No room: whoever does not evict says so, the others ask to wait. */
+enum store_status change_no_room(const struct store *s) {
+    return s->cfg.evict ? STORE_AGAIN : STORE_NO_MEMORY;
+}

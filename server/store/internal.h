@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * internal - what the files of this folder share: the store itself, its workers, and the few steps that every change
+ * of an item is made of.
+ *
+ * Lock order: purge table's mutex; bucket; then one of {open segment, overflow stripe}; then {free list, queue, line
+ * pool}.
+ */
+#ifndef TAGCACHED_STORE_INTERNAL_H
+#define TAGCACHED_STORE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "base/sync.h"
+#include "store/ghost.h"
+#include "store/index.h"
+#include "store/item.h"
+#include "store/purge.h"
+#include "store/segment.h"
+#include "store/store.h"
+
+#define NUMBER_BLOCK 64
+#define PREFIX_TAGS_MAX 16
+#define ALL_TAGS_MAX (STORE_TAGS_MAX + PREFIX_TAGS_MAX)
+#define RECORD_MAX (ITEM_HEADER_MAX + 1 + 8 * STORE_TAGS_MAX + STORE_KEY_MAX) /* bytes beside the value */
+
+struct store_worker {
+    struct store *s;
+    struct epoch_record *epoch;
+    unsigned index;
+    uint32_t now;                     /* store time of the section */
+    bool inside;                      /* a section is open */
+    uint32_t open;                    /* the small segment it appends to, or SEGMENT_NONE */
+    uint64_t number_next, number_end; /* its block of numbers */
+    uint32_t *pins;                   /* per segment */
+    uint64_t metrics[STORE_METRICS];
+} __attribute__((aligned(64)));
+
+/* A segment that several threads append to. */
+struct shared_open {
+    struct sync_spin lock;
+    uint32_t segment; /* or SEGMENT_NONE */
+};
+
+/* A sweep that somebody waits for. */
+struct store_job {
+    struct store_job *next;
+    struct store_selector selector;
+    uint64_t number;
+    int64_t removed;
+    bool counted; /* tell on_job; else *done is set and the condition signalled */
+    bool *done;
+    void *token;
+};
+
+/* What the sweeper is doing. */
+struct sweep {
+    bool running;
+    uint32_t at;            /* next segment */
+    uint64_t number;        /* purges up to here are done when the pass ends */
+    uint64_t grace;         /* the pass begins when this grace period has passed */
+    uint64_t next_ns;       /* when the next step may be taken */
+    uint64_t group;         /* next index group to pack */
+    struct store_job *jobs; /* those this pass serves */
+};
+
+struct store {
+    struct store_config cfg;
+    uint64_t number __attribute__((aligned(64))); /* the next number to give */
+    struct segments segs __attribute__((aligned(64)));
+    struct index ix;
+    struct purge_table purge;
+    struct ghost ghost;
+    struct epoch epoch;
+    struct epoch_record *records;
+    struct store_worker *workers; /* cfg.workers and, last, the maintenance thread's */
+    struct shared_open main_open, upload_open;
+    uint64_t start_ns;
+    uint64_t inline_max;
+    uint64_t limit; /* bytes; may change while running */
+    uint32_t flush_at;
+    bool watch_evictions;
+    uint64_t uploads, upload_bytes, upload_segments; /* under way; their bytes; segments that hold some of them */
+    uint32_t room_wanted;                            /* free segments somebody needs at once */
+    uint32_t pinned;                                 /* segments with a pin, estimated */
+
+    /* maintenance */
+    struct segment_list retired; /* waiting to become free; their sealed_at is the grace period they wait for */
+    double density;              /* running average of the median hits per byte of main segments, log2 */
+    bool density_known;
+    uint64_t merged_at; /* grace period after the last merge of index groups; 0: nothing to release */
+    uint32_t compact_at;
+    struct sweep sweep;
+    pthread_t thread;
+    pthread_mutex_t mutex; /* of the condition, stop, jobs */
+    pthread_cond_t wake, jobs_done;
+    bool started, stop, kicked, sleeping;
+    struct store_job *jobs;
+};
+
+#define COUNT(w, name, n) sync_bump(&(w)->metrics[STORE_METRIC_##name], (n))
+
+static inline struct store_worker *maintenance(struct store *s) {
+    return &s->workers[s->cfg.workers];
+}
+static inline struct segment *segment_by_loc(const struct store *s, uint64_t loc) {
+    return &s->segs.seg[segment_of(&s->segs, loc)];
+}
+static inline bool expired(uint32_t expiry, uint32_t now) {
+    return expiry != 0 && expiry <= now;
+}
+uint32_t store_clock(const struct store *s);
+
+/* ---- maintain.c: asked for by workers */
+/* Wakes the maintenance thread. Any thread. */
+void store_kick(struct store *s);
+/* Says that so many free segments are needed at once. */
+void store_want_room(struct store *s, uint32_t segments);
+
+/* ---- room.c: appending records */
+/* Room for a record in the small segment of the worker, or in main. Returns its location or 0. The record must be
+ * complete before room_done; nothing else may be appended meanwhile by this worker. In a section. */
+struct room {
+    uint64_t loc;
+    uint8_t *p;
+    uint32_t bytes;
+    enum segment_queue queue;
+};
+bool room_take(struct store_worker *w, uint32_t bytes, enum segment_queue q, struct room *r);
+void room_done(struct store_worker *w, struct room *r);
+/* Gives the room back unused. */
+void room_drop(struct store_worker *w, struct room *r);
+
+/* ---- number.c */
+/* The next number, above `above`; bucket's lock held. */
+uint64_t number_take(struct store_worker *w, uint64_t above);
+
+/* ---- tag.c */
+/* All tags of an item, prefix tags included; out holds ALL_TAGS_MAX. */
+unsigned tag_all(const struct store *s, const struct item *it, uint64_t *out);
+/* Adds the prefix tags of a key to the n tags at out. */
+unsigned tag_prefixes(const struct store *s, const char *key, unsigned key_len, uint64_t *out, unsigned n);
+
+/* ---- verdict: may an item be served? */
+enum verdict { ITEM_LIVE, ITEM_SOFTLY, ITEM_PURGED, ITEM_EXPIRED };
+enum verdict item_verdict_slow(struct store_worker *w, const struct item *it, uint32_t *deadline);
+
+static inline enum verdict item_verdict(struct store_worker *w, const struct item *it, uint32_t *deadline) {
+    if (unlikely(expired(it->expiry, w->now))) return ITEM_EXPIRED;
+    if (likely(it->birth > sync_load_acq(&w->s->purge.seq))) return ITEM_LIVE;
+    return item_verdict_slow(w, it, deadline);
+}
+
+/* Shows an item to the caller of the store. */
+static inline void item_show(const struct item *it, uint64_t loc, bool soft, struct store_item *out) {
+    bool large = item_large(it);
+    out->key = (const char *)it->p + it->key_at;
+    out->value = large ? NULL : (const char *)it->p + it->value_at;
+    out->size = item_size(it);
+    out->cas = it->cas;
+    out->birth = it->birth;
+    out->flags = it->flags;
+    out->expiry = it->expiry;
+    out->key_len = it->key_len;
+    out->bits =
+        (uint8_t)((it->bits & (ITEM_STALE | ITEM_WON | ITEM_FETCHED)) | (it->len & ITEM_LEN_B64 ? STORE_B64 : 0));
+    out->ntags = it->ntags;
+    out->soft = soft;
+    out->pieces = large ? (uint16_t)(it->len & ITEM_LEN_MASK) : 0;
+    out->loc = loc;
+}
+
+/* ---- change.c: the steps of a change, bucket locked */
+struct change {
+    struct store_worker *w;
+    struct index_bucket *b;
+    const struct store_key *key;
+    uint64_t *slot; /* of the present version, or NULL */
+    uint64_t loc;
+    struct item old; /* when slot != NULL */
+    enum verdict verdict;
+    uint32_t deadline; /* when verdict is ITEM_SOFTLY */
+};
+/* Locks the key's bucket and looks the present version up; one that is dead is unlinked and counted on the way. */
+void change_begin(struct change *c, struct store_worker *w, const struct store_key *k);
+/* Unlocks; readers look again. */
+void change_end(struct change *c);
+/* Unlocks when nothing was changed. */
+void change_end_unchanged(struct change *c);
+/* The present version leaves. */
+void change_unlink(struct change *c);
+/* Links the record at loc as the new version with this birth. False: the index has no room, nothing is linked. */
+bool change_link(struct change *c, uint64_t loc, uint64_t birth);
+/* Which queue a new version belongs to. */
+enum segment_queue change_queue(const struct change *c);
+/* Whether a softly purged, or stale by a soft purge, item can still be won by a classic get. */
+static inline bool change_soft(const struct change *c) {
+    return c->verdict == ITEM_SOFTLY || ((c->old.bits & ITEM_SOFT) && !(c->old.bits & ITEM_WON));
+}
+/* Rewrites the item with other state bits, expiry, flags or tags but the same value, under `birth` (its own, or a
+ * higher one). False: no room. c->old, loc and slot follow. */
+struct rewrite {
+    uint8_t bits; /* state bits */
+    uint32_t expiry, flags;
+    bool has_cas; /* else what it had, unless drop_cas */
+    bool drop_cas;
+    uint64_t cas;
+    const uint64_t *tags; /* replaces its tags when not NULL */
+    unsigned ntags;
+};
+bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t birth);
+/* Sets state bits, expiry and birth: in place if the record has an expiry field or needs none, else by rewriting. */
+bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birth);
+
+/* A new version that carries old content on, its number taken: what came over the old one since its birth? A purge
+ * that is only announced counts as hard. `tags` are all those of the new version. */
+enum carry { CARRY_LIVE, CARRY_SOFT, CARRY_DEAD };
+enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint32_t *deadline);
+/* The state bits, and the expiry (lowered in place), that it then has. */
+void change_carry_state(const struct change *c, enum carry carry, uint32_t deadline, uint8_t *bits, uint32_t *expiry);
+/* The present version has turned out purged: unlinks and counts it. */
+void change_drop(struct change *c);
+/* Shows the present version, if out is not NULL. */
+void change_show(const struct change *c, struct store_item *out);
+/* What a change says when there is no room: wait, or (-M) no. */
+enum store_status change_no_room(const struct store *s);
+
+/* An item's record, and its pieces, count as dead from now on. */
+void account_unlink(struct store_worker *w, uint64_t loc, const struct item *it);
+void account_link(struct store_worker *w, uint64_t loc, const struct item *it);
+
+/* ---- upload.c */
+/* Pieces it has; their list, as a large item's value part. */
+unsigned upload_pieces(const struct store_upload *u);
+void upload_list(const struct store_upload *u, uint8_t *value);
+/* The bytes of piece i; false past the last. */
+bool upload_span(const struct store *s, const struct store_upload *u, unsigned i, struct iovec *v);
+/* The number that was the latest when it began. */
+uint64_t upload_since(const struct store_upload *u);
+/* Appends bytes; false if there is no room. */
+bool upload_append(struct store_worker *w, struct store_upload *u, const void *p, uint64_t n);
+/* The pieces now belong to the item of this hash, which is about to be linked. */
+void upload_finish(struct store_worker *w, struct store_upload *u, uint64_t hash);
+/* Frees the handle, and the pieces too unless they were finished. */
+void upload_end(struct store_worker *w, struct store_upload *u);
+
+/* ---- evict.c, sweep.c: maintenance thread */
+bool evict_one(struct store *s);
+bool compact_one(struct store *s);
+void retire(struct store *s, uint32_t segment);
+bool reap(struct store *s);
+/* One step of the sweeper; false if there is nothing to do now. */
+bool sweep_step(struct store *s, bool hurry);
+void sweep_limits(struct store *s);
+
+#endif

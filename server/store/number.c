@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "store/internal.h"
+
+/*
+ * Stores and purges take their numbers from one counter. Threads reserve blocks, since a contended counter is slow; a
+ * block is dropped once a purge has a number above what is left of it, for a store that begins after a purge was
+ * answered must be born above it. A number is never invented: "the old one plus one" could be handed out twice.
+ */
+uint64_t number_take(struct store_worker *w, uint64_t above) {
+    struct store *s = w->s;
+    if (w->number_next == w->number_end || sync_load_acq(&s->purge.seq) >= w->number_next) {
+        w->number_next = sync_add_acqrel(&s->number, NUMBER_BLOCK);
+        w->number_end = w->number_next + NUMBER_BLOCK;
+    }
+    if (unlikely(w->number_next <= above)) {
+        if (FAULT_POINT("number.mutate.invent")) return above + 1;
+        return sync_add_acqrel(&s->number, 1);
+    }
+    return w->number_next++;
+}
+
+uint64_t store_number(const struct store *s) {
+    return sync_load_acq(&s->number) - 1;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "store/internal.h"
+
+unsigned tag_prefixes(const struct store *s, const char *key, unsigned key_len, uint64_t *out, unsigned n) {
+    if (s->cfg.prefix_delimiter == 0) return n;
+    const char *from = key, *end = key + key_len, *d;
+    for (unsigned k = 0; k < PREFIX_TAGS_MAX && from < end; k++) {
+        d = memchr(from, s->cfg.prefix_delimiter, (size_t)(end - from));
+        if (d == NULL) break;
+        from = d + 1;
+        if (from - key <= STORE_TAG_MAX) out[n++] = hash_tag(key, (size_t)(from - key));
+    }
+    return n;
+}
+
+unsigned tag_all(const struct store *s, const struct item *it, uint64_t *out) {
+    memcpy(out, it->p + it->tags_at, 8u * it->ntags);
+    return tag_prefixes(s, (const char *)it->p + it->key_at, it->key_len, out, it->ntags);
+}
+
+enum verdict item_verdict_slow(struct store_worker *w, const struct item *it, uint32_t *deadline) {
+    const struct purge_table *t = &w->s->purge;
+    enum purge_verdict v;
+    if (it->ntags == 0 && w->s->cfg.prefix_delimiter == 0) {
+        v = purge_check_untagged(t, it->birth, w->now, deadline);
+    } else {
+        uint64_t tags[ALL_TAGS_MAX];
+        unsigned n = tag_all(w->s, it, tags);
+        COUNT(w, tag_lookups, n);
+        v = purge_check(t, it->birth, tags, n, w->now, deadline);
+    }
+    return v == PURGE_FRESH ? ITEM_LIVE : v == PURGE_SOFT ? ITEM_SOFTLY : ITEM_PURGED;
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * upload - bodies that are received piece by piece, straight into segments.
+ *
+ * Whole segments while the rest fills them, then pieces of at most a quarter of a segment, in segments that uploads
+ * share. A segment that holds unfinished pieces is not evicted, so what is under way is bounded. */
+#include "store/internal.h"
+
+#include <stdlib.h>
+
+struct piece {
+    uint64_t loc; /* of its record */
+    uint32_t bytes;
+};
+
+struct store_upload {
+    uint64_t size, got, since;
+    uint64_t room; /* bytes of all pieces so far */
+    unsigned npieces, cap;
+    bool finished;
+    struct piece pieces[];
+};
+
+static uint32_t whole_bytes(const struct store *s) {
+    return s->segs.bytes - segment_first(0) - ITEM_PIECE_HEADER;
+}
+
+static uint32_t quarter_bytes(const struct store *s) {
+    return s->segs.bytes / 4 - ITEM_PIECE_HEADER;
+}
+
+uint64_t store_inline_max(const struct store *s) {
+    return s->inline_max;
+}
+
+static bool too_many(const struct store *s, uint64_t size) {
+    if (sync_load(&s->uploads) == 0) return false;
+    return sync_load(&s->upload_bytes) + size > s->limit / 8 ||
+           sync_load(&s->upload_segments) > sync_load(&s->segs.limit) / 8;
+}
+
+enum store_status store_upload_begin(struct store_worker *w, uint64_t size, struct store_upload **out) {
+    struct store *s = w->s;
+    if (size > s->cfg.item_size_max) return STORE_TOO_LARGE;
+    if (too_many(s, size)) return STORE_NO_MEMORY;
+    unsigned cap = (unsigned)(size / whole_bytes(s)) + 6;
+    if (cap > ITEM_LEN_MASK) return STORE_TOO_LARGE;
+    struct store_upload *u = calloc(1, sizeof *u + cap * sizeof *u->pieces);
+    if (u == NULL) return STORE_NO_MEMORY;
+    u->size = size;
+    u->cap = cap;
+    u->since = store_number(s);
+    sync_add(&s->uploads, 1);
+    sync_add(&s->upload_bytes, size);
+    *out = u;
+    return STORE_OK;
+}
+
+/* An unfinished piece came into the segment, or went. */
+static void hold(struct store *s, struct segment *g) {
+    if (sync_add(&g->uploads, 1) == 0) sync_add(&s->upload_segments, 1);
+}
+static void unhold(struct store *s, struct segment *g) {
+    if (sync_sub_rel(&g->uploads, 1) == 1) sync_sub(&s->upload_segments, 1);
+}
+
+static bool piece_whole(struct store_worker *w, struct piece *p) {
+    struct store *s = w->s;
+    uint32_t i = segment_take(&s->segs, SEGMENT_SMALL, w->now, 1);
+    store_kick(s);
+    if (i == SEGMENT_NONE) return false;
+    struct segment *g = &s->segs.seg[i];
+    hold(s, g);
+    *p = (struct piece){segment_base(&s->segs, i) + segment_first(i), whole_bytes(s)};
+    item_write_piece_header(segment_at(&s->segs, p->loc), 0, p->bytes);
+    sync_store(&g->whole, 1);
+    sync_store_rel(&g->used, segment_first(i) + ITEM_PIECE_HEADER + p->bytes);
+    return true;
+}
+
+static bool piece_shared(struct store_worker *w, uint32_t bytes, struct piece *p) {
+    struct store *s = w->s;
+    struct segments *segs = &s->segs;
+    bool ok = true;
+    sync_spin_lock(&s->upload_open.lock);
+    uint32_t i = s->upload_open.segment;
+    if (i != SEGMENT_NONE && sync_load(&segs->seg[i].used) + ITEM_PIECE_HEADER + bytes > segs->bytes) {
+        segment_seal(segs, i, sync_load(&s->epoch.now) + 1);
+        i = SEGMENT_NONE;
+    }
+    if (i == SEGMENT_NONE) {
+        i = segment_take(segs, SEGMENT_SMALL, w->now, 1);
+        store_kick(s);
+    }
+    sync_store(&s->upload_open.segment, i);
+    if (i == SEGMENT_NONE) {
+        ok = false;
+    } else {
+        struct segment *g = &segs->seg[i];
+        uint32_t used = sync_load(&g->used);
+        *p = (struct piece){segment_base(segs, i) + used, bytes};
+        hold(s, g);
+        item_write_piece_header(segment_at(segs, p->loc), 0, bytes);
+        sync_store_rel(&g->used, used + ITEM_PIECE_HEADER + bytes);
+    }
+    sync_spin_unlock(&s->upload_open.lock);
+    return ok;
+}
+
+static bool piece_add(struct store_worker *w, struct store_upload *u) {
+    struct store *s = w->s;
+    uint64_t left = u->size - u->room;
+    struct piece *p = &u->pieces[u->npieces];
+    CHECK(u->npieces < u->cap);
+    bool ok;
+    if (left >= whole_bytes(s))
+        ok = piece_whole(w, p);
+    else
+        ok = piece_shared(w, left < quarter_bytes(s) ? (uint32_t)left : quarter_bytes(s), p);
+    if (!ok) return false;
+    u->room += p->bytes;
+    u->npieces++;
+    return true;
+}
+
+enum store_status store_upload_span(struct store_worker *w, struct store_upload *u, char **p, size_t *n) {
+    CHECK(u->got < u->size);
+    if (!w->inside) w->now = store_clock(w->s);
+    if (u->got == u->room && !piece_add(w, u)) return w->s->cfg.evict ? STORE_AGAIN : STORE_NO_MEMORY;
+    const struct piece *last = &u->pieces[u->npieces - 1];
+    uint64_t left = u->room - u->got;
+    *p = (char *)segment_at(&w->s->segs, last->loc + ITEM_PIECE_HEADER + (last->bytes - left));
+    *n = left;
+    return STORE_OK;
+}
+
+void store_upload_fill(struct store_upload *u, size_t n) {
+    CHECK(u->got + n <= u->room);
+    u->got += n;
+}
+
+uint64_t store_upload_left(const struct store_upload *u) {
+    return u->size - u->got;
+}
+
+bool upload_append(struct store_worker *w, struct store_upload *u, const void *from, uint64_t n) {
+    const char *q = from;
+    while (n > 0) {
+        char *p;
+        size_t room;
+        if (store_upload_span(w, u, &p, &room) != STORE_OK) return false;
+        size_t k = n < room ? n : room;
+        memcpy(p, q, k);
+        store_upload_fill(u, k);
+        q += k;
+        n -= k;
+    }
+    return true;
+}
+
+unsigned upload_pieces(const struct store_upload *u) {
+    return u->npieces;
+}
+
+uint64_t upload_since(const struct store_upload *u) {
+    return u->since;
+}
+
+bool upload_span(const struct store *s, const struct store_upload *u, unsigned i, struct iovec *v) {
+    if (i >= u->npieces) return false;
+    *v = (struct iovec){segment_at(&s->segs, u->pieces[i].loc + ITEM_PIECE_HEADER), u->pieces[i].bytes};
+    return true;
+}
+
+void upload_list(const struct store_upload *u, uint8_t *value) {
+    CHECK(u->got == u->size);
+    memcpy(value, &u->size, 8);
+    for (unsigned i = 0; i < u->npieces; i++)
+        item_write_piece(value + 8 + i * ITEM_PIECE_ENTRY, u->pieces[i].loc, u->pieces[i].bytes);
+}
+
+/* Ends the hold on every piece; a whole segment goes to its queue only now. */
+static void let_go(struct store *s, struct store_upload *u) {
+    for (unsigned i = 0; i < u->npieces; i++) {
+        uint32_t seg = segment_of(&s->segs, u->pieces[i].loc);
+        struct segment *g = &s->segs.seg[seg];
+        bool whole = sync_load(&g->whole);
+        unhold(s, g);
+        if (whole) segment_seal(&s->segs, seg, sync_load(&s->epoch.now) + 1);
+    }
+}
+
+void upload_finish(struct store_worker *w, struct store_upload *u, uint64_t hash) {
+    for (unsigned i = 0; i < u->npieces; i++) item_set_piece_owner(segment_at(&w->s->segs, u->pieces[i].loc), hash);
+    let_go(w->s, u);
+    u->finished = true;
+}
+
+void upload_end(struct store_worker *w, struct store_upload *u) {
+    if (!u->finished) let_go(w->s, u);
+    sync_sub(&w->s->uploads, 1);
+    sync_sub(&w->s->upload_bytes, u->size);
+    free(u);
+}
+
+void store_upload_abort(struct store_worker *w, struct store_upload *u) {
+    upload_end(w, u);
+    store_kick(w->s);
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * write - every change of an item: look it up with its bucket locked, make the new version, number it, ask whether a
+ * purge has overtaken it, link it. In that order. */
+#include "store/internal.h"
+
+/* Adds tags that are not there yet; returns the new count. */
+static unsigned unite(uint64_t *tags, unsigned n, const uint64_t *more, unsigned nmore) {
+    for (unsigned i = 0; i < nmore; i++) {
+        unsigned k = 0;
+        while (k < n && tags[k] != more[i]) k++;
+        if (k == n) tags[n++] = more[i];
+    }
+    return n;
+}
+
+/* ------------------------------------------------------------------ put */
+
+struct putting {
+    struct change c;
+    const struct store_put *put;
+    struct store_upload *upload; /* the body's, or one made to join large ones */
+    struct item_spec spec;
+    struct room room;
+    uint64_t tags[2 * STORE_TAGS_MAX];
+    unsigned ntags;
+    bool join;  /* append, prepend to what there is */
+    bool stale; /* an invalidating store of an old version */
+};
+
+/* Whether mode and guard allow it. */
+static enum store_status put_allowed(struct putting *g) {
+    const struct store_put *p = g->put;
+    struct change *c = &g->c;
+    bool there = c->slot != NULL;
+    if (p->guarded) {
+        if (!there) return STORE_NOT_FOUND;
+        if (c->old.cas != p->guard) {
+            if (!p->invalidate || p->guard > c->old.cas) return STORE_EXISTS;
+            g->stale = true;
+        }
+    }
+    switch (p->mode) {
+    case STORE_SET: break;
+    case STORE_ADD:
+        /* After the classic miss of a soft purge the item is still there, but `add` is how clients refill. */
+        if (there && !(c->old.bits & ITEM_SOFT) && c->verdict != ITEM_SOFTLY) return STORE_NOT_STORED;
+        break;
+    case STORE_REPLACE:
+        if (!there) return STORE_NOT_STORED;
+        break;
+    case STORE_APPEND:
+    case STORE_PREPEND:
+        if (!there && !p->vivify) return STORE_NOT_STORED;
+        g->join = there;
+        break;
+    }
+    return STORE_OK;
+}
+
+static void put_spec(struct putting *g) {
+    const struct store_put *p = g->put;
+    struct item_spec *s = &g->spec;
+    const struct item *o = &g->c.old;
+    bool created = !g->join && (p->mode == STORE_APPEND || p->mode == STORE_PREPEND);
+    memcpy(g->tags, p->tags, p->ntags * sizeof *p->tags);
+    g->ntags = p->ntags;
+    s->key = p->key.p;
+    s->key_len = (uint8_t)p->key.len;
+    s->flags = p->flags;
+    s->expiry = created ? p->vivify_expiry : p->expiry;
+    s->bits = g->stale ? ITEM_STALE : 0;
+    s->len = p->bits & STORE_B64 ? ITEM_LEN_B64 : 0;
+    if (g->join) {
+        uint64_t had[STORE_TAGS_MAX];
+        memcpy(had, o->p + o->tags_at, 8u * o->ntags);
+        g->ntags = unite(g->tags, p->ntags, had, o->ntags);
+        s->flags = o->flags;
+        s->expiry = o->expiry == 0 && g->c.verdict == ITEM_SOFTLY ? g->c.deadline : o->expiry;
+        s->len = o->len & ITEM_LEN_B64;
+    }
+    if (p->has_cas) {
+        s->bits |= ITEM_CAS;
+        s->cas = p->cas;
+    }
+    s->tags = g->tags;
+    s->ntags = (uint8_t)g->ntags;
+}
+
+/* Appends the old value's bytes to an upload. */
+static bool upload_old(struct putting *g) {
+    const struct item *o = &g->c.old;
+    struct store_item it;
+    struct iovec v;
+    item_show(o, g->c.loc, false, &it);
+    for (unsigned i = 0, n = item_large(o) ? item_pieces(o) : 1; i < n; i++) {
+        if (store_item_spans(g->c.w, &it, &v, i, 1) == 0) break;
+        if (!upload_append(g->c.w, g->upload, v.iov_base, v.iov_len)) return false;
+    }
+    return true;
+}
+
+static bool upload_new(struct putting *g) {
+    if (g->put->upload == NULL) return upload_append(g->c.w, g->upload, g->put->value, g->put->size);
+    struct iovec v;
+    for (unsigned i = 0; upload_span(g->c.w->s, g->put->upload, i, &v); i++)
+        if (!upload_append(g->c.w, g->upload, v.iov_base, v.iov_len)) return false;
+    return true;
+}
+
+/* A joined value that does not fit one record becomes an upload of its own. */
+static enum store_status put_join_large(struct putting *g, uint64_t total) {
+    enum store_status st = store_upload_begin(g->c.w, total, &g->upload);
+    if (st != STORE_OK) return st;
+    bool before = g->put->mode == STORE_PREPEND;
+    bool ok = before ? upload_new(g) && upload_old(g) : upload_old(g) && upload_new(g);
+    if (ok) return STORE_OK;
+    store_upload_abort(g->c.w, g->upload);
+    g->upload = NULL;
+    store_want_room(g->c.w->s, (uint32_t)(total / g->c.w->s->segs.bytes) + 2);
+    return change_no_room(g->c.w->s);
+}
+
+/* Writes the value part: bytes, joined bytes, or the list of pieces. */
+static void put_value(struct putting *g, uint8_t *to) {
+    const struct store_put *p = g->put;
+    const struct item *o = &g->c.old;
+    if (g->upload) {
+        upload_list(g->upload, to);
+        return;
+    }
+    if (g->join && p->mode == STORE_APPEND) {
+        memcpy(to, o->p + o->value_at, item_size(o));
+        to += item_size(o);
+    }
+    if (p->size) memcpy(to, p->value, p->size);
+    if (g->join && p->mode == STORE_PREPEND) memcpy(to + p->size, o->p + o->value_at, item_size(o));
+}
+
+/* Decides about the body, makes room and writes the record; the number is not taken yet. */
+static enum store_status put_write(struct putting *g) {
+    const struct store_put *p = g->put;
+    struct store *s = g->c.w->s;
+    uint64_t total = p->size + (g->join ? item_size(&g->c.old) : 0);
+    if (total > s->cfg.item_size_max) return STORE_TOO_LARGE;
+    if (g->ntags > STORE_TAGS_MAX) return STORE_TOO_MANY;
+    g->upload = p->upload;
+    if (g->join && (p->upload || item_large(&g->c.old) || total > s->inline_max)) {
+        g->upload = NULL;
+        enum store_status st = put_join_large(g, total);
+        if (st != STORE_OK) return st;
+    }
+    struct item_spec *spec = &g->spec;
+    if (g->upload) {
+        unsigned n = upload_pieces(g->upload);
+        spec->len |= (uint16_t)(ITEM_LEN_LARGE | n);
+        spec->value_bytes = 8 + n * ITEM_PIECE_ENTRY;
+    } else {
+        spec->len |= (uint16_t)total;
+        spec->value_bytes = (uint32_t)total;
+    }
+    item_spec_layout(spec);
+    if (!room_take(g->c.w, item_spec_bytes(spec), change_queue(&g->c), &g->room)) return change_no_room(s);
+    put_value(g, item_write(g->room.p, spec));
+    return STORE_OK;
+}
+
+/* A guarded store that a purge has overtaken: the next reader wins, and whoever reads again may store. */
+static void refuse_fill(struct change *c, uint64_t birth) {
+    COUNT(c->w, fills_refused, 1);
+    (void)change_state(c, c->old.bits & (uint8_t)~ITEM_WON, c->old.expiry, birth);
+}
+
+/* Asks the purge table about the new version, which has its number. STORE_OK: link it. */
+static enum store_status put_overtaken(struct putting *g, bool *dead) {
+    const struct store_put *p = g->put;
+    struct change *c = &g->c;
+    const struct purge_table *t = &c->w->s->purge;
+    uint64_t all[2 * ALL_TAGS_MAX], had[ALL_TAGS_MAX];
+    *dead = false;
+    bool plain = !p->guarded && !g->join && p->upload == NULL;
+    if (plain) return STORE_OK;
+    memcpy(all, g->tags, g->ntags * sizeof *all);
+    unsigned n = tag_prefixes(c->w->s, p->key.p, (unsigned)p->key.len, all, g->ntags), nhad = 0;
+    if (p->guarded) {
+        nhad = tag_all(c->w->s, &c->old, had);
+        uint64_t of = g->stale && p->guard < c->old.birth ? p->guard : c->old.birth;
+        if (!FAULT_POINT("store.mutate.no_guard") && purge_overtook(t, of, all, n, had, nhad)) return STORE_EXISTS;
+    }
+    if (g->join) {
+        uint32_t deadline = 0;
+        enum carry carry = change_carry(c, all, n, &deadline);
+        *dead = carry == CARRY_DEAD;
+        uint8_t bits;
+        change_carry_state(c, carry, deadline, &bits, &g->spec.expiry);
+        /* A soft purge of the very last moment, and no field for its deadline: rather a miss. */
+        if (carry == CARRY_SOFT && !(g->spec.bits & ITEM_EXPIRY)) *dead = true;
+        if (!*dead && bits) {
+            item_set_bits(g->room.p, (uint8_t)((g->room.p[7] & ~ITEM_STATE) | bits));
+            if (carry == CARRY_SOFT) item_set_expiry(g->room.p, g->spec.expiry);
+        }
+    }
+    if (p->upload && purge_overtook(t, upload_since(p->upload), all, n, NULL, 0)) *dead = true;
+    return STORE_OK;
+}
+
+/* The record lies in place: number, question, link. */
+static enum store_status put_link(struct putting *g, struct store_item *out) {
+    struct change *c = &g->c;
+    uint64_t birth = number_take(c->w, c->slot ? c->old.birth : 0);
+    bool dead;
+    (void)FAULT_POINT("store.put.numbered");
+    enum store_status st = put_overtaken(g, &dead);
+    if (st != STORE_OK) {
+        room_drop(c->w, &g->room);
+        refuse_fill(c, birth);
+        change_show(c, out);
+        return st;
+    }
+    if (g->upload) upload_finish(c->w, g->upload, c->key->hash);
+    room_done(c->w, &g->room);
+    (void)FAULT_POINT("store.put.checked");
+    if (dead) {
+        change_drop(c);
+        return g->join ? STORE_NOT_STORED : STORE_OK;
+    }
+    if (!change_link(c, g->room.loc, birth)) return STORE_NO_MEMORY;
+    COUNT(c->w, total_items, 1);
+    change_show(c, out);
+    return STORE_OK;
+}
+
+enum store_status store_put(struct store_worker *w, const struct store_put *put, struct store_item *out) {
+    struct putting g = {.put = put};
+    change_begin(&g.c, w, &put->key);
+    enum store_status st = put_allowed(&g);
+    if (st == STORE_OK) {
+        put_spec(&g);
+        st = put_write(&g);
+        if (st == STORE_OK) st = put_link(&g, out);
+    } else if (g.c.slot) {
+        change_show(&g.c, out);
+    }
+    change_end(&g.c);
+    if (g.upload && g.upload != put->upload) upload_end(w, g.upload);
+    if (put->upload && st != STORE_AGAIN) upload_end(w, put->upload);
+    return st;
+}
