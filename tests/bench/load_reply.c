@@ -177,7 +177,9 @@ static bool on_set(struct load_thread *t, struct load_conn *c, const char *l, si
         request_done(t, c, now_ns);
         return true;
     }
-    if (resp || !is(l, n, meta ? "NS" : "NOT_STORED")) return false;
+    /* Refused for want of memory: a cache may do that, and the report shows it. */
+    if (resp || !(is(l, n, meta ? "NS" : "NOT_STORED") || is(l, n, "SERVER_ERROR out of memory storing object")))
+        return false;
     t->stats.not_stored++;
     request_done(t, c, now_ns);
     return true;
