@@ -9,8 +9,9 @@
 
 #define LINE_NEXT_MASK ((1ull << 28) - 1)
 #define LINE_OWNER_SHIFT(i) (28 + 3 * (i))
-#define WALK_MAX 96 /* lines one look-up follows: a chain that changes under a reader must not lead it round for ever  \
-                     */
+#define WALK_MAX                                                                                                       \
+    96 /* lines one look-up follows: a chain that changes under a reader must not lead it round for ever               \
+        */
 
 static void *reserve(uint64_t bytes, bool hugepages) {
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -182,6 +183,14 @@ unsigned index_collect(struct index *ix, struct index_bucket *b, uint64_t *out) 
         }
     }
     return k;
+}
+
+unsigned index_collect_locked(struct index *ix, uint64_t group, unsigned i, uint64_t *out) {
+    struct index_bucket *b = &ix->buckets[group * INDEX_BUCKETS + i];
+    bucket_lock(b);
+    unsigned n = index_collect(ix, b, out);
+    index_unlock_unchanged(b);
+    return n;
 }
 
 /* ------------------------------------------------------------------ changing, under the lock */

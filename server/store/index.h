@@ -171,6 +171,9 @@ void index_swing(uint64_t *slot, uint64_t loc, unsigned freq);
 /* Copies all slots of the bucket out (at most INDEX_SLOTS + INDEX_OVERFLOW_MAX); returns how many. Lock held. */
 unsigned index_collect(struct index *ix, struct index_bucket *b, uint64_t *out);
 
+/* Locks bucket `i` of a group, copies its slots out and unlocks it; none if the group is gone. */
+unsigned index_collect_locked(struct index *ix, uint64_t group, unsigned i, uint64_t *out);
+
 /* Counts a hit: failure is ignored, and at the highest count nothing is written. Without the lock. */
 static inline void index_bump(uint64_t *slot, uint64_t seen) {
     if (index_slot_freq(seen) < INDEX_FREQ_MAX) {

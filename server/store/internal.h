@@ -62,6 +62,7 @@ struct sweep {
     uint32_t at;            /* next segment */
     uint64_t number;        /* purges up to here are done when the pass ends */
     uint64_t grace;         /* the pass begins when this grace period has passed */
+    uint64_t began_ns;      /* when the pass began */
     uint64_t next_ns;       /* when the next step may be taken */
     uint64_t group;         /* next index group to pack */
     struct store_job *jobs; /* those this pass serves */
@@ -91,14 +92,17 @@ struct store {
     struct segment_list retired; /* waiting to become free; their sealed_at is the grace period they wait for */
     double density;              /* running average of the median hits per byte of main segments, log2 */
     bool density_known;
-    uint64_t merged_at; /* grace period after the last merge of index groups; 0: nothing to release */
-    uint32_t compact_at;
+    uint64_t merged_at;           /* grace period after the last merge of index groups; 0: nothing to release */
+    uint32_t compact_at, dead_at; /* where the next look for such segments begins */
+    uint64_t items_hint;          /* items held, as of this round */
     struct sweep sweep;
     pthread_t thread;
     pthread_mutex_t mutex; /* of the condition, stop, jobs */
     pthread_cond_t wake, jobs_done;
     bool started, stop, kicked, sleeping;
     struct store_job *jobs;
+    uint64_t reset[STORE_METRICS]; /* counters as of the last `stats reset` */
+    uint64_t ghost_grace;          /* grace period a ghost table to be freed waits for */
 };
 
 #define COUNT(w, name, n) sync_bump(&(w)->metrics[STORE_METRIC_##name], (n))
@@ -244,16 +248,17 @@ uint64_t upload_since(const struct store_upload *u);
 bool upload_append(struct store_worker *w, struct store_upload *u, const void *p, uint64_t n);
 /* The pieces now belong to the item of this hash, which is about to be linked. */
 void upload_finish(struct store_worker *w, struct store_upload *u, uint64_t hash);
-/* Frees the handle, and the pieces too unless they were finished. */
+/* Frees the handle; the pieces stay if their item was linked, else they are dead bytes. After change_end, in the same
+ * section. */
 void upload_end(struct store_worker *w, struct store_upload *u);
 
 /* ---- evict.c, sweep.c: maintenance thread */
 bool evict_one(struct store *s);
 bool compact_one(struct store *s);
+bool free_dead(struct store *s);
 void retire(struct store *s, uint32_t segment);
 bool reap(struct store *s);
 /* One step of the sweeper; false if there is nothing to do now. */
 bool sweep_step(struct store *s, bool hurry);
-void sweep_limits(struct store *s);
 
 #endif

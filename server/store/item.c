@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/item.h"
 
+void item_copy_record(uint8_t *to, const uint8_t *from, uint32_t bytes) {
+#ifdef SYNC_TSAN
+    for (uint32_t i = 0; i < bytes; i++) to[i] = from[i];
+#else
+    memcpy(to, from, bytes);
+#endif
+}
+
 void item_set_birth(uint8_t *p, uint64_t birth) {
     for (int i = 0; i < 6; i++) p[i] = (uint8_t)(birth >> (8 * i));
 }

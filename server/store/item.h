@@ -105,6 +105,9 @@ SYNC_UNSANITIZED static inline void item_copy_header(uint8_t to[32], const uint8
 #endif
 }
 
+/* Copies a whole record whose header others may be changing. */
+SYNC_UNSANITIZED void item_copy_record(uint8_t *to, const uint8_t *from, uint32_t bytes);
+
 /* Decodes a copied header (32 bytes at h) of the item at p. */
 static inline void item_decode(struct item *it, const uint8_t *h, uint8_t *p) {
     unsigned at = ITEM_FIXED;

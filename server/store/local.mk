@@ -1,5 +1,28 @@
 # SPDX-License-Identifier: BSD-3-Clause
-tagcached_sources +=
+tagcached_sources += \
+  %D%/change.c \
+  %D%/evict.c \
+  %D%/ghost.c \
+  %D%/index.c \
+  %D%/item.c \
+  %D%/maintain.c \
+  %D%/modify.c \
+  %D%/number.c \
+  %D%/purge.c \
+  %D%/read.c \
+  %D%/room.c \
+  %D%/segment.c \
+  %D%/store.c \
+  %D%/sweep.c \
+  %D%/tag.c \
+  %D%/upload.c \
+  %D%/write.c
 noinst_HEADERS += \
+  %D%/ghost.h \
+  %D%/index.h \
+  %D%/internal.h \
+  %D%/item.h \
+  %D%/purge.h \
+  %D%/segment.h \
   %D%/store.h \
   %D%/store.metrics.def

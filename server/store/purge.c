@@ -401,8 +401,5 @@ uint64_t purge_apply(struct purge_table *t, uint64_t *counter, const struct stor
 void purge_swept(struct purge_table *t, uint64_t number) {
     pthread_mutex_lock(&t->lock);
     if (number > t->swept) sync_store_rel(&t->swept, number);
-    uint64_t floors = 0;
-    for (uint32_t i = 0; i < t->nbuckets; i++) floors += t->buckets[i].item_floor > t->swept;
-    sync_store(&t->floors, floors);
     pthread_mutex_unlock(&t->lock);
 }

@@ -334,7 +334,7 @@ struct store_gauges {
     uint64_t segments_small, segments_main, segments_pinned;
     uint64_t index_bytes, index_groups, index_depth; /* committed bytes; groups; log2 of groups, rounded down */
     uint64_t ghost_bytes, purge_bytes;
-    uint64_t purge_entries, purge_capacity, purge_floors; /* tags in the table; places; buckets with an item floor */
+    uint64_t purge_entries, purge_capacity, purge_floors; /* tags in the table; places; item floors raised */
     uint64_t number, purge_number;                        /* the last number given; the last purge's */
     uint64_t oldest_age_s;                                /* age of the oldest sealed segment */
     uint64_t uploads;                                     /* under way */

@@ -17,7 +17,6 @@ struct store_upload {
     uint64_t size, got, since;
     uint64_t room; /* bytes of all pieces so far */
     unsigned npieces, cap;
-    bool finished;
     struct piece pieces[];
 };
 
@@ -192,12 +191,10 @@ static void let_go(struct store *s, struct store_upload *u) {
 
 void upload_finish(struct store_worker *w, struct store_upload *u, uint64_t hash) {
     for (unsigned i = 0; i < u->npieces; i++) item_set_piece_owner(segment_at(&w->s->segs, u->pieces[i].loc), hash);
-    let_go(w->s, u);
-    u->finished = true;
 }
 
 void upload_end(struct store_worker *w, struct store_upload *u) {
-    if (!u->finished) let_go(w->s, u);
+    let_go(w->s, u); /* only now: linked or not, nobody will touch its segments any more */
     sync_sub(&w->s->uploads, 1);
     sync_sub(&w->s->upload_bytes, u->size);
     free(u);

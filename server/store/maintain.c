@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * maintain - the store's own thread: frees segments ahead of need, resizes the index, sweeps. Everything it does comes
+ * in steps of one segment or a few index groups, so that what is urgent never waits long. */
+#define _GNU_SOURCE
+#include "store/internal.h"
+
+#include <errno.h>
+#include <time.h>
+
+#define SPLITS_PER_ROUND 128
+#define LOAD_NUM 97 /* items per slot of the index, in percent, above which it grows */
+#define SHRINK_NUM 80
+#define IDLE_NS 100000000ull
+#define GRACE_NS 50000ull
+#define WORK_MAX 64 /* eviction steps of one round */
+
+void store_kick(struct store *s) {
+    sync_store_seq(&s->kicked, true);
+    if (!sync_load_seq(&s->sleeping)) return;
+    pthread_mutex_lock(&s->mutex);
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+void store_want_room(struct store *s, uint32_t segments) {
+    uint32_t seen = sync_load(&s->room_wanted), most = sync_load(&s->segs.limit) / 2;
+    if (segments > most) segments = most;
+    while (seen < segments && !sync_cas(&s->room_wanted, &seen, segments)) {}
+    store_kick(s);
+}
+
+/* How many segments the limit leaves after everything else. */
+static void update_limits(struct store *s) {
+    uint64_t other = index_bytes(&s->ix) + ghost_bytes(&s->ghost) + s->purge.bytes, limit = sync_load(&s->limit);
+    uint64_t left = limit > other ? limit - other : 0;
+    uint32_t n = (uint32_t)(left / s->segs.bytes), least = s->cfg.workers + 8;
+    if (n < least) n = least;
+    if (n > s->segs.max) n = s->segs.max;
+    sync_store(&s->segs.limit, n);
+    s->items_hint = store_metric(s, STORE_METRIC_items_added) - store_metric(s, STORE_METRIC_items_removed);
+}
+
+static bool resize_index(struct store *s) {
+    bool any = false;
+    uint64_t items = s->items_hint;
+    for (unsigned i = 0; i < SPLITS_PER_ROUND; i++) {
+        uint64_t slots = s->ix.groups * INDEX_GROUP_SLOTS;
+        if (items * 100 > slots * LOAD_NUM) {
+            if (!index_split(&s->ix)) break;
+            COUNT(maintenance(s), index_splits, 1);
+        } else if (items * 100 < slots * SHRINK_NUM) {
+            if (!index_merge(&s->ix)) break;
+            COUNT(maintenance(s), index_merges, 1);
+            s->merged_at = epoch_advance(&s->epoch);
+        } else {
+            break;
+        }
+        any = true;
+    }
+    if (s->merged_at && !any && epoch_passed(&s->epoch, s->merged_at)) {
+        index_release(&s->ix);
+        s->merged_at = 0;
+    }
+    return any;
+}
+
+static uint32_t target_free(const struct store *s) {
+    uint32_t wanted = sync_load(&s->room_wanted), usual = s->cfg.workers + 1;
+    return wanted > usual ? wanted : usual;
+}
+
+/* Free, and soon to be free. */
+static uint32_t coming(const struct store *s) {
+    return segment_available(&s->segs) + s->retired.count;
+}
+
+static bool make_room(struct store *s) {
+    bool any = false;
+    uint32_t exist = sync_load(&s->segs.exist), limit = sync_load(&s->segs.limit);
+    uint32_t over = exist > limit ? exist - limit : 0; /* the limit fell: these have to go */
+    for (unsigned i = 0; i < WORK_MAX && coming(s) < target_free(s) + over; i++) {
+        bool ok = free_dead(s) || compact_one(s) || (s->cfg.evict && evict_one(s));
+        if (!ok) break;
+        any = true;
+        if (reap(s)) break;
+    }
+    return any;
+}
+
+static void tell_room(struct store *s) {
+    if (s->cfg.events.on_room) s->cfg.events.on_room(s->cfg.events.arg);
+}
+
+/* A ghost table that was replaced is freed after a grace period. */
+static void reap_ghost(struct store *s) {
+    if (s->ghost.dead == NULL) return;
+    if (s->ghost_grace == 0) {
+        s->ghost_grace = epoch_advance(&s->epoch);
+    } else if (epoch_passed(&s->epoch, s->ghost_grace)) {
+        ghost_reap(&s->ghost);
+        s->ghost_grace = 0;
+    }
+}
+
+bool store_maintain(struct store *s) {
+    struct store_worker *w = maintenance(s);
+    w->now = store_clock(s);
+    update_limits(s);
+    bool freed = reap(s);
+    bool any = make_room(s);
+    freed |= reap(s);
+    if (freed) tell_room(s);
+    if (sync_load(&s->room_wanted) && segment_available(&s->segs) >= sync_load(&s->room_wanted))
+        sync_store(&s->room_wanted, 0);
+    any |= resize_index(s);
+    reap_ghost(s);
+    bool pressed = coming(s) < target_free(s);
+    any |= sweep_step(s, pressed);
+    return any || freed;
+}
+
+void store_sweep_all(struct store *s) {
+    maintenance(s)->now = store_clock(s);
+    uint64_t passes = store_metric(s, STORE_METRIC_sweep_passes);
+    /* The pass under way began too early; a whole one has to follow. */
+    uint64_t want = passes + (s->sweep.running ? 2 : 1);
+    while (store_metric(s, STORE_METRIC_sweep_passes) < want) sweep_step(s, true);
+    while (free_dead(s)) {}
+    reap(s);
+}
+
+/* ------------------------------------------------------------------ the thread */
+
+static void wait_ns(struct store *s, uint64_t ns) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    ns += (uint64_t)t.tv_nsec;
+    t.tv_sec += (time_t)(ns / 1000000000ull);
+    t.tv_nsec = (long)(ns % 1000000000ull);
+    pthread_mutex_lock(&s->mutex);
+    sync_store_seq(&s->sleeping, true);
+    if (!sync_load_seq(&s->kicked) && !s->stop) pthread_cond_timedwait(&s->wake, &s->mutex, &t);
+    sync_store_seq(&s->sleeping, false);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+/* How long nothing needs doing: until a grace period may have passed, or the sweeper is due. */
+static uint64_t idle_ns(struct store *s) {
+    uint64_t now = clock_boot_ns(s->cfg.clock), ns = IDLE_NS;
+    struct sweep *p = &s->sweep;
+    if (s->retired.count || coming(s) < target_free(s)) return GRACE_NS;
+    if (p->running && p->next_ns > now && p->next_ns - now < ns) ns = p->next_ns - now;
+    if (p->running && p->next_ns <= now) ns = GRACE_NS;
+    return ns;
+}
+
+static void *run(void *arg) {
+    struct store *s = arg;
+    pthread_mutex_lock(&s->mutex);
+    while (!s->stop) {
+        pthread_mutex_unlock(&s->mutex);
+        sync_store_seq(&s->kicked, false);
+        if (!store_maintain(s)) wait_ns(s, idle_ns(s));
+        pthread_mutex_lock(&s->mutex);
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return NULL;
+}
+
+int store_start(struct store *s) {
+    CHECK(!s->started);
+    s->stop = false;
+    int err = pthread_create(&s->thread, NULL, run, s);
+    if (err) return -err;
+    pthread_setname_np(s->thread, "tc-store");
+    s->started = true;
+    return 0;
+}
+
+void store_stop(struct store *s) {
+    if (!s->started) return;
+    pthread_mutex_lock(&s->mutex);
+    s->stop = true;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->mutex);
+    pthread_join(s->thread, NULL);
+    s->started = false;
+}

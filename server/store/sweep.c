@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * sweep - what nobody asks for any more: takes expired and purged items out, folds soft purges into items, packs the
+ * index. One segment a step, at a bounded share of one core. Maintenance thread.
+ *
+ * A pass that began after the grace period following number p has met every item born before p: a store is one section
+ * from its number to its link, and items that move meanwhile are checked as they move. So when it ends, every purge up
+ * to p has been carried out and the table may let go of it. */
+#include "store/internal.h"
+
+#include <stdlib.h>
+
+#define PASS_NS 1000000000ull /* passes begin at most this often unless somebody waits */
+#define GROUPS_PER_STEP 64
+#define JOB_COUNT_MAX 100000
+
+static bool job_matches(const struct store_job *j, const struct item *it, const uint64_t *tags, unsigned n) {
+    if (it->birth >= j->number) return false;
+    if (j->selector.all) return true;
+    for (unsigned i = 0; i < j->selector.ntags; i++) {
+        unsigned k = 0;
+        while (k < n && tags[k] != j->selector.tags[i]) k++;
+        if (k == n) return false;
+    }
+    return true;
+}
+
+/* The job that asked for this item's end, if any. */
+static struct store_job *job_of(struct store *s, const struct item *it) {
+    if (s->sweep.jobs == NULL) return NULL;
+    uint64_t tags[ALL_TAGS_MAX];
+    unsigned n = tag_all(s, it, tags);
+    for (struct store_job *j = s->sweep.jobs; j; j = j->next)
+        if (job_matches(j, it, tags, n)) return j;
+    return NULL;
+}
+
+/* A soft purge becomes the item's own state, so that the table may forget it. */
+static void fold(struct change *c) {
+    uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT);
+    uint32_t expiry = c->old.expiry == 0 || c->old.expiry > c->deadline ? c->deadline : c->old.expiry;
+    if (!change_state(c, bits, expiry, c->old.birth)) change_drop(c); /* no room for a deadline: rather a miss */
+}
+
+/* The record looks dead, soft or wanted by a job: looks again with its bucket locked, and acts. */
+static void sweep_item(struct store *s, uint64_t loc, const struct item *seen) {
+    struct store_worker *w = maintenance(s);
+    struct store_key k = store_key(s, (const char *)seen->p + seen->key_at, seen->key_len);
+    struct change c = {.w = w, .key = &k};
+    c.b = index_lock(&s->ix, k.hash);
+    c.slot = index_find_loc(&s->ix, c.b, loc);
+    if (c.slot == NULL) {
+        index_unlock_unchanged(c.b);
+        return;
+    }
+    c.loc = loc;
+    item_read(&c.old, segment_at(&s->segs, loc));
+    struct store_job *j = job_of(s, &c.old);
+    c.verdict = item_verdict(w, &c.old, &c.deadline);
+    if (c.verdict == ITEM_EXPIRED) {
+        COUNT(w, expired, 1);
+        if (!(c.old.bits & ITEM_FETCHED)) COUNT(w, expired_unfetched, 1);
+        change_unlink(&c);
+    } else if (c.verdict == ITEM_PURGED || j) {
+        change_drop(&c);
+        if (j) j->removed++;
+    } else if (c.verdict == ITEM_SOFTLY) {
+        fold(&c);
+    }
+    index_unlock(c.b);
+}
+
+/* The soonest expiry of what stays becomes the segment's, unless somebody has lowered it meanwhile. */
+static void renew_soonest(struct segment *g, uint32_t before, uint32_t soonest) {
+    (void)sync_cas(&g->soonest, &before, soonest);
+}
+
+static void sweep_segment(struct store *s, uint32_t i) {
+    struct store_worker *w = maintenance(s);
+    struct segment *g = &s->segs.seg[i];
+    uint32_t used = sync_load_acq(&g->used), at = segment_first(i), soonest = 0, before = sync_load(&g->soonest);
+    uint64_t seq = sync_load_acq(&s->purge.seq), n = 0;
+    while (at < used) {
+        uint64_t loc = segment_base(&s->segs, i) + at;
+        uint8_t *p = segment_at(&s->segs, loc);
+        n++;
+        if (item_is_piece(p)) {
+            at += ITEM_PIECE_HEADER + item_piece_bytes(p);
+            continue;
+        }
+        struct item it;
+        uint32_t deadline;
+        item_read(&it, p);
+        at += item_record_bytes(&it);
+        enum verdict v = item_verdict(w, &it, &deadline);
+        if (v != ITEM_LIVE || job_of(s, &it)) sweep_item(s, loc, &it);
+        if (v != ITEM_EXPIRED && it.expiry && (soonest == 0 || it.expiry < soonest)) soonest = it.expiry;
+        if (v == ITEM_SOFTLY && (soonest == 0 || deadline < soonest)) soonest = deadline;
+    }
+    renew_soonest(g, before, soonest);
+    g->swept = seq;
+    COUNT(w, sweep_items, n);
+}
+
+static bool wants_sweep(struct store *s, const struct segment *g) {
+    uint32_t state = sync_load_acq(&g->state), soonest = sync_load(&g->soonest);
+    if (state != SEGMENT_SEALED && state != SEGMENT_OPEN) return false;
+    return s->sweep.jobs || (soonest && soonest <= maintenance(s)->now) || g->swept < sync_load_acq(&s->purge.seq);
+}
+
+static void finish_job(struct store *s, struct store_job *j) {
+    if (j->counted) {
+        if (s->cfg.events.on_job)
+            s->cfg.events.on_job(s->cfg.events.arg, j->token, j->removed <= JOB_COUNT_MAX ? j->removed : -1);
+        free(j);
+        return;
+    }
+    pthread_mutex_lock(&s->mutex);
+    *j->done = true; /* the job lies on the stack of whoever waits */
+    pthread_cond_broadcast(&s->jobs_done);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static void pass_begin(struct store *s) {
+    struct sweep *p = &s->sweep;
+    p->running = true;
+    p->at = 0;
+    p->number = store_number(s);
+    p->grace = epoch_advance(&s->epoch);
+    pthread_mutex_lock(&s->mutex);
+    p->jobs = s->jobs;
+    s->jobs = NULL;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static void pass_end(struct store *s) {
+    struct sweep *p = &s->sweep;
+    p->running = false;
+    purge_swept(&s->purge, p->number);
+    COUNT(maintenance(s), sweep_passes, 1);
+    for (struct store_job *j = p->jobs, *next; j; j = next) {
+        next = j->next;
+        finish_job(s, j);
+    }
+    p->jobs = NULL;
+}
+
+/* Packs the overflow of some index groups; a slow round over all of them. */
+static void pack_index(struct store *s) {
+    for (unsigned k = 0; k < GROUPS_PER_STEP; k++) {
+        if (s->sweep.group >= s->ix.groups) s->sweep.group = 0;
+        index_compact(&s->ix, s->sweep.group++);
+    }
+}
+
+bool sweep_step(struct store *s, bool hurry) {
+    struct sweep *p = &s->sweep;
+    uint64_t now = clock_boot_ns(s->cfg.clock);
+    bool jobs = p->jobs || sync_load_acq(&s->jobs);
+    if (!hurry && !jobs && now < p->next_ns) return false;
+    if (!p->running) {
+        if (!hurry && !jobs && now < p->began_ns + PASS_NS) return false;
+        p->began_ns = now;
+        pass_begin(s);
+    }
+    if (p->at == 0 && !epoch_passed(&s->epoch, p->grace) && !FAULT_POINT("sweep.mutate.no_wait")) return false;
+    uint32_t touched = sync_load(&s->segs.touched);
+    while (p->at < touched && !wants_sweep(s, &s->segs.seg[p->at])) p->at++;
+    if (p->at >= touched) {
+        pass_end(s);
+        return true;
+    }
+    sweep_segment(s, p->at++);
+    pack_index(s);
+    uint64_t took = clock_boot_ns(s->cfg.clock) - now, percent = s->cfg.sweep_cpu_percent;
+    p->next_ns = now + took * 100 / percent;
+    return true;
+}
