@@ -32,18 +32,19 @@ class Work:
     peers: list = field(default_factory=lambda: ["tagcached", "memcached", "redis", "floor"])
     proto: str = None  # of memcached and tagcached; None: text
     instructions: bool = True
+    quick: bool = True  # counted by callgrind in quick mode too
 
 
 WORKS = [
     Work("get, one per write", ["-d", 1], ["--get", 100]),
     Work("get, pipelined 16", ["-d", 16], ["--get", 100]),
-    Work("get, pipelined 64", ["-d", 64], ["--get", 100]),
+    Work("get, pipelined 64", ["-d", 64], ["--get", 100], quick=False),
     Work("mg, pipelined 16", ["-d", 16], None, peers=["tagcached", "memcached"], proto="meta"),
     Work("multi-get of 50, per key", ["-m", 50], ["--get", 100, "--multiget", 50]),
     Work("set, one per write", ["-g", 0], ["--set", 100]),
     Work("set, pipelined 16", ["-g", 0, "-d", 16], ["--set", 100]),
-    Work("90/10, pipelined 16", ["-g", 0.9, "-d", 16], None),
-    Work("get of 10 KiB", ["-d", 1], ["--get", 10240], value=10240, keys=5000),
+    Work("90/10, pipelined 16", ["-g", 0.9, "-d", 16], None, quick=False),
+    Work("get of 10 KiB", ["-d", 1], ["--get", 10240], value=10240, keys=5000, quick=False),
     Work("get of 100 KiB", ["-d", 1], ["--get", 102400], value=102400, keys=500, instructions=False),
 ]
 
@@ -66,24 +67,23 @@ def common(work, keys):
 
 def instructions(job):
     """Per request (multi-get: per key), between two counts of requests, so that start-up and accepting cancel."""
-    counts = (40, 120) if job.quick else (40, 440)  # batches on each of the 50 connections
+    counts = (20, 60) if job.quick else (40, 440)  # batches on each of the 50 connections
+    works = [w for w in WORKS if w.instructions and (w.quick or not job.quick)]
     got = {}
     for kind in job.servers:
         if kind == "floor":
-            for w in WORKS:
-                if w.floor and w.instructions:
+            for w in works:
+                if w.floor:
                     got[w.name, kind] = floor_instructions(job, w, counts)
             continue
         path = os.path.join(job.keep, f"callgrind.{kind}")
         with Server(job.tools, kind, 256, callgrind=path) as s:
             filled = set()
-            for w in WORKS:
-                if kind in w.peers and w.instructions:
+            for w in works:
+                if kind in w.peers:
                     got[w.name, kind] = work_instructions(job, s, w, counts, filled)
     rows = []
-    for w in WORKS:
-        if not w.instructions:
-            continue
+    for w in works:
         v = {k: got.get((w.name, k)) for k in ("tagcached", "memcached", "redis", "floor")}
         job.out.record("instructions", row=w.name, **v)
         rows.append([w.name] + [fixed(v[k], 0) for k in v] + [fixed(ratio(v["tagcached"], v["memcached"]))])
@@ -129,7 +129,7 @@ def floor_instructions(job, w, counts):
 def cpu(job):
     """Server CPU per key: the servers in turn, as many rounds as asked; medians of CPU and of each round's ratios."""
     scale = 10 if job.quick else 1
-    duration = 0.4 if job.quick else 2
+    duration = 0.25 if job.quick else 2
     rows = []
     with_servers = {k: Server(job.tools, k, 1024) for k in job.servers if k != "floor"}
     try:
@@ -264,7 +264,7 @@ def wait_swept(s, n):
 
 
 def memory(job):
-    limit = 64 if job.quick else 256
+    limit = 32 if job.quick else 256
     rows = []
     for name, value, mean in (("10 bytes", "10", 10), ("100 bytes", "100", 100),
                               ("lognormal, median 400 bytes", "lognormal:400:1.2", 822)):
