@@ -170,7 +170,7 @@ enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint
 
 /* The old item's state bits and expiry as a version that carries its content on has them. */
 void change_carry_state(const struct change *c, enum carry carry, uint32_t deadline, uint8_t *bits, uint32_t *expiry) {
-    *bits = c->old.bits & ITEM_SOFT ? c->old.bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON) : 0;
+    *bits = item_softened(c->old.bits) ? c->old.bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON) : 0;
     if (carry != CARRY_SOFT) return;
     *bits = ITEM_SOFT | ITEM_STALE;
     if (*expiry == 0 || *expiry > deadline) *expiry = deadline;

@@ -169,8 +169,8 @@ static inline void item_show(const struct item *it, uint64_t loc, bool soft, str
     out->flags = it->flags;
     out->expiry = it->expiry;
     out->key_len = it->key_len;
-    out->bits =
-        (uint8_t)((it->bits & (ITEM_STALE | ITEM_WON | ITEM_FETCHED)) | (it->len & ITEM_LEN_B64 ? STORE_B64 : 0));
+    out->bits = (uint8_t)((it->bits & (ITEM_STALE | ITEM_WON | ITEM_FETCHED)) |
+                          (it->len & ITEM_LEN_B64 ? STORE_B64 : 0) | (item_rearmed(it->bits) ? STORE_REARMED : 0));
     out->ntags = it->ntags;
     out->soft = soft;
     out->pieces = large ? (uint16_t)(it->len & ITEM_LEN_MASK) : 0;
@@ -202,7 +202,7 @@ bool change_link(struct change *c, uint64_t loc, uint64_t birth);
 enum segment_queue change_queue(const struct change *c);
 /* Whether a softly purged, or stale by a soft purge, item can still be won by a classic get. */
 static inline bool change_soft(const struct change *c) {
-    return c->verdict == ITEM_SOFTLY || ((c->old.bits & ITEM_SOFT) && !(c->old.bits & ITEM_WON));
+    return c->verdict == ITEM_SOFTLY || (item_softened(c->old.bits) && !(c->old.bits & ITEM_WON));
 }
 /* Rewrites the item with other state bits, expiry, flags or tags but the same value, under `birth` (its own, or a
  * higher one). False: no room. c->old, loc and slot follow. */

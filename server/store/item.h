@@ -30,7 +30,7 @@ enum item_bits {
     ITEM_STALE = 0x01,
     ITEM_WON = 0x02,
     ITEM_FETCHED = 0x04,
-    ITEM_SOFT = 0x08, /* stale because of a soft purge: a classic get may win too */
+    ITEM_SOFT = 0x08, /* with STALE: because of a soft purge, a classic get may win too; without: see item_rearmed */
     ITEM_STATE = 0x0f,
     ITEM_EXPIRY = 0x10,
     ITEM_FLAGS = 0x20,
@@ -75,6 +75,16 @@ static inline bool item_is_piece(const uint8_t *p) {
 
 static inline bool item_large(const struct item *it) {
     return (it->len & ITEM_LEN_LARGE) != 0;
+}
+
+/* Stale because of a soft purge. */
+static inline bool item_softened(unsigned bits) {
+    return (bits & (ITEM_SOFT | ITEM_STALE)) == (ITEM_SOFT | ITEM_STALE);
+}
+
+/* A guarded fill was refused: the next meta get wins, though nothing is stale. */
+static inline bool item_rearmed(unsigned bits) {
+    return (bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON)) == ITEM_SOFT;
 }
 
 /* Bytes of the value part within the record. */

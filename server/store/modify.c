@@ -116,7 +116,7 @@ enum store_status store_arith(struct store_worker *w, const struct store_arith *
 
 /* The expiry a touch may give: what is stale by a soft purge does not outlive its deadline. */
 static uint32_t touch_expiry(const struct change *c, uint32_t wanted) {
-    if (!(c->old.bits & ITEM_SOFT)) return wanted;
+    if (!item_softened(c->old.bits)) return wanted;
     return wanted == 0 || wanted > c->old.expiry ? c->old.expiry : wanted;
 }
 
@@ -146,7 +146,7 @@ static enum store_status delete_invalidate(struct change *c, const struct store_
         change_drop(c);
         return STORE_NOT_FOUND;
     }
-    if (carry == CARRY_SOFT || (c->old.bits & ITEM_SOFT)) bits |= ITEM_SOFT;
+    if (carry == CARRY_SOFT || item_softened(c->old.bits)) bits |= ITEM_SOFT;
     if (carry == CARRY_SOFT && (expiry == 0 || expiry > deadline)) expiry = deadline;
     bool ok;
     if (d->has_cas) {
@@ -222,7 +222,7 @@ enum store_win store_win(struct store_worker *w, const struct store_key *k, stru
     if (c.slot && change_soft(&c)) {
         win = win_soft(&c) ? STORE_WIN_WON : STORE_WIN_OTHERS;
         if (c.slot == NULL) win = STORE_WIN_NONE;
-    } else if (c.slot && (c.old.bits & ITEM_SOFT)) {
+    } else if (c.slot && item_softened(c.old.bits)) {
         win = STORE_WIN_OTHERS;
     }
     if (c.slot) change_show(&c, out);
@@ -254,6 +254,9 @@ static enum store_status meta_change(struct change *c, const struct store_meta_g
     if (g->touch) ok = change_state(c, c->old.bits & ITEM_STATE, touch_expiry(c, g->expiry), c->old.birth);
     if (ok && change_soft(c)) {
         ok = win_soft(c);
+        *win = STORE_WIN_WON;
+    } else if (ok && item_rearmed(c->old.bits)) {
+        item_set_bits(c->old.p, c->old.bits = (uint8_t)((c->old.bits & ~ITEM_SOFT) | ITEM_WON));
         *win = STORE_WIN_WON;
     } else if (ok && (c->old.bits & ITEM_WON)) {
         *win = STORE_WIN_OTHERS;

@@ -56,7 +56,7 @@ static bool show(struct store_worker *w, const struct found *f, struct store_ite
     uint32_t deadline;
     enum verdict v = item_verdict(w, &f->it, &deadline);
     if (unlikely(v > ITEM_SOFTLY)) return false;
-    bool soft = v == ITEM_SOFTLY || (f->it.bits & (ITEM_SOFT | ITEM_WON)) == ITEM_SOFT;
+    bool soft = v == ITEM_SOFTLY || (item_softened(f->it.bits) && !(f->it.bits & ITEM_WON));
     item_show(&f->it, index_slot_loc(f->seen), soft, out);
     return true;
 }

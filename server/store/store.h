@@ -109,10 +109,11 @@ void store_prefetch_bucket(const struct store_worker *w, const struct store_key 
 void store_prefetch_item(const struct store_worker *w, const struct store_key *k);
 
 enum store_bits {
-    STORE_STALE = 1,   /* marked stale (md I, a soft purge) */
-    STORE_WON = 2,     /* one reader has been told to refill it */
-    STORE_FETCHED = 4, /* read at least once by a request that asks for it to be noted (mg h and the counters) */
-    STORE_B64 = 8,     /* the key came in base64 (meta flag b) */
+    STORE_STALE = 1,    /* marked stale (md I, a soft purge) */
+    STORE_WON = 2,      /* one reader has been told to refill it */
+    STORE_FETCHED = 4,  /* read at least once by a request that asks for it to be noted (mg h and the counters) */
+    STORE_REARMED = 16, /* a guarded fill was refused: the next meta get wins, so it has to be a store_meta_get */
+    STORE_B64 = 8,      /* the key came in base64 (meta flag b) */
 };
 
 /* A consistent copy of an item's header, and where the rest lies. Valid until the section ends, or while pinned. */

@@ -44,7 +44,7 @@ static enum store_status put_allowed(struct putting *g) {
     case STORE_SET: break;
     case STORE_ADD:
         /* After the classic miss of a soft purge the item is still there, but `add` is how clients refill. */
-        if (there && !(c->old.bits & ITEM_SOFT) && c->verdict != ITEM_SOFTLY) return STORE_NOT_STORED;
+        if (there && !item_softened(c->old.bits) && c->verdict != ITEM_SOFTLY) return STORE_NOT_STORED;
         break;
     case STORE_REPLACE:
         if (!there) return STORE_NOT_STORED;
@@ -168,7 +168,9 @@ static enum store_status put_write(struct putting *g) {
 /* A guarded store that a purge has overtaken: the next reader wins, and whoever reads again may store. */
 static void refuse_fill(struct change *c, uint64_t birth) {
     COUNT(c->w, fills_refused, 1);
-    (void)change_state(c, c->old.bits & (uint8_t)~ITEM_WON, c->old.expiry, birth);
+    uint8_t bits = c->old.bits & (uint8_t)~ITEM_WON;
+    if (!(bits & ITEM_STALE)) bits |= ITEM_SOFT; /* item_rearmed */
+    (void)change_state(c, bits, c->old.expiry, birth);
 }
 
 /* Asks the purge table about the new version, which has its number. STORE_OK: link it. */
