@@ -11,5 +11,5 @@ EXTRA_PROGRAMS += %D%/demo-client
 CLEANFILES += %D%/demo-client
 endif
 %C%_demo_client_SOURCES = %D%/demo-client.c
-%C%_demo_client_CPPFLAGS = -D_GNU_SOURCE $(LIBMEMCACHED_CFLAGS)
+%C%_demo_client_CPPFLAGS = -D_GNU_SOURCE= $(LIBMEMCACHED_CFLAGS)
 %C%_demo_client_LDADD = $(LIBMEMCACHED_LIBS)
