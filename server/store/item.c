@@ -9,46 +9,6 @@ void item_copy_record(uint8_t *to, const uint8_t *from, uint32_t bytes) {
 #endif
 }
 
-void item_set_birth(uint8_t *p, uint64_t birth) {
-    for (int i = 0; i < 6; i++) p[i] = (uint8_t)(birth >> (8 * i));
-}
-
-void item_set_bits(uint8_t *p, uint8_t bits) {
-    p[7] = bits;
-}
-
-void item_set_expiry(uint8_t *p, uint32_t expiry) {
-    for (int i = 0; i < 4; i++) p[ITEM_FIXED + i] = (uint8_t)(expiry >> (8 * i));
-}
-
-uint8_t *item_write(uint8_t *p, const struct item_spec *s) {
-    uint8_t *q = p;
-    item_put48(q, 0);
-    q[6] = s->key_len;
-    q[7] = s->bits;
-    memcpy(q + 8, &s->len, 2);
-    q += ITEM_FIXED;
-    if (s->bits & ITEM_EXPIRY) {
-        memcpy(q, &s->expiry, 4);
-        q += 4;
-    }
-    if (s->bits & ITEM_FLAGS) {
-        memcpy(q, &s->flags, 4);
-        q += 4;
-    }
-    if (s->bits & ITEM_CAS) {
-        memcpy(q, &s->cas, 8);
-        q += 8;
-    }
-    if (s->bits & ITEM_TAGS) {
-        *q++ = s->ntags;
-        memcpy(q, s->tags, 8u * s->ntags);
-        q += 8u * s->ntags;
-    }
-    memcpy(q, s->key, s->key_len);
-    return q + s->key_len;
-}
-
 static uint8_t *piece_entry(const struct item *it, unsigned i) {
     return it->p + it->value_at + 8 + i * ITEM_PIECE_ENTRY;
 }

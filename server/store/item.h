@@ -158,10 +158,24 @@ static inline void item_read(struct item *it, uint8_t *p) {
 }
 
 /* In-place changes; the caller holds the bucket's lock. */
-SYNC_UNSANITIZED void item_set_birth(uint8_t *p, uint64_t birth);
-SYNC_UNSANITIZED void item_set_bits(uint8_t *p, uint8_t bits);
+SYNC_UNSANITIZED static inline void item_set_birth(uint8_t *p, uint64_t birth) {
+#ifdef SYNC_TSAN
+    for (int i = 0; i < 6; i++) p[i] = (uint8_t)(birth >> (8 * i));
+#else
+    item_put48(p, birth);
+#endif
+}
+SYNC_UNSANITIZED static inline void item_set_bits(uint8_t *p, uint8_t bits) {
+    p[7] = bits;
+}
 /* Only on an item that has the field. */
-SYNC_UNSANITIZED void item_set_expiry(uint8_t *p, uint32_t expiry);
+SYNC_UNSANITIZED static inline void item_set_expiry(uint8_t *p, uint32_t expiry) {
+#ifdef SYNC_TSAN
+    for (int i = 0; i < 4; i++) p[ITEM_FIXED + i] = (uint8_t)(expiry >> (8 * i));
+#else
+    memcpy(p + ITEM_FIXED, &expiry, 4);
+#endif
+}
 
 /* What a new record is made of. */
 struct item_spec {
@@ -192,7 +206,33 @@ static inline uint32_t item_spec_bytes(const struct item_spec *s) {
 }
 
 /* Writes header, tags and key (birth 0) and returns where the value part goes. */
-uint8_t *item_write(uint8_t *p, const struct item_spec *s);
+static inline uint8_t *item_write(uint8_t *p, const struct item_spec *s) {
+    uint8_t *q = p;
+    item_put48(q, 0);
+    q[6] = s->key_len;
+    q[7] = s->bits;
+    memcpy(q + 8, &s->len, 2);
+    q += ITEM_FIXED;
+    if (s->bits & ITEM_EXPIRY) {
+        memcpy(q, &s->expiry, 4);
+        q += 4;
+    }
+    if (s->bits & ITEM_FLAGS) {
+        memcpy(q, &s->flags, 4);
+        q += 4;
+    }
+    if (s->bits & ITEM_CAS) {
+        memcpy(q, &s->cas, 8);
+        q += 8;
+    }
+    if (s->bits & ITEM_TAGS) {
+        *q++ = s->ntags;
+        memcpy(q, s->tags, 8u * s->ntags);
+        q += 8u * s->ntags;
+    }
+    memcpy(q, s->key, s->key_len);
+    return q + s->key_len;
+}
 
 /* Pieces of a large item. */
 static inline unsigned item_pieces(const struct item *it) {

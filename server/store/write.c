@@ -22,10 +22,11 @@ struct putting {
     struct store_upload *upload; /* the body's, or one made to join large ones */
     struct item_spec spec;
     struct room room;
-    uint64_t tags[2 * STORE_TAGS_MAX];
+    const uint64_t *tags; /* the put's own, or `united` */
     unsigned ntags;
     bool join;  /* append, prepend to what there is */
     bool stale; /* an invalidating store of an old version */
+    uint64_t united[2 * STORE_TAGS_MAX];
 };
 
 /* Whether mode and guard allow it. */
@@ -63,18 +64,21 @@ static void put_spec(struct putting *g) {
     struct item_spec *s = &g->spec;
     const struct item *o = &g->c.old;
     bool created = !g->join && (p->mode == STORE_APPEND || p->mode == STORE_PREPEND);
-    memcpy(g->tags, p->tags, p->ntags * sizeof *p->tags);
+    g->tags = p->tags;
     g->ntags = p->ntags;
     s->key = p->key.p;
     s->key_len = (uint8_t)p->key.len;
     s->flags = p->flags;
+    s->cas = 0;
     s->expiry = created ? p->vivify_expiry : p->expiry;
     s->bits = g->stale ? ITEM_STALE : 0;
     s->len = p->bits & STORE_B64 ? ITEM_LEN_B64 : 0;
     if (g->join) {
         uint64_t had[STORE_TAGS_MAX];
         memcpy(had, o->p + o->tags_at, 8u * o->ntags);
-        g->ntags = unite(g->tags, p->ntags, had, o->ntags);
+        memcpy(g->united, p->tags, p->ntags * sizeof *p->tags);
+        g->ntags = unite(g->united, p->ntags, had, o->ntags);
+        g->tags = g->united;
         s->flags = o->flags;
         s->expiry = o->expiry == 0 && g->c.verdict == ITEM_SOFTLY ? g->c.deadline : o->expiry;
         s->len = o->len & ITEM_LEN_B64;
@@ -233,7 +237,10 @@ static enum store_status put_link(struct putting *g, struct store_item *out) {
 }
 
 enum store_status store_put(struct store_worker *w, const struct store_put *put, struct store_item *out) {
-    struct putting g = {.put = put};
+    struct putting g; /* mostly scratch: not zeroed */
+    g.put = put;
+    g.upload = NULL;
+    g.join = g.stale = false;
     change_begin(&g.c, w, &put->key);
     enum store_status st = put_allowed(&g);
     if (st == STORE_OK) {
