@@ -9,7 +9,7 @@
 #include "cmd/cmd_internal.h"
 #include "cmd/cmd_watch.h"
 
-#define AUTH_FILE_MAX (AUTH_USERS_MAX * 2 * (AUTH_WORD_MAX + 2)) /* bytes of a file that can be right */
+#define AUTH_FILE_MAX ((size_t)AUTH_USERS_MAX * 2 * (AUTH_WORD_MAX + 2)) /* bytes of a file that can be right */
 
 struct cmd_auth {
     pthread_mutex_t lock;
@@ -117,7 +117,7 @@ void cmd_auth_free(struct cmd *cmd) {
 
 int cmd_reload_auth(struct cmd *cmd) {
     if (cmd->auth == NULL) return 0;
-    struct cmd_auth_table *fresh, *old;
+    struct cmd_auth_table *fresh = NULL, *old;
     int rc = load(cmd->cfg.auth_file, &fresh);
     if (rc != 0) {
         cmd_watch_sysevent(cmd, "auth_reload", "status=failed");

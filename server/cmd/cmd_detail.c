@@ -117,7 +117,7 @@ static char *dump_lines(struct prefix *const *sum, size_t bytes, size_t *n) {
 
 static void detail_dump(struct session *s) {
     struct cmd *cmd = s->worker->cmd;
-    struct prefix **sum = calloc(DETAIL_BUCKETS, sizeof *sum);
+    struct prefix **sum = calloc(DETAIL_BUCKETS, sizeof(struct prefix *));
     size_t bytes = 0, n = 0;
     bool ok = sum != NULL;
     for (unsigned i = 0; ok && i < cmd->nworkers; i++) ok = add_up(sum, &cmd->stats->detail[i], &bytes);
