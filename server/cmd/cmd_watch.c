@@ -257,6 +257,7 @@ static void watch_produce(struct session *s) {
     store_enter(s->worker->store);
     uint32_t now = store_now(s->worker->store);
     store_leave(s->worker->store);
+    send_skipped(h, w, c); /* here too: a watcher that is never up to date must hear of it */
     for (unsigned i = 0; i < WATCH_PRODUCE_MAX; i++) {
         if (conn_full(c)) return; /* asked again when it has drained */
         struct watch_note n;
