@@ -3,18 +3,14 @@
 
 #define NUMBER_TOP (1ull << 62) /* above every number: asks purge_overtook for announcements only */
 
-struct match {
-    struct store *s;
-    const struct store_key *key;
-};
-
+/* Decodes the record on the way: the one that matches is the present version. */
 static bool same_key(void *arg, uint64_t loc) {
-    struct match *m = arg;
-    uint8_t *p = segment_at(&m->s->segs, loc);
-    if (p[6] != m->key->len) return false;
-    struct item it;
-    item_read(&it, p);
-    return memcmp(p + it.key_at, m->key->p, m->key->len) == 0;
+    struct change *c = arg;
+    uint8_t *p = segment_at(&c->w->s->segs, loc);
+    if (p[6] != c->key->len) return false;
+    item_read(&c->old, p);
+    c->loc = loc;
+    return memcmp(p + c->old.key_at, c->key->p, c->key->len) == 0;
 }
 
 /* Bytes that a record answers for: itself and its pieces. */
@@ -67,17 +63,16 @@ static void unlink_dead(struct change *c) {
 
 void change_begin(struct change *c, struct store_worker *w, const struct store_key *k) {
     struct store *s = w->s;
-    struct match m = {s, k};
     c->w = w;
     c->key = k;
     c->verdict = ITEM_LIVE;
     c->deadline = 0;
-    c->old.bits = 0;
     c->b = index_lock(&s->ix, k->hash);
-    c->slot = index_find(&s->ix, c->b, index_fp(&s->ix, k->hash), same_key, &m);
-    if (c->slot == NULL) return;
-    c->loc = index_slot_loc(sync_load(c->slot));
-    item_read(&c->old, segment_at(&s->segs, c->loc));
+    c->slot = index_find(&s->ix, c->b, index_fp(&s->ix, k->hash), same_key, c);
+    if (c->slot == NULL) {
+        c->old.bits = 0; /* nothing stale, nothing won */
+        return;
+    }
     c->verdict = item_verdict(w, &c->old, &c->deadline);
     if (c->verdict == ITEM_PURGED || c->verdict == ITEM_EXPIRED) unlink_dead(c);
 }

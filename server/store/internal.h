@@ -260,5 +260,7 @@ void retire(struct store *s, uint32_t segment);
 bool reap(struct store *s);
 /* One step of the sweeper; false if there is nothing to do now. */
 bool sweep_step(struct store *s, bool hurry);
+/* Packs the overflow lines of some index groups. */
+void sweep_index(struct store *s);
 
 #endif

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #define PASS_NS 1000000000ull /* passes begin at most this often unless somebody waits */
-#define GROUPS_PER_STEP 64
+#define GROUPS_PER_STEP 16
 #define JOB_COUNT_MAX 100000
 
 static bool job_matches(const struct store_job *j, const struct item *it, const uint64_t *tags, unsigned n) {
@@ -145,8 +145,8 @@ static void pass_end(struct store *s) {
     p->jobs = NULL;
 }
 
-/* Packs the overflow of some index groups; a slow round over all of them. */
-static void pack_index(struct store *s) {
+/* A slow round over all groups; called once a round of maintenance. */
+void sweep_index(struct store *s) {
     for (unsigned k = 0; k < GROUPS_PER_STEP; k++) {
         if (s->sweep.group >= s->ix.groups) s->sweep.group = 0;
         index_compact(&s->ix, s->sweep.group++);
@@ -171,7 +171,6 @@ bool sweep_step(struct store *s, bool hurry) {
         return true;
     }
     sweep_segment(s, p->at++);
-    pack_index(s);
     uint64_t took = clock_boot_ns(s->cfg.clock) - now, percent = s->cfg.sweep_cpu_percent;
     p->next_ns = now + took * 100 / percent;
     return true;
