@@ -147,8 +147,8 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birt
         return change_rewrite(c, &r, birth);
     }
     if (expiry != o->expiry) {
-        segment_expiry(segment_by_loc(c->w->s, c->loc), expiry);
         item_set_expiry(o->p, expiry);
+        segment_expiry(segment_by_loc(c->w->s, c->loc), expiry); /* after: see sweep_segment */
     }
     item_set_bits(o->p, (uint8_t)((o->bits & ~ITEM_STATE) | (bits & ITEM_STATE)));
     if (new_id) item_set_birth(o->p, birth);
@@ -159,6 +159,11 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birt
 enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint32_t *deadline) {
     const struct purge_table *t = &c->w->s->purge;
     if (purge_overtook(t, NUMBER_TOP, tags, n, NULL, 0)) return CARRY_DEAD;
+    /* While a sweep carries out a conjunction that the table could not file, an older version that it may select must
+     * not get away under a new number, nor into a segment that the sweep has passed. */
+    uint64_t fence = sync_load_acq(&t->fence);
+    if (n > 1 && fence > c->old.birth && fence > sync_load_acq(&t->swept) && !FAULT_POINT("change.mutate.no_fence"))
+        return CARRY_DEAD;
     enum purge_verdict v = purge_check(t, c->old.birth, tags, n, c->w->now, deadline);
     return v == PURGE_FRESH ? CARRY_LIVE : v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
 }

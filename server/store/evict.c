@@ -131,12 +131,23 @@ static void learn_density(struct store *s, uint32_t seg) {
 
 /* ------------------------------------------------------------------ moving and dropping */
 
+/* A soft purge becomes the copy's own state: the sweep may have passed the segment it goes to. Only in the decoded
+ * header, which the copy is given. False: there is no room for the deadline. */
+static bool fold_copy(struct item *it, uint32_t deadline) {
+    if (!(it->bits & ITEM_EXPIRY)) return false;
+    it->bits = (uint8_t)((it->bits & ~(ITEM_STATE & ~ITEM_FETCHED)) | ITEM_STALE | ITEM_SOFT);
+    if (it->expiry == 0 || it->expiry > deadline) it->expiry = deadline;
+    return true;
+}
+
 /* Whether an item may be copied on; a dead one is taken out. Bucket locked. */
 static bool still_live(struct store *s, struct index_bucket *b, uint64_t *slot, uint64_t loc, struct item *it) {
     struct store_worker *w = maintenance(s);
     uint32_t deadline;
     item_read(it, segment_at(&s->segs, loc));
     enum verdict v = item_verdict(w, it, &deadline);
+    if (v == ITEM_SOFTLY && !FAULT_POINT("evict.mutate.copy_unfolded") && !fold_copy(it, deadline)) v = ITEM_PURGED;
+    if (sweep_wants(s, it)) v = ITEM_PURGED;
     if (v <= ITEM_SOFTLY || FAULT_POINT("evict.mutate.copy_purged")) return true;
     if (v == ITEM_EXPIRED) COUNT(w, expired, 1);
     if (v == ITEM_EXPIRED && !(it->bits & ITEM_FETCHED)) COUNT(w, expired_unfetched, 1);
@@ -397,8 +408,9 @@ bool reap(struct store *s) {
     for (uint32_t i = s->retired.head, next; i != SEGMENT_NONE; i = next) {
         struct segment *g = &s->segs.seg[i];
         next = g->next;
-        if (!epoch_passed(&s->epoch, g->sealed_at)) break; /* the later ones wait even longer */
-        if (is_pinned(s, i)) continue;
+        /* The later ones wait even longer. */
+        if (!epoch_passed(&s->epoch, g->sealed_at) && !FAULT_POINT("evict.mutate.no_grace")) break;
+        if (is_pinned(s, i) && !FAULT_POINT("evict.mutate.no_pins")) continue;
         *(g->prev == SEGMENT_NONE ? &s->retired.head : &s->segs.seg[g->prev].next) = g->next;
         *(g->next == SEGMENT_NONE ? &s->retired.tail : &s->segs.seg[g->next].prev) = g->prev;
         s->retired.count--;

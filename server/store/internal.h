@@ -260,6 +260,8 @@ void retire(struct store *s, uint32_t segment);
 bool reap(struct store *s);
 /* One step of the sweeper; false if there is nothing to do now. */
 bool sweep_step(struct store *s, bool hurry);
+/* Whether the pass under way is to take this item out; counts it. Bucket locked: the caller does it now. */
+bool sweep_wants(struct store *s, const struct item *it);
 /* Packs the overflow lines of some index groups. */
 void sweep_index(struct store *s);
 

@@ -120,6 +120,24 @@ static uint32_t touch_expiry(const struct change *c, uint32_t wanted) {
     return wanted == 0 || wanted > c->old.expiry ? c->old.expiry : wanted;
 }
 
+/* An item without room for an expiry moves, maybe into a segment that the sweep has passed, so what a purge did to it
+ * has to be settled on the way. False: no room; c->slot is NULL if it turned out dead. */
+static bool touch(struct change *c, uint32_t wanted) {
+    uint32_t expiry = touch_expiry(c, wanted), deadline = 0;
+    uint8_t bits = c->old.bits & ITEM_STATE;
+    if (expiry != 0 && !(c->old.bits & ITEM_EXPIRY)) {
+        uint64_t all[ALL_TAGS_MAX];
+        enum carry carry = change_carry(c, all, tag_all(c->w->s, &c->old, all), &deadline);
+        if (carry == CARRY_DEAD) {
+            change_drop(c);
+            return true;
+        }
+        if (carry == CARRY_SOFT && !FAULT_POINT("modify.mutate.touch_unfolded"))
+            change_carry_state(c, carry, deadline, &bits, &expiry);
+    }
+    return change_state(c, bits, expiry, c->old.birth);
+}
+
 enum store_status store_touch(struct store_worker *w, const struct store_key *k, uint32_t expiry,
                               struct store_item *out, uint32_t *old_expiry) {
     struct change c;
@@ -127,9 +145,9 @@ enum store_status store_touch(struct store_worker *w, const struct store_key *k,
     enum store_status st = STORE_NOT_FOUND;
     if (c.slot) {
         if (old_expiry) *old_expiry = c.old.expiry;
-        bool ok = change_state(&c, c.old.bits & ITEM_STATE, touch_expiry(&c, expiry), c.old.birth);
-        st = ok ? STORE_OK : change_no_room(w->s);
-        if (ok) change_show(&c, out);
+        bool ok = touch(&c, expiry);
+        st = !ok ? change_no_room(w->s) : c.slot ? STORE_OK : STORE_NOT_FOUND;
+        if (st == STORE_OK) change_show(&c, out);
     }
     change_end(&c);
     return st;
@@ -251,7 +269,8 @@ static bool wants_recache(const struct change *c, const struct store_meta_get *g
 
 static enum store_status meta_change(struct change *c, const struct store_meta_get *g, enum store_win *win) {
     bool ok = true;
-    if (g->touch) ok = change_state(c, c->old.bits & ITEM_STATE, touch_expiry(c, g->expiry), c->old.birth);
+    if (g->touch) ok = touch(c, g->expiry);
+    if (c->slot == NULL) return STORE_NOT_FOUND;
     if (ok && change_soft(c)) {
         ok = win_soft(c);
         *win = STORE_WIN_WON;

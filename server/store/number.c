@@ -8,7 +8,8 @@
  */
 uint64_t number_take(struct store_worker *w, uint64_t above) {
     struct store *s = w->s;
-    if (w->number_next == w->number_end || sync_load_acq(&s->purge.seq) >= w->number_next) {
+    bool purged = sync_load_acq(&s->purge.seq) >= w->number_next && !FAULT_POINT("number.mutate.keep_block");
+    if (w->number_next == w->number_end || purged) {
         w->number_next = sync_add_acqrel(&s->number, NUMBER_BLOCK);
         w->number_end = w->number_next + NUMBER_BLOCK;
     }

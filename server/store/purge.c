@@ -86,8 +86,11 @@ static struct view look(const struct purge_table *t, uint64_t key) {
             if (sync_load_acq(&b->hash[i]) != key) continue;
             v.hard = sync_load_acq(&b->hard[i]);
             v.soft = sync_load_acq(&b->soft[i]);
+            (void)FAULT_POINT("purge.look.soft");
             v.deadline = sync_load_acq(&b->deadline[i]);
-            torn = sync_load_acq(&b->hash[i]) != key; /* shed meanwhile: its floor is there by now */
+            /* Shed meanwhile: its floor is there by now. Purged meanwhile: an old number, a new deadline. */
+            torn = sync_load_acq(&b->hash[i]) != key ||
+                   (sync_load_acq(&b->hard[i]) != v.hard && !FAULT_POINT("purge.mutate.torn"));
             break;
         }
         /* Floors last: they are raised before an entry is shed. */
@@ -242,6 +245,7 @@ static void settle(struct cell c, uint64_t p, bool soft, uint32_t deadline, uint
         sync_store_rel(c.hard, p);
         return;
     }
+    if (FAULT_POINT("purge.mutate.one_number")) hard = 0;
     if (*c.soft > hard) {
         if (*c.deadline <= now)
             hard = *c.soft; /* its time is over: it counts as hard */
@@ -277,8 +281,9 @@ static struct cell entry(struct purge_table *t, uint64_t key) {
     }
     if (at < 0) {
         at = victim;
-        raise(&b->fill_floor, least);
-        if (least > t->swept && raise(&b->item_floor, least) <= t->swept) sync_bump(&t->floors, 1);
+        if (!FAULT_POINT("purge.mutate.no_fill_floor")) raise(&b->fill_floor, least);
+        if (least > t->swept && !FAULT_POINT("purge.mutate.no_item_floor") && raise(&b->item_floor, least) <= t->swept)
+            sync_bump(&t->floors, 1);
         sync_store_rel(&b->hash[at], 0);
         sync_bump(&t->entries, (uint64_t)-1);
     }
@@ -394,7 +399,7 @@ uint64_t purge_apply(struct purge_table *t, uint64_t *counter, const struct stor
     } else {
         p = apply_tag(t, counter, sorted[0], soft, deadline, now);
     }
-    sync_store_seq(&t->seq, p);
+    if (!FAULT_POINT("purge.mutate.no_seq")) sync_store_seq(&t->seq, p);
     return p;
 }
 

@@ -41,14 +41,15 @@ static inline bool find(const struct store *s, const struct store_key *k, struct
         struct index_bucket *b = index_bucket(&s->ix, k->hash);
         uint64_t word = sync_load_acq(&b->word);
         if (unlikely(word & INDEX_LOCK)) continue;
+        (void)FAULT_POINT("read.word");
         bool hit = false;
         for (unsigned m = index_match(b->slot, fp); m && !hit; m &= m - 1)
             hit = try_slot(s, k, &b->slot[__builtin_ctz(m)], f);
         if (!hit && index_word_count(word)) hit = try_chain(s, k, fp, word, f);
         sync_fence_load();
-        if (unlikely(sync_load(&b->word) != word)) continue;
+        if (unlikely(sync_load(&b->word) != word) && !FAULT_POINT("read.mutate.unchecked")) continue;
         if (hit) return true;
-        if (likely(index_belongs(&s->ix, b, word, k->hash))) return false;
+        if (FAULT_POINT("read.mutate.unchecked") || likely(index_belongs(&s->ix, b, word, k->hash))) return false;
     }
 }
 

@@ -128,16 +128,21 @@ uint32_t store_clock(const struct store *s) {
     return (uint32_t)((clock_boot_ns(s->cfg.clock) - s->start_ns) / 1000000000ull) + CLOCK_BASE;
 }
 
-/* A flush whose time has come. */
+/* A flush whose time has come. One worker carries it out; the others wait for its mutex, for nobody may read past it,
+ * and then find it done: a second one would take what was stored since. */
 static void flush_due(struct store_worker *w) {
+    struct store *s = w->s;
     struct store_selector all = {.all = true};
-    struct store_purge p = {.selectors = &all, .nselectors = 1};
-    uint32_t at = sync_load(&w->s->flush_at);
-    /* One worker carries it out; the others wait in store_purge's mutex, for nobody may read past it. */
-    if (at != 0 && at <= w->now) {
-        store_purge(w, &p);
-        (void)sync_cas(&w->s->flush_at, &at, 0);
+    bool sweep;
+    (void)FAULT_POINT("store.flush_due");
+    pthread_mutex_lock(&s->purge.lock);
+    uint32_t at = sync_load(&s->flush_at);
+    if ((at != 0 && at <= w->now) || FAULT_POINT("store.mutate.flush_again")) {
+        purge_apply(&s->purge, &s->number, &all, false, 0, w->now, &sweep);
+        (void)sync_cas(&s->flush_at, &at, 0);
+        COUNT(w, purges, 1);
     }
+    pthread_mutex_unlock(&s->purge.lock);
 }
 
 void store_enter(struct store_worker *w) {
@@ -172,14 +177,19 @@ uint32_t store_expiry(struct store_worker *w, int64_t exptime) {
 
 /* ------------------------------------------------------------------ purging */
 
-/* Waits for a sweep that takes out what the table cannot name. */
-static void sweep_for(struct store_worker *w, const struct store_selector *sel, uint64_t number) {
-    struct store *s = w->s;
-    bool done = false;
-    struct store_job job = {.selector = *sel, .number = number, .done = &done};
+/* Lists a job for the next pass of the sweep. */
+static void list_job(struct store *s, struct store_job *job, const struct store_selector *sel, uint64_t number) {
+    job->selector = *sel;
+    job->number = number;
     pthread_mutex_lock(&s->mutex);
-    job.next = s->jobs;
-    sync_store_rel(&s->jobs, &job);
+    job->next = s->jobs;
+    sync_store_rel(&s->jobs, job);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+/* Waits for the sweep that takes out what the table cannot name. */
+static void wait_for_job(struct store *s, const bool *done) {
+    pthread_mutex_lock(&s->mutex);
     bool threaded = s->started;
     pthread_mutex_unlock(&s->mutex);
     if (!threaded) {
@@ -188,18 +198,21 @@ static void sweep_for(struct store_worker *w, const struct store_selector *sel, 
     }
     store_kick(s);
     pthread_mutex_lock(&s->mutex);
-    while (!done) pthread_cond_wait(&s->jobs_done, &s->mutex);
+    while (!*done) pthread_cond_wait(&s->jobs_done, &s->mutex);
     pthread_mutex_unlock(&s->mutex);
 }
 
+/* Applies one selector. The job is listed if it counts, or if the table could not file the purge (*sweep): before the
+ * purge's mutex is free again, so that a pass that begins with this purge's number also has the job. */
 static uint64_t purge_one(struct store_worker *w, const struct store_selector *sel, const struct store_purge *p,
-                          bool *sweep) {
+                          struct store_job *job, bool *sweep) {
     struct store *s = w->s;
     uint32_t now = store_clock(s);
     uint32_t deadline = now + (p->soft_ttl_s ? p->soft_ttl_s : STORE_SOFT_TTL_S);
     if (deadline < now) deadline = UINT32_MAX - 1;
     pthread_mutex_lock(&s->purge.lock);
     uint64_t number = purge_apply(&s->purge, &s->number, sel, p->soft, deadline, now, sweep);
+    if (job && (*sweep || job->counted)) list_job(s, job, sel, number);
     pthread_mutex_unlock(&s->purge.lock);
     if (p->soft)
         COUNT(w, purges_soft, 1);
@@ -212,31 +225,32 @@ uint64_t store_purge(struct store_worker *w, const struct store_purge *p) {
     CHECK(!w->inside);
     uint64_t number = 0;
     for (unsigned i = 0; i < p->nselectors; i++) {
-        bool sweep;
-        number = purge_one(w, &p->selectors[i], p, &sweep);
-        if (sweep) sweep_for(w, &p->selectors[i], number);
+        bool sweep, done = false;
+        struct store_job job;
+        job.counted = false;
+        job.removed = 0;
+        job.done = &done;
+        number = purge_one(w, &p->selectors[i], p, &job, &sweep);
+        if (sweep) wait_for_job(w->s, &done);
     }
     return number;
 }
 
 uint64_t store_purge_counted(struct store_worker *w, const struct store_purge *p, void *token) {
     CHECK(!w->inside);
-    struct store *s = w->s;
-    uint64_t number = 0;
-    struct store_job *job = calloc(1, sizeof *job);
     CHECK(p->nselectors == 1);
+    struct store *s = w->s;
+    struct store_job *job = calloc(1, sizeof *job);
     bool sweep;
-    number = purge_one(w, &p->selectors[0], p, &sweep);
     if (job == NULL) {
         /* The purge holds; only the count is not to be had. */
+        uint64_t number = store_purge(w, p);
         if (s->cfg.events.on_job) s->cfg.events.on_job(s->cfg.events.arg, token, -1);
         return number;
     }
-    *job = (struct store_job){.selector = p->selectors[0], .number = number, .counted = true, .token = token};
-    pthread_mutex_lock(&s->mutex);
-    job->next = s->jobs;
-    sync_store_rel(&s->jobs, job);
-    pthread_mutex_unlock(&s->mutex);
+    job->counted = true;
+    job->token = token;
+    uint64_t number = purge_one(w, &p->selectors[0], p, job, &sweep);
     store_kick(s);
     return number;
 }

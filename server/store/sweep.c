@@ -35,6 +35,13 @@ static struct store_job *job_of(struct store *s, const struct item *it) {
     return NULL;
 }
 
+bool sweep_wants(struct store *s, const struct item *it) {
+    struct store_job *j = job_of(s, it);
+    if (j == NULL || FAULT_POINT("sweep.mutate.moved_unseen")) return false;
+    j->removed++;
+    return true;
+}
+
 /* A soft purge becomes the item's own state, so that the table may forget it. */
 static void fold(struct change *c) {
     uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT);
@@ -70,16 +77,14 @@ static void sweep_item(struct store *s, uint64_t loc, const struct item *seen) {
     index_unlock(c.b);
 }
 
-/* The soonest expiry of what stays becomes the segment's, unless somebody has lowered it meanwhile. */
-static void renew_soonest(struct segment *g, uint32_t before, uint32_t soonest) {
-    (void)sync_cas(&g->soonest, &before, soonest);
-}
-
 static void sweep_segment(struct store *s, uint32_t i) {
     struct store_worker *w = maintenance(s);
     struct segment *g = &s->segs.seg[i];
-    uint32_t used = sync_load_acq(&g->used), at = segment_first(i), soonest = 0, before = sync_load(&g->soonest);
-    uint64_t seq = sync_load_acq(&s->purge.seq), n = 0;
+    /* The bound is taken anew: an expiry set before this was set before its item is read, one set later is added. */
+    uint32_t at = segment_first(i), soonest = 0;
+    if (!FAULT_POINT("sweep.mutate.keep_bound")) (void)sync_exchange(&g->soonest, 0);
+    uint32_t used = sync_load_acq(&g->used);
+    uint64_t n = 0;
     while (at < used) {
         uint64_t loc = segment_base(&s->segs, i) + at;
         uint8_t *p = segment_at(&s->segs, loc);
@@ -97,15 +102,16 @@ static void sweep_segment(struct store *s, uint32_t i) {
         if (v != ITEM_EXPIRED && it.expiry && (soonest == 0 || it.expiry < soonest)) soonest = it.expiry;
         if (v == ITEM_SOFTLY && (soonest == 0 || deadline < soonest)) soonest = deadline;
     }
-    renew_soonest(g, before, soonest);
-    g->swept = seq;
+    if (soonest) segment_expiry(g, soonest);
+    /* Not of later purges: whoever stores here with a number below theirs may not be done yet. */
+    g->swept = FAULT_POINT("sweep.mutate.swept_ahead") ? sync_load_acq(&s->purge.seq) : s->sweep.number;
     COUNT(w, sweep_items, n);
 }
 
 static bool wants_sweep(struct store *s, const struct segment *g) {
     uint32_t state = sync_load_acq(&g->state), soonest = sync_load(&g->soonest);
     if (state != SEGMENT_SEALED && state != SEGMENT_OPEN) return false;
-    return s->sweep.jobs || (soonest && soonest <= maintenance(s)->now) || g->swept < sync_load_acq(&s->purge.seq);
+    return s->sweep.jobs || (soonest && soonest <= maintenance(s)->now) || g->swept < s->sweep.number;
 }
 
 static void finish_job(struct store *s, struct store_job *j) {
@@ -125,17 +131,23 @@ static void pass_begin(struct store *s) {
     struct sweep *p = &s->sweep;
     p->running = true;
     p->at = 0;
-    p->number = store_number(s);
-    p->grace = epoch_advance(&s->epoch);
+    /* The latest purge that is written, and every job up to it: a purge under way has its number already, but nobody
+     * sees it yet. */
+    bool early = FAULT_POINT("sweep.mutate.any_number");
+    if (!early) pthread_mutex_lock(&s->purge.lock);
+    p->number = early ? store_number(s) : sync_load_acq(&s->purge.seq);
     pthread_mutex_lock(&s->mutex);
     p->jobs = s->jobs;
     s->jobs = NULL;
     pthread_mutex_unlock(&s->mutex);
+    if (!early) pthread_mutex_unlock(&s->purge.lock);
+    p->grace = epoch_advance(&s->epoch);
 }
 
 static void pass_end(struct store *s) {
     struct sweep *p = &s->sweep;
     p->running = false;
+    (void)FAULT_POINT("sweep.passed");
     purge_swept(&s->purge, p->number);
     COUNT(maintenance(s), sweep_passes, 1);
     for (struct store_job *j = p->jobs, *next; j; j = next) {
@@ -171,6 +183,7 @@ bool sweep_step(struct store *s, bool hurry) {
         return true;
     }
     sweep_segment(s, p->at++);
+    (void)FAULT_POINT("sweep.stepped");
     uint64_t took = clock_boot_ns(s->cfg.clock) - now, percent = s->cfg.sweep_cpu_percent;
     p->next_ns = now + took * 100 / percent;
     return true;

@@ -169,12 +169,26 @@ static enum store_status put_write(struct putting *g) {
     return STORE_OK;
 }
 
-/* A guarded store that a purge has overtaken: the next reader wins, and whoever reads again may store. */
-static void refuse_fill(struct change *c, uint64_t birth) {
+/* A guarded store that a purge has overtaken: the next reader wins, and whoever reads again may store. The new birth
+ * must not carry the present version over a purge of its own tags. */
+static enum store_status refuse_fill(struct change *c, uint64_t birth) {
     COUNT(c->w, fills_refused, 1);
+    uint64_t all[ALL_TAGS_MAX];
+    uint32_t expiry = c->old.expiry, deadline = 0;
     uint8_t bits = c->old.bits & (uint8_t)~ITEM_WON;
+    enum carry carry = change_carry(c, all, tag_all(c->w->s, &c->old, all), &deadline);
+    if (FAULT_POINT("store.mutate.refuse_blindly")) carry = CARRY_LIVE;
+    if (carry == CARRY_DEAD) {
+        change_drop(c);
+        return STORE_NOT_FOUND;
+    }
+    if (carry == CARRY_SOFT) {
+        change_carry_state(c, carry, deadline, &bits, &expiry);
+        c->verdict = ITEM_LIVE; /* folded */
+    }
     if (!(bits & ITEM_STALE)) bits |= ITEM_SOFT; /* item_rearmed */
-    (void)change_state(c, bits, c->old.expiry, birth);
+    (void)change_state(c, bits, expiry, birth);
+    return STORE_EXISTS;
 }
 
 /* Asks the purge table about the new version, which has its number. STORE_OK: link it. */
@@ -206,21 +220,24 @@ static enum store_status put_overtaken(struct putting *g, bool *dead) {
             if (carry == CARRY_SOFT) item_set_expiry(g->room.p, g->spec.expiry);
         }
     }
-    if (p->upload && purge_overtook(t, upload_since(p->upload), all, n, NULL, 0)) *dead = true;
+    if (p->upload && purge_overtook(t, upload_since(p->upload), all, n, NULL, 0) &&
+        !FAULT_POINT("store.mutate.upload_blindly"))
+        *dead = true;
     return STORE_OK;
 }
 
 /* The record lies in place: number, question, link. */
 static enum store_status put_link(struct putting *g, struct store_item *out) {
     struct change *c = &g->c;
+    (void)FAULT_POINT("store.put.written");
     uint64_t birth = number_take(c->w, c->slot ? c->old.birth : 0);
     bool dead;
     (void)FAULT_POINT("store.put.numbered");
     enum store_status st = put_overtaken(g, &dead);
     if (st != STORE_OK) {
         room_drop(c->w, &g->room);
-        refuse_fill(c, birth);
-        change_show(c, out);
+        st = refuse_fill(c, birth);
+        if (c->slot) change_show(c, out);
         return st;
     }
     if (g->upload) upload_finish(c->w, g->upload, c->key->hash);
