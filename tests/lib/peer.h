@@ -28,6 +28,8 @@ struct peer *peer_start(const struct peer_config *cfg, const char *options);
 int peer_stop(struct peer *p);
 /* A new connection: its descriptor, or -1. PEER_ANY: a UNIX socket, unless the options name a listener. */
 int peer_connect(struct peer *p, enum peer_via via);
+/* The TCP port it listens on, or 0 when it listens on a UNIX socket only. */
+unsigned peer_port(struct peer *p);
 /* Lets time pass. 1: this peer's clock cannot be moved. */
 int peer_advance(struct peer *p, uint64_t ms);
 /* Waits until the server has stopped of itself (shutdown command). 0, or -1 when it runs on after 10 s. */
