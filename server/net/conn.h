@@ -33,14 +33,15 @@ struct net_handler {
      */
     size_t (*input)(struct conn *c, void *session, char *p, size_t n);
     /* Where body bytes should be received directly, *n of them at most; NULL when they should go to `input`. Asked
-     * before each read, after everything buffered was consumed. */
+     * before each read, after everything buffered was consumed, and to learn whether a body is under way (so it must
+     * not change anything). May be NULL. */
     char *(*sink)(struct conn *c, void *session, size_t *n);
     /* n bytes were received into the sink. */
     void (*sunk)(struct conn *c, void *session, size_t n);
-    /* The output has drained and conn_set_producer is on: append more output (dumps, watchers, long replies). */
+    /* The output has drained and conn_set_producer is on: append more output (dumps, watchers, long replies). Called
+     * again and again while it appends something; once it appends nothing, not before conn_kick. A far side that has
+     * sent all it will (half-closed) is served until then. */
     void (*produce)(struct conn *c, void *session);
-    /* A batch of upcalls on this worker begins and ends (many connections may be served in one): a place for
-     * per-batch work. May be NULL. */
     /* The bytes of a conn_ref have been sent, or copied, or the connection died. */
     void (*release)(struct conn *c, uint64_t token);
     /* The connection ends: free what the session holds. */
@@ -95,7 +96,7 @@ bool conn_is_unix(const struct conn *c);
 bool conn_is_tls(const struct conn *c);
 /* The listener's name given as tag[...] on -l, or "". */
 const char *conn_listener(const struct conn *c);
-/* Seconds since the last byte arrived. */
+/* Seconds since the last byte arrived, or output that had to wait was taken. */
 uint64_t conn_idle_s(const struct conn *c);
 /* Which step the connection is in, as `stats conns` names it (conn_read, conn_write, ...). */
 const char *conn_state_name(const struct conn *c);

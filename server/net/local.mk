@@ -1,5 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-tagcached_sources +=
+tagcached_sources += \
+  %D%/conn.c \
+  %D%/conn_out.c \
+  %D%/listen.c \
+  %D%/listener.c \
+  %D%/net.c \
+  %D%/tls.c \
+  %D%/worker.c
 noinst_HEADERS += \
   %D%/conn.h \
+  %D%/net.h \
+  %D%/net.metrics.def \
+  %D%/net.options.def \
+  %D%/net_internal.h \
   %D%/worker.h

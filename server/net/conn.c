@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * conn - a connection's life: reading, handing input to the handler, and deciding what comes next.
+ *
+ * One read, one upcall and one write a readiness. Whatever is left to do after that (output the socket did not take, a
+ * handler that stopped early, a dump under way) goes round conn_settle, at most batches_per_event times before the
+ * other connections have their turn. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "net/net_internal.h"
+
+#define READ_SPACE_MIN 16384 /* bytes of room in a connection's own buffer worth a read */
+
+static uint64_t last_id; /* of any connection in the process; identity only */
+
+static void conn_ready(evutil_socket_t fd, short what, void *arg);
+
+/* ------------------------------------------------------------------ life */
+
+static void set_options(int fd) {
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+static void set_peer(struct conn *c, const struct sockaddr_storage *ss) {
+    c->family = ss->ss_family;
+    if (ss->ss_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)ss;
+        memcpy(&c->addr, &in->sin_addr, sizeof in->sin_addr);
+        c->port = in->sin_port;
+    } else if (ss->ss_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const void *)ss;
+        c->addr = in6->sin6_addr;
+        c->port = in6->sin6_port;
+    }
+}
+
+struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd, const struct sockaddr_storage *peer) {
+    struct net *n = w->net;
+    struct conn *c = calloc(1, sizeof *c + w->handler->session_size);
+    if (c == NULL) return NULL;
+    if (n->tls != NULL && l->tls != NET_TLS_NONE && l->family != AF_UNIX) {
+        c->ssl = tls_accept(n->tls, l->tls, fd);
+        if (c->ssl == NULL) {
+            free(c);
+            return NULL;
+        }
+        c->flags |= CONN_TLS;
+        c->tls_piece = tls_piece(n->tls);
+    }
+    if (l->family == AF_UNIX) {
+        c->family = AF_UNIX;
+        c->flags |= CONN_UNIX;
+    } else {
+        set_peer(c, peer);
+        set_options(fd);
+    }
+    c->worker = w;
+    c->listener = l;
+    c->fd = fd;
+    c->id = sync_add(&last_id, 1) + 1;
+    return c;
+}
+
+/* Closes the socket and frees what is left once the handler has nothing to do with it any more. */
+static void conn_free(struct conn *c) {
+    struct net *n = c->worker->net;
+    if (c->ssl != NULL) tls_close(c);
+    close(c->fd);
+    free(c->in);
+    free(c->peer);
+    free(c);
+    net_conn_gone(n);
+}
+
+void conn_discard(struct conn *c) {
+    conn_free(c);
+}
+
+void conn_destroy(struct conn *c) {
+    struct net_worker *w = c->worker;
+    w->current = c;
+    conn_drop_out(c);
+    if (c->flags & CONN_OPEN) {
+        w->handler->close(c, c->session);
+        conn_drop_out(c); /* should it have written */
+    }
+    w->current = NULL;
+    conn_flush_out(w); /* of another one that the handler wrote to */
+    log_event(w->net->cfg.log, LOG_INFO, "conn_closed", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
+    if (c->armed) event_del(&c->ev);
+    if (c->flags & CONN_AGAIN) TAILQ_REMOVE(&w->again, c, again);
+    if (c->flags & CONN_PARKED) {
+        TAILQ_REMOVE(&w->parked, c, parked);
+        sync_store_seq(&w->nparked, w->nparked - 1);
+    }
+    TAILQ_REMOVE(&w->conns, c, all);
+    net_hold(w, -(int64_t)c->in_cap);
+    net_bump(w, NET_METRIC_closed_connections, 1);
+    conn_free(c);
+}
+
+void conn_arm(struct conn *c, short what) {
+    if (c->armed == what) return;
+    if (c->armed) event_del(&c->ev);
+    c->armed = 0;
+    if (what == 0) return;
+    /* Fails only for want of memory; the connection could not be served any more. */
+    if (event_assign(&c->ev, c->worker->base, c->fd, (short)(what | EV_PERSIST), conn_ready, c) != 0 ||
+        event_add(&c->ev, NULL) != 0) {
+        conn_drop_out(c);
+        worker_again(c->worker, c);
+        return;
+    }
+    c->armed = what;
+}
+
+/* ------------------------------------------------------------------ input kept with the connection */
+
+static bool kept_resize(struct conn *c, size_t cap) {
+    char *p = realloc(c->in, cap);
+    if (p == NULL) return false;
+    net_hold(c->worker, (int64_t)cap - (int64_t)c->in_cap);
+    c->in = p;
+    c->in_cap = (uint32_t)cap;
+    return true;
+}
+
+/* Keeps p[0..n), the input not consumed, which lies in the worker's buffer or already here. */
+static bool kept_set(struct conn *c, const char *p, size_t n) {
+    if (n == 0) {
+        if (c->in == NULL) return true;
+        net_hold(c->worker, -(int64_t)c->in_cap);
+        free(c->in);
+        c->in = NULL;
+        c->in_cap = c->in_off = c->in_len = 0;
+        return true;
+    }
+    if (c->in != NULL && p >= c->in && p < c->in + c->in_cap) {
+        c->in_off = (uint32_t)(p - c->in);
+    } else {
+        if (n > c->in_cap && !kept_resize(c, n)) return false;
+        memcpy(c->in, p, n);
+        c->in_off = 0;
+    }
+    c->in_len = (uint32_t)n;
+    return true;
+}
+
+/* Makes room behind the kept input for a read into it. */
+static bool kept_room(struct conn *c) {
+    if (c->in_off > 0) {
+        memmove(c->in, c->in + c->in_off, c->in_len);
+        c->in_off = 0;
+    }
+    if (c->in_cap - c->in_len >= READ_SPACE_MIN) return true;
+    size_t cap = (size_t)c->in_cap * 2;
+    if (cap < c->in_len + (size_t)NET_READ_MAX) cap = c->in_len + (size_t)NET_READ_MAX;
+    return kept_resize(c, cap);
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static ssize_t sock_read(struct conn *c, char *p, size_t n) {
+    if (c->ssl != NULL) return tls_read(c, p, n);
+    return net_recv(c->fd, p, n);
+}
+
+/* Accounts what a read gave. True if there are bytes. */
+static __attribute__((noinline)) bool read_result(struct conn *c, ssize_t r) {
+    if (likely(r > 0)) {
+        net_bump(c->worker, NET_METRIC_bytes_read, (uint64_t)r);
+        c->last_s = c->worker->now_s;
+        return true;
+    }
+    if (r == 0)
+        c->flags |= CONN_EOF;
+    else if (r != -EAGAIN && r != -EWOULDBLOCK && r != -EINTR)
+        conn_drop_out(c);
+    return false;
+}
+
+/* Reads a body's bytes to where the handler wants them, and what follows them into the worker's buffer. */
+static size_t read_sink(struct conn *c, char *sink, size_t want, char **p) {
+    struct net_worker *w = c->worker;
+    ssize_t r;
+    if (c->ssl != NULL) {
+        r = tls_read(c, sink, want);
+    } else {
+        struct iovec iov[2] = {{sink, want}, {w->in + NET_KEPT_MAX, NET_READ_MAX}};
+        r = readv(c->fd, iov, want < NET_READ_MAX ? 2 : 1);
+        if (r < 0) r = -errno;
+    }
+    *p = w->in + NET_KEPT_MAX;
+    if (!read_result(c, r)) return 0;
+    size_t got = (size_t)r < want ? (size_t)r : want;
+    w->handler->sunk(c, c->session, got);
+    return (size_t)r - got;
+}
+
+/*
+ * One read. *p and the result are all the input there is now, kept bytes first. Short kept input is moved in front of
+ * the new in the worker's buffer (so that a read is a large one); long kept input is read behind, where it is, so that
+ * a slow sender of a long line is not copied for every byte.
+ */
+static size_t read_input(struct conn *c, char **p) {
+    struct net_worker *w = c->worker;
+    size_t kept = c->in_len;
+    if (kept == 0 && w->handler->sink != NULL) {
+        size_t want = 0;
+        char *sink = w->handler->sink(c, c->session, &want);
+        if (sink != NULL && want > 0) {
+            size_t n = read_sink(c, sink, want, p);
+            if (n > 0) c->flags |= CONN_FEED;
+            return n;
+        }
+    }
+    if (kept <= NET_KEPT_MAX) {
+        ssize_t r = sock_read(c, w->in + NET_KEPT_MAX, NET_READ_MAX);
+        if (!read_result(c, r)) return kept;
+        *p = w->in + NET_KEPT_MAX - kept;
+        if (kept > 0) memcpy(*p, c->in + c->in_off, kept);
+        c->flags |= CONN_FEED;
+        return kept + (size_t)r;
+    }
+    if (kept >= NET_INPUT_MAX || !kept_room(c)) {
+        net_bump(w, NET_METRIC_input_overflows, 1);
+        conn_drop_out(c);
+        return 0;
+    }
+    ssize_t r = sock_read(c, c->in + c->in_len, c->in_cap - c->in_len);
+    if (read_result(c, r)) {
+        kept += (size_t)r;
+        c->flags |= CONN_FEED;
+    }
+    *p = c->in;
+    return kept;
+}
+
+/* ------------------------------------------------------------------ going on */
+
+/* Nothing is under way that a drain has to wait for. */
+static bool conn_idle(struct conn *c, size_t kept) {
+    size_t want = 0;
+    return kept == 0 && !(c->flags & CONN_PARKED) && c->out_head == NULL &&
+           (c->flags & (CONN_PRODUCER | CONN_WANTED)) != (CONN_PRODUCER | CONN_WANTED) &&
+           (c->worker->handler->sink == NULL || c->worker->handler->sink(c, c->session, &want) == NULL);
+}
+
+/* One upcall, if there is one to make. What it consumes is taken off *p, *n. */
+static bool conn_upcall(struct conn *c, char **p, size_t *n) {
+    const struct net_handler *h = c->worker->handler;
+    if ((c->flags & (CONN_FEED | CONN_PARKED)) == CONN_FEED) {
+        c->flags &= ~(uint32_t)CONN_FEED;
+        size_t used = h->input(c, c->session, *p, *n);
+        CHECK(used <= *n);
+        *p += used;
+        *n -= used;
+        if (*n > 0 && conn_full(c)) c->flags |= CONN_FEED; /* it stopped for want of room */
+        return true;
+    }
+    if ((c->flags & (CONN_PRODUCER | CONN_WANTED)) == (CONN_PRODUCER | CONN_WANTED)) {
+        c->flags &= ~(uint32_t)CONN_WANTED;
+        h->produce(c, c->session);
+        if (conn_pending(c) > 0 || (c->flags & CONN_DEAD)) c->flags |= CONN_WANTED;
+        return true;
+    }
+    return false;
+}
+
+/* What the kernel should tell of now. */
+static short conn_wants(const struct conn *c) {
+    if (c->out_head != NULL) return EV_WRITE;
+    if (c->flags & CONN_EOF) return 0;
+    if (c->flags & CONN_PARKED) return c->armed & EV_READ; /* taken back only if bytes do come */
+    return (c->flags & CONN_TLS_WANT) ? EV_READ | EV_WRITE : EV_READ;
+}
+
+static bool conn_has_upcall(const struct conn *c) {
+    return (c->flags & (CONN_FEED | CONN_PARKED)) == CONN_FEED ||
+           (c->flags & (CONN_PRODUCER | CONN_WANTED)) == (CONN_PRODUCER | CONN_WANTED);
+}
+
+/* Sends, upcalls, sends, until there is nothing left to do or it is the others' turn; then says what to wait for.
+ * p[0..n) is the input not consumed yet. The connection may be gone afterwards. */
+static __attribute__((noinline)) void conn_settle(struct conn *c, char *p, size_t n) {
+    struct net_worker *w = c->worker;
+    for (unsigned batches = 0;; batches++) {
+        if (w->out->owner == c) conn_flush_out(w);
+        if (c->flags & CONN_DEAD) goto end;
+        if (c->out_head != NULL) break;
+        if (c->flags & CONN_CLOSING) goto end;
+        if (batches >= w->net->cfg.batches_per_event && conn_has_upcall(c)) {
+            net_bump(w, NET_METRIC_conn_yields, 1);
+            worker_again(w, c);
+            break;
+        }
+        if (conn_upcall(c, &p, &n)) continue;
+        if ((c->flags & (CONN_EOF | CONN_PARKED)) == CONN_EOF) goto end;
+        if (c->flags & CONN_MORE) worker_again(w, c);
+        if ((c->flags & CONN_DRAIN) && !(c->flags & CONN_MORE) && conn_idle(c, n)) goto end;
+        break;
+    }
+    if (!kept_set(c, p, n)) goto end;
+    conn_arm(c, conn_wants(c));
+    w->current = NULL;
+    conn_flush_out(w); /* of another one that the handler wrote to */
+    return;
+end:
+    conn_destroy(c);
+}
+
+/* Goes on with a connection: `what` may have happened. */
+static __attribute__((noinline)) void conn_step(struct conn *c, short what) {
+    struct net_worker *w = c->worker;
+    char *p = c->in != NULL ? c->in + c->in_off : w->in;
+    size_t n = c->in_len;
+    w->current = c;
+    if (c->flags & CONN_TLS_WANT) {
+        c->flags &= ~(uint32_t)CONN_TLS_WANT;
+        what |= EV_READ;
+    }
+    if (c->out_head != NULL) {
+        conn_send_kept(c);
+        if (c->out_head == NULL && (c->flags & CONN_PRODUCER)) c->flags |= CONN_WANTED;
+    }
+    if ((what & EV_READ) && (c->flags & CONN_PARKED)) {
+        conn_arm(c, 0);
+    } else if ((what & EV_READ) && c->out_head == NULL && !(c->flags & (CONN_FEED | CONN_EOF | CONN_CLOSING))) {
+        c->flags &= ~(uint32_t)CONN_MORE;
+        n = read_input(c, &p);
+    }
+    conn_settle(c, p, n);
+}
+
+/* The socket is ready. The usual case first: bytes have come, nothing was kept, the handler consumes and answers all.
+ */
+static void conn_ready(evutil_socket_t fd, short what, void *arg) {
+    struct conn *c = arg;
+    struct net_worker *w = c->worker;
+    w->room_seen = sync_load_acq(&w->room);
+    if (unlikely((c->flags & CONN_SLOW) != 0 || what != EV_READ || c->in_len != 0 || c->out_head != NULL)) {
+        conn_step(c, what);
+        return;
+    }
+    const struct net_handler *h = w->handler;
+    size_t n = 0;
+    if (unlikely(h->sink != NULL && h->sink(c, c->session, &n) != NULL)) {
+        conn_step(c, what);
+        return;
+    }
+    w->current = c;
+    char *p = w->in + NET_KEPT_MAX;
+    ssize_t r = net_recv(fd, p, NET_READ_MAX);
+    if (unlikely(r <= 0)) {
+        (void)read_result(c, r);
+        conn_settle(c, p, 0);
+        return;
+    }
+    net_bump(w, NET_METRIC_bytes_read, (uint64_t)r);
+    c->last_s = w->now_s;
+    n = h->input(c, c->session, p, (size_t)r);
+    CHECK(n <= (size_t)r);
+    if (likely(n == (size_t)r && (c->flags & CONN_SLOW) == 0)) {
+        conn_flush_out(w);
+        if (likely((c->flags & CONN_SLOW) == 0 && c->out_head == NULL)) {
+            w->current = NULL;
+            return;
+        }
+    } else if (n < (size_t)r && conn_full(c)) {
+        c->flags |= CONN_FEED;
+    }
+    conn_settle(c, p + n, (size_t)r - n);
+}
+
+void conn_go_on(struct conn *c) {
+    c->worker->room_seen = sync_load_acq(&c->worker->room);
+    conn_step(c, (c->flags & CONN_MORE) ? EV_READ : 0);
+}
+
+void conn_begin(struct conn *c) {
+    struct net_worker *w = c->worker;
+    TAILQ_INSERT_TAIL(&w->conns, c, all);
+    c->last_s = w->now_s;
+    net_bump(w, NET_METRIC_total_connections, 1);
+    if (log_wanted(w->net->cfg.log, LOG_INFO))
+        log_event(w->net->cfg.log, LOG_INFO, "conn_new", "fd=%d id=%llu peer=%s%s", c->fd, (unsigned long long)c->id,
+                  conn_peer(c), c->ssl != NULL ? " tls=yes" : "");
+    w->current = c;
+    w->room_seen = sync_load_acq(&w->room);
+    if (!w->handler->open(c, c->session)) {
+        conn_destroy(c);
+        return;
+    }
+    c->flags |= CONN_OPEN;
+    if (w->draining) c->flags |= CONN_DRAIN;
+    conn_settle(c, w->in, 0);
+}
+
+void conn_tick(struct conn *c) {
+    struct net_worker *w = c->worker;
+    uint32_t limit = w->net->cfg.idle_timeout_s;
+    if (limit == 0 || (c->flags & (CONN_PARKED | CONN_PRODUCER)) || w->now_s - c->last_s <= limit) return;
+    net_bump(w, NET_METRIC_idle_kicks, 1);
+    log_event(w->net->cfg.log, LOG_INFO, "conn_idle", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
+    conn_destroy(c);
+}
+
+void conn_drain(struct conn *c) {
+    c->flags |= CONN_DRAIN;
+    conn_step(c, EV_READ); /* a request may have come already */
+}
+
+/* ------------------------------------------------------------------ what handlers call */
+
+void conn_close(struct conn *c) {
+    c->flags |= CONN_CLOSING;
+    if (c != c->worker->current) worker_again(c->worker, c);
+}
+
+bool conn_closing(const struct conn *c) {
+    return (c->flags & CONN_CLOSING) != 0;
+}
+
+void conn_park(struct conn *c) {
+    struct net_worker *w = c->worker;
+    if (c->flags & CONN_PARKED) return;
+    c->flags |= CONN_PARKED;
+    TAILQ_INSERT_TAIL(&w->parked, c, parked);
+    sync_store_seq(&w->nparked, w->nparked + 1);
+    /* What it waits for may have come after the handler looked and before it was counted as parked. */
+    if (sync_load_seq(&w->room) != w->room_seen && sync_exchange(&w->resume, 1) == 0) worker_wake(w);
+}
+
+bool conn_parked(const struct conn *c) {
+    return (c->flags & CONN_PARKED) != 0;
+}
+
+void conn_resume(struct conn *c) {
+    struct net_worker *w = c->worker;
+    if (!(c->flags & CONN_PARKED)) return;
+    c->flags = (c->flags & ~(uint32_t)CONN_PARKED) | CONN_FEED;
+    TAILQ_REMOVE(&w->parked, c, parked);
+    sync_store_seq(&w->nparked, w->nparked - 1);
+    if (c != w->current) worker_again(w, c);
+}
+
+void conn_set_producer(struct conn *c, bool on) {
+    if (on)
+        c->flags |= CONN_PRODUCER | CONN_WANTED;
+    else
+        c->flags &= ~(uint32_t)(CONN_PRODUCER | CONN_WANTED);
+    if (c != c->worker->current) worker_again(c->worker, c);
+}
+
+void conn_kick(struct conn *c) {
+    if (!(c->flags & CONN_PRODUCER)) return;
+    c->flags |= CONN_WANTED;
+    if (c != c->worker->current) worker_again(c->worker, c);
+}
+
+/* ------------------------------------------------------------------ facts */
+
+void *conn_session(struct conn *c) {
+    return c->session;
+}
+
+struct net_worker *conn_worker(struct conn *c) {
+    return c->worker;
+}
+
+int conn_fd(const struct conn *c) {
+    return c->fd;
+}
+
+uint64_t conn_id(const struct conn *c) {
+    return c->id;
+}
+
+static void peer_format(const struct conn *c, char *out, size_t n) {
+    char a[INET6_ADDRSTRLEN] = "";
+    if (c->family == AF_UNIX)
+        snprintf(out, n, "unix:%s", c->listener->path != NULL ? c->listener->path : "");
+    else if (c->family == AF_INET)
+        snprintf(out, n, "%s:%u", inet_ntop(AF_INET, &c->addr, a, sizeof a), ntohs(c->port));
+    else
+        snprintf(out, n, "[%s]:%u", inet_ntop(AF_INET6, &c->addr, a, sizeof a), ntohs(c->port));
+}
+
+const char *conn_peer(struct conn *c) {
+    if (c->peer == NULL) {
+        char s[sizeof(struct sockaddr_un) + 8];
+        peer_format(c, s, sizeof s);
+        c->peer = strdup(s);
+    }
+    return c->peer != NULL ? c->peer : "";
+}
+
+bool conn_is_unix(const struct conn *c) {
+    return (c->flags & CONN_UNIX) != 0;
+}
+
+bool conn_is_tls(const struct conn *c) {
+    return c->ssl != NULL;
+}
+
+const char *conn_listener(const struct conn *c) {
+    return c->listener->tag;
+}
+
+uint64_t conn_idle_s(const struct conn *c) {
+    return c->worker->now_s - c->last_s;
+}
+
+const char *conn_state_name(const struct conn *c) {
+    if (c == c->worker->current) return "conn_parse_cmd";
+    if (c->flags & CONN_CLOSING) return "conn_closing";
+    if (c->out_head != NULL) return "conn_mwrite";
+    if (c->flags & CONN_PARKED) return "conn_io_queue";
+    if (c->flags & CONN_PRODUCER) return "conn_watch";
+    return c->in_len > 0 ? "conn_read" : "conn_waiting";
+}

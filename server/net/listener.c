@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * listener - the sockets we listen on, and the thread that accepts and deals connections to the workers in turn.
+ *
+ * One thread accepts for all: the limit of connections is then counted in one place, and the workers get even shares
+ * whatever the kernel's mood. */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "net/net_internal.h"
+
+#define RETRY_MS 10      /* how long to leave connections alone when there is no descriptor or memory for one */
+#define ACCEPT_BATCH 256 /* accepted from one socket before the next one's turn */
+
+/* ------------------------------------------------------------------ making sockets */
+
+static int complain(char *err, size_t err_size, const char *what, const char *where, int r) {
+    snprintf(err, err_size, "failed to %s %s: %s", what, where, strerror(-r));
+    return r;
+}
+
+static struct net_listener *listener_add(struct net *n, int fd) {
+    struct net_listener *l = realloc(n->listeners, (n->nlisteners + 1) * sizeof *l);
+    if (l == NULL) return NULL;
+    n->listeners = l;
+    l += n->nlisteners;
+    *l = (struct net_listener){.fd = fd};
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0) return NULL;
+    l->family = ss.ss_family;
+    if (ss.ss_family == AF_INET) l->port = ntohs(((struct sockaddr_in *)&ss)->sin_port);
+    if (ss.ss_family == AF_INET6) l->port = ntohs(((struct sockaddr_in6 *)&ss)->sin6_port);
+    if (ss.ss_family == AF_UNIX) l->path = strdup(((struct sockaddr_un *)&ss)->sun_path);
+    n->nlisteners++;
+    return l;
+}
+
+/* A bound and listening socket, or -errno. */
+static int socket_open(const struct addrinfo *ai, int backlog) {
+    int on = 1;
+    int fd = socket(ai->ai_family, ai->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, ai->ai_protocol);
+    if (fd < 0) return -errno;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (ai->ai_family == AF_INET6) (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, backlog) == 0) return fd;
+    int r = -errno;
+    close(fd);
+    return r;
+}
+
+static void set_port(struct addrinfo *ai, unsigned port) {
+    if (ai->ai_family == AF_INET) ((struct sockaddr_in *)ai->ai_addr)->sin_port = htons((uint16_t)port);
+    if (ai->ai_family == AF_INET6) ((struct sockaddr_in6 *)ai->ai_addr)->sin6_port = htons((uint16_t)port);
+}
+
+/* Opens every address a name stands for. An address family that the machine lacks is passed over if another is there.
+ * With port 0 they all get the port that the first was given. */
+static int open_tcp(struct net *n, const struct net_listen *spec, char *err, size_t err_size) {
+    char where[300], service[8];
+    int port = spec->port >= 0 ? spec->port : n->cfg.default_port;
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *all, *ai;
+    snprintf(where, sizeof where, "%s:%d", spec->host[0] != 0 ? spec->host : "*", port);
+    snprintf(service, sizeof service, "%d", port);
+    int r = getaddrinfo(spec->host[0] != 0 ? spec->host : NULL, service, &hints, &all);
+    if (r != 0) {
+        snprintf(err, err_size, "failed to listen on %s: %s", where,
+                 r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
+        return -EADDRNOTAVAIL;
+    }
+    unsigned opened = 0;
+    r = -EADDRNOTAVAIL;
+    for (ai = all; ai != NULL; ai = ai->ai_next) {
+        if (port == 0 && opened > 0) set_port(ai, n->listeners[n->nlisteners - 1].port);
+        int fd = socket_open(ai, n->cfg.backlog);
+        if (fd < 0) {
+            r = fd;
+            if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL) continue;
+            break;
+        }
+        struct net_listener *l = listener_add(n, fd);
+        if (l == NULL) {
+            close(fd);
+            r = -ENOMEM;
+            break;
+        }
+        l->tls = spec->tls;
+        memcpy(l->tag, spec->tag, sizeof l->tag);
+        opened++;
+    }
+    bool all_tried = ai == NULL;
+    freeaddrinfo(all);
+    return opened > 0 && all_tried ? 0 : complain(err, err_size, "listen on", where, r);
+}
+
+/* A socket file nobody answers on is left from a server that is gone; anything else there is not ours to remove. */
+static int remove_stale(const struct sockaddr_un *un) {
+    struct stat st;
+    if (lstat(un->sun_path, &st) != 0) return errno == ENOENT ? 0 : -errno;
+    if (!S_ISSOCK(st.st_mode)) return -EEXIST;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return -errno;
+    int r = connect(fd, (const struct sockaddr *)un, sizeof *un);
+    int why = errno;
+    close(fd);
+    if (r == 0 || why == EAGAIN) return -EADDRINUSE;
+    return unlink(un->sun_path) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+static int open_unix(struct net *n, const char *path, char *err, size_t err_size) {
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof un.sun_path) return complain(err, err_size, "listen on", path, -ENAMETOOLONG);
+    strcpy(un.sun_path, path);
+    int r = remove_stale(&un);
+    if (r != 0) return complain(err, err_size, "listen on", path, r);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return complain(err, err_size, "listen on", path, -errno);
+    mode_t old = umask(~n->cfg.unix_mask & 0777);
+    r = bind(fd, (struct sockaddr *)&un, sizeof un) == 0 ? 0 : -errno;
+    umask(old);
+    if (r == 0 && listen(fd, n->cfg.backlog) != 0) r = -errno;
+    if (r == 0 && listener_add(n, fd) == NULL) r = -ENOMEM;
+    if (r == 0) {
+        n->listeners[n->nlisteners - 1].unlink = true;
+        return 0;
+    }
+    close(fd);
+    return complain(err, err_size, "listen on", path, r);
+}
+
+static int adopt(struct net *n, int fd, char *err, size_t err_size) {
+    char where[32];
+    int listening = 0;
+    socklen_t len = sizeof listening;
+    snprintf(where, sizeof where, "descriptor %d", fd);
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) != 0)
+        return complain(err, err_size, "use", where, -errno);
+    if (!listening) return complain(err, err_size, "use", where, -EINVAL);
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+        return complain(err, err_size, "use", where, -errno);
+    return listener_add(n, fd) != NULL ? 0 : -ENOMEM;
+}
+
+int listener_open_all(struct net *n, char *err, size_t err_size) {
+    const struct net_config *cfg = &n->cfg;
+    int r = 0;
+    for (unsigned i = 0; i < cfg->ninherited && r == 0; i++) r = adopt(n, cfg->inherited[i], err, err_size);
+    for (unsigned i = 0; i < cfg->nlisten && r == 0; i++) r = open_tcp(n, &cfg->listen[i], err, err_size);
+    if (cfg->unix_path != NULL && r == 0) r = open_unix(n, cfg->unix_path, err, err_size);
+    return r;
+}
+
+void listener_close_all(struct net *n) {
+    for (unsigned i = 0; i < n->nlisteners; i++) {
+        struct net_listener *l = &n->listeners[i];
+        if (l->fd < 0) continue;
+        close(l->fd);
+        l->fd = -1;
+        if (l->unlink && l->path != NULL) unlink(l->path);
+    }
+}
+
+/* ------------------------------------------------------------------ accepting */
+
+int listener_wake_new(void) {
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return fd >= 0 ? fd : -errno;
+}
+
+void listener_wake(struct net *n) {
+    uint64_t one = 1;
+    ssize_t r = write(n->accept_fd, &one, sizeof one);
+    (void)r;
+}
+
+static void post_begin(struct net_worker *w, void *arg) {
+    struct conn *c = arg;
+    if (w->stop)
+        conn_discard(c);
+    else
+        conn_begin(c);
+}
+
+/* Hands an accepted socket to the next worker. False: no memory. */
+static bool deal(struct net *n, const struct net_listener *l, int fd, const struct sockaddr_storage *peer) {
+    struct net_worker *w = &n->workers[n->next_worker++ % n->cfg.threads];
+    struct conn *c = conn_new(w, l, fd, peer);
+    if (c == NULL) return false;
+    __atomic_fetch_add(&n->nconns, 1, __ATOMIC_SEQ_CST);
+    if (worker_post(w, post_begin, c) == 0) return true;
+    conn_discard(c); /* closes the socket */
+    return true;
+}
+
+static void refuse(struct net *n, int fd) {
+    static const char text[] = "ERROR Too many open connections\r\n";
+    ssize_t r = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)r;
+    close(fd);
+    sync_bump(&n->metrics[NET_METRIC_rejected_connections], 1);
+    log_event(n->cfg.log, LOG_NOTICE, "conn_refused", "fd=%d limit=%u", fd, n->cfg.max_connections);
+}
+
+static bool at_limit(const struct net *n) {
+    return sync_load_seq(&n->nconns) >= n->cfg.max_connections;
+}
+
+/* Accepts what waits on one socket. Returns 0, or -errno when the machine has no descriptor or memory left. */
+static int accept_some(struct net *n, const struct net_listener *l) {
+    for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
+        struct sockaddr_storage peer;
+        socklen_t len = sizeof peer;
+        if (at_limit(n) && !n->cfg.refuse_fast) return 0;
+        int fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) return -errno;
+            if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+            continue; /* a connection that ended before we took it */
+        }
+        if (at_limit(n)) {
+            refuse(n, fd);
+        } else if (!deal(n, l, fd, &peer)) {
+            close(fd);
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+static uint64_t now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* Waits until there may be room for a connection again. */
+static void pause_accepting(struct net *n, int timeout_ms) {
+    struct pollfd p = {.fd = n->accept_fd, .events = POLLIN};
+    uint64_t count, from = now_us();
+    sync_bump(&n->metrics[NET_METRIC_listen_disabled_num], 1);
+    sync_store_seq(&n->accepting, 0); /* from here on whoever closes a connection wakes us */
+    log_event(n->cfg.log, LOG_NOTICE, "accept_paused", "connections=%u", sync_load(&n->nconns));
+    while (!sync_load_acq(&n->stopping)) {
+        if (timeout_ms < 0 && !at_limit(n)) break;
+        int r = poll(&p, 1, timeout_ms);
+        if (r > 0 && read(n->accept_fd, &count, sizeof count) < 0 && errno != EAGAIN) break;
+        if (timeout_ms >= 0) break;
+    }
+    sync_store_seq(&n->accepting, 1);
+    sync_bump(&n->metrics[NET_METRIC_listen_disabled_us], now_us() - from);
+}
+
+static void accept_ready(struct net *n, const struct pollfd *p) {
+    int r = 0;
+    for (unsigned i = 0; i < n->nlisteners && r == 0; i++)
+        if (p[i].revents != 0) r = accept_some(n, &n->listeners[i]);
+    if (r != 0) {
+        log_event(n->cfg.log, LOG_ALWAYS, "accept_failed", "error=\"%s\"", strerror(-r));
+        pause_accepting(n, RETRY_MS);
+    } else if (at_limit(n) && !n->cfg.refuse_fast) {
+        pause_accepting(n, -1);
+    }
+}
+
+void *listener_run(void *net) {
+    struct net *n = net;
+    struct pollfd *p = calloc(n->nlisteners + 1, sizeof *p);
+    CHECK(p != NULL);
+    for (unsigned i = 0; i < n->nlisteners; i++) p[i] = (struct pollfd){.fd = n->listeners[i].fd, .events = POLLIN};
+    p[n->nlisteners] = (struct pollfd){.fd = n->accept_fd, .events = POLLIN};
+    while (!sync_load_acq(&n->stopping)) {
+        uint64_t count;
+        if (poll(p, n->nlisteners + 1, -1) < 0) continue;
+        if (p[n->nlisteners].revents != 0 && read(n->accept_fd, &count, sizeof count) < 0 && errno != EAGAIN) break;
+        accept_ready(n, p);
+    }
+    free(p);
+    return NULL;
+}

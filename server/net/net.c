@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "net/net.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "net/net_internal.h"
+
+/* ------------------------------------------------------------------ life */
+
+static int workers_new(struct net *n) {
+    n->workers = aligned_alloc(SYNC_CACHE_LINE, n->cfg.threads * sizeof *n->workers);
+    if (n->workers == NULL) return -ENOMEM;
+    memset(n->workers, 0, n->cfg.threads * sizeof *n->workers);
+    for (unsigned i = 0; i < n->cfg.threads; i++) n->workers[i].wake_fd = n->workers[i].tick_fd = -1;
+    for (unsigned i = 0; i < n->cfg.threads; i++) {
+        int r = worker_init(&n->workers[i], n, i);
+        if (r != 0) return r;
+    }
+    return 0;
+}
+
+static void drain_init(struct net *n) {
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&n->drain_cond, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&n->drain_lock, NULL);
+}
+
+int net_new(const struct net_config *cfg, struct net **out, char *err, size_t err_size) {
+    int r = -ENOMEM;
+    if (err_size > 0) err[0] = 0;
+    struct net *n = calloc(1, sizeof *n);
+    if (n == NULL) return r;
+    n->cfg = *cfg;
+    if (n->cfg.batches_per_event == 0) n->cfg.batches_per_event = 1;
+    n->accepting = 1;
+    drain_init(n);
+    n->accept_fd = listener_wake_new();
+    if (n->accept_fd < 0) {
+        r = n->accept_fd;
+        goto fail;
+    }
+    if (cfg->tls != NULL && (r = tls_new(cfg->tls, &n->tls, err, err_size)) != 0) goto fail;
+    if ((r = listener_open_all(n, err, err_size)) != 0) goto fail;
+    if ((r = workers_new(n)) != 0) goto fail;
+    /* What the caller's pointers led to has been used; nothing of it is looked at again. */
+    n->cfg.listen = NULL;
+    n->cfg.inherited = NULL;
+    n->cfg.unix_path = NULL;
+    n->cfg.tls = NULL;
+    *out = n;
+    return 0;
+fail:
+    if (err_size > 0 && err[0] == 0) snprintf(err, err_size, "%s", strerror(-r));
+    net_free(n);
+    return r;
+}
+
+int net_start(struct net *n) {
+    for (unsigned i = 0; i < n->cfg.threads; i++) {
+        struct net_worker *w = &n->workers[i];
+        int r = pthread_create(&w->thread, NULL, worker_run, w);
+        if (r != 0) return -r;
+        w->started = true;
+        char name[16];
+        snprintf(name, sizeof name, "worker-%u", i % 10000);
+        pthread_setname_np(w->thread, name);
+    }
+    int r = pthread_create(&n->acceptor, NULL, listener_run, n);
+    if (r != 0) return -r;
+    n->acceptor_started = true;
+    pthread_setname_np(n->acceptor, "acceptor");
+    return 0;
+}
+
+/* Ends the acceptor and closes the sockets it listened on. */
+static void acceptor_stop(struct net *n) {
+    if (n->acceptor_started) {
+        sync_store_rel(&n->stopping, 1);
+        listener_wake(n);
+        pthread_join(n->acceptor, NULL);
+        n->acceptor_started = false;
+    }
+    listener_close_all(n);
+}
+
+static void post_stop(struct net_worker *w, void *arg) {
+    (void)arg;
+    w->stop = true;
+    event_base_loopbreak(w->base);
+}
+
+void net_stop(struct net *n) {
+    acceptor_stop(n);
+    for (unsigned i = 0; i < n->cfg.threads; i++) {
+        if (!n->workers[i].started) continue;
+        /* Ending must not fail for want of memory. */
+        while (worker_post(&n->workers[i], post_stop, NULL) != 0) usleep(1000);
+    }
+    for (unsigned i = 0; i < n->cfg.threads; i++) {
+        if (!n->workers[i].started) continue;
+        pthread_join(n->workers[i].thread, NULL);
+        n->workers[i].started = false;
+    }
+}
+
+void net_free(struct net *n) {
+    if (n == NULL) return;
+    acceptor_stop(n);
+    for (unsigned i = 0; n->workers != NULL && i < n->cfg.threads; i++) {
+        if (n->workers[i].base != NULL) worker_run_posts(&n->workers[i]);
+        worker_fini(&n->workers[i]);
+    }
+    free(n->workers);
+    for (unsigned i = 0; i < n->nlisteners; i++) free(n->listeners[i].path);
+    free(n->listeners);
+    tls_free(n->tls);
+    if (n->accept_fd >= 0) close(n->accept_fd);
+    pthread_cond_destroy(&n->drain_cond);
+    pthread_mutex_destroy(&n->drain_lock);
+    free(n);
+}
+
+/* ------------------------------------------------------------------ draining */
+
+void net_conn_gone(struct net *n) {
+    uint32_t before = __atomic_fetch_sub(&n->nconns, 1, __ATOMIC_SEQ_CST);
+    if (sync_load_seq(&n->accepting) == 0) listener_wake(n);
+    if (before == 1 && sync_load_seq(&n->draining)) {
+        pthread_mutex_lock(&n->drain_lock);
+        pthread_cond_broadcast(&n->drain_cond);
+        pthread_mutex_unlock(&n->drain_lock);
+    }
+}
+
+static void post_drain(struct net_worker *w, void *arg) {
+    struct conn *c, *next;
+    (void)arg;
+    w->draining = true;
+    for (c = TAILQ_FIRST(&w->conns); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, all);
+        conn_drain(c);
+    }
+}
+
+bool net_drain(struct net *n, unsigned timeout_ms) {
+    struct timespec until;
+    acceptor_stop(n);
+    sync_store_seq(&n->draining, 1);
+    for (unsigned i = 0; i < n->cfg.threads; i++) (void)worker_post(&n->workers[i], post_drain, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&n->drain_lock);
+    int r = 0;
+    while (sync_load_seq(&n->nconns) != 0 && r == 0) r = pthread_cond_timedwait(&n->drain_cond, &n->drain_lock, &until);
+    pthread_mutex_unlock(&n->drain_lock);
+    return sync_load_seq(&n->nconns) == 0;
+}
+
+/* ------------------------------------------------------------------ looking around */
+
+unsigned net_threads(const struct net *n) {
+    return n->cfg.threads;
+}
+
+struct net_worker *net_worker_at(struct net *n, unsigned i) {
+    CHECK(i < n->cfg.threads);
+    return &n->workers[i];
+}
+
+unsigned net_listeners(const struct net *n) {
+    return n->nlisteners;
+}
+
+unsigned net_port(const struct net *n, unsigned i) {
+    return i < n->nlisteners ? n->listeners[i].port : 0;
+}
+
+int net_write_ports(const struct net *n, const char *path) {
+    char tmp[4096];
+    if ((size_t)snprintf(tmp, sizeof tmp, "%s.lck", path) >= sizeof tmp) return -ENAMETOOLONG;
+    FILE *f = fopen(tmp, "we");
+    if (f == NULL) return -errno;
+    for (unsigned i = 0; i < n->nlisteners; i++)
+        if (n->listeners[i].family != AF_UNIX)
+            fprintf(f, "TCP %s: %u\n", n->listeners[i].family == AF_INET6 ? "INET6" : "INET", n->listeners[i].port);
+    if (fclose(f) == 0 && rename(tmp, path) == 0) return 0;
+    int r = -errno;
+    unlink(tmp);
+    return r;
+}
+
+void net_gauges(const struct net *n, struct net_gauges *g) {
+    *g = (struct net_gauges){
+        .structures = sync_load(&n->nconns),
+        .max_connections = n->cfg.max_connections,
+        .accepting = sync_load(&n->accepting) != 0,
+        .cert_time = n->tls != NULL ? tls_loaded_at(n->tls) : 0,
+    };
+    for (unsigned i = 0; i < n->cfg.threads; i++) {
+        /* Closed first: the difference may be old, but not negative. */
+        uint64_t closed = sync_load_acq(&n->workers[i].metrics[NET_METRIC_closed_connections]);
+        g->curr_connections += sync_load(&n->workers[i].metrics[NET_METRIC_total_connections]) - closed;
+        g->buffer_bytes += sync_load(&n->workers[i].buffer_bytes);
+    }
+}
+
+static uint64_t metric_total(const struct net *n, enum net_metric m) {
+    return sync_load(&n->metrics[m]) + metric_sum(n->workers[0].metrics, sizeof *n->workers, n->cfg.threads, m);
+}
+
+uint64_t net_metric(const struct net *n, enum net_metric m) {
+    uint64_t total = metric_total(n, m), base = sync_load(&n->base[m]);
+    return total > base ? total - base : 0;
+}
+
+void net_metrics_reset(struct net *n) {
+    for (unsigned m = 0; m < NET_METRICS; m++) sync_store(&n->base[m], metric_total(n, m));
+}
+
+bool net_tls_reload(struct net *n, char *err, size_t err_size) {
+    if (n->tls == NULL) {
+        snprintf(err, err_size, "TLS is off: start with -Z");
+        return false;
+    }
+    return tls_reload(n->tls, err, err_size);
+}

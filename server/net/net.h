@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * net - the sockets of one node: listeners, one thread that accepts, and the workers that serve.
+ *
+ * Owned by the node. net_new binds (so that a privileged port can be had before privileges are dropped), net_start
+ * makes the threads, net_stop ends every connection and joins them, net_free drops the rest. N of them live in one
+ * process.
+ *
+ * Threads: one acceptor, `threads` workers (worker.h). Connections are dealt to the workers in turn and stay there.
+ */
+#ifndef TAGCACHED_NET_NET_H
+#define TAGCACHED_NET_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/conn.h"
+#include "net/worker.h"
+
+#define NET_INPUT_MAX (1u << 20) /* bytes a connection may hold that its handler does not consume */
+
+struct net;
+
+enum net_metric {
+#define METRIC(name, help) NET_METRIC_##name,
+#include "net/net.metrics.def"
+#undef METRIC
+    NET_METRICS
+};
+
+/* ------------------------------------------------------------------ configuration */
+
+enum net_tls_mode {
+    NET_TLS_DEFAULT, /* TLS if the net has it */
+    NET_TLS_NONE,    /* notls: */
+    NET_TLS_BASIC,   /* btls: no certificate asked of the client */
+    NET_TLS_MUTUAL,  /* mtls: the client must show a certificate that the CA file vouches for */
+};
+
+/* One address to listen on. */
+struct net_listen {
+    char host[256]; /* name or address; "" means every interface */
+    int port;       /* 0 any free port; -1 the default port */
+    enum net_tls_mode tls;
+    char tag[33]; /* the listener's name, or "" */
+};
+
+struct net_tls_config {
+    const char *chain_cert, *key, *ciphers, *ca_cert; /* key, ciphers, ca_cert may be NULL */
+    int verify_mode;                                  /* 0 none, 1 request, 2 require, 3 once */
+    bool key_der;                                     /* the key file is DER, not PEM */
+    int min_version;                                  /* 0..3: TLS 1.0, 1.1, 1.2, 1.3 */
+    unsigned wbuf_bytes;                              /* largest piece given to SSL_write at once */
+    bool session_cache, kernel_tls;
+};
+
+struct net_config {
+    unsigned threads;           /* workers, 1..1024 */
+    unsigned max_connections;   /* at once */
+    bool refuse_fast;           /* at the limit: say so and close, instead of leaving connections in the backlog */
+    int backlog;                /* of listen(2) */
+    unsigned batches_per_event; /* input and output batches of one connection before the others' turn; at least 1 */
+    unsigned idle_timeout_s;    /* 0: connections may be idle for ever */
+
+    const struct net_listen *listen; /* TCP addresses */
+    unsigned nlisten;
+    int default_port;      /* for those with port -1 */
+    const char *unix_path; /* NULL: none */
+    unsigned unix_mask;    /* permissions of the socket file */
+    const int *inherited;  /* sockets that listen already (socket activation); the net closes them */
+    unsigned ninherited;
+    const struct net_tls_config *tls; /* NULL: no TLS. Its strings are copied */
+
+    const struct net_handler *handler;
+    void *(*context)(void *arg, unsigned worker); /* what worker_context returns; called by net_new */
+    void *context_arg;
+    const struct clock *clock;
+    struct log *log; /* may be NULL */
+};
+
+/* Reads one address of -l: [notls:|btls:|mtls:|proto[ascii]:|tag[name]:]* then host, host:port, [v6], [v6]:port, :port
+ * or *. Returns 0, or -EINVAL with a sentence in err. Pure. */
+int net_listen_parse(const char *spec, struct net_listen *out, char *err, size_t err_size);
+
+/* ------------------------------------------------------------------ life */
+
+/* Makes a net and binds its sockets. Returns 0 or -errno with a sentence in err. */
+int net_new(const struct net_config *cfg, struct net **out, char *err, size_t err_size);
+/* Starts the threads. 0 or -errno; after an error call net_stop or net_free. */
+int net_start(struct net *n);
+/* Ends accepting, then waits up to timeout_ms for the connections to finish: each is closed as soon as it has no
+ * request under way. Returns true if all have. Any thread but a worker; then call net_stop. */
+bool net_drain(struct net *n, unsigned timeout_ms);
+/* Ends every connection and joins the threads. May be called twice, or without net_start. */
+void net_stop(struct net *n);
+/* Frees it, running what was still posted to workers on the calling thread. Nobody may post any more. */
+void net_free(struct net *n);
+
+/* ------------------------------------------------------------------ looking around; any thread */
+
+unsigned net_threads(const struct net *n);
+struct net_worker *net_worker_at(struct net *n, unsigned i);
+/* The TCP port of the i-th listening socket, or 0 if there is none (i past the end, or a UNIX socket). */
+unsigned net_port(const struct net *n, unsigned i);
+/* Listening sockets. */
+unsigned net_listeners(const struct net *n);
+/* Writes "TCP INET: <port>" lines (INET6 for IPv6) to a file, by way of a temporary one. 0 or -errno. */
+int net_write_ports(const struct net *n, const char *path);
+
+struct net_gauges {
+    uint64_t curr_connections, max_connections;
+    uint64_t structures;   /* connections in memory */
+    uint64_t buffer_bytes; /* held by connections: unfinished input and unsent output */
+    uint64_t cert_time;    /* unix time of the last load of certificates; 0 without TLS */
+    bool accepting;
+};
+void net_gauges(const struct net *n, struct net_gauges *g);
+/* Sum of a counter since the start or the last reset. */
+uint64_t net_metric(const struct net *n, enum net_metric m);
+/* `stats reset`. */
+void net_metrics_reset(struct net *n);
+
+/* Loads the certificates again; connections accepted from now on get them. True; or false with a sentence in err, the
+ * old ones staying in use. Any thread, one at a time. */
+bool net_tls_reload(struct net *n, char *err, size_t err_size);
+/* Looks at the clock now and closes idle connections, on every worker (which else happens each second). For tests. */
+void net_tick(struct net *n);
+
+#endif
