@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 EXTRA_DIST += \
+  %D%/README.md \
   %D%/check-includes \
   %D%/debian-packages \
   %D%/demo \

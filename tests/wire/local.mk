@@ -3,6 +3,7 @@ check_PROGRAMS += %D%/transcript
 %C%_transcript_SOURCES = %D%/transcript.c %D%/script.c
 noinst_HEADERS += %D%/script.h
 
+EXTRA_DIST += %D%/README.md
 # Every transcript of the folder belongs to the release; a new one needs no line anywhere.
 dist-hook:
 	$(MKDIR_P) $(distdir)/tests/wire
