@@ -41,5 +41,13 @@ bool keytags_is_tag(const char *p, size_t n);
 /* The next tag of a list separated by `sep` (',' for a list of tags, '+' for a selector), from *at, which it moves
  * behind the separator. 1: a tag in *out; 0: the list ended; -1: no tag there. An empty list is malformed. */
 int keytags_next(const char *list, size_t n, char sep, size_t *at, struct text_token *out);
+/* Whether p[0..n) is a list of 1 to 64 tags separated by ','. */
+bool keytags_is_list(const char *list, size_t n);
+/* Whether p[0..n) is a selector: "*", or 1 to 64 tags joined by '+'. */
+bool keytags_is_selector(const char *p, size_t n);
+/* Whether p[0..n) is a list of 1 to 64 selectors separated by ','. */
+bool keytags_is_selectors(const char *list, size_t n);
+/* As keytags_next, over the selectors of a list. */
+int keytags_next_selector(const char *list, size_t n, size_t *at, struct text_token *out);
 
 #endif

@@ -2,7 +2,8 @@
  *
  * text - words and numbers of the text protocol. Pure functions over bytes: no state, no allocation, any thread.
  *
- * Words are separated by one or more spaces and nothing else: tabs and other control bytes belong to words.
+ * Words are separated by one or more spaces and nothing else: tabs and other control bytes belong to words. A line
+ * ends with \n; one \r before it belongs to the ending.
  */
 #ifndef TAGCACHED_PROTO_TEXT_H
 #define TAGCACHED_PROTO_TEXT_H
@@ -24,10 +25,13 @@ unsigned text_split(const char *line, size_t n, struct text_token *out, unsigned
 /* The word that begins at or behind *at; moves *at behind it. False at the end of the line. */
 bool text_next(const char *line, size_t n, size_t *at, struct text_token *out);
 
+/* The last word of line[0..n); n 0 and p line when there is none. */
+struct text_token text_last(const char *line, size_t n);
+
 /* Decimal digits only, all of the word, no sign, fits the type. */
 bool text_u64(const char *p, size_t n, uint64_t *out);
 bool text_u32(const char *p, size_t n, uint32_t *out);
-/* The same with an optional sign. */
+/* The same with an optional minus. */
 bool text_i64(const char *p, size_t n, int64_t *out);
 
 /* Writes a number in decimal, at most 20 bytes (21 for a signed one), and returns the end. */
@@ -38,5 +42,31 @@ static inline bool text_is(const struct text_token *t, const char *literal, size
     return t->n == n && memcmp(t->p, literal, n) == 0;
 }
 #define text_is_lit(t, literal) text_is((t), (literal), sizeof(literal) - 1)
+
+/* Where a key ends: the first space or newline at or behind p, or end. *mark becomes true when `first`, the first byte
+ * of the key-tags marker, was passed on the way. */
+const char *text_key_end(const char *p, const char *end, char first, bool *mark);
+
+/* A line of set, add, replace, append, prepend or cas, without its ending. */
+enum text_store_error {
+    TEXT_STORE_OK,
+    TEXT_STORE_FEW,    /* too few words: nothing is known of a block */
+    TEXT_STORE_LENGTH, /* the length is none: likewise */
+    TEXT_STORE_BAD,    /* flags, exptime or id are bad: the block follows and must be swallowed */
+};
+
+struct text_store {
+    struct text_token key;
+    uint64_t length; /* of the block, at most TEXT_LENGTH_MAX */
+    int64_t exptime;
+    uint64_t cas;
+    uint32_t flags;
+    bool noreply; /* the last word is "noreply" */
+};
+
+#define TEXT_LENGTH_MAX (INT32_MAX - 2)
+
+/* Reads such a line. `at` is where the command's own word ends, `cas` whether an id belongs to it. */
+enum text_store_error text_parse_store(const char *line, size_t n, size_t at, bool cas, struct text_store *out);
 
 #endif

@@ -28,9 +28,11 @@
 #include "base/sync.h"
 #include "cmd/cmd.h"
 #include "proto/keytags.h"
+#include "proto/meta.h"
 #include "proto/text.h"
 
 #define CMD_BATCH 64           /* requests (keys of a multi-get count singly) run in one section */
+#define CMD_AUTH_MAX 2048      /* bytes of a line, and of a block, before authentication */
 #define CMD_LINE_MAX 65536     /* bytes of a line other than a get's */
 #define CMD_COPY_MAX 2048      /* values up to this are copied into the reply, larger ones sent from the segment */
 #define CMD_MARKER_MAX 16      /* bytes of the key-tags marker */
@@ -94,36 +96,44 @@ struct cmd_watch; /* cmd_watch.c's own state: rings, watchers */
 struct cmd_stats; /* cmd_stats.c's own state: detailed statistics */
 struct cmd_auth;  /* cmd_auth.c's own state: the users */
 
-/* ------------------------------------------------------------------ instances */
+/* ------------------------------------------------------------------ a request */
 
-struct cmd_worker {
-    struct cmd *cmd;
-    struct store_worker *store;
-    unsigned index;
-    bool inside; /* in a section of the store */
-    bool again;  /* the handler asks to be run again when there is room */
-    uint64_t metrics[CMD_METRICS];
+/* What parsing found wrong with a request: it is answered instead of run. */
+enum cmd_error {
+    CMD_OK,
+    CMD_ERROR,           /* ERROR */
+    CMD_ERROR_FORMAT,    /* CLIENT_ERROR bad command line format */
+    CMD_ERROR_EXPTIME,   /* CLIENT_ERROR invalid exptime argument */
+    CMD_ERROR_CHUNK,     /* CLIENT_ERROR bad data chunk */
+    CMD_ERROR_TOO_LARGE, /* SERVER_ERROR object too large for cache */
+    CMD_ERROR_AUTH,      /* CLIENT_ERROR unauthenticated */
+    CMD_ERROR_CLOSE,     /* close without a word */
+};
 
-    /* Scratch of the request being run. */
-    uint64_t tags[STORE_TAGS_MAX]; /* hashes of its tags */
-    char decoded[256];             /* its key, decoded from base64 */
-
-    struct request *batch; /* CMD_BATCH of them */
-} __attribute__((aligned(SYNC_CACHE_LINE)));
-
-struct cmd {
-    uint32_t notes; /* enum cmd_note; relaxed */
-    struct store *store;
-    struct cmd_config cfg;        /* its strings are this instance's own */
-    struct keytags_marker marker; /* len 0: key tags are off */
-    uint64_t inline_max;          /* bodies up to this wait in the input buffer */
-    unsigned nworkers;
-    struct cmd_worker *workers;
-    uint64_t base[CMD_METRICS]; /* sums at the last `stats reset`; relaxed */
-
-    struct cmd_watch *watch;
-    struct cmd_stats *stats;
-    struct cmd_auth *auth; /* NULL: no authentication */
+/* One command, or one key of a get. Pointers go into the input buffer; valid while its handler runs. */
+struct request {
+    const struct cmd_row *row;
+    const char *line; /* the command's line without its ending; for keys of a get the key alone */
+    uint32_t line_len;
+    uint32_t end;         /* where the request ends in the input, block and all */
+    struct store_key key; /* the bare key, hashed; len 0 when the row has none */
+    const char *asked;    /* the key as it came, with its suffix */
+    const char *list;     /* the suffix's list of tags or selectors */
+    uint32_t asked_len;
+    uint32_t list_len;
+    uint8_t suffix; /* enum keytags_kind */
+    uint8_t error;  /* enum cmd_error */
+    bool noreply;
+    bool last;        /* the last key of a get line: END follows */
+    bool skip;        /* the rest of the line has not come: skip it */
+    uint32_t rest;    /* where the words behind those already read begin in the line (meta: the flags) */
+    uint32_t flags;   /* STORE: the client flags */
+    int64_t exptime;  /* STORE: as the client gave it; keys of gat: the expiry */
+    uint64_t cas;     /* cas: the id */
+    uint64_t swallow; /* so many bytes behind `end` belong to a refused block */
+    char *body;       /* the block, body_len bytes (its \r\n follows); NULL: none, or uploaded */
+    uint64_t body_len;
+    struct store_upload *upload; /* a large block, filled */
 };
 
 /* ------------------------------------------------------------------ a connection */
@@ -147,12 +157,13 @@ enum cmd_phase {
 struct session {
     struct conn *conn;
     struct cmd_worker *worker;
-    uint8_t phase;      /* enum cmd_phase */
-    bool authenticated; /* true from the start without -Y; set by cmd_auth_set */
-    bool started;       /* a first byte was seen */
-    uint8_t keys_row;   /* CMD_PHASE_KEYS: enum cmd_id of the line */
-    uint32_t keys_expiry;
-    uint32_t need;                       /* fewer bytes than this are of no use yet */
+    uint8_t phase;                       /* enum cmd_phase */
+    bool authenticated;                  /* true from the start without -Y; set by cmd_auth_set */
+    bool started;                        /* a first byte was seen */
+    uint8_t keys_row;                    /* CMD_PHASE_KEYS: enum cmd_id of the line */
+    uint32_t keys_expiry;                /* CMD_PHASE_KEYS: the expiry of gat */
+    uint32_t scanned;                    /* CMD_PHASE_LINE: so many bytes hold no newline */
+    uint64_t need;                       /* CMD_PHASE_LINE: fewer bytes than this are of no use yet */
     uint64_t left;                       /* CMD_PHASE_SWALLOW */
     struct cmd_upload *upload;           /* CMD_PHASE_BODY (cmd_body.c) */
     struct cmd_job *job;                 /* parked until a counted purge ends (cmd_tag.c) */
@@ -160,35 +171,59 @@ struct session {
     void *produce_state;
 };
 
-/* ------------------------------------------------------------------ a request */
+/* ------------------------------------------------------------------ running one */
 
-/* One command, or one key of a get. Pointers go into the input buffer; valid while its handler runs. */
-struct request {
-    const struct cmd_row *row;
-    const char *line; /* the command's line without its ending; for keys of a get the key alone */
-    uint32_t line_len;
-    uint32_t end;         /* where the request ends in the input, block and all */
-    struct store_key key; /* the bare key, hashed; len 0 when the row has none */
-    const char *asked;    /* the key as it came, with its suffix */
-    const char *list;     /* the suffix's list of tags or selectors */
-    uint32_t list_len;
-    uint16_t asked_len;
-    uint8_t suffix; /* enum keytags_kind */
-    bool noreply;
-    bool last;       /* the last key of a get line: END follows */
-    uint8_t error;   /* what is wrong with it, found while parsing (enum cmd_error in cmd_parse.h) */
-    uint16_t rest;   /* meta: where the flags begin in the line */
-    uint32_t flags;  /* STORE: the client flags */
-    int64_t exptime; /* STORE, touch; get lines: the expiry of gat */
-    uint64_t number; /* cas: the id; incr, decr: the delta */
-    char *body;      /* the block, body_len bytes (its \r\n follows); NULL while it is uploaded */
-    uint64_t body_len;
+/* ------------------------------------------------------------------ instances */
+
+struct cmd_worker {
+    struct cmd *cmd;
+    struct store_worker *store;
+    unsigned index;
+    bool inside; /* in a section of the store */
+    bool again;  /* the handler asks to be run again when there is room */
+    uint64_t metrics[CMD_METRICS];
+
+    /* Scratch of the request being run. */
+    uint64_t tags[STORE_TAGS_MAX]; /* hashes of its tags */
+    unsigned ntags;
+    struct meta meta;                       /* its flags */
+    struct text_token wire;                 /* a meta command's key as it is on the wire, base64 or not */
+    struct store_selector *selectors;       /* KEYTAGS_SELECTORS_MAX of them */
+    char decoded[CMD_LINE_MAX / 4 * 3 + 4]; /* its key, decoded from base64 */
+
+    struct request batch[CMD_BATCH];
+} __attribute__((aligned(SYNC_CACHE_LINE)));
+
+struct cmd {
+    uint32_t notes; /* enum cmd_note; relaxed */
+    struct store *store;
+    struct cmd_config cfg;        /* its strings are this instance's own */
+    struct keytags_marker marker; /* len 0: key tags are off */
+    uint64_t inline_max;          /* bodies up to this wait in the input buffer */
+    unsigned nworkers;
+    struct cmd_worker *workers;
+    uint64_t base[CMD_METRICS]; /* sums at the last `stats reset`; relaxed */
+
+    struct cmd_watch *watch;
+    struct cmd_stats *stats;
+    struct cmd_auth *auth; /* NULL: no authentication */
 };
+
+/* ------------------------------------------------------------------ helpers of handlers */
+
+/* Enters or leaves the batch's section; harmless when that is so already. */
+void cmd_enter(struct cmd_worker *w);
+void cmd_leave(struct cmd_worker *w);
 
 /* Asks for the request to be run again when there is room. Nothing may have been written. */
 static inline void cmd_again(struct session *s) {
     s->worker->again = true;
 }
+
+/* cmd_parse.c. Makes key[0..n) the request's key: splits its suffix, checks lengths and list, hashes the bare key and
+ * prefetches its bucket. False, and r->error is CMD_ERROR_FORMAT, when it is no key. `mark` false: the marker's first
+ * byte is not in it. Inside a section. */
+bool cmd_set_key(struct session *s, struct request *r, const char *key, size_t n, bool mark);
 
 /* The words of the request's line, the command's own first; at most max are filled, the number in all is returned
  * counting no further than max + 1. */
@@ -220,7 +255,8 @@ void cmd_linef(struct session *s, const char *fmt, ...) __attribute__((format(pr
 /* ------------------------------------------------------------------ what other files of the folder provide */
 
 /* cmd_auth.c. A session that is not authenticated sent a complete `set`: check "user password" in the block, answer,
- * and set s->authenticated. Any other command of such a session is refused by the dispatcher, which then closes. */
+ * and set s->authenticated. The block is r->body[0..r->body_len), its ending has been checked. Any other command of
+ * such a session is answered CLIENT_ERROR unauthenticated by the dispatcher. Runs outside any section. */
 void cmd_auth_set(struct session *s, struct request *r);
 int cmd_auth_new(struct cmd *cmd); /* reads cfg.auth_file into cmd->auth; 0 or -errno */
 void cmd_auth_free(struct cmd *cmd);
@@ -246,6 +282,50 @@ void cmd_watch_conn(struct session *s, const char *event); /* "conn_new", "conn_
 /* cmd_stats.c: `stats detail`; only while CMD_NOTE_DETAIL is set. */
 enum cmd_detail { CMD_DETAIL_GET, CMD_DETAIL_HIT, CMD_DETAIL_SET, CMD_DETAIL_DELETE };
 void cmd_detail(struct session *s, enum cmd_detail what, const char *key, size_t n);
+
+/* ------------------------------------------------------------------ values, tags and bodies */
+
+/* cmd_value.c. Appends the item's value and its \r\n: small ones copied, large ones from where they lie. Inside the
+ * section that found the item. */
+void cmd_value(struct session *s, const struct store_item *it);
+/* Whether a value is to be copied into the reply: small, and in one piece. */
+static inline bool cmd_value_fits(const struct store_item *it) {
+    return likely(it->value != NULL && it->size <= CMD_COPY_MAX);
+}
+/* The seconds an item has left to live: -1 without end. */
+int64_t cmd_ttl(const struct session *s, uint32_t expiry);
+/* The id as clients see it (-C: 0). */
+static inline uint64_t cmd_cas(const struct session *s, const struct store_item *it) {
+    return unlikely(s->worker->cmd->cfg.no_cas) ? 0 : it->cas;
+}
+
+/* cmd_tag.c. Begins the worker's set of tags, and adds a list of them to it; false when it is malformed or there would
+ * be more than STORE_TAGS_MAX. */
+void cmd_tags_begin(struct session *s);
+bool cmd_tags_add(struct session *s, const char *list, size_t n);
+/* Purges by a list of selectors, joined by commas, that was found well-formed; returns the purge's number. Leaves the
+ * section. False: refused (`*` under -F) and answered. */
+bool cmd_purge_list(struct session *s, const struct request *r, const char *list, size_t n, uint64_t *number);
+/* The connection of a parked job is gone. */
+void cmd_job_orphan(struct session *s);
+
+/* cmd_body.c. A storage request whose block is too large to wait for in the input: its line is kept and the block
+ * uploaded, then the request is run. */
+void cmd_body_begin(struct session *s, struct request *r);
+/* Takes bytes of it from the input; returns how many were used. */
+size_t cmd_body_input(struct session *s, const char *p, size_t n);
+char *cmd_body_sink(struct session *s, size_t *n);
+void cmd_body_sunk(struct session *s, size_t n);
+void cmd_body_abort(struct session *s);
+
+/* cmd_set.c. Answers a store that found no room, or too large a value, and deletes what was stored before when it was a
+ * set. Of an ms, the flags have been read. */
+void cmd_refuse_store(struct session *s, const struct request *r, enum store_status status);
+
+/* cmd_meta.c. Answers what is wrong with flags. */
+void cmd_meta_error(struct session *s, enum meta_error error);
+/* cmd_meta.c. Reads the flags of an ms line into the worker's `meta` and settles its key; answers if they are wrong. */
+bool cmd_ms_valid(struct session *s, struct request *r);
 
 /* `stats reset` of the counters of this folder (cmd.c). */
 void cmd_metrics_reset(struct cmd *cmd);

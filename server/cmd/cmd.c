@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <stdarg.h>
+
+#include "cmd/cmd_dump.h"
+#include "cmd/cmd_internal.h"
+#include "cmd/cmd_parse.h"
+
+/* ------------------------------------------------------------------ the table */
+
+const struct cmd_row cmd_rows[CMD_IDS] = {
+#define FORMAT false
+#define ERROR true
+#define CMD(name, class, handler, min, max, few, help)                                                                 \
+    {#name, handler, help, min, max, sizeof(#name) - 1, CMD_CLASS_##class, CMD_ID_##name, few},
+#include "proto/cmd.def"
+#undef CMD
+#undef FORMAT
+#undef ERROR
+};
+
+/* The only row that a name of n bytes could belong to; a test looks every row up. */
+static enum cmd_id candidate(const char *p, size_t n) {
+    switch (n) {
+    case 2:
+        switch (p[1]) {
+        case 'g': return CMD_ID_mg;
+        case 's': return CMD_ID_ms;
+        case 'd': return CMD_ID_md;
+        case 'a': return CMD_ID_ma;
+        case 'n': return CMD_ID_mn;
+        case 'e': return CMD_ID_me;
+        default: return CMD_ID_mp;
+        }
+    case 3:
+        switch (p[0]) {
+        case 's': return CMD_ID_set;
+        case 'a': return CMD_ID_add;
+        case 'c': return CMD_ID_cas;
+        case 'l': return CMD_ID_lru;
+        default: return p[1] == 'e' ? CMD_ID_get : CMD_ID_gat;
+        }
+    case 4:
+        switch (p[0]) {
+        case 'i': return CMD_ID_incr;
+        case 'd': return CMD_ID_decr;
+        case 'q': return CMD_ID_quit;
+        default: return p[1] == 'e' ? CMD_ID_gets : CMD_ID_gats;
+        }
+    case 5:
+        return p[0] == 't'   ? CMD_ID_touch
+               : p[0] == 'p' ? CMD_ID_purge
+               : p[0] == 'w' ? CMD_ID_watch
+               : p[1] == 't' ? CMD_ID_stats
+                             : CMD_ID_slabs;
+    case 6: return p[0] == 'd' ? CMD_ID_delete : CMD_ID_append;
+    case 7:
+        return p[0] == 'r'   ? CMD_ID_replace
+               : p[0] == 'p' ? CMD_ID_prepend
+               : p[0] == 'v' ? CMD_ID_version
+                             : CMD_ID_tag_add;
+    case 8: return CMD_ID_shutdown;
+    case 9: return p[0] == 'f' ? CMD_ID_flush_all : CMD_ID_verbosity;
+    case 10: return CMD_ID_tag_delete;
+    case 11: return p[0] == 't' ? CMD_ID_tags_delete : CMD_ID_lru_crawler;
+    case 13: return CMD_ID_refresh_certs;
+    default: return CMD_ID_cache_memlimit;
+    }
+}
+
+const struct cmd_row *cmd_find(const char *name, size_t n) {
+    if (n < 2) return NULL;
+    const struct cmd_row *row = &cmd_rows[candidate(name, n)];
+    return row->name_len == n && memcmp(row->name, name, n) == 0 ? row : NULL;
+}
+
+/* ------------------------------------------------------------------ replies */
+
+void cmd_line(struct session *s, const char *text, size_t n) {
+    char *out = conn_reserve(s->conn, n + 2);
+    memcpy(out, text, n);
+    out[n] = '\r';
+    out[n + 1] = '\n';
+    conn_commit(s->conn, n + 2);
+}
+
+void cmd_reply(struct session *s, const struct request *r, const char *text, size_t n) {
+    if (!r->noreply) cmd_line(s, text, n);
+}
+
+void cmd_linef(struct session *s, const char *fmt, ...) {
+    char text[1024];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    CHECK(n >= 0);
+    cmd_line(s, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+}
+
+/* ------------------------------------------------------------------ running a batch */
+
+void cmd_enter(struct cmd_worker *w) {
+    if (w->inside) return;
+    w->inside = true;
+    store_enter(w->store);
+}
+
+void cmd_leave(struct cmd_worker *w) {
+    if (!w->inside) return;
+    w->inside = false;
+    store_leave(w->store);
+}
+
+static void answer_error(struct session *s, struct request *r) {
+    /* What is wrong with an ms line comes before what is wrong with its block. */
+    if ((r->error == CMD_ERROR_CHUNK || r->error == CMD_ERROR_TOO_LARGE) && r->row->class == CMD_CLASS_MSET &&
+        !cmd_ms_valid(s, r))
+        return;
+    switch ((enum cmd_error)r->error) {
+    case CMD_OK: break;
+    case CMD_ERROR: cmd_reply_lit(s, r, "ERROR"); break;
+    case CMD_ERROR_FORMAT: cmd_reply_lit(s, r, CMD_BAD_FORMAT); break;
+    case CMD_ERROR_EXPTIME: cmd_reply_lit(s, r, "CLIENT_ERROR invalid exptime argument"); break;
+    case CMD_ERROR_CHUNK:
+        if (!s->authenticated)
+            cmd_line_lit(s, "CLIENT_ERROR bad command line termination");
+        else
+            cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");
+        break;
+    case CMD_ERROR_TOO_LARGE: cmd_refuse_store(s, r, STORE_TOO_LARGE); break;
+    case CMD_ERROR_AUTH: cmd_line_lit(s, "CLIENT_ERROR unauthenticated"); break;
+    case CMD_ERROR_CLOSE: conn_close(s->conn); break;
+    }
+}
+
+static void run(struct session *s, struct request *r) {
+    struct cmd_worker *w = s->worker;
+    if (unlikely(cmd_noted(s, CMD_NOTE_RAWCMDS))) cmd_watch_rawcmd(s, r->line, r->line_len);
+    if (unlikely(r->error != CMD_OK)) {
+        cmd_enter(w);
+        answer_error(s, r);
+        return;
+    }
+    if (unlikely(!s->authenticated)) {
+        cmd_leave(w);
+        cmd_auth_set(s, r);
+        return;
+    }
+    if (unlikely(r->row->class == CMD_CLASS_OUT))
+        cmd_leave(w);
+    else
+        cmd_enter(w);
+    bool large = (r->row->class == CMD_CLASS_STORE || r->row->class == CMD_CLASS_MSET) && r->body == NULL;
+    if (unlikely(large))
+        cmd_body_begin(s, r);
+    else
+        r->row->handler(s, r);
+}
+
+/* Where the stream stands once this request was run. */
+static void follow(struct session *s, const struct request *r) {
+    s->phase = CMD_PHASE_LINE;
+    if (r->row == NULL) return;
+    if (unlikely(r->swallow > 0)) {
+        s->phase = CMD_PHASE_SWALLOW;
+        s->left = r->swallow;
+    } else if (unlikely(r->skip)) {
+        s->phase = CMD_PHASE_SKIP;
+    } else if (r->row->class == CMD_CLASS_GET && !r->last && r->error == CMD_OK) {
+        s->phase = CMD_PHASE_KEYS;
+        s->keys_row = r->row->id;
+        s->keys_expiry = (uint32_t)r->exptime;
+    } else if (unlikely(s->upload != NULL)) {
+        s->phase = CMD_PHASE_BODY;
+    }
+}
+
+static bool halted(const struct session *s) {
+    return conn_closing(s->conn) || conn_parked(s->conn) || conn_full(s->conn);
+}
+
+/* Parses and runs one batch; returns the bytes it used. */
+static size_t run_batch(struct session *s, char *p, size_t n) {
+    struct cmd_worker *w = s->worker;
+    size_t used = 0;
+    cmd_enter(w);
+    const unsigned count = cmd_parse(s, p, n);
+    if (count > 1)
+        for (unsigned i = 0; i < count; i++)
+            if (w->batch[i].key.len > 0) store_prefetch_item(w->store, &w->batch[i].key);
+    unsigned i = 0;
+    while (i < count) {
+        struct request *r = &w->batch[i];
+        const bool get = r->row != NULL && r->row->class == CMD_CLASS_GET;
+        run(s, r);
+        if (unlikely(w->again)) break;
+        used = r->end;
+        i++;
+        if ((!get || (i & 15) == 0 || r->error != CMD_OK) && unlikely(halted(s))) break;
+    }
+    cmd_leave(w);
+    if (i > 0) follow(s, &w->batch[i - 1]);
+    if (i < count) { /* what was noted about the bytes behind is no longer where they will be shown */
+        s->need = 0;
+        s->scanned = 0;
+    }
+    if (unlikely(w->again)) {
+        w->again = false;
+        conn_park(s->conn);
+    }
+    return used;
+}
+
+static size_t skip_line(struct session *s, const char *p, size_t n) {
+    const char *nl = n == 0 ? NULL : memchr(p, '\n', n);
+    if (nl == NULL) return n;
+    s->phase = CMD_PHASE_LINE;
+    return (size_t)(nl + 1 - p);
+}
+
+static size_t swallow(struct session *s, size_t n) {
+    size_t take = n < s->left ? n : (size_t)s->left;
+    s->left -= take;
+    if (s->left == 0) s->phase = CMD_PHASE_LINE;
+    return take;
+}
+
+static size_t cmd_step(struct session *s, char *p, size_t n) {
+    switch ((enum cmd_phase)s->phase) {
+    case CMD_PHASE_SKIP: return skip_line(s, p, n);
+    case CMD_PHASE_SWALLOW: return swallow(s, n);
+    case CMD_PHASE_BODY: return cmd_body_input(s, p, n);
+    default: return n == 0 || n < s->need ? 0 : run_batch(s, p, n);
+    }
+}
+
+static size_t cmd_input(struct conn *c, void *session, char *p, size_t n) {
+    struct session *s = session;
+    size_t done = 0;
+    if (unlikely(!s->started) && n > 0) {
+        s->started = true;
+        if ((unsigned char)p[0] == 0x80) { /* the binary protocol, which is not spoken here */
+            conn_close(c);
+            return n;
+        }
+    }
+    if (unlikely(s->job != NULL ||
+                 cmd_dump_waits(s))) { /* room was found for others: this one waits for its own answer */
+        conn_park(c);
+        return 0;
+    }
+    for (;;) {
+        size_t used = cmd_step(s, p + done, n - done);
+        done += used;
+        if (used == 0 || done == n || halted(s)) return conn_closing(c) ? n : done;
+    }
+}
+
+/* ------------------------------------------------------------------ the connection's life */
+
+static bool cmd_open(struct conn *c, void *session) {
+    struct session *s = session;
+    s->conn = c;
+    s->worker = worker_context(conn_worker(c));
+    s->authenticated = s->worker->cmd->auth == NULL;
+    if (cmd_noted(s, CMD_NOTE_CONNEVENTS)) cmd_watch_conn(s, "conn_new");
+    return true;
+}
+
+static char *cmd_sink(struct conn *c, void *session, size_t *n) {
+    (void)c;
+    struct session *s = session;
+    return s->phase == CMD_PHASE_BODY ? cmd_body_sink(s, n) : NULL;
+}
+
+static void cmd_sunk(struct conn *c, void *session, size_t n) {
+    (void)c;
+    cmd_body_sunk(session, n);
+}
+
+static void cmd_produce(struct conn *c, void *session) {
+    struct session *s = session;
+    if (s->producer != NULL)
+        s->producer->produce(s);
+    else
+        conn_set_producer(c, false);
+}
+
+static void cmd_release(struct conn *c, uint64_t token) {
+    struct session *s = conn_session(c);
+    store_unpin(s->worker->store, token);
+}
+
+static void cmd_close(struct conn *c, void *session) {
+    (void)c;
+    struct session *s = session;
+    if (s->worker == NULL) return;
+    if (s->upload != NULL) cmd_body_abort(s);
+    if (s->job != NULL) cmd_job_orphan(s);
+    if (s->producer != NULL) s->producer->end(s);
+    s->producer = NULL;
+    if (cmd_noted(s, CMD_NOTE_CONNEVENTS)) cmd_watch_conn(s, "conn_close");
+}
+
+static const struct net_handler handler = {
+    .session_size = sizeof(struct session),
+    .open = cmd_open,
+    .input = cmd_input,
+    .sink = cmd_sink,
+    .sunk = cmd_sunk,
+    .produce = cmd_produce,
+    .release = cmd_release,
+    .close = cmd_close,
+};
+
+const struct net_handler *cmd_handler(void) {
+    return &handler;
+}
+
+/* ------------------------------------------------------------------ the instance */
+
+static int init_workers(struct cmd *cmd) {
+    size_t bytes = cmd->nworkers * sizeof(struct cmd_worker);
+    cmd->workers = aligned_alloc(SYNC_CACHE_LINE, bytes);
+    if (cmd->workers == NULL) return -ENOMEM;
+    memset(cmd->workers, 0, bytes);
+    for (unsigned i = 0; i < cmd->nworkers; i++) {
+        struct cmd_worker *w = &cmd->workers[i];
+        w->cmd = cmd;
+        w->index = i;
+        w->store = store_worker(cmd->store, i);
+        w->selectors = calloc(KEYTAGS_SELECTORS_MAX, sizeof(*w->selectors));
+        if (w->selectors == NULL) return -ENOMEM;
+    }
+    return 0;
+}
+
+/* Makes the strings of the configuration this instance's own. */
+static int own_strings(struct cmd *cmd, const struct cmd_config *cfg) {
+    cmd->cfg.auth_file = NULL;
+    cmd->cfg.key_tags = NULL;
+    if (cfg->key_tags != NULL) {
+        size_t n = strlen(cfg->key_tags);
+        if (n == 0 || n > CMD_MARKER_MAX) return -EINVAL;
+        memcpy(cmd->marker.p, cfg->key_tags, n);
+        cmd->marker.len = (uint8_t)n;
+        cmd->cfg.key_tags = strdup(cfg->key_tags);
+        if (cmd->cfg.key_tags == NULL) return -ENOMEM;
+    } else {
+        cmd->marker.p[0] = '\n'; /* a byte that no key holds */
+    }
+    if (cfg->auth_file != NULL) {
+        cmd->cfg.auth_file = strdup(cfg->auth_file);
+        if (cmd->cfg.auth_file == NULL) return -ENOMEM;
+    }
+    return 0;
+}
+
+int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
+    struct cmd *cmd = calloc(1, sizeof(*cmd));
+    if (cmd == NULL) return -ENOMEM;
+    cmd->cfg = *cfg;
+    cmd->store = cfg->store;
+    cmd->inline_max = store_inline_max(cfg->store);
+    cmd->nworkers = cfg->workers;
+    int rc = own_strings(cmd, cfg);
+    if (rc == 0) rc = init_workers(cmd);
+    if (rc == 0) rc = cmd_stats_new(cmd);
+    if (rc == 0) rc = cmd_watch_new(cmd);
+    if (rc == 0 && cmd->cfg.auth_file != NULL) rc = cmd_auth_new(cmd);
+    if (rc != 0) {
+        cmd_free(cmd);
+        return rc;
+    }
+    *out = cmd;
+    return 0;
+}
+
+void cmd_free(struct cmd *cmd) {
+    if (cmd == NULL) return;
+    if (cmd->auth != NULL) cmd_auth_free(cmd);
+    if (cmd->watch != NULL) cmd_watch_free(cmd);
+    if (cmd->stats != NULL) cmd_stats_free(cmd);
+    for (unsigned i = 0; cmd->workers != NULL && i < cmd->nworkers; i++) free(cmd->workers[i].selectors);
+    free(cmd->workers);
+    free((char *)cmd->cfg.key_tags);
+    free((char *)cmd->cfg.auth_file);
+    free(cmd);
+}
+
+void *cmd_worker_context(struct cmd *cmd, unsigned i) {
+    CHECK(i < cmd->nworkers);
+    return &cmd->workers[i];
+}
+
+static uint64_t sum(const struct cmd *cmd, enum cmd_metric m) {
+    uint64_t v = 0;
+    for (unsigned i = 0; i < cmd->nworkers; i++) v += sync_load(&cmd->workers[i].metrics[m]);
+    return v;
+}
+
+uint64_t cmd_metric(const struct cmd *cmd, enum cmd_metric m) {
+    return sum(cmd, m) - sync_load(&cmd->base[m]);
+}
+
+void cmd_metrics_reset(struct cmd *cmd) {
+    for (unsigned m = 0; m < CMD_METRICS; m++) sync_store(&cmd->base[m], sum(cmd, (enum cmd_metric)m));
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Storage requests whose block is too large to wait for in the input buffer. The line is kept, the bytes go straight
+ * into the store's memory, and when the last of them is there the request is run like any other. */
+#include "cmd/cmd_internal.h"
+#include "cmd/cmd_parse.h"
+
+struct cmd_upload {
+    struct store_upload *bytes;
+    const struct cmd_row *row;
+    uint64_t length;
+    uint32_t line_len;
+    char line[];
+};
+
+static struct cmd_upload *keep(const struct request *r) {
+    struct cmd_upload *u = malloc(sizeof(*u) + r->line_len);
+    if (u == NULL) return NULL;
+    u->bytes = NULL;
+    u->row = r->row;
+    u->length = r->body_len;
+    u->line_len = r->line_len;
+    memcpy(u->line, r->line, r->line_len);
+    return u;
+}
+
+void cmd_body_begin(struct session *s, struct request *r) {
+    /* The line is judged now: what is wrong with it must not wait for a megabyte. */
+    if (r->row->class == CMD_CLASS_MSET && !cmd_ms_valid(s, r)) {
+        r->swallow = r->body_len + 2;
+        return;
+    }
+    struct cmd_upload *u = keep(r);
+    enum store_status st = u == NULL ? STORE_NO_MEMORY : store_upload_begin(s->worker->store, r->body_len, &u->bytes);
+    if (st != STORE_OK) {
+        free(u);
+        cmd_refuse_store(s, r, st);
+        r->swallow = r->body_len + 2;
+        return;
+    }
+    s->upload = u;
+}
+
+void cmd_body_abort(struct session *s) {
+    store_upload_abort(s->worker->store, s->upload->bytes);
+    free(s->upload);
+    s->upload = NULL;
+}
+
+/* Runs the request whose block is complete. False: it must be tried again when there is room. */
+static bool finish(struct session *s, bool good) {
+    struct cmd_worker *w = s->worker;
+    struct cmd_upload *u = s->upload;
+    struct request *r = &w->batch[0];
+    cmd_enter(w);
+    cmd_parse_kept(s, u->row, u->line, u->line_len, r);
+    r->body_len = u->length;
+    r->upload = u->bytes;
+    if (good)
+        u->row->handler(s, r);
+    else
+        cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");
+    cmd_leave(w);
+    if (w->again) {
+        w->again = false;
+        conn_park(s->conn);
+        return false;
+    }
+    if (!good) store_upload_abort(w->store, u->bytes);
+    free(u);
+    s->upload = NULL;
+    s->phase = CMD_PHASE_LINE;
+    return true;
+}
+
+size_t cmd_body_input(struct session *s, const char *p, size_t n) {
+    struct store_upload *bytes = s->upload->bytes;
+    size_t done = 0;
+    while (store_upload_left(bytes) > 0) {
+        char *to;
+        size_t room;
+        if (store_upload_span(s->worker->store, bytes, &to, &room) == STORE_AGAIN) {
+            conn_park(s->conn);
+            return done;
+        }
+        if (done == n) return done;
+        size_t take = n - done < room ? n - done : room;
+        memcpy(to, p + done, take);
+        store_upload_fill(bytes, take);
+        done += take;
+    }
+    if (n - done < 2) return done;
+    return finish(s, p[done] == '\r' && p[done + 1] == '\n') ? done + 2 : done;
+}
+
+char *cmd_body_sink(struct session *s, size_t *n) {
+    char *to;
+    if (store_upload_left(s->upload->bytes) == 0) return NULL; /* the block's ending comes to the input */
+    if (store_upload_span(s->worker->store, s->upload->bytes, &to, n) == STORE_AGAIN) {
+        conn_park(s->conn);
+        return NULL;
+    }
+    return to;
+}
+
+void cmd_body_sunk(struct session *s, size_t n) {
+    store_upload_fill(s->upload->bytes, n);
+}

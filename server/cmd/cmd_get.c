@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * get, gets, gat, gats: each call looks one key of the line up. And touch. */
+#include "cmd/cmd_internal.h"
+
+#define HEAD_MAX 80   /* of a VALUE line and END, the key not counted */
+#define LONG_KEY 2048 /* keys with a suffix may be long: those are not formatted in one run */
+
+/* A softly purged item: one caller gets a miss, being the one to refill it; the others get the stale value. */
+static bool win_or_stale(struct session *s, struct request *r, struct store_item *it) {
+    for (int i = 0; i < 4 && it->soft; i++) {
+        switch (store_win(s->worker->store, &r->key, it)) {
+        case STORE_WIN_WON: return false;
+        case STORE_WIN_OTHERS: cmd_bump(s, CMD_METRIC_get_stale); return true;
+        case STORE_WIN_NONE:
+            if (!store_get(s->worker->store, &r->key, it)) return false;
+        }
+    }
+    return !it->soft;
+}
+
+/* Counts and tells. */
+static void note_get(struct session *s, struct request *r, const struct store_item *it, bool touch) {
+    if (touch) {
+        cmd_bump(s, CMD_METRIC_cmd_touch);
+        cmd_bump(s, it != NULL ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
+    } else {
+        cmd_bump(s, CMD_METRIC_cmd_get);
+        cmd_bump(s, it != NULL ? CMD_METRIC_get_hits : CMD_METRIC_get_misses);
+    }
+    if (likely(!cmd_noted(s, CMD_NOTE_FETCHERS | CMD_NOTE_DETAIL))) return;
+    if (cmd_noted(s, CMD_NOTE_DETAIL)) {
+        cmd_detail(s, CMD_DETAIL_GET, r->key.p, r->key.len);
+        if (it != NULL) cmd_detail(s, CMD_DETAIL_HIT, r->key.p, r->key.len);
+    }
+    if (cmd_noted(s, CMD_NOTE_FETCHERS))
+        cmd_watch_fetch(s, r->key.p, r->key.len, it, it != NULL ? "found" : "not_found");
+}
+
+static char *put_head(char *out, const struct request *r, const struct store_item *it, bool cas, uint64_t id) {
+    memcpy(out, "VALUE ", 6);
+    memcpy(out + 6, r->asked, r->asked_len);
+    out += 6 + r->asked_len;
+    *out++ = ' ';
+    out = text_put_u64(out, it->flags);
+    *out++ = ' ';
+    out = text_put_u64(out, it->size);
+    if (cas) {
+        *out++ = ' ';
+        out = text_put_u64(out, id);
+    }
+    *out++ = '\r';
+    *out++ = '\n';
+    return out;
+}
+
+static void put_end(struct session *s) {
+    memcpy(conn_reserve(s->conn, 5), "END\r\n", 5);
+    conn_commit(s->conn, 5);
+}
+
+static void reply_value(struct session *s, struct request *r, const struct store_item *it, bool cas) {
+    if (likely(cmd_value_fits(it) && r->asked_len <= LONG_KEY)) {
+        char *begin = conn_reserve(s->conn, HEAD_MAX + r->asked_len + it->size);
+        char *out = put_head(begin, r, it, cas, cmd_cas(s, it));
+        memcpy(out, it->value, it->size);
+        out += it->size;
+        memcpy(out, "\r\nEND\r\n", 7);
+        out += r->last ? 7 : 2;
+        conn_commit(s->conn, (size_t)(out - begin));
+        return;
+    }
+    if (r->asked_len <= LONG_KEY) {
+        char *begin = conn_reserve(s->conn, HEAD_MAX + r->asked_len);
+        conn_commit(s->conn, (size_t)(put_head(begin, r, it, cas, cmd_cas(s, it)) - begin));
+    } else {
+        char tail[HEAD_MAX];
+        struct request none = {.asked = tail};
+        char *end = put_head(tail, &none, it, cas, cmd_cas(s, it));
+        conn_write(s->conn, "VALUE ", 6);
+        conn_write(s->conn, r->asked, r->asked_len);
+        conn_write(s->conn, tail + 6, (size_t)(end - tail - 6));
+    }
+    cmd_value(s, it);
+    if (r->last) put_end(s);
+}
+
+void cmd_get(struct session *s, struct request *r) {
+    struct store_worker *w = s->worker->store;
+    struct store_item it;
+    const bool touch = r->row->id >= CMD_ID_gat;
+    const bool cas = r->row->id == CMD_ID_gets || r->row->id == CMD_ID_gats;
+    bool found;
+    if (unlikely(r->key.len == 0)) { /* the line ended in blanks behind its last key */
+        put_end(s);
+        return;
+    }
+    if (unlikely(touch)) {
+        enum store_status st = store_touch(w, &r->key, (uint32_t)r->exptime, &it, NULL);
+        if (st == STORE_AGAIN) {
+            cmd_again(s);
+            return;
+        }
+        found = st == STORE_OK;
+    } else {
+        found = store_get(w, &r->key, &it);
+    }
+    if (found && unlikely(it.soft)) found = win_or_stale(s, r, &it);
+    note_get(s, r, found ? &it : NULL, touch);
+    if (!found) {
+        if (r->last) put_end(s);
+        return;
+    }
+    if (unlikely((it.bits & STORE_FETCHED) == 0)) store_note_fetch(w, &r->key, &it);
+    reply_value(s, r, &it, cas);
+}
+
+void cmd_touch(struct session *s, struct request *r) {
+    struct text_token word;
+    size_t at = r->rest;
+    int64_t exptime;
+    text_next(r->line, r->line_len, &at, &word);
+    if (!text_i64(word.p, word.n, &exptime)) {
+        cmd_reply_lit(s, r, "CLIENT_ERROR invalid exptime argument");
+        return;
+    }
+    struct store_worker *w = s->worker->store;
+    enum store_status st = store_touch(w, &r->key, store_expiry(w, exptime), NULL, NULL);
+    if (st == STORE_AGAIN) {
+        cmd_again(s);
+        return;
+    }
+    cmd_bump(s, CMD_METRIC_cmd_touch);
+    cmd_bump(s, st == STORE_OK ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
+    if (st == STORE_OK)
+        cmd_reply_lit(s, r, "TOUCHED");
+    else if (st == STORE_NO_MEMORY)
+        cmd_reply_lit(s, r, "SERVER_ERROR out of memory");
+    else
+        cmd_reply_lit(s, r, "NOT_FOUND");
+}

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd_parse.h"
+
+/* A batch while it is made. */
+struct run {
+    struct session *s;
+    struct request *batch;
+    char *p;
+    size_t n;
+    size_t at; /* what has been parsed of it */
+    unsigned count;
+    bool stop; /* nothing more can be parsed now */
+};
+
+/* ------------------------------------------------------------------ keys */
+
+/* Which rows purge when their key carries a list of selectors. */
+static bool purges(const struct cmd_row *row) {
+    return row->id == CMD_ID_delete || row->id == CMD_ID_incr || row->id == CMD_ID_md || row->id == CMD_ID_ma;
+}
+
+/* Splits a key that may have a suffix. False when it is no key. */
+static bool split_suffix(const struct session *s, struct request *r, const char *key, size_t n, size_t *bare) {
+    struct keytags_key k;
+    keytags_split_key(&s->worker->cmd->marker, key, n, &k);
+    if (k.kind == KEYTAGS_PURGE && !purges(r->row)) return true; /* an ordinary key */
+    if (k.kind == KEYTAGS_NONE) return true;
+    if (k.kind == KEYTAGS_TAGS ? !keytags_is_list(k.list, k.list_len) : !keytags_is_selectors(k.list, k.list_len))
+        return false;
+    *bare = k.bare_len;
+    r->suffix = (uint8_t)k.kind;
+    r->list = k.list;
+    r->list_len = (uint32_t)k.list_len;
+    return true;
+}
+
+bool cmd_set_key(struct session *s, struct request *r, const char *key, size_t n, bool mark) {
+    size_t bare = n;
+    r->asked = key;
+    r->asked_len = (uint32_t)n;
+    r->suffix = KEYTAGS_NONE;
+    if (unlikely(mark) && s->worker->cmd->marker.len > 0 && !split_suffix(s, r, key, n, &bare)) goto bad;
+    if (bare == 0 || bare > STORE_KEY_MAX) goto bad;
+    r->key = store_key(s->worker->cmd->store, key, bare);
+    store_prefetch_bucket(s->worker->store, &r->key);
+    return true;
+bad:
+    r->key.len = 0;
+    r->error = CMD_ERROR_FORMAT;
+    return false;
+}
+
+static bool has_mark(const struct session *s, const struct text_token *key) {
+    return memchr(key->p, s->worker->cmd->marker.p[0], key->n) != NULL;
+}
+
+static struct request *take(struct run *b, const struct cmd_row *row, const char *line, size_t n) {
+    struct request *r = &b->batch[b->count++];
+    r->row = row;
+    r->line = line;
+    r->line_len = (uint32_t)n;
+    r->key.len = 0;
+    r->suffix = KEYTAGS_NONE;
+    r->error = CMD_OK;
+    r->noreply = false;
+    r->last = false;
+    r->skip = false;
+    r->swallow = 0;
+    r->body = NULL;
+    r->upload = NULL;
+    return r;
+}
+
+/* ------------------------------------------------------------------ get, gets, gat, gats */
+
+/* The line that began at `begin` is not all here: forget its keys and wait for the rest. */
+static void wait_line(struct run *b, size_t begin, unsigned first) {
+    b->count = first;
+    b->at = begin;
+    b->s->scanned = (uint32_t)(b->n - begin);
+    b->stop = true;
+}
+
+/* Answers a whole get line with one error: the keys of this batch that belong to it are dropped. */
+static void refuse_keys(struct run *b, const struct cmd_row *row, size_t begin, unsigned first, bool fresh,
+                        enum cmd_error error) {
+    const char *nl = memchr(b->p + b->at, '\n', b->n - b->at);
+    if (nl == NULL && fresh && b->n - begin < CMD_LINE_MAX) {
+        wait_line(b, begin, first);
+        return;
+    }
+    b->count = first;
+    struct request *r = take(b, row, b->p + begin, 0);
+    r->error = (uint8_t)error;
+    r->last = true;
+    r->skip = nl == NULL;
+    b->at = nl == NULL ? b->n : (size_t)(nl + 1 - b->p);
+    r->end = (uint32_t)b->at;
+    b->stop = nl == NULL;
+}
+
+/* Whether all further keys of a line, up to its end or that of the input, are keys. *ended: its end is here. */
+static bool keys_valid(struct run *b, const struct cmd_row *row, bool *ended) {
+    const char *p = b->p + b->at, *end = b->p + b->n;
+    *ended = false;
+    while (p < end) {
+        bool mark = false;
+        while (p < end && *p == ' ') p++;
+        const char *e = text_key_end(p, end, b->s->worker->cmd->marker.p[0], &mark);
+        if (e == end) return true;
+        size_t n = (size_t)(e - p), bare = n;
+        struct request r = {.row = row};
+        if (mark && !split_suffix(b->s, &r, p, n, &bare)) return false;
+        if (bare > STORE_KEY_MAX || (bare == 0 && n > 0)) return false;
+        if (*e == '\n') {
+            *ended = true;
+            return true;
+        }
+        p = e + 1;
+    }
+    return true;
+}
+
+/* Parses keys from b->at on. `begin` is where the line began, or b->at in the middle of one; `fresh` whether this is
+ * its beginning. */
+static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, bool fresh, uint32_t expiry) {
+    const unsigned first = b->count;
+    const char mark_byte = b->s->worker->cmd->marker.p[0];
+    const char *const end = b->p + b->n;
+    for (;;) {
+        const char *p = b->p + b->at;
+        while (p < end && *p == ' ') p++;
+        bool mark = false;
+        const char *e = text_key_end(p, end, mark_byte, &mark);
+        if (unlikely(e == end)) break;
+        size_t n = (size_t)(e - p);
+        bool eol = *e == '\n';
+        if (eol && n > 0 && e[-1] == '\r') n--;
+        if (unlikely(n == 0)) { /* the line ended in blanks, or held no key */
+            b->at = (size_t)(e + 1 - b->p);
+            if (b->count > first) {
+                b->batch[b->count - 1].last = true;
+                b->batch[b->count - 1].end = (uint32_t)b->at;
+                return;
+            }
+            struct request *r = take(b, row, p, 0);
+            r->error = fresh ? CMD_ERROR_FORMAT : CMD_OK;
+            r->last = true;
+            r->end = (uint32_t)b->at;
+            return;
+        }
+        if (unlikely(b->count == CMD_BATCH)) {
+            bool ended = false;
+            b->at = (size_t)(p - b->p);
+            if (fresh && !keys_valid(b, row, &ended)) {
+                refuse_keys(b, row, begin, first, fresh, CMD_ERROR_FORMAT);
+            } else if (fresh && !ended && b->n - begin < CMD_LINE_MAX) {
+                wait_line(b, begin, first);
+            }
+            b->stop = true;
+            return;
+        }
+        struct request *r = take(b, row, p, n);
+        if (unlikely(!cmd_set_key(b->s, r, p, n, mark))) {
+            refuse_keys(b, row, begin, first, fresh, CMD_ERROR_FORMAT);
+            return;
+        }
+        r->exptime = expiry;
+        b->at = (size_t)(e - b->p) + eol;
+        r->end = (uint32_t)b->at;
+        r->last = eol;
+        if (eol) return;
+    }
+    /* The input ends inside the line. A long line's keys are answered as they come. */
+    if (fresh && b->n - begin < CMD_LINE_MAX) {
+        wait_line(b, begin, first);
+        return;
+    }
+    if (b->n - b->at >= CMD_LINE_MAX + STORE_KEY_MAX) {
+        struct request *r;
+        b->count = first;
+        r = take(b, row, b->p + begin, 0);
+        r->error = CMD_ERROR_CLOSE;
+        r->end = (uint32_t)b->n;
+    }
+    b->stop = true;
+}
+
+/* gat and gats: the expiry comes before the keys. */
+static void parse_gat(struct run *b, const struct cmd_row *row, size_t begin) {
+    bool mark = false;
+    const unsigned first = b->count;
+    const char *p = b->p + b->at, *end = b->p + b->n;
+    while (p < end && *p == ' ') p++;
+    const char *e = text_key_end(p, end, '\n', &mark);
+    int64_t exptime;
+    if (e == end) {
+        /* An expiry that long is none. */
+        if (b->n - begin < CMD_LINE_MAX)
+            wait_line(b, begin, first);
+        else
+            refuse_keys(b, row, begin, first, true, CMD_ERROR_EXPTIME);
+        return;
+    }
+    const char *q = e;
+    while (q < end && *q == ' ') q++;
+    if (q == end && b->n - begin < CMD_LINE_MAX) {
+        wait_line(b, begin, first);
+        return;
+    }
+    bool few = *e == '\n' || (q < end && (*q == '\n' || (*q == '\r' && q + 1 < end && q[1] == '\n')));
+    if (few) {
+        refuse_keys(b, row, begin, first, true, CMD_ERROR_FORMAT);
+    } else if (!text_i64(p, (size_t)(e - p), &exptime)) {
+        refuse_keys(b, row, begin, first, true, CMD_ERROR_EXPTIME);
+    } else {
+        b->at = (size_t)(e - b->p);
+        parse_keys(b, row, begin, true, store_expiry(b->s->worker->store, exptime));
+    }
+}
+
+/* ------------------------------------------------------------------ storage */
+
+/* A refused block: the request ends with its line, and the block is swallowed. */
+static void refuse_block(struct run *b, struct request *r, uint64_t length, enum cmd_error error) {
+    r->error = (uint8_t)error;
+    r->swallow = length + 2;
+    b->stop = true;
+}
+
+/* Finds the block behind a line. False: it is not all here yet and the request is not to be run now. */
+static bool take_block(struct run *b, struct request *r, size_t begin, uint64_t length) {
+    struct cmd *cmd = b->s->worker->cmd;
+    r->body_len = length;
+    if (unlikely(length > cmd->cfg.item_size_max)) {
+        refuse_block(b, r, length, CMD_ERROR_TOO_LARGE);
+        return true;
+    }
+    if (unlikely(length > cmd->inline_max)) {
+        b->stop = true;
+        return b->count == 1; /* what comes before is run first */
+    }
+    if (b->n - r->end < length + 2) {
+        b->s->need = r->end - begin + length + 2;
+        return false;
+    }
+    r->body = b->p + r->end;
+    if (unlikely(r->body[length] != '\r' || r->body[length + 1] != '\n')) r->error = CMD_ERROR_CHUNK;
+    r->end += (uint32_t)length + 2;
+    return true;
+}
+
+/* The line of set & co. True: *length bytes of block follow (and r->error may say that they are refused). */
+static bool parse_store_line(struct session *s, struct request *r, uint64_t *length) {
+    struct text_store t;
+    enum text_store_error e = text_parse_store(r->line, r->line_len, r->row->name_len, r->row->id == CMD_ID_cas, &t);
+    if (unlikely(e == TEXT_STORE_FEW || e == TEXT_STORE_LENGTH)) {
+        r->error = CMD_ERROR_FORMAT;
+        return false;
+    }
+    *length = t.length;
+    r->noreply = t.noreply;
+    r->flags = t.flags;
+    r->exptime = t.exptime;
+    r->cas = t.cas;
+    if (cmd_set_key(s, r, t.key.p, t.key.n, has_mark(s, &t.key)) && unlikely(e != TEXT_STORE_OK))
+        r->error = CMD_ERROR_FORMAT;
+    return true;
+}
+
+/* The line of ms. Its flags are read when it is run; a key that needs them to be one is looked at again then. */
+static bool parse_mset_line(struct session *s, struct request *r, uint64_t *length) {
+    struct text_token key, len;
+    size_t at = r->row->name_len;
+    if (!text_next(r->line, r->line_len, &at, &key) || !text_next(r->line, r->line_len, &at, &len) ||
+        !text_u64(len.p, len.n, length) || *length > TEXT_LENGTH_MAX) {
+        r->error = CMD_ERROR_FORMAT;
+        return false;
+    }
+    r->rest = (uint32_t)at;
+    if (!cmd_set_key(s, r, key.p, key.n, has_mark(s, &key))) r->error = CMD_OK;
+    return true;
+}
+
+/* Returns false when the request is not to be run now. */
+static bool parse_storage(struct run *b, struct request *r, size_t begin) {
+    uint64_t length = 0;
+    bool block =
+        r->row->class == CMD_CLASS_STORE ? parse_store_line(b->s, r, &length) : parse_mset_line(b->s, r, &length);
+    if (unlikely(!block)) return true;
+    if (unlikely(r->error != CMD_OK)) {
+        refuse_block(b, r, length, CMD_ERROR_FORMAT);
+        return true;
+    }
+    return take_block(b, r, begin, length);
+}
+
+void cmd_parse_kept(struct session *s, const struct cmd_row *row, const char *line, size_t n, struct request *r) {
+    struct run b = {.s = s, .batch = r};
+    uint64_t length;
+    take(&b, row, line, n);
+    if (row->class == CMD_CLASS_STORE)
+        parse_store_line(s, r, &length);
+    else
+        parse_mset_line(s, r, &length);
+}
+
+/* ------------------------------------------------------------------ the other classes */
+
+/* Words beyond the `min` that a row needs: at least that many, and noreply as the last of more. */
+static void parse_keyed(struct session *s, struct request *r) {
+    struct text_token key, word;
+    size_t at = r->row->name_len;
+    bool enough = text_next(r->line, r->line_len, &at, &key);
+    r->rest = (uint32_t)at;
+    for (unsigned i = 2; enough && i < r->row->min; i++) enough = text_next(r->line, r->line_len, &at, &word);
+    if (unlikely(!enough)) {
+        r->error = CMD_ERROR_FORMAT;
+        return;
+    }
+    bool meta = r->row->name_len == 2;
+    if (!cmd_set_key(s, r, key.p, key.n, has_mark(s, &key)) && meta) r->error = CMD_OK;
+    if (!meta) {
+        struct text_token last = text_last(r->line, r->line_len);
+        r->noreply = text_is_lit(&last, "noreply");
+    }
+}
+
+static void parse_plain(struct request *r) {
+    struct text_token word;
+    size_t at = r->row->name_len;
+    unsigned count = 1;
+    const unsigned enough = (r->row->max == 0 ? r->row->min : r->row->max) + 1u;
+    while (count < enough && text_next(r->line, r->line_len, &at, &word)) count++;
+    if (count < r->row->min || (r->row->max != 0 && count > r->row->max)) {
+        r->error = r->row->few_is_error ? CMD_ERROR : CMD_ERROR_FORMAT;
+        return;
+    }
+    if (count == r->row->min || r->row->id == CMD_ID_mp) return;
+    word = text_last(r->line, r->line_len);
+    r->noreply = text_is_lit(&word, "noreply");
+}
+
+static bool is_http(const char *line, size_t n) {
+    struct text_token last = text_last(line, n);
+    return last.n >= 5 && last.p > line && memcmp(last.p, "HTTP/", 5) == 0;
+}
+
+/* Before authentication: only a set, with a small block. Returns false when it is not to be run now. */
+static bool parse_auth(struct run *b, struct request *r, size_t begin) {
+    struct text_token words[5];
+    uint32_t length;
+    if (r->row == NULL || r->row->id != CMD_ID_set || text_split(r->line, r->line_len, words, 5) < 5 ||
+        !text_u32(words[4].p, words[4].n, &length) || length > CMD_AUTH_MAX) {
+        r->error = CMD_ERROR_AUTH;
+        return true;
+    }
+    if (!take_block(b, r, begin, length)) return false;
+    b->stop = true; /* what follows depends on the outcome */
+    return true;
+}
+
+/* One line, its newline at nl. Returns false when the request is not to be run now. */
+static bool parse_line(struct run *b, size_t begin, const char *nl) {
+    const char *line = b->p + begin;
+    size_t full = (size_t)(nl + 1 - line), n = full - 1;
+    if (n > 0 && line[n - 1] == '\r') n--;
+    const char *space = memchr(line, ' ', n);
+    size_t name = space == NULL ? n : (size_t)(space - line);
+    const struct cmd_row *row = cmd_find(line, name);
+    struct request *r = take(b, row, line, n);
+    r->end = (uint32_t)(begin + full);
+    if (unlikely(!b->s->authenticated)) return parse_auth(b, r, begin);
+    if (unlikely(full < 4)) {
+        r->error = CMD_ERROR_FORMAT;
+        return true;
+    }
+    if (unlikely(row == NULL)) {
+        r->error = is_http(line, n) ? CMD_ERROR_CLOSE : CMD_ERROR;
+        return true;
+    }
+    switch ((enum cmd_class)row->class) {
+    case CMD_CLASS_STORE:
+    case CMD_CLASS_MSET: return parse_storage(b, r, begin);
+    case CMD_CLASS_KEYED: parse_keyed(b->s, r); return true;
+    default: parse_plain(r); return true;
+    }
+}
+
+/* ------------------------------------------------------------------ a batch */
+
+/* Whether p[0..n) begins with the name of a command whose line is split key by key; its row. */
+static const struct cmd_row *get_row(const char *p, size_t n) {
+    if (n < 5 || p[0] != 'g') return NULL;
+    bool s = p[3] == 's';
+    if (p[3 + s] != ' ' || p[2] != 't') return NULL;
+    if (p[1] == 'e') return &cmd_rows[s ? CMD_ID_gets : CMD_ID_get];
+    return p[1] == 'a' ? &cmd_rows[s ? CMD_ID_gats : CMD_ID_gat] : NULL;
+}
+
+static void parse_next(struct run *b) {
+    struct session *s = b->s;
+    const size_t begin = b->at;
+    const char *p = b->p + begin;
+    const size_t left = b->n - begin;
+    const char *nl = NULL;
+    if (s->scanned > 0) { /* what was here before held no newline */
+        size_t from = s->scanned < left ? s->scanned : left;
+        s->scanned = 0;
+        nl = memchr(p + from, '\n', left - from);
+        if (nl == NULL && left < CMD_LINE_MAX) {
+            wait_line(b, begin, b->count);
+            return;
+        }
+    }
+    const struct cmd_row *get = get_row(p, left);
+    if (get != NULL && s->authenticated) {
+        b->at += get->name_len;
+        if (get->id >= CMD_ID_gat)
+            parse_gat(b, get, begin);
+        else
+            parse_keys(b, get, begin, true, 0);
+        return;
+    }
+    if (nl == NULL) nl = memchr(p, '\n', left);
+    if (nl == NULL || (size_t)(nl - p) >= CMD_LINE_MAX) {
+        if (left < (s->authenticated ? CMD_LINE_MAX : CMD_AUTH_MAX)) {
+            wait_line(b, begin, b->count);
+            return;
+        }
+        struct request *r = take(b, NULL, p, 0);
+        r->error = CMD_ERROR_CLOSE;
+        r->end = (uint32_t)b->n;
+        b->stop = true;
+        return;
+    }
+    unsigned before = b->count;
+    if (parse_line(b, begin, nl)) {
+        b->at = b->batch[before].end;
+    } else {
+        b->count = before;
+        b->stop = true;
+    }
+}
+
+unsigned cmd_parse(struct session *s, char *p, size_t n) {
+    struct run b = {.s = s, .batch = s->worker->batch, .p = p, .n = n};
+    s->need = 0;
+    if (s->phase == CMD_PHASE_KEYS && n > 0) parse_keys(&b, &cmd_rows[s->keys_row], 0, false, s->keys_expiry);
+    while (!b.stop && b.at < n && b.count < CMD_BATCH) parse_next(&b);
+    return b.count;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * set, add, replace, append, prepend, cas; incr, decr; delete. */
+#include "cmd/cmd_internal.h"
+
+/* ------------------------------------------------------------------ storage */
+
+/* Whether what was stored before would be stale now. */
+static bool replaces(const struct session *s, const struct request *r) {
+    const struct meta *m = &s->worker->meta;
+    if (r->row->class != CMD_CLASS_MSET) return r->row->id == CMD_ID_set;
+    return (!meta_has(m, 'M') || m->mode == 'S') && !meta_has(m, 'C');
+}
+
+void cmd_refuse_store(struct session *s, const struct request *r, enum store_status status) {
+    const bool large = status == STORE_TOO_LARGE;
+    if (replaces(s, r)) {
+        struct store_delete d = {.key = r->key};
+        (void)store_delete(s->worker->store, &d, NULL);
+    }
+    cmd_bump(s, large ? CMD_METRIC_store_too_large : CMD_METRIC_store_no_memory);
+    if (cmd_noted(s, CMD_NOTE_MUTATIONS)) cmd_watch_mutation(s, r->row->name, &r->key, status, 0, r->body_len);
+    if (large)
+        cmd_reply_lit(s, r, "SERVER_ERROR object too large for cache");
+    else
+        cmd_reply_lit(s, r, "SERVER_ERROR out of memory storing object");
+}
+
+static enum store_mode mode_of(const struct request *r) {
+    switch (r->row->id) {
+    case CMD_ID_add: return STORE_ADD;
+    case CMD_ID_replace: return STORE_REPLACE;
+    case CMD_ID_append: return STORE_APPEND;
+    case CMD_ID_prepend: return STORE_PREPEND;
+    default: return STORE_SET;
+    }
+}
+
+static void note_set(struct session *s, const struct request *r, const struct store_put *put, enum store_status st) {
+    if (cmd_noted(s, CMD_NOTE_MUTATIONS)) cmd_watch_mutation(s, r->row->name, &r->key, st, put->expiry, put->size);
+    if (cmd_noted(s, CMD_NOTE_TAGS) && st == STORE_OK && put->ntags > 0)
+        cmd_watch_tags(s, r->row->name, &r->key, put->ntags);
+    if (cmd_noted(s, CMD_NOTE_DETAIL)) cmd_detail(s, CMD_DETAIL_SET, r->key.p, r->key.len);
+}
+
+static void count_cas(struct session *s, enum store_status st) {
+    if (st == STORE_OK)
+        cmd_bump(s, CMD_METRIC_cas_hits);
+    else if (st == STORE_EXISTS)
+        cmd_bump(s, CMD_METRIC_cas_badval);
+    else if (st == STORE_NOT_FOUND)
+        cmd_bump(s, CMD_METRIC_cas_misses);
+}
+
+void cmd_set(struct session *s, struct request *r) {
+    struct cmd_worker *w = s->worker;
+    struct store_put put = {
+        .key = r->key,
+        .value = r->body,
+        .size = r->body_len,
+        .upload = r->upload,
+        .mode = mode_of(r),
+        .flags = r->flags,
+        .expiry = r->exptime == 0 ? 0 : store_expiry(w->store, r->exptime),
+        .guarded = r->row->id == CMD_ID_cas,
+        .guard = r->cas,
+    };
+    if (unlikely(r->suffix == KEYTAGS_TAGS)) {
+        cmd_tags_begin(s);
+        (void)cmd_tags_add(s, r->list, r->list_len); /* parsing found it to be a list of at most 64 */
+        put.tags = w->tags;
+        put.ntags = w->ntags;
+    }
+    enum store_status st = store_put(w->store, &put, NULL);
+    if (unlikely(st == STORE_AGAIN)) {
+        cmd_again(s);
+        return;
+    }
+    cmd_bump(s, CMD_METRIC_cmd_set);
+    if (put.guarded) count_cas(s, st);
+    if (put.ntags > 0 && st == STORE_OK) sync_bump(&w->metrics[CMD_METRIC_tags_stored], put.ntags);
+    if (unlikely(cmd_noted(s, CMD_NOTE_MUTATIONS | CMD_NOTE_TAGS | CMD_NOTE_DETAIL))) note_set(s, r, &put, st);
+    switch (st) {
+    case STORE_OK: cmd_reply_lit(s, r, "STORED"); break;
+    case STORE_EXISTS: cmd_reply_lit(s, r, "EXISTS"); break;
+    case STORE_NOT_FOUND: cmd_reply_lit(s, r, "NOT_FOUND"); break;
+    case STORE_TOO_LARGE:
+    case STORE_NO_MEMORY: cmd_refuse_store(s, r, st); break;
+    case STORE_TOO_MANY: cmd_reply_lit(s, r, "CLIENT_ERROR too many tags"); break;
+    default: cmd_reply_lit(s, r, "NOT_STORED"); break;
+    }
+}
+
+/* ------------------------------------------------------------------ incr and decr */
+
+static void reply_number(struct session *s, const struct request *r, uint64_t v) {
+    char text[24];
+    cmd_reply(s, r, text, (size_t)(text_put_u64(text, v) - text));
+}
+
+void cmd_incr(struct session *s, struct request *r) {
+    const bool incr = r->row->id == CMD_ID_incr;
+    struct store_arith a = {.key = r->key, .decrement = !incr};
+    struct text_token word;
+    size_t at = r->rest;
+    uint64_t number;
+    bool created;
+    text_next(r->line, r->line_len, &at, &word);
+    if (!text_u64(word.p, word.n, &a.delta)) {
+        cmd_reply_lit(s, r, "CLIENT_ERROR invalid numeric delta argument");
+        return;
+    }
+    if (r->suffix == KEYTAGS_PURGE) {
+        if (cmd_purge_list(s, r, r->list, r->list_len, &number)) reply_number(s, r, number);
+        return;
+    }
+    enum store_status st = store_arith(s->worker->store, &a, &number, &created, NULL);
+    switch (st) {
+    case STORE_OK:
+        cmd_bump(s, incr ? CMD_METRIC_incr_hits : CMD_METRIC_decr_hits);
+        reply_number(s, r, number);
+        break;
+    case STORE_AGAIN: cmd_again(s); break;
+    case STORE_NON_NUMERIC: cmd_reply_lit(s, r, "CLIENT_ERROR cannot increment or decrement non-numeric value"); break;
+    case STORE_NOT_FOUND:
+        cmd_bump(s, incr ? CMD_METRIC_incr_misses : CMD_METRIC_decr_misses);
+        cmd_reply_lit(s, r, "NOT_FOUND");
+        break;
+    default: cmd_reply_lit(s, r, "SERVER_ERROR out of memory"); break;
+    }
+}
+
+/* ------------------------------------------------------------------ delete */
+
+void cmd_delete(struct session *s, struct request *r) {
+    struct store_delete d = {.key = r->key};
+    struct store_item it;
+    uint64_t number;
+    if (unlikely(r->suffix == KEYTAGS_PURGE)) {
+        if (cmd_purge_list(s, r, r->list, r->list_len, &number)) cmd_reply_lit(s, r, "DELETED");
+        return;
+    }
+    enum store_status st = store_delete(s->worker->store, &d, &it);
+    if (unlikely(st == STORE_AGAIN)) {
+        cmd_again(s);
+        return;
+    }
+    if (cmd_noted(s, CMD_NOTE_DETAIL)) cmd_detail(s, CMD_DETAIL_DELETE, r->key.p, r->key.len);
+    if (st != STORE_OK) {
+        cmd_bump(s, CMD_METRIC_delete_misses);
+        cmd_reply_lit(s, r, "NOT_FOUND");
+        return;
+    }
+    cmd_bump(s, CMD_METRIC_delete_hits);
+    if (cmd_noted(s, CMD_NOTE_DELETIONS)) cmd_watch_deletion(s, "delete", &r->key, it.size);
+    cmd_reply_lit(s, r, "DELETED");
+}
