@@ -1,4 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-tagcached_sources +=
-noinst_HEADERS +=
-EXTRA_DIST +=
+tagcached_sources += \
+  %D%/base64.c \
+  %D%/keytags.c \
+  %D%/meta.c \
+  %D%/text.c
+noinst_HEADERS += \
+  %D%/base64.h \
+  %D%/cmd.def \
+  %D%/keytags.h \
+  %D%/meta.h \
+  %D%/text.h

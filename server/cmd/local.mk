@@ -1,6 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
-tagcached_sources +=
-noinst_HEADERS +=
+tagcached_sources += \
+  %D%/cmd.c \
+  %D%/cmd_body.c \
+  %D%/cmd_get.c \
+  %D%/cmd_meta.c \
+  %D%/cmd_parse.c \
+  %D%/cmd_plain.c \
+  %D%/cmd_set.c \
+  %D%/cmd_tag.c \
+  %D%/cmd_value.c
+noinst_HEADERS += \
+  %D%/cmd.h \
+  %D%/cmd.metrics.def \
+  %D%/cmd_internal.h \
+  %D%/cmd_parse.h
 
 # What the operator sees and does: statistics, watchers, dumps, authentication, administration.
 tagcached_sources += \
