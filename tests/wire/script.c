@@ -185,7 +185,10 @@ static bool match_wild(const char **pattern, const char *line, size_t n, size_t 
     const char *p = *pattern;
     size_t from = *at;
     if (*p == '*') { /* the rest of the line, its ending excepted */
-        *at = n < 2 ? n : n - 2 < from ? from : n - 2;
+        size_t end = n;
+        if (end > from && line[end - 1] == '\n') end--;
+        if (end > from && line[end - 1] == '\r') end--;
+        *at = end;
         *pattern = p + 1;
         return true;
     }

@@ -170,8 +170,8 @@ static size_t await_line(struct link *l) {
     uint64_t until = now_ms() + PATIENCE_MS;
     link_drain(l);
     for (;;) {
-        char *end = l->in.n == 0 ? NULL : memmem(l->in.p, l->in.n, "\r\n", 2);
-        if (end != NULL) return (size_t)(end - l->in.p) + 2;
+        char *end = l->in.n == 0 ? NULL : memchr(l->in.p, '\n', l->in.n);
+        if (end != NULL) return (size_t)(end - l->in.p) + 1;
         if (l->ended || !link_poll(l, false, until)) return 0;
     }
 }
