@@ -113,7 +113,7 @@ static void dumps_can_be_forbidden(void **state) {
  */
 static void a_slow_reader_holds_nobody_up(void **state) {
     struct peer *node = talk_node("-m 64 -t 1");
-    int fd = talk_open(node), slow = talk_open(node), gone = talk_open(node), small = 4096;
+    int fd = talk_open(node), slow = talk_open(node), gone = talk_open(node), small = 65536;
     (void)state;
     assert_int_equal(setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
     store_items(fd, ITEMS);

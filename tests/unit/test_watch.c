@@ -161,23 +161,52 @@ static void notes_cross_threads_whole(void **state) {
 
 /* ------------------------------------------------------------------ a node */
 
+/* What a watcher has read and not looked at yet. */
+struct lines {
+    int fd;
+    size_t n, at;
+    char buf[65536], line[8192];
+};
+
+static struct lines *lines_new(int fd) {
+    struct lines *l = calloc(1, sizeof *l);
+    assert_non_null(l);
+    l->fd = fd;
+    return l;
+}
+
+/* The next line, newline and all. */
+static char *next_line(struct lines *l) {
+    for (size_t n = 0;;) {
+        if (l->at == l->n) {
+            struct pollfd wait = {.fd = l->fd, .events = POLLIN};
+            if (poll(&wait, 1, TALK_PATIENCE_MS) != 1) fail_msg("no further line");
+            ssize_t k = recv(l->fd, l->buf, sizeof l->buf, 0);
+            assert_true(k > 0);
+            l->n = (size_t)k;
+            l->at = 0;
+        }
+        assert_true(n < sizeof l->line - 1);
+        if ((l->line[n++] = l->buf[l->at++]) != '\n') continue;
+        l->line[n] = '\0';
+        return l->line;
+    }
+}
+
 /* The next lines a watcher reads, up to and with one that contains `last`; without time stamps and numbers. */
 static char *lines_until(int fd, const char *last) {
-    char *out = calloc(1, 1 << 20), *to = out, line[8192];
-    size_t n = 0;
-    for (;;) {
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
-        if (poll(&wait, 1, TALK_PATIENCE_MS) != 1) fail_msg("no line with %s; so far: %s", last, out);
-        assert_int_equal(recv(fd, line + n, 1, 0), 1);
-        if (line[n++] != '\n') continue;
-        line[n] = '\0';
-        n = 0;
-        char *body = strstr(line, "type=");
+    struct lines *l = lines_new(fd);
+    char *out = calloc(1, 1 << 20), *to = out;
+    for (bool done = false; !done;) {
+        char *line = next_line(l), *body = strstr(line, "type=");
+        done = strstr(line, last) != NULL;
         char *cfd = strstr(line, "cfd="); /* a number that is not the test's to know */
         if (cfd != NULL) memmove(cfd + 4, cfd + strcspn(cfd, " \n"), strlen(cfd + strcspn(cfd, " \n")) + 1);
+        assert_true(to - out < (1 << 20) - 8192);
         to += sprintf(to, "%s", body != NULL ? body : line);
-        if (strstr(line, last) != NULL) return out;
     }
+    free(l);
+    return out;
 }
 
 static void watchers_see_what_they_asked_for(void **state) {
@@ -227,9 +256,9 @@ static void words_of_watch(void **state) {
 
 /* A watcher that does not read misses lines and is told how many; nobody else notices. */
 static void a_slow_watcher_is_told_what_it_missed(void **state) {
-    enum { GETS = 100000 };
+    enum { GETS = 200000 };
     struct peer *node = talk_node("-t 1");
-    int fd = talk_open(node), slow = talk_open(node), small = 4096;
+    int fd = talk_open(node), slow = talk_open(node), small = 65536;
     uint64_t lines = 0, skipped = 0;
     char *text = malloc(GETS * 16), *p = text;
     (void)state;
@@ -240,15 +269,9 @@ static void a_slow_watcher_is_told_what_it_missed(void **state) {
     talk_send(fd, text, (size_t)(p - text));
     talk_expect(fd, "", "MN\r\n");
     free(text);
+    struct lines *l = lines_new(slow);
     while (lines + skipped < GETS) {
-        char line[512];
-        size_t n = 0;
-        do {
-            struct pollfd wait = {.fd = slow, .events = POLLIN};
-            if (poll(&wait, 1, TALK_PATIENCE_MS) != 1) fail_msg("stuck at %" PRIu64 " + %" PRIu64, lines, skipped);
-            assert_int_equal(recv(slow, line + n, 1, 0), 1);
-        } while (line[n++] != '\n');
-        line[n] = '\0';
+        const char *line = next_line(l);
         if (strncmp(line, "skipped=", 8) == 0)
             skipped += strtoull(line + 8, NULL, 10);
         else
@@ -256,6 +279,7 @@ static void a_slow_watcher_is_told_what_it_missed(void **state) {
     }
     assert_int_equal(lines + skipped, GETS);
     assert_true(skipped > 0 && lines > 0);
+    free(l);
     close(slow);
     close(fd);
     peer_stop(node);
@@ -291,6 +315,29 @@ static void watchers_only_listen(void **state) {
     peer_stop(node);
 }
 
+/* What leaves for want of room is told of while it happens. */
+static void evictions_are_seen(void **state) {
+    struct peer *node = talk_node("-m 8 -t 1");
+    int fd = talk_open(node), watcher = talk_open(node);
+    char request[4200], *text;
+    (void)state;
+    talk_expect(watcher, "watch evictions\r\n", "OK\r\n");
+    for (unsigned i = 0; i < 4000; i++) { /* twice the memory */
+        size_t head = (size_t)snprintf(request, sizeof request, "set k%u 0 0 4096\r\n", i);
+        memset(request + head, 'v', 4096);
+        memcpy(request + head + 4096, "\r\n", 3);
+        talk_expect(fd, request, "STORED\r\n");
+    }
+    text = lines_until(watcher, "type=eviction");
+    assert_non_null(strstr(text, "type=eviction key=k"));
+    assert_non_null(strstr(text, " fetch=no ttl=-1 la=0 clsid=1 size=4096\n"));
+    free(text);
+    close(watcher);
+    talk_expect(fd, "mn\r\n", "MN\r\n");
+    close(fd);
+    peer_stop(node);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_read_as_those_of_memcached),
@@ -303,6 +350,7 @@ int main(void) {
         cmocka_unit_test(words_of_watch),
         cmocka_unit_test(a_slow_watcher_is_told_what_it_missed),
         cmocka_unit_test(watchers_only_listen),
+        cmocka_unit_test(evictions_are_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
