@@ -161,9 +161,7 @@ enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint
     if (purge_overtook(t, NUMBER_TOP, tags, n, NULL, 0)) return CARRY_DEAD;
     /* While a sweep carries out a conjunction that the table could not file, an older version that it may select must
      * not get away under a new number, nor into a segment that the sweep has passed. */
-    uint64_t fence = sync_load_acq(&t->fence);
-    if (n > 1 && fence > c->old.birth && fence > sync_load_acq(&t->swept) && !FAULT_POINT("change.mutate.no_fence"))
-        return CARRY_DEAD;
+    if (n > 1 && sync_load_acq(&t->unfiled) > c->old.birth && !FAULT_POINT("change.mutate.no_fence")) return CARRY_DEAD;
     enum purge_verdict v = purge_check(t, c->old.birth, tags, n, c->w->now, deadline);
     return v == PURGE_FRESH ? CARRY_LIVE : v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
 }

@@ -347,8 +347,10 @@ static uint64_t apply_cells(struct purge_table *t, uint64_t *counter, const stru
 /* A conjunction the table cannot file: guarded fills that began before it are refused, the caller sweeps. */
 static uint64_t apply_fence(struct purge_table *t, uint64_t *counter) {
     sync_store_seq(&t->fence, UINT64_MAX);
+    sync_store_seq(&t->unfiled, UINT64_MAX);
     uint64_t p = take_number(counter);
     sync_store_seq(&t->fence, p);
+    sync_store_seq(&t->unfiled, p);
     return p;
 }
 
@@ -403,8 +405,7 @@ uint64_t purge_apply(struct purge_table *t, uint64_t *counter, const struct stor
     return p;
 }
 
-void purge_swept(struct purge_table *t, uint64_t number) {
-    pthread_mutex_lock(&t->lock);
+void purge_swept(struct purge_table *t, uint64_t number, bool no_jobs) {
     if (number > t->swept) sync_store_rel(&t->swept, number);
-    pthread_mutex_unlock(&t->lock);
+    if (no_jobs) sync_store_rel(&t->unfiled, 0);
 }

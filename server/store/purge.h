@@ -49,8 +49,9 @@ struct purge_table {
     uint64_t conj_seq; /* of the latest conjunction */
     uint64_t star_hard, star_soft;
     uint32_t star_deadline;
-    uint64_t fence; /* guarded stores of tagged items born below it are refused (conjunctions not in the table) */
-    uint64_t swept; /* every purge up to this number has been carried out by a sweep */
+    uint64_t fence;   /* guarded stores of tagged items born below it are refused (conjunctions not in the table) */
+    uint64_t unfiled; /* number of the latest of those that a sweep has still to carry out; 0: none */
+    uint64_t swept;   /* every purge up to this number has been carried out by a sweep */
     struct purge_bucket *buckets;
     uint32_t nbuckets;
     struct purge_record *records;
@@ -82,7 +83,8 @@ bool purge_overtook(const struct purge_table *t, uint64_t birth, const uint64_t 
 uint64_t purge_apply(struct purge_table *t, uint64_t *counter, const struct store_selector *sel, bool soft,
                      uint32_t deadline, uint32_t now, bool *sweep);
 
-/* A sweep that began after a grace period following `number` has ended. */
-void purge_swept(struct purge_table *t, uint64_t number);
+/* A sweep that began after a grace period following `number` has ended. no_jobs: it has carried out every conjunction
+ * that could not be filed. The table's mutex is held. */
+void purge_swept(struct purge_table *t, uint64_t number, bool no_jobs);
 
 #endif

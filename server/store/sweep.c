@@ -82,7 +82,7 @@ static void sweep_segment(struct store *s, uint32_t i) {
     struct segment *g = &s->segs.seg[i];
     /* The bound is taken anew: an expiry set before this was set before its item is read, one set later is added. */
     uint32_t at = segment_first(i), soonest = 0;
-    if (!FAULT_POINT("sweep.mutate.keep_bound")) (void)sync_exchange(&g->soonest, 0);
+    (void)sync_exchange(&g->soonest, 0);
     uint32_t used = sync_load_acq(&g->used);
     uint64_t n = 0;
     while (at < used) {
@@ -102,6 +102,8 @@ static void sweep_segment(struct store *s, uint32_t i) {
         if (v != ITEM_EXPIRED && it.expiry && (soonest == 0 || it.expiry < soonest)) soonest = it.expiry;
         if (v == ITEM_SOFTLY && (soonest == 0 || deadline < soonest)) soonest = deadline;
     }
+    (void)FAULT_POINT("sweep.walked");
+    if (FAULT_POINT("sweep.mutate.overwrite_bound")) sync_store(&g->soonest, 0);
     if (soonest) segment_expiry(g, soonest);
     /* Not of later purges: whoever stores here with a number below theirs may not be done yet. */
     g->swept = FAULT_POINT("sweep.mutate.swept_ahead") ? sync_load_acq(&s->purge.seq) : s->sweep.number;
@@ -131,24 +133,22 @@ static void pass_begin(struct store *s) {
     struct sweep *p = &s->sweep;
     p->running = true;
     p->at = 0;
-    /* The latest purge that is written, and every job up to it: a purge under way has its number already, but nobody
-     * sees it yet. */
-    bool early = FAULT_POINT("sweep.mutate.any_number");
-    if (!early) pthread_mutex_lock(&s->purge.lock);
-    p->number = early ? store_number(s) : sync_load_acq(&s->purge.seq);
+    /* Of the latest purge that is written: one under way has its number already, but nobody sees it yet. */
+    p->number = FAULT_POINT("sweep.mutate.any_number") ? store_number(s) : sync_load_acq(&s->purge.seq);
+    p->grace = epoch_advance(&s->epoch);
     pthread_mutex_lock(&s->mutex);
     p->jobs = s->jobs;
     s->jobs = NULL;
     pthread_mutex_unlock(&s->mutex);
-    if (!early) pthread_mutex_unlock(&s->purge.lock);
-    p->grace = epoch_advance(&s->epoch);
 }
 
 static void pass_end(struct store *s) {
     struct sweep *p = &s->sweep;
     p->running = false;
     (void)FAULT_POINT("sweep.passed");
-    purge_swept(&s->purge, p->number);
+    pthread_mutex_lock(&s->purge.lock);
+    purge_swept(&s->purge, p->number, sync_load(&s->jobs) == NULL);
+    pthread_mutex_unlock(&s->purge.lock);
     COUNT(maintenance(s), sweep_passes, 1);
     for (struct store_job *j = p->jobs, *next; j; j = next) {
         next = j->next;

@@ -76,7 +76,7 @@ static void put_spec(struct putting *g) {
     if (g->join) {
         uint64_t had[STORE_TAGS_MAX];
         memcpy(had, o->p + o->tags_at, 8u * o->ntags);
-        memcpy(g->united, p->tags, p->ntags * sizeof *p->tags);
+        if (p->ntags) memcpy(g->united, p->tags, p->ntags * sizeof *p->tags);
         g->ntags = unite(g->united, p->ntags, had, o->ntags);
         g->tags = g->united;
         s->flags = o->flags;
@@ -200,7 +200,7 @@ static enum store_status put_overtaken(struct putting *g, bool *dead) {
     *dead = false;
     bool plain = !p->guarded && !g->join && p->upload == NULL;
     if (plain) return STORE_OK;
-    memcpy(all, g->tags, g->ntags * sizeof *all);
+    if (g->ntags) memcpy(all, g->tags, g->ntags * sizeof *all);
     unsigned n = tag_prefixes(c->w->s, p->key.p, (unsigned)p->key.len, all, g->ntags), nhad = 0;
     if (p->guarded) {
         nhad = tag_all(c->w->s, &c->old, had);

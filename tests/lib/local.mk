@@ -2,3 +2,5 @@
 # What several tests share. Linked into every test program as libtagtest.a.
 test_sources += %D%/peer.c
 noinst_HEADERS += %D%/peer.h
+test_sources += %D%/store_lab.c
+noinst_HEADERS += %D%/store_lab.h
