@@ -28,7 +28,7 @@ struct package {
     size_t stanza_len;
     char tags[TAGS]
              [TAG_MAX + 1]; /* section, source, maintainer, arch; "" when the database has none, or it is too long */
-    bool gone;              /* purged: must be a miss from here on */
+    unsigned gone;          /* the purge that took it, from 1: a miss from here on; 0: must be served */
     bool served;            /* found by the last read */
 };
 
@@ -205,7 +205,7 @@ static size_t read_back(memcached_st *mc, struct database *db, size_t *served, d
     *seconds = now_s() - start;
     for (size_t i = 0; i < db->n; i++) {
         struct package *p = &db->p[i];
-        if (p->served == !p->gone) continue;
+        if (p->served == (p->gone == 0)) continue;
         if (wrong++ < 5) printf("  WRONG: %s %s\n", p->key, p->gone ? "was purged and is still served" : "is missing");
     }
     return wrong;
@@ -213,7 +213,7 @@ static size_t read_back(memcached_st *mc, struct database *db, size_t *served, d
 
 /* ------------------------------------------------------------------ the story */
 
-static void show_some(const struct database *db, const char *word, bool gone, const char *a, const char *b) {
+static void show_some(const struct database *db, const char *word, unsigned gone, const char *a, const char *b) {
     int shown = 0;
     printf("    %s", word);
     for (size_t i = 0; i < db->n && shown < 5; i++) {
@@ -225,14 +225,14 @@ static void show_some(const struct database *db, const char *word, bool gone, co
 }
 
 /* Purges a selector of one or two tags; true if exactly what carries them went. */
-static bool purge(memcached_st *mc, struct database *db, const char *a, const char *b) {
+static bool purge(memcached_st *mc, struct database *db, unsigned number, const char *a, const char *b) {
     char key[KEY_MAX + 1];
     size_t n = (size_t)snprintf(key, sizeof key, "x|#|p=%s%s%s", a, b ? "+" : "", b ? b : "");
     size_t hit = 0, served, live = 0;
-    for (size_t i = 0; i < db->n; i++) live += !db->p[i].gone;
+    for (size_t i = 0; i < db->n; i++) live += db->p[i].gone == 0;
     for (size_t i = 0; i < db->n; i++)
-        if (!db->p[i].gone && has_tag(&db->p[i], a) && (b == NULL || has_tag(&db->p[i], b))) {
-            db->p[i].gone = true;
+        if (db->p[i].gone == 0 && has_tag(&db->p[i], a) && (b == NULL || has_tag(&db->p[i], b))) {
+            db->p[i].gone = number;
             hit++;
         }
     double start = now_s(), seconds;
@@ -243,8 +243,8 @@ static bool purge(memcached_st *mc, struct database *db, const char *a, const ch
     size_t wrong = read_back(mc, db, &served, &seconds);
     printf("    answered in %.0f us; read everything again in %.1f ms: %zu went, %zu stayed\n", took * 1e6,
            seconds * 1e3, live - served, served);
-    show_some(db, "went:  ", true, a, b);
-    if (b != NULL) show_some(db, "stayed, with one of the two tags only:", false, a, b);
+    show_some(db, "went:", number, a, b);
+    if (b != NULL) show_some(db, "stayed, with one of the two tags only:", 0, a, b);
     if (hit == 0) printf("    (this machine has no such package)\n");
     return wrong == 0 && live - served == hit;
 }
@@ -253,9 +253,9 @@ static bool purge(memcached_st *mc, struct database *db, const char *a, const ch
 static bool store_again(memcached_st *mc, struct database *db) {
     size_t i = 0, served;
     double seconds;
-    while (i < db->n && !db->p[i].gone) i++;
+    while (i < db->n && db->p[i].gone == 0) i++;
     if (i == db->n) return true;
-    db->p[i].gone = false;
+    db->p[i].gone = 0;
     printf("\n  set '%s' again, with the same tags\n", db->p[i].key);
     if (!store(mc, &db->p[i])) return false;
     if (read_back(mc, db, &served, &seconds) != 0) return false;
@@ -293,8 +293,8 @@ int main(int argc, char **argv) {
     memcached_st *mc = memcached_create(NULL);
     memcached_server_add(mc, argv[1], (in_port_t)atoi(argv[2]));
     memcached_behavior_set(mc, MEMCACHED_BEHAVIOR_TCP_NODELAY, 1);
-    bool good = load(mc, &db) && purge(mc, &db, "section:libs", NULL) && purge(mc, &db, "section:python", "arch:all") &&
-                store_again(mc, &db);
+    bool good = load(mc, &db) && purge(mc, &db, 1, "section:libs", NULL) &&
+                purge(mc, &db, 2, "section:python", "arch:all") && store_again(mc, &db);
     printf("\n  %s\n", good ? "Everything above was checked against the package database, item by item."
                             : "WRONG: what the node served is not what the package database says.");
     memcached_free(mc);

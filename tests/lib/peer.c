@@ -22,6 +22,8 @@
 struct peer {
     struct peer_config cfg;
     char socket_path[100];
+    char port_path[108]; /* where a program writes its TCP port, when the options have -l */
+    unsigned port;
     pid_t pid; /* of a program that was started, else 0 */
 };
 
@@ -55,14 +57,28 @@ static int connect_tcp(const char *host_port) {
     return fd;
 }
 
-/* A program says it is ready by accepting: there is nothing else to wait on, so this one place tries again. */
-static int await_socket(struct peer *p) {
-    for (int i = 0; i < 5000; i++) {
-        int fd = connect_unix(p->socket_path);
-        if (fd >= 0) {
-            close(fd);
-            return 0;
-        }
+/* The port that a program has written to its file; 0: not yet. */
+static unsigned read_port(const char *path) {
+    unsigned port = 0;
+    FILE *f = fopen(path, "r");
+    if (f == NULL) return 0;
+    if (fscanf(f, "TCP INET: %u", &port) != 1) port = 0;
+    fclose(f);
+    return port;
+}
+
+static bool is_ready(struct peer *p) {
+    if (p->port_path[0] != '\0') return (p->port = read_port(p->port_path)) != 0;
+    int fd = connect_unix(p->socket_path);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+}
+
+/* A program says it is ready by accepting, or writing its port: there is nothing else to wait on, so this one place
+ * tries again. */
+static int await_ready(struct peer *p) {
+    for (int i = 0; i < 10000; i++) {
+        if (is_ready(p)) return 0;
         if (waitpid(p->pid, NULL, WNOHANG) == p->pid) {
             p->pid = 0;
             return -1;
@@ -77,8 +93,12 @@ static int spawn(struct peer *p, const char *options) {
     CHECK(copy != NULL);
     int n = 0;
     argv[n++] = (char *)p->cfg.spawn;
-    argv[n++] = "-s";
-    argv[n++] = p->socket_path;
+    if (strstr(options, "-l ") != NULL) {
+        snprintf(p->port_path, sizeof p->port_path, "%s.port", p->socket_path);
+    } else {
+        argv[n++] = "-s";
+        argv[n++] = p->socket_path;
+    }
     if (geteuid() == 0) {
         argv[n++] = "-u";
         argv[n++] = "root";
@@ -87,12 +107,13 @@ static int spawn(struct peer *p, const char *options) {
     argv[n] = NULL;
     p->pid = fork();
     if (p->pid == 0) {
+        if (p->port_path[0] != '\0') setenv("MEMCACHED_PORT_FILENAME", p->port_path, 1);
         execvp(p->cfg.spawn, argv);
         fprintf(stderr, "%s: %s\n", p->cfg.spawn, strerror(errno));
         _exit(127);
     }
     free(copy);
-    return p->pid > 0 ? await_socket(p) : -1;
+    return p->pid > 0 ? await_ready(p) : -1;
 }
 
 struct peer *peer_start(const struct peer_config *cfg, const char *options) {
@@ -117,16 +138,25 @@ int peer_stop(struct peer *p) {
     if (p->pid > 0) {
         kill(p->pid, SIGTERM);
         waitpid(p->pid, &status, 0);
-        unlink(p->socket_path);
     }
+    unlink(p->socket_path);
+    if (p->port_path[0] != '\0') unlink(p->port_path);
     free(p);
     return status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) ? 0 : -1;
 }
 
 int peer_connect(struct peer *p, enum peer_via via) {
     if (p->cfg.to != NULL) return connect_tcp(p->cfg.to);
-    if (via == PEER_TCP) return -1;
+    if (via == PEER_TCP || (via == PEER_ANY && p->port != 0)) {
+        char to[32];
+        snprintf(to, sizeof to, "127.0.0.1:%u", p->port);
+        return p->port == 0 ? -1 : connect_tcp(to);
+    }
     return connect_unix(p->socket_path);
+}
+
+unsigned peer_port(struct peer *p) {
+    return p->port;
 }
 
 int peer_advance(struct peer *p, uint64_t ms) {
