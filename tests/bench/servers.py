@@ -184,9 +184,9 @@ def versions(tools):
     """What runs here, one line each."""
     def first(cmd):
         try:
-            p = subprocess.run(cmd, capture_output=True, text=True)
+            p = subprocess.run(cmd, capture_output=True, text=True, timeout=10)
             return (p.stdout + p.stderr).strip().splitlines()[0]
-        except (OSError, IndexError):
+        except (OSError, IndexError, subprocess.TimeoutExpired):
             return "-"
     with open("/proc/cpuinfo") as f:
         info = f.read()
