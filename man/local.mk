@@ -1,2 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 dist_man_MANS += %D%/tagcached-protocol.7
+EXTRA_DIST += %D%/tagcached.1.in
+CLEANFILES += %D%/tagcached.1
+
+# tagcached(1): its options come out of the rows they are made of, so the program says them itself.
+%D%/tagcached.1: %D%/tagcached.1.in tagcached$(EXEEXT)
+	$(AM_V_GEN)$(MKDIR_P) %D% && ./tagcached$(EXEEXT) --man-options > $@.options && \
+	  sed -e '/^@OPTIONS@$$/ {' -e 'r $@.options' -e 'd' -e '}' -e 's/@VERSION@/$(PACKAGE_VERSION)/' \
+	    $(srcdir)/%D%/tagcached.1.in > $@.new && \
+	  rm -f $@.options && mv $@.new $@
