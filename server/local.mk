@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# The node (everything but main) belongs to the library, so that a test can hold several in one process. When main.c
-# exists:
-#   bin_PROGRAMS += tagcached
-#   tagcached_SOURCES = %D%/main.c
-#   tagcached_CPPFLAGS = $(base_cppflags)
-#   tagcached_LDADD = libtagcached.a $(base_libs)
-tagcached_sources +=
-noinst_HEADERS +=
+# The node (everything but main) belongs to the library, so that a test can hold several in one process.
+tagcached_sources += \
+  %D%/node.c \
+  %D%/settings.c
+noinst_HEADERS += \
+  %D%/cmd/cmd.options.def \
+  %D%/store/store.options.def \
+  %D%/main.options.def \
+  %D%/node.h \
+  %D%/settings.h
+
+bin_PROGRAMS += tagcached
+tagcached_SOURCES = %D%/main.c
+tagcached_CPPFLAGS = $(base_cppflags)
+tagcached_LDADD = libtagcached.a $(base_libs)

@@ -2,10 +2,17 @@
 tagcached_sources += \
   %D%/clock.c \
   %D%/fault.c \
-  %D%/hash.c
+  %D%/hash.c \
+  %D%/log.c \
+  %D%/option.c \
+  %D%/rand.c
 noinst_HEADERS += \
   %D%/check.h \
   %D%/clock.h \
   %D%/fault.h \
   %D%/hash.h \
+  %D%/log.h \
+  %D%/metric.h \
+  %D%/option.h \
+  %D%/rand.h \
   %D%/sync.h

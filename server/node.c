@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "node.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/rand.h"
+#include "cmd/cmd.h"
+#include "net/net.h"
+#include "store/store.h"
+
+struct node {
+    const struct settings *settings;
+    struct log log;
+    struct store *store;
+    struct cmd *cmd;
+    struct net *net; /* workers exist from net_new on */
+    int end_fd;
+    uint32_t end; /* enum node_end; atomic */
+    bool store_started;
+};
+
+/* ------------------------------------------------------------------ upcalls of the store */
+
+static void on_room(void *arg) {
+    struct node *n = arg;
+    for (unsigned i = 0; i < net_threads(n->net); i++) worker_resume_all(net_worker_at(n->net, i));
+}
+
+static void on_evict(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size) {
+    cmd_on_evict(((struct node *)arg)->cmd, key, key_len, fetched, expiry, size);
+}
+
+static void on_job(void *arg, void *token, int64_t count) {
+    cmd_on_job(((struct node *)arg)->cmd, token, count);
+}
+
+/* ------------------------------------------------------------------ upcalls of the commands */
+
+static void up_shutdown(void *arg, enum cmd_shutdown mode) {
+    struct node *n = arg;
+    uint64_t one = 1;
+    sync_store_rel(&n->end, mode == CMD_SHUTDOWN_NOW ? NODE_END_NOW : NODE_END_GRACEFUL);
+    ssize_t r = write(n->end_fd, &one, sizeof one);
+    (void)r;
+}
+
+static bool up_refresh_certs(void *arg, char *err, size_t err_size) {
+    return net_tls_reload(((struct node *)arg)->net, err, err_size);
+}
+
+static void up_net_stats(void *arg, struct cmd_net_stats *out) {
+    const struct net *net = ((struct node *)arg)->net;
+    struct net_gauges g;
+    net_gauges(net, &g);
+    *out = (struct cmd_net_stats){
+        .threads = net_threads(net),
+        .max_connections = g.max_connections,
+        .curr_connections = g.curr_connections,
+        .total_connections = net_metric(net, NET_METRIC_total_connections),
+        .rejected_connections = net_metric(net, NET_METRIC_rejected_connections),
+        .connection_structures = g.structures,
+        .accepting = g.accepting,
+        .listen_disabled = net_metric(net, NET_METRIC_listen_disabled_num),
+        .listen_disabled_us = net_metric(net, NET_METRIC_listen_disabled_us),
+        .yields = net_metric(net, NET_METRIC_conn_yields),
+        .bytes_read = net_metric(net, NET_METRIC_bytes_read),
+        .bytes_written = net_metric(net, NET_METRIC_bytes_written),
+        .buffer_bytes = g.buffer_bytes,
+        .idle_kicks = net_metric(net, NET_METRIC_idle_kicks),
+        .ssl_handshake_errors = net_metric(net, NET_METRIC_ssl_handshake_errors),
+        .ssl_proto_errors = net_metric(net, NET_METRIC_ssl_proto_errors),
+        .ssl_new_sessions = net_metric(net, NET_METRIC_ssl_new_sessions),
+        .cert_time = g.cert_time,
+    };
+}
+
+static void up_net_reset(void *arg) {
+    net_metrics_reset(((struct node *)arg)->net);
+}
+
+static struct net_worker *up_worker(void *arg, unsigned i) {
+    return net_worker_at(((struct node *)arg)->net, i);
+}
+
+struct each {
+    const struct node *node;
+    void (*fn)(void *arg, const char *name, const char *value);
+    void *arg;
+};
+
+/* What may have changed since it was set is told as it is now. */
+static void each_setting(void *arg, const char *name, const char *value) {
+    const struct each *e = arg;
+    char now[32];
+    if (strcmp(name, "verbosity") == 0) {
+        snprintf(now, sizeof now, "%u", sync_load(&e->node->log.verbosity));
+        value = now;
+    } else if (strcmp(name, "tcpport") == 0 && net_port(e->node->net, 0) != 0) {
+        snprintf(now, sizeof now, "%u", net_port(e->node->net, 0));
+        value = now;
+    }
+    e->fn(e->arg, name, value);
+}
+
+static void up_settings_each(void *arg, void (*fn)(void *fn_arg, const char *name, const char *value), void *fn_arg) {
+    struct each e = {arg, fn, fn_arg};
+    settings_each(e.node->settings, each_setting, &e);
+}
+
+static void up_set_verbose(void *arg, unsigned level) {
+    log_set_verbosity(&((struct node *)arg)->log, level);
+}
+
+/* ------------------------------------------------------------------ life */
+
+static int make_store(struct node *n, const struct clock *clock) {
+    const struct settings *s = n->settings;
+    struct store_config cfg = {
+        .memory_limit = (uint64_t)s->memory_limit,
+        .item_size_max = (uint64_t)s->item_size_max,
+        .workers = (unsigned)s->threads,
+        .evict = s->evict,
+        .prefix_delimiter = s->prefix_tags,
+        .sweep_cpu_percent = (unsigned)s->sweep_cpu_percent,
+        .hugepages = s->hugepages,
+        .seed = rand_secret(),
+        .clock = clock,
+        .events = {n, on_room, on_evict, on_job},
+    };
+    return store_new(&cfg, &n->store);
+}
+
+static int make_cmd(struct node *n, const struct clock *clock) {
+    const struct settings *s = n->settings;
+    struct cmd_config cfg = {
+        .store = n->store,
+        .clock = clock,
+        .workers = (unsigned)s->threads,
+        .seed = rand_secret(),
+        .key_tags = settings_key_tags(s),
+        .prefix_delimiter = s->prefix_tags,
+        .stats_delimiter = s->stats_delimiter != 0 ? s->stats_delimiter : ':',
+        .stats_detail = s->stats_delimiter != 0,
+        .auth_file = s->auth_file,
+        .no_cas = !s->cas,
+        .no_flush = !s->flush,
+        .no_dump = !s->dump,
+        .no_watch = !s->watch,
+        .shutdown = s->shutdown,
+        .track_sizes = s->track_sizes,
+        .item_size_max = (uint64_t)s->item_size_max,
+        .up = {n, up_shutdown, up_refresh_certs, up_net_stats, up_net_reset, up_worker, up_settings_each,
+               up_set_verbose},
+    };
+    return cmd_new(&cfg, &n->cmd);
+}
+
+static void *worker_cmd(void *arg, unsigned i) {
+    return cmd_worker_context(((struct node *)arg)->cmd, i);
+}
+
+/* The addresses of -l; without any, every interface. NULL: no memory. */
+static struct net_listen *addresses(const struct settings *s, unsigned *count) {
+    char why[256];
+    *count = s->listen.n > 0 ? s->listen.n : 1;
+    struct net_listen *l = calloc(*count, sizeof *l);
+    if (l == NULL) return NULL;
+    for (unsigned i = 0; i < *count; i++)
+        if (net_listen_parse(s->listen.n > 0 ? s->listen.v[i] : "*", &l[i], why, sizeof why) != 0) l[i].port = 0;
+    return l;
+}
+
+static int make_net(struct node *n, const struct node_config *nc, char *err, size_t err_size) {
+    const struct settings *s = n->settings;
+    struct net_tls_config tls = {
+        .chain_cert = s->ssl_chain_cert,
+        .key = s->ssl_key,
+        .ciphers = s->ssl_ciphers,
+        .ca_cert = s->ssl_ca_cert,
+        .verify_mode = (int)s->ssl_verify_mode,
+        .key_der = s->ssl_keyformat == 1,
+        .min_version = (int)s->ssl_min_version,
+        .wbuf_bytes = (unsigned)s->ssl_wbuf_size,
+        .session_cache = s->ssl_session_cache,
+        .kernel_tls = s->ssl_kernel_tls,
+    };
+    struct net_config cfg = {
+        .threads = (unsigned)s->threads,
+        .max_connections = (unsigned)s->max_connections,
+        .refuse_fast = s->maxconns_fast,
+        .backlog = (int)s->backlog,
+        .batches_per_event = (unsigned)s->batches_per_event,
+        .idle_timeout_s = (unsigned)s->idle_timeout,
+        .default_port = s->port > 0 ? (int)s->port : 0,
+        .unix_path = nc->ninherited == 0 ? s->unix_path : NULL,
+        .unix_mask = (unsigned)s->unix_mask,
+        .inherited = nc->inherited,
+        .ninherited = nc->ninherited,
+        .tls = s->tls ? &tls : NULL,
+        .handler = cmd_handler(),
+        .context = worker_cmd,
+        .context_arg = n,
+        .clock = nc->clock,
+        .log = &n->log,
+    };
+    struct net_listen *listen = NULL;
+    if (nc->ninherited == 0 && s->unix_path == NULL) {
+        listen = addresses(s, &cfg.nlisten);
+        if (listen == NULL) return -ENOMEM;
+        cfg.listen = listen;
+    }
+    int r = net_new(&cfg, &n->net, err, err_size);
+    free(listen);
+    return r;
+}
+
+int node_new(const struct node_config *cfg, struct node **out, char *err, size_t err_size) {
+    if (err_size > 0) err[0] = 0;
+    struct node *n = calloc(1, sizeof *n);
+    int r = -ENOMEM;
+    if (n == NULL) return r;
+    n->settings = cfg->settings;
+    log_init(&n->log, cfg->log_fd, (unsigned)cfg->settings->verbose);
+    n->end_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (n->end_fd < 0) {
+        r = -errno;
+        goto fail;
+    }
+    if ((r = make_store(n, cfg->clock)) != 0) {
+        snprintf(err, err_size, "cannot set up the store of %lld bytes: %s", (long long)cfg->settings->memory_limit,
+                 strerror(-r));
+        goto fail;
+    }
+    if ((r = make_cmd(n, cfg->clock)) != 0) {
+        if (cfg->settings->auth_file != NULL)
+            snprintf(err, err_size, "cannot read the password file %s: %s", cfg->settings->auth_file, strerror(-r));
+        goto fail;
+    }
+    if ((r = make_net(n, cfg, err, err_size)) != 0) goto fail;
+    *out = n;
+    return 0;
+fail:
+    if (err_size > 0 && err[0] == 0) snprintf(err, err_size, "%s", strerror(-r));
+    node_free(n);
+    return r;
+}
+
+int node_start(struct node *n) {
+    int r = store_start(n->store);
+    if (r != 0) return r;
+    n->store_started = true;
+    return net_start(n->net);
+}
+
+void node_stop(struct node *n) {
+    if (n->net != NULL) net_stop(n->net);
+    if (n->store_started) store_stop(n->store);
+    n->store_started = false;
+}
+
+void node_free(struct node *n) {
+    if (n == NULL) return;
+    node_stop(n);
+    net_free(n->net); /* runs what the store's thread had still posted */
+    if (n->cmd != NULL) cmd_free(n->cmd);
+    if (n->store != NULL) store_free(n->store);
+    if (n->end_fd >= 0) close(n->end_fd);
+    free(n);
+}
+
+/* ------------------------------------------------------------------ running */
+
+int node_end_fd(const struct node *n) {
+    return n->end_fd;
+}
+
+enum node_end node_wait(struct node *n, int timeout_ms) {
+    struct pollfd p = {.fd = n->end_fd, .events = POLLIN};
+    while (poll(&p, 1, timeout_ms) < 0 && errno == EINTR) {}
+    return (enum node_end)sync_load_acq(&n->end);
+}
+
+bool node_drain(struct node *n, unsigned timeout_ms) {
+    return net_drain(n->net, timeout_ms);
+}
+
+bool node_reload(struct node *n) {
+    char err[512];
+    bool ok = true;
+    if (n->settings->auth_file != NULL) {
+        int r = cmd_reload_auth(n->cmd);
+        if (r != 0) log_event(&n->log, LOG_ALWAYS, "auth_reload_failed", "error=\"%s\"", strerror(-r));
+        ok = r == 0;
+    }
+    if (n->settings->tls && !net_tls_reload(n->net, err, sizeof err)) {
+        log_event(&n->log, LOG_ALWAYS, "tls_reload_failed", "error=\"%s\"", err);
+        ok = false;
+    }
+    return ok;
+}
+
+unsigned node_port(const struct node *n, unsigned i) {
+    return net_port(n->net, i);
+}
+
+struct log *node_log(struct node *n) {
+    return &n->log;
+}
+
+struct net *node_net(struct node *n) {
+    return n->net;
+}
+
+struct store *node_store(struct node *n) {
+    return n->store;
+}
+
+struct cmd *node_cmd(struct node *n) {
+    return n->cmd;
+}

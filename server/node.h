@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * node - one whole server as an instance: the store, the commands and the net, wired together.
+ *
+ * N of them live in one process; nothing is shared between them. Owned by main, or by a test. Threads: node_new,
+ * node_start, node_stop and node_free by the owner; the rest by any thread but the node's own.
+ */
+#ifndef TAGCACHED_NODE_H
+#define TAGCACHED_NODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "settings.h"
+
+struct node;
+struct net;
+struct store;
+struct cmd;
+
+struct node_config {
+    const struct settings *settings; /* not changed; outlives the node */
+    const struct clock *clock;
+    int log_fd;           /* where the log goes; -1: nowhere */
+    const int *inherited; /* sockets that listen already (socket activation), used instead of those of the settings */
+    unsigned ninherited;
+};
+/* Makes a node and binds its sockets. Returns 0, or -errno with a sentence in err. */
+int node_new(const struct node_config *cfg, struct node **out, char *err, size_t err_size);
+/* Starts to serve. 0 or -errno. */
+int node_start(struct node *n);
+/* Ends every connection and thread. May be called twice. */
+void node_stop(struct node *n);
+void node_free(struct node *n);
+
+enum node_end { NODE_RUNS, NODE_END_NOW, NODE_END_GRACEFUL };
+
+/* Waits until a client has asked the node to end (shutdown), or timeout_ms have passed (-1: for ever). */
+enum node_end node_wait(struct node *n, int timeout_ms);
+/* A descriptor that becomes readable when a client asks the node to end. */
+int node_end_fd(const struct node *n);
+/* Accepts no more and lets requests under way end, at most timeout_ms. True if all did. */
+bool node_drain(struct node *n, unsigned timeout_ms);
+/* Reads the password file and the certificates again (SIGHUP). What cannot be read is logged, and the old one stays.
+ * True if all was read. */
+bool node_reload(struct node *n);
+
+/* The port of the i-th listening socket; 0: none. */
+unsigned node_port(const struct node *n, unsigned i);
+struct log *node_log(struct node *n);
+/* The parts, for tests and statistics. */
+struct net *node_net(struct node *n);
+struct store *node_store(struct node *n);
+struct cmd *node_cmd(struct node *n);
+
+#endif

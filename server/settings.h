@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * settings - every option of a node, as one struct made of the rows that the modules declare (base/option.h).
+ *
+ * Owned by whoever made it; read by any thread once parsed. The only exceptions while running are the rows marked live,
+ * whose current value the node reports.
+ */
+#ifndef TAGCACHED_SETTINGS_H
+#define TAGCACHED_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/option.h"
+
+struct settings {
+#define OPTION(field, type, ...) OPTION_C_##type field;
+#define GROUP(...)
+#define SHOWN(...)
+#define SHOWN_IF(...)
+#define REFUSED(...)
+#include "cmd/cmd.options.def"
+#include "main.options.def"
+#include "net/net.options.def"
+#include "store/store.options.def"
+#undef OPTION
+#undef GROUP
+#undef SHOWN
+#undef SHOWN_IF
+#undef REFUSED
+};
+
+/* The defaults. 0 or -ENOMEM. */
+int settings_init(struct settings *s);
+/* Reads a command line over them and checks what must fit together. 0, -EINVAL or -ENOMEM with a sentence in r->error;
+ * r->ignored names what was accepted without effect. */
+int settings_parse(struct settings *s, int argc, char *const *argv, struct option_report *r);
+void settings_fini(struct settings *s);
+
+/* The marker of tag suffixes, or NULL when they are off. */
+const char *settings_key_tags(const struct settings *s);
+
+/* Shows every line of `stats settings`, memcached's first in its order. Any thread. */
+void settings_each(const struct settings *s, void (*fn)(void *arg, const char *name, const char *value), void *arg);
+/* --help, and the options as a section of the man page. */
+void settings_print_help(FILE *f);
+void settings_print_man(FILE *f);
+
+#endif
