@@ -75,7 +75,8 @@ static uint32_t coming(const struct store *s) {
     return segment_available(&s->segs) + s->retired.count;
 }
 
-static bool make_room(struct store *s) {
+/* *freed: segments became free meanwhile, which somebody may wait for. */
+static bool make_room(struct store *s, bool *freed) {
     bool any = false;
     uint32_t exist = sync_load(&s->segs.exist), limit = sync_load(&s->segs.limit);
     uint32_t over = exist > limit ? exist - limit : 0; /* the limit fell: these have to go */
@@ -83,7 +84,10 @@ static bool make_room(struct store *s) {
         bool ok = free_dead(s) || compact_one(s) || (s->cfg.evict && evict_one(s));
         if (!ok) break;
         any = true;
-        if (reap(s)) break;
+        if (reap(s)) {
+            *freed = true;
+            break;
+        }
     }
     return any;
 }
@@ -108,7 +112,7 @@ bool store_maintain(struct store *s) {
     w->now = store_clock(s);
     update_limits(s);
     bool freed = reap(s);
-    bool any = make_room(s);
+    bool any = make_room(s, &freed);
     freed |= reap(s);
     if (freed) tell_room(s);
     if (sync_load(&s->room_wanted) && segment_available(&s->segs) >= sync_load(&s->room_wanted))
