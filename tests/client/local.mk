@@ -1,2 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-EXTRA_DIST +=
+# Through client libraries and tools that other people wrote.
+if HAVE_LIBMEMCACHED
+unit_tests += %D%/test_libmemcached
+endif
+%C%_test_libmemcached_SOURCES = %D%/test_libmemcached.c
+%C%_test_libmemcached_CPPFLAGS = $(AM_CPPFLAGS) $(LIBMEMCACHED_CFLAGS)
+%C%_test_libmemcached_LDADD = $(LDADD) $(LIBMEMCACHED_LIBS)
+
+TESTS += %D%/test_memccapable.py
+EXTRA_DIST += %D%/test_memccapable.py

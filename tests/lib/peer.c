@@ -16,8 +16,13 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "net/net.h"
+#include "node.h"
+#include "settings.h"
 
 #define ARGS_MAX 64
+#define BOOT_NS 1000000000000ull /* where a node's clocks begin */
+#define WALL_S 1800000000
 
 struct peer {
     struct peer_config cfg;
@@ -25,6 +30,11 @@ struct peer {
     char port_path[108]; /* where a program writes its TCP port, when the options have -l */
     unsigned port;
     pid_t pid; /* of a program that was started, else 0 */
+
+    struct node *node; /* in this process, else NULL */
+    struct settings settings;
+    bool have_settings;
+    struct clock_manual clock;
 };
 
 static int connect_unix(const char *path) {
@@ -88,23 +98,31 @@ static int await_ready(struct peer *p) {
     return -1;
 }
 
-static int spawn(struct peer *p, const char *options) {
-    char *argv[ARGS_MAX + 8], *save = NULL, *copy = strdup(options);
-    CHECK(copy != NULL);
+/* A command line of the program's name, where to listen, and the words of `options` (which are cut apart). */
+static int make_args(struct peer *p, const char *program, char *options, char *argv[ARGS_MAX + 8]) {
     int n = 0;
-    argv[n++] = (char *)p->cfg.spawn;
-    if (strstr(options, "-l ") != NULL) {
-        snprintf(p->port_path, sizeof p->port_path, "%s.port", p->socket_path);
-    } else {
+    char *save = NULL;
+    argv[n++] = (char *)program;
+    if (strstr(options, "-l ") == NULL) {
         argv[n++] = "-s";
         argv[n++] = p->socket_path;
+    } else {
+        snprintf(p->port_path, sizeof p->port_path, "%s.port", p->socket_path);
     }
     if (geteuid() == 0) {
         argv[n++] = "-u";
         argv[n++] = "root";
     }
-    for (char *w = strtok_r(copy, " ", &save); w != NULL && n < ARGS_MAX; w = strtok_r(NULL, " ", &save)) argv[n++] = w;
+    for (char *w = strtok_r(options, " ", &save); w != NULL && n < ARGS_MAX; w = strtok_r(NULL, " ", &save))
+        argv[n++] = w;
     argv[n] = NULL;
+    return n;
+}
+
+static int spawn(struct peer *p, const char *options) {
+    char *argv[ARGS_MAX + 8], *copy = strdup(options);
+    CHECK(copy != NULL);
+    make_args(p, p->cfg.spawn, copy, argv);
     p->pid = fork();
     if (p->pid == 0) {
         if (p->port_path[0] != '\0') setenv("MEMCACHED_PORT_FILENAME", p->port_path, 1);
@@ -114,6 +132,25 @@ static int spawn(struct peer *p, const char *options) {
     }
     free(copy);
     return p->pid > 0 ? await_ready(p) : -1;
+}
+
+static int embed(struct peer *p, const char *options) {
+    char err[1024] = "", *argv[ARGS_MAX + 8], *copy = strdup(options);
+    CHECK(copy != NULL);
+    struct option_report report = {"", ""};
+    int argc = make_args(p, "tagcached", copy, argv), r = settings_init(&p->settings);
+    p->have_settings = r == 0;
+    clock_manual_init(&p->clock, BOOT_NS, WALL_S);
+    if (r == 0) r = settings_parse(&p->settings, argc, argv, &report);
+    struct node_config cfg = {.settings = &p->settings, .clock = &p->clock.clock, .log_fd = -1};
+    if (r == 0) r = node_new(&cfg, &p->node, err, sizeof err);
+    if (r == 0) r = node_start(p->node);
+    if (r != 0)
+        fprintf(stderr, "%s%s\n", report.error, err);
+    else
+        p->port = node_port(p->node, 0);
+    free(copy);
+    return r;
 }
 
 struct peer *peer_start(const struct peer_config *cfg, const char *options) {
@@ -126,7 +163,7 @@ struct peer *peer_start(const struct peer_config *cfg, const char *options) {
     if (cfg->spawn != NULL)
         bad = spawn(p, options);
     else if (cfg->to == NULL)
-        bad = -1;
+        bad = embed(p, options);
     if (bad == 0) return p;
     fprintf(stderr, "cannot start a server with the options: %s\n", options);
     peer_stop(p);
@@ -135,6 +172,11 @@ struct peer *peer_start(const struct peer_config *cfg, const char *options) {
 
 int peer_stop(struct peer *p) {
     int status = 0;
+    if (p->node != NULL) {
+        node_stop(p->node);
+        node_free(p->node);
+    }
+    if (p->have_settings) settings_fini(&p->settings);
     if (p->pid > 0) {
         kill(p->pid, SIGTERM);
         waitpid(p->pid, &status, 0);
@@ -160,6 +202,11 @@ unsigned peer_port(struct peer *p) {
 }
 
 int peer_advance(struct peer *p, uint64_t ms) {
+    if (p->node != NULL) {
+        clock_manual_advance(&p->clock, ms * 1000000);
+        net_tick(node_net(p->node));
+        return 0;
+    }
     if (!p->cfg.wait) return 1;
     struct timespec t = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
     nanosleep(&t, NULL);
@@ -167,6 +214,12 @@ int peer_advance(struct peer *p, uint64_t ms) {
 }
 
 int peer_await_end(struct peer *p) {
+    if (p->node != NULL) {
+        enum node_end end = node_wait(p->node, 10000);
+        if (end == NODE_END_GRACEFUL) node_drain(p->node, 10000);
+        if (end != NODE_RUNS) node_stop(p->node);
+        return end == NODE_RUNS ? -1 : 0;
+    }
     if (p->pid <= 0) return -1;
     int status;
     pid_t got = waitpid(p->pid, &status, 0);
@@ -176,5 +229,6 @@ int peer_await_end(struct peer *p) {
 }
 
 int peer_reload(struct peer *p) {
+    if (p->node != NULL) return node_reload(p->node) ? 0 : -1;
     return p->pid > 0 ? kill(p->pid, SIGHUP) : -1;
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 check_PROGRAMS += %D%/transcript
 %C%_transcript_SOURCES = %D%/transcript.c %D%/script.c
+# All transcripts of this folder, in a node of the test's own.
+TESTS += %D%/transcript
 noinst_HEADERS += %D%/script.h
 
 EXTRA_DIST += %D%/README.md
