@@ -405,12 +405,16 @@ static bool is_pinned(const struct store *s, uint32_t i) {
 
 bool reap(struct store *s) {
     bool any = false;
+    s->stuck = 0;
     for (uint32_t i = s->retired.head, next; i != SEGMENT_NONE; i = next) {
         struct segment *g = &s->segs.seg[i];
         next = g->next;
         /* The later ones wait even longer. */
         if (!epoch_passed(&s->epoch, g->sealed_at) && !FAULT_POINT("evict.mutate.no_grace")) break;
-        if (is_pinned(s, i) && !FAULT_POINT("evict.mutate.no_pins")) continue;
+        if (is_pinned(s, i) && !FAULT_POINT("evict.mutate.no_pins")) {
+            s->stuck++;
+            continue;
+        }
         *(g->prev == SEGMENT_NONE ? &s->retired.head : &s->segs.seg[g->prev].next) = g->next;
         *(g->next == SEGMENT_NONE ? &s->retired.tail : &s->segs.seg[g->next].prev) = g->prev;
         s->retired.count--;

@@ -90,6 +90,7 @@ struct store {
 
     /* maintenance */
     struct segment_list retired; /* waiting to become free; their sealed_at is the grace period they wait for */
+    uint32_t stuck;              /* of those only a pin holds back, as of the latest look */
     double density;              /* running average of the median hits per byte of main segments, log2 */
     bool density_known;
     uint64_t merged_at;           /* grace period after the last merge of index groups; 0: nothing to release */

@@ -30,15 +30,17 @@ void store_want_room(struct store *s, uint32_t segments) {
     store_kick(s);
 }
 
-/* How many segments the limit leaves after everything else. */
-static void update_limits(struct store *s) {
+/* How many segments the limit leaves after everything else. True if that is more than before. */
+static bool update_limits(struct store *s) {
     uint64_t other = index_bytes(&s->ix) + ghost_bytes(&s->ghost) + s->purge.bytes, limit = sync_load(&s->limit);
     uint64_t left = limit > other ? limit - other : 0;
     uint32_t n = (uint32_t)(left / s->segs.bytes), least = s->cfg.workers + 8;
     if (n < least) n = least;
     if (n > s->segs.max) n = s->segs.max;
+    bool more = n > sync_load(&s->segs.limit);
     sync_store(&s->segs.limit, n);
     s->items_hint = store_metric(s, STORE_METRIC_items_added) - store_metric(s, STORE_METRIC_items_removed);
+    return more;
 }
 
 static bool resize_index(struct store *s) {
@@ -70,9 +72,9 @@ static uint32_t target_free(const struct store *s) {
     return wanted > usual ? wanted : usual;
 }
 
-/* Free, and soon to be free. */
+/* Free, and soon to be free: a pinned one may stay so for any time. */
 static uint32_t coming(const struct store *s) {
-    return segment_available(&s->segs) + s->retired.count;
+    return segment_available(&s->segs) + s->retired.count - s->stuck;
 }
 
 /* *freed: segments became free meanwhile, which somebody may wait for. */
@@ -110,8 +112,8 @@ static void reap_ghost(struct store *s) {
 bool store_maintain(struct store *s) {
     struct store_worker *w = maintenance(s);
     w->now = store_clock(s);
-    update_limits(s);
-    bool freed = reap(s);
+    bool freed = update_limits(s);
+    freed |= reap(s);
     bool any = make_room(s, &freed);
     freed |= reap(s);
     if (freed) tell_room(s);
@@ -154,7 +156,7 @@ static void wait_ns(struct store *s, uint64_t ns) {
 static uint64_t idle_ns(struct store *s) {
     uint64_t now = clock_boot_ns(s->cfg.clock), ns = IDLE_NS;
     struct sweep *p = &s->sweep;
-    if (s->retired.count || coming(s) < target_free(s)) return GRACE_NS;
+    if (s->retired.count > s->stuck || coming(s) < target_free(s)) return GRACE_NS;
     if (p->running && p->next_ns > now && p->next_ns - now < ns) ns = p->next_ns - now;
     if (p->running && p->next_ns <= now) ns = GRACE_NS;
     return ns;
