@@ -86,14 +86,18 @@ void cmd_shutdown(struct session *s, struct request *r) {
 void cmd_refresh_certs(struct session *s, struct request *r) {
     const struct cmd_upcalls *up = &s->worker->cmd->cfg.up;
     struct text_token w[3];
+    struct cmd_net_stats net;
     char err[256] = "";
     (void)split(r, w, 3);
-    if (up->refresh_certs(up->arg, err, sizeof err)) {
+    up->net_stats(up->arg, &net);
+    if (net.cert_time == 0) { /* none were ever loaded */
+        cmd_reply_lit(s, r, "Error TLS not enabled");
+    } else if (up->refresh_certs(up->arg, err, sizeof err)) {
         cmd_watch_sysevent(s->worker->cmd, "refresh_certs", "status=ok");
         ok(s, r);
-    } else if (!r->noreply) {
+    } else {
         cmd_watch_sysevent(s->worker->cmd, "refresh_certs", "status=failed");
-        cmd_linef(s, "Error %s", err);
+        if (!r->noreply) cmd_linef(s, "Error %s", err);
     }
 }
 
