@@ -2,6 +2,7 @@
 dist_man_MANS += %D%/tagcached-protocol.7
 EXTRA_DIST += %D%/tagcached.1.in
 CLEANFILES += %D%/tagcached.1
+man_MANS = %D%/tagcached.1
 
 # tagcached(1): its options come out of the rows they are made of, so the program says them itself.
 %D%/tagcached.1: %D%/tagcached.1.in tagcached$(EXEEXT)
