@@ -424,7 +424,10 @@ void cmd_ms(struct session *s, struct request *r) {
         if (!meta_has(&s->worker->meta, 'q')) reply_ms(s, r, "HD", cmd_cas(s, &it), it.size);
         break;
     case STORE_EXISTS: reply_ms(s, r, "EX", 0, r->body_len); break;
-    case STORE_NOT_FOUND: reply_ms(s, r, "NF", 0, r->body_len); break;
+    case STORE_NOT_FOUND:
+        /* Nothing to join to is not stored, guarded or not. */
+        reply_ms(s, r, p.mode == STORE_SET ? "NF" : "NS", 0, r->body_len);
+        break;
     case STORE_TOO_LARGE:
     case STORE_NO_MEMORY: cmd_refuse_store(s, r, st); break;
     case STORE_TOO_MANY: cmd_line_lit(s, "CLIENT_ERROR too many tags"); break;
@@ -591,7 +594,10 @@ void cmd_ma(struct session *s, struct request *r) {
     uint64_t number;
     enum meta_error e = read_meta(s, r, 2, META_ALLOW_TAGS);
     if (e != META_OK && e != META_OPAQUE) {
-        cmd_line_lit(s, "CLIENT_ERROR invalid or duplicate flag");
+        if (e == META_FORMAT && !meta_has(&s->worker->meta, 'b') && r->key.len == 0)
+            cmd_meta_error(s, e); /* it is the key that is none */
+        else
+            cmd_line_lit(s, "CLIENT_ERROR invalid or duplicate flag");
         return;
     }
     if (!fill_arith(s, r, &a)) return;

@@ -6,6 +6,8 @@
 
 #include "base/hash.h"
 
+#define COUNTED_MAX 100000 /* items that an answer counts; more are told as 0 */
+
 /* ------------------------------------------------------------------ tags of an item */
 
 void cmd_tags_begin(struct session *s) {
@@ -162,21 +164,43 @@ void cmd_mp(struct session *s, struct request *r) {
 
 /* ------------------------------------------------------------------ the historic verbs */
 
-/* A counted purge under way. Belongs to the worker until on_job, then to the post that ends it. */
+/* Counted purges under way, one tag after the other. Belongs to the worker, but for the time between
+ * store_purge_counted and the post of its end. */
 struct cmd_job {
+    struct cmd_worker *worker;
     struct net_worker *net;
     struct session *session; /* NULL: its connection is gone. The worker's own thread only. */
-    int64_t n;
+    int64_t n;               /* of the purge that just ended */
+    uint64_t sum;
+    bool uncounted; /* one of them was too large to count */
     bool noreply;
+    unsigned next, ntags;
+    uint64_t tags[];
 };
+
+/* Purges by the next tag. */
+static uint64_t job_next(struct cmd_job *job) {
+    struct store_selector sel = {.ntags = 1, .tags = {job->tags[job->next++]}};
+    struct store_purge p = {.selectors = &sel, .nselectors = 1};
+    return store_purge_counted(job->worker->store, &p, job);
+}
 
 static void job_end(struct net_worker *net, void *arg) {
     struct cmd_job *job = arg;
     struct session *s = job->session;
     (void)net;
+    if (job->n < 0)
+        job->uncounted = true;
+    else
+        job->sum += (uint64_t)job->n;
+    if (job->next < job->ntags) { /* also when nobody waits any more: they were asked for */
+        (void)job_next(job);
+        return;
+    }
     if (s != NULL) {
         s->job = NULL;
-        if (!job->noreply) cmd_linef(s, "%lld ITEMS_DELETED", job->n < 0 ? 0LL : (long long)job->n);
+        if (job->sum > COUNTED_MAX) job->uncounted = true;
+        if (!job->noreply) cmd_linef(s, "%llu ITEMS_DELETED", job->uncounted ? 0ull : (unsigned long long)job->sum);
         conn_resume(s->conn);
     }
     free(job);
@@ -199,15 +223,20 @@ void cmd_tags_delete(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token text;
     if (!read_words(s, r, true, &p, &text)) return;
-    struct cmd_job *job = malloc(sizeof(*job));
+    struct cmd_job *job = malloc(sizeof(*job) + p.nselectors * sizeof(job->tags[0]));
     if (job == NULL) {
         cmd_reply_lit(s, r, "SERVER_ERROR out of memory");
         return;
     }
-    *job = (struct cmd_job){.net = conn_worker(s->conn), .session = s, .noreply = r->noreply};
+    *job = (struct cmd_job){.worker = s->worker,
+                            .net = conn_worker(s->conn),
+                            .session = s,
+                            .noreply = r->noreply,
+                            .ntags = p.nselectors};
+    for (unsigned i = 0; i < p.nselectors; i++) job->tags[i] = p.selectors[i].tags[0];
     s->job = job;
     conn_park(s->conn);
-    uint64_t number = store_purge_counted(s->worker->store, &p, job);
+    uint64_t number = job_next(job);
     cmd_bump(s, CMD_METRIC_cmd_purge);
     if (cmd_noted(s, CMD_NOTE_PURGES)) cmd_watch_purge(s, r->row->name, text.p, text.n, false, number);
 }
