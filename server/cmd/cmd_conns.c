@@ -22,6 +22,7 @@
 struct conns {
     struct cmd *cmd;
     struct session *session; /* who asked; its worker's thread only. NULL: gone */
+    const void *asker;       /* the same, to be compared only */
     unsigned asked;          /* its worker */
     unsigned at;             /* the worker being asked */
     char *text;
@@ -71,6 +72,12 @@ static void listen_addr(int fd, char *out, size_t max) {
     }
 }
 
+static const char *state_name(struct conn *c, const struct conns *q) {
+    const struct session *s = conn_session(c);
+    if (s == q->asker) return "conn_parse_cmd"; /* parked, to be exact, for this answer */
+    return cmd_watch_is(s) ? "conn_watch" : conn_state_name(c);
+}
+
 static void one_conn(struct conn *c, void *arg) {
     struct conns *q = arg;
     int fd = conn_fd(c);
@@ -79,7 +86,7 @@ static void one_conn(struct conn *c, void *arg) {
     listen_addr(fd, local, sizeof local);
     append(q, "STAT %d:addr %s%s\r\n", fd, kind, peer);
     append(q, "STAT %d:listen_addr %s\r\n", fd, local);
-    append(q, "STAT %d:state %s\r\n", fd, cmd_watch_is(conn_session(c)) ? "conn_watch" : conn_state_name(c));
+    append(q, "STAT %d:state %s\r\n", fd, state_name(c, q));
     append(q, "STAT %d:secs_since_last_cmd %" PRIu64 "\r\n", fd, conn_idle_s(c));
 }
 
@@ -139,7 +146,7 @@ void cmd_conns_command(struct session *s) {
     const struct cmd_upcalls *up = &cmd->cfg.up;
     struct conns *q = calloc(1, sizeof *q);
     if (q != NULL) {
-        *q = (struct conns){.cmd = cmd, .session = s, .asked = s->worker->index};
+        *q = (struct conns){.cmd = cmd, .session = s, .asker = s, .asked = s->worker->index};
         if (worker_post(up->worker(up->arg, 0), visit, q) == 0) {
             cmd_dump_install(s, &conns_producer, q);
             return;

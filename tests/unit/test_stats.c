@@ -389,7 +389,7 @@ static void conns_shows_each_connection(void **state) {
     struct peer *node = talk_node("-t 3");
     int fd = talk_open(node), others[8];
     char *text, *p, *name, *value;
-    unsigned states = 0, watchers = 0;
+    unsigned states = 0, watchers = 0, asking = 0;
     (void)state;
     for (unsigned i = 0; i < 8; i++) {
         others[i] = talk_open(node);
@@ -401,10 +401,12 @@ static void conns_shows_each_connection(void **state) {
         if (strstr(name, ":state") == NULL) continue;
         states++;
         watchers += strcmp(value, "conn_watch") == 0;
+        asking += strcmp(value, "conn_parse_cmd") == 0;
     }
     assert_string_equal(p, "MN\r\n");
     assert_int_equal(states, 9);
     assert_int_equal(watchers, 1);
+    assert_int_equal(asking, 1);
     free(text);
     /* One who asks and leaves at once does no harm. */
     talk_send(others[1], "stats conns\r\n", 13);
