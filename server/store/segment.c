@@ -83,7 +83,7 @@ static uint32_t take_locked(struct segments *s) {
     if (i != SEGMENT_NONE)
         list_remove(s, &s->absent, i);
     else if (s->touched < s->max)
-        i = s->touched++;
+        i = sync_add(&s->touched, 1);
     if (i != SEGMENT_NONE) sync_bump(&s->exist, 1);
     return i;
 }

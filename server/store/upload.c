@@ -34,7 +34,7 @@ uint64_t store_inline_max(const struct store *s) {
 
 static bool too_many(const struct store *s, uint64_t size) {
     if (sync_load(&s->uploads) == 0) return false;
-    return sync_load(&s->upload_bytes) + size > s->limit / 8 ||
+    return sync_load(&s->upload_bytes) + size > sync_load(&s->limit) / 8 ||
            sync_load(&s->upload_segments) > sync_load(&s->segs.limit) / 8;
 }
 
