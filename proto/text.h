@@ -62,11 +62,14 @@ struct text_store {
     uint64_t cas;
     uint32_t flags;
     bool noreply; /* the last word is "noreply" */
+    bool mark;    /* the key holds the first byte of the key-tags marker */
 };
 
 #define TEXT_LENGTH_MAX (INT32_MAX - 2)
 
-/* Reads such a line. `at` is where the command's own word ends, `cas` whether an id belongs to it. */
-enum text_store_error text_parse_store(const char *line, size_t n, size_t at, bool cas, struct text_store *out);
+/* Reads such a line. `at` is where the command's own word ends, `cas` whether an id belongs to it, `first` the first
+ * byte of the key-tags marker. */
+enum text_store_error text_parse_store(const char *line, size_t n, size_t at, bool cas, char first,
+                                       struct text_store *out);
 
 #endif

@@ -253,7 +253,9 @@ static bool take_block(struct run *b, struct request *r, size_t begin, uint64_t 
 /* The line of set & co. True: *length bytes of block follow (and r->error may say that they are refused). */
 static bool parse_store_line(struct session *s, struct request *r, uint64_t *length) {
     struct text_store t;
-    enum text_store_error e = text_parse_store(r->line, r->line_len, r->row->name_len, r->row->id == CMD_ID_cas, &t);
+    const char first = s->worker->cmd->marker.p[0];
+    enum text_store_error e =
+        text_parse_store(r->line, r->line_len, r->row->name_len, r->row->id == CMD_ID_cas, first, &t);
     if (unlikely(e == TEXT_STORE_FEW || e == TEXT_STORE_LENGTH)) {
         r->error = CMD_ERROR_FORMAT;
         return false;
@@ -263,8 +265,7 @@ static bool parse_store_line(struct session *s, struct request *r, uint64_t *len
     r->flags = t.flags;
     r->exptime = t.exptime;
     r->cas = t.cas;
-    if (cmd_set_key(s, r, t.key.p, t.key.n, has_mark(s, &t.key)) && unlikely(e != TEXT_STORE_OK))
-        r->error = CMD_ERROR_FORMAT;
+    if (cmd_set_key(s, r, t.key.p, t.key.n, t.mark) && unlikely(e != TEXT_STORE_OK)) r->error = CMD_ERROR_FORMAT;
     return true;
 }
 
@@ -360,14 +361,21 @@ static bool parse_auth(struct run *b, struct request *r, size_t begin) {
     return true;
 }
 
+/* The row of a line's first word; the commonest ones without looking for its end. */
+static const struct cmd_row *find_row(const char *line, size_t n) {
+    if (n > 4 && memcmp(line, "set ", 4) == 0) return &cmd_rows[CMD_ID_set];
+    if (n > 3 && memcmp(line, "mg ", 3) == 0) return &cmd_rows[CMD_ID_mg];
+    if (n > 3 && memcmp(line, "ms ", 3) == 0) return &cmd_rows[CMD_ID_ms];
+    const char *space = memchr(line, ' ', n);
+    return cmd_find(line, space == NULL ? n : (size_t)(space - line));
+}
+
 /* One line, its newline at nl. Returns false when the request is not to be run now. */
 static bool parse_line(struct run *b, size_t begin, const char *nl) {
     const char *line = b->p + begin;
     size_t full = (size_t)(nl + 1 - line), n = full - 1;
     if (n > 0 && line[n - 1] == '\r') n--;
-    const char *space = memchr(line, ' ', n);
-    size_t name = space == NULL ? n : (size_t)(space - line);
-    const struct cmd_row *row = cmd_find(line, name);
+    const struct cmd_row *row = find_row(line, n);
     struct request *r = take(b, row, line, n);
     r->end = (uint32_t)(begin + full);
     if (unlikely(!b->s->authenticated)) return parse_auth(b, r, begin);
