@@ -13,6 +13,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 struct text_token {
     const char *p;
     size_t n;
@@ -46,6 +50,33 @@ static inline bool text_is(const struct text_token *t, const char *literal, size
 /* Where a key ends: the first space or newline at or behind p, or end. *mark becomes true when `first`, the first byte
  * of the key-tags marker, was passed on the way. */
 const char *text_key_end(const char *p, const char *end, char first, bool *mark);
+
+/* The first newline at or behind p, or NULL. Short lines are the rule. */
+static inline const char *text_newline(const char *p, const char *end) {
+#if defined(__SSE2__)
+    const __m128i newline = _mm_set1_epi8('\n');
+    for (int i = 0; i < 4 && end - p >= 16; i++, p += 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+        unsigned stop = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, newline));
+        if (stop != 0) return p + __builtin_ctz(stop);
+    }
+#endif
+    return p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+}
+
+/* Copies n bytes, a key's as a rule, between places that do not overlap. Returns the end. */
+static inline char *text_copy(char *to, const char *from, size_t n) {
+    if (n >= 16 && n <= 32) {
+        memcpy(to, from, 16);
+        memcpy(to + n - 16, from + n - 16, 16);
+    } else if (n >= 8 && n < 16) {
+        memcpy(to, from, 8);
+        memcpy(to + n - 8, from + n - 8, 8);
+    } else {
+        memcpy(to, from, n);
+    }
+    return to + n;
+}
 
 /* A line of set, add, replace, append, prepend or cas, without its ending. */
 enum text_store_error {

@@ -138,7 +138,7 @@ static void answer_error(struct session *s, struct request *r) {
 
 static void run(struct session *s, struct request *r) {
     struct cmd_worker *w = s->worker;
-    if (unlikely(cmd_noted(s, CMD_NOTE_RAWCMDS))) cmd_watch_rawcmd(s, r->line, r->line_len);
+    if (unlikely((w->notes & CMD_NOTE_RAWCMDS) != 0)) cmd_watch_rawcmd(s, r->line, r->line_len);
     if (unlikely(r->error != CMD_OK)) {
         cmd_enter(w);
         answer_error(s, r);
@@ -186,6 +186,7 @@ static bool halted(const struct session *s) {
 static size_t run_batch(struct session *s, char *p, size_t n) {
     struct cmd_worker *w = s->worker;
     size_t used = 0;
+    w->notes = sync_load(&w->cmd->notes);
     cmd_enter(w);
     const unsigned count = cmd_parse(s, p, n);
     if (count > 1)
@@ -194,12 +195,19 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     unsigned i = 0;
     while (i < count) {
         struct request *r = &w->batch[i];
-        const bool get = r->row != NULL && r->row->class == CMD_CLASS_GET;
+        if (likely(r->row != NULL && r->row->class == CMD_CLASS_GET && r->error == CMD_OK && w->inside &&
+                   (w->notes & CMD_NOTE_RAWCMDS) == 0)) {
+            cmd_get(s, r); /* the way of most */
+            if (unlikely(w->again)) break;
+            used = r->end;
+            if ((++i & 15) == 0 && unlikely(halted(s))) break;
+            continue;
+        }
         run(s, r);
         if (unlikely(w->again)) break;
         used = r->end;
         i++;
-        if ((!get || (i & 15) == 0 || r->error != CMD_OK) && unlikely(halted(s))) break;
+        if (unlikely(halted(s))) break;
     }
     cmd_leave(w);
     if (i > 0) follow(s, &w->batch[i - 1]);

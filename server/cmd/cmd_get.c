@@ -28,7 +28,7 @@ static void note_get(struct session *s, struct request *r, const struct store_it
         cmd_bump(s, CMD_METRIC_cmd_get);
         cmd_bump(s, it != NULL ? CMD_METRIC_get_hits : CMD_METRIC_get_misses);
     }
-    if (likely(!cmd_noted(s, CMD_NOTE_FETCHERS | CMD_NOTE_DETAIL))) return;
+    if (likely((s->worker->notes & (CMD_NOTE_FETCHERS | CMD_NOTE_DETAIL)) == 0)) return;
     if (cmd_noted(s, CMD_NOTE_DETAIL)) {
         cmd_detail(s, CMD_DETAIL_GET, r->key.p, r->key.len);
         if (it != NULL) cmd_detail(s, CMD_DETAIL_HIT, r->key.p, r->key.len);
@@ -39,8 +39,7 @@ static void note_get(struct session *s, struct request *r, const struct store_it
 
 static char *put_head(char *out, const struct request *r, const struct store_item *it, bool cas, uint64_t id) {
     memcpy(out, "VALUE ", 6);
-    memcpy(out + 6, r->asked, r->asked_len);
-    out += 6 + r->asked_len;
+    out = text_copy(out + 6, r->asked, r->asked_len);
     *out++ = ' ';
     out = text_put_u64(out, it->flags);
     *out++ = ' ';

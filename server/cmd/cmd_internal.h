@@ -32,6 +32,7 @@
 #include "proto/text.h"
 
 #define CMD_BATCH 64           /* requests (keys of a multi-get count singly) run in one section */
+#define CMD_NAME_MAX 16        /* bytes of a command's name, at most */
 #define CMD_AUTH_MAX 2048      /* bytes of a line, and of a block, before authentication */
 #define CMD_LINE_MAX 65536     /* bytes of a line other than a get's */
 #define CMD_COPY_MAX 2048      /* values up to this are copied into the reply, larger ones sent from the segment */
@@ -179,8 +180,9 @@ struct cmd_worker {
     struct cmd *cmd;
     struct store_worker *store;
     unsigned index;
-    bool inside; /* in a section of the store */
-    bool again;  /* the handler asks to be run again when there is room */
+    bool inside;    /* in a section of the store */
+    bool again;     /* the handler asks to be run again when there is room */
+    uint32_t notes; /* cmd->notes as it was when the batch began */
     uint64_t metrics[CMD_METRICS];
 
     /* Scratch of the request being run. */
@@ -244,10 +246,17 @@ static inline bool cmd_noted(const struct session *s, unsigned notes) {
 
 /* Appends one line, text and \r\n, unless the request says noreply. */
 void cmd_reply(struct session *s, const struct request *r, const char *text, size_t n);
-#define cmd_reply_lit(s, r, literal) cmd_reply((s), (r), (literal), sizeof(literal) - 1)
+#define cmd_reply_lit(s, r, literal)                                                                                   \
+    do {                                                                                                               \
+        if (!(r)->noreply) cmd_line_lit((s), literal);                                                                 \
+    } while (0)
 /* Appends one line whether it says noreply or not. */
 void cmd_line(struct session *s, const char *text, size_t n);
-#define cmd_line_lit(s, literal) cmd_line((s), (literal), sizeof(literal) - 1)
+#define cmd_line_lit(s, literal)                                                                                       \
+    do {                                                                                                               \
+        memcpy(conn_reserve((s)->conn, sizeof(literal) + 1), literal "\r\n", sizeof(literal) + 1);                     \
+        conn_commit((s)->conn, sizeof(literal) + 1);                                                                   \
+    } while (0)
 /* Appends a formatted line. For rare replies; at most 1 KiB. */
 void cmd_linef(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #define CMD_BAD_FORMAT "CLIENT_ERROR bad command line format"

@@ -373,7 +373,8 @@ static const struct cmd_row *find_row(const char *line, size_t n) {
 /* One line, its newline at nl. Returns false when the request is not to be run now. */
 static bool parse_line(struct run *b, size_t begin, const char *nl) {
     const char *line = b->p + begin;
-    size_t full = (size_t)(nl + 1 - line), n = full - 1;
+    const size_t full = (size_t)(nl + 1 - line);
+    size_t n = full - 1;
     if (n > 0 && line[n - 1] == '\r') n--;
     const struct cmd_row *row = find_row(line, n);
     struct request *r = take(b, row, line, n);
@@ -430,7 +431,7 @@ static void parse_next(struct run *b) {
             parse_keys(b, get, begin, true, 0);
         return;
     }
-    if (nl == NULL) nl = memchr(p, '\n', left);
+    if (nl == NULL) nl = text_newline(p, p + left);
     if (nl == NULL || (size_t)(nl - p) >= CMD_LINE_MAX) {
         if (left < (s->authenticated ? CMD_LINE_MAX : CMD_AUTH_MAX)) {
             wait_line(b, begin, b->count);

@@ -79,7 +79,7 @@ void cmd_set(struct session *s, struct request *r) {
     cmd_bump(s, CMD_METRIC_cmd_set);
     if (put.guarded) count_cas(s, st);
     if (put.ntags > 0 && st == STORE_OK) sync_bump(&w->metrics[CMD_METRIC_tags_stored], put.ntags);
-    if (unlikely(cmd_noted(s, CMD_NOTE_MUTATIONS | CMD_NOTE_TAGS | CMD_NOTE_DETAIL))) note_set(s, r, &put, st);
+    if (unlikely((w->notes & (CMD_NOTE_MUTATIONS | CMD_NOTE_TAGS | CMD_NOTE_DETAIL)) != 0)) note_set(s, r, &put, st);
     switch (st) {
     case STORE_OK: cmd_reply_lit(s, r, "STORED"); break;
     case STORE_EXISTS: cmd_reply_lit(s, r, "EXISTS"); break;
