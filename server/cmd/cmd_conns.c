@@ -18,10 +18,12 @@
 #include "cmd/cmd_stats.h"
 #include "cmd/cmd_watch.h"
 
-/* One question under way. Handed on with worker_post, so only one thread has it at a time, but for `session`. */
+/* One question under way. Handed on with worker_post, so only one thread has it at a time; but `gone` may be set by the
+ * thread of the one who asked, who leaves it to whoever has the question then. */
 struct conns {
     struct cmd *cmd;
-    struct session *session; /* who asked; its worker's thread only. NULL: gone */
+    struct session *session; /* who asked; its worker's thread only */
+    uint32_t gone;           /* who asked has closed the connection */
     const void *asker;       /* the same, to be compared only */
     unsigned asked;          /* its worker */
     unsigned at;             /* the worker being asked */
@@ -100,7 +102,7 @@ static void answer(struct net_worker *nw, void *arg) {
     struct conns *q = arg;
     struct session *s = q->session;
     (void)nw;
-    if (s != NULL) {
+    if (!q->gone) {
         append(q, "END\r\n");
         s->producer = NULL;
         s->produce_state = NULL;
@@ -118,6 +120,10 @@ static void answer(struct net_worker *nw, void *arg) {
 
 static void visit(struct net_worker *nw, void *arg) {
     struct conns *q = arg;
+    if (sync_load_acq(&q->gone)) { /* as every connection is when the node ends: then no worker may be posted to */
+        conns_free(q);
+        return;
+    }
     worker_each_conn(nw, one_conn, q);
     const struct cmd_upcalls *up = &q->cmd->cfg.up;
     if (++q->at < q->cmd->nworkers) {
@@ -131,7 +137,7 @@ static void visit(struct net_worker *nw, void *arg) {
 /* The connection closed before the answer came. */
 static void conns_gone(struct session *s) {
     struct conns *q = s->produce_state;
-    q->session = NULL;
+    sync_store_rel(&q->gone, 1);
 }
 
 /* Nothing to write before the answer is there. */

@@ -66,6 +66,11 @@ static int64_t now_us(struct cmd *cmd) {
 
 static void wake_post(struct net_worker *nw, void *arg) {
     struct watcher *w = arg;
+    /* The mask first: one that is not 0 comes with the worker it belongs to. */
+    if (sync_load_acq(&w->mask) == 0) { /* nobody watches here any more, as always when the node ends */
+        sync_store_seq(&w->wake, 0);
+        return;
+    }
     struct net_worker *now = sync_load_acq(&w->nw);
     if (now != nw) { /* the place has gone to a watcher elsewhere meanwhile, who may rely on this */
         if (worker_post(now, wake_post, w) != 0) sync_store_seq(&w->wake, 0);

@@ -418,6 +418,23 @@ static void conns_shows_each_connection(void **state) {
     peer_stop(node);
 }
 
+/* The node may end while questions travel between its workers. */
+static void a_node_ends_amid_questions(void **state) {
+    (void)state;
+    for (unsigned round = 0; round < 20; round++) {
+        struct peer *node = talk_node("-t 4");
+        int fds[8];
+        for (unsigned i = 0; i < 8; i++) {
+            fds[i] = talk_open(node);
+            talk_expect(fds[i], i % 2 == 0 ? "mn\r\n" : "watch\r\n", i % 2 == 0 ? "MN\r\n" : "OK\r\n");
+        }
+        for (unsigned i = 0; i < 8; i++)
+            for (unsigned k = 0; k < 10; k++) talk_send(fds[i], "stats conns\r\nget a\r\n", 20);
+        assert_int_equal(peer_stop(node), 0);
+        for (unsigned i = 0; i < 8; i++) close(fds[i]);
+    }
+}
+
 static void unknown_groups_are_errors(void **state) {
     struct peer *node = talk_node("");
     int fd = talk_open(node);
@@ -440,6 +457,7 @@ int main(void) {
         cmocka_unit_test(sizes_are_counted_when_enabled),
         cmocka_unit_test(cachedump_speaks_of_one_class),
         cmocka_unit_test(conns_shows_each_connection),
+        cmocka_unit_test(a_node_ends_amid_questions),
         cmocka_unit_test(unknown_groups_are_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
