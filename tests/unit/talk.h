@@ -22,13 +22,20 @@
 
 #define TALK_PATIENCE_MS 20000
 
+/* Where the sockets of this program's nodes are, until it ends. */
+static char talk_dir[64];
+
+static inline void talk_dir_remove(void) {
+    rmdir(talk_dir);
+}
+
 static inline struct peer *talk_node(const char *options) {
-    static char dir[64];
-    if (dir[0] == '\0') {
-        snprintf(dir, sizeof dir, "/tmp/tagcached-test-XXXXXX");
-        assert_non_null(mkdtemp(dir));
+    if (talk_dir[0] == '\0') {
+        snprintf(talk_dir, sizeof talk_dir, "/tmp/tagcached-test-XXXXXX");
+        assert_non_null(mkdtemp(talk_dir));
+        atexit(talk_dir_remove);
     }
-    struct peer_config cfg = {.dir = dir};
+    struct peer_config cfg = {.dir = talk_dir};
     struct peer *p = peer_start(&cfg, options);
     assert_non_null(p);
     return p;
