@@ -3,6 +3,12 @@
  * modify - changes of an item that is there: arithmetic, touch, delete, the meta get, winning, one more tag. */
 #include "store/internal.h"
 
+/* The expiry a change may give: what is stale by a soft purge does not outlive its deadline. */
+static uint32_t capped_expiry(const struct change *c, uint32_t wanted) {
+    if (!item_softened(c->old.bits)) return wanted;
+    return wanted == 0 || wanted > c->old.expiry ? c->old.expiry : wanted;
+}
+
 /* ------------------------------------------------------------------ arithmetic */
 
 /* Digits, then blanks at most; at most 2^64 - 1. */
@@ -84,7 +90,7 @@ static enum store_status arith_change(struct change *c, const struct store_arith
     *number = n;
     struct item_spec spec = {.key = a->key.p,
                              .key_len = (uint8_t)a->key.len,
-                             .expiry = a->set_expiry ? a->expiry : o->expiry,
+                             .expiry = a->set_expiry ? capped_expiry(c, a->expiry) : o->expiry,
                              .flags = o->flags,
                              .tags = o->p + o->tags_at,
                              .ntags = o->ntags,
@@ -114,16 +120,10 @@ enum store_status store_arith(struct store_worker *w, const struct store_arith *
 
 /* ------------------------------------------------------------------ touch */
 
-/* The expiry a touch may give: what is stale by a soft purge does not outlive its deadline. */
-static uint32_t touch_expiry(const struct change *c, uint32_t wanted) {
-    if (!item_softened(c->old.bits)) return wanted;
-    return wanted == 0 || wanted > c->old.expiry ? c->old.expiry : wanted;
-}
-
 /* An item without room for an expiry moves, maybe into a segment that the sweep has passed, so what a purge did to it
  * has to be settled on the way. False: no room; c->slot is NULL if it turned out dead. */
 static bool touch(struct change *c, uint32_t wanted) {
-    uint32_t expiry = touch_expiry(c, wanted), deadline = 0;
+    uint32_t expiry = capped_expiry(c, wanted), deadline = 0;
     uint8_t bits = c->old.bits & ITEM_STATE;
     if (expiry != 0 && !(c->old.bits & ITEM_EXPIRY)) {
         uint64_t all[ALL_TAGS_MAX];
@@ -157,7 +157,7 @@ enum store_status store_touch(struct store_worker *w, const struct store_key *k,
 
 static enum store_status delete_invalidate(struct change *c, const struct store_delete *d) {
     uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE);
-    uint32_t expiry = d->set_expiry ? d->expiry : c->old.expiry, deadline = 0;
+    uint32_t expiry = d->set_expiry ? capped_expiry(c, d->expiry) : c->old.expiry, deadline = 0;
     uint64_t birth = number_take(c->w, c->old.birth), all[ALL_TAGS_MAX];
     enum carry carry = change_carry(c, all, tag_all(c->w->s, &c->old, all), &deadline);
     if (carry == CARRY_DEAD) {
