@@ -73,6 +73,7 @@ enum meta_error meta_parse(const char *line, size_t n, size_t at, unsigned words
     m->norder = 0;
     m->mode = 0;
     m->l_tags.p = NULL;
+    m->opaque.n = 0;
     while (text_next(line, n, &at, &word)) {
         unsigned char c = (unsigned char)word.p[0];
         if (!is_letter(c)) {
