@@ -10,7 +10,7 @@ static bool same_key(void *arg, uint64_t loc) {
     if (p[6] != c->key->len) return false;
     item_read(&c->old, p);
     c->loc = loc;
-    return memcmp(p + c->old.key_at, c->key->p, c->key->len) == 0;
+    return item_same_bytes(p + c->old.key_at, c->key->p, c->key->len);
 }
 
 /* Bytes that a record answers for: itself and its pieces. */
@@ -189,4 +189,32 @@ void change_show(const struct change *c, struct store_item *out) {
 /* No room: whoever does not evict says so, the others ask to wait. */
 enum store_status change_no_room(const struct store *s) {
     return s->cfg.evict ? STORE_AGAIN : STORE_NO_MEMORY;
+}
+
+enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried) {
+    item_spec_layout(spec);
+    struct room room;
+    if (!room_take(c->w, item_spec_bytes(spec), change_queue(c), &room)) return change_no_room(c->w->s);
+    uint8_t *to = item_write(room.p, spec);
+    if (spec->value_bytes) memcpy(to, value, spec->value_bytes);
+    uint64_t birth = number_take(c->w, c->slot ? c->old.birth : 0), all[ALL_TAGS_MAX];
+    (void)FAULT_POINT("store.put.numbered");
+    if (carried) {
+        uint32_t deadline = 0;
+        enum carry carry = change_carry(c, all, tag_all(c->w->s, &c->old, all), &deadline);
+        if (carry == CARRY_DEAD || (carry == CARRY_SOFT && !(spec->bits & ITEM_EXPIRY))) {
+            room_drop(c->w, &room);
+            change_drop(c);
+            return STORE_NOT_FOUND;
+        }
+        if (carry == CARRY_SOFT) {
+            uint8_t bits;
+            change_carry_state(c, carry, deadline, &bits, &spec->expiry);
+            item_set_bits(room.p, (uint8_t)((spec->bits & ~ITEM_STATE) | bits));
+            item_set_expiry(room.p, spec->expiry);
+        }
+    }
+    room_done(c->w, &room);
+    (void)FAULT_POINT("store.put.checked");
+    return change_link(c, room.loc, birth) ? STORE_OK : STORE_NO_MEMORY;
 }

@@ -271,7 +271,7 @@ static uint32_t oldest(struct store *s, enum segment_queue q) {
 
 void retire(struct store *s, uint32_t i) {
     struct segment *g = &s->segs.seg[i];
-    CHECK(sync_load(&g->live_items) == 0);
+    CHECK(segment_live_items(g) == 0);
     segment_unqueue(&s->segs, i);
     sync_store_rel(&g->state, SEGMENT_RETIRED);
     g->sealed_at = epoch_advance(&s->epoch);
@@ -345,7 +345,7 @@ static unsigned compaction_set(struct store *s, uint32_t *set, unsigned max) {
     for (unsigned k = 0; k < 4 * SCAN_MAX && k < touched && n < max; k++) {
         if (++s->compact_at >= touched) s->compact_at = 0;
         struct segment *c = &g->seg[s->compact_at];
-        uint32_t live = sync_load(&c->live_bytes);
+        uint32_t live = segment_live_bytes(c);
         if (sync_load_acq(&c->state) != SEGMENT_SEALED || sync_load(&c->queue) != SEGMENT_MAIN) continue;
         if (live > g->bytes / 2 || sum + live > g->bytes / 16 * 15 || sync_load(&c->whole) || !idle(s, c)) continue;
         sum += live;
@@ -387,9 +387,9 @@ bool free_dead(struct store *s) {
     for (unsigned k = 0; k < SCAN_MAX; k++) {
         if (++s->dead_at >= sync_load(&s->segs.touched)) s->dead_at = 0;
         struct segment *g = &s->segs.seg[s->dead_at];
-        if (sync_load_acq(&g->state) != SEGMENT_SEALED || sync_load(&g->live_items) || !idle(s, g)) continue;
+        if (sync_load_acq(&g->state) != SEGMENT_SEALED || segment_live_items(g) || !idle(s, g)) continue;
         /* Idle, so whoever appended to it has linked or given up: looked at once more, in that order. */
-        if (sync_load_acq(&g->live_items)) continue;
+        if (segment_live_items(g)) continue;
         retire(s, s->dead_at);
         COUNT(maintenance(s), segments_expired, 1);
         any = true;

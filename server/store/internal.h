@@ -230,6 +230,9 @@ void change_carry_state(const struct change *c, enum carry carry, uint32_t deadl
 void change_drop(struct change *c);
 /* Shows the present version, if out is not NULL. */
 void change_show(const struct change *c, struct store_item *out);
+/* Writes a value that lies in one piece as the new version, numbers and links it; `carried` when it goes on from the
+ * old one, which may turn out dead (STORE_NOT_FOUND). Room is asked for first: STORE_AGAIN, STORE_NO_MEMORY. */
+enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried);
 /* What a change says when there is no room: wait, or (-M) no. */
 enum store_status change_no_room(const struct store *s);
 

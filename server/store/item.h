@@ -87,6 +87,25 @@ static inline bool item_rearmed(unsigned bits) {
     return (bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON)) == ITEM_SOFT;
 }
 
+/* Whether n bytes are the same; for keys, which are too short for a call to pay. */
+static inline bool item_same_bytes(const void *a, const void *b, size_t n) {
+    const char *p = a, *q = b;
+    uint64_t x, y;
+    if (n >= 8) {
+        for (size_t i = 0; i + 8 < n; i += 8) {
+            memcpy(&x, p + i, 8);
+            memcpy(&y, q + i, 8);
+            if (x != y) return false;
+        }
+        memcpy(&x, p + n - 8, 8);
+        memcpy(&y, q + n - 8, 8);
+        return x == y;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (p[i] != q[i]) return false;
+    return true;
+}
+
 /* Bytes of the value part within the record. */
 static inline uint32_t item_value_bytes(const struct item *it) {
     uint32_t n = it->len & ITEM_LEN_MASK;
@@ -129,6 +148,11 @@ static inline void item_decode(struct item *it, const uint8_t *h, uint8_t *p) {
     it->expiry = it->flags = 0;
     it->cas = it->birth;
     it->ntags = 0;
+    if (!(it->bits & (ITEM_EXPIRY | ITEM_FLAGS | ITEM_CAS | ITEM_TAGS))) { /* most items have none of these */
+        it->tags_at = it->key_at = ITEM_FIXED;
+        it->value_at = (uint16_t)(ITEM_FIXED + it->key_len);
+        return;
+    }
     if (it->bits & ITEM_EXPIRY) {
         memcpy(&it->expiry, h + at, 4);
         at += 4;

@@ -38,33 +38,6 @@ static unsigned print_number(char out[20], uint64_t n) {
     return k;
 }
 
-/* Writes a small value as the new version; `carried` when it goes on from the old one. */
-static enum store_status write_small(struct change *c, struct item_spec *spec, const char *value, bool carried) {
-    item_spec_layout(spec);
-    struct room room;
-    if (!room_take(c->w, item_spec_bytes(spec), change_queue(c), &room)) return change_no_room(c->w->s);
-    uint8_t *to = item_write(room.p, spec);
-    if (spec->value_bytes) memcpy(to, value, spec->value_bytes);
-    uint64_t birth = number_take(c->w, c->slot ? c->old.birth : 0), all[ALL_TAGS_MAX];
-    if (carried) {
-        uint32_t deadline = 0;
-        enum carry carry = change_carry(c, all, tag_all(c->w->s, &c->old, all), &deadline);
-        if (carry == CARRY_DEAD || (carry == CARRY_SOFT && !(spec->bits & ITEM_EXPIRY))) {
-            room_drop(c->w, &room);
-            change_drop(c);
-            return STORE_NOT_FOUND;
-        }
-        if (carry == CARRY_SOFT) {
-            uint8_t bits;
-            change_carry_state(c, carry, deadline, &bits, &spec->expiry);
-            item_set_bits(room.p, (uint8_t)((spec->bits & ~ITEM_STATE) | bits));
-            item_set_expiry(room.p, spec->expiry);
-        }
-    }
-    room_done(c->w, &room);
-    return change_link(c, room.loc, birth) ? STORE_OK : STORE_NO_MEMORY;
-}
-
 static enum store_status arith_create(struct change *c, const struct store_arith *a, uint64_t *number) {
     char digits[20];
     struct item_spec spec = {.key = a->key.p,
@@ -77,7 +50,7 @@ static enum store_status arith_create(struct change *c, const struct store_arith
     *number = a->initial;
     spec.value_bytes = print_number(digits, a->initial);
     spec.len = (uint16_t)(spec.value_bytes | (a->bits & STORE_B64 ? ITEM_LEN_B64 : 0));
-    return write_small(c, &spec, digits, false);
+    return change_write(c, &spec, digits, false);
 }
 
 static enum store_status arith_change(struct change *c, const struct store_arith *a, uint64_t *number) {
@@ -99,7 +72,7 @@ static enum store_status arith_change(struct change *c, const struct store_arith
     if (c->verdict == ITEM_SOFTLY && spec.expiry == 0) spec.expiry = c->deadline;
     spec.value_bytes = print_number(digits, n);
     spec.len = (uint16_t)(spec.value_bytes | (o->len & ITEM_LEN_B64));
-    return write_small(c, &spec, digits, true);
+    return change_write(c, &spec, digits, true);
 }
 
 enum store_status store_arith(struct store_worker *w, const struct store_arith *a, uint64_t *number, bool *created,
@@ -186,7 +159,7 @@ static enum store_status delete_clear(struct change *c, const struct store_delet
                              .len = c->old.len & ITEM_LEN_B64,
                              .bits = (d->invalidate ? ITEM_STALE : 0) | (d->has_cas ? ITEM_CAS : 0),
                              .cas = d->cas};
-    return write_small(c, &spec, "", true);
+    return change_write(c, &spec, "", true);
 }
 
 enum store_status store_delete(struct store_worker *w, const struct store_delete *d, struct store_item *out) {
@@ -259,7 +232,7 @@ static enum store_status meta_create(struct change *c, const struct store_meta_g
                              .len = g->bits & STORE_B64 ? ITEM_LEN_B64 : 0,
                              .bits = (g->has_cas ? ITEM_CAS : 0) | ITEM_WON,
                              .cas = g->cas};
-    return write_small(c, &spec, "", false);
+    return change_write(c, &spec, "", false);
 }
 
 static bool wants_recache(const struct change *c, const struct store_meta_get *g) {

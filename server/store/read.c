@@ -18,7 +18,7 @@ static inline bool try_slot(const struct store *s, const struct store_key *k, ui
     uint8_t *p = segment_at(&s->segs, loc);
     if (p[6] != k->len) return false;
     item_read(&f->it, p);
-    if (memcmp(p + f->it.key_at, k->p, k->len) != 0) return false;
+    if (!item_same_bytes(p + f->it.key_at, k->p, k->len)) return false;
     f->slot = slot;
     f->seen = seen;
     return true;

@@ -96,9 +96,8 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     if (i == SEGMENT_NONE) return SEGMENT_NONE;
     struct segment *g = &s->seg[i];
     CHECK(g->state == SEGMENT_FREE || g->state == SEGMENT_ABSENT);
-    CHECK(sync_load(&g->live_items) == 0 && sync_load(&g->uploads) == 0);
+    CHECK(segment_live_items(g) == 0 && sync_load(&g->uploads) == 0);
     sync_store(&g->queue, q);
-    sync_store(&g->live_bytes, 0);
     sync_store(&g->soonest, 0);
     sync_store(&g->latest, 0);
     sync_store(&g->opened, now);

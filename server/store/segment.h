@@ -27,15 +27,15 @@ enum segment_queue { SEGMENT_SMALL, SEGMENT_MAIN };
 
 struct segment {
     uint32_t state, queue;
-    uint32_t used;                   /* bytes appended; released after the record's lengths are there */
-    uint32_t live_bytes, live_items; /* of linked records */
-    uint32_t soonest, latest;        /* bounds of the expiries in it; soonest 0: none expires */
-    uint32_t opened;                 /* store time */
-    uint32_t uploads;                /* bodies being received into it: not to be evicted */
-    uint32_t prev, next;             /* in its queue, or the free list */
-    uint32_t whole;                  /* it is one piece of a large value from end to end */
-    uint64_t sealed_at;              /* grace period after which nobody still writes to it */
-    uint64_t swept;                  /* number of the latest purge when it was last swept */
+    uint32_t used;            /* bytes appended; released after the record's lengths are there */
+    uint64_t live;            /* linked records: how many << 32 | their bytes, so that one addition does both */
+    uint32_t soonest, latest; /* bounds of the expiries in it; soonest 0: none expires */
+    uint32_t opened;          /* store time */
+    uint32_t uploads;         /* bodies being received into it: not to be evicted */
+    uint32_t prev, next;      /* in its queue, or the free list */
+    uint32_t whole;           /* it is one piece of a large value from end to end */
+    uint64_t sealed_at;       /* grace period after which nobody still writes to it */
+    uint64_t swept;           /* number of the latest purge when it was last swept */
 };
 
 struct segment_list {
@@ -94,12 +94,16 @@ void segment_free(struct segments *s, uint32_t i);
 
 /* A record was linked or unlinked. Any thread. */
 static inline void segment_link(struct segment *g, uint32_t bytes) {
-    sync_add(&g->live_bytes, bytes);
-    sync_add(&g->live_items, 1);
+    sync_add(&g->live, 1ull << 32 | bytes);
 }
 static inline void segment_unlink(struct segment *g, uint32_t bytes) {
-    sync_sub(&g->live_bytes, bytes);
-    sync_sub(&g->live_items, 1);
+    sync_sub(&g->live, 1ull << 32 | bytes);
+}
+static inline uint32_t segment_live_items(const struct segment *g) {
+    return (uint32_t)(sync_load_acq(&g->live) >> 32);
+}
+static inline uint32_t segment_live_bytes(const struct segment *g) {
+    return (uint32_t)sync_load(&g->live);
 }
 /* Widens the bounds of a segment's expiries, before an item with this expiry is visible. */
 void segment_expiry(struct segment *g, uint32_t expiry);

@@ -297,8 +297,8 @@ static const char *check_segments(struct store *s, const struct tally *per) {
     uint32_t free_ones = 0, exist = 0, queued[2] = {0, 0}, retired = 0;
     for (uint32_t i = 0; i < s->segs.touched; i++) {
         const struct segment *g = &s->segs.seg[i];
-        if (g->live_bytes != per[i].bytes || g->live_items != per[i].items)
-            WRONG("segment %u counts %u items of %u bytes, there are %u of %llu", i, g->live_items, g->live_bytes,
+        if (segment_live_bytes(g) != per[i].bytes || segment_live_items(g) != per[i].items)
+            WRONG("segment %u counts %u items of %u bytes, there are %u of %llu", i, segment_live_items(g), segment_live_bytes(g),
                   per[i].items, (long long)per[i].bytes);
         exist += g->state != SEGMENT_ABSENT;
         free_ones += g->state == SEGMENT_FREE;
