@@ -13,6 +13,13 @@
 #include "net/net.h"
 #include "store/store.h"
 
+/* memcached counts an item's header and key into -I, so that a value of just that size is too large. */
+#define ITEM_HEADER_ALLOWANCE 64
+
+static uint64_t value_max(const struct settings *s) {
+    return (uint64_t)s->item_size_max - ITEM_HEADER_ALLOWANCE;
+}
+
 struct node {
     const struct settings *settings;
     struct log log;
@@ -122,7 +129,7 @@ static int make_store(struct node *n, const struct clock *clock) {
     const struct settings *s = n->settings;
     struct store_config cfg = {
         .memory_limit = (uint64_t)s->memory_limit,
-        .item_size_max = (uint64_t)s->item_size_max,
+        .item_size_max = value_max(s),
         .workers = (unsigned)s->threads,
         .evict = s->evict,
         .prefix_delimiter = s->prefix_tags,
@@ -153,7 +160,7 @@ static int make_cmd(struct node *n, const struct clock *clock) {
         .no_watch = !s->watch,
         .shutdown = s->shutdown,
         .track_sizes = s->track_sizes,
-        .item_size_max = (uint64_t)s->item_size_max,
+        .item_size_max = value_max(s),
         .up = {n, up_shutdown, up_refresh_certs, up_net_stats, up_net_reset, up_worker, up_settings_each,
                up_set_verbose},
     };
