@@ -509,7 +509,6 @@ static void show(const struct option_row *row, const void *base, char *out, size
     case OPTION_OCTAL: snprintf(out, size, "%llo", (unsigned long long)*(const int64_t *)f); break;
     case OPTION_TEXT:
     case OPTION_TEXT0:
-    case OPTION_ONLY:
     case OPTION_TUNE: {
         const char *s = *(char *const *)f;
         snprintf(out, size, "%s", s != NULL ? s : row->type == OPTION_TEXT0 ? "(null)" : "NULL");
@@ -524,6 +523,7 @@ static void show(const struct option_row *row, const void *base, char *out, size
         break;
     }
     case OPTION_CHOICE: choice_text(row->arg, *(const int64_t *)f, true, out, size); break;
+    case OPTION_ONLY: choice_text(row->arg, choice_find(row->arg, *(char *const *)f), true, out, size); break;
     case OPTION_LIST: show_list(f, out, size); break;
     case OPTION_SHOWN: snprintf(out, size, "%s", row->fallback); break;
     case OPTION_SHOWN_IF: snprintf(out, size, "%s", is_set(row, f) ? "yes" : "no"); break;
@@ -554,7 +554,7 @@ static void names_of(const struct option_row *row, char *out, size_t size) {
     char arg[128] = "";
     const char *a = row->arg;
     if (takes_argument(row) && a != NULL) {
-        if (row->type == OPTION_CHOICE)
+        if (row->type == OPTION_CHOICE || row->type == OPTION_ONLY)
             snprintf(arg, sizeof arg, "VALUE");
         else
             snprintf(arg, sizeof arg, "%s", a);
@@ -575,7 +575,7 @@ static void help_of(const struct option_row *row, char *out, size_t size) {
     size_t n = (size_t)snprintf(out, size, "%s", row->help);
     char names[256];
     if (n >= size) return;
-    if (row->type == OPTION_CHOICE) {
+    if (row->type == OPTION_CHOICE || row->type == OPTION_ONLY) {
         choice_names(row->arg, names, sizeof names);
         n += (size_t)snprintf(out + n, size - n, ": %s", names);
     }

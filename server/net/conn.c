@@ -356,6 +356,7 @@ static void conn_ready(evutil_socket_t fd, short what, void *arg) {
         return;
     }
     w->current = c;
+    if (likely(w->out->owner == NULL)) w->out->owner = c; /* it will write most likely */
     char *p = w->in + NET_KEPT_MAX;
     ssize_t r = net_recv(fd, p, NET_READ_MAX);
     if (unlikely(r <= 0)) {

@@ -204,10 +204,10 @@ static bool deal(struct net *n, const struct net_listener *l, int fd, const stru
 
 static void refuse(struct net *n, int fd) {
     static const char text[] = "ERROR Too many open connections\r\n";
+    sync_bump(&n->metrics[NET_METRIC_rejected_connections], 1);
     ssize_t r = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)r;
     close(fd);
-    sync_bump(&n->metrics[NET_METRIC_rejected_connections], 1);
     log_event(n->cfg.log, LOG_NOTICE, "conn_refused", "fd=%d limit=%u", fd, n->cfg.max_connections);
 }
 

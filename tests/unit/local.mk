@@ -8,5 +8,6 @@ noinst_HEADERS +=
 TESTS += %D%/test_check_includes.py
 EXTRA_DIST += %D%/test_check_includes.py
 
+unit_tests += %D%/test_conn %D%/test_option %D%/test_tls
 unit_tests += %D%/test_store %D%/test_store_order %D%/test_store_threads %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch
 noinst_HEADERS += %D%/talk.h
