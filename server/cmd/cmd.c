@@ -158,6 +158,8 @@ static void run(struct session *s, struct request *r) {
         cmd_body_begin(s, r);
     else
         r->row->handler(s, r);
+    if (unlikely(r->row->class == CMD_CLASS_OUT))
+        w->notes = sync_load(&w->cmd->notes); /* it may have asked for notes */
 }
 
 /* Where the stream stands once this request was run. */

@@ -182,7 +182,7 @@ struct cmd_worker {
     unsigned index;
     bool inside;    /* in a section of the store */
     bool again;     /* the handler asks to be run again when there is room */
-    uint32_t notes; /* cmd->notes as it was when the batch began */
+    uint32_t notes; /* cmd->notes as of the batch's beginning, or its last command that may change them */
     uint64_t metrics[CMD_METRICS];
 
     /* Scratch of the request being run. */
