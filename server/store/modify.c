@@ -159,6 +159,7 @@ static enum store_status delete_clear(struct change *c, const struct store_delet
                              .len = c->old.len & ITEM_LEN_B64,
                              .bits = (d->invalidate ? ITEM_STALE : 0) | (d->has_cas ? ITEM_CAS : 0),
                              .cas = d->cas};
+    if (c->verdict == ITEM_SOFTLY && spec.expiry == 0) spec.expiry = c->deadline; /* a field for it */
     return change_write(c, &spec, "", true);
 }
 

@@ -2,5 +2,5 @@
 # What several tests share. Linked into every test program as libtagtest.a.
 test_sources += %D%/peer.c
 noinst_HEADERS += %D%/peer.h
-test_sources += %D%/store_lab.c
-noinst_HEADERS += %D%/store_lab.h
+test_sources += %D%/store_lab.c %D%/model_store.c
+noinst_HEADERS += %D%/store_lab.h %D%/model_store.h
