@@ -8,6 +8,10 @@ noinst_HEADERS +=
 TESTS += %D%/test_check_includes.py
 EXTRA_DIST += %D%/test_check_includes.py
 
+# The process: exit codes, signals, files, a service manager.
+TESTS += %D%/test_main.py
+EXTRA_DIST += %D%/test_main.py
+
 unit_tests += %D%/test_conn %D%/test_option %D%/test_tls
 unit_tests += %D%/test_store %D%/test_store_order %D%/test_store_threads %D%/test_purge %D%/test_index %D%/test_ghost %D%/test_segment %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch
 noinst_HEADERS += %D%/talk.h

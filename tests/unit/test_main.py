@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The process: exit codes, signals, files it writes, what a service manager hands it and is told."""
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+PROGRAM = os.path.join(os.environ.get("TAGCACHED_BUILDDIR", "."), "tagcached")
+ROOT = ["-u", "root"] if os.geteuid() == 0 else []
+failures = []
+
+
+def check(what, condition, note=""):
+    if not condition:
+        failures.append(what)
+        print(f"FAIL {what} {note}")
+
+
+def run(*args, **more):
+    """Runs it to its end: status, output, error output."""
+    p = subprocess.run([PROGRAM, *args], capture_output=True, text=True, timeout=60, **more)
+    return p.returncode, p.stdout, p.stderr
+
+
+class Server:
+    """A server on a free port. Its port file says when it is ready; systemd's way to wait is used for that."""
+
+    def __init__(self, *args, env=None, **more):
+        self.dir = tempfile.TemporaryDirectory()
+        self.ports = os.path.join(self.dir.name, "ports")
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        address = os.path.join(self.dir.name, "notify")
+        self.notify.bind(address)
+        self.notify.settimeout(60)
+        environment = dict(os.environ, MEMCACHED_PORT_FILENAME=self.ports, NOTIFY_SOCKET=address, **(env or {}))
+        self.p = subprocess.Popen([PROGRAM, *ROOT, *args], stderr=subprocess.PIPE, text=True, env=environment, **more)
+        check("READY=1", self.notify.recv(100) == b"READY=1")
+
+    def port(self):
+        with open(self.ports) as f:
+            return int(f.readline().split()[-1])
+
+    def dial(self):
+        s = socket.create_connection(("127.0.0.1", self.port()))
+        s.settimeout(60)
+        return s
+
+    def end(self, how):
+        if how is not None:
+            self.p.send_signal(how)
+        _, err = self.p.communicate(timeout=60)
+        self.notify.close()
+        self.dir.cleanup()
+        return self.p.returncode, err
+
+
+def ask(s, request):
+    s.sendall(request)
+    return s.recv(65536)
+
+
+def end_of(s):
+    got = b""
+    while part := s.recv(65536):
+        got += part
+    return got
+
+
+def exits():
+    status, out, _ = run("-V")
+    check("-V", status == 0 and out.startswith("tagcached ") and out.count("\n") == 1, out)
+    status, out, _ = run("-h")
+    check("-h", status == 0 and "--memory-limit" in out)
+    check("-i", run("-i")[0] == 0)
+    for args, part in [
+        (["--nonsense"], "no such option"),
+        (["-U", "11211"], "UDP"),
+        (["-B", "binary"], "binary"),
+        (["-S"], "SASL"),
+        (["-o", "ext_path=/x:1g"], "external storage"),
+        (["-Z"], "ssl_chain_cert"),
+        (["-I", "40m"], "1/2 of memory"),
+    ]:
+        status, _, err = run(*args, *ROOT)
+        check(f"{args} exits 64", status == 64 and part in err and err.count("\n") == 1, err)
+    status, _, err = run("-Z", "-o", "ssl_chain_cert=/does/not/exist", *ROOT)
+    check("a missing certificate exits 64", status == 64 and "/does/not/exist" in err, err)
+    status, _, err = run("-l", "256.256.256.256:1", *ROOT)
+    check("an address that is none exits 71", status == 71 and "256.256.256.256" in err, err)
+    taken = socket.create_server(("127.0.0.1", 0))
+    status, _, err = run("-l", f"127.0.0.1:{taken.getsockname()[1]}", *ROOT)
+    check("a port that is taken exits 71", status == 71 and "in use" in err, err)
+    if os.geteuid() == 0:
+        status, _, err = run("-l", "127.0.0.1:0")
+        check("root without -u exits 64", status == 64 and "can't run as root without the -u switch" in err, err)
+        status, _, err = run("-l", "127.0.0.1:0", "-u", "no-such-user")
+        check("no such user exits 67", status == 67 and "no-such-user" in err, err)
+
+
+def signals():
+    for sig, name in [(signal.SIGTERM, "Terminated"), (signal.SIGINT, "Interrupt")]:
+        server = Server("-l", "127.0.0.1:0")
+        s = server.dial()
+        check("serves", ask(s, b"version\r\n") == b"VERSION 1.6.45\r\n")
+        status, err = server.end(sig)
+        check(f"{name} exits 0", status == 0 and err == f"Signal handled: {name}.\n", err)
+        s.close()
+    server = Server("-l", "127.0.0.1:0")
+    s, idle = server.dial(), server.dial()
+    s.sendall(b"set a 0 0 5\r\nhe")  # a request under way
+    check("mn", ask(idle, b"mn\r\n") == b"MN\r\n")
+    server.p.send_signal(signal.SIGUSR1)
+    check("USR1 closes the idle", end_of(idle) == b"")
+    s.sendall(b"llo\r\nget a\r\n")
+    check("USR1 lets a request end", end_of(s).startswith(b"STORED\r\n"))
+    status, err = server.end(None)
+    check("USR1 exits 0", status == 0, err)
+    server = Server("-A", "-l", "127.0.0.1:0")
+    s = server.dial()
+    s.sendall(b"shutdown\r\n")
+    check("shutdown exits 0", server.end(None)[0] == 0)
+    s.close()
+
+
+def reload():
+    with tempfile.TemporaryDirectory() as d:
+        users = os.path.join(d, "users")
+        with open(users, "w") as f:
+            f.write("me:one\n")
+        server = Server("-Y", users, "-l", "127.0.0.1:0")
+        s = server.dial()
+        check("password", ask(s, b"set x 0 0 6\r\nme one\r\n") == b"STORED\r\n")
+        with open(users, "w") as f:
+            f.write("me:two\n")
+        server.p.send_signal(signal.SIGHUP)
+        check("RELOADING=1", server.notify.recv(100).startswith(b"RELOADING=1"))
+        check("READY=1 again", server.notify.recv(100) == b"READY=1")
+        t = server.dial()
+        check("new password", ask(t, b"set x 0 0 6\r\nme two\r\n") == b"STORED\r\n")
+        s.close()
+        t.close()
+        check("exit after a reload", server.end(signal.SIGTERM)[0] == 0)
+
+
+def files():
+    with tempfile.TemporaryDirectory() as d:
+        pid, conf = os.path.join(d, "pid"), os.path.join(d, "conf")
+        with open(conf, "w") as f:
+            f.write("# a comment\n-m 100\n-d\nconn-limit 99\n-l 127.0.0.1:0\n")
+        server = Server("--config", conf, "-P", pid, "-o", "modern")
+        with open(pid) as f:
+            check("pid file", int(f.read()) == server.p.pid)
+        s = server.dial()
+        settings = ask(s, b"stats settings\r\n")
+        check("config", b"maxbytes 104857600\r\n" in settings and b"maxconns 99\r\n" in settings)
+        s.close()
+        status, err = server.end(signal.SIGTERM)
+        check("one warning", status == 0 and err.count("warning") == 1 and "modern" in err, err)
+        check("the pid file stays without -d", os.path.exists(pid))
+        os.unlink(pid)
+        ports = os.path.join(d, "ports")
+        path = os.path.join(d, "sock")
+        status, _, err = run("-d", "-P", pid, "-s", path, *ROOT, env=dict(os.environ, MEMCACHED_PORT_FILENAME=ports))
+        check("-d returns once it serves", status == 0 and os.path.exists(pid), err)
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(path)
+        check("-d serves", ask(s, b"mn\r\n") == b"MN\r\n")
+        with open(pid) as f:
+            os.kill(int(f.read()), signal.SIGTERM)
+        end_of(s)
+        while os.path.exists(pid):  # removed at the end
+            os.sched_yield()
+        check("the socket file is removed", not os.path.exists(path))
+        status, _, err = run("-d", "-s", "/does/not/exist/sock", *ROOT)
+        check("-d tells of a failure", status == 71, err)
+
+
+def activation():
+    listening = socket.create_server(("127.0.0.1", 0))
+    # LISTEN_PID must name the process itself, so a shell sets it before it becomes the server.
+    with tempfile.TemporaryDirectory() as d:
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.bind(os.path.join(d, "n"))
+        notify.settimeout(60)
+        p = subprocess.Popen(
+            ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", PROGRAM, *ROOT],
+            env=dict(os.environ, LISTEN_FDS="1", NOTIFY_SOCKET=os.path.join(d, "n")),
+            pass_fds=[3], preexec_fn=lambda: os.dup2(listening.fileno(), 3), stderr=subprocess.DEVNULL)
+        check("ready", notify.recv(100) == b"READY=1")
+        s = socket.create_connection(listening.getsockname())
+        s.settimeout(60)
+        check("socket activation", ask(s, b"mn\r\n") == b"MN\r\n")
+        p.send_signal(signal.SIGTERM)
+        check("STOPPING=1", notify.recv(100) == b"STOPPING=1")
+        check("exits 0", p.wait(timeout=60) == 0)
+        notify.close()
+        s.close()
+
+
+for test in (exits, signals, reload, files, activation):
+    test()
+    print(test.__name__)
+sys.exit(1 if failures else 0)
