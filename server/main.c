@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -242,6 +243,7 @@ static int run(const struct settings *s, int ready_fd, int signal_fd) {
     int r = node_new(&cfg, &n, err, sizeof err);
     if (r != 0) return fail(r == -EINVAL ? EX_USAGE : EX_OSERR, err);
     int status = become(s->user);
+    if (s->coredumps) (void)prctl(PR_SET_DUMPABLE, 1); /* changing the user takes it away */
     if (status == 0) status = write_ports(n);
     if (status == 0 && s->lock_memory) status = lock_memory();
     if (status == 0 && s->pid_file != NULL && !write_pid(s->pid_file))

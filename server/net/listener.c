@@ -265,7 +265,7 @@ static void accept_ready(struct net *n, const struct pollfd *p) {
     for (unsigned i = 0; i < n->nlisteners && r == 0; i++)
         if (p[i].revents != 0) r = accept_some(n, &n->listeners[i]);
     if (r != 0) {
-        log_event(n->cfg.log, LOG_ALWAYS, "accept_failed", "error=\"%s\"", strerror(-r));
+        log_event(n->cfg.log, LOG_NOTICE, "accept_failed", "error=\"%s\"", strerror(-r));
         pause_accepting(n, RETRY_MS);
     } else if (at_limit(n) && !n->cfg.refuse_fast) {
         pause_accepting(n, -1);
