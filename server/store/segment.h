@@ -20,6 +20,7 @@
 #define SEGMENT_NONE UINT32_MAX
 #define SEGMENT_NEVER UINT32_MAX /* `latest` of a segment with an item that never expires */
 #define SEGMENT_MIN (32u << 10)
+#define SEGMENT_USUAL_MIN (64u << 10)
 #define SEGMENT_MAX (1u << 20)
 
 enum segment_state { SEGMENT_ABSENT, SEGMENT_FREE, SEGMENT_OPEN, SEGMENT_SEALED, SEGMENT_RETIRED };

@@ -17,9 +17,12 @@
 
 /* ------------------------------------------------------------------ life */
 
+/* Small enough that the open and the free ones are a small share of the memory, and large enough that most values lie
+ * in one piece: a 256th of what a worker has, but 64 KiB; down to 32 KiB where even a 64th is less. */
 static uint32_t segment_bytes_for(uint64_t limit, unsigned workers) {
+    uint64_t share = limit / (workers + 1);
     uint32_t n = SEGMENT_MAX;
-    while (n > SEGMENT_MIN && n > limit / (64ull * (workers + 1))) n >>= 1;
+    while (n > SEGMENT_MIN && n > (n > SEGMENT_USUAL_MIN ? share / 256 : share / 64)) n >>= 1;
     return n;
 }
 
