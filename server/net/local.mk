@@ -14,3 +14,4 @@ noinst_HEADERS += \
   %D%/net.options.def \
   %D%/net_internal.h \
   %D%/worker.h
+EXTRA_DIST += %D%/README.md
