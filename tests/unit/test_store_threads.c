@@ -18,7 +18,7 @@
 #include "store_lab.h"
 
 #ifdef SYNC_TSAN
-#define SCALE(n) ((n) / 4)
+#define SCALE(n) ((n) / 8)
 #else
 #define SCALE(n) (n)
 #endif
@@ -119,7 +119,7 @@ static void tick(struct actor *a) {
 
 #define KEYS 48
 #define SELECTORS 16
-#define IDS (1u << 20)
+#define IDS (1u << 18)
 #define WIDE (PURGE_RECORD_TAGS + 2)
 
 /* Tags spread over the purge table as hashes of names do. */
@@ -213,7 +213,7 @@ static void write_p1(struct actor *a) {
     while (sync_load_acq(&a->b->busy)) {
         unsigned key = (unsigned)rand_below(&a->rand, KEYS / 2) * 2 + a->index; /* one writer a key */
         uint64_t id = sync_add(&p1.next_id, 1) + 1, ended[SELECTORS];
-        if (id >= SCALE(IDS)) return;
+        if (id >= IDS) return;
         snprintf(name, sizeof name, "key%u", key);
         struct store_put p = {.key = store_key(a->b->lab.s, name, strlen(name)),
                               .value = (const char *)&id,
@@ -239,7 +239,7 @@ static void read_p1(struct actor *a) {
 }
 
 static void purge_p1(struct actor *a) {
-    for (unsigned op = 0; op < SCALE(1200); op++) {
+    for (unsigned op = 0; op < 20 + SCALE(280); op++) {
         unsigned s = (unsigned)rand_below(&a->rand, SELECTORS);
         if (s == 15 && rand_below(&a->rand, 4)) continue;
         struct store_selector sel = selector_of(s);
@@ -675,16 +675,17 @@ static void test_ids_never_repeat(void **state) {
 /* ------------------------------------------------------------------ the index while it is resized */
 
 #define STAYING 500
+#define CHURN (4000 + SCALE(16000))
 
 static void churn(struct actor *a) {
     char name[32];
     for (unsigned round = 0; round < 3; round++) {
-        for (unsigned i = 0; i < SCALE(20000); i++) {
+        for (unsigned i = 0; i < CHURN; i++) {
             snprintf(name, sizeof name, "churn-%u-%u", a->index, i);
             struct store_put p = {.key = store_key(a->b->lab.s, name, strlen(name)), .value = "x", .size = 1};
             if (put(a, &p, NULL) != STORE_OK) BROKEN("a set fails\n");
         }
-        for (unsigned i = 0; i < SCALE(20000); i++) {
+        for (unsigned i = 0; i < CHURN; i++) {
             snprintf(name, sizeof name, "churn-%u-%u", a->index, i);
             if (lab_delete(&a->b->lab, a->index, name) != STORE_OK) BROKEN("%s is gone\n", name);
         }

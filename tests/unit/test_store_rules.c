@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Rules of the store that one thread can show: whom a pin may hold up, who is told of room, what a soft purge's
+ * deadline bounds, what carries a purge along and what does not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "store_lab.h"
+
+#define SECOND 1000000000ull
+
+static const uint64_t tag[1] = {0x1234567800000001ull};
+
+static void maintain(struct lab *l) {
+    for (int i = 0; i < 300 && store_maintain(l->s); i++) {}
+}
+
+/* Sets a kilobyte; false if there is no room even after maintenance. */
+static bool set_one(struct lab *l, unsigned i) {
+    static char value[1000];
+    char key[32];
+    memset(value, '#', sizeof value);
+    struct store_put p = {.value = value, .size = sizeof value};
+    p.key = store_key(l->s, key, (size_t)snprintf(key, sizeof key, "k%u", i));
+    for (int tries = 0; tries < 20; tries++) {
+        if (lab_put(l, 0, &p) == STORE_OK) return true;
+        maintain(l);
+    }
+    return false;
+}
+
+/* As many segments pinned as may be, all of them waiting to be reused: stores go on with the others. */
+static void test_pins_do_not_stop_stores(void **state) {
+    (void)state;
+    struct lab l;
+    uint64_t pins[64];
+    unsigned npins = 0;
+    lab_open(&l, 2 << 20, 0);
+    for (unsigned i = 0; i < 3000; i++) {
+        char key[32];
+        struct store_item it;
+        assert_true(set_one(&l, i));
+        struct store_key k = store_key(l.s, key, (size_t)snprintf(key, sizeof key, "k%u", i));
+        if (i % 40 || npins == 64) continue;
+        store_enter(l.w[0]);
+        if (store_get(l.w[0], &k, &it)) {
+            pins[npins] = store_pin(l.w[0], it.value);
+            npins += pins[npins] != 0;
+        }
+        store_leave(l.w[0]);
+    }
+    struct store_gauges g;
+    store_gauges(l.s, &g);
+    assert_true(npins > 5 && g.segments_pinned > 5);
+    assert_true(l.s->stuck > 0);
+    for (unsigned i = 0; i < npins; i++) store_unpin(l.w[0], pins[i]);
+    maintain(&l);
+    store_gauges(l.s, &g);
+    assert_int_equal(g.segments_pinned, 0);
+    assert_int_equal(l.s->stuck, 0);
+    lab_close(&l);
+}
+
+static void count_room(void *arg) {
+    ++*(unsigned *)arg;
+}
+
+/* Room that comes from a higher limit is told like any other. */
+static void test_a_higher_limit_is_told_as_room(void **state) {
+    (void)state;
+    struct lab l;
+    unsigned told = 0;
+    lab_open(&l, 2 << 20, 0);
+    l.s->cfg.events = (struct store_events){.arg = &told, .on_room = count_room};
+    maintain(&l);
+    store_set_limit(l.s, 1 << 20);
+    maintain(&l);
+    told = 0;
+    store_set_limit(l.s, 4 << 20);
+    maintain(&l);
+    assert_true(told > 0);
+    told = 0;
+    maintain(&l);
+    assert_int_equal(told, 0);
+    lab_close(&l);
+}
+
+/* ------------------------------------------------------------------ deadlines of soft purges */
+
+static uint32_t expiry_of(struct lab *l, const char *key) {
+    struct store_item it;
+    assert_true(lab_get(l, 0, key, &it));
+    return it.expiry;
+}
+
+/* Puts "1" with a tag, purges it softly for 20 s, wins it. */
+static uint32_t won(struct lab *l) {
+    struct store_item it;
+    struct store_key k = store_key(l->s, "A", 1);
+    assert_int_equal(lab_set(l, 0, "A", "1", tag, 1), STORE_OK);
+    lab_purge(l, 1, 1, tag, true, 20);
+    store_enter(l->w[0]);
+    assert_int_equal(store_win(l->w[0], &k, &it), STORE_WIN_WON);
+    uint32_t now = store_now(l->w[0]);
+    store_leave(l->w[0]);
+    assert_int_equal(it.expiry, now + 20);
+    return it.expiry;
+}
+
+static void test_nothing_outlives_a_soft_purge(void **state) {
+    (void)state;
+    struct lab l;
+    uint64_t n;
+    bool created;
+    lab_open(&l, 2 << 20, 0);
+    uint32_t deadline = won(&l);
+    struct store_key k = store_key(l.s, "A", 1);
+    for (uint32_t wanted = 0; wanted <= 5000; wanted += 2500) {
+        store_enter(l.w[0]);
+        assert_int_equal(store_touch(l.w[0], &k, wanted, NULL, NULL), STORE_OK);
+        store_leave(l.w[0]);
+        assert_int_equal(expiry_of(&l, "A"), deadline);
+        struct store_arith a = {.key = k, .delta = 1, .set_expiry = true, .expiry = wanted};
+        store_enter(l.w[0]);
+        assert_int_equal(store_arith(l.w[0], &a, &n, &created, NULL), STORE_OK);
+        store_leave(l.w[0]);
+        assert_int_equal(expiry_of(&l, "A"), deadline);
+        struct store_delete d = {.key = k, .invalidate = true, .set_expiry = true, .expiry = wanted};
+        store_enter(l.w[0]);
+        assert_int_equal(store_delete(l.w[0], &d, NULL), STORE_OK);
+        store_leave(l.w[0]);
+        assert_int_equal(expiry_of(&l, "A"), deadline);
+    }
+    clock_manual_advance(&l.clock, 20 * SECOND);
+    assert_false(lab_get(&l, 0, "A", NULL));
+    lab_close(&l);
+}
+
+/* md x on a softly purged item that had no field for an expiry: an empty item, stale until the deadline. */
+static void test_clearing_what_was_softly_purged(void **state) {
+    (void)state;
+    struct lab l;
+    struct store_item it;
+    uint64_t prefix = hash_tag("p:", 2);
+    lab_open(&l, 2 << 20, ':');
+    lab_set(&l, 0, "p:A", "x", NULL, 0);
+    lab_purge(&l, 1, 1, &prefix, true, 20);
+    struct store_delete d = {.key = store_key(l.s, "p:A", 3), .clear = true};
+    store_enter(l.w[0]);
+    assert_int_equal(store_delete(l.w[0], &d, NULL), STORE_OK);
+    store_leave(l.w[0]);
+    assert_true(lab_get(&l, 0, "p:A", &it));
+    assert_int_equal(it.size, 0);
+    assert_true(it.soft);
+    assert_int_equal(it.expiry, store_clock(l.s) + 20);
+    lab_close(&l);
+}
+
+/* A new tag brings its purges along: what is older than a purge of it was not meant to outlive it. */
+static void test_an_added_tag_brings_its_purges(void **state) {
+    (void)state;
+    struct lab l;
+    lab_open(&l, 2 << 20, 0);
+    struct store_key k = store_key(l.s, "A", 1);
+    lab_set(&l, 0, "A", "x", NULL, 0);
+    lab_purge(&l, 1, 1, tag, false, 0);
+    store_enter(l.w[0]);
+    assert_int_equal(store_tag_add(l.w[0], &k, tag[0]), STORE_NOT_FOUND);
+    store_leave(l.w[0]);
+    lab_set(&l, 0, "A", "x", NULL, 0);
+    store_enter(l.w[0]);
+    assert_int_equal(store_tag_add(l.w[0], &k, tag[0]), STORE_OK);
+    store_leave(l.w[0]);
+    assert_true(lab_get(&l, 0, "A", NULL));
+    lab_purge(&l, 1, 1, tag, false, 0);
+    assert_false(lab_get(&l, 0, "A", NULL));
+    lab_close(&l);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pins_do_not_stop_stores),        cmocka_unit_test(test_a_higher_limit_is_told_as_room),
+        cmocka_unit_test(test_nothing_outlives_a_soft_purge),  cmocka_unit_test(test_clearing_what_was_softly_purged),
+        cmocka_unit_test(test_an_added_tag_brings_its_purges),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
