@@ -720,7 +720,7 @@ static void op_purge(void) {
     uint8_t mask = how % 16 == 0  ? 0
                    : how % 4 == 0 ? byte() & byte()
                    : how % 4 == 1 ? byte()
-                                  : 1 << byte() % MODEL_TAGS;
+                                  : 1u << byte() % MODEL_TAGS;
     uint64_t tags[MODEL_TAGS];
     bool soft = how & 128;
     uint32_t ttl = 1 + byte() % 30;
