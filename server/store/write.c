@@ -245,7 +245,14 @@ static enum store_status put_link(struct putting *g, struct store_item *out) {
     (void)FAULT_POINT("store.put.checked");
     if (dead) {
         change_drop(c);
-        return g->join ? STORE_NOT_STORED : STORE_OK;
+        if (g->join) return STORE_NOT_STORED;
+        if (out) { /* stored, and purged at once */
+            struct item it;
+            item_set_birth(g->room.p, birth);
+            item_read(&it, g->room.p);
+            item_show(&it, g->room.loc, false, out);
+        }
+        return STORE_OK;
     }
     if (!change_link(c, g->room.loc, birth)) return STORE_NO_MEMORY;
     COUNT(c->w, total_items, 1);

@@ -342,7 +342,13 @@ static bool upload_purged(struct lab *l) {
         if (!purged) lab_purge(l, 1, 1, tag, false, 0);
     }
     p.upload = u;
-    assert_int_equal(lab_put(l, 0, &p), STORE_OK);
+    struct store_item it;
+    memset(&it, 0xff, sizeof it);
+    store_enter(l->w[0]);
+    assert_int_equal(store_put(l->w[0], &p, &it), STORE_OK);
+    store_leave(l->w[0]);
+    assert_int_equal(it.size, sizeof body); /* the answer may show it, stored and purged at once */
+    assert_true(it.cas == it.birth && it.birth < l->s->number);
     return lab_get(l, 0, "A", NULL);
 }
 
