@@ -20,11 +20,17 @@ static void *reserve(uint64_t bytes, bool hugepages) {
     return p;
 }
 
+static void set_groups(struct index *ix, uint64_t n) {
+    sync_store_rel(&ix->mask, (2ull << (63 - __builtin_clzll(n))) - 1);
+    sync_store_rel(&ix->groups, n);
+}
+
 int index_init(struct index *ix, uint64_t min_items, uint64_t max_items, bool hugepages) {
     memset(ix, 0, sizeof *ix);
     uint64_t groups = 1;
     while (groups * INDEX_GROUP_SLOTS < min_items) groups <<= 1;
-    ix->min_groups = ix->groups = ix->touched = groups;
+    ix->min_groups = ix->touched = groups;
+    set_groups(ix, groups);
     ix->min_depth = (unsigned)__builtin_ctzll(groups);
     ix->fp_shift = 3 + ix->min_depth;
     ix->max_groups = max_items / (INDEX_GROUP_SLOTS / 2) + groups;
@@ -314,7 +320,7 @@ bool index_split(struct index *ix) {
             CHECK(index_insert(ix, index_slot_fp(moved[i][k]) >> depth & 1 ? hi : lo, moved[i][k]));
     }
     if (ix->touched < n + 1) ix->touched = n + 1;
-    sync_store_rel(&ix->groups, n + 1);
+    set_groups(ix, n + 1);
     group_unlock(ix, n);
     group_unlock(ix, from);
     return true;
@@ -347,7 +353,7 @@ bool index_merge(struct index *ix) {
     }
     if (ok) {
         chain_drop(ix, last);
-        sync_store_rel(&ix->groups, last);
+        set_groups(ix, last);
     }
     group_unlock(ix, last);
     group_unlock(ix, to);

@@ -59,6 +59,7 @@ struct index {
     struct index_line *lines;     /* likewise; line 0 is never used */
     uint32_t *heads;              /* first overflow line of each group; stripe lock */
     uint64_t groups;              /* read by everybody; changed by the maintenance thread */
+    uint64_t mask;                /* one less than the next power of two above groups */
     uint64_t min_groups, max_groups, max_lines;
     uint64_t touched; /* groups whose pages may be there; maintenance thread */
     unsigned min_depth, fp_shift;
@@ -102,13 +103,16 @@ static inline unsigned index_word_depth(uint64_t word) {
 
 /* The group a hash belongs to when there are so many. */
 static inline uint64_t index_group(uint64_t hash, uint64_t groups) {
-    unsigned level = 63 - (unsigned)__builtin_clzll(groups);
-    uint64_t g = (hash >> 3) & ((2ull << level) - 1);
-    return g < groups ? g : g & ((1ull << level) - 1);
+    uint64_t mask = (2ull << (63 - __builtin_clzll(groups))) - 1, g = (hash >> 3) & mask;
+    return g < groups ? g : g & mask >> 1;
 }
 
+/* The same now, with the mask at hand. Number and mask may be of two moments: the bucket's depth tells then
+ * (index_belongs). */
 static inline struct index_bucket *index_bucket(const struct index *ix, uint64_t hash) {
-    return &ix->buckets[index_group(hash, sync_load_acq(&ix->groups)) * INDEX_BUCKETS + (hash & 7)];
+    uint64_t mask = sync_load(&ix->mask), g = (hash >> 3) & mask;
+    if (g >= sync_load_acq(&ix->groups)) g &= mask >> 1;
+    return &ix->buckets[g * INDEX_BUCKETS + (hash & 7)];
 }
 
 /* Whether a bucket with this word holds the hash: false after a split moved it away (or the group is gone). */

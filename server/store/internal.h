@@ -159,6 +159,8 @@ static inline enum verdict item_verdict(struct store_worker *w, const struct ite
     return item_verdict_slow(w, it, deadline);
 }
 
+_Static_assert(ITEM_LEN_B64 >> 11 == STORE_B64, "item_show moves one to the other");
+
 /* Shows an item to the caller of the store. */
 static inline void item_show(const struct item *it, uint64_t loc, bool soft, struct store_item *out) {
     bool large = item_large(it);
@@ -170,8 +172,8 @@ static inline void item_show(const struct item *it, uint64_t loc, bool soft, str
     out->flags = it->flags;
     out->expiry = it->expiry;
     out->key_len = it->key_len;
-    out->bits = (uint8_t)((it->bits & (ITEM_STALE | ITEM_WON | ITEM_FETCHED)) |
-                          (it->len & ITEM_LEN_B64 ? STORE_B64 : 0) | (item_rearmed(it->bits) ? STORE_REARMED : 0));
+    out->bits = (uint8_t)((it->bits & (ITEM_STALE | ITEM_WON | ITEM_FETCHED)) | (it->len & ITEM_LEN_B64) >> 11);
+    if (unlikely(item_rearmed(it->bits))) out->bits |= STORE_REARMED;
     out->ntags = it->ntags;
     out->soft = soft;
     out->pieces = large ? (uint16_t)(it->len & ITEM_LEN_MASK) : 0;

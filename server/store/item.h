@@ -137,6 +137,13 @@ SYNC_UNSANITIZED static inline void item_copy_header(uint8_t to[32], const uint8
 /* Copies a whole record whose header others may be changing. */
 SYNC_UNSANITIZED void item_copy_record(uint8_t *to, const uint8_t *from, uint32_t bytes);
 
+/* Where the key of the record at p begins. What it depends on never changes in place. */
+static inline unsigned item_key_at(const uint8_t *p) {
+    static const uint8_t tags_at[8] = {10, 14, 14, 18, 18, 22, 22, 26}; /* by expiry, flags, CAS */
+    unsigned layout = p[7] >> 4, at = tags_at[layout & 7];
+    return layout & 8 ? at + 1 + 8u * p[at] : at;
+}
+
 /* Decodes a copied header (32 bytes at h) of the item at p. */
 static inline void item_decode(struct item *it, const uint8_t *h, uint8_t *p) {
     unsigned at = ITEM_FIXED;

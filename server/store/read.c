@@ -6,21 +6,17 @@
 #define CHAIN_MAX 96 /* lines one look-up follows: a chain that changes meanwhile must not lead it round for ever */
 
 struct found {
-    struct item it;
     uint64_t *slot;
     uint64_t seen; /* what the slot held */
+    uint8_t *p;    /* the record */
 };
 
-/* If the slot holds the key: copies its header. */
+/* If the slot holds the key. */
 static inline bool try_slot(const struct store *s, const struct store_key *k, uint64_t *slot, struct found *f) {
     uint64_t seen = sync_load_acq(slot), loc = index_slot_loc(seen);
-    if (loc == 0) return false;
     uint8_t *p = segment_at(&s->segs, loc);
-    if (p[6] != k->len) return false;
-    item_read(&f->it, p);
-    if (!item_same_bytes(p + f->it.key_at, k->p, k->len)) return false;
-    f->slot = slot;
-    f->seen = seen;
+    if (loc == 0 || p[6] != k->len || !item_same_bytes(p + item_key_at(p), k->p, k->len)) return false;
+    *f = (struct found){slot, seen, p};
     return true;
 }
 
@@ -35,7 +31,8 @@ static bool try_chain(const struct store *s, const struct store_key *k, uint32_t
     return false;
 }
 
-static inline bool find(const struct store *s, const struct store_key *k, struct found *f) {
+/* Finds the key's record and copies its header as it was at one moment. */
+static inline bool find(const struct store *s, const struct store_key *k, struct found *f, uint8_t header[32]) {
     uint32_t fp = index_fp(&s->ix, k->hash);
     for (;; sync_pause()) {
         struct index_bucket *b = index_bucket(&s->ix, k->hash);
@@ -45,7 +42,8 @@ static inline bool find(const struct store *s, const struct store_key *k, struct
         bool hit = false;
         for (unsigned m = index_match(b->slot, fp); m && !hit; m &= m - 1)
             hit = try_slot(s, k, &b->slot[__builtin_ctz(m)], f);
-        if (!hit && index_word_count(word)) hit = try_chain(s, k, fp, word, f);
+        if (!hit && unlikely(index_word_count(word))) hit = try_chain(s, k, fp, word, f);
+        if (hit) item_copy_header(header, f->p);
         sync_fence_load();
         if (unlikely(sync_load(&b->word) != word) && !FAULT_POINT("read.mutate.unchecked")) continue;
         if (hit) return true;
@@ -53,25 +51,35 @@ static inline bool find(const struct store *s, const struct store_key *k, struct
     }
 }
 
-static bool show(struct store_worker *w, const struct found *f, struct store_item *out) {
-    uint32_t deadline;
-    enum verdict v = item_verdict(w, &f->it, &deadline);
-    if (unlikely(v > ITEM_SOFTLY)) return false;
-    bool soft = v == ITEM_SOFTLY || (item_softened(f->it.bits) && !(f->it.bits & ITEM_WON));
-    item_show(&f->it, index_slot_loc(f->seen), soft, out);
+static inline bool find_item(struct store_worker *w, const struct store_key *k, struct found *f,
+                             struct store_item *out) {
+    uint8_t header[32];
+    struct item it;
+    if (!find(w->s, k, f, header)) return false;
+    item_decode(&it, header, f->p);
+    bool soft = item_softened(it.bits) && !(it.bits & ITEM_WON);
+    if (unlikely(expired(it.expiry, w->now))) return false;
+    if (unlikely(it.birth <= sync_load_acq(&w->s->purge.seq))) {
+        uint32_t deadline;
+        struct item copy = it; /* so that the common way keeps its own in registers */
+        enum verdict v = item_verdict_slow(w, &copy, &deadline);
+        if (v > ITEM_SOFTLY) return false;
+        soft |= v == ITEM_SOFTLY;
+    }
+    item_show(&it, index_slot_loc(f->seen), soft, out);
     return true;
 }
 
 bool store_get(struct store_worker *w, const struct store_key *k, struct store_item *out) {
     struct found f;
-    if (!find(w->s, k, &f) || !show(w, &f, out)) return false;
+    if (!find_item(w, k, &f, out)) return false;
     index_bump(f.slot, f.seen);
     return true;
 }
 
 bool store_peek(struct store_worker *w, const struct store_key *k, struct store_item *out) {
     struct found f;
-    return find(w->s, k, &f) && show(w, &f, out);
+    return find_item(w, k, &f, out);
 }
 
 void store_note_fetch(struct store_worker *w, const struct store_key *k, const struct store_item *it) {
