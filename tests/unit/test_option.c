@@ -205,7 +205,7 @@ static void bad_values_say_what_is_accepted(void **state) {
     bad("-p x", "-p takes a number from -1 to 65535, not \"x\"");
     bad("-p 65536", "65535");
     bad("--port=", "65535");
-    bad("-m 0", "-m takes a size from 8m to 1024t");
+    bad("-m 0", "-m takes a size from 1m to 1024t");
     bad("-m 99999999999999999999", "-m takes a size");
     bad("-m -5", "-m takes a size");
     bad("-m 64q", "k, m or g");
