@@ -124,13 +124,15 @@ void cmd_touch(struct session *s, struct request *r) {
         return;
     }
     struct store_worker *w = s->worker->store;
-    enum store_status st = store_touch(w, &r->key, store_expiry(w, exptime), NULL, NULL);
+    struct store_item it;
+    enum store_status st = store_touch(w, &r->key, store_expiry(w, exptime), &it, NULL);
     if (st == STORE_AGAIN) {
         cmd_again(s);
         return;
     }
     cmd_bump(s, CMD_METRIC_cmd_touch);
     cmd_bump(s, st == STORE_OK ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
+    if (st == STORE_OK && (it.bits & STORE_FETCHED) == 0) store_note_fetch(w, &r->key, &it);
     if (st == STORE_OK)
         cmd_reply_lit(s, r, "TOUCHED");
     else if (st == STORE_NO_MEMORY)

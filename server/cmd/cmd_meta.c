@@ -44,8 +44,9 @@ static enum meta_error read_meta(struct session *s, struct request *r, unsigned 
     text_next(r->line, r->line_len, &at, &w->wire);
     enum meta_error e = meta_parse(r->line, r->line_len, r->rest, words, allow, &w->wire, w->decoded, &w->meta);
     if (likely(e == META_OK)) return settle_key(s, r) ? META_OK : META_FORMAT;
-    /* A key that is none comes before all but its decoding. */
-    return !meta_has(&w->meta, 'b') && r->key.len == 0 ? META_FORMAT : e;
+    /* A key that is none comes before what is wrong with flags. */
+    const bool none = meta_has(&w->meta, 'b') ? w->wire.n > STORE_KEY_MAX : r->key.len == 0;
+    return none ? META_FORMAT : e;
 }
 
 /* Unites the tags of G, Lt= and the suffix in the worker's set; answers if they are bad. */
@@ -182,9 +183,18 @@ static uint32_t vivified(struct session *s, const struct meta *m) {
     return expiry_of(s, exptime);
 }
 
+/* Whether flag a comes before flag b, both being there. */
+static bool comes_before(const struct meta *m, char a, char b) {
+    unsigned i = 0;
+    while (m->order[i] != a && m->order[i] != b) i++;
+    return m->order[i] == a;
+}
+
 static enum store_status change(struct session *s, struct request *r, struct mg *g) {
     const struct meta *m = &s->worker->meta;
+    struct store_worker *w = s->worker->store;
     struct store_meta_get get = {.key = r->key};
+    g->win = STORE_WIN_NONE;
     if (meta_has(m, 'N')) {
         get.vivify = true;
         get.vivify_expiry = vivified(s, m);
@@ -196,15 +206,23 @@ static enum store_status change(struct session *s, struct request *r, struct mg 
     }
     if (meta_has(m, 'R')) {
         /* An item with less than this left to live is refilled; a time point means what is left until then. */
-        uint32_t until = expiry_of(s, m->recache), now = store_now(s->worker->store);
+        uint32_t until = expiry_of(s, m->recache), now = store_now(w);
         get.recache = until > now;
         get.recache_s = until - now;
     }
-    if (meta_has(m, 'T')) {
-        get.touch = true;
-        get.expiry = expiry_of(s, m->ttl);
+    if (!meta_has(m, 'T')) return store_meta_get(w, &get, &g->it, &g->win, &g->created, &g->old_expiry);
+    if (get.recache && comes_before(m, 'R', 'T')) {
+        /* R looks at the time to live that there was before T: two steps. */
+        enum store_status st = store_meta_get(w, &get, &g->it, &g->win, &g->created, &g->old_expiry);
+        if (st != STORE_OK || g->created) return st;
+        get.recache = false;
     }
-    return store_meta_get(s->worker->store, &get, &g->it, &g->win, &g->created, &g->old_expiry);
+    const enum store_win won = get.recache || !meta_has(m, 'R') ? STORE_WIN_NONE : g->win;
+    get.touch = true;
+    get.expiry = expiry_of(s, m->ttl);
+    enum store_status st = store_meta_get(w, &get, &g->it, &g->win, &g->created, &g->old_expiry);
+    if (won == STORE_WIN_WON) g->win = won;
+    return st;
 }
 
 static enum store_status look_up(struct session *s, struct request *r, struct mg *g) {
@@ -314,7 +332,7 @@ void cmd_mg(struct session *s, struct request *r) {
         return;
     }
     reply_found(s, r, &g);
-    if (unlikely((g.it.bits & STORE_FETCHED) == 0) && !g.created && !meta_has(m, 'u'))
+    if (unlikely((g.it.bits & STORE_FETCHED) == 0) && !meta_has(m, 'u'))
         store_note_fetch(s->worker->store, &r->key, &g.it);
 }
 
@@ -594,7 +612,7 @@ void cmd_ma(struct session *s, struct request *r) {
     uint64_t number;
     enum meta_error e = read_meta(s, r, 2, META_ALLOW_TAGS);
     if (e != META_OK && e != META_OPAQUE) {
-        if (e == META_FORMAT && !meta_has(&s->worker->meta, 'b') && r->key.len == 0)
+        if (e == META_FORMAT && (r->key.len == 0 || s->worker->wire.n > STORE_KEY_MAX))
             cmd_meta_error(s, e); /* it is the key that is none */
         else
             cmd_line_lit(s, "CLIENT_ERROR invalid or duplicate flag");

@@ -10,3 +10,5 @@ EXTRA_DIST += %D%/README.md
 dist-hook:
 	$(MKDIR_P) $(distdir)/tests/wire
 	cp $(srcdir)/tests/wire/*.tr $(distdir)/tests/wire/
+
+EXTRA_DIST += %D%/differential.py
