@@ -196,7 +196,7 @@ static bool deal(struct net *n, const struct net_listener *l, int fd, const stru
     struct net_worker *w = &n->workers[n->next_worker++ % n->cfg.threads];
     struct conn *c = conn_new(w, l, fd, peer);
     if (c == NULL) return false;
-    __atomic_fetch_add(&n->nconns, 1, __ATOMIC_SEQ_CST);
+    net_conn_come(n);
     if (worker_post(w, post_begin, c) == 0) return true;
     conn_discard(c); /* closes the socket */
     return true;
@@ -212,7 +212,7 @@ static void refuse(struct net *n, int fd) {
 }
 
 static bool at_limit(const struct net *n) {
-    return sync_load_seq(&n->nconns) >= n->cfg.max_connections;
+    return sync_load(&n->nconns) >= n->cfg.max_connections;
 }
 
 /* Accepts what waits on one socket. Returns 0, or -errno when the machine has no descriptor or memory left. */
@@ -243,12 +243,19 @@ static uint64_t now_us(void) {
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* Under the lock, so that a connection that closes either is counted out before or wakes us after. */
+static void set_accepting(struct net *n, uint32_t on) {
+    pthread_mutex_lock(&n->lock);
+    sync_store(&n->accepting, on);
+    pthread_mutex_unlock(&n->lock);
+}
+
 /* Waits until there may be room for a connection again. */
 static void pause_accepting(struct net *n, int timeout_ms) {
     struct pollfd p = {.fd = n->accept_fd, .events = POLLIN};
     uint64_t count, from = now_us();
     sync_bump(&n->metrics[NET_METRIC_listen_disabled_num], 1);
-    sync_store_seq(&n->accepting, 0); /* from here on whoever closes a connection wakes us */
+    set_accepting(n, 0); /* from here on whoever closes a connection wakes us */
     log_event(n->cfg.log, LOG_NOTICE, "accept_paused", "connections=%u", sync_load(&n->nconns));
     while (!sync_load_acq(&n->stopping)) {
         if (timeout_ms < 0 && !at_limit(n)) break;
@@ -256,7 +263,7 @@ static void pause_accepting(struct net *n, int timeout_ms) {
         if (r > 0 && read(n->accept_fd, &count, sizeof count) < 0 && errno != EAGAIN) break;
         if (timeout_ms >= 0) break;
     }
-    sync_store_seq(&n->accepting, 1);
+    set_accepting(n, 1);
     sync_bump(&n->metrics[NET_METRIC_listen_disabled_us], now_us() - from);
 }
 

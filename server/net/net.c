@@ -23,13 +23,13 @@ static int workers_new(struct net *n) {
     return 0;
 }
 
-static void drain_init(struct net *n) {
+static void lock_init(struct net *n) {
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&n->drain_cond, &attr);
+    pthread_cond_init(&n->none_left, &attr);
     pthread_condattr_destroy(&attr);
-    pthread_mutex_init(&n->drain_lock, NULL);
+    pthread_mutex_init(&n->lock, NULL);
 }
 
 int net_new(const struct net_config *cfg, struct net **out, char *err, size_t err_size) {
@@ -40,7 +40,7 @@ int net_new(const struct net_config *cfg, struct net **out, char *err, size_t er
     n->cfg = *cfg;
     if (n->cfg.batches_per_event == 0) n->cfg.batches_per_event = 1;
     n->accepting = 1;
-    drain_init(n);
+    lock_init(n);
     n->accept_fd = listener_wake_new();
     if (n->accept_fd < 0) {
         r = n->accept_fd;
@@ -122,21 +122,26 @@ void net_free(struct net *n) {
     free(n->listeners);
     tls_free(n->tls);
     if (n->accept_fd >= 0) close(n->accept_fd);
-    pthread_cond_destroy(&n->drain_cond);
-    pthread_mutex_destroy(&n->drain_lock);
+    pthread_cond_destroy(&n->none_left);
+    pthread_mutex_destroy(&n->lock);
     free(n);
 }
 
 /* ------------------------------------------------------------------ draining */
 
+void net_conn_come(struct net *n) {
+    pthread_mutex_lock(&n->lock);
+    sync_bump(&n->nconns, 1);
+    pthread_mutex_unlock(&n->lock);
+}
+
 void net_conn_gone(struct net *n) {
-    uint32_t before = __atomic_fetch_sub(&n->nconns, 1, __ATOMIC_SEQ_CST);
-    if (sync_load_seq(&n->accepting) == 0) listener_wake(n);
-    if (before == 1 && sync_load_seq(&n->draining)) {
-        pthread_mutex_lock(&n->drain_lock);
-        pthread_cond_broadcast(&n->drain_cond);
-        pthread_mutex_unlock(&n->drain_lock);
-    }
+    pthread_mutex_lock(&n->lock);
+    sync_bump(&n->nconns, -1u);
+    if (n->nconns == 0) pthread_cond_broadcast(&n->none_left);
+    bool awaited = sync_load(&n->accepting) == 0;
+    pthread_mutex_unlock(&n->lock);
+    if (awaited) listener_wake(n);
 }
 
 static void post_drain(struct net_worker *w, void *arg) {
@@ -152,7 +157,6 @@ static void post_drain(struct net_worker *w, void *arg) {
 bool net_drain(struct net *n, unsigned timeout_ms) {
     struct timespec until;
     acceptor_stop(n);
-    sync_store_seq(&n->draining, 1);
     for (unsigned i = 0; i < n->cfg.threads; i++) (void)worker_post(&n->workers[i], post_drain, NULL);
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000;
@@ -161,11 +165,12 @@ bool net_drain(struct net *n, unsigned timeout_ms) {
         until.tv_nsec -= 1000000000;
         until.tv_sec++;
     }
-    pthread_mutex_lock(&n->drain_lock);
+    pthread_mutex_lock(&n->lock);
     int r = 0;
-    while (sync_load_seq(&n->nconns) != 0 && r == 0) r = pthread_cond_timedwait(&n->drain_cond, &n->drain_lock, &until);
-    pthread_mutex_unlock(&n->drain_lock);
-    return sync_load_seq(&n->nconns) == 0;
+    while (n->nconns != 0 && r == 0) r = pthread_cond_timedwait(&n->none_left, &n->lock, &until);
+    bool none = n->nconns == 0;
+    pthread_mutex_unlock(&n->lock);
+    return none;
 }
 
 /* ------------------------------------------------------------------ looking around */

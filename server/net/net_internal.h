@@ -177,12 +177,12 @@ struct net {
     uint64_t metrics[NET_METRICS]; /* the acceptor's row */
     uint64_t base[NET_METRICS];    /* sums at the last reset; atomic */
 
-    pthread_mutex_t drain_lock; /* for drain_cond */
-    pthread_cond_t drain_cond;  /* the last connection has gone */
-    uint32_t draining;          /* atomic */
+    pthread_mutex_t lock;     /* for changes of nconns and accepting; per connection, not per request */
+    pthread_cond_t none_left; /* the last connection has gone */
 };
 
-/* A connection has left memory (net.c). Any thread. */
+/* A connection has come into memory, has left it (net.c). Any thread. */
+void net_conn_come(struct net *n);
 void net_conn_gone(struct net *n);
 
 /* ------------------------------------------------------------------ listener.c */
