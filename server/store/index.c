@@ -353,6 +353,7 @@ bool index_merge(struct index *ix) {
     }
     if (ok) {
         chain_drop(ix, last);
+        sync_store_rel(&ix->merges, ix->merges + 1);
         set_groups(ix, last);
     }
     group_unlock(ix, last);

@@ -61,6 +61,7 @@ struct index {
     uint64_t groups;              /* read by everybody; changed by the maintenance thread */
     uint64_t mask;                /* one less than the next power of two above groups */
     uint64_t min_groups, max_groups, max_lines;
+    uint64_t merges;  /* ever: items may have gone to a group of a lower number */
     uint64_t touched; /* groups whose pages may be there; maintenance thread */
     unsigned min_depth, fp_shift;
     bool hugepages;

@@ -271,31 +271,50 @@ void store_flush_at(struct store_worker *w, uint32_t at) {
 
 /* ------------------------------------------------------------------ looking around */
 
-void store_walk(struct store_worker *w, struct store_cursor *c, unsigned max,
-                bool (*fn)(void *arg, const struct store_item *it), void *arg) {
+/* Shows the live items of one group; false if fn wants no more. */
+static bool show_group(struct store_worker *w, uint64_t group, unsigned *shown,
+                       bool (*fn)(void *arg, const struct store_item *it), void *arg) {
     struct store *s = w->s;
     uint64_t slots[INDEX_SLOTS + INDEX_OVERFLOW_MAX];
-    unsigned shown = 0;
-    for (unsigned groups = 0; groups < 512 && shown < max; groups++, c->group++) {
-        if (c->group >= sync_load_acq(&s->ix.groups)) {
-            c->done = true;
-            return;
+    for (unsigned i = 0; i < INDEX_BUCKETS; i++) {
+        unsigned n = index_collect_locked(&s->ix, group, i, slots);
+        for (unsigned k = 0; k < n; k++) {
+            struct item it;
+            struct store_item view;
+            uint32_t deadline;
+            uint64_t loc = index_slot_loc(slots[k]);
+            item_read(&it, segment_at(&s->segs, loc));
+            enum verdict v = item_verdict(w, &it, &deadline);
+            if (v > ITEM_SOFTLY) continue;
+            item_show(&it, loc, v == ITEM_SOFTLY || (item_softened(it.bits) && !(it.bits & ITEM_WON)), &view);
+            if (!fn(arg, &view)) return false;
+            ++*shown;
         }
-        for (unsigned i = 0; i < INDEX_BUCKETS; i++) {
-            unsigned n = index_collect_locked(&s->ix, c->group, i, slots);
-            for (unsigned k = 0; k < n; k++) {
-                struct item it;
-                struct store_item view;
-                uint32_t deadline;
-                uint64_t loc = index_slot_loc(slots[k]);
-                item_read(&it, segment_at(&s->segs, loc));
-                enum verdict v = item_verdict(w, &it, &deadline);
-                if (v > ITEM_SOFTLY) continue;
-                item_show(&it, loc, v == ITEM_SOFTLY, &view);
-                if (!fn(arg, &view)) return;
-                shown++;
+    }
+    return true;
+}
+
+/* Groups that splits and merges pass items between are walked one after the other, upwards: what a split moves goes
+ * ahead of the walk, or has been shown. A merge may carry items back behind it: then that row is walked once more. */
+void store_walk(struct store_worker *w, struct store_cursor *c, unsigned max,
+                bool (*fn)(void *arg, const struct store_item *it), void *arg) {
+    const struct index *ix = &w->s->ix;
+    unsigned shown = 0;
+    for (unsigned groups = 0; groups < 512 && shown < max; groups++) {
+        if (c->group >= sync_load_acq(&ix->groups)) {
+            uint64_t row = c->group % ix->min_groups, merges = sync_load_acq(&ix->merges);
+            bool again = c->merges != merges && !FAULT_POINT("store.mutate.walk_once");
+            c->merges = merges;
+            c->group = again ? row : row + 1;
+            if (c->group == ix->min_groups) {
+                c->done = true;
+                return;
             }
         }
+        if (c->group < ix->min_groups && !c->begun) c->merges = sync_load_acq(&ix->merges);
+        c->begun = true;
+        if (!show_group(w, c->group, &shown, fn, arg)) return;
+        c->group += ix->min_groups;
     }
 }
 

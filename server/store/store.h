@@ -318,8 +318,8 @@ uint64_t store_number(const struct store *s);
 
 /* Where a walk is. Zero it to begin. */
 struct store_cursor {
-    uint64_t group;
-    bool done;
+    uint64_t group, merges;
+    bool begun, done;
 };
 
 /* Shows live items, some hundreds of index groups' worth at most `max` items a call give or take one group, until

@@ -19,9 +19,9 @@ uint8_t model_prefixes(unsigned key) {
 enum model_verdict model_verdict(const struct model *m, uint64_t birth, uint8_t tags, uint32_t now,
                                  uint32_t *deadline) {
     enum model_verdict v = MODEL_FRESH;
-    for (unsigned mask = 0; mask < 1 << MODEL_TAGS; mask++) {
+    for (unsigned mask = tags, last = 0; !last; mask = (mask - 1) & tags) { /* every set of them */
         const struct model_selector *p = &m->purges[mask];
-        if ((mask & tags) != mask) continue;
+        last = mask == 0;
         if (p->hard > birth) return MODEL_DEAD;
         if (p->soft <= birth) continue;
         if (p->deadline <= now) return MODEL_DEAD;

@@ -183,11 +183,72 @@ static void test_an_added_tag_brings_its_purges(void **state) {
     lab_close(&l);
 }
 
+/* ------------------------------------------------------------------ walks */
+
+#define WALKED 400
+
+struct walk {
+    uint8_t seen[WALKED];
+};
+
+static bool note(void *arg, const struct store_item *it) {
+    struct walk *w = arg;
+    unsigned i;
+    char key[32];
+    memcpy(key, it->key, it->key_len);
+    key[it->key_len] = 0;
+    if (sscanf(key, "stays%u", &i) == 1) w->seen[i] = 1;
+    return true;
+}
+
+/* Takes the index to so many groups, between two steps of a walk. */
+static void resize(struct lab *l, uint64_t groups) {
+    while (l->s->ix.groups < groups) assert_true(index_split(&l->s->ix));
+    while (l->s->ix.groups > groups && index_merge(&l->s->ix)) {}
+}
+
+/* Walks in all kinds of resizing; true if something that was there all the time was not shown. */
+static bool walk_misses(const char *mutation) {
+    struct lab l;
+    bool missed = false;
+    lab_open(&l, 4 << 20, 0);
+    lab_mutate(mutation);
+    uint64_t least = l.s->ix.min_groups;
+    for (unsigned i = 0; i < WALKED; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "stays%u", i);
+        lab_set(&l, 0, key, "x", NULL, 0);
+    }
+    for (unsigned variant = 0; variant < 6; variant++)
+        for (uint64_t at = 0; at < 12 * least; at += least / 4) {
+            struct walk w = {0};
+            struct store_cursor c = {0};
+            resize(&l, variant % 2 ? least * 9 : least);
+            for (unsigned step = 0; !c.done; step++) {
+                store_enter(l.w[0]);
+                store_walk(l.w[0], &c, 2, note, &w);
+                store_leave(l.w[0]);
+                if (step * 2 < at && step * 2 + 2 >= at) resize(&l, variant % 2 ? least + variant : least * 7);
+                if (variant > 3 && step * 2 == at + 20) resize(&l, variant % 2 ? least * 3 : least);
+                assert_true(step < 100000);
+            }
+            for (unsigned i = 0; i < WALKED; i++) missed |= !w.seen[i];
+        }
+    lab_close(&l);
+    return missed;
+}
+
+static void test_a_walk_survives_resizing(void **state) {
+    (void)state;
+    assert_false(walk_misses(NULL));
+    assert_true(walk_misses("store.mutate.walk_once"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pins_do_not_stop_stores),        cmocka_unit_test(test_a_higher_limit_is_told_as_room),
         cmocka_unit_test(test_nothing_outlives_a_soft_purge),  cmocka_unit_test(test_clearing_what_was_softly_purged),
-        cmocka_unit_test(test_an_added_tag_brings_its_purges),
+        cmocka_unit_test(test_an_added_tag_brings_its_purges), cmocka_unit_test(test_a_walk_survives_resizing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
