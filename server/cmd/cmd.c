@@ -238,11 +238,16 @@ static size_t swallow(struct session *s, size_t n) {
     return take;
 }
 
+static size_t body(struct session *s, const char *p, size_t n) {
+    size_t used = cmd_body_input(s, p, n);
+    return s->phase == CMD_PHASE_SWALLOW ? used + swallow(s, n - used) : used;
+}
+
 static size_t cmd_step(struct session *s, char *p, size_t n) {
     switch ((enum cmd_phase)s->phase) {
     case CMD_PHASE_SKIP: return skip_line(s, p, n);
     case CMD_PHASE_SWALLOW: return swallow(s, n);
-    case CMD_PHASE_BODY: return cmd_body_input(s, p, n);
+    case CMD_PHASE_BODY: return body(s, p, n);
     default: return n == 0 || n < s->need ? 0 : run_batch(s, p, n);
     }
 }

@@ -73,14 +73,35 @@ static bool finish(struct session *s, bool good) {
     return true;
 }
 
+/* The store has no room for the rest of the block, and none will be made (-M): the request is refused, and what is
+ * still to come of the block swallowed. */
+static void give_up(struct session *s) {
+    struct cmd_worker *w = s->worker;
+    struct cmd_upload *u = s->upload;
+    struct request *r = &w->batch[0];
+    s->left = store_upload_left(u->bytes) + 2;
+    s->phase = CMD_PHASE_SWALLOW;
+    cmd_enter(w);
+    cmd_parse_kept(s, u->row, u->line, u->line_len, r);
+    r->body_len = u->length;
+    cmd_refuse_store(s, r, STORE_NO_MEMORY);
+    cmd_leave(w);
+    cmd_body_abort(s);
+}
+
 size_t cmd_body_input(struct session *s, const char *p, size_t n) {
     struct store_upload *bytes = s->upload->bytes;
     size_t done = 0;
     while (store_upload_left(bytes) > 0) {
         char *to;
         size_t room;
-        if (store_upload_span(s->worker->store, bytes, &to, &room) == STORE_AGAIN) {
+        enum store_status st = store_upload_span(s->worker->store, bytes, &to, &room);
+        if (st == STORE_AGAIN) {
             conn_park(s->conn);
+            return done;
+        }
+        if (st != STORE_OK) {
+            give_up(s);
             return done;
         }
         if (done == n) return done;
@@ -96,11 +117,9 @@ size_t cmd_body_input(struct session *s, const char *p, size_t n) {
 char *cmd_body_sink(struct session *s, size_t *n) {
     char *to;
     if (store_upload_left(s->upload->bytes) == 0) return NULL; /* the block's ending comes to the input */
-    if (store_upload_span(s->worker->store, s->upload->bytes, &to, n) == STORE_AGAIN) {
-        conn_park(s->conn);
-        return NULL;
-    }
-    return to;
+    enum store_status st = store_upload_span(s->worker->store, s->upload->bytes, &to, n);
+    if (st == STORE_AGAIN) conn_park(s->conn);
+    return st == STORE_OK ? to : NULL; /* refused: the bytes go to the input, which answers */
 }
 
 void cmd_body_sunk(struct session *s, size_t n) {
