@@ -10,3 +10,4 @@ noinst_HEADERS += \
   %D%/keytags.h \
   %D%/meta.h \
   %D%/text.h
+EXTRA_DIST += %D%/PROTOCOL.md
