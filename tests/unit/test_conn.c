@@ -324,6 +324,11 @@ static void await(uint64_t *counter, uint64_t value) {
     while (sync_load_acq(counter) < value) sched_yield();
 }
 
+/* Waits until this many bytes have been read, ever. */
+static void await_read(struct lab *l, uint64_t bytes) {
+    while (net_metric(l->net, NET_METRIC_bytes_read) < bytes) sched_yield();
+}
+
 /* ------------------------------------------------------------------ input */
 
 static void splits_at_every_byte_and_pipelines(void **state) {
@@ -331,18 +336,20 @@ static void splits_at_every_byte_and_pipelines(void **state) {
     static const char answer[] = "one\nbody 5 495\ntwo\nthree\nwhat\nbody 1 122\nfour\n";
     struct lab *l = lab_new();
     (void)state;
+    uint64_t before = 0;
     for (size_t cut = 0; cut <= sizeof script - 1; cut++) {
         int fd = dial(l);
         put(fd, script, cut);
-        await_worker(l, 0);
+        await_read(l, before + cut);
         put(fd, script + cut, sizeof script - 1 - cut);
         hear(fd, answer);
         close(fd);
+        before += sizeof script - 1;
     }
     int fd = dial(l);
     for (size_t i = 0; i < sizeof script - 1; i++) {
         put(fd, script + i, 1);
-        await_worker(l, 0);
+        await_read(l, ++before);
     }
     hear(fd, answer);
     close(fd);
@@ -360,8 +367,9 @@ static void long_line_is_kept_and_given_back(void **state) {
     for (size_t at = 0; at < sizeof line - 1; at += 9973) {
         size_t n = sizeof line - 1 - at < 9973 ? sizeof line - 1 - at : 9973;
         put(fd, line + at, n);
-        await_worker(l, 0);
+        await_read(l, at + n);
     }
+    await_worker(l, 0); /* what was read has been kept */
     net_gauges(l->net, &g);
     assert_true(g.buffer_bytes > 64000);
     put(fd, "\n", 1);
@@ -475,6 +483,7 @@ static void large_reference_is_not_copied(void **state) {
     int fd = dial(l);
     (void)state;
     say(fd, "ref 8000000\necho end\n");
+    while (net_metric(l->net, NET_METRIC_output_blocked) == 0) sched_yield();
     await_worker(l, 0);
     net_gauges(l->net, &g);
     assert_true(g.buffer_bytes < 65536);
