@@ -202,7 +202,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
             cmd_get(s, r); /* the way of most */
             if (unlikely(w->again)) break;
             used = r->end;
-            if ((++i & 15) == 0 && unlikely(halted(s))) break;
+            if (((++i & 15) == 0 && unlikely(halted(s))) || unlikely(w->halt)) break;
             continue;
         }
         run(s, r);
@@ -217,6 +217,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
         s->need = 0;
         s->scanned = 0;
     }
+    w->halt = false;
     if (unlikely(w->again)) {
         w->again = false;
         conn_park(s->conn);

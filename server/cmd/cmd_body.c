@@ -84,7 +84,7 @@ static void give_up(struct session *s) {
     cmd_enter(w);
     cmd_parse_kept(s, u->row, u->line, u->line_len, r);
     r->body_len = u->length;
-    cmd_refuse_store(s, r, STORE_NO_MEMORY);
+    if (u->row->class != CMD_CLASS_MSET || cmd_ms_valid(s, r)) cmd_refuse_store(s, r, STORE_NO_MEMORY);
     cmd_leave(w);
     cmd_body_abort(s);
 }

@@ -80,8 +80,7 @@ static void reply_value(struct session *s, struct request *r, const struct store
         conn_write(s->conn, r->asked, r->asked_len);
         conn_write(s->conn, tail + 6, (size_t)(end - tail - 6));
     }
-    cmd_value(s, it);
-    if (r->last) put_end(s);
+    cmd_value(s, it, "\r\nEND\r\n", r->last ? 7 : 2);
 }
 
 void cmd_get(struct session *s, struct request *r) {

@@ -181,6 +181,7 @@ struct cmd_worker {
     struct store_worker *store;
     unsigned index;
     bool inside;    /* in a section of the store */
+    bool halt;      /* the handler asks for the batch to end behind this request */
     bool again;     /* the handler asks to be run again when there is room */
     uint32_t notes; /* cmd->notes as of the batch's beginning, or its last command that may change them */
     uint64_t metrics[CMD_METRICS];
@@ -294,9 +295,10 @@ void cmd_detail(struct session *s, enum cmd_detail what, const char *key, size_t
 
 /* ------------------------------------------------------------------ values, tags and bodies */
 
-/* cmd_value.c. Appends the item's value and its \r\n: small ones copied, large ones from where they lie. Inside the
- * section that found the item. */
-void cmd_value(struct session *s, const struct store_item *it);
+/* cmd_value.c. Appends the item's value, then tail[0..n), at most 8 bytes: small values copied, large ones from where
+ * they lie. One that cannot be held all at once is sent in parts: then the connection is parked, and no request may
+ * follow in this batch (`halt`). Inside the section that found the item. */
+void cmd_value(struct session *s, const struct store_item *it, const char *tail, size_t n);
 /* Whether a value is to be copied into the reply: small, and in one piece. */
 static inline bool cmd_value_fits(const struct store_item *it) {
     return likely(it->value != NULL && it->size <= CMD_COPY_MAX);

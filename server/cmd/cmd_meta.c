@@ -292,7 +292,7 @@ static void reply_found(struct session *s, struct request *r, const struct mg *g
         return;
     }
     head_end(&h);
-    if (value) cmd_value(s, it);
+    if (value) cmd_value(s, it, "\r\n", 2);
 }
 
 static void note_mg(struct session *s, const struct request *r, const struct store_item *it) {

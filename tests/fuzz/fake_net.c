@@ -341,6 +341,7 @@ static void settle(struct conn *c) {
         bool moved = false;
         if (c->producer) {
             cmd_handler()->produce(c, c->session);
+            release_held(c);
             moved = c->producer;
         }
         if (store_maintain(c->worker->node->store)) moved = true;

@@ -20,3 +20,20 @@ fuzz: $(fuzz_programs)
 
 tests_fuzz_fuzz_store_SOURCES = %D%/fuzz_store.c $(fuzz_main)
 tests_fuzz_fuzz_store_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+# A whole conversation over connections in memory: no net is linked.
+fuzz_programs += %D%/fuzz_session
+tests_fuzz_fuzz_session_SOURCES = %D%/fuzz_session.c %D%/fake_net.c $(fuzz_main)
+tests_fuzz_fuzz_session_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+fuzz_programs += %D%/fuzz_text
+tests_fuzz_fuzz_text_SOURCES = %D%/fuzz_text.c $(fuzz_main)
+tests_fuzz_fuzz_text_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+fuzz_programs += %D%/fuzz_meta
+tests_fuzz_fuzz_meta_SOURCES = %D%/fuzz_meta.c $(fuzz_main)
+tests_fuzz_fuzz_meta_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+fuzz_programs += %D%/fuzz_keytags
+tests_fuzz_fuzz_keytags_SOURCES = %D%/fuzz_keytags.c $(fuzz_main)
+tests_fuzz_fuzz_keytags_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)

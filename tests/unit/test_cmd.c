@@ -191,6 +191,35 @@ static void test_sizes(void **state) {
     fake_node_free(f);
 }
 
+/* A value that is more than may be held for readers is sent in parts, and what follows it in step. */
+static void test_larger_than_may_be_held(void **state) {
+    (void)state;
+    struct fake_node *f = fake_node_new(&(struct fake_options){.memory = 16 << 20, .item_size_max = 6 << 20});
+    struct conn *c = fake_open(f);
+    const size_t size = 5 << 20;
+    char *block = malloc(size + 100);
+    struct store_gauges g;
+    size_t n;
+    assert_non_null(block);
+    size_t len = (size_t)sprintf(block, "set big 0 0 %zu\r\n", size);
+    for (size_t i = 0; i < size; i++) block[len + i] = (char)('a' + i * 31 % 26);
+    memcpy(block + len + size, "\r\n", 2);
+    fake_feed(c, block, len + size + 2);
+    expect(c, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
+    fake_clear(c);
+    fake_feed(c, "get big a\r\nmg big v\r\nmn\r\n", 25);
+    const char *got = fake_output(c, &n);
+    assert_int_equal(n, 21 + size + 23 + 12 + size + 6);
+    assert_memory_equal(got, "VALUE big 0 5242880\r\n", 21);
+    assert_memory_equal(got + 21, block + len, size);
+    assert_memory_equal(got + 21 + size, "\r\nVALUE a 0 1\r\nx\r\nEND\r\nVA 5242880\r\n", 23 + 12);
+    assert_memory_equal(got + n - 6, "\r\nMN\r\n", 6);
+    store_gauges(f->store, &g);
+    assert_int_equal(g.segments_pinned, 0);
+    free(block);
+    fake_node_free(f);
+}
+
 /* Refused blocks are swallowed without being kept; what was stored before goes with a set, stays with an add. */
 static void test_too_large(void **state) {
     (void)state;
@@ -302,6 +331,7 @@ int main(void) {
         cmocka_unit_test(test_long_get),
         cmocka_unit_test(test_endless_line),
         cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_larger_than_may_be_held),
         cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_broken_off),
         cmocka_unit_test(test_purge_during_upload),

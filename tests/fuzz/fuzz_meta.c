@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Flags of meta commands and base64: what is accepted is consistent, and what is decoded encodes back. */
+#include <string.h>
+
+#include "base/check.h"
+#include "proto/base64.h"
+#include "proto/meta.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void check_flags(const char *line, size_t n, unsigned allow) {
+    static char decoded[65536];
+    struct text_token name, key;
+    struct meta m;
+    size_t at = 0;
+    if (!text_next(line, n, &at, &name) || !text_next(line, n, &at, &key) || n > 65536) return;
+    if (meta_parse(line, n, at, 2, allow, &key, decoded, &m) != META_OK) return;
+    CHECK(m.norder <= META_WORDS_MAX);
+    uint64_t have = 0;
+    for (unsigned i = 0; i < m.norder; i++) {
+        CHECK((have & META_BIT(m.order[i])) == 0); /* no flag twice */
+        have |= META_BIT(m.order[i]);
+    }
+    CHECK(have == m.have);
+    CHECK(m.opaque.n <= META_OPAQUE_MAX);
+    if (meta_has(&m, 'b')) {
+        char back[65536 * 2];
+        CHECK(m.decoded > 0 && m.decoded <= key.n);
+        size_t k = base64_encode(decoded, m.decoded, back);
+        CHECK(k <= (m.decoded + 2) / 3 * 4);
+        CHECK(base64_decode(back, k, back + 65536) == m.decoded && memcmp(back + 65536, decoded, m.decoded) == 0);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+    if (n == 0 || n > 40000) return 0;
+    check_flags((const char *)data + 1, n - 1, data[0] & 7);
+    return 0;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Words, numbers and storage lines: the quick ways must say what the careful ones say. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "proto/text.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+/* One byte after the other, as the words are defined. */
+static bool next_slowly(const char *line, size_t n, size_t *at, struct text_token *out) {
+    size_t i = *at;
+    while (i < n && line[i] == ' ') i++;
+    out->p = line + i;
+    size_t from = i;
+    while (i < n && line[i] != ' ') i++;
+    out->n = i - from;
+    *at = i;
+    return i > from;
+}
+
+static void check_words(const char *line, size_t n) {
+    size_t a = 0, b = 0;
+    struct text_token x, y;
+    bool more;
+    do {
+        more = next_slowly(line, n, &a, &y);
+        CHECK(text_next(line, n, &b, &x) == more);
+        CHECK(a == b && x.n == y.n && (!more || x.p == y.p));
+    } while (more);
+}
+
+static void check_numbers(const char *p, size_t n) {
+    uint64_t u;
+    int64_t i;
+    char text[24], out[24];
+    if (n >= sizeof text) return;
+    memcpy(text, p, n);
+    text[n] = '\0';
+    if (text_u64(p, n, &u)) {
+        CHECK(strspn(text, "0123456789") == n && n > 0);
+        CHECK(strtoull(text, NULL, 10) == u);
+        char *e = text_put_u64(out, u);
+        uint64_t again;
+        CHECK(text_u64(out, (size_t)(e - out), &again) && again == u);
+    }
+    if (text_i64(p, n, &i)) {
+        CHECK(strtoll(text, NULL, 10) == i);
+        char *e = text_put_i64(out, i);
+        int64_t again;
+        CHECK(text_i64(out, (size_t)(e - out), &again) && again == i);
+    }
+}
+
+/* The words of a storage line, read with care. */
+static void check_store(const char *line, size_t n, bool cas) {
+    struct text_store t;
+    struct text_token w[6], name;
+    size_t at = 0;
+    (void)text_next(line, n, &at, &name);
+    const size_t behind = at;
+    enum text_store_error e = text_parse_store(line, n, behind, cas, '|', &t);
+    unsigned count = 0;
+    while (count < 6 && next_slowly(line, n, &at, &w[count])) count++;
+    if (count < 4 + cas) {
+        CHECK(e == TEXT_STORE_FEW);
+        return;
+    }
+    uint64_t length, id = 0;
+    uint32_t flags;
+    int64_t exptime;
+    if (!text_u64(w[3].p, w[3].n, &length) || length > TEXT_LENGTH_MAX) {
+        CHECK(e == TEXT_STORE_LENGTH);
+        return;
+    }
+    CHECK(t.length == length && t.key.p == w[0].p && t.key.n == w[0].n);
+    CHECK(t.mark == (memchr(w[0].p, '|', w[0].n) != NULL));
+    bool good = text_u32(w[1].p, w[1].n, &flags) && text_i64(w[2].p, w[2].n, &exptime) &&
+                (!cas || text_u64(w[4].p, w[4].n, &id));
+    CHECK(good == (e == TEXT_STORE_OK));
+    if (good) CHECK(t.flags == flags && t.exptime == exptime && t.cas == id);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+    const char *p = (const char *)data, *end = p + n;
+    bool mark = false;
+    check_words(p, n);
+    check_numbers(p, n);
+    check_store(p, n, false);
+    check_store(p, n, true);
+    const char *e = text_key_end(p, end, '|', &mark), *q = p;
+    bool seen = false;
+    for (; q < end && *q != ' ' && *q != '\n'; q++) seen |= *q == '|';
+    CHECK(e == q && mark == seen);
+    struct text_token last = text_last(p, n);
+    CHECK(last.n == 0 || last.p[last.n - 1] != ' ');
+    return 0;
+}
