@@ -64,7 +64,7 @@ static void check_store(const char *line, size_t n, bool cas) {
     enum text_store_error e = text_parse_store(line, n, behind, cas, '|', &t);
     unsigned count = 0;
     while (count < 6 && next_slowly(line, n, &at, &w[count])) count++;
-    if (count < 4 + cas) {
+    if (count < (cas ? 5u : 4u)) {
         CHECK(e == TEXT_STORE_FEW);
         return;
     }
