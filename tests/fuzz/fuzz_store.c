@@ -179,6 +179,11 @@ static bool compare(unsigned key, bool bump) {
     return hit;
 }
 
+/* Nothing was changed for want of room. */
+static bool no_room(enum store_status st) {
+    return st == STORE_AGAIN || st == STORE_NO_MEMORY;
+}
+
 /* After a change: takes over the numbers it was given. `fresh`: it must have got a new one. */
 static void adopt(unsigned key, bool fresh) {
     struct store_worker *w = enter();
@@ -346,7 +351,7 @@ static void op_put(void) {
     uint64_t old_birth = m ? m->birth : 0;
     uint8_t all = (uint8_t)(tags | model_prefixes(key) | (join ? m->tags : 0));
     enum store_status want = put_expected(&p, m, soft, &stale), st = put_now(&p);
-    if (st == STORE_AGAIN || st == STORE_NO_MEMORY) return (void)compare(key, false);
+    if (no_room(st)) return (void)compare(key, false);
     uint32_t deadline = 0, now = store_clock(r.lab.s);
     /* put_now may have run maintenance, which may have evicted it. */
     if (m && !r.m.items[key].there) {
@@ -440,7 +445,7 @@ static void op_arith(void) {
         store_leave(w);
         if (st == STORE_AGAIN) store_maintain(r.lab.s);
     }
-    if (st == STORE_AGAIN || st == STORE_NO_MEMORY) return (void)compare(key, false);
+    if (no_room(st)) return (void)compare(key, false);
     if (m && !r.m.items[key].there) m = NULL;
     if (m == NULL) {
         if (!a.vivify || a.guarded) {
@@ -490,7 +495,7 @@ static void op_touch(void) {
         store_leave(w);
         if (st == STORE_AGAIN) store_maintain(r.lab.s);
     }
-    if (st == STORE_AGAIN) return (void)compare(key, false);
+    if (no_room(st)) return (void)compare(key, false);
     if (m && !r.m.items[key].there) m = NULL;
     WANT(st == (m ? STORE_OK : STORE_NOT_FOUND));
     if (m) {
@@ -525,7 +530,7 @@ static void op_delete(void) {
         store_leave(w);
         if (st == STORE_AGAIN) store_maintain(r.lab.s);
     }
-    if (st == STORE_AGAIN) return (void)compare(key, false);
+    if (no_room(st)) return (void)compare(key, false);
     if (m && !r.m.items[key].there) m = NULL;
     if (m == NULL) {
         WANT(st == STORE_NOT_FOUND);
@@ -600,7 +605,7 @@ static void op_meta_get(void) {
         store_leave(w);
         if (st == STORE_AGAIN) store_maintain(r.lab.s);
     }
-    if (st == STORE_AGAIN) {
+    if (no_room(st)) {
         /* Touched, but not won, maybe. */
         if (m) m->expiry_lo = 0;
         if (m && g.touch) m->expiry_hi = UINT32_MAX;
@@ -612,7 +617,6 @@ static void op_meta_get(void) {
             WANT(st == STORE_NOT_FOUND);
             return (void)compare(key, false);
         }
-        if (st == STORE_NO_MEMORY) return (void)compare(key, false);
         WANT(st == STORE_OK && created && win == STORE_WIN_WON);
         m = &r.m.items[key];
         *m = (struct model_item){
@@ -690,7 +694,7 @@ static void op_tag_add(void) {
         store_leave(w);
         if (st == STORE_AGAIN) store_maintain(r.lab.s);
     }
-    if (st == STORE_AGAIN) return (void)compare(key, false);
+    if (no_room(st)) return (void)compare(key, false);
     if (m && !r.m.items[key].there) m = NULL;
     if (m == NULL) {
         WANT(st == STORE_NOT_FOUND);
@@ -876,6 +880,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     r.lab.s->cfg.events.on_evict = evicted;
     store_watch_evictions(r.lab.s, true);
     r.first = r.lab.s->number;
+    r.lab.s->cfg.evict = !coin(4); /* else -M */
     model_init(&r.m);
     for (unsigned i = 0; i < OPS_MAX && r.p < r.end; i++) step();
     doing = "the end";

@@ -720,6 +720,82 @@ static void test_a_present_key_is_never_missed(void **state) {
     bench_close(&b);
 }
 
+/* ------------------------------------------------------------------ headers that change in place */
+
+#define CHANGES 300000 /* at most; the readers decide */
+#define SAMPLES 3000
+
+static struct {
+    uint64_t first;               /* births are counted from here */
+    uint32_t expiry[4 * CHANGES]; /* by birth */
+    uint64_t births[2][SAMPLES];  /* what readers saw */
+    uint32_t expiries[2][SAMPLES], n[2];
+    bool over;
+} inplace;
+
+/* Number, state and expiry in one go. */
+static void change_in_place(struct actor *a) {
+    for (unsigned op = 0; op < CHANGES && sync_load_acq(&a->b->busy); op++) {
+        struct store_item it;
+        struct store_delete d = {.key = store_key(a->b->lab.s, "A", 1),
+                                 .invalidate = true,
+                                 .set_expiry = true,
+                                 .expiry = 0x1000000u + (uint32_t)rand_below(&a->rand, 1u << 30)};
+        store_enter(a->w);
+        if (store_delete(a->w, &d, &it) != STORE_OK) BROKEN("A is gone\n");
+        store_leave(a->w);
+        uint64_t i = it.birth - inplace.first;
+        if (i >= 4 * CHANGES) BROKEN("a number out of range\n");
+        inplace.expiry[i] = d.expiry;
+        for (uint64_t k = rand_below(&a->rand, 200); k > 0; k--) sync_pause(); /* or readers hardly get a look */
+    }
+    sync_store_rel(&inplace.over, true);
+}
+
+static void look_on(struct actor *a) {
+    struct store_key k = store_key(a->b->lab.s, "A", 1);
+    unsigned me = a->index - 1;
+    while (!sync_load_acq(&inplace.over) && inplace.n[me] < SAMPLES) {
+        struct store_item it;
+        store_enter(a->w);
+        if (!store_get(a->w, &k, &it)) BROKEN("A is missed\n");
+        store_leave(a->w);
+        uint32_t i = inplace.n[me];
+        if (i > 0 && inplace.births[me][i - 1] == it.birth) {
+            if (inplace.expiries[me][i - 1] != it.expiry) BROKEN("one version, two expiries\n");
+        } else {
+            inplace.births[me][i] = it.birth;
+            inplace.expiries[me][i] = it.expiry;
+            inplace.n[me]++;
+        }
+    }
+    sync_sub_rel(&a->b->busy, 1);
+}
+
+static void test_a_header_is_seen_as_it_was_at_one_moment(void **state) {
+    (void)state;
+    struct bench b;
+    uint64_t tag = tag_of(1);
+    memset(&inplace, 0, sizeof inplace);
+    bench_open(&b, 8 << 20);
+    lab_set(&b.lab, 0, "A", "a value", &tag, 1);
+    inplace.first = b.lab.s->number - NUMBER_BLOCK;
+    b.busy = 2;
+    run(&b, (void (*const[])(struct actor *)){change_in_place, look_on, look_on}, 3);
+    unsigned compared = 0;
+    for (unsigned r = 0; r < 2; r++)
+        for (uint32_t i = 0; i < inplace.n[r]; i++) {
+            uint64_t at = inplace.births[r][i] - inplace.first;
+            assert_true(at < 4 * CHANGES);
+            if (inplace.expiries[r][i] == 0) continue; /* as it was set */
+            assert_int_equal(inplace.expiries[r][i], inplace.expiry[at]);
+            compared++;
+        }
+    print_message("%u states compared\n", compared);
+    assert_true(compared > 10);
+    bench_close(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_purged_stays_away_and_nothing_else_goes),
@@ -728,6 +804,7 @@ int main(void) {
         cmocka_unit_test(test_sums_are_exact),
         cmocka_unit_test(test_ids_never_repeat),
         cmocka_unit_test(test_a_present_key_is_never_missed),
+        cmocka_unit_test(test_a_header_is_seen_as_it_was_at_one_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
