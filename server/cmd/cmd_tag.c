@@ -228,11 +228,8 @@ void cmd_tags_delete(struct session *s, struct request *r) {
         cmd_reply_lit(s, r, "SERVER_ERROR out of memory");
         return;
     }
-    *job = (struct cmd_job){.worker = s->worker,
-                            .net = conn_worker(s->conn),
-                            .session = s,
-                            .noreply = r->noreply,
-                            .ntags = p.nselectors};
+    *job = (struct cmd_job){
+        .worker = s->worker, .net = conn_worker(s->conn), .session = s, .noreply = r->noreply, .ntags = p.nselectors};
     for (unsigned i = 0; i < p.nselectors; i++) job->tags[i] = p.selectors[i].tags[0];
     s->job = job;
     conn_park(s->conn);

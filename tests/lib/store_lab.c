@@ -298,8 +298,8 @@ static const char *check_segments(struct store *s, const struct tally *per) {
     for (uint32_t i = 0; i < s->segs.touched; i++) {
         const struct segment *g = &s->segs.seg[i];
         if (segment_live_bytes(g) != per[i].bytes || segment_live_items(g) != per[i].items)
-            WRONG("segment %u counts %u items of %u bytes, there are %u of %llu", i, segment_live_items(g), segment_live_bytes(g),
-                  per[i].items, (long long)per[i].bytes);
+            WRONG("segment %u counts %u items of %u bytes, there are %u of %llu", i, segment_live_items(g),
+                  segment_live_bytes(g), per[i].items, (long long)per[i].bytes);
         exist += g->state != SEGMENT_ABSENT;
         free_ones += g->state == SEGMENT_FREE;
         retired += g->state == SEGMENT_RETIRED;
