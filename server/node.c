@@ -177,8 +177,13 @@ static struct net_listen *addresses(const struct settings *s, unsigned *count) {
     *count = s->listen.n > 0 ? s->listen.n : 1;
     struct net_listen *l = calloc(*count, sizeof *l);
     if (l == NULL) return NULL;
-    for (unsigned i = 0; i < *count; i++)
-        if (net_listen_parse(s->listen.n > 0 ? s->listen.v[i] : "*", &l[i], why, sizeof why) != 0) l[i].port = 0;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < *count; i++) {
+        if (net_listen_parse(s->listen.n > 0 ? s->listen.v[i] : "*", &l[kept], why, sizeof why) != 0) l[kept].port = 0;
+        /* -p 0: only addresses that name their port are listened on. */
+        if (l[kept].port >= 0 || s->port != 0) kept++;
+    }
+    *count = kept;
     return l;
 }
 
@@ -220,6 +225,12 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
         listen = addresses(s, &cfg.nlisten);
         if (listen == NULL) return -ENOMEM;
         cfg.listen = listen;
+    }
+    if (cfg.nlisten == 0 && cfg.ninherited == 0 && cfg.unix_path == NULL) {
+        free(listen);
+        snprintf(err, err_size,
+                 "nothing to listen on: -p 0 turns TCP off; name a UNIX socket (-s), or a port with -l host:port");
+        return -EINVAL;
     }
     int r = net_new(&cfg, &n->net, err, err_size);
     free(listen);
