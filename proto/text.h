@@ -51,6 +51,25 @@ static inline bool text_is(const struct text_token *t, const char *literal, size
  * of the key-tags marker, was passed on the way. */
 const char *text_key_end(const char *p, const char *end, char first, bool *mark);
 
+/* The same, where there are bytes enough behind p; as a rule there are. */
+static inline const char *text_key_end_quick(const char *p, const char *end, char first, bool *mark) {
+#if defined(__SSE2__)
+    const __m128i space = _mm_set1_epi8(' '), newline = _mm_set1_epi8('\n'), bar = _mm_set1_epi8(first);
+    while (end - p >= 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+        unsigned stop = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, newline)));
+        unsigned seen = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, bar));
+        if (stop != 0) {
+            *mark |= (seen & (stop - 1) & ~stop) != 0; /* below the lowest stop */
+            return p + __builtin_ctz(stop);
+        }
+        *mark |= seen != 0;
+        p += 16;
+    }
+#endif
+    return text_key_end(p, end, first, mark);
+}
+
 /* The first newline at or behind p, or NULL. Short lines are the rule. */
 static inline const char *text_newline(const char *p, const char *end) {
 #if defined(__SSE2__)

@@ -166,15 +166,16 @@ static void run(struct session *s, struct request *r) {
 static void follow(struct session *s, const struct request *r) {
     s->phase = CMD_PHASE_LINE;
     if (r->row == NULL) return;
-    if (unlikely(r->swallow > 0)) {
+    if (r->quick) {
+        if (r->last) return;
+        s->phase = CMD_PHASE_KEYS;
+        s->keys_row = r->row->id;
+        s->keys_expiry = (uint32_t)r->exptime;
+    } else if (unlikely(r->swallow > 0)) {
         s->phase = CMD_PHASE_SWALLOW;
         s->left = r->swallow;
     } else if (unlikely(r->skip)) {
         s->phase = CMD_PHASE_SKIP;
-    } else if (r->row->class == CMD_CLASS_GET && !r->last && r->error == CMD_OK) {
-        s->phase = CMD_PHASE_KEYS;
-        s->keys_row = r->row->id;
-        s->keys_expiry = (uint32_t)r->exptime;
     } else if (unlikely(s->upload != NULL)) {
         s->phase = CMD_PHASE_BODY;
     }
@@ -194,11 +195,12 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     if (count > 1)
         for (unsigned i = 0; i < count; i++)
             if (w->batch[i].key.len > 0) store_prefetch_item(w->store, &w->batch[i].key);
+    const bool plain = (w->notes & CMD_NOTE_RAWCMDS) == 0;
     unsigned i = 0;
     while (i < count) {
         struct request *r = &w->batch[i];
-        if (likely(r->row != NULL && r->row->class == CMD_CLASS_GET && r->error == CMD_OK && w->inside &&
-                   (w->notes & CMD_NOTE_RAWCMDS) == 0)) {
+        if (likely(r->quick && plain)) {
+            cmd_enter(w);
             cmd_get(s, r); /* the way of most */
             if (unlikely(w->again)) break;
             used = r->end;

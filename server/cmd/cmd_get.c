@@ -19,16 +19,7 @@ static bool win_or_stale(struct session *s, struct request *r, struct store_item
     return !it->soft;
 }
 
-/* Counts and tells. */
-static void note_get(struct session *s, struct request *r, const struct store_item *it, bool touch) {
-    if (touch) {
-        cmd_bump(s, CMD_METRIC_cmd_touch);
-        cmd_bump(s, it != NULL ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
-    } else {
-        cmd_bump(s, CMD_METRIC_cmd_get);
-        cmd_bump(s, it != NULL ? CMD_METRIC_get_hits : CMD_METRIC_get_misses);
-    }
-    if (likely((s->worker->notes & (CMD_NOTE_FETCHERS | CMD_NOTE_DETAIL)) == 0)) return;
+static void tell_get(struct session *s, struct request *r, const struct store_item *it) {
     if (cmd_noted(s, CMD_NOTE_DETAIL)) {
         cmd_detail(s, CMD_DETAIL_GET, r->key.p, r->key.len);
         if (it != NULL) cmd_detail(s, CMD_DETAIL_HIT, r->key.p, r->key.len);
@@ -37,11 +28,27 @@ static void note_get(struct session *s, struct request *r, const struct store_it
         cmd_watch_fetch(s, r->key.p, r->key.len, it, it != NULL ? "found" : "not_found");
 }
 
+/* Counts and tells. */
+static inline void note_get(struct session *s, struct request *r, const struct store_item *it, bool touch) {
+    struct cmd_worker *w = s->worker;
+    if (touch) {
+        sync_bump(&w->metrics[CMD_METRIC_cmd_touch], 1);
+        sync_bump(&w->metrics[it != NULL ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses], 1);
+    } else {
+        sync_bump(&w->metrics[CMD_METRIC_cmd_get], 1);
+        sync_bump(&w->metrics[it != NULL ? CMD_METRIC_get_hits : CMD_METRIC_get_misses], 1);
+    }
+    if (unlikely((w->notes & (CMD_NOTE_FETCHERS | CMD_NOTE_DETAIL)) != 0)) tell_get(s, r, it);
+}
+
 static char *put_head(char *out, const struct request *r, const struct store_item *it, bool cas, uint64_t id) {
     memcpy(out, "VALUE ", 6);
     out = text_copy(out + 6, r->asked, r->asked_len);
     *out++ = ' ';
-    out = text_put_u64(out, it->flags);
+    if (likely(it->flags == 0))
+        *out++ = '0';
+    else
+        out = text_put_u64(out, it->flags);
     *out++ = ' ';
     out = text_put_u64(out, it->size);
     if (cas) {

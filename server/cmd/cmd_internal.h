@@ -122,11 +122,17 @@ struct request {
     const char *list;     /* the suffix's list of tags or selectors */
     uint32_t asked_len;
     uint32_t list_len;
-    uint8_t suffix; /* enum keytags_kind */
-    uint8_t error;  /* enum cmd_error */
-    bool noreply;
-    bool last;        /* the last key of a get line: END follows */
-    bool skip;        /* the rest of the line has not come: skip it */
+    union {
+        struct {
+            uint8_t suffix; /* enum keytags_kind */
+            uint8_t error;  /* enum cmd_error */
+            bool noreply;
+            bool last;  /* the last key of a get line: END follows */
+            bool skip;  /* the rest of the line has not come: skip it */
+            bool quick; /* a key of a get line with nothing wrong */
+        };
+        uint64_t marks; /* all of them, to be cleared at once */
+    };
     uint32_t rest;    /* where the words behind those already read begin in the line (meta: the flags) */
     uint32_t flags;   /* STORE: the client flags */
     int64_t exptime;  /* STORE: as the client gave it; keys of gat: the expiry */

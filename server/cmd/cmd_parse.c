@@ -60,11 +60,7 @@ static struct request *take(struct run *b, const struct cmd_row *row, const char
     r->line = line;
     r->line_len = (uint32_t)n;
     r->key.len = 0;
-    r->suffix = KEYTAGS_NONE;
-    r->error = CMD_OK;
-    r->noreply = false;
-    r->last = false;
-    r->skip = false;
+    r->marks = 0;
     r->swallow = 0;
     r->body = NULL;
     r->upload = NULL;
@@ -72,6 +68,26 @@ static struct request *take(struct run *b, const struct cmd_row *row, const char
 }
 
 /* ------------------------------------------------------------------ get, gets, gat, gats */
+
+/* One key of a line: what only other requests need is left as it is. False: it is no key. */
+static inline bool take_key(struct run *b, const struct cmd_row *row, const char *p, size_t n, bool mark) {
+    struct cmd_worker *w = b->s->worker;
+    struct request *r = &b->batch[b->count++];
+    r->row = row;
+    r->line = p;
+    r->line_len = (uint32_t)n;
+    r->marks = 0;
+    if (likely(!mark && n <= STORE_KEY_MAX)) {
+        r->asked = p;
+        r->asked_len = (uint32_t)n;
+        r->key = store_key(w->cmd->store, p, n);
+        store_prefetch_bucket(w->store, &r->key);
+    } else if (!cmd_set_key(b->s, r, p, n, mark)) {
+        return false;
+    }
+    r->quick = true;
+    return true;
+}
 
 /* The line that began at `begin` is not all here: forget its keys and wait for the rest. */
 static void wait_line(struct run *b, size_t begin, unsigned first) {
@@ -131,7 +147,7 @@ static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, b
         const char *p = b->p + b->at;
         while (p < end && *p == ' ') p++;
         bool mark = false;
-        const char *e = text_key_end(p, end, mark_byte, &mark);
+        const char *e = text_key_end_quick(p, end, mark_byte, &mark);
         if (unlikely(e == end)) break;
         size_t n = (size_t)(e - p);
         bool eol = *e == '\n';
@@ -160,8 +176,8 @@ static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, b
             b->stop = true;
             return;
         }
-        struct request *r = take(b, row, p, n);
-        if (unlikely(!cmd_set_key(b->s, r, p, n, mark))) {
+        struct request *r = &b->batch[b->count];
+        if (unlikely(!take_key(b, row, p, n, mark))) {
             refuse_keys(b, row, begin, first, fresh, CMD_ERROR_FORMAT);
             return;
         }
@@ -456,6 +472,14 @@ unsigned cmd_parse(struct session *s, char *p, size_t n) {
     struct run b = {.s = s, .batch = s->worker->batch, .p = p, .n = n};
     s->need = 0;
     if (s->phase == CMD_PHASE_KEYS && n > 0) parse_keys(&b, &cmd_rows[s->keys_row], 0, false, s->keys_expiry);
-    while (!b.stop && b.at < n && b.count < CMD_BATCH) parse_next(&b);
+    while (!b.stop && b.at < n && b.count < CMD_BATCH) {
+        if (likely(n - b.at > 4 && memcmp(p + b.at, "get ", 4) == 0 && s->scanned == 0 && s->authenticated)) {
+            const size_t begin = b.at;
+            b.at += 4;
+            parse_keys(&b, &cmd_rows[CMD_ID_get], begin, true, 0);
+        } else {
+            parse_next(&b);
+        }
+    }
     return b.count;
 }
