@@ -35,3 +35,5 @@ noinst_HEADERS += \
   %D%/stats.purge.def \
   %D%/stats.slabs.def \
   %D%/stats.tags.def
+
+EXTRA_DIST += %D%/README.md
