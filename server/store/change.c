@@ -158,6 +158,7 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birt
 
 enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint32_t *deadline) {
     const struct purge_table *t = &c->w->s->purge;
+    if (FAULT_POINT("change.mutate.carry_blindly")) return CARRY_LIVE;
     if (purge_overtook(t, NUMBER_TOP, tags, n, NULL, 0)) return CARRY_DEAD;
     /* While a sweep carries out a conjunction that the table could not file, an older version that it may select must
      * not get away under a new number, nor into a segment that the sweep has passed. */

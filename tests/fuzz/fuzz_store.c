@@ -52,6 +52,12 @@ static bool coin(unsigned of) {
     return byte() % of == 0;
 }
 
+/* A mask with few bits. */
+static uint8_t few_tags(void) {
+    unsigned a = byte(), b = byte();
+    return (uint8_t)(a & b);
+}
+
 static unsigned key_name(unsigned key, char out[16]) {
     static const char *const prefix[4] = {"", "p:", "p:q:", "other"};
     return (unsigned)snprintf(out, 16, "%s%u", prefix[key % 4], key);
@@ -313,7 +319,7 @@ static void put_done(const struct store_put *p, unsigned key, uint8_t tags, bool
 
 static void op_put(void) {
     unsigned key = byte() % MODEL_KEYS, how = byte();
-    uint8_t tags = (uint8_t)(coin(2) ? byte() & byte() & 0x3f : 0);
+    uint8_t tags = (uint8_t)(coin(2) ? few_tags() & 0x3f : 0);
     uint64_t hashes[MODEL_TAGS], size = make_value();
     bool soft, stale;
     struct store_put p = {.key = key_of(key),
@@ -420,7 +426,7 @@ static void carried(struct model_item *m, bool soft) {
 
 static void op_arith(void) {
     unsigned key = byte() % MODEL_KEYS, how = byte();
-    uint8_t tags = (uint8_t)(byte() & byte() & 0x3f);
+    uint8_t tags = (uint8_t)(few_tags() & 0x3f);
     uint64_t hashes[MODEL_TAGS], n = 0, old;
     bool soft, created;
     struct store_arith a = {.key = key_of(key),
@@ -579,7 +585,7 @@ static void won(struct model_item *m) {
 
 static void op_meta_get(void) {
     unsigned key = byte() % MODEL_KEYS, how = byte();
-    uint8_t tags = (uint8_t)(byte() & byte() & 0x3f);
+    uint8_t tags = (uint8_t)(few_tags() & 0x3f);
     uint64_t hashes[MODEL_TAGS];
     bool soft, created = false;
     struct model_item *m = present(key, &soft);
@@ -721,10 +727,7 @@ static void op_tag_add(void) {
 
 static void op_purge(void) {
     unsigned how = byte(), n = 0;
-    uint8_t mask = how % 16 == 0  ? 0
-                   : how % 4 == 0 ? byte() & byte()
-                   : how % 4 == 1 ? byte()
-                                  : 1u << byte() % MODEL_TAGS;
+    uint8_t mask = how % 16 == 0 ? 0 : how % 4 == 0 ? few_tags() : how % 4 == 1 ? byte() : 1u << byte() % MODEL_TAGS;
     uint64_t tags[MODEL_TAGS];
     bool soft = how & 128;
     uint32_t ttl = 1 + byte() % 30;

@@ -357,6 +357,50 @@ static void test_a_body_whose_tags_are_purged_while_it_comes_in_is_not_kept(void
     guarded(upload_purged, "store.mutate.upload_blindly");
 }
 
+/* Everything that carries a value on under a new number, while a purge has its number but is not written. */
+enum carrier { INCR, APPEND, INVALIDATE, CLEAR, ADD_TAG, WIN, META_WIN, CARRIERS };
+static enum carrier carrier;
+
+static void carry_on(struct lab *l) {
+    struct store_worker *w = l->w[0];
+    struct store_key k = store_key(l->s, "A", 1);
+    struct store_item it;
+    uint64_t n;
+    bool created;
+    enum store_win win;
+    store_enter(w);
+    switch (carrier) {
+    case INCR: store_arith(w, &(struct store_arith){.key = k, .delta = 1}, &n, &created, NULL); break;
+    case APPEND:
+        store_put(w, &(struct store_put){.key = k, .mode = STORE_APPEND, .value = "5", .size = 1}, NULL);
+        break;
+    case INVALIDATE: store_delete(w, &(struct store_delete){.key = k, .invalidate = true}, NULL); break;
+    case CLEAR: store_delete(w, &(struct store_delete){.key = k, .clear = true}, NULL); break;
+    case ADD_TAG: store_tag_add(w, &k, 4711); break;
+    case WIN: store_win(w, &k, &it); break;
+    case META_WIN: store_meta_get(w, &(struct store_meta_get){.key = k}, &it, &win, &created, NULL); break;
+    case CARRIERS: break;
+    }
+    store_leave(w);
+}
+
+static bool carried(struct lab *l) {
+    struct helper h = {.l = l, .tags = tag, .ntags = 1};
+    struct lab_thread t;
+    lab_set(l, 0, "A", "1", tag, 1);
+    if (carrier >= WIN) lab_purge(l, 2, 1, tag, true, 100); /* there has to be something to win */
+    assert_true(lab_run(&t, "purge.numbered", run_purge, &h));
+    drop_block(l, 0);
+    carry_on(l);
+    lab_finish(&t);
+    return lab_get(l, 0, "A", NULL);
+}
+
+static void test_nothing_carries_a_value_over_a_purge_under_way(void **state) {
+    (void)state;
+    for (carrier = INCR; carrier < CARRIERS; carrier++) guarded(carried, "change.mutate.carry_blindly");
+}
+
 /* ------------------------------------------------------------------ soft and hard */
 
 static bool hard_then_soft(struct lab *l) {
@@ -798,6 +842,7 @@ int main(void) {
         cmocka_unit_test(test_a_fill_with_a_tag_its_item_had_not_is_refused),
         cmocka_unit_test(test_what_is_let_go_of_unswept_kills_older_items),
         cmocka_unit_test(test_a_body_whose_tags_are_purged_while_it_comes_in_is_not_kept),
+        cmocka_unit_test(test_nothing_carries_a_value_over_a_purge_under_way),
         cmocka_unit_test(test_a_soft_purge_does_not_bring_back_what_a_hard_one_killed),
         cmocka_unit_test(test_a_hard_purge_kills_what_a_soft_one_made_stale),
         cmocka_unit_test(test_a_deadline_that_has_passed_stays_passed),
