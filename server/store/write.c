@@ -71,8 +71,12 @@ static void put_spec(struct putting *g) {
     s->flags = p->flags;
     s->cas = 0;
     s->expiry = created ? p->vivify_expiry : p->expiry;
-    s->bits = g->stale ? ITEM_STALE : 0;
+    s->bits = 0;
     s->len = p->bits & STORE_B64 ? ITEM_LEN_B64 : 0;
+    if (g->stale) { /* it is as old as what it replaces: it lives no longer, and whoever refills that still does */
+        s->bits = (g->join ? 0 : o->bits & ITEM_WON) | ITEM_STALE;
+        s->expiry = o->expiry;
+    }
     if (g->join) {
         uint64_t had[STORE_TAGS_MAX];
         memcpy(had, o->p + o->tags_at, 8u * o->ntags);

@@ -295,12 +295,18 @@ static void put_refused(unsigned key) {
 
 static void put_done(const struct store_put *p, unsigned key, uint8_t tags, bool stale, bool soft, bool join) {
     struct model_item *m = &r.m.items[key];
+    const struct model_item old = *m;
     if (!join) {
         model_drop(&r.m, key);
         *m = (struct model_item){.there = true, .flags = p->flags, .b64 = p->bits & STORE_B64, .tags = tags};
         model_value(m, r.value, p->size);
         bool created = p->mode == STORE_APPEND || p->mode == STORE_PREPEND;
         model_expiry_set(m, created ? p->vivify_expiry : p->expiry);
+        if (stale) {
+            m->expiry_lo = old.expiry_lo;
+            m->expiry_hi = old.expiry_hi;
+            m->won = old.won;
+        }
     } else {
         static uint8_t both[2 * VALUE_MAX];
         uint64_t a = p->mode == STORE_APPEND ? m->size : p->size;
