@@ -58,12 +58,18 @@ static inline bool find_item(struct store_worker *w, const struct store_key *k, 
     if (!find(w->s, k, f, header)) return false;
     item_decode(&it, header, f->p);
     bool soft = item_softened(it.bits) && !(it.bits & ITEM_WON);
-    if (unlikely(expired(it.expiry, w->now))) return false;
+    if (unlikely(expired(it.expiry, w->now))) {
+        COUNT(w, get_expired, 1);
+        return false;
+    }
     if (unlikely(it.birth <= sync_load_acq(&w->s->purge.seq))) {
         uint32_t deadline;
         struct item copy = it; /* so that the common way keeps its own in registers */
         enum verdict v = item_verdict_slow(w, &copy, &deadline);
-        if (v > ITEM_SOFTLY) return false;
+        if (v > ITEM_SOFTLY) {
+            COUNT(w, get_purged, 1);
+            return false;
+        }
         soft |= v == ITEM_SOFTLY;
     }
     item_show(&it, index_slot_loc(f->seen), soft, out);

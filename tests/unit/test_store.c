@@ -382,6 +382,8 @@ static void test_expiry_and_prefix_tags(void **state) {
     purge_tags(&f, 1, &(uint64_t){hash_tag("shop:42:", 8)}, false, 0);
     assert_int_equal(get(&f, "shop:42:name", NULL, NULL), -1);
     assert_int_equal(get(&f, "shop:43:name", NULL, NULL), 1);
+    assert_int_equal(store_metric(f.s, STORE_METRIC_get_expired), 1);
+    assert_int_equal(store_metric(f.s, STORE_METRIC_get_purged), 1);
     store_sweep_all(f.s);
     assert_int_equal(store_metric(f.s, STORE_METRIC_expired), 1);
     assert_int_equal(store_metric(f.s, STORE_METRIC_purged_items), 1);
