@@ -74,8 +74,9 @@ static void put_spec(struct putting *g) {
     s->bits = 0;
     s->len = p->bits & STORE_B64 ? ITEM_LEN_B64 : 0;
     if (g->stale) { /* it is as old as what it replaces: it lives no longer, and whoever refills that still does */
-        s->bits = (g->join ? 0 : o->bits & ITEM_WON) | ITEM_STALE;
-        s->expiry = o->expiry;
+        bool soft = g->c.verdict == ITEM_SOFTLY;
+        s->bits = (g->join || soft ? 0 : o->bits & ITEM_WON) | ITEM_STALE;
+        s->expiry = soft && (o->expiry == 0 || o->expiry > g->c.deadline) ? g->c.deadline : o->expiry;
     }
     if (g->join) {
         uint64_t had[STORE_TAGS_MAX];

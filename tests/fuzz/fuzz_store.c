@@ -305,7 +305,7 @@ static void put_done(const struct store_put *p, unsigned key, uint8_t tags, bool
         if (stale) {
             m->expiry_lo = old.expiry_lo;
             m->expiry_hi = old.expiry_hi;
-            m->won = old.won;
+            m->won = old.won && !soft;
         }
     } else {
         static uint8_t both[2 * VALUE_MAX];
@@ -399,9 +399,8 @@ static void op_put(void) {
         /* A body overtaken by a purge of a conjunction may also be refused for less. */
         model_drop(&r.m, key);
     } else if (st == STORE_OK) {
-        bool was_soft = join && soft;
         if (p.upload && r.m.wide > since) r.m.items[key].unsure = true;
-        put_done(&p, key, tags, stale, was_soft, join);
+        put_done(&p, key, tags, stale, soft, join);
         if (p.upload && r.m.wide > since) r.m.items[key].unsure = true;
         adopt(key, true);
         return;

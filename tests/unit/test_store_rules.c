@@ -162,6 +162,32 @@ static void test_clearing_what_was_softly_purged(void **state) {
     lab_close(&l);
 }
 
+/* ms I of an older id over a softly purged item, without the purged tag: stale, and no longer than until the deadline.
+ */
+static void test_a_stale_store_does_not_outlive_a_soft_purge(void **state) {
+    (void)state;
+    for (int swept = 0; swept < 2; swept++) {
+        struct lab l;
+        struct store_item it;
+        lab_open(&l, 2 << 20, 0);
+        lab_set(&l, 0, "A", "x", tag, 1);
+        assert_true(lab_get(&l, 0, "A", &it));
+        lab_purge(&l, 1, 1, tag, true, 20);
+        if (swept) store_sweep_all(l.s);
+        struct store_put p = {.key = store_key(l.s, "A", 1),
+                              .value = "y",
+                              .size = 1,
+                              .guarded = true,
+                              .invalidate = true,
+                              .guard = it.cas - 1};
+        assert_int_equal(lab_put(&l, 0, &p), STORE_OK);
+        assert_true(lab_get(&l, 0, "A", &it));
+        assert_true(it.bits & STORE_STALE);
+        assert_int_equal(it.expiry, store_clock(l.s) + 20);
+        lab_close(&l);
+    }
+}
+
 /* A new tag brings its purges along: what is older than a purge of it was not meant to outlive it. */
 static void test_an_added_tag_brings_its_purges(void **state) {
     (void)state;
@@ -246,9 +272,13 @@ static void test_a_walk_survives_resizing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pins_do_not_stop_stores),        cmocka_unit_test(test_a_higher_limit_is_told_as_room),
-        cmocka_unit_test(test_nothing_outlives_a_soft_purge),  cmocka_unit_test(test_clearing_what_was_softly_purged),
-        cmocka_unit_test(test_an_added_tag_brings_its_purges), cmocka_unit_test(test_a_walk_survives_resizing),
+        cmocka_unit_test(test_pins_do_not_stop_stores),
+        cmocka_unit_test(test_a_higher_limit_is_told_as_room),
+        cmocka_unit_test(test_nothing_outlives_a_soft_purge),
+        cmocka_unit_test(test_clearing_what_was_softly_purged),
+        cmocka_unit_test(test_an_added_tag_brings_its_purges),
+        cmocka_unit_test(test_a_walk_survives_resizing),
+        cmocka_unit_test(test_a_stale_store_does_not_outlive_a_soft_purge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
