@@ -13,6 +13,7 @@ import time
 
 SERVER_CPU, LOAD_CPU = 0, 1
 VALGRIND_FILES = 1012  # what valgrind leaves of a limit of 1024; memcached insists on setting exactly its limit
+VALGRIND_CONNS = 900   # tagcached counts what it opens beside its connections, too
 
 
 class Failed(Exception):
@@ -76,6 +77,7 @@ class Server:
             return [self.tools.memcached, "-U", "0", "-l", "127.0.0.1", "-p", str(self.port), "-t", str(threads), "-m",
                     str(memory_mb), "-c", conns] + user + args
         if self.kind == "tagcached":
+            conns = str(VALGRIND_CONNS if self.callgrind else 4096)
             return [self.tools.tagcached, "-l", "127.0.0.1", "-p", str(self.port), "-t", str(threads), "-m",
                     str(memory_mb), "-c", conns] + user + args
         if self.kind == "redis":
