@@ -179,7 +179,7 @@ void change_carry_state(const struct change *c, enum carry carry, uint32_t deadl
 void change_drop(struct change *c) {
     if (c->slot == NULL) return;
     COUNT(c->w, purged_items, 1);
-    COUNT(c->w, purged_bytes, item_record_bytes(&c->old));
+    COUNT(c->w, purged_bytes, footprint(&c->old));
     change_unlink(c);
 }
 

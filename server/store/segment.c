@@ -99,7 +99,6 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     CHECK(segment_live_items(g) == 0 && sync_load(&g->uploads) == 0);
     sync_store(&g->queue, q);
     sync_store(&g->soonest, 0);
-    sync_store(&g->latest, 0);
     sync_store(&g->opened, now);
     sync_store(&g->whole, 0);
     sync_store(&g->swept, 0);
@@ -164,9 +163,7 @@ void segment_requeue_after(struct segments *s, uint32_t i, uint32_t after) {
 }
 
 void segment_expiry(struct segment *g, uint32_t expiry) {
-    uint32_t want = expiry ? expiry : SEGMENT_NEVER, seen = sync_load(&g->latest);
-    while (seen < want && !sync_cas(&g->latest, &seen, want)) {}
     if (expiry == 0) return;
-    seen = sync_load(&g->soonest);
+    uint32_t seen = sync_load(&g->soonest);
     while ((seen == 0 || seen > expiry) && !sync_cas(&g->soonest, &seen, expiry)) {}
 }

@@ -18,7 +18,6 @@
 #include "base/sync.h"
 
 #define SEGMENT_NONE UINT32_MAX
-#define SEGMENT_NEVER UINT32_MAX /* `latest` of a segment with an item that never expires */
 #define SEGMENT_MIN (32u << 10)
 #define SEGMENT_USUAL_MIN (64u << 10)
 #define SEGMENT_MAX (1u << 20)
@@ -28,15 +27,15 @@ enum segment_queue { SEGMENT_SMALL, SEGMENT_MAIN };
 
 struct segment {
     uint32_t state, queue;
-    uint32_t used;            /* bytes appended; released after the record's lengths are there */
-    uint64_t live;            /* linked records: how many << 32 | their bytes, so that one addition does both */
-    uint32_t soonest, latest; /* bounds of the expiries in it; soonest 0: none expires */
-    uint32_t opened;          /* store time */
-    uint32_t uploads;         /* bodies being received into it: not to be evicted */
-    uint32_t prev, next;      /* in its queue, or the free list */
-    uint32_t whole;           /* it is one piece of a large value from end to end */
-    uint64_t sealed_at;       /* grace period after which nobody still writes to it */
-    uint64_t swept;           /* number of the latest purge when it was last swept */
+    uint32_t used;       /* bytes appended; released after the record's lengths are there */
+    uint64_t live;       /* linked records: how many << 32 | their bytes, so that one addition does both */
+    uint32_t soonest;    /* of the expiries in it; 0: none expires */
+    uint32_t opened;     /* store time */
+    uint32_t uploads;    /* bodies being received into it: not to be evicted */
+    uint32_t prev, next; /* in its queue, or the free list */
+    uint32_t whole;      /* it is one piece of a large value from end to end */
+    uint64_t sealed_at;  /* grace period after which nobody still writes to it */
+    uint64_t swept;      /* number of the latest purge when it was last swept */
 };
 
 struct segment_list {
@@ -106,7 +105,7 @@ static inline uint32_t segment_live_items(const struct segment *g) {
 static inline uint32_t segment_live_bytes(const struct segment *g) {
     return (uint32_t)sync_load(&g->live);
 }
-/* Widens the bounds of a segment's expiries, before an item with this expiry is visible. */
+/* Lowers a segment's soonest expiry, before an item with this expiry is visible; 0 never expires. */
 void segment_expiry(struct segment *g, uint32_t expiry);
 
 #endif
