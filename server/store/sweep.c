@@ -49,6 +49,18 @@ static void fold(struct change *c) {
     if (!change_state(c, bits, expiry, c->old.birth)) change_drop(c); /* no room for a deadline: rather a miss */
 }
 
+/* A pass under way meets what a purge of a job that still waits for its own pass has killed: it counts for that job. */
+static void count_for_waiting(struct store *s, const struct item *it) {
+    if (sync_load_acq(&s->jobs) == NULL) return;
+    uint64_t tags[ALL_TAGS_MAX];
+    unsigned n = tag_all(s, it, tags);
+    pthread_mutex_lock(&s->mutex);
+    struct store_job *j = s->jobs;
+    while (j && !job_matches(j, it, tags, n)) j = j->next;
+    if (j) j->removed++;
+    pthread_mutex_unlock(&s->mutex);
+}
+
 /* The record looks dead, soft or wanted by a job: looks again with its bucket locked, and acts. */
 static void sweep_item(struct store *s, uint64_t loc, const struct item *seen) {
     struct store_worker *w = maintenance(s);
@@ -69,8 +81,11 @@ static void sweep_item(struct store *s, uint64_t loc, const struct item *seen) {
         if (!(c.old.bits & ITEM_FETCHED)) COUNT(w, expired_unfetched, 1);
         change_unlink(&c);
     } else if (c.verdict == ITEM_PURGED || j) {
+        if (j)
+            j->removed++;
+        else
+            count_for_waiting(s, &c.old);
         change_drop(&c);
-        if (j) j->removed++;
     } else if (c.verdict == ITEM_SOFTLY) {
         fold(&c);
     }
