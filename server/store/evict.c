@@ -152,6 +152,7 @@ static bool still_live(struct store *s, struct index_bucket *b, uint64_t *slot, 
     if (v == ITEM_EXPIRED) COUNT(w, expired, 1);
     if (v == ITEM_EXPIRED && !(it->bits & ITEM_FETCHED)) COUNT(w, expired_unfetched, 1);
     if (v == ITEM_PURGED) COUNT(w, purged_items, 1);
+    if (v == ITEM_PURGED) sweep_count(s, it);
     if (v == ITEM_PURGED) COUNT(w, purged_bytes, item_record_bytes(it));
     account_unlink(w, loc, it);
     index_remove(&s->ix, b, slot);

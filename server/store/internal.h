@@ -102,6 +102,7 @@ struct store {
     pthread_cond_t wake, jobs_done;
     bool started, stop, kicked, sleeping;
     struct store_job *jobs;
+    uint32_t counting;             /* counted purges between taking effect and being listed */
     uint64_t reset[STORE_METRICS]; /* counters as of the last `stats reset` */
     uint64_t ghost_grace;          /* grace period a ghost table to be freed waits for */
 };
@@ -268,6 +269,8 @@ bool reap(struct store *s);
 bool sweep_step(struct store *s, bool hurry);
 /* Whether the pass under way is to take this item out; counts it. Bucket locked: the caller does it now. */
 bool sweep_wants(struct store *s, const struct item *it);
+/* An item that a purge has killed is taken out: it counts for the job of that purge if one waits for its own pass. */
+void sweep_count(struct store *s, const struct item *it);
 /* Packs the overflow lines of some index groups. */
 void sweep_index(struct store *s);
 

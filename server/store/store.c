@@ -253,7 +253,9 @@ uint64_t store_purge_counted(struct store_worker *w, const struct store_purge *p
     }
     job->counted = true;
     job->token = token;
+    sync_add_acqrel(&s->counting, 1);
     uint64_t number = purge_one(w, &p->selectors[0], p, job, &sweep);
+    sync_sub_rel(&s->counting, 1);
     store_kick(s);
     return number;
 }

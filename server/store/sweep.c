@@ -49,8 +49,9 @@ static void fold(struct change *c) {
     if (!change_state(c, bits, expiry, c->old.birth)) change_drop(c); /* no room for a deadline: rather a miss */
 }
 
-/* A pass under way meets what a purge of a job that still waits for its own pass has killed: it counts for that job. */
-static void count_for_waiting(struct store *s, const struct item *it) {
+void sweep_count(struct store *s, const struct item *it) {
+    while (sync_load_acq(&s->counting) != 0)
+        sync_pause(); /* its purge is seen already, its job is about to be listed */
     if (sync_load_acq(&s->jobs) == NULL) return;
     uint64_t tags[ALL_TAGS_MAX];
     unsigned n = tag_all(s, it, tags);
@@ -84,7 +85,7 @@ static void sweep_item(struct store *s, uint64_t loc, const struct item *seen) {
         if (j)
             j->removed++;
         else
-            count_for_waiting(s, &c.old);
+            sweep_count(s, &c.old);
         change_drop(&c);
     } else if (c.verdict == ITEM_SOFTLY) {
         fold(&c);
