@@ -18,7 +18,7 @@
 
 static uint64_t last_id; /* of any connection in the process; identity only */
 
-static void conn_ready(evutil_socket_t fd, short what, void *arg);
+static void conn_ready(struct net_source *s, uint32_t what);
 
 /* ------------------------------------------------------------------ life */
 
@@ -43,8 +43,11 @@ static void set_peer(struct conn *c, const struct sockaddr_storage *ss) {
 
 struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd, const struct sockaddr_storage *peer) {
     struct net *n = w->net;
-    struct conn *c = calloc(1, sizeof *c + w->handler->session_size);
+    size_t size =
+        (sizeof(struct conn) + w->handler->session_size + SYNC_CACHE_LINE - 1) / SYNC_CACHE_LINE * SYNC_CACHE_LINE;
+    struct conn *c = aligned_alloc(SYNC_CACHE_LINE, size);
     if (c == NULL) return NULL;
+    memset(c, 0, size);
     if (n->tls != NULL && l->tls != NET_TLS_NONE && l->family != AF_UNIX) {
         c->ssl = tls_accept(n->tls, l->tls, fd);
         if (c->ssl == NULL) {
@@ -63,7 +66,7 @@ struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd
     }
     c->worker = w;
     c->listener = l;
-    c->fd = fd;
+    c->source = (struct net_source){.ready = conn_ready, .fd = fd};
     c->id = sync_add(&last_id, 1) + 1;
     return c;
 }
@@ -72,7 +75,7 @@ struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd
 static void conn_free(struct conn *c) {
     struct net *n = c->worker->net;
     if (c->ssl != NULL) tls_close(c);
-    close(c->fd);
+    close(c->source.fd);
     free(c->in);
     free(c->peer);
     free(c);
@@ -93,8 +96,8 @@ void conn_destroy(struct conn *c) {
     }
     w->current = NULL;
     conn_flush_out(w); /* of another one that the handler wrote to */
-    log_event(w->net->cfg.log, LOG_INFO, "conn_closed", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
-    if (c->armed) event_del(&c->ev);
+    log_event(w->net->cfg.log, LOG_INFO, "conn_closed", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
+    poll_forget(w, &c->source);
     if (c->flags & CONN_AGAIN) TAILQ_REMOVE(&w->again, c, again);
     if (c->flags & CONN_PARKED) {
         TAILQ_REMOVE(&w->parked, c, parked);
@@ -106,19 +109,13 @@ void conn_destroy(struct conn *c) {
     conn_free(c);
 }
 
-void conn_arm(struct conn *c, short what) {
-    if (c->armed == what) return;
-    if (c->armed) event_del(&c->ev);
-    c->armed = 0;
-    if (what == 0) return;
+void conn_arm(struct conn *c, uint32_t what) {
+    if (c->source.armed == what) return;
     /* Fails only for want of memory; the connection could not be served any more. */
-    if (event_assign(&c->ev, c->worker->base, c->fd, (short)(what | EV_PERSIST), conn_ready, c) != 0 ||
-        event_add(&c->ev, NULL) != 0) {
+    if (poll_arm(c->worker, &c->source, what) != 0) {
         conn_drop_out(c);
         worker_again(c->worker, c);
-        return;
     }
-    c->armed = what;
 }
 
 /* ------------------------------------------------------------------ input kept with the connection */
@@ -169,7 +166,7 @@ static bool kept_room(struct conn *c) {
 
 static ssize_t sock_read(struct conn *c, char *p, size_t n) {
     if (c->ssl != NULL) return tls_read(c, p, n);
-    return net_recv(c->fd, p, n);
+    return net_recv(c->source.fd, p, n);
 }
 
 /* Accounts what a read gave. True if there are bytes. */
@@ -194,7 +191,7 @@ static size_t read_sink(struct conn *c, char *sink, size_t want, char **p) {
         r = tls_read(c, sink, want);
     } else {
         struct iovec iov[2] = {{sink, want}, {w->in + NET_KEPT_MAX, NET_READ_MAX}};
-        r = readv(c->fd, iov, want < NET_READ_MAX ? 2 : 1);
+        r = readv(c->source.fd, iov, want < NET_READ_MAX ? 2 : 1);
         if (r < 0) r = -errno;
     }
     *p = w->in + NET_KEPT_MAX;
@@ -275,11 +272,11 @@ static bool conn_upcall(struct conn *c, char **p, size_t *n) {
 }
 
 /* What the kernel should tell of now. */
-static short conn_wants(const struct conn *c) {
-    if (c->out_head != NULL) return EV_WRITE;
+static uint32_t conn_wants(const struct conn *c) {
+    if (c->out_head != NULL) return NET_WRITE;
     if (c->flags & CONN_EOF) return 0;
-    if (c->flags & CONN_PARKED) return c->armed & EV_READ; /* taken back only if bytes do come */
-    return (c->flags & CONN_TLS_WANT) ? EV_READ | EV_WRITE : EV_READ;
+    if (c->flags & CONN_PARKED) return c->source.armed & NET_READ; /* taken back only if bytes do come */
+    return (c->flags & CONN_TLS_WANT) ? NET_READ | NET_WRITE : NET_READ;
 }
 
 static bool conn_has_upcall(const struct conn *c) {
@@ -317,22 +314,22 @@ end:
 }
 
 /* Goes on with a connection: `what` may have happened. */
-static __attribute__((noinline)) void conn_step(struct conn *c, short what) {
+static __attribute__((noinline)) void conn_step(struct conn *c, uint32_t what) {
     struct net_worker *w = c->worker;
     char *p = c->in != NULL ? c->in + c->in_off : w->in;
     size_t n = c->in_len;
     w->current = c;
     if (c->flags & CONN_TLS_WANT) {
         c->flags &= ~(uint32_t)CONN_TLS_WANT;
-        what |= EV_READ;
+        what |= NET_READ;
     }
     if (c->out_head != NULL) {
         conn_send_kept(c);
         if (c->out_head == NULL && (c->flags & CONN_PRODUCER)) c->flags |= CONN_WANTED;
     }
-    if ((what & EV_READ) && (c->flags & CONN_PARKED)) {
+    if ((what & NET_READ) && (c->flags & CONN_PARKED)) {
         conn_arm(c, 0);
-    } else if ((what & EV_READ) && c->out_head == NULL && !(c->flags & (CONN_FEED | CONN_EOF | CONN_CLOSING))) {
+    } else if ((what & NET_READ) && c->out_head == NULL && !(c->flags & (CONN_FEED | CONN_EOF | CONN_CLOSING))) {
         c->flags &= ~(uint32_t)CONN_MORE;
         n = read_input(c, &p);
     }
@@ -341,11 +338,11 @@ static __attribute__((noinline)) void conn_step(struct conn *c, short what) {
 
 /* The socket is ready. The usual case first: bytes have come, nothing was kept, the handler consumes and answers all.
  */
-static void conn_ready(evutil_socket_t fd, short what, void *arg) {
-    struct conn *c = arg;
+static void conn_ready(struct net_source *s, uint32_t what) {
+    struct conn *c = (struct conn *)s;
     struct net_worker *w = c->worker;
     w->room_seen = sync_load_acq(&w->room);
-    if (unlikely((c->flags & CONN_SLOW) != 0 || what != EV_READ || c->in_len != 0 || c->out_head != NULL)) {
+    if (unlikely((c->flags & CONN_SLOW) != 0 || what != NET_READ || c->in_len != 0 || c->out_head != NULL)) {
         conn_step(c, what);
         return;
     }
@@ -358,7 +355,7 @@ static void conn_ready(evutil_socket_t fd, short what, void *arg) {
     w->current = c;
     if (likely(w->out->owner == NULL)) w->out->owner = c; /* it will write most likely */
     char *p = w->in + NET_KEPT_MAX;
-    ssize_t r = net_recv(fd, p, NET_READ_MAX);
+    ssize_t r = net_recv(s->fd, p, NET_READ_MAX);
     if (unlikely(r <= 0)) {
         (void)read_result(c, r);
         conn_settle(c, p, 0);
@@ -382,7 +379,7 @@ static void conn_ready(evutil_socket_t fd, short what, void *arg) {
 
 void conn_go_on(struct conn *c) {
     c->worker->room_seen = sync_load_acq(&c->worker->room);
-    conn_step(c, (c->flags & CONN_MORE) ? EV_READ : 0);
+    conn_step(c, (c->flags & CONN_MORE) ? NET_READ : 0);
 }
 
 void conn_begin(struct conn *c) {
@@ -391,8 +388,8 @@ void conn_begin(struct conn *c) {
     c->last_s = w->now_s;
     net_bump(w, NET_METRIC_total_connections, 1);
     if (log_wanted(w->net->cfg.log, LOG_INFO))
-        log_event(w->net->cfg.log, LOG_INFO, "conn_new", "fd=%d id=%llu peer=%s%s", c->fd, (unsigned long long)c->id,
-                  conn_peer(c), c->ssl != NULL ? " tls=yes" : "");
+        log_event(w->net->cfg.log, LOG_INFO, "conn_new", "fd=%d id=%llu peer=%s%s", c->source.fd,
+                  (unsigned long long)c->id, conn_peer(c), c->ssl != NULL ? " tls=yes" : "");
     w->current = c;
     w->room_seen = sync_load_acq(&w->room);
     if (!w->handler->open(c, c->session)) {
@@ -409,13 +406,13 @@ void conn_tick(struct conn *c) {
     uint32_t limit = w->net->cfg.idle_timeout_s;
     if (limit == 0 || (c->flags & (CONN_PARKED | CONN_PRODUCER)) || w->now_s - c->last_s <= limit) return;
     net_bump(w, NET_METRIC_idle_kicks, 1);
-    log_event(w->net->cfg.log, LOG_INFO, "conn_idle", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
+    log_event(w->net->cfg.log, LOG_INFO, "conn_idle", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
     conn_destroy(c);
 }
 
 void conn_drain(struct conn *c) {
     c->flags |= CONN_DRAIN;
-    conn_step(c, EV_READ); /* a request may have come already */
+    conn_step(c, NET_READ); /* a request may have come already */
 }
 
 /* ------------------------------------------------------------------ what handlers call */
@@ -477,7 +474,7 @@ struct net_worker *conn_worker(struct conn *c) {
 }
 
 int conn_fd(const struct conn *c) {
-    return c->fd;
+    return c->source.fd;
 }
 
 uint64_t conn_id(const struct conn *c) {

@@ -153,7 +153,7 @@ static __attribute__((noinline)) ssize_t out_send_spans(struct conn *c, struct n
     if (c->ssl != NULL) return tls_write(c, o->buf, o->used);
     out_span(o);
     struct msghdr m = {.msg_iov = o->iov, .msg_iovlen = o->niov};
-    return net_sendmsg(c->fd, &m);
+    return net_sendmsg(c->source.fd, &m);
 }
 
 static bool would_block(ssize_t r) {
@@ -183,7 +183,7 @@ void conn_flush_out(struct net_worker *w) {
         out_reset(o);
         return;
     }
-    ssize_t n = likely(o->niov == 0 && c->ssl == NULL) ? net_send(c->fd, o->buf, o->used) : out_send_spans(c, o);
+    ssize_t n = likely(o->niov == 0 && c->ssl == NULL) ? net_send(c->source.fd, o->buf, o->used) : out_send_spans(c, o);
     if (unlikely(n != (ssize_t)o->total)) {
         out_failed(w, c, n);
         return;
@@ -220,7 +220,7 @@ static ssize_t kept_send(struct conn *c, size_t *tried) {
         *tried += k->len - k->off;
     }
     struct msghdr m = {.msg_iov = iov, .msg_iovlen = n};
-    return net_sendmsg(c->fd, &m);
+    return net_sendmsg(c->source.fd, &m);
 }
 
 void conn_send_kept(struct conn *c) {

@@ -5,6 +5,7 @@ tagcached_sources += \
   %D%/listen.c \
   %D%/listener.c \
   %D%/net.c \
+  %D%/poll.c \
   %D%/tls.c \
   %D%/worker.c
 noinst_HEADERS += \

@@ -15,7 +15,10 @@ static int workers_new(struct net *n) {
     n->workers = aligned_alloc(SYNC_CACHE_LINE, n->cfg.threads * sizeof *n->workers);
     if (n->workers == NULL) return -ENOMEM;
     memset(n->workers, 0, n->cfg.threads * sizeof *n->workers);
-    for (unsigned i = 0; i < n->cfg.threads; i++) n->workers[i].wake_fd = n->workers[i].tick_fd = -1;
+    for (unsigned i = 0; i < n->cfg.threads; i++) {
+        struct net_worker *w = &n->workers[i];
+        w->wake.fd = w->tick.fd = w->epoll_fd = -1;
+    }
     for (unsigned i = 0; i < n->cfg.threads; i++) {
         int r = worker_init(&n->workers[i], n, i);
         if (r != 0) return r;
@@ -93,7 +96,6 @@ static void acceptor_stop(struct net *n) {
 static void post_stop(struct net_worker *w, void *arg) {
     (void)arg;
     w->stop = true;
-    event_base_loopbreak(w->base);
 }
 
 void net_stop(struct net *n) {
@@ -114,7 +116,7 @@ void net_free(struct net *n) {
     if (n == NULL) return;
     acceptor_stop(n);
     for (unsigned i = 0; n->workers != NULL && i < n->cfg.threads; i++) {
-        if (n->workers[i].base != NULL) worker_run_posts(&n->workers[i]);
+        worker_run_posts(&n->workers[i]);
         worker_fini(&n->workers[i]);
     }
     free(n->workers);

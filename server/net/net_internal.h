@@ -9,11 +9,10 @@
 #define TAGCACHED_NET_NET_INTERNAL_H
 
 #include <errno.h>
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -31,6 +30,19 @@
 #define NET_IOV_MAX 1024                     /* spans of one gathered write */
 #define NET_IOV_FULL (NET_IOV_MAX - 64)
 #define NET_COPY_MAX 65536 /* the unsent rest of a reference up to this is copied and the reference released */
+
+#define NET_EVENTS 256 /* events taken from the kernel at once */
+
+/* ------------------------------------------------------------------ what a loop watches */
+
+enum { NET_READ = EPOLLIN, NET_WRITE = EPOLLOUT };
+
+/* A descriptor that a worker's loop watches; the first member of what it belongs to. */
+struct net_source {
+    void (*ready)(struct net_source *s, uint32_t what); /* NET_READ, NET_WRITE: those of `armed` that it is ready for */
+    int fd;
+    uint32_t armed; /* what the kernel is asked for; 0: it does not know the descriptor */
+};
 
 /* ------------------------------------------------------------------ connections */
 
@@ -66,22 +78,21 @@ struct conn_chunk {
     char data[];
 };
 
+/* Everything that a plain request looks at comes first, in one cache line. */
 struct conn {
-    struct event ev;
+    struct net_source source;
     struct net_worker *worker;
-    const struct net_listener *listener;
-    uint32_t flags; /* enum conn_flag */
-    int fd;
-    short armed;     /* EV_READ, EV_WRITE the kernel is asked for */
-    uint16_t family; /* AF_INET, AF_INET6, AF_UNIX */
-    in_port_t port;  /* the far side, network order */
-    uint32_t in_len, in_off, in_cap;
-    char *in; /* unfinished input: in[in_off .. in_off + in_len) */
     struct conn_chunk *out_head, *out_tail;
-    size_t out_pending; /* bytes in the chunks */
-    uint64_t id;
-    uint32_t last_s; /* when the last byte came, seconds of the worker's time */
     SSL *ssl;
+    uint32_t flags;  /* enum conn_flag */
+    uint32_t last_s; /* when the last byte came, seconds of the worker's time */
+    uint32_t in_len, in_off, in_cap;
+    uint16_t family;    /* AF_INET, AF_INET6, AF_UNIX */
+    in_port_t port;     /* the far side, network order */
+    char *in;           /* unfinished input: in[in_off .. in_off + in_len) */
+    size_t out_pending; /* bytes in the chunks */
+    const struct net_listener *listener;
+    uint64_t id;
     uint32_t tls_piece; /* largest piece for SSL_write */
     char *peer;         /* made when first asked for */
     TAILQ_ENTRY(conn) all, again, parked;
@@ -120,7 +131,6 @@ struct net_worker {
     struct net *net;
     void *context;
     const struct net_handler *handler;
-    struct event_base *base;
     char *in;             /* NET_KEPT_MAX + NET_READ_MAX */
     struct conn *current; /* whose upcalls run */
     struct net_out *out;
@@ -131,8 +141,10 @@ struct net_worker {
     bool stop;
     bool draining;
     unsigned index;
-    int wake_fd, tick_fd;
-    struct event wake_ev, tick_ev;
+    struct net_source wake, tick; /* an eventfd, a timerfd */
+    int epoll_fd;
+    unsigned nevents, next_event; /* of events[]: how many there are, which comes next */
+    struct epoll_event events[NET_EVENTS];
     pthread_t thread;
     bool started;
     char *scratch; /* CONN_RESERVE_MAX bytes for output nobody will get */
@@ -206,6 +218,15 @@ void worker_again(struct net_worker *w, struct conn *c);
 void worker_run_posts(struct net_worker *w);
 void worker_wake(struct net_worker *w);
 
+/* ------------------------------------------------------------------ poll.c */
+
+/* Asks the kernel for exactly these events of s, or for none. 0 or -errno. */
+int poll_arm(struct net_worker *w, struct net_source *s, uint32_t what);
+/* The last that is heard of s. */
+void poll_forget(struct net_worker *w, struct net_source *s);
+/* Waits until something is ready (or only looks whether something is) and calls `ready` of all that is. 0 or -errno. */
+int poll_round(struct net_worker *w, bool wait);
+
 /* ------------------------------------------------------------------ conn.c */
 
 /* Makes a connection of an accepted socket, which it owns from here on. NULL: no memory (the socket stays open). */
@@ -223,7 +244,7 @@ void conn_tick(struct conn *c);
 /* Closes it if no request is under way, else marks it so that it closes then. */
 void conn_drain(struct conn *c);
 /* Asks the kernel for exactly these events. */
-void conn_arm(struct conn *c, short what);
+void conn_arm(struct conn *c, uint32_t what);
 
 /* ------------------------------------------------------------------ conn_out.c */
 

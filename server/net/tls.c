@@ -181,7 +181,7 @@ static ssize_t failure(struct conn *c, int r) {
     bool up = (c->flags & CONN_TLS_UP) != 0;
     net_bump(c->worker, up ? NET_METRIC_ssl_proto_errors : NET_METRIC_ssl_handshake_errors, 1);
     log_event(c->worker->net->cfg.log, LOG_NOTICE, up ? "tls_error" : "tls_handshake_failed", "fd=%d error=\"%s\"",
-              c->fd, text);
+              c->source.fd, text);
     c->flags |= CONN_TLS_BROKEN;
     return -EPROTO;
 }

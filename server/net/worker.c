@@ -2,8 +2,7 @@
  *
  * worker - the loop of one thread: events, what others post, and the connections that are to go on.
  *
- * There is no timer in the base and its time cache is off, so that a round of the loop reads no clock; a timerfd ticks
- * once a second instead. */
+ * A round of the loop reads no clock; a timerfd ticks once a second. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -24,7 +23,7 @@ void *worker_context(const struct net_worker *w) {
 
 void worker_wake(struct net_worker *w) {
     uint64_t one = 1;
-    ssize_t n = write(w->wake_fd, &one, sizeof one); /* fails only when the count is full: it is awake then */
+    ssize_t n = write(w->wake.fd, &one, sizeof one); /* fails only when the count is full: it is awake then */
     (void)n;
 }
 
@@ -79,18 +78,16 @@ void worker_again(struct net_worker *w, struct conn *c) {
     if (c->flags & CONN_AGAIN) return;
     c->flags |= CONN_AGAIN;
     TAILQ_INSERT_TAIL(&w->again, c, again);
-    event_base_loopbreak(w->base);
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *arg) {
-    struct net_worker *w = arg;
+static void on_wake(struct net_source *s, uint32_t what) {
+    struct net_worker *w = (struct net_worker *)((char *)s - offsetof(struct net_worker, wake));
     uint64_t count;
-    ssize_t n = read(fd, &count, sizeof count);
+    ssize_t n = read(s->fd, &count, sizeof count);
     (void)n;
     (void)what;
     if (sync_exchange(&w->resume, 0)) resume_parked(w);
     worker_run_posts(w);
-    if (w->stop) event_base_loopbreak(w->base);
 }
 
 static void tick(struct net_worker *w, void *arg) {
@@ -104,12 +101,12 @@ static void tick(struct net_worker *w, void *arg) {
     }
 }
 
-static void on_tick(evutil_socket_t fd, short what, void *arg) {
+static void on_tick(struct net_source *s, uint32_t what) {
     uint64_t count;
-    ssize_t n = read(fd, &count, sizeof count);
+    ssize_t n = read(s->fd, &count, sizeof count);
     (void)n;
     (void)what;
-    tick(arg, NULL);
+    tick((struct net_worker *)((char *)s - offsetof(struct net_worker, tick)), NULL);
 }
 
 void net_tick(struct net *n) {
@@ -140,9 +137,9 @@ void *worker_run(void *worker) {
     struct net_worker *w = worker;
     w->now_s = (uint32_t)(clock_boot_ns(w->net->cfg.clock) / 1000000000u);
     while (!w->stop) {
-        int how = TAILQ_EMPTY(&w->again) ? 0 : EVLOOP_ONCE | EVLOOP_NONBLOCK;
-        if (event_base_loop(w->base, how) < 0) {
-            log_event(w->net->cfg.log, LOG_ALWAYS, "event_loop_failed", "worker=%u errno=%d", w->index, errno);
+        int r = poll_round(w, TAILQ_EMPTY(&w->again));
+        if (r != 0) {
+            log_event(w->net->cfg.log, LOG_ALWAYS, "event_loop_failed", "worker=%u errno=%d", w->index, -r);
             break;
         }
         run_again(w);
@@ -156,19 +153,6 @@ void *worker_run(void *worker) {
 
 /* ------------------------------------------------------------------ life */
 
-static struct event_base *new_base(void) {
-    struct event_config *cfg = event_config_new();
-    if (cfg == NULL) return NULL;
-    event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV | EVENT_BASE_FLAG_NO_CACHE_TIME);
-    struct event_base *base = event_base_new_with_config(cfg);
-    event_config_free(cfg);
-    return base;
-}
-
-static int watch(struct net_worker *w, struct event *ev, int fd, event_callback_fn fn) {
-    return event_assign(ev, w->base, fd, EV_READ | EV_PERSIST, fn, w) == 0 && event_add(ev, NULL) == 0 ? 0 : -ENOMEM;
-}
-
 int worker_init(struct net_worker *w, struct net *n, unsigned index) {
     struct itimerspec second = {{1, 0}, {1, 0}};
     w->net = n;
@@ -178,30 +162,27 @@ int worker_init(struct net_worker *w, struct net *n, unsigned index) {
     TAILQ_INIT(&w->conns);
     TAILQ_INIT(&w->again);
     TAILQ_INIT(&w->parked);
-    w->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (w->wake_fd < 0) return -errno;
-    w->tick_fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC);
-    if (w->tick_fd < 0 || timerfd_settime(w->tick_fd, 0, &second, NULL) != 0) return -errno;
-    w->base = new_base();
+    w->wake = (struct net_source){.ready = on_wake, .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    if (w->wake.fd < 0) return -errno;
+    w->tick = (struct net_source){.ready = on_tick, .fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC)};
+    if (w->tick.fd < 0 || timerfd_settime(w->tick.fd, 0, &second, NULL) != 0) return -errno;
+    w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (w->epoll_fd < 0) return -errno;
     w->in = malloc(NET_KEPT_MAX + NET_READ_MAX);
     w->out = calloc(1, sizeof *w->out);
     w->scratch = malloc(CONN_RESERVE_MAX);
-    if (w->base == NULL || w->in == NULL || w->out == NULL || w->scratch == NULL) return -ENOMEM;
+    if (w->in == NULL || w->out == NULL || w->scratch == NULL) return -ENOMEM;
     w->out->buf = malloc(NET_OUT_BYTES);
     if (w->out->buf == NULL) return -ENOMEM;
-    int r = watch(w, &w->wake_ev, w->wake_fd, on_wake);
-    return r == 0 ? watch(w, &w->tick_ev, w->tick_fd, on_tick) : r;
+    int r = poll_arm(w, &w->wake, NET_READ);
+    return r == 0 ? poll_arm(w, &w->tick, NET_READ) : r;
 }
 
 void worker_fini(struct net_worker *w) {
     if (w->net == NULL) return; /* never begun */
-    if (w->base != NULL) {
-        if (event_initialized(&w->wake_ev)) event_del(&w->wake_ev);
-        if (event_initialized(&w->tick_ev)) event_del(&w->tick_ev);
-        event_base_free(w->base);
-    }
-    if (w->wake_fd >= 0) close(w->wake_fd);
-    if (w->tick_fd >= 0) close(w->tick_fd);
+    if (w->epoll_fd >= 0) close(w->epoll_fd);
+    if (w->wake.fd >= 0) close(w->wake.fd);
+    if (w->tick.fd >= 0) close(w->tick.fd);
     if (w->out != NULL) free(w->out->buf);
     free(w->out);
     free(w->in);

@@ -2,7 +2,7 @@
  *
  * worker - a thread with an event loop and the connections it serves.
  *
- * Owned by the net (net.h). Each worker has its own libevent base, input buffer, output buffer and metric row.
+ * Owned by the net (net.h). Each worker has its own epoll set, input buffer, output buffer and metric row.
  */
 #ifndef TAGCACHED_NET_WORKER_H
 #define TAGCACHED_NET_WORKER_H

@@ -709,6 +709,37 @@ static void idle_connections_are_closed(void **state) {
     lab_free(l);
 }
 
+static void post_hold(struct net_worker *w, void *arg) {
+    uint64_t *stage = arg;
+    (void)w;
+    sync_add_acqrel(stage, 1);
+    await(stage, 2);
+}
+
+/* A worker learns in one round of a tick, and of bytes for connections that the tick closes. */
+static void closed_with_bytes_waiting(void **state) {
+    enum { N = 50 };
+    struct lab *l = lab_new_config((struct net_config){.idle_timeout_s = 10});
+    int fds[N];
+    uint64_t stage = 0;
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        fds[i] = dial(l);
+        say(fds[i], "echo x\n");
+        hear(fds[i], "x\n");
+    }
+    assert_int_equal(worker_post(net_worker_at(l->net, 0), post_hold, &stage), 0);
+    await(&stage, 1);
+    clock_manual_advance(&l->clock, 11000000000);
+    net_tick(l->net);
+    for (int i = 0; i < N; i++) say(fds[i], "echo y\n");
+    sync_add_acqrel(&stage, 1);
+    await(&l->closed, N);
+    assert_int_equal(net_metric(l->net, NET_METRIC_idle_kicks), N);
+    for (int i = 0; i < N; i++) close(fds[i]);
+    lab_free(l);
+}
+
 static void drains(void **state) {
     struct lab *l = lab_new_config((struct net_config){.threads = 2});
     (void)state;
@@ -836,6 +867,7 @@ int main(void) {
         cmocka_unit_test(refuses_at_the_limit),
         cmocka_unit_test(waits_at_the_limit),
         cmocka_unit_test(idle_connections_are_closed),
+        cmocka_unit_test(closed_with_bytes_waiting),
         cmocka_unit_test(drains),
         cmocka_unit_test(idle_connections_cost_little),
         cmocka_unit_test(unix_sockets),
