@@ -64,6 +64,7 @@ struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd
         set_peer(c, peer);
         set_options(fd);
     }
+    c->head.room = &w->out->room;
     c->worker = w;
     c->listener = l;
     c->source = (struct net_source){.ready = conn_ready, .fd = fd};
@@ -289,7 +290,7 @@ static bool conn_has_upcall(const struct conn *c) {
 static __attribute__((noinline)) void conn_settle(struct conn *c, char *p, size_t n) {
     struct net_worker *w = c->worker;
     for (unsigned batches = 0;; batches++) {
-        if (w->out->owner == c) conn_flush_out(w);
+        if (w->out->room.owner == c) conn_flush_out(w);
         if (c->flags & CONN_DEAD) goto end;
         if (c->out_head != NULL) break;
         if (c->flags & CONN_CLOSING) goto end;
@@ -339,7 +340,7 @@ static __attribute__((noinline)) void conn_step(struct conn *c, uint32_t what) {
 /* The socket is ready. The usual case first: bytes have come, nothing was kept, the handler consumes and answers all.
  */
 static void conn_ready(struct net_source *s, uint32_t what) {
-    struct conn *c = (struct conn *)s;
+    struct conn *c = (struct conn *)((char *)s - offsetof(struct conn, source));
     struct net_worker *w = c->worker;
     w->room_seen = sync_load_acq(&w->room);
     if (unlikely((c->flags & CONN_SLOW) != 0 || what != NET_READ || c->in_len != 0 || c->out_head != NULL)) {
@@ -353,7 +354,7 @@ static void conn_ready(struct net_source *s, uint32_t what) {
         return;
     }
     w->current = c;
-    if (likely(w->out->owner == NULL)) w->out->owner = c; /* it will write most likely */
+    if (likely(w->out->room.owner == NULL)) w->out->room.owner = c; /* it will write most likely */
     char *p = w->in + NET_KEPT_MAX;
     ssize_t r = net_recv(s->fd, p, NET_READ_MAX);
     if (unlikely(r <= 0)) {

@@ -50,11 +50,38 @@ struct net_handler {
 
 /* ------------------------------------------------------------------ output */
 
+/* The room in a worker's output buffer. It belongs to the connection that is being served, until another one's handler
+ * writes. */
+struct conn_room {
+    struct conn *owner; /* NULL: nobody */
+    char *next, *end;   /* free: next .. end */
+};
+
+/* What every connection begins with. */
+struct conn_head {
+    struct conn_room *room; /* its worker's */
+};
+
+char *conn_reserve_slow(struct conn *c, size_t n);
+void conn_commit_slow(struct conn *c, size_t n);
+
 /* Room for n bytes (n <= CONN_RESERVE_MAX) at the end of the output, in one run. Never NULL: when the buffer is full
  * it is written out, and what the socket does not take is kept with the connection. */
-char *conn_reserve(struct conn *c, size_t n);
+static inline char *conn_reserve(struct conn *c, size_t n) {
+    const struct conn_room *r = ((const struct conn_head *)c)->room;
+    if (__builtin_expect(r->owner == c && n <= (size_t)(r->end - r->next), 1)) return r->next;
+    return conn_reserve_slow(c, n);
+}
+
 /* The first n of the reserved bytes count. */
-void conn_commit(struct conn *c, size_t n);
+static inline void conn_commit(struct conn *c, size_t n) {
+    struct conn_room *r = ((const struct conn_head *)c)->room;
+    if (__builtin_expect(r->owner == c, 1))
+        r->next += n;
+    else
+        conn_commit_slow(c, n);
+}
+
 /* Appends n bytes by reserving, in as many runs as it takes. */
 void conn_write(struct conn *c, const void *p, size_t n);
 /* Appends memory of somebody else without copying; `token` goes to handler->release once it is no longer needed.

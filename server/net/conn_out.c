@@ -110,17 +110,18 @@ static void chunks_advance(struct conn *c, size_t sent) {
 
 /* ------------------------------------------------------------------ the worker's buffer */
 
-static void out_reset(struct net_out *o) {
-    o->owner = NULL;
-    o->used = o->start = o->total = 0;
+void out_reset(struct net_out *o) {
+    o->room.owner = NULL;
+    o->room.next = o->start = o->buf;
+    o->ref_bytes = 0;
     o->niov = o->nref = 0;
 }
 
 /* Makes a span of the bytes that came since the last one. */
 static void out_span(struct net_out *o) {
-    if (o->used == o->start) return;
-    o->iov[o->niov++] = (struct iovec){o->buf + o->start, o->used - o->start};
-    o->start = o->used;
+    if (o->room.next == o->start) return;
+    o->iov[o->niov++] = (struct iovec){o->start, (size_t)(o->room.next - o->start)};
+    o->start = o->room.next;
 }
 
 static __attribute__((noinline)) void out_release(struct conn *c, struct net_out *o) {
@@ -150,7 +151,7 @@ static void out_keep(struct conn *c, struct net_out *o, size_t sent) {
 
 /* One attempt to send spans. Bytes, or -errno. */
 static __attribute__((noinline)) ssize_t out_send_spans(struct conn *c, struct net_out *o) {
-    if (c->ssl != NULL) return tls_write(c, o->buf, o->used);
+    if (c->ssl != NULL) return tls_write(c, o->buf, (size_t)(o->room.next - o->buf));
     out_span(o);
     struct msghdr m = {.msg_iov = o->iov, .msg_iovlen = o->niov};
     return net_sendmsg(c->source.fd, &m);
@@ -177,26 +178,31 @@ static __attribute__((noinline)) void out_failed(struct net_worker *w, struct co
 
 void conn_flush_out(struct net_worker *w) {
     struct net_out *o = w->out;
-    struct conn *c = o->owner;
+    struct conn *c = o->room.owner;
     if (c == NULL) return;
-    if (o->total == 0) {
+    size_t total = out_bytes(o);
+    bool plain = o->niov == 0 && c->ssl == NULL;
+    if (total != 0) {
+        ssize_t n = likely(plain) ? net_send(c->source.fd, o->buf, total) : out_send_spans(c, o);
+        if (unlikely(n != (ssize_t)total)) {
+            out_failed(w, c, n);
+            return;
+        }
+        net_bump(w, NET_METRIC_bytes_written, total);
+    }
+    if (likely(plain)) {
+        o->room.owner = NULL;
+        o->room.next = o->buf;
+    } else {
+        out_release(c, o);
         out_reset(o);
-        return;
     }
-    ssize_t n = likely(o->niov == 0 && c->ssl == NULL) ? net_send(c->source.fd, o->buf, o->used) : out_send_spans(c, o);
-    if (unlikely(n != (ssize_t)o->total)) {
-        out_failed(w, c, n);
-        return;
-    }
-    net_bump(w, NET_METRIC_bytes_written, o->total);
-    if (o->nref != 0) out_release(c, o);
-    out_reset(o);
 }
 
 void conn_drop_out(struct conn *c) {
     c->flags |= CONN_DEAD | CONN_CLOSING;
     struct net_out *o = c->worker->out;
-    if (o->owner == c) {
+    if (o->room.owner == c) {
         out_release(c, o);
         out_reset(o);
     }
@@ -253,11 +259,11 @@ static bool out_take(struct conn *c) {
     struct net_worker *w = c->worker;
     conn_flush_out(w);
     if (c->out_head != NULL || (c->flags & CONN_DEAD)) return false;
-    w->out->owner = c;
+    w->out->room.owner = c;
     return true;
 }
 
-static __attribute__((noinline)) char *reserve_slow(struct conn *c, size_t n) {
+char *conn_reserve_slow(struct conn *c, size_t n) {
     CHECK(n <= CONN_RESERVE_MAX);
     struct net_worker *w = c->worker;
     if (!(c->flags & CONN_DEAD) && c->out_head == NULL && out_take(c)) return w->out->buf;
@@ -270,21 +276,10 @@ static __attribute__((noinline)) char *reserve_slow(struct conn *c, size_t n) {
     return w->scratch;
 }
 
-char *conn_reserve(struct conn *c, size_t n) {
-    struct net_out *o = c->worker->out;
-    if (likely(o->owner == c && n <= NET_OUT_BYTES - o->used && n <= CONN_RESERVE_MAX)) return o->buf + o->used;
-    return reserve_slow(c, n);
-}
-
-void conn_commit(struct conn *c, size_t n) {
-    struct net_out *o = c->worker->out;
-    if (likely(o->owner == c)) {
-        o->used += n;
-        o->total += n;
-    } else if (c->out_tail != NULL) {
-        c->out_tail->len += n;
-        c->out_pending += n;
-    }
+void conn_commit_slow(struct conn *c, size_t n) {
+    if (c->out_tail == NULL) return; /* what nobody will get */
+    c->out_tail->len += n;
+    c->out_pending += n;
 }
 
 void conn_write(struct conn *c, const void *p, size_t n) {
@@ -324,7 +319,7 @@ void conn_ref(struct conn *c, const void *p, size_t n, uint64_t token) {
         return;
     }
     /* Three spans: the bytes before it, itself, the bytes after it. */
-    bool mine = o->owner == c && o->niov + 3 <= NET_IOV_MAX;
+    bool mine = o->room.owner == c && o->niov + 3 <= NET_IOV_MAX;
     if (unlikely(!mine) && (c->out_head != NULL || !out_take(c))) {
         if (c->flags & CONN_DEAD)
             release(c, token);
@@ -335,16 +330,16 @@ void conn_ref(struct conn *c, const void *p, size_t n, uint64_t token) {
     out_span(o);
     if (token != 0) o->refs[o->nref++] = (struct net_ref){token, o->niov};
     o->iov[o->niov++] = (struct iovec){(void *)(uintptr_t)p, n};
-    o->total += n;
+    o->ref_bytes += n;
 }
 
 bool conn_full(const struct conn *c) {
     const struct net_out *o = c->worker->out;
-    if (likely(o->owner == c)) return o->total >= NET_OUT_FULL || o->niov >= NET_IOV_FULL;
+    if (likely(o->room.owner == c)) return out_bytes(o) >= NET_OUT_FULL || o->niov >= NET_IOV_FULL;
     return c->out_head != NULL || (c->flags & CONN_DEAD);
 }
 
 size_t conn_pending(const struct conn *c) {
     const struct net_out *o = c->worker->out;
-    return c->out_pending + (o->owner == c ? o->total : 0);
+    return c->out_pending + (o->room.owner == c ? out_bytes(o) : 0);
 }

@@ -37,7 +37,7 @@
 
 enum { NET_READ = EPOLLIN, NET_WRITE = EPOLLOUT };
 
-/* A descriptor that a worker's loop watches; the first member of what it belongs to. */
+/* A descriptor that a worker's loop watches; a member of what it belongs to. */
 struct net_source {
     void (*ready)(struct net_source *s, uint32_t what); /* NET_READ, NET_WRITE: those of `armed` that it is ready for */
     int fd;
@@ -80,13 +80,15 @@ struct conn_chunk {
 
 /* Everything that a plain request looks at comes first, in one cache line. */
 struct conn {
+    struct conn_head head;
     struct net_source source;
     struct net_worker *worker;
     struct conn_chunk *out_head, *out_tail;
     SSL *ssl;
     uint32_t flags;  /* enum conn_flag */
+    uint32_t in_len; /* bytes of unfinished input */
     uint32_t last_s; /* when the last byte came, seconds of the worker's time */
-    uint32_t in_len, in_off, in_cap;
+    uint32_t in_off, in_cap;
     uint16_t family;    /* AF_INET, AF_INET6, AF_UNIX */
     in_port_t port;     /* the far side, network order */
     char *in;           /* unfinished input: in[in_off .. in_off + in_len) */
@@ -117,12 +119,11 @@ struct net_ref {
 
 /* The output being built: bytes in buf, and once there is a reference an array of spans. */
 struct net_out {
-    struct conn *owner; /* whose it is, or NULL */
-    size_t used;        /* bytes in buf */
-    size_t start;       /* of those, not in iov yet from here on */
-    size_t total;       /* bytes to send, references counted */
+    struct conn_room room; /* in buf; nobody's: empty */
+    char *buf;             /* NET_OUT_BYTES */
+    char *start;           /* not in iov yet from here on */
+    size_t ref_bytes;
     unsigned niov, nref;
-    char *buf; /* NET_OUT_BYTES */
     struct iovec iov[NET_IOV_MAX];
     struct net_ref refs[NET_IOV_MAX];
 };
@@ -247,6 +248,12 @@ void conn_drain(struct conn *c);
 void conn_arm(struct conn *c, uint32_t what);
 
 /* ------------------------------------------------------------------ conn_out.c */
+
+/* Bytes of the output being built. */
+static inline size_t out_bytes(const struct net_out *o) {
+    return (size_t)(o->room.next - o->buf) + o->ref_bytes;
+}
+void out_reset(struct net_out *o);
 
 /* Sends what the worker's buffer holds for its owner; what the socket does not take moves to the connection. */
 void conn_flush_out(struct net_worker *w);

@@ -174,6 +174,8 @@ int worker_init(struct net_worker *w, struct net *n, unsigned index) {
     if (w->in == NULL || w->out == NULL || w->scratch == NULL) return -ENOMEM;
     w->out->buf = malloc(NET_OUT_BYTES);
     if (w->out->buf == NULL) return -ENOMEM;
+    w->out->room.end = w->out->buf + NET_OUT_BYTES;
+    out_reset(w->out);
     int r = poll_arm(w, &w->wake, NET_READ);
     return r == 0 ? poll_arm(w, &w->tick, NET_READ) : r;
 }
