@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,19 +25,22 @@
 #define OUT_BYTES (1u << 20) /* of prepared replies */
 
 static const char usage[] =
-    "usage: floor [--port N] [--keysize B] [--get VALUESIZE [--multiget N] | --set VALUESIZE]\n"
-    "Answers each request's bytes with the bytes of its reply, from one prepared buffer, on 127.0.0.1.\n"
+    "usage: floor [--port N] [--keysize B] [--get VALUESIZE [--multiget N] | --set VALUESIZE] [--replies N]\n"
+    "Answers each request's bytes with the bytes of its reply, prepared beforehand, on 127.0.0.1.\n"
     "  --port N        listen there (0: any; the port is printed)\n"
     "  --keysize B     bytes of a key (20)\n"
     "  --get B         requests are `get KEY`, replies hits of B bytes\n"
     "  --multiget N    N keys to a get (1)\n"
     "  --set B         requests are `set KEY 0 0 B` and B bytes, replies STORED\n"
+    "  --replies N     as many different replies, N times the memory, answered at random (1)\n"
     "  otherwise       echoes\n";
 
 struct shape {
     size_t request, reply; /* bytes; request 0: echo */
     char *replies;         /* `batch` of them */
     size_t batch;
+    size_t choices; /* an answer begins with one of so many */
+    uint64_t random;
 };
 
 struct client {
@@ -45,7 +49,7 @@ struct client {
     int fd;
     size_t part;   /* bytes of an unfinished request */
     size_t owed;   /* bytes of reply not yet taken by the kernel */
-    size_t offset; /* within the reply where they begin */
+    size_t offset; /* within the replies where they begin */
 };
 
 struct floor {
@@ -75,16 +79,24 @@ static void close_client(struct client *c) {
 /* Writes what is owed, as far as the socket takes it. False: the connection broke. */
 static bool pay(struct client *c) {
     const struct shape *s = &c->floor->shape;
+    const size_t all = s->batch * s->reply;
     while (c->owed) {
-        size_t n = s->batch * s->reply - c->offset;
+        size_t n = all - c->offset;
         if (n > c->owed) n = c->owed;
         ssize_t w = write(c->fd, s->replies + c->offset, n);
         if (w < 0 && errno == EAGAIN) return event_add(c->writable, NULL) == 0;
         if (w <= 0) return false;
         c->owed -= (size_t)w;
-        c->offset = (c->offset + (size_t)w) % s->reply;
+        c->offset = (c->offset + (size_t)w) % all;
     }
     return true;
+}
+
+/* Where the next answer begins. */
+static size_t choose(struct shape *s) {
+    if (s->choices <= 1) return 0;
+    s->random = s->random * 6364136223846793005u + 1442695040888963407u;
+    return (size_t)((s->random >> 33) % s->choices) * s->reply;
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg) {
@@ -106,6 +118,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg) {
     else if (good) {
         size_t have = c->part + (size_t)n;
         c->part = have % f->shape.request;
+        if (c->owed == 0) c->offset = choose(&f->shape);
         c->owed += have / f->shape.request * f->shape.reply;
         good = pay(c);
     }
@@ -127,7 +140,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg) {
 }
 
 /* The bytes of one request and one reply, as many replies in a row as are written at once. */
-static void shape_init(struct shape *s, long key, long get, long multiget, long set) {
+static void shape_init(struct shape *s, long key, long get, long multiget, long set, long choices) {
     char head[512], *one;
     size_t n = 0;
     if (set >= 0) {
@@ -149,7 +162,8 @@ static void shape_init(struct shape *s, long key, long get, long multiget, long 
     } else
         return;
     s->reply = n;
-    s->batch = OUT_BYTES / n + 2; /* any offset within a reply leaves a full buffer behind it */
+    s->choices = (size_t)choices;
+    s->batch = OUT_BYTES / n + 2 + s->choices;
     s->replies = allocate(s->batch * n);
     for (size_t i = 0; i < s->batch; i++) memcpy(s->replies + i * n, one, n);
     free(one);
@@ -189,10 +203,10 @@ static void serve(struct floor *f, int fd) {
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"port", 1, 0, 'p'}, {"keysize", 1, 0, 'K'},  {"get", 1, 0, 'g'},
-                                            {"set", 1, 0, 's'},  {"multiget", 1, 0, 'm'}, {"help", 0, 0, 'h'},
-                                            {0, 0, 0, 0}};
-    long key = 20, get = -1, set = -1, multiget = 1;
+    static const struct option options[] = {
+        {"port", 1, 0, 'p'},     {"keysize", 1, 0, 'K'}, {"get", 1, 0, 'g'},  {"set", 1, 0, 's'},
+        {"multiget", 1, 0, 'm'}, {"replies", 1, 0, 'r'}, {"help", 0, 0, 'h'}, {0, 0, 0, 0}};
+    long key = 20, get = -1, set = -1, multiget = 1, replies = 1;
     int port = 0;
     for (int o; (o = getopt_long(argc, argv, "p:", options, NULL)) != -1;) switch (o) {
         case 'p': port = atoi(optarg); break;
@@ -200,16 +214,17 @@ int main(int argc, char **argv) {
         case 'g': get = atol(optarg); break;
         case 's': set = atol(optarg); break;
         case 'm': multiget = atol(optarg); break;
+        case 'r': replies = atol(optarg); break;
         case 'h': return fputs(usage, stdout) < 0;
         default: fputs(usage, stderr); return 2;
         }
-    if (optind < argc || key < 1 || key > 250 || multiget < 1 || get > 1 << 30 || set > 1 << 30) {
+    if (optind < argc || key < 1 || key > 250 || multiget < 1 || replies < 1 || get > 1 << 30 || set > 1 << 30) {
         fputs(usage, stderr);
         return 2;
     }
     struct floor f = {0};
     signal(SIGPIPE, SIG_IGN);
-    shape_init(&f.shape, key, get, multiget, set);
+    shape_init(&f.shape, key, get, multiget, set, replies);
     int fd = listen_on(&port);
     printf("port %d\n", port);
     fflush(stdout);
