@@ -2,22 +2,22 @@
  *
  * evict - making room: S3-FIFO over segments (Yang et al., SOSP 2023), main by hits per byte. Maintenance thread.
  *
- * The oldest small segment: items hit at least once move to main, the others leave and are remembered by the ghost.
+ * The oldest small segment: items hit at least once move to main; the others leave, and the ghost remembers those that
+ * are not much larger than what is held on average: what is large must be asked for twice while it is in small.
  * The oldest main segment: the items with the most hits per byte, up to half of its live bytes, move to the end of
- * main with half their hits; the others leave. The threshold is a running average of each segment's own median, so
- * nothing is sorted. */
+ * main with half their hits; the others leave. Half a hit is given to each, so that among those without any the small
+ * ones stay. The threshold is a running average of each segment's own median, so nothing is sorted. */
 #include "store/internal.h"
 
 #define BLOCK 32         /* records looked up together, so that their cache misses overlap */
 #define DENSITY_STEPS 16 /* of one doubling of hits per byte */
 #define DENSITY_BINS 1024
-#define DENSITY_ZERO (DENSITY_BINS - 64) /* the bin of one hit per byte */
+#define DENSITY_ZERO (DENSITY_BINS - 96) /* the bin of half a hit per byte */
 #define SCAN_MAX 64                      /* segments one call looks at */
 
 struct record {
     uint64_t loc, hash;
     uint32_t bytes; /* of the record */
-    uint64_t slot;  /* what the index holds for it; 0: dead, or a piece not looked up */
     bool piece;
 };
 
@@ -32,7 +32,6 @@ static unsigned next_records(struct store *s, uint32_t seg, uint32_t *at, struct
         r->loc = segment_base(&s->segs, seg) + *at;
         uint8_t *p = segment_at(&s->segs, r->loc);
         r->piece = item_is_piece(p);
-        r->slot = 0;
         if (r->piece) {
             r->hash = item_piece_owner(p);
             r->bytes = ITEM_PIECE_HEADER + item_piece_bytes(p);
@@ -77,14 +76,13 @@ static uint64_t *locked_slot(struct store *s, struct index_bucket *b, const stru
     return index_find(&s->ix, b, index_fp(&s->ix, r->hash), owns_piece, &o);
 }
 
-/* Looks the slots of a block up. */
-static void look_up(struct store *s, struct record *r, unsigned n) {
-    for (unsigned i = 0; i < n; i++) {
-        struct index_bucket *b = index_lock(&s->ix, r[i].hash);
-        uint64_t *slot = locked_slot(s, b, &r[i]);
-        r[i].slot = slot ? sync_load(slot) : 0;
-        index_unlock_unchanged(b);
-    }
+/* The slot of a record as it is now, and the record of its item; 0: dead. */
+static uint64_t look_up(struct store *s, const struct record *r, struct item *it) {
+    struct index_bucket *b = index_lock(&s->ix, r->hash);
+    uint64_t *slot = locked_slot(s, b, r), seen = slot ? sync_load(slot) : 0;
+    if (seen) item_read(it, segment_at(&s->segs, index_slot_loc(seen)));
+    index_unlock_unchanged(b);
+    return seen;
 }
 
 /* ------------------------------------------------------------------ density */
@@ -95,38 +93,39 @@ static int log2_steps(uint64_t x) {
     return e * DENSITY_STEPS + (int)frac;
 }
 
-/* Hits per byte in steps; the lowest bin for no hit. */
-static int density(unsigned freq, uint64_t bytes) {
-    if (freq == 0) return 0;
-    int d = DENSITY_ZERO + log2_steps(freq) - log2_steps(bytes);
-    return d < 1 ? 1 : d < DENSITY_BINS ? d : DENSITY_BINS - 1;
+/* The bytes that count: a large value goes with its pieces. */
+static uint64_t weight(const struct item *it) {
+    return item_record_bytes(it) + (item_large(it) ? item_size(it) : 0);
 }
 
-/* The bytes that count for a record's density: a piece goes with its whole value. */
-static uint64_t record_weight(struct store *s, const struct record *r) {
-    if (!r->piece) return r->bytes;
-    struct item it;
-    item_read(&it, segment_at(&s->segs, index_slot_loc(r->slot)));
-    return item_size(&it) + item_record_bytes(&it);
+/* Hits per byte in steps. */
+static int density(unsigned freq, const struct item *it) {
+    int d = DENSITY_ZERO + log2_steps(2 * freq + 1) - log2_steps(weight(it));
+    return d < 0 ? 0 : d < DENSITY_BINS ? d : DENSITY_BINS - 1;
 }
 
-/* Moves the running threshold by this segment's own: the density above which half of its live bytes lie. */
-static void learn_density(struct store *s, uint32_t seg) {
-    uint64_t bins[DENSITY_BINS] = {0}, live = 0, sum = 0;
-    struct record r[BLOCK];
-    uint32_t at = segment_first(seg);
-    for (unsigned n; (n = next_records(s, seg, &at, r, BLOCK)) > 0;) {
-        look_up(s, r, n);
-        for (unsigned i = 0; i < n; i++) {
-            if (r[i].slot == 0) continue;
-            bins[density(index_slot_freq(r[i].slot), record_weight(s, &r[i]))] += r[i].bytes;
-            live += r[i].bytes;
-        }
-    }
+/* Live bytes of a main segment by density. */
+struct densities {
+    uint64_t bins[DENSITY_BINS], live;
+};
+
+/* Moves the running threshold by a segment's own: the density above which half of its live bytes lie. */
+static void learn_density(struct store *s, const struct densities *seen) {
+    uint64_t sum = 0;
     int d = DENSITY_BINS;
-    while (d > 0 && sum * 2 <= live) sum += bins[--d];
+    while (d > 0 && sum * 2 <= seen->live) sum += seen->bins[--d];
     s->density = s->density_known ? 0.9 * s->density + 0.1 * d : d;
     s->density_known = true;
+}
+
+/* Whether eviction moves a record on. */
+static bool worth_keeping(struct store *s, const struct record *r, const struct item *it, unsigned freq,
+                          enum segment_queue q, struct densities *seen) {
+    if (q == SEGMENT_SMALL) return freq > 0;
+    int d = density(freq, it);
+    seen->bins[d] += r->bytes;
+    seen->live += r->bytes;
+    return d >= s->density;
 }
 
 /* ------------------------------------------------------------------ moving and dropping */
@@ -210,47 +209,87 @@ static uint64_t copy_head(struct store *s, uint64_t head, uint64_t from, uint64_
     return loc;
 }
 
-/* Moves one live record forward. halve: as eviction does; else its hits stay (compaction). False: no room. */
-static bool move(struct store *s, const struct record *r, uint32_t target, bool halve) {
+/* Moves a piece, if it is live. False: no room. It is copied without the lock, since it may be large, so its item may
+ * meanwhile have changed or left. */
+static bool move_piece(struct store *s, const struct record *r, uint32_t target) {
     uint64_t to = copy_bytes(s, r->loc, r->bytes, target);
     if (to == 0) return false;
-    (void)FAULT_POINT("evict.copied");
     struct index_bucket *b = index_lock(&s->ix, r->hash);
     uint64_t *slot = locked_slot(s, b, r);
     bool ok = true;
     if (slot) {
         uint64_t from = index_slot_loc(sync_load(slot));
-        unsigned freq = index_slot_freq(sync_load(slot));
         struct item old;
         if (still_live(s, b, slot, from, &old)) {
-            if (r->piece) to = copy_head(s, from, r->loc, to, target);
+            to = copy_head(s, from, r->loc, to, target);
             ok = to != 0;
-            if (ok) swing(s, slot, &old, from, to, halve && !r->piece ? freq / 2 : freq);
+            if (ok) swing(s, slot, &old, from, to, index_slot_freq(sync_load(slot)));
         }
     }
     index_unlock(b);
     return ok;
 }
 
-/* Takes a record's item out for good. */
-static void drop(struct store *s, const struct record *r, bool ghost) {
-    struct store_worker *w = maintenance(s);
+/* Moves the record of an item, if it is live, with its hits. False: no room. */
+static bool move_item(struct store *s, const struct record *r, uint32_t target) {
     struct index_bucket *b = index_lock(&s->ix, r->hash);
     uint64_t *slot = locked_slot(s, b, r);
     struct item it;
-    if (slot) {
-        uint64_t loc = index_slot_loc(sync_load(slot));
-        if (still_live(s, b, slot, loc, &it)) {
-            account_unlink(w, loc, &it);
-            index_remove(&s->ix, b, slot);
-            COUNT(w, evictions, 1);
-            if (!(it.bits & ITEM_FETCHED)) COUNT(w, evicted_unfetched, 1);
-            if (ghost) ghost_add(&s->ghost, r->hash, s->items_hint / 10 * 9);
-            if (sync_load(&s->watch_evictions) && s->cfg.events.on_evict)
-                s->cfg.events.on_evict(s->cfg.events.arg, (const char *)it.p + it.key_at, it.key_len,
-                                       (it.bits & ITEM_FETCHED) != 0, it.expiry, item_size(&it));
-        }
+    bool ok = true;
+    if (slot && still_live(s, b, slot, r->loc, &it)) {
+        uint64_t to = copy_bytes(s, r->loc, r->bytes, target);
+        ok = to != 0;
+        if (ok) swing(s, slot, &it, r->loc, to, index_slot_freq(sync_load(slot)));
     }
+    index_unlock(b);
+    return ok;
+}
+
+/* Takes a live item out. Bucket locked. */
+static void evict_item(struct store *s, struct index_bucket *b, uint64_t *slot, const struct record *r,
+                       const struct item *it, bool ghost) {
+    struct store_worker *w = maintenance(s);
+    account_unlink(w, index_slot_loc(sync_load(slot)), it);
+    index_remove(&s->ix, b, slot);
+    COUNT(w, evictions, 1);
+    if (!(it->bits & ITEM_FETCHED)) COUNT(w, evicted_unfetched, 1);
+    if (ghost) ghost_add(&s->ghost, r->hash, weight(it));
+    if (sync_load(&s->watch_evictions) && s->cfg.events.on_evict)
+        s->cfg.events.on_evict(s->cfg.events.arg, (const char *)it->p + it->key_at, it->key_len,
+                               (it->bits & ITEM_FETCHED) != 0, it->expiry, item_size(it));
+}
+
+/* An item's record leaves the oldest segment of a queue: for main, or for good. */
+static void evict_record(struct store *s, const struct record *r, enum segment_queue q, struct densities *seen) {
+    struct index_bucket *b = index_lock(&s->ix, r->hash);
+    uint64_t *slot = locked_slot(s, b, r);
+    struct item it;
+    if (slot == NULL) {
+        index_unlock_unchanged(b);
+        return;
+    }
+    if (still_live(s, b, slot, r->loc, &it)) {
+        unsigned freq = index_slot_freq(sync_load(slot));
+        uint64_t to = 0;
+        if (worth_keeping(s, r, &it, freq, q, seen)) to = copy_bytes(s, r->loc, r->bytes, SEGMENT_NONE);
+        if (to)
+            swing(s, slot, &it, r->loc, to, freq / 2);
+        else
+            evict_item(s, b, slot, r, &it, q == SEGMENT_SMALL);
+    }
+    index_unlock(b);
+}
+
+/* The same for a piece; the hits of its item are halved with the item's own record. */
+static void evict_piece(struct store *s, const struct record *r, enum segment_queue q, struct densities *seen) {
+    struct item it;
+    uint64_t found = look_up(s, r, &it);
+    if (found == 0) return;
+    if (worth_keeping(s, r, &it, index_slot_freq(found), q, seen) && move_piece(s, r, SEGMENT_NONE)) return;
+    struct index_bucket *b = index_lock(&s->ix, r->hash);
+    uint64_t *slot = locked_slot(s, b, r);
+    if (slot && still_live(s, b, slot, index_slot_loc(sync_load(slot)), &it))
+        evict_item(s, b, slot, r, &it, q == SEGMENT_SMALL);
     index_unlock(b);
 }
 
@@ -287,13 +326,13 @@ void retire(struct store *s, uint32_t i) {
 }
 
 /* A segment that is one piece from end to end moves by changing queues. */
-static bool keep_whole(struct store *s, uint32_t i, enum segment_queue q) {
+static bool keep_whole(struct store *s, uint32_t i, enum segment_queue q, struct densities *seen) {
     struct record r;
+    struct item it;
     uint32_t at = segment_first(i);
     if (!sync_load(&s->segs.seg[i].whole) || next_records(s, i, &at, &r, 1) != 1) return false;
-    look_up(s, &r, 1);
-    if (r.slot == 0 || index_slot_freq(r.slot) == 0) return false;
-    if (q == SEGMENT_MAIN && density(index_slot_freq(r.slot), record_weight(s, &r)) < s->density) return false;
+    uint64_t found = look_up(s, &r, &it);
+    if (found == 0 || !worth_keeping(s, &r, &it, index_slot_freq(found), q, seen)) return false;
     segment_requeue(&s->segs, i, SEGMENT_MAIN);
     struct index_bucket *b = index_lock(&s->ix, r.hash);
     uint64_t *slot = locked_slot(s, b, &r);
@@ -305,18 +344,13 @@ static bool keep_whole(struct store *s, uint32_t i, enum segment_queue q) {
 static void evict_segment(struct store *s, uint32_t i) {
     enum segment_queue q = (enum segment_queue)sync_load(&s->segs.seg[i].queue);
     struct record r[BLOCK];
+    struct densities seen = {0};
     uint32_t at = segment_first(i);
-    if (q == SEGMENT_MAIN) learn_density(s, i);
-    if (keep_whole(s, i, q)) return;
-    for (unsigned n; (n = next_records(s, i, &at, r, BLOCK)) > 0;) {
-        look_up(s, r, n);
-        for (unsigned k = 0; k < n; k++) {
-            unsigned freq = index_slot_freq(r[k].slot);
-            bool keep = r[k].slot && freq > 0;
-            if (keep && q == SEGMENT_MAIN) keep = density(freq, record_weight(s, &r[k])) >= s->density;
-            if (r[k].slot && !(keep && move(s, &r[k], SEGMENT_NONE, true))) drop(s, &r[k], q == SEGMENT_SMALL);
-        }
-    }
+    bool kept = keep_whole(s, i, q, &seen);
+    for (unsigned n; !kept && (n = next_records(s, i, &at, r, BLOCK)) > 0;)
+        for (unsigned k = 0; k < n; k++) (r[k].piece ? evict_piece : evict_record)(s, &r[k], q, &seen);
+    if (q == SEGMENT_MAIN) learn_density(s, &seen);
+    if (kept) return;
     COUNT(maintenance(s), segments_evicted, 1);
     retire(s, i);
 }
@@ -358,11 +392,12 @@ static unsigned compaction_set(struct store *s, uint32_t *set, unsigned max) {
 static bool compact_segment(struct store *s, uint32_t i, uint32_t target) {
     struct record r[BLOCK];
     uint32_t at = segment_first(i);
-    for (unsigned n; (n = next_records(s, i, &at, r, BLOCK)) > 0;) {
-        look_up(s, r, n);
-        for (unsigned k = 0; k < n; k++)
-            if (r[k].slot && !move(s, &r[k], target, false)) return false;
-    }
+    for (unsigned n; (n = next_records(s, i, &at, r, BLOCK)) > 0;)
+        for (unsigned k = 0; k < n; k++) {
+            struct item it;
+            if (r[k].piece ? look_up(s, &r[k], &it) && !move_piece(s, &r[k], target) : !move_item(s, &r[k], target))
+                return false;
+        }
     return true;
 }
 

@@ -3,10 +3,12 @@
  * model_eviction - what miss ratio the store's eviction ought to reach on a trace, and what LRU reaches, at the same
  * number of bytes. Every item is charged its size and a fixed overhead (header, index, key).
  *
- * The policy: three queues of segments. New objects go to `small` (a tenth), or to `main` if their like is in the ghost
- * of what left small without a hit. Of the oldest small segment the objects hit at least once move on to main; of the
- * oldest main segment those with the most hits per byte, up to half of its live bytes (a running average of each
- * segment's own threshold decides), with their hit count (4 bits) halved.
+ * The policy: three queues of segments. New objects go to `small` (a tenth), or to `main` if they are in the ghost: it
+ * remembers what left small without a hit, if it is not much larger than what the cache holds on average, nine tenths
+ * as many as it holds. Of the oldest small segment the objects hit at least once move on to main; of the oldest main
+ * segment those with the most hits per byte (half a hit is given to each, so that size decides among those without
+ * any), up to half of its live bytes (a running average of each segment's own threshold decides), with their hit count
+ * (4 bits) halved.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -25,6 +27,8 @@
 #define HITS_MAX 15
 #define SMALL_SHARE 0.1
 #define KEPT_SHARE 0.5
+#define GHOST_SHARE 0.9   /* of the objects held */
+#define GHOST_LARGEST 1.5 /* of their average size */
 
 static const char usage[] =
     "usage: model_eviction [--overhead B] [--segments N] [--policy model|lru|both] TRACE BYTES\n"
@@ -149,15 +153,15 @@ struct object {
 };
 
 struct ghost {
-    struct request *ring;
-    uint64_t head, tail, cap, bytes, bytes_max;
+    uint32_t *ring;
+    uint64_t head, tail, cap;
 };
 
 struct model {
     struct object *objects;
     struct queue small, main;
     struct ghost ghost;
-    uint64_t segment_bytes, misses;
+    uint64_t segment_bytes, misses, held, held_bytes;
     uint32_t segments_max, small_max, next_number;
     bool thresholded;
     double threshold; /* log of hits per byte */
@@ -201,20 +205,23 @@ static void append(struct model *m, struct queue *q, struct request it, uint8_t 
     m->objects[it.object].hits = hits;
 }
 
+/* An object enters or leaves the cache. */
+static void account(struct model *m, uint32_t size, int sign) {
+    m->held += (uint64_t)sign;
+    m->held_bytes += (uint64_t)(sign * (int64_t)size);
+}
+
 static void ghost_add(struct model *m, struct request it) {
     struct ghost *g = &m->ghost;
-    g->ring[g->head++ % g->cap] = it;
-    g->bytes += it.size;
+    if ((double)it.size * (double)m->held > GHOST_LARGEST * (double)m->held_bytes) return;
+    g->ring[g->head++ % g->cap] = it.object;
     m->objects[it.object].ghosts++;
-    while (g->bytes > g->bytes_max || g->head - g->tail >= g->cap) {
-        struct request *old = &g->ring[g->tail++ % g->cap];
-        g->bytes -= old->size;
-        m->objects[old->object].ghosts--;
-    }
+    while (g->head - g->tail >= g->cap || (double)(g->head - g->tail) > GHOST_SHARE * (double)m->held)
+        m->objects[g->ring[g->tail++ % g->cap]].ghosts--;
 }
 
 static double density(unsigned hits, uint32_t size) {
-    return hits ? log(hits) - log(size) : -INFINITY;
+    return log(hits + 0.5) - log(size);
 }
 
 static int by_density(const void *a, const void *b) {
@@ -224,7 +231,7 @@ static int by_density(const void *a, const void *b) {
 
 /* The density above which a share of the segment's live bytes lies; folds it into the running average. */
 static void learn_threshold(struct model *m, const struct segment *s) {
-    double(*v)[2] = allocate(s->n, sizeof *v), live = 0, sum = 0, found = -60;
+    double(*v)[2] = allocate(s->n, sizeof *v), live = 0, sum = 0, found = m->threshold;
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->n; i++) {
         const struct object *o = &m->objects[s->items[i].object];
@@ -236,7 +243,7 @@ static void learn_threshold(struct model *m, const struct segment *s) {
     qsort(v, n, sizeof *v, by_density);
     for (uint32_t i = 0; i < n; i++)
         if ((sum += v[i][1]) > KEPT_SHARE * live) {
-            found = fmax(v[i][0], -60);
+            found = v[i][0];
             break;
         }
     free(v);
@@ -246,14 +253,17 @@ static void learn_threshold(struct model *m, const struct segment *s) {
 
 static void evict_main(struct model *m) {
     struct segment *s = pop_segment(&m->main);
+    double threshold = m->thresholded ? m->threshold : -INFINITY;
     learn_threshold(m, s);
     for (uint32_t i = 0; i < s->n; i++) {
         struct object *o = &m->objects[s->items[i].object];
         if (o->segment != s->number) continue;
-        if (o->hits && density(o->hits, s->items[i].size) >= m->threshold) {
+        if (density(o->hits, s->items[i].size) >= threshold) {
             append(m, &m->main, s->items[i], o->hits / 2);
-        } else
+        } else {
             o->segment = NOWHERE;
+            account(m, s->items[i].size, -1);
+        }
     }
     free_segment(s);
 }
@@ -268,6 +278,7 @@ static void evict_small(struct model *m) {
         } else {
             o->segment = NOWHERE;
             ghost_add(m, s->items[i]);
+            account(m, s->items[i].size, -1);
         }
     }
     free_segment(s);
@@ -281,6 +292,7 @@ static void request(struct model *m, struct request it) {
     }
     m->misses++;
     if (it.size > m->segment_bytes) return;
+    account(m, it.size, 1);
     if (o->ghosts)
         append(m, &m->main, it, 1);
     else
@@ -298,8 +310,7 @@ static double segments(const struct requests *r, uint64_t capacity, uint32_t n) 
     if (!m.small_max) m.small_max = 1;
     m.objects = allocate(r->objects, sizeof *m.objects);
     for (uint32_t i = 0; i < r->objects; i++) m.objects[i].segment = NOWHERE;
-    m.ghost.cap = capacity / 16 + 16;
-    m.ghost.bytes_max = (uint64_t)((double)capacity * (1 - SMALL_SHARE));
+    m.ghost.cap = capacity / 32 + 16;
     m.ghost.ring = allocate(m.ghost.cap, sizeof *m.ghost.ring);
     push_segment(&m, &m.small);
     push_segment(&m, &m.main);
