@@ -93,39 +93,22 @@ bool text_i64(const char *p, size_t n, int64_t *out) {
     return true;
 }
 
-static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                            "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                            "8081828384858687888990919293949596979899";
+const char text_pairs[200] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                             "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                             "8081828384858687888990919293949596979899";
 
-char *text_put_u64(char *out, uint64_t v) {
-    if (v < 10) {
-        *out = (char)('0' + v);
-        return out + 1;
-    }
-    if (v < 100) {
-        memcpy(out, pairs + 2 * v, 2);
-        return out + 2;
-    }
-    if (v < 10000) { /* sizes of most values */
-        unsigned high = (unsigned)v / 100, low = (unsigned)v % 100;
-        if (high < 10)
-            *out++ = (char)('0' + high);
-        else
-            memcpy(out, pairs + 2 * high, 2), out += 2;
-        memcpy(out, pairs + 2 * low, 2);
-        return out + 2;
-    }
+char *text_put_long(char *out, uint64_t v) {
     char tmp[20];
     char *p = tmp + sizeof(tmp);
     while (v >= 100) {
         unsigned two = (unsigned)(v % 100);
         v /= 100;
         p -= 2;
-        memcpy(p, pairs + 2 * two, 2);
+        memcpy(p, text_pairs + 2 * two, 2);
     }
     if (v >= 10) {
         p -= 2;
-        memcpy(p, pairs + 2 * v, 2);
+        memcpy(p, text_pairs + 2 * v, 2);
     } else {
         *--p = (char)('0' + v);
     }
@@ -144,36 +127,31 @@ const char *text_key_end(const char *p, const char *end, char first, bool *mark)
     return word_end(p, end, true, first, mark);
 }
 
-/* A blank, then 1 to 9 digits that end at a blank or the line's end: what well-behaved clients send. */
-static inline bool quick_number(const char **at, const char *end, uint32_t *out) {
-    const char *p = *at;
-    uint32_t v = 0;
-    if (p >= end || *p++ != ' ') return false;
-    const char *begin = p;
-    for (; p < end; p++) {
-        unsigned d = (unsigned char)*p - '0';
-        if (d > 9) break;
-        v = v * 10 + d;
-    }
-    if (p == begin || p - begin > 9 || (p < end && *p != ' ')) return false;
-    *at = p;
+/* A blank, then 1 to 9 digits. NULL: anything else. */
+static inline const char *usual_number(const char *p, const char *end, uint32_t *out) {
+    uint32_t v, d;
+    if (end - p < 2 || *p != ' ' || (v = (uint32_t)(unsigned char)p[1] - '0') > 9) return NULL;
+    const char *const most = end - p < 10 ? end : p + 10;
+    for (p += 2; p < most && (d = (uint32_t)(unsigned char)*p - '0') <= 9; p++) v = v * 10 + d;
     *out = v;
-    return true;
+    return p;
 }
 
-/* "key flags exptime length" with nothing unusual about it. False: to be read with care. */
-static bool quick_store(const char *line, size_t n, size_t at, char first, struct text_store *out) {
-    const char *p = line + at + 1, *end = line + n;
+const char *text_store_usual(const char *base, const char *p, const char *end, char first, struct text_store *out) {
     uint32_t exptime, length;
-    if (at + 1 >= n) return false;
-    const char *e = word_end(p, end, false, first, &out->mark);
+    out->mark = false;
+    const char *e = text_key_end_quick(base, p, end, first, &out->mark);
     out->key = (struct text_token){p, (size_t)(e - p)};
-    if (e == p || !quick_number(&e, end, &out->flags) || !quick_number(&e, end, &exptime) ||
-        !quick_number(&e, end, &length) || e != end)
-        return false;
+    if (end - e > 4 && memcmp(e, " 0 0 ", 5) == 0) { /* the commonest of all */
+        out->flags = exptime = 0;
+        e += 4;
+    } else if ((e = usual_number(e, end, &out->flags)) == NULL || (e = usual_number(e, end, &exptime)) == NULL) {
+        return NULL;
+    }
+    if ((e = usual_number(e, end, &length)) == NULL || end - e < 2 || *e != '\r' || e[1] != '\n') return NULL;
     out->exptime = exptime;
     out->length = length;
-    return true;
+    return e + 2;
 }
 
 enum text_store_error text_parse_store(const char *line, size_t n, size_t at, bool cas, char first,
@@ -182,7 +160,6 @@ enum text_store_error text_parse_store(const char *line, size_t n, size_t at, bo
     out->cas = 0;
     out->noreply = false;
     out->mark = false;
-    if (!cas && quick_store(line, n, at, first, out)) return TEXT_STORE_OK;
     if (!text_next(line, n, &at, &out->key) || !text_next(line, n, &at, &flags) || !text_next(line, n, &at, &exptime) ||
         !text_next(line, n, &at, &length))
         return TEXT_STORE_FEW;

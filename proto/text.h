@@ -38,8 +38,34 @@ bool text_u32(const char *p, size_t n, uint32_t *out);
 /* The same with an optional minus. */
 bool text_i64(const char *p, size_t n, int64_t *out);
 
-/* Writes a number in decimal, at most 20 bytes (21 for a signed one), and returns the end. */
-char *text_put_u64(char *out, uint64_t v);
+/* The decimal digits of 00 to 99, one pair after the other. */
+extern const char text_pairs[200];
+/* text_put_u64 of any number. */
+char *text_put_long(char *out, uint64_t v);
+
+/* Writes a number in decimal, at most 20 bytes (21 for a signed one), and returns the end. There must be room for four
+ * bytes, however small the number. */
+static inline char *text_put_u64(char *out, uint64_t v) {
+    if (v < 10) {
+        *out = (char)('0' + v);
+        return out + 1;
+    }
+    if (v >= 10000) return text_put_long(out, v);
+    /* Sizes of most values: two pairs, of which the zeros in front are left out. */
+    char four[4];
+    const unsigned high = (unsigned)v / 100, skip = (unsigned)(v < 1000) + (v < 100);
+    memcpy(four, text_pairs + 2 * high, 2);
+    memcpy(four + 2, text_pairs + 2 * ((unsigned)v - 100 * high), 2);
+    uint32_t digits;
+    memcpy(&digits, four, 4);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    digits >>= 8 * skip;
+#else
+    digits <<= 8 * skip;
+#endif
+    memcpy(out, &digits, 4);
+    return out + 4 - skip;
+}
 char *text_put_i64(char *out, int64_t v);
 
 static inline bool text_is(const struct text_token *t, const char *literal, size_t n) {
@@ -51,50 +77,43 @@ static inline bool text_is(const struct text_token *t, const char *literal, size
  * of the key-tags marker, was passed on the way. */
 const char *text_key_end(const char *p, const char *end, char first, bool *mark);
 
-/* The same, where there are bytes enough behind p; as a rule there are. */
-static inline const char *text_key_end_quick(const char *p, const char *end, char first, bool *mark) {
+/* The same in line; all bytes from `base` to `end` may be read. The last ones are looked at together with what lies
+ * before them, so that there is no loop over single bytes. */
+static inline const char *text_key_end_quick(const char *base, const char *p, const char *end, char first, bool *mark) {
 #if defined(__SSE2__)
     const __m128i space = _mm_set1_epi8(' '), newline = _mm_set1_epi8('\n'), bar = _mm_set1_epi8(first);
-    while (end - p >= 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
-        unsigned stop = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, newline)));
-        unsigned seen = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, bar));
+    for (unsigned over = 0;; p += 16) {
+        if (__builtin_expect(end - p < 16, 0)) {
+            if (end - base < 16) break;
+            if (p >= end) return end;
+            over = 16 - (unsigned)(end - p);
+        }
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p - over));
+        __m128i stops = _mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, newline));
+        unsigned stop = (unsigned)_mm_movemask_epi8(stops) >> over;
+        unsigned seen = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, bar)) >> over;
         if (stop != 0) {
             *mark |= (seen & (stop - 1) & ~stop) != 0; /* below the lowest stop */
             return p + __builtin_ctz(stop);
         }
         *mark |= seen != 0;
-        p += 16;
     }
 #endif
     return text_key_end(p, end, first, mark);
 }
 
-/* The first newline at or behind p, or NULL. Short lines are the rule. */
-static inline const char *text_newline(const char *p, const char *end) {
+/* The first newline at or behind p, or NULL; all bytes from `base` to `end` may be read. Short lines are the rule. */
+static inline const char *text_newline(const char *base, const char *p, const char *end) {
 #if defined(__SSE2__)
     const __m128i newline = _mm_set1_epi8('\n');
-    for (int i = 0; i < 4 && end - p >= 16; i++, p += 16) {
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
-        unsigned stop = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, newline));
+    for (int i = 0; i < 4 && p < end && end - base >= 16; i++, p += 16) {
+        const long over = end - p >= 16 ? 0 : 16 - (end - p);
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p - over));
+        unsigned stop = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, newline)) >> over;
         if (stop != 0) return p + __builtin_ctz(stop);
     }
 #endif
     return p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
-}
-
-/* Copies n bytes, a key's as a rule, between places that do not overlap. Returns the end. */
-static inline char *text_copy(char *to, const char *from, size_t n) {
-    if (n >= 16 && n <= 32) {
-        memcpy(to, from, 16);
-        memcpy(to + n - 16, from + n - 16, 16);
-    } else if (n >= 8 && n < 16) {
-        memcpy(to, from, 8);
-        memcpy(to + n - 8, from + n - 8, 8);
-    } else {
-        memcpy(to, from, n);
-    }
-    return to + n;
 }
 
 /* A line of set, add, replace, append, prepend or cas, without its ending. */
@@ -117,7 +136,12 @@ struct text_store {
 
 #define TEXT_LENGTH_MAX (INT32_MAX - 2)
 
-/* Reads such a line. `at` is where the command's own word ends, `cas` whether an id belongs to it, `first` the first
+/* The same of a line as clients send it: KEY FLAGS EXPTIME LENGTH from p on with single blanks between, numbers of at
+ * most nine digits, ended by \r\n. Returns where the block begins; NULL when the line is any different, or not all
+ * here (all bytes from `base` to `end` are): it is to be read with care then. */
+const char *text_store_usual(const char *base, const char *p, const char *end, char first, struct text_store *out);
+
+/* Reads any such line. `at` is where the command's own word ends, `cas` whether an id belongs to it, `first` the first
  * byte of the key-tags marker. */
 enum text_store_error text_parse_store(const char *line, size_t n, size_t at, bool cas, char first,
                                        struct text_store *out);

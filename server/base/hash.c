@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "base/hash.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-uint64_t hash_key(const void *key, size_t n, uint64_t seed) {
+uint64_t hash_long(const void *key, size_t n, uint64_t seed) {
     return XXH3_64bits_withSeed(key, n, seed);
 }
 

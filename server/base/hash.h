@@ -3,7 +3,7 @@
  * hash - the two hashes of the store, both XXH3 (64 bit).
  *
  * Keys are hashed with a random seed per node, so that nobody can aim at one bucket; tags without one, so that every
- * node and every restart agrees on them.
+ * node and every restart agrees on them. A key's hash is computed in line: it is a fifth of what finding one costs.
  */
 #ifndef TAGCACHED_BASE_HASH_H
 #define TAGCACHED_BASE_HASH_H
@@ -11,8 +11,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* hash_key of any key: out of line, so that the usual ones need no stack frame. */
+uint64_t hash_long(const void *key, size_t n, uint64_t seed);
+
 /* The hash of a key of n bytes under a seed. Any thread. */
-uint64_t hash_key(const void *key, size_t n, uint64_t seed);
+static inline uint64_t hash_key(const void *key, size_t n, uint64_t seed) {
+    return n <= 128 ? XXH3_64bits_withSeed(key, n, seed) : hash_long(key, n, seed);
+}
+
 /* The hash of a tag's name, never 0 (0 marks an empty place in tables). Any thread. */
 uint64_t hash_tag(const void *name, size_t n);
 

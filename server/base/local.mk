@@ -7,6 +7,7 @@ tagcached_sources += \
   %D%/option.c \
   %D%/rand.c
 noinst_HEADERS += \
+  %D%/bytes.h \
   %D%/check.h \
   %D%/clock.h \
   %D%/fault.h \

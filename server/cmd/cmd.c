@@ -138,7 +138,8 @@ static void answer_error(struct session *s, struct request *r) {
 
 static void run(struct session *s, struct request *r) {
     struct cmd_worker *w = s->worker;
-    if (unlikely((w->notes & CMD_NOTE_RAWCMDS) != 0)) cmd_watch_rawcmd(s, r->line, r->line_len);
+    if (unlikely((w->notes & CMD_NOTE_RAWCMDS) != 0))
+        cmd_watch_rawcmd(s, r->keyed ? r->asked : r->line, r->keyed ? r->asked_len : r->line_len);
     if (unlikely(r->error != CMD_OK)) {
         cmd_enter(w);
         answer_error(s, r);
@@ -166,7 +167,7 @@ static void run(struct session *s, struct request *r) {
 static void follow(struct session *s, const struct request *r) {
     s->phase = CMD_PHASE_LINE;
     if (r->row == NULL) return;
-    if (r->quick) {
+    if (r->keyed) {
         if (r->last) return;
         s->phase = CMD_PHASE_KEYS;
         s->keys_row = r->row->id;
@@ -185,6 +186,14 @@ static bool halted(const struct session *s) {
     return conn_closing(s->conn) || conn_parked(s->conn) || conn_full(s->conn);
 }
 
+/* Runs requests of the usual kinds from r on; returns how many, 0 when the first one is to be run with care. */
+static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
+    struct cmd_worker *w = s->worker;
+    if (unlikely(!r->quick || w->notes != 0)) return 0;
+    cmd_enter(w);
+    return r->row->id == CMD_ID_get ? cmd_get_run(s, r, n) : cmd_set_run(s, r, n);
+}
+
 /* Parses and runs one batch; returns the bytes it used. */
 static size_t run_batch(struct session *s, char *p, size_t n) {
     struct cmd_worker *w = s->worker;
@@ -195,26 +204,22 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     if (count > 1)
         for (unsigned i = 0; i < count; i++)
             if (w->batch[i].key.len > 0) store_prefetch_item(w->store, &w->batch[i].key);
-    const bool plain = (w->notes & CMD_NOTE_RAWCMDS) == 0;
     unsigned i = 0;
     while (i < count) {
-        struct request *r = &w->batch[i];
-        if (likely(r->quick && plain)) {
-            cmd_enter(w);
-            cmd_get(s, r); /* the way of most */
+        const unsigned quick = run_quick(s, &w->batch[i], count - i); /* the way of most */
+        i += quick;
+        if (unlikely(quick == 0)) {
+            run(s, &w->batch[i]);
             if (unlikely(w->again)) break;
-            used = r->end;
-            if (((++i & 15) == 0 && unlikely(halted(s))) || unlikely(w->halt)) break;
-            continue;
+            i++;
         }
-        run(s, r);
-        if (unlikely(w->again)) break;
-        used = r->end;
-        i++;
-        if (unlikely(halted(s))) break;
+        if (i == count || unlikely(w->halt || halted(s))) break;
     }
     cmd_leave(w);
-    if (i > 0) follow(s, &w->batch[i - 1]);
+    if (i > 0) {
+        used = w->batch[i - 1].end;
+        follow(s, &w->batch[i - 1]);
+    }
     if (i < count) { /* what was noted about the bytes behind is no longer where they will be shown */
         s->need = 0;
         s->scanned = 0;
@@ -273,7 +278,8 @@ static size_t cmd_input(struct conn *c, void *session, char *p, size_t n) {
     for (;;) {
         size_t used = cmd_step(s, p + done, n - done);
         done += used;
-        if (used == 0 || done == n || halted(s)) return conn_closing(c) ? n : done;
+        if (likely(done == n)) return n;
+        if (used == 0 || halted(s)) return conn_closing(c) ? n : done;
     }
 }
 
@@ -383,6 +389,7 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     cmd->cfg = *cfg;
     cmd->store = cfg->store;
     cmd->inline_max = store_inline_max(cfg->store);
+    if (cmd->inline_max > cfg->item_size_max) cmd->inline_max = cfg->item_size_max;
     cmd->nworkers = cfg->workers;
     int rc = own_strings(cmd, cfg);
     if (rc == 0) rc = init_workers(cmd);

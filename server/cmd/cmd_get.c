@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * get, gets, gat, gats: each call looks one key of the line up. And touch. */
+#include "base/bytes.h"
 #include "cmd/cmd_internal.h"
 
 #define HEAD_MAX 80   /* of a VALUE line and END, the key not counted */
@@ -41,9 +42,11 @@ static inline void note_get(struct session *s, struct request *r, const struct s
     if (unlikely((w->notes & (CMD_NOTE_FETCHERS | CMD_NOTE_DETAIL)) != 0)) tell_get(s, r, it);
 }
 
-static char *put_head(char *out, const struct request *r, const struct store_item *it, bool cas, uint64_t id) {
+static inline __attribute__((always_inline)) char *put_head(char *out, const struct request *r,
+                                                            const struct store_item *it, bool cas, uint64_t id) {
     memcpy(out, "VALUE ", 6);
-    out = text_copy(out + 6, r->asked, r->asked_len);
+    bytes_copy(out + 6, r->asked, r->asked_len);
+    out += 6 + r->asked_len;
     *out++ = ' ';
     if (likely(it->flags == 0))
         *out++ = '0';
@@ -65,15 +68,21 @@ static void put_end(struct session *s) {
     conn_commit(s->conn, 5);
 }
 
+/* A value that is copied, in one run. */
+static inline __attribute__((always_inline)) void reply_small(struct session *s, const struct request *r,
+                                                              const struct store_item *it, bool cas) {
+    char *const begin = conn_reserve(s->conn, HEAD_MAX + r->asked_len + it->size);
+    char *out = put_head(begin, r, it, cas, cas ? cmd_cas(s, it) : 0);
+    memcpy(out, it->value, it->size);
+    out += it->size;
+    memcpy(out, "\r\nEND\r\n", 7);
+    out += r->last ? 7 : 2;
+    conn_commit(s->conn, (size_t)(out - begin));
+}
+
 static void reply_value(struct session *s, struct request *r, const struct store_item *it, bool cas) {
-    if (likely(cmd_value_fits(it) && r->asked_len <= LONG_KEY)) {
-        char *begin = conn_reserve(s->conn, HEAD_MAX + r->asked_len + it->size);
-        char *out = put_head(begin, r, it, cas, cmd_cas(s, it));
-        memcpy(out, it->value, it->size);
-        out += it->size;
-        memcpy(out, "\r\nEND\r\n", 7);
-        out += r->last ? 7 : 2;
-        conn_commit(s->conn, (size_t)(out - begin));
+    if (cmd_value_fits(it) && r->asked_len <= LONG_KEY) {
+        reply_small(s, r, it, cas);
         return;
     }
     if (r->asked_len <= LONG_KEY) {
@@ -88,6 +97,44 @@ static void reply_value(struct session *s, struct request *r, const struct store
         conn_write(s->conn, tail + 6, (size_t)(end - tail - 6));
     }
     cmd_value(s, it, "\r\nEND\r\n", r->last ? 7 : 2);
+}
+
+/* What was found, or not: settles who refills, notes, and answers. */
+static void answer(struct session *s, struct request *r, struct store_item *it, bool found, bool touch, bool cas) {
+    if (found && it->soft) found = win_or_stale(s, r, it);
+    note_get(s, r, found ? it : NULL, touch);
+    if (!found) {
+        if (r->last) put_end(s);
+        return;
+    }
+    if ((it->bits & STORE_FETCHED) == 0) store_note_fetch(s->worker->store, &r->key, it);
+    reply_value(s, r, it, cas);
+}
+
+unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) {
+    struct cmd_worker *w = s->worker;
+    uint64_t hits = 0;
+    unsigned i = 0;
+    for (; i < n && r[i].quick && r[i].keyed; i++) {
+        struct store_item it;
+        bool found = store_get(w->store, &r[i].key, &it);
+        if (likely(found && !it.soft && (it.bits & STORE_FETCHED) != 0 && cmd_value_fits(&it) &&
+                   r[i].asked_len <= LONG_KEY)) {
+            hits++;
+            reply_small(s, &r[i], &it, false);
+        } else {
+            answer(s, &r[i], &it, found, false, false);
+        }
+        if (unlikely(w->halt) || ((i & 15) == 15 && unlikely(conn_full(s->conn)))) {
+            i++;
+            break;
+        }
+    }
+    if (hits > 0) {
+        sync_bump(&w->metrics[CMD_METRIC_cmd_get], hits);
+        sync_bump(&w->metrics[CMD_METRIC_get_hits], hits);
+    }
+    return i;
 }
 
 void cmd_get(struct session *s, struct request *r) {
@@ -110,14 +157,7 @@ void cmd_get(struct session *s, struct request *r) {
     } else {
         found = store_get(w, &r->key, &it);
     }
-    if (found && unlikely(it.soft)) found = win_or_stale(s, r, &it);
-    note_get(s, r, found ? &it : NULL, touch);
-    if (!found) {
-        if (r->last) put_end(s);
-        return;
-    }
-    if (unlikely((it.bits & STORE_FETCHED) == 0)) store_note_fetch(w, &r->key, &it);
-    reply_value(s, r, &it, cas);
+    answer(s, r, &it, found, touch, cas);
 }
 
 void cmd_touch(struct session *s, struct request *r) {

@@ -114,7 +114,7 @@ enum cmd_error {
 /* One command, or one key of a get. Pointers go into the input buffer; valid while its handler runs. */
 struct request {
     const struct cmd_row *row;
-    const char *line; /* the command's line without its ending; for keys of a get the key alone */
+    const char *line; /* the command's line without its ending; not set for the keys of a get line (`keyed`) */
     uint32_t line_len;
     uint32_t end;         /* where the request ends in the input, block and all */
     struct store_key key; /* the bare key, hashed; len 0 when the row has none */
@@ -129,7 +129,8 @@ struct request {
             bool noreply;
             bool last;  /* the last key of a get line: END follows */
             bool skip;  /* the rest of the line has not come: skip it */
-            bool quick; /* a key of a get line with nothing wrong */
+            bool keyed; /* a key of a get, gets, gat or gats line, with nothing wrong */
+            bool quick; /* ... of a get line; or a set with nothing unusual */
         };
         uint64_t marks; /* all of them, to be cleared at once */
     };
@@ -228,6 +229,12 @@ void cmd_leave(struct cmd_worker *w);
 static inline void cmd_again(struct session *s) {
     s->worker->again = true;
 }
+
+/* cmd_get.c, cmd_set.c. Answers r[0..n) as far as they are `quick` gets, or sets, as the first one is; returns how many
+ * it answered (a set may find no room: then it is for its handler). Inside the section, when nobody has asked for
+ * notes. */
+unsigned cmd_get_run(struct session *s, struct request *r, unsigned n);
+unsigned cmd_set_run(struct session *s, struct request *r, unsigned n);
 
 /* cmd_parse.c. Makes key[0..n) the request's key: splits its suffix, checks lengths and list, hashes the bare key and
  * prefetches its bucket. False, and r->error is CMD_ERROR_FORMAT, when it is no key. `mark` false: the marker's first

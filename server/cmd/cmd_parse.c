@@ -4,6 +4,7 @@
 /* A batch while it is made. */
 struct run {
     struct session *s;
+    const struct store *store;
     struct request *batch;
     char *p;
     size_t n;
@@ -41,8 +42,7 @@ bool cmd_set_key(struct session *s, struct request *r, const char *key, size_t n
     r->suffix = KEYTAGS_NONE;
     if (unlikely(mark) && s->worker->cmd->marker.len > 0 && !split_suffix(s, r, key, n, &bare)) goto bad;
     if (bare == 0 || bare > STORE_KEY_MAX) goto bad;
-    r->key = store_key(s->worker->cmd->store, key, bare);
-    store_prefetch_bucket(s->worker->store, &r->key);
+    store_key_hash(s->worker->cmd->store, &r->key, key, bare);
     return true;
 bad:
     r->key.len = 0;
@@ -54,8 +54,8 @@ static bool has_mark(const struct session *s, const struct text_token *key) {
     return memchr(key->p, s->worker->cmd->marker.p[0], key->n) != NULL;
 }
 
-static struct request *take(struct run *b, const struct cmd_row *row, const char *line, size_t n) {
-    struct request *r = &b->batch[b->count++];
+/* A request as it begins. */
+static inline void clear(struct request *r, const struct cmd_row *row, const char *line, size_t n) {
     r->row = row;
     r->line = line;
     r->line_len = (uint32_t)n;
@@ -64,28 +64,30 @@ static struct request *take(struct run *b, const struct cmd_row *row, const char
     r->swallow = 0;
     r->body = NULL;
     r->upload = NULL;
+}
+
+static struct request *take(struct run *b, const struct cmd_row *row, const char *line, size_t n) {
+    struct request *r = &b->batch[b->count++];
+    clear(r, row, line, n);
     return r;
 }
 
 /* ------------------------------------------------------------------ get, gets, gat, gats */
 
 /* One key of a line: what only other requests need is left as it is. False: it is no key. */
-static inline bool take_key(struct run *b, const struct cmd_row *row, const char *p, size_t n, bool mark) {
-    struct cmd_worker *w = b->s->worker;
-    struct request *r = &b->batch[b->count++];
+static inline bool take_key(struct run *b, struct request *r, const struct cmd_row *row, const char *p, size_t n,
+                            bool mark) {
     r->row = row;
-    r->line = p;
-    r->line_len = (uint32_t)n;
     r->marks = 0;
-    if (likely(!mark && n <= STORE_KEY_MAX)) {
+    if (unlikely(mark || n > STORE_KEY_MAX)) {
+        if (!cmd_set_key(b->s, r, p, n, mark)) return false;
+    } else {
         r->asked = p;
         r->asked_len = (uint32_t)n;
-        r->key = store_key(w->cmd->store, p, n);
-        store_prefetch_bucket(w->store, &r->key);
-    } else if (!cmd_set_key(b->s, r, p, n, mark)) {
-        return false;
+        store_key_hash(b->store, &r->key, p, n);
     }
-    r->quick = true;
+    r->keyed = true;
+    r->quick = row->id == CMD_ID_get;
     return true;
 }
 
@@ -137,69 +139,96 @@ static bool keys_valid(struct run *b, const struct cmd_row *row, bool *ended) {
     return true;
 }
 
-/* Parses keys from b->at on. `begin` is where the line began, or b->at in the middle of one; `fresh` whether this is
- * its beginning. */
-static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, bool fresh, uint32_t expiry) {
-    const unsigned first = b->count;
-    const char mark_byte = b->s->worker->cmd->marker.p[0];
-    const char *const end = b->p + b->n;
-    for (;;) {
-        const char *p = b->p + b->at;
-        while (p < end && *p == ' ') p++;
-        bool mark = false;
-        const char *e = text_key_end_quick(p, end, mark_byte, &mark);
-        if (unlikely(e == end)) break;
-        size_t n = (size_t)(e - p);
-        bool eol = *e == '\n';
-        if (eol && n > 0 && e[-1] == '\r') n--;
-        if (unlikely(n == 0)) { /* the line ended in blanks, or held no key */
-            b->at = (size_t)(e + 1 - b->p);
-            if (b->count > first) {
-                b->batch[b->count - 1].last = true;
-                b->batch[b->count - 1].end = (uint32_t)b->at;
-                return;
-            }
-            struct request *r = take(b, row, p, 0);
-            r->error = fresh ? CMD_ERROR_FORMAT : CMD_OK;
-            r->last = true;
-            r->end = (uint32_t)b->at;
-            return;
-        }
-        if (unlikely(b->count == CMD_BATCH)) {
-            bool ended = false;
-            b->at = (size_t)(p - b->p);
-            if (fresh && !keys_valid(b, row, &ended)) {
-                refuse_keys(b, row, begin, first, fresh, CMD_ERROR_FORMAT);
-            } else if (fresh && !ended && b->n - begin < CMD_LINE_MAX) {
-                wait_line(b, begin, first);
-            }
-            b->stop = true;
-            return;
-        }
-        struct request *r = &b->batch[b->count];
-        if (unlikely(!take_key(b, row, p, n, mark))) {
-            refuse_keys(b, row, begin, first, fresh, CMD_ERROR_FORMAT);
-            return;
-        }
-        r->exptime = expiry;
-        b->at = (size_t)(e - b->p) + eol;
-        r->end = (uint32_t)b->at;
-        r->last = eol;
-        if (eol) return;
+/* The line ended in blanks, or held no key at all. */
+static void end_keys(struct run *b, const struct cmd_row *row, const char *p, unsigned first, bool fresh) {
+    if (b->count > first) {
+        b->batch[b->count - 1].last = true;
+        b->batch[b->count - 1].end = (uint32_t)b->at;
+        return;
     }
-    /* The input ends inside the line. A long line's keys are answered as they come. */
+    struct request *r = take(b, row, p, 0);
+    r->error = fresh ? CMD_ERROR_FORMAT : CMD_OK;
+    r->last = true;
+    r->end = (uint32_t)b->at;
+}
+
+/* The batch is full in the middle of a line. A fresh line of usual length is answered as a whole or not at all. */
+static void full_keys(struct run *b, const struct cmd_row *row, size_t begin, unsigned first, bool fresh) {
+    bool ended = false;
+    if (fresh && !keys_valid(b, row, &ended))
+        refuse_keys(b, row, begin, first, fresh, CMD_ERROR_FORMAT);
+    else if (fresh && !ended && b->n - begin < CMD_LINE_MAX)
+        wait_line(b, begin, first);
+    b->stop = true;
+}
+
+/* The input ends inside the line. A long line's keys are answered as they come. */
+static void part_keys(struct run *b, const struct cmd_row *row, size_t begin, unsigned first, bool fresh) {
     if (fresh && b->n - begin < CMD_LINE_MAX) {
         wait_line(b, begin, first);
         return;
     }
     if (b->n - b->at >= CMD_LINE_MAX + STORE_KEY_MAX) {
-        struct request *r;
         b->count = first;
-        r = take(b, row, b->p + begin, 0);
+        struct request *r = take(b, row, b->p + begin, 0);
         r->error = CMD_ERROR_CLOSE;
         r->end = (uint32_t)b->n;
     }
     b->stop = true;
+}
+
+static bool is_get(const char *p, const char *end) {
+    return end - p > 4 && memcmp(p, "get ", 4) == 0;
+}
+
+/* Parses keys from b->at on, and goes on with further get lines. `begin` is where the line began, or b->at in the
+ * middle of one; `fresh` whether this is its beginning. */
+static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, bool fresh, uint32_t expiry) {
+    unsigned first = b->count;
+    const char mark_byte = b->s->worker->cmd->marker.p[0];
+    const char *const base = b->p, *const end = base + b->n, *p = base + b->at, *e;
+    struct request *r = b->batch + b->count;
+    const struct request *const full = b->batch + CMD_BATCH;
+    for (;;) {
+        while (p < end && *p == ' ') p++;
+        bool mark = false;
+        e = text_key_end_quick(base, p, end, mark_byte, &mark);
+        if (unlikely(e == end || r == full)) break;
+        const bool eol = *e == '\n';
+        const size_t n = (size_t)(e - p) - (eol && e > p && e[-1] == '\r');
+        if (unlikely(n == 0)) break;
+        if (unlikely(!take_key(b, r, row, p, n, mark))) {
+            b->at = (size_t)(p - base);
+            refuse_keys(b, row, begin, first, fresh, CMD_ERROR_FORMAT);
+            return;
+        }
+        p = e + 1;
+        r->exptime = expiry;
+        r->end = (uint32_t)(p - base);
+        r->last = eol;
+        r++;
+        if (!eol) continue;
+        if (!is_get(p, end) || r == full) {
+            e = NULL;
+            break;
+        }
+        row = &cmd_rows[CMD_ID_get];
+        first = (unsigned)(r - b->batch);
+        begin = (size_t)(p - base);
+        fresh = true;
+        p += 4;
+    }
+    b->count = (unsigned)(r - b->batch);
+    b->at = (size_t)(p - base);
+    if (e == NULL) return; /* a line's end */
+    if (e == end) {
+        part_keys(b, row, begin, first, fresh);
+    } else if (*e == '\n' && (e == p || (e == p + 1 && *p == '\r'))) {
+        b->at = (size_t)(e + 1 - base);
+        end_keys(b, row, p, first, fresh);
+    } else {
+        full_keys(b, row, begin, first, fresh);
+    }
 }
 
 /* gat and gats: the expiry comes before the keys. */
@@ -312,8 +341,41 @@ static bool parse_storage(struct run *b, struct request *r, size_t begin) {
     return take_block(b, r, begin, length);
 }
 
+static bool is_set(const char *p, const char *end) {
+    return end - p > 4 && memcmp(p, "set ", 4) == 0;
+}
+
+/* Sets as clients send them, their blocks behind them, from b->at on. False: the first one has to be looked at with
+ * care. */
+static bool parse_sets(struct run *b) {
+    const struct cmd *cmd = b->s->worker->cmd;
+    const char first = cmd->marker.p[0];
+    const char *const base = b->p, *const end = base + b->n, *line = base + b->at;
+    struct request *r = b->batch + b->count;
+    const struct request *const begin = r, *const full = b->batch + CMD_BATCH;
+    for (; r < full && is_set(line, end); r++) {
+        struct text_store t;
+        const char *body = text_store_usual(base, line + 4, end, first, &t);
+        if (body == NULL || t.mark || t.key.n - 1 >= STORE_KEY_MAX || t.length > cmd->inline_max ||
+            (size_t)(end - body) < t.length + 2 || body[t.length] != '\r' || body[t.length + 1] != '\n')
+            break;
+        clear(r, &cmd_rows[CMD_ID_set], line, (size_t)(body - 2 - line));
+        store_key_hash(b->store, &r->key, t.key.p, t.key.n);
+        r->quick = true;
+        r->flags = t.flags;
+        r->exptime = t.exptime;
+        r->body = b->p + (body - base);
+        r->body_len = t.length;
+        line = body + t.length + 2;
+        r->end = (uint32_t)(line - base);
+    }
+    b->count = (unsigned)(r - b->batch);
+    b->at = (size_t)(line - base);
+    return r > begin;
+}
+
 void cmd_parse_kept(struct session *s, const struct cmd_row *row, const char *line, size_t n, struct request *r) {
-    struct run b = {.s = s, .batch = r};
+    struct run b = {.s = s, .store = s->worker->cmd->store, .batch = r};
     uint64_t length;
     take(&b, row, line, n);
     if (row->class == CMD_CLASS_STORE)
@@ -447,7 +509,7 @@ static void parse_next(struct run *b) {
             parse_keys(b, get, begin, true, 0);
         return;
     }
-    if (nl == NULL) nl = text_newline(p, p + left);
+    if (nl == NULL) nl = text_newline(b->p, p, p + left);
     if (nl == NULL || (size_t)(nl - p) >= CMD_LINE_MAX) {
         if (left < (s->authenticated ? CMD_LINE_MAX : CMD_AUTH_MAX)) {
             wait_line(b, begin, b->count);
@@ -469,15 +531,16 @@ static void parse_next(struct run *b) {
 }
 
 unsigned cmd_parse(struct session *s, char *p, size_t n) {
-    struct run b = {.s = s, .batch = s->worker->batch, .p = p, .n = n};
+    struct run b = {.s = s, .store = s->worker->cmd->store, .batch = s->worker->batch, .p = p, .n = n};
     s->need = 0;
     if (s->phase == CMD_PHASE_KEYS && n > 0) parse_keys(&b, &cmd_rows[s->keys_row], 0, false, s->keys_expiry);
     while (!b.stop && b.at < n && b.count < CMD_BATCH) {
-        if (likely(n - b.at > 4 && memcmp(p + b.at, "get ", 4) == 0 && s->scanned == 0 && s->authenticated)) {
-            const size_t begin = b.at;
+        const size_t begin = b.at;
+        const bool usual = s->scanned == 0 && s->authenticated;
+        if (usual && is_get(p + begin, p + n)) {
             b.at += 4;
             parse_keys(&b, &cmd_rows[CMD_ID_get], begin, true, 0);
-        } else {
+        } else if (!usual || !parse_sets(&b)) {
             parse_next(&b);
         }
     }

@@ -3,14 +3,25 @@
 
 #define NUMBER_TOP (1ull << 62) /* above every number: asks purge_overtook for announcements only */
 
-/* Decodes the record on the way: the one that matches is the present version. */
+/* Decodes the record that matches: it is the present version. */
 static bool same_key(void *arg, uint64_t loc) {
     struct change *c = arg;
-    uint8_t *p = segment_at(&c->w->s->segs, loc);
-    if (p[6] != c->key->len) return false;
-    item_read(&c->old, p);
+    uint8_t header[32];
+    if (!record_is(c->w->s, loc, c->key, header)) return false;
     c->loc = loc;
-    return item_same_bytes(p + c->old.key_at, c->key->p, c->key->len);
+    item_decode(&c->old, header, segment_at(&c->w->s->segs, loc));
+    return true;
+}
+
+/* The slot of the present version, or NULL. */
+static inline uint64_t *find_slot(struct change *c) {
+    struct index *ix = &c->w->s->ix;
+    const uint32_t fp = index_fp(ix, c->key->hash);
+    for (unsigned m = index_match(c->b->slot, fp); m; m &= m - 1) {
+        uint64_t *slot = &c->b->slot[__builtin_ctz(m)];
+        if (same_key(c, index_slot_loc(sync_load(slot)))) return slot;
+    }
+    return index_word_count(sync_load(&c->b->word)) == 0 ? NULL : index_find(ix, c->b, fp, same_key, c);
 }
 
 /* Bytes that a record answers for: itself and its pieces. */
@@ -29,6 +40,13 @@ static void pieces_account(struct store *s, const struct item *it, bool link) {
     }
 }
 
+static inline void unlink_record(struct store_worker *w, uint64_t loc, const struct item *it) {
+    segment_unlink(segment_by_loc(w->s, loc), item_record_bytes(it));
+    if (unlikely(item_large(it))) pieces_account(w->s, it, false);
+    COUNT(w, items_removed, 1);
+    COUNT(w, bytes_removed, footprint(it));
+}
+
 void account_link(struct store_worker *w, uint64_t loc, const struct item *it) {
     segment_link(segment_by_loc(w->s, loc), item_record_bytes(it));
     if (item_large(it)) pieces_account(w->s, it, true);
@@ -37,10 +55,7 @@ void account_link(struct store_worker *w, uint64_t loc, const struct item *it) {
 }
 
 void account_unlink(struct store_worker *w, uint64_t loc, const struct item *it) {
-    segment_unlink(segment_by_loc(w->s, loc), item_record_bytes(it));
-    if (item_large(it)) pieces_account(w->s, it, false);
-    COUNT(w, items_removed, 1);
-    COUNT(w, bytes_removed, footprint(it));
+    unlink_record(w, loc, it);
 }
 
 void change_unlink(struct change *c) {
@@ -50,7 +65,7 @@ void change_unlink(struct change *c) {
 }
 
 /* A version that may not be served any more is taken out by whoever meets it with the lock. */
-static void unlink_dead(struct change *c) {
+static __attribute__((noinline)) void unlink_dead(struct change *c) {
     if (c->verdict == ITEM_EXPIRED) {
         COUNT(c->w, expired, 1);
         if (!(c->old.bits & ITEM_FETCHED)) COUNT(c->w, expired_unfetched, 1);
@@ -61,20 +76,24 @@ static void unlink_dead(struct change *c) {
     change_unlink(c);
 }
 
-void change_begin(struct change *c, struct store_worker *w, const struct store_key *k) {
+static inline void begin(struct change *c, struct store_worker *w, const struct store_key *k) {
     struct store *s = w->s;
     c->w = w;
     c->key = k;
     c->verdict = ITEM_LIVE;
     c->deadline = 0;
-    c->b = index_lock(&s->ix, k->hash);
-    c->slot = index_find(&s->ix, c->b, index_fp(&s->ix, k->hash), same_key, c);
+    c->b = index_lock_at(&s->ix, k->bucket, k->hash);
+    c->slot = find_slot(c);
     if (c->slot == NULL) {
         c->old.bits = 0; /* nothing stale, nothing won */
         return;
     }
     c->verdict = item_verdict(w, &c->old, &c->deadline);
     if (c->verdict == ITEM_PURGED || c->verdict == ITEM_EXPIRED) unlink_dead(c);
+}
+
+void change_begin(struct change *c, struct store_worker *w, const struct store_key *k) {
+    begin(c, w, k);
 }
 
 void change_end(struct change *c) {
@@ -85,11 +104,27 @@ void change_end_unchanged(struct change *c) {
     index_unlock_unchanged(c->b);
 }
 
-enum segment_queue change_queue(const struct change *c) {
+static inline enum segment_queue queue_of(const struct change *c) {
     if (c->slot) return (enum segment_queue)sync_load(&segment_by_loc(c->w->s, c->loc)->queue);
     if (!ghost_has(&c->w->s->ghost, c->key->hash)) return SEGMENT_SMALL;
     COUNT(c->w, ghost_hits, 1);
     return SEGMENT_MAIN;
+}
+
+/* The new version's slot: the old one's, or a new one. False: the index has no room. */
+static inline bool change_slot(struct change *c, const struct segment *g, uint64_t loc) {
+    struct store *s = c->w->s;
+    if (c->slot) {
+        unlink_record(c->w, c->loc, &c->old);
+        index_swing(c->slot, loc, index_slot_freq(sync_load(c->slot)));
+    } else {
+        unsigned freq = sync_load(&g->queue) == SEGMENT_MAIN;
+        if (!index_insert(&s->ix, c->b, index_slot_make(loc, index_fp(&s->ix, c->key->hash), freq))) return false;
+        c->slot = index_find_loc(&s->ix, c->b, loc);
+    }
+    c->loc = loc;
+    c->verdict = ITEM_LIVE;
+    return true;
 }
 
 bool change_link(struct change *c, uint64_t loc, uint64_t birth) {
@@ -101,18 +136,9 @@ bool change_link(struct change *c, uint64_t loc, uint64_t birth) {
     item_read(&it, p);
     struct segment *g = segment_by_loc(s, loc);
     segment_expiry(g, it.expiry);
-    if (c->slot) {
-        account_unlink(c->w, c->loc, &c->old);
-        index_swing(c->slot, loc, index_slot_freq(sync_load(c->slot)));
-    } else {
-        unsigned freq = sync_load(&g->queue) == SEGMENT_MAIN;
-        if (!index_insert(&s->ix, c->b, index_slot_make(loc, index_fp(&s->ix, c->key->hash), freq))) return false;
-        c->slot = index_find_loc(&s->ix, c->b, loc);
-    }
+    if (!change_slot(c, g, loc)) return false;
     account_link(c->w, loc, &it);
-    c->loc = loc;
     c->old = it;
-    c->verdict = ITEM_LIVE;
     return true;
 }
 
@@ -184,7 +210,10 @@ void change_drop(struct change *c) {
 }
 
 void change_show(const struct change *c, struct store_item *out) {
-    if (out) item_show(&c->old, c->loc, change_soft(c), out);
+    if (out == NULL) return;
+    uint8_t *p = segment_at(&c->w->s->segs, c->loc);
+    item_show(p, p, c->loc, out);
+    out->soft |= c->verdict == ITEM_SOFTLY;
 }
 
 /* No room: whoever does not evict says so, the others ask to wait. */
@@ -192,12 +221,21 @@ enum store_status change_no_room(const struct store *s) {
     return s->cfg.evict ? STORE_AGAIN : STORE_NO_MEMORY;
 }
 
-enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried) {
+enum segment_queue change_queue(const struct change *c) {
+    return queue_of(c);
+}
+
+static inline bool place(struct change *c, struct item_spec *spec, const char *value, struct room *room) {
     item_spec_layout(spec);
-    struct room room;
-    if (!room_take(c->w, item_spec_bytes(spec), change_queue(c), &room)) return change_no_room(c->w->s);
-    uint8_t *to = item_write(room.p, spec);
+    if (!room_take(c->w, item_spec_bytes(spec), queue_of(c), room)) return false;
+    uint8_t *to = item_write(room->p, spec);
     if (spec->value_bytes) memcpy(to, value, spec->value_bytes);
+    return true;
+}
+
+enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried) {
+    struct room room;
+    if (!place(c, spec, value, &room)) return change_no_room(c->w->s);
     uint64_t birth = number_take(c->w, c->slot ? c->old.birth : 0), all[ALL_TAGS_MAX];
     (void)FAULT_POINT("store.put.numbered");
     if (carried) {
@@ -218,4 +256,34 @@ enum store_status change_write(struct change *c, struct item_spec *spec, const c
     room_done(c->w, &room);
     (void)FAULT_POINT("store.put.checked");
     return change_link(c, room.loc, birth) ? STORE_OK : STORE_NO_MEMORY;
+}
+
+enum store_status change_set(struct store_worker *w, const struct store_key *k, struct item_spec *spec,
+                             const char *value, struct store_item *out) {
+    struct change c;
+    struct room room;
+    enum store_status st = STORE_OK;
+    begin(&c, w, k);
+    if (unlikely(!place(&c, spec, value, &room))) {
+        st = change_no_room(w->s);
+    } else {
+        const uint64_t birth = number_take(w, c.slot ? c.old.birth : 0);
+        struct segment *g = segment_by_loc(w->s, room.loc);
+        (void)FAULT_POINT("store.put.numbered");
+        room_done(w, &room);
+        (void)FAULT_POINT("store.put.checked");
+        item_set_birth(room.p, birth);
+        if (spec->expiry) segment_expiry(g, spec->expiry);
+        if (likely(change_slot(&c, g, room.loc))) {
+            segment_link(g, room.bytes);
+            COUNT(w, items_added, 1);
+            COUNT(w, bytes_added, room.bytes);
+            COUNT(w, total_items, 1);
+            change_show(&c, out);
+        } else {
+            st = STORE_NO_MEMORY;
+        }
+    }
+    change_end(&c);
+    return st;
 }

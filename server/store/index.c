@@ -256,10 +256,6 @@ void index_remove(struct index *ix, struct index_bucket *b, uint64_t *slot) {
     }
 }
 
-void index_swing(uint64_t *slot, uint64_t loc, unsigned freq) {
-    sync_store_rel(slot, index_slot_make(loc, index_slot_fp(sync_load(slot)), freq));
-}
-
 /* ------------------------------------------------------------------ growing and shrinking */
 
 #define GROUP_MAX (INDEX_BUCKETS * (INDEX_SLOTS + INDEX_OVERFLOW_MAX))

@@ -151,6 +151,16 @@ static inline uint32_t index_line_next(const struct index_line *l) {
 
 /* Locks the bucket that holds the hash. */
 struct index_bucket *index_lock(struct index *ix, uint64_t hash);
+/* The same, where it is likely to be `b`. */
+static inline void index_unlock_unchanged(struct index_bucket *b);
+static inline struct index_bucket *index_lock_at(struct index *ix, struct index_bucket *b, uint64_t hash) {
+    uint64_t word = sync_load(&b->word);
+    if (!(word & INDEX_LOCK) && sync_cas(&b->word, &word, word | INDEX_LOCK)) {
+        if (index_belongs(ix, b, word, hash)) return b;
+        index_unlock_unchanged(b);
+    }
+    return index_lock(ix, hash);
+}
 /* Unlocks it; its version moves on, so that readers of the meantime look again. */
 static inline void index_unlock(struct index_bucket *b) {
     uint64_t w = sync_load(&b->word);
@@ -172,7 +182,9 @@ bool index_insert(struct index *ix, struct index_bucket *b, uint64_t slot);
 /* Takes a slot out. Lock held. */
 void index_remove(struct index *ix, struct index_bucket *b, uint64_t *slot);
 /* Puts another location and frequency in place. Lock held (a frequency bump may be going on: it is then lost). */
-void index_swing(uint64_t *slot, uint64_t loc, unsigned freq);
+static inline void index_swing(uint64_t *slot, uint64_t loc, unsigned freq) {
+    sync_store_rel(slot, index_slot_make(loc, index_slot_fp(sync_load(slot)), freq));
+}
 /* Copies all slots of the bucket out (at most INDEX_SLOTS + INDEX_OVERFLOW_MAX); returns how many. Lock held. */
 unsigned index_collect(struct index *ix, struct index_bucket *b, uint64_t *out);
 

@@ -135,14 +135,37 @@ struct room {
     uint32_t bytes;
     enum segment_queue queue;
 };
-bool room_take(struct store_worker *w, uint32_t bytes, enum segment_queue q, struct room *r);
-void room_done(struct store_worker *w, struct room *r);
+bool room_take_slow(struct store_worker *w, uint32_t bytes, enum segment_queue q, struct room *r);
+static inline bool room_take(struct store_worker *w, uint32_t bytes, enum segment_queue q, struct room *r) {
+    struct segments *segs = &w->s->segs;
+    if (likely(q == SEGMENT_SMALL && w->open != SEGMENT_NONE)) {
+        uint32_t used = sync_load(&segs->seg[w->open].used);
+        if (likely(bytes <= segs->bytes - used)) {
+            uint64_t loc = segment_base(segs, w->open) + used;
+            *r = (struct room){loc, segment_at(segs, loc), bytes, q};
+            return true;
+        }
+    }
+    return room_take_slow(w, bytes, q, r);
+}
+static inline void room_done(struct store_worker *w, struct room *r) {
+    struct segment *g = segment_by_loc(w->s, r->loc);
+    sync_store_rel(&g->used, sync_load(&g->used) + r->bytes);
+    if (r->queue == SEGMENT_MAIN) sync_spin_unlock(&w->s->main_open.lock);
+}
 /* Gives the room back unused. */
 void room_drop(struct store_worker *w, struct room *r);
 
 /* ---- number.c */
 /* The next number, above `above`; bucket's lock held. */
-uint64_t number_take(struct store_worker *w, uint64_t above);
+uint64_t number_take_slow(struct store_worker *w, uint64_t above);
+static inline uint64_t number_take(struct store_worker *w, uint64_t above) {
+    const uint64_t n = w->number_next;
+    if (unlikely(n == w->number_end || n <= above || sync_load_acq(&w->s->purge.seq) >= n))
+        return number_take_slow(w, above);
+    w->number_next = n + 1;
+    return n;
+}
 
 /* ---- tag.c */
 /* All tags of an item, prefix tags included; out holds ALL_TAGS_MAX. */
@@ -162,23 +185,55 @@ static inline enum verdict item_verdict(struct store_worker *w, const struct ite
 
 _Static_assert(ITEM_LEN_B64 >> 11 == STORE_B64, "item_show moves one to the other");
 
-/* Shows an item to the caller of the store. */
-static inline void item_show(const struct item *it, uint64_t loc, bool soft, struct store_item *out) {
-    bool large = item_large(it);
-    out->key = (const char *)it->p + it->key_at;
-    out->value = large ? NULL : (const char *)it->p + it->value_at;
-    out->size = item_size(it);
-    out->cas = it->cas;
-    out->birth = it->birth;
-    out->flags = it->flags;
-    out->expiry = it->expiry;
-    out->key_len = it->key_len;
-    out->bits = (uint8_t)((it->bits & (ITEM_STALE | ITEM_WON | ITEM_FETCHED)) | (it->len & ITEM_LEN_B64) >> 11);
-    if (unlikely(item_rearmed(it->bits))) out->bits |= STORE_REARMED;
-    out->ntags = it->ntags;
-    out->soft = soft;
-    out->pieces = large ? (uint16_t)(it->len & ITEM_LEN_MASK) : 0;
+/* Shows an item to the caller of the store: its header, copied to h or (bucket locked) in place, of the record at p.
+ * Whether a purge still to be folded into it makes it `soft` is for the caller to add. */
+static inline void item_show(const uint8_t *h, uint8_t *p, uint64_t loc, struct store_item *out) {
+    unsigned at = ITEM_FIXED, bits = h[7];
+    uint16_t len;
+    memcpy(&len, h + 8, 2);
+    out->birth = out->cas = item_get48(h);
+    out->expiry = out->flags = 0;
+    out->ntags = 0;
+    if (bits & ITEM_EXPIRY) {
+        memcpy(&out->expiry, h + at, 4);
+        at += 4;
+    }
+    if (bits & ITEM_FLAGS) {
+        memcpy(&out->flags, h + at, 4);
+        at += 4;
+    }
+    if (unlikely(bits & ITEM_CAS)) {
+        memcpy(&out->cas, h + at, 8);
+        at += 8;
+    }
+    if (bits & ITEM_TAGS) {
+        out->ntags = h[at];
+        at += 1 + 8u * h[at];
+    }
+    out->key_len = h[6];
+    out->key = (const char *)p + at;
+    at += h[6];
+    out->value = (const char *)p + at;
+    out->size = len & ITEM_LEN_MASK;
+    out->bits = (uint8_t)((bits & (ITEM_STALE | ITEM_WON | ITEM_FETCHED)) | (len & ITEM_LEN_B64) >> 11);
+    out->soft = false;
     out->loc = loc;
+    if (unlikely(bits & ITEM_SOFT)) {
+        if (item_rearmed(bits)) out->bits |= STORE_REARMED;
+        out->soft = item_softened(bits) && !(bits & ITEM_WON);
+    }
+    if (unlikely(len & ITEM_LEN_LARGE)) {
+        out->value = NULL;
+        memcpy(&out->size, p + at, 8);
+    }
+}
+
+/* Whether the record at loc is the key's; its header is copied on the way. */
+static inline bool record_is(const struct store *s, uint64_t loc, const struct store_key *k, uint8_t header[32]) {
+    const uint8_t *p = segment_at(&s->segs, loc);
+    if (unlikely(loc == 0)) return false;
+    item_copy_header(header, p);
+    return likely(header[6] == k->len) && likely(bytes_same(p + item_key_at(header), k->p, k->len));
 }
 
 /* ---- change.c: the steps of a change, bucket locked */
@@ -236,6 +291,10 @@ void change_show(const struct change *c, struct store_item *out);
 /* Writes a value that lies in one piece as the new version, numbers and links it; `carried` when it goes on from the
  * old one, which may turn out dead (STORE_NOT_FOUND). Room is asked for first: STORE_AGAIN, STORE_NO_MEMORY. */
 enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried);
+/* A set without conditions of a value that lies in one piece, from beginning to end: the change that most are, so all
+ * of it is in one function. STORE_OK, STORE_AGAIN, STORE_NO_MEMORY. */
+enum store_status change_set(struct store_worker *w, const struct store_key *k, struct item_spec *spec,
+                             const char *value, struct store_item *out);
 /* What a change says when there is no room: wait, or (-M) no. */
 enum store_status change_no_room(const struct store *s);
 

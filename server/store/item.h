@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/sync.h"
 
 #define ITEM_FIXED 10      /* bytes every header has */
@@ -54,12 +55,11 @@ struct item {
     uint16_t tags_at, key_at, value_at; /* offsets from p */
 };
 
+/* Of a header: two more bytes lie behind. */
 static inline uint64_t item_get48(const uint8_t *p) {
-    uint32_t lo;
-    uint16_t hi;
-    memcpy(&lo, p, 4);
-    memcpy(&hi, p + 4, 2);
-    return lo | (uint64_t)hi << 32;
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v & ((1ull << 48) - 1);
 }
 
 static inline void item_put48(uint8_t *p, uint64_t v) {
@@ -85,25 +85,6 @@ static inline bool item_softened(unsigned bits) {
 /* A guarded fill was refused: the next meta get wins, though nothing is stale. */
 static inline bool item_rearmed(unsigned bits) {
     return (bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON)) == ITEM_SOFT;
-}
-
-/* Whether n bytes are the same; for keys, which are too short for a call to pay. */
-static inline bool item_same_bytes(const void *a, const void *b, size_t n) {
-    const char *p = a, *q = b;
-    uint64_t x, y;
-    if (n >= 8) {
-        for (size_t i = 0; i + 8 < n; i += 8) {
-            memcpy(&x, p + i, 8);
-            memcpy(&y, q + i, 8);
-            if (x != y) return false;
-        }
-        memcpy(&x, p + n - 8, 8);
-        memcpy(&y, q + n - 8, 8);
-        return x == y;
-    }
-    for (size_t i = 0; i < n; i++)
-        if (p[i] != q[i]) return false;
-    return true;
 }
 
 /* Bytes of the value part within the record. */
@@ -137,11 +118,12 @@ SYNC_UNSANITIZED static inline void item_copy_header(uint8_t to[32], const uint8
 /* Copies a whole record whose header others may be changing. */
 SYNC_UNSANITIZED void item_copy_record(uint8_t *to, const uint8_t *from, uint32_t bytes);
 
-/* Where the key of the record at p begins. What it depends on never changes in place. */
-static inline unsigned item_key_at(const uint8_t *p) {
+/* Where the key of the record with this header begins. What it depends on never changes in place. */
+static inline unsigned item_key_at(const uint8_t *h) {
     static const uint8_t tags_at[8] = {10, 14, 14, 18, 18, 22, 22, 26}; /* by expiry, flags, CAS */
-    unsigned layout = p[7] >> 4, at = tags_at[layout & 7];
-    return layout & 8 ? at + 1 + 8u * p[at] : at;
+    if (h[7] < 16) return ITEM_FIXED;                                   /* no optional fields */
+    unsigned layout = h[7] >> 4, at = tags_at[layout & 7];
+    return layout & 8 ? at + 1 + 8u * h[at] : at;
 }
 
 /* Decodes a copied header (32 bytes at h) of the item at p. */
@@ -261,7 +243,7 @@ static inline uint8_t *item_write(uint8_t *p, const struct item_spec *s) {
         memcpy(q, s->tags, 8u * s->ntags);
         q += 8u * s->ntags;
     }
-    memcpy(q, s->key, s->key_len);
+    bytes_copy(q, s->key, s->key_len);
     return q + s->key_len;
 }
 

@@ -6,7 +6,7 @@
  * block is dropped once a purge has a number above what is left of it, for a store that begins after a purge was
  * answered must be born above it. A number is never invented: "the old one plus one" could be handed out twice.
  */
-uint64_t number_take(struct store_worker *w, uint64_t above) {
+uint64_t number_take_slow(struct store_worker *w, uint64_t above) {
     struct store *s = w->s;
     bool purged = sync_load_acq(&s->purge.seq) >= w->number_next && !FAULT_POINT("number.mutate.keep_block");
     if (w->number_next == w->number_end || purged) {

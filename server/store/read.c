@@ -8,19 +8,25 @@
 struct found {
     uint64_t *slot;
     uint64_t seen; /* what the slot held */
-    uint8_t *p;    /* the record */
+    uint8_t header[32];
 };
 
 /* If the slot holds the key. */
 static inline bool try_slot(const struct store *s, const struct store_key *k, uint64_t *slot, struct found *f) {
-    uint64_t seen = sync_load_acq(slot), loc = index_slot_loc(seen);
-    uint8_t *p = segment_at(&s->segs, loc);
-    if (loc == 0 || p[6] != k->len || !item_same_bytes(p + item_key_at(p), k->p, k->len)) return false;
-    *f = (struct found){slot, seen, p};
-    return true;
+    f->slot = slot;
+    f->seen = sync_load_acq(slot);
+    return record_is(s, index_slot_loc(f->seen), k, f->header);
 }
 
-static bool try_chain(const struct store *s, const struct store_key *k, uint32_t fp, uint64_t word, struct found *f) {
+static inline bool try_bucket(const struct store *s, const struct store_key *k, uint32_t fp, struct index_bucket *b,
+                              struct found *f) {
+    for (unsigned m = index_match(b->slot, fp); m; m &= m - 1)
+        if (try_slot(s, k, &b->slot[__builtin_ctz(m)], f)) return true;
+    return false;
+}
+
+static __attribute__((noinline)) bool try_chain(const struct store *s, const struct store_key *k, uint32_t fp,
+                                                uint64_t word, struct found *f) {
     uint32_t n = index_word_head(word);
     for (unsigned i = 0; n && i < CHAIN_MAX; i++) {
         struct index_line *l = &s->ix.lines[n];
@@ -32,48 +38,51 @@ static bool try_chain(const struct store *s, const struct store_key *k, uint32_t
 }
 
 /* Finds the key's record and copies its header as it was at one moment. */
-static inline bool find(const struct store *s, const struct store_key *k, struct found *f, uint8_t header[32]) {
-    uint32_t fp = index_fp(&s->ix, k->hash);
-    for (;; sync_pause()) {
-        struct index_bucket *b = index_bucket(&s->ix, k->hash);
+static inline __attribute__((always_inline)) bool find(const struct store *s, const struct store_key *k,
+                                                       struct found *f) {
+    const uint32_t fp = index_fp(&s->ix, k->hash);
+    struct index_bucket *b = k->bucket;
+    uint64_t *likely_slot = k->slot;
+    for (;;) {
         uint64_t word = sync_load_acq(&b->word);
-        if (unlikely(word & INDEX_LOCK)) continue;
         (void)FAULT_POINT("read.word");
-        bool hit = false;
-        for (unsigned m = index_match(b->slot, fp); m && !hit; m &= m - 1)
-            hit = try_slot(s, k, &b->slot[__builtin_ctz(m)], f);
-        if (!hit && unlikely(index_word_count(word))) hit = try_chain(s, k, fp, word, f);
-        if (hit) item_copy_header(header, f->p);
+        bool hit = likely_slot != NULL && try_slot(s, k, likely_slot, f);
+        if (!hit) hit = try_bucket(s, k, fp, b, f) || (index_word_count(word) > 0 && try_chain(s, k, fp, word, f));
         sync_fence_load();
-        if (unlikely(sync_load(&b->word) != word) && !FAULT_POINT("read.mutate.unchecked")) continue;
-        if (hit) return true;
-        if (FAULT_POINT("read.mutate.unchecked") || likely(index_belongs(&s->ix, b, word, k->hash))) return false;
+        if (likely(!(word & INDEX_LOCK) && sync_load(&b->word) == word) || FAULT_POINT("read.mutate.unchecked")) {
+            if (hit) return true;
+            if (likely(index_belongs(&s->ix, b, word, k->hash)) || FAULT_POINT("read.mutate.unchecked")) return false;
+            b = index_bucket(&s->ix, k->hash);
+            likely_slot = NULL; /* it is of the bucket before */
+        }
+        sync_pause();
     }
 }
 
-static inline bool find_item(struct store_worker *w, const struct store_key *k, struct found *f,
-                             struct store_item *out) {
-    uint8_t header[32];
+/* Asks the purge table: false, and counted, if a purge has the item; or notes that it is softly purged. */
+static __attribute__((noinline)) bool survives(struct store_worker *w, const struct found *f, struct store_item *out) {
     struct item it;
-    if (!find(w->s, k, f, header)) return false;
-    item_decode(&it, header, f->p);
-    bool soft = item_softened(it.bits) && !(it.bits & ITEM_WON);
-    if (unlikely(expired(it.expiry, w->now))) {
+    uint32_t deadline;
+    item_decode(&it, f->header, segment_at(&w->s->segs, out->loc));
+    enum verdict v = item_verdict_slow(w, &it, &deadline);
+    if (v > ITEM_SOFTLY) {
+        COUNT(w, get_purged, 1);
+        return false;
+    }
+    out->soft |= v == ITEM_SOFTLY;
+    return true;
+}
+
+static inline __attribute__((always_inline)) bool find_item(struct store_worker *w, const struct store_key *k,
+                                                            struct found *f, struct store_item *out) {
+    if (!find(w->s, k, f)) return false;
+    const uint64_t loc = index_slot_loc(f->seen);
+    item_show(f->header, segment_at(&w->s->segs, loc), loc, out);
+    if (unlikely(expired(out->expiry, w->now))) {
         COUNT(w, get_expired, 1);
         return false;
     }
-    if (unlikely(it.birth <= sync_load_acq(&w->s->purge.seq))) {
-        uint32_t deadline;
-        struct item copy = it; /* so that the common way keeps its own in registers */
-        enum verdict v = item_verdict_slow(w, &copy, &deadline);
-        if (v > ITEM_SOFTLY) {
-            COUNT(w, get_purged, 1);
-            return false;
-        }
-        soft |= v == ITEM_SOFTLY;
-    }
-    item_show(&it, index_slot_loc(f->seen), soft, out);
-    return true;
+    return likely(out->birth > sync_load_acq(&w->s->purge.seq)) || survives(w, f, out);
 }
 
 bool store_get(struct store_worker *w, const struct store_key *k, struct store_item *out) {
@@ -96,23 +105,25 @@ void store_note_fetch(struct store_worker *w, const struct store_key *k, const s
     change_end(&c);
 }
 
-struct store_key store_key(const struct store *s, const char *p, size_t len) {
-    return (struct store_key){p, len, hash_key(p, len, s->cfg.seed)};
+void store_key_hash(const struct store *s, struct store_key *k, const char *p, size_t len) {
+    k->p = p;
+    k->len = len;
+    k->hash = hash_key(p, len, s->cfg.seed);
+    k->bucket = index_bucket(&s->ix, k->hash);
+    k->slot = NULL;
+    __builtin_prefetch(k->bucket);
 }
 
-void store_prefetch_bucket(const struct store_worker *w, const struct store_key *k) {
-    __builtin_prefetch(index_bucket(&w->s->ix, k->hash));
-}
-
-void store_prefetch_item(const struct store_worker *w, const struct store_key *k) {
-    const struct index_bucket *b = index_bucket(&w->s->ix, k->hash);
+void store_prefetch_item(const struct store_worker *w, struct store_key *k) {
+    struct index_bucket *b = k->bucket;
     unsigned m = index_match(b->slot, index_fp(&w->s->ix, k->hash));
-    if (m == 0) {
+    if (unlikely(m == 0)) {
         uint64_t word = sync_load(&b->word);
         if (index_word_count(word)) __builtin_prefetch(&w->s->ix.lines[index_word_head(word)]);
         return;
     }
-    const uint8_t *p = segment_at(&w->s->segs, index_slot_loc(sync_load(&b->slot[__builtin_ctz(m)])));
+    k->slot = &b->slot[__builtin_ctz(m)];
+    const uint8_t *p = segment_at(&w->s->segs, index_slot_loc(sync_load(k->slot)));
     __builtin_prefetch(p);
     __builtin_prefetch(p + 64);
 }

@@ -24,7 +24,7 @@ static bool open_segment(struct store_worker *w, uint32_t *open, uint32_t bytes,
     return true;
 }
 
-bool room_take(struct store_worker *w, uint32_t bytes, enum segment_queue q, struct room *r) {
+bool room_take_slow(struct store_worker *w, uint32_t bytes, enum segment_queue q, struct room *r) {
     struct store *s = w->s;
     uint32_t *open = &w->open;
     CHECK(bytes <= s->segs.bytes);
@@ -41,12 +41,6 @@ bool room_take(struct store_worker *w, uint32_t bytes, enum segment_queue q, str
     r->bytes = bytes;
     r->queue = q;
     return true;
-}
-
-void room_done(struct store_worker *w, struct room *r) {
-    struct segment *g = segment_by_loc(w->s, r->loc);
-    sync_store_rel(&g->used, sync_load(&g->used) + r->bytes);
-    if (r->queue == SEGMENT_MAIN) sync_spin_unlock(&w->s->main_open.lock);
 }
 
 void room_drop(struct store_worker *w, struct room *r) {

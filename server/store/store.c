@@ -283,12 +283,16 @@ static bool show_group(struct store_worker *w, uint64_t group, unsigned *shown,
         for (unsigned k = 0; k < n; k++) {
             struct item it;
             struct store_item view;
+            uint8_t header[32];
             uint32_t deadline;
             uint64_t loc = index_slot_loc(slots[k]);
-            item_read(&it, segment_at(&s->segs, loc));
+            uint8_t *p = segment_at(&s->segs, loc);
+            item_copy_header(header, p);
+            item_decode(&it, header, p);
             enum verdict v = item_verdict(w, &it, &deadline);
             if (v > ITEM_SOFTLY) continue;
-            item_show(&it, loc, v == ITEM_SOFTLY || (item_softened(it.bits) && !(it.bits & ITEM_WON)), &view);
+            item_show(header, p, loc, &view);
+            view.soft |= v == ITEM_SOFTLY;
             if (!fn(arg, &view)) return false;
             ++*shown;
         }

@@ -95,18 +95,26 @@ uint32_t store_expiry(struct store_worker *w, int64_t exptime);
 
 /* ------------------------------------------------------------------ keys and reading */
 
+struct index_bucket;
 struct store_key {
     const char *p;
     size_t len; /* 1..STORE_KEY_MAX */
     uint64_t hash;
+    struct index_bucket *bucket; /* where it belonged when it was hashed; every use looks whether it still does */
+    uint64_t *slot;              /* of that bucket, the likely one; or NULL */
 };
 
-/* Hashes a key. Any thread. */
-struct store_key store_key(const struct store *s, const char *p, size_t len);
+/* Hashes a key, and has its bucket brought into the cache. Any thread. */
+void store_key_hash(const struct store *s, struct store_key *k, const char *p, size_t len);
+/* The same, as a value. */
+static inline struct store_key store_key(const struct store *s, const char *p, size_t len) {
+    struct store_key k;
+    store_key_hash(s, &k, p, len);
+    return k;
+}
 
-/* Brings the key's bucket, then (once that is there) its likely item into the cache. Inside a section. */
-void store_prefetch_bucket(const struct store_worker *w, const struct store_key *k);
-void store_prefetch_item(const struct store_worker *w, const struct store_key *k);
+/* Once the key's bucket is there: has its likely item brought into the cache. Inside a section. */
+void store_prefetch_item(const struct store_worker *w, struct store_key *k);
 
 enum store_bits {
     STORE_STALE = 1,    /* marked stale (md I, a soft purge) */
@@ -126,11 +134,10 @@ struct store_item {
     uint32_t flags;    /* the client's */
     uint32_t expiry;   /* seconds of the store's time; 0 never */
     uint8_t key_len;
-    uint8_t bits;    /* enum store_bits */
-    uint8_t ntags;   /* tags it carries, prefix tags not counted */
-    bool soft;       /* softly purged and nobody has won yet: the next reader should call store_win */
-    uint16_t pieces; /* of a large value; 0 for one that lies in one piece */
-    uint64_t loc;    /* where it is; opaque outside the store */
+    uint8_t bits;  /* enum store_bits */
+    uint8_t ntags; /* tags it carries, prefix tags not counted */
+    bool soft;     /* softly purged and nobody has won yet: the next reader should call store_win */
+    uint64_t loc;  /* where it is; opaque outside the store */
 };
 
 /*
@@ -200,6 +207,11 @@ struct store_put {
 /* Stores. `out` (may be NULL) receives the new version's header on STORE_OK and, for STORE_EXISTS, the present one's.
  * A guarded store of a missing key is STORE_NOT_FOUND. Inside a section. */
 enum store_status store_put(struct store_worker *w, const struct store_put *put, struct store_item *out);
+
+/* store_put of a plain set: no conditions, no tags, at most store_inline_max bytes. STORE_OK, STORE_AGAIN or
+ * STORE_NO_MEMORY. */
+enum store_status store_set(struct store_worker *w, const struct store_key *k, const char *value, uint64_t size,
+                            uint32_t flags, uint32_t expiry);
 
 struct store_arith {
     struct store_key key;

@@ -101,7 +101,7 @@ static bool upload_old(struct putting *g) {
     const struct item *o = &g->c.old;
     struct store_item it;
     struct iovec v;
-    item_show(o, g->c.loc, false, &it);
+    item_show(o->p, o->p, g->c.loc, &it);
     for (unsigned i = 0, n = item_large(o) ? item_pieces(o) : 1; i < n; i++) {
         if (store_item_spans(g->c.w, &it, &v, i, 1) == 0) break;
         if (!upload_append(g->c.w, g->upload, v.iov_base, v.iov_len)) return false;
@@ -252,10 +252,8 @@ static enum store_status put_link(struct putting *g, struct store_item *out) {
         change_drop(c);
         if (g->join) return STORE_NOT_STORED;
         if (out) { /* stored, and purged at once */
-            struct item it;
             item_set_birth(g->room.p, birth);
-            item_read(&it, g->room.p);
-            item_show(&it, g->room.loc, false, out);
+            item_show(g->room.p, g->room.p, g->room.loc, out);
         }
         return STORE_OK;
     }
@@ -265,9 +263,8 @@ static enum store_status put_link(struct putting *g, struct store_item *out) {
     return STORE_OK;
 }
 
-/* A set of a small value without conditions, which most are: nothing to ask, nothing to join. */
+/* A set without conditions of a small value, which most are: nothing to ask, nothing to join. */
 static enum store_status put_plain(struct store_worker *w, const struct store_put *put, struct store_item *out) {
-    struct change c;
     struct item_spec spec = {.key = put->key.p,
                              .key_len = (uint8_t)put->key.len,
                              .tags = put->tags,
@@ -278,14 +275,18 @@ static enum store_status put_plain(struct store_worker *w, const struct store_pu
                              .bits = put->has_cas ? ITEM_CAS : 0,
                              .value_bytes = (uint32_t)put->size,
                              .len = (uint16_t)(put->size | (put->bits & STORE_B64 ? ITEM_LEN_B64 : 0))};
-    change_begin(&c, w, &put->key);
-    enum store_status st = change_write(&c, &spec, put->value, false);
-    if (st == STORE_OK) {
-        COUNT(w, total_items, 1);
-        change_show(&c, out);
-    }
-    change_end(&c);
-    return st;
+    return change_set(w, &put->key, &spec, put->value, out);
+}
+
+enum store_status store_set(struct store_worker *w, const struct store_key *k, const char *value, uint64_t size,
+                            uint32_t flags, uint32_t expiry) {
+    struct item_spec spec = {.key = k->p,
+                             .key_len = (uint8_t)k->len,
+                             .expiry = expiry,
+                             .flags = flags,
+                             .value_bytes = (uint32_t)size,
+                             .len = (uint16_t)size};
+    return change_set(w, k, &spec, value, NULL);
 }
 
 static bool is_plain(const struct store_worker *w, const struct store_put *p) {

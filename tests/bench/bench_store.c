@@ -96,7 +96,7 @@ static void operate(struct task *t, const struct store_key *k) {
     }
 }
 
-/* One section: hash all keys, bring the buckets, bring the items, then work on them. */
+/* One section: hash all keys, which brings the buckets, bring the items, then work on them. */
 static void batch(struct task *t, uint64_t *rng, unsigned n, char kind) {
     static _Thread_local char names[BATCH_MAX][KEY_LEN];
     struct store_key keys[BATCH_MAX];
@@ -105,10 +105,8 @@ static void batch(struct task *t, uint64_t *rng, unsigned n, char kind) {
         keys[i] = store_key(t->bench->store, names[i], KEY_LEN);
     }
     store_enter(t->worker);
-    if (n > 1) {
-        for (unsigned i = 0; i < n; i++) store_prefetch_bucket(t->worker, &keys[i]);
+    if (n > 1)
         for (unsigned i = 0; i < n; i++) store_prefetch_item(t->worker, &keys[i]);
-    }
     for (unsigned i = 0; i < n; i++) operate(t, &keys[i]);
     store_leave(t->worker);
 }

@@ -20,6 +20,7 @@ struct net_worker {
 };
 
 struct conn {
+    struct conn_head head;
     struct conn *next;
     struct net_worker *worker;
     void *session;
@@ -32,6 +33,9 @@ struct conn {
 
 /* ------------------------------------------------------------------ conn.h */
 
+/* Nobody's: so each reservation comes here, and gets a block of its own size. */
+static struct conn_room no_room;
+
 static void grow(struct conn *c, size_t n) {
     if (c->out_len + n <= c->out_max) return;
     c->out_max = (c->out_len + n) * 2;
@@ -39,7 +43,7 @@ static void grow(struct conn *c, size_t n) {
     CHECK(c->out != NULL);
 }
 
-char *conn_reserve(struct conn *c, size_t n) {
+char *conn_reserve_slow(struct conn *c, size_t n) {
     CHECK(n <= CONN_RESERVE_MAX);
     free(c->reserved);
     c->reserved = malloc(n > 0 ? n : 1);
@@ -48,7 +52,7 @@ char *conn_reserve(struct conn *c, size_t n) {
     return c->reserved;
 }
 
-void conn_commit(struct conn *c, size_t n) {
+void conn_commit_slow(struct conn *c, size_t n) {
     CHECK(n <= c->reserved_len);
     grow(c, n);
     if (n > 0) memcpy(c->out + c->out_len, c->reserved, n);
@@ -307,6 +311,7 @@ struct conn *fake_open(struct fake_node *n) {
     CHECK(c != NULL);
     c->session = calloc(1, h->session_size);
     CHECK(c->session != NULL);
+    c->head.room = &no_room;
     c->worker = n->worker;
     c->next = n->worker->conns;
     n->worker->conns = c;

@@ -83,6 +83,18 @@ static void check_store(const char *line, size_t n, bool cas) {
     if (good) CHECK(t.flags == flags && t.exptime == exptime && t.cas == id);
 }
 
+/* What is read of a line as clients send it is what reading with care makes of it. */
+static void check_usual(const char *p, size_t n) {
+    struct text_store quick, t;
+    const char *body = text_store_usual(p, p, p + n, '|', &quick);
+    if (body == NULL) return;
+    CHECK(body > p + 2 && body <= p + n && body[-2] == '\r' && body[-1] == '\n');
+    if (quick.key.n == 0) return; /* for the caller to refuse */
+    enum text_store_error e = text_parse_store(p, (size_t)(body - p) - 2, 0, false, '|', &t);
+    CHECK(e == TEXT_STORE_OK && !t.noreply && t.mark == quick.mark && t.key.p == quick.key.p && t.key.n == quick.key.n);
+    CHECK(t.flags == quick.flags && t.exptime == quick.exptime && t.length == quick.length);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     const char *p = (const char *)data, *end = p + n;
     bool mark = false;
@@ -90,10 +102,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     check_numbers(p, n);
     check_store(p, n, false);
     check_store(p, n, true);
+    check_usual(p, n);
     const char *e = text_key_end(p, end, '|', &mark), *q = p;
     bool seen = false;
     for (; q < end && *q != ' ' && *q != '\n'; q++) seen |= *q == '|';
     CHECK(e == q && mark == seen);
+    for (size_t from = 0; from < n && from < 20; from++) { /* whatever may be read before it */
+        bool slowly = false;
+        mark = false;
+        e = text_key_end(p + from, end, '|', &slowly);
+        CHECK(text_key_end_quick(p, p + from, end, '|', &mark) == e && mark == slowly);
+    }
     struct text_token last = text_last(p, n);
     CHECK(last.n == 0 || last.p[last.n - 1] != ' ');
     return 0;

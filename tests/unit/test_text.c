@@ -87,8 +87,15 @@ static void test_key_end(void **state) {
             if (at > 0) p[at - 1] = '|';
             assert_ptr_equal(text_key_end(p, p + n, '|', &mark), p + at);
             assert_int_equal(mark, at > 0);
+            /* The same with other bytes before it that may be read. */
+            for (size_t from = 0; from <= at; from++) {
+                mark = false;
+                assert_ptr_equal(text_key_end_quick(p, p + from, p + n, '|', &mark), p + at);
+                assert_int_equal(mark, at > from);
+            }
             if (at < n) p[at] = '\n';
-            assert_ptr_equal(text_newline(p, p + n), at < n ? p + at : NULL);
+            for (size_t from = 0; from <= at; from++)
+                assert_ptr_equal(text_newline(p, p + from, p + n), at < n ? p + at : NULL);
             free(p);
         }
     }
@@ -125,6 +132,51 @@ static void test_store_lines(void **state) {
     assert_int_equal(parse("cas k 0 0 1 x", true, &t), TEXT_STORE_BAD);
 }
 
+/* A line as clients send it, in a block of its own size: how many bytes of it were read, 0 when it is not usual. */
+static size_t usual(const char *line, struct text_store *out) {
+    size_t n = strlen(line);
+    char *p = malloc(n);
+    assert_non_null(p);
+    memcpy(p, line, n);
+    const char *e = text_store_usual(p, p + 4, p + n, '|', out);
+    size_t read = e == NULL ? 0 : (size_t)(e - p);
+    assert_ptr_equal(out->key.p, p + 4);
+    out->key.p = line + 4;
+    free(p);
+    return read;
+}
+
+static void test_usual_lines(void **state) {
+    (void)state;
+    struct text_store t;
+    assert_int_equal(usual("set k 0 0 3\r\nabc\r\n", &t), 13);
+    assert_true(t.flags == 0 && t.exptime == 0 && t.length == 3 && !t.mark && text_is_lit(&t.key, "k"));
+    assert_int_equal(usual("set a|key 999999999 12 345678901\r\n", &t), 34);
+    assert_true(t.flags == 999999999 && t.exptime == 12 && t.length == 345678901 && t.mark);
+    assert_int_equal(usual("set k 0 0 0\r\n", &t), 13);
+    const char *const unusual[] = {
+        "set k 0 0 3\n",
+        "set k 0 0 3 \r\n",
+        "set k 0 0 3 noreply\r\n",
+        "set k 0  0 3\r\n",
+        "set  k 0 0 3\r\n",
+        "set k -1 0 3\r\n",
+        "set k 0 -1 3\r\n",
+        "set k 0 0 -3\r\n",
+        "set k 0 0\r\n",
+        "set k 0 0 x\r\n",
+        "set k 1x 0 3\r\n",
+        "set k 0 0 3",
+        "set k 0 0 3\r",
+        "set k 0 0 ",
+        "set k 0",
+        "set k",
+        "set k 1234567890 0 1\r\n",
+        "set k 0 0 1234567890\r\n",
+    };
+    for (size_t i = 0; i < sizeof unusual / sizeof *unusual; i++) assert_int_equal(usual(unusual[i], &t), 0);
+}
+
 static void test_base64(void **state) {
     (void)state;
     char out[64];
@@ -147,7 +199,8 @@ static void test_base64(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words),   cmocka_unit_test(test_numbers),     cmocka_unit_test(test_digits),
-        cmocka_unit_test(test_key_end), cmocka_unit_test(test_store_lines), cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_key_end), cmocka_unit_test(test_store_lines), cmocka_unit_test(test_usual_lines),
+        cmocka_unit_test(test_base64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
