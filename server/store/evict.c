@@ -11,8 +11,8 @@
 
 #define BLOCK 32         /* records looked up together, so that their cache misses overlap */
 #define DENSITY_STEPS 16 /* of one doubling of hits per byte */
-#define DENSITY_BINS 1024
-#define DENSITY_ZERO (DENSITY_BINS - 96) /* the bin of half a hit per byte */
+#define DENSITY_BINS 640
+#define DENSITY_ZERO (DENSITY_BINS - 80) /* the bin of half a hit per byte */
 #define SCAN_MAX 64                      /* segments one call looks at */
 
 struct record {
@@ -106,14 +106,14 @@ static int density(unsigned freq, const struct item *it) {
 
 /* Live bytes of a main segment by density. */
 struct densities {
-    uint64_t bins[DENSITY_BINS], live;
+    uint32_t live, bins[DENSITY_BINS];
 };
 
 /* Moves the running threshold by a segment's own: the density above which half of its live bytes lie. */
 static void learn_density(struct store *s, const struct densities *seen) {
-    uint64_t sum = 0;
+    uint32_t sum = 0;
     int d = DENSITY_BINS;
-    while (d > 0 && sum * 2 <= seen->live) sum += seen->bins[--d];
+    while (d > 0 && sum <= seen->live / 2) sum += seen->bins[--d];
     s->density = s->density_known ? 0.9 * s->density + 0.1 * d : d;
     s->density_known = true;
 }
@@ -344,8 +344,9 @@ static bool keep_whole(struct store *s, uint32_t i, enum segment_queue q, struct
 static void evict_segment(struct store *s, uint32_t i) {
     enum segment_queue q = (enum segment_queue)sync_load(&s->segs.seg[i].queue);
     struct record r[BLOCK];
-    struct densities seen = {0};
+    struct densities seen;
     uint32_t at = segment_first(i);
+    if (q == SEGMENT_MAIN) memset(&seen, 0, sizeof seen);
     bool kept = keep_whole(s, i, q, &seen);
     for (unsigned n; !kept && (n = next_records(s, i, &at, r, BLOCK)) > 0;)
         for (unsigned k = 0; k < n; k++) (r[k].piece ? evict_piece : evict_record)(s, &r[k], q, &seen);
