@@ -63,9 +63,16 @@ static uint64_t known(unsigned allow) {
     return COMMON | ((allow & META_ALLOW_TAGS) != 0 ? B('G') : 0) | ((allow & META_ALLOW_COUNT) != 0 ? B('g') : 0);
 }
 
+/* Where a flag ends; most are one letter. */
+static inline const char *word_end(const char *line, const char *p, const char *end) {
+    bool mark = false;
+    if (p + 1 == end || p[1] == ' ') return p + 1;
+    return text_word_end(line, p, end, ' ', ' ', &mark);
+}
+
 enum meta_error meta_parse(const char *line, size_t n, size_t at, unsigned words, unsigned allow,
                            const struct text_token *key, char *decoded, struct meta *m) {
-    struct text_token word;
+    const char *p = line + at, *const end = line + n, *e;
     const uint64_t allowed = known(allow);
     enum meta_error error = META_OK; /* of a value */
     enum meta_error final = META_OK; /* one that ends the reading; words are still looked at for punctuation */
@@ -74,8 +81,11 @@ enum meta_error meta_parse(const char *line, size_t n, size_t at, unsigned words
     m->mode = 0;
     m->l_tags.p = NULL;
     m->opaque.n = 0;
-    while (text_next(line, n, &at, &word)) {
-        unsigned char c = (unsigned char)word.p[0];
+    for (;; p = e) {
+        while (p < end && *p == ' ') p++;
+        if (p >= end) break;
+        e = word_end(line, p, end);
+        unsigned char c = (unsigned char)*p;
         if (!is_letter(c)) {
             if (!is_digit(c)) return META_FORMAT;
             if (final == META_OK) final = META_UNKNOWN;
@@ -90,7 +100,7 @@ enum meta_error meta_parse(const char *line, size_t n, size_t at, unsigned words
         } else {
             m->have |= bit;
             m->order[m->norder++] = (char)c;
-            if ((bit & VALUED) != 0) parse_value((char)c, word.p + 1, word.n - 1, allow, key, decoded, m, &error);
+            if ((bit & VALUED) != 0) parse_value((char)c, p + 1, (size_t)(e - p) - 1, allow, key, decoded, m, &error);
         }
     }
     if (final != META_OK) return final;

@@ -1,35 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "proto/text.h"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
-/* The first byte at or behind p that is a space, or (newline) a newline; end if there is none. *mark becomes true when
- * `first` was passed on the way. Never reads outside [p, end). */
-static inline const char *word_end(const char *p, const char *end, bool newline, char first, bool *mark) {
-#if defined(__SSE2__)
-    const __m128i space = _mm_set1_epi8(' '), nl = _mm_set1_epi8(newline ? '\n' : ' '), bar = _mm_set1_epi8(first);
-    while (end - p >= 8) {
-        bool half = end - p < 16;
-        __m128i x = half ? _mm_loadl_epi64((const __m128i *)(const void *)p)
-                         : _mm_loadu_si128((const __m128i *)(const void *)p);
-        unsigned stop = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, nl)));
-        unsigned seen = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, bar));
-        if (half) { /* the upper half is zeros, and `first` may be one */
-            stop &= 0xff;
-            seen &= 0xff;
-        }
-        if (stop != 0) {
-            unsigned i = (unsigned)__builtin_ctz(stop);
-            if ((seen & ((1u << i) - 1)) != 0) *mark = true;
-            return p + i;
-        }
-        if (seen != 0) *mark = true;
-        p += half ? 8 : 16;
-    }
-#endif
-    for (; p < end && *p != ' ' && !(newline && *p == '\n'); p++)
+const char *text_word_end_slow(const char *p, const char *end, char other, char first, bool *mark) {
+    for (; p < end && *p != ' ' && *p != other; p++)
         if (*p == first) *mark = true;
     return p;
 }
@@ -38,7 +11,7 @@ bool text_next(const char *line, size_t n, size_t *at, struct text_token *out) {
     const char *p = line + *at, *end = line + n;
     bool mark = false;
     while (p < end && *p == ' ') p++;
-    const char *e = word_end(p, end, false, ' ', &mark);
+    const char *e = text_word_end(line, p, end, ' ', ' ', &mark);
     *at = (size_t)(e - line);
     out->p = p;
     out->n = (size_t)(e - p);
@@ -123,10 +96,6 @@ char *text_put_i64(char *out, int64_t v) {
     return text_put_u64(out + 1, 0 - (uint64_t)v);
 }
 
-const char *text_key_end(const char *p, const char *end, char first, bool *mark) {
-    return word_end(p, end, true, first, mark);
-}
-
 /* A blank, then 1 to 9 digits. NULL: anything else. */
 static inline const char *usual_number(const char *p, const char *end, uint32_t *out) {
     uint32_t v, d;
@@ -140,7 +109,7 @@ static inline const char *usual_number(const char *p, const char *end, uint32_t 
 const char *text_store_usual(const char *base, const char *p, const char *end, char first, struct text_store *out) {
     uint32_t exptime, length;
     out->mark = false;
-    const char *e = text_key_end_quick(base, p, end, first, &out->mark);
+    const char *e = text_word_end(base, p, end, '\n', first, &out->mark);
     out->key = (struct text_token){p, (size_t)(e - p)};
     if (end - e > 4 && memcmp(e, " 0 0 ", 5) == 0) { /* the commonest of all */
         out->flags = exptime = 0;

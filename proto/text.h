@@ -73,15 +73,16 @@ static inline bool text_is(const struct text_token *t, const char *literal, size
 }
 #define text_is_lit(t, literal) text_is((t), (literal), sizeof(literal) - 1)
 
-/* Where a key ends: the first space or newline at or behind p, or end. *mark becomes true when `first`, the first byte
- * of the key-tags marker, was passed on the way. */
-const char *text_key_end(const char *p, const char *end, char first, bool *mark);
+/* text_word_end, byte by byte. */
+const char *text_word_end_slow(const char *p, const char *end, char other, char first, bool *mark);
 
-/* The same in line; all bytes from `base` to `end` may be read. The last ones are looked at together with what lies
- * before them, so that there is no loop over single bytes. */
-static inline const char *text_key_end_quick(const char *base, const char *p, const char *end, char first, bool *mark) {
+/* Where a word ends: the first space, or `other` byte, at or behind p, or `end`. *mark becomes true when `first`, the
+ * first byte of the key-tags marker, was passed on the way. All bytes from `base` to `end` may be read: the last ones
+ * are looked at together with what lies before them. */
+static inline const char *text_word_end(const char *base, const char *p, const char *end, char other, char first,
+                                        bool *mark) {
 #if defined(__SSE2__)
-    const __m128i space = _mm_set1_epi8(' '), newline = _mm_set1_epi8('\n'), bar = _mm_set1_epi8(first);
+    const __m128i space = _mm_set1_epi8(' '), too = _mm_set1_epi8(other), bar = _mm_set1_epi8(first);
     for (unsigned over = 0;; p += 16) {
         if (__builtin_expect(end - p < 16, 0)) {
             if (end - base < 16) break;
@@ -89,7 +90,7 @@ static inline const char *text_key_end_quick(const char *base, const char *p, co
             over = 16 - (unsigned)(end - p);
         }
         __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p - over));
-        __m128i stops = _mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, newline));
+        __m128i stops = _mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, too));
         unsigned stop = (unsigned)_mm_movemask_epi8(stops) >> over;
         unsigned seen = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, bar)) >> over;
         if (stop != 0) {
@@ -99,7 +100,7 @@ static inline const char *text_key_end_quick(const char *base, const char *p, co
         *mark |= seen != 0;
     }
 #endif
-    return text_key_end(p, end, first, mark);
+    return text_word_end_slow(p, end, other, first, mark);
 }
 
 /* The first newline at or behind p, or NULL; all bytes from `base` to `end` may be read. Short lines are the rule. */

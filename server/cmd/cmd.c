@@ -182,10 +182,6 @@ static void follow(struct session *s, const struct request *r) {
     }
 }
 
-static bool halted(const struct session *s) {
-    return conn_closing(s->conn) || conn_parked(s->conn) || conn_full(s->conn);
-}
-
 /* Runs requests of the usual kinds from r on; returns how many, 0 when the first one is to be run with care. */
 static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
@@ -213,7 +209,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
             if (unlikely(w->again)) break;
             i++;
         }
-        if (i == count || unlikely(w->halt || halted(s))) break;
+        if (i == count || unlikely(w->halt || conn_halted(s->conn))) break;
     }
     cmd_leave(w);
     if (i > 0) {
@@ -279,7 +275,7 @@ static size_t cmd_input(struct conn *c, void *session, char *p, size_t n) {
         size_t used = cmd_step(s, p + done, n - done);
         done += used;
         if (likely(done == n)) return n;
-        if (used == 0 || halted(s)) return conn_closing(c) ? n : done;
+        if (used == 0 || conn_halted(s->conn)) return conn_closing(c) ? n : done;
     }
 }
 

@@ -40,8 +40,7 @@ static bool settle_key(struct session *s, struct request *r) {
 /* Reads flags and key of a line whose key is its second word and which had `words` words before the flags. */
 static enum meta_error read_meta(struct session *s, struct request *r, unsigned words, unsigned allow) {
     struct cmd_worker *w = s->worker;
-    size_t at = r->row->name_len;
-    text_next(r->line, r->line_len, &at, &w->wire);
+    w->wire = (struct text_token){r->asked, r->asked_len};
     enum meta_error e = meta_parse(r->line, r->line_len, r->rest, words, allow, &w->wire, w->decoded, &w->meta);
     if (likely(e == META_OK)) return settle_key(s, r) ? META_OK : META_FORMAT;
     /* A key that is none comes before what is wrong with flags. */

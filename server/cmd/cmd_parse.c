@@ -50,8 +50,15 @@ bad:
     return false;
 }
 
-static bool has_mark(const struct session *s, const struct text_token *key) {
-    return memchr(key->p, s->worker->cmd->marker.p[0], key->n) != NULL;
+/* The word behind the command's own, a key as a rule. *mark: the marker's first byte is in it. False: there is none. */
+static bool key_word(const struct session *s, const struct request *r, size_t *at, struct text_token *key, bool *mark) {
+    const char *p = r->line + r->row->name_len, *const end = r->line + r->line_len;
+    *mark = false;
+    while (p < end && *p == ' ') p++;
+    const char *e = text_word_end(r->line, p, end, ' ', s->worker->cmd->marker.p[0], mark);
+    *key = (struct text_token){p, (size_t)(e - p)};
+    *at = (size_t)(e - r->line);
+    return e > p;
 }
 
 /* A request as it begins. */
@@ -124,7 +131,7 @@ static bool keys_valid(struct run *b, const struct cmd_row *row, bool *ended) {
     while (p < end) {
         bool mark = false;
         while (p < end && *p == ' ') p++;
-        const char *e = text_key_end(p, end, b->s->worker->cmd->marker.p[0], &mark);
+        const char *e = text_word_end(b->p, p, end, '\n', b->s->worker->cmd->marker.p[0], &mark);
         if (e == end) return true;
         size_t n = (size_t)(e - p), bare = n;
         struct request r = {.row = row};
@@ -192,7 +199,7 @@ static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, b
     for (;;) {
         while (p < end && *p == ' ') p++;
         bool mark = false;
-        e = text_key_end_quick(base, p, end, mark_byte, &mark);
+        e = text_word_end(base, p, end, '\n', mark_byte, &mark);
         if (unlikely(e == end || r == full)) break;
         const bool eol = *e == '\n';
         const size_t n = (size_t)(e - p) - (eol && e > p && e[-1] == '\r');
@@ -237,7 +244,7 @@ static void parse_gat(struct run *b, const struct cmd_row *row, size_t begin) {
     const unsigned first = b->count;
     const char *p = b->p + b->at, *end = b->p + b->n;
     while (p < end && *p == ' ') p++;
-    const char *e = text_key_end(p, end, '\n', &mark);
+    const char *e = text_word_end(b->p, p, end, '\n', '\n', &mark);
     int64_t exptime;
     if (e == end) {
         /* An expiry that long is none. */
@@ -317,14 +324,15 @@ static bool parse_store_line(struct session *s, struct request *r, uint64_t *len
 /* The line of ms. Its flags are read when it is run; a key that needs them to be one is looked at again then. */
 static bool parse_mset_line(struct session *s, struct request *r, uint64_t *length) {
     struct text_token key, len;
-    size_t at = r->row->name_len;
-    if (!text_next(r->line, r->line_len, &at, &key) || !text_next(r->line, r->line_len, &at, &len) ||
+    size_t at;
+    bool mark;
+    if (!key_word(s, r, &at, &key, &mark) || !text_next(r->line, r->line_len, &at, &len) ||
         !text_u64(len.p, len.n, length) || *length > TEXT_LENGTH_MAX) {
         r->error = CMD_ERROR_FORMAT;
         return false;
     }
     r->rest = (uint32_t)at;
-    if (!cmd_set_key(s, r, key.p, key.n, has_mark(s, &key))) r->error = CMD_OK;
+    if (!cmd_set_key(s, r, key.p, key.n, mark)) r->error = CMD_OK;
     return true;
 }
 
@@ -389,8 +397,8 @@ void cmd_parse_kept(struct session *s, const struct cmd_row *row, const char *li
 /* Words beyond the `min` that a row needs: at least that many, and noreply as the last of more. */
 static void parse_keyed(struct session *s, struct request *r) {
     struct text_token key, word;
-    size_t at = r->row->name_len;
-    bool enough = text_next(r->line, r->line_len, &at, &key);
+    size_t at;
+    bool mark, enough = key_word(s, r, &at, &key, &mark);
     r->rest = (uint32_t)at;
     for (unsigned i = 2; enough && i < r->row->min; i++) enough = text_next(r->line, r->line_len, &at, &word);
     if (unlikely(!enough)) {
@@ -398,7 +406,7 @@ static void parse_keyed(struct session *s, struct request *r) {
         return;
     }
     bool meta = r->row->name_len == 2;
-    if (!cmd_set_key(s, r, key.p, key.n, has_mark(s, &key)) && meta) r->error = CMD_OK;
+    if (!cmd_set_key(s, r, key.p, key.n, mark) && meta) r->error = CMD_OK;
     if (!meta) {
         struct text_token last = text_last(r->line, r->line_len);
         r->noreply = text_is_lit(&last, "noreply");
@@ -540,7 +548,7 @@ unsigned cmd_parse(struct session *s, char *p, size_t n) {
         if (usual && is_get(p + begin, p + n)) {
             b.at += 4;
             parse_keys(&b, &cmd_rows[CMD_ID_get], begin, true, 0);
-        } else if (!usual || !parse_sets(&b)) {
+        } else if (!usual || !is_set(p + begin, p + n) || !parse_sets(&b)) {
             parse_next(&b);
         }
     }

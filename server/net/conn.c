@@ -441,6 +441,10 @@ bool conn_parked(const struct conn *c) {
     return (c->flags & CONN_PARKED) != 0;
 }
 
+bool conn_halted(const struct conn *c) {
+    return (c->flags & (CONN_CLOSING | CONN_PARKED)) != 0 || conn_full(c);
+}
+
 void conn_resume(struct conn *c) {
     struct net_worker *w = c->worker;
     if (!(c->flags & CONN_PARKED)) return;

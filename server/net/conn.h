@@ -89,6 +89,8 @@ void conn_write(struct conn *c, const void *p, size_t n);
 void conn_ref(struct conn *c, const void *p, size_t n, uint64_t token);
 /* True when enough output waits that the handler should stop until it has drained (back-pressure). */
 bool conn_full(const struct conn *c);
+/* True when the handler should consume no more for now: conn_full, conn_parked or conn_closing. */
+bool conn_halted(const struct conn *c);
 /* Bytes of output not yet handed to the kernel. */
 size_t conn_pending(const struct conn *c);
 

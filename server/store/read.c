@@ -12,7 +12,8 @@ struct found {
 };
 
 /* If the slot holds the key. */
-static inline bool try_slot(const struct store *s, const struct store_key *k, uint64_t *slot, struct found *f) {
+static inline __attribute__((always_inline)) bool try_slot(const struct store *s, const struct store_key *k,
+                                                           uint64_t *slot, struct found *f) {
     f->slot = slot;
     f->seen = sync_load_acq(slot);
     return record_is(s, index_slot_loc(f->seen), k, f->header);
@@ -37,26 +38,42 @@ static __attribute__((noinline)) bool try_chain(const struct store *s, const str
     return false;
 }
 
-/* Finds the key's record and copies its header as it was at one moment. */
-static inline __attribute__((always_inline)) bool find(const struct store *s, const struct store_key *k,
-                                                       struct found *f) {
+/* Whether what was read of a bucket since its word was this one holds: nobody has changed it meanwhile. */
+static inline bool still(const struct index_bucket *b, uint64_t word) {
+    sync_fence_load();
+    return (likely(!(word & INDEX_LOCK)) && likely(sync_load(&b->word) == word)) ||
+           FAULT_POINT("read.mutate.unchecked");
+}
+
+/* Finds the key's record, wherever it is, and copies its header as it was at one moment. */
+static __attribute__((noinline)) bool find_slow(const struct store *s, const struct store_key *k, struct found *f) {
     const uint32_t fp = index_fp(&s->ix, k->hash);
     struct index_bucket *b = k->bucket;
-    uint64_t *likely_slot = k->slot;
     for (;;) {
         uint64_t word = sync_load_acq(&b->word);
         (void)FAULT_POINT("read.word");
-        bool hit = likely_slot != NULL && try_slot(s, k, likely_slot, f);
-        if (!hit) hit = try_bucket(s, k, fp, b, f) || (index_word_count(word) > 0 && try_chain(s, k, fp, word, f));
-        sync_fence_load();
-        if (likely(!(word & INDEX_LOCK) && sync_load(&b->word) == word) || FAULT_POINT("read.mutate.unchecked")) {
+        bool hit = try_bucket(s, k, fp, b, f) || (index_word_count(word) > 0 && try_chain(s, k, fp, word, f));
+        if (still(b, word)) {
             if (hit) return true;
-            if (likely(index_belongs(&s->ix, b, word, k->hash)) || FAULT_POINT("read.mutate.unchecked")) return false;
+            if (index_belongs(&s->ix, b, word, k->hash) || FAULT_POINT("read.mutate.unchecked")) return false;
             b = index_bucket(&s->ix, k->hash);
-            likely_slot = NULL; /* it is of the bucket before */
         }
         sync_pause();
     }
+}
+
+/* The same; the likely slot first, as a rule the only one. */
+static inline __attribute__((always_inline)) bool find(const struct store *s, const struct store_key *k,
+                                                       struct found *f) {
+    struct index_bucket *b = k->bucket;
+    uint64_t *slot = k->slot;
+    const uint64_t word = sync_load_acq(&b->word);
+    (void)FAULT_POINT("read.word");
+    if (slot == NULL) {
+        unsigned m = index_match(b->slot, index_fp(&s->ix, k->hash));
+        slot = &b->slot[m ? __builtin_ctz(m) : 0];
+    }
+    return (likely(try_slot(s, k, slot, f)) && likely(still(b, word))) || find_slow(s, k, f);
 }
 
 /* Asks the purge table: false, and counted, if a purge has the item; or notes that it is softly purged. */

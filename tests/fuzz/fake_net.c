@@ -101,6 +101,10 @@ bool conn_parked(const struct conn *c) {
     return c->parked;
 }
 
+bool conn_halted(const struct conn *c) {
+    return c->parked || c->closing;
+}
+
 void conn_resume(struct conn *c) {
     c->parked = false;
     c->again = true;

@@ -103,15 +103,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     check_store(p, n, false);
     check_store(p, n, true);
     check_usual(p, n);
-    const char *e = text_key_end(p, end, '|', &mark), *q = p;
+    const char *e = text_word_end(p, p, end, '\n', '|', &mark), *q = p;
     bool seen = false;
     for (; q < end && *q != ' ' && *q != '\n'; q++) seen |= *q == '|';
     CHECK(e == q && mark == seen);
     for (size_t from = 0; from < n && from < 20; from++) { /* whatever may be read before it */
         bool slowly = false;
         mark = false;
-        e = text_key_end(p + from, end, '|', &slowly);
-        CHECK(text_key_end_quick(p, p + from, end, '|', &mark) == e && mark == slowly);
+        e = text_word_end_slow(p + from, end, '\n', '|', &slowly);
+        CHECK(text_word_end(p, p + from, end, '\n', '|', &mark) == e && mark == slowly);
     }
     struct text_token last = text_last(p, n);
     CHECK(last.n == 0 || last.p[last.n - 1] != ' ');

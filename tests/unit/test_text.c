@@ -85,12 +85,12 @@ static void test_key_end(void **state) {
             memset(p, 'k', n);
             if (at < n) p[at] = at % 2 == 0 ? ' ' : '\n';
             if (at > 0) p[at - 1] = '|';
-            assert_ptr_equal(text_key_end(p, p + n, '|', &mark), p + at);
+            assert_ptr_equal(text_word_end(p, p, p + n, '\n', '|', &mark), p + at);
             assert_int_equal(mark, at > 0);
             /* The same with other bytes before it that may be read. */
             for (size_t from = 0; from <= at; from++) {
                 mark = false;
-                assert_ptr_equal(text_key_end_quick(p, p + from, p + n, '|', &mark), p + at);
+                assert_ptr_equal(text_word_end(p, p + from, p + n, '\n', '|', &mark), p + at);
                 assert_int_equal(mark, at > from);
             }
             if (at < n) p[at] = '\n';
