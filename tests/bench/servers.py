@@ -12,6 +12,7 @@ import tempfile
 import time
 
 SERVER_CPU, LOAD_CPU = 0, 1
+BOTH_CPUS = "0,1"
 VALGRIND_FILES = 1012  # what valgrind leaves of a limit of 1024; memcached insists on setting exactly its limit
 VALGRIND_CONNS = 900   # tagcached counts what it opens beside its connections, too
 
@@ -83,7 +84,7 @@ class Server:
         if self.kind == "redis":
             return [self.tools.redis, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
                     "no", "--maxmemory", f"{int(memory_mb * 1024)}kb", "--maxmemory-policy", "allkeys-lfu"] + args
-        return [self.tools.floor, "--port", str(self.port)] + args
+        return [self.tools.floor, "--port", str(self.port)] + [str(a) for a in args]
 
     def _wait(self):
         end = time.monotonic() + 30

@@ -29,23 +29,24 @@ class Work:
     floor: list
     value: int = 100
     keys: int = 1000000
-    peers: list = field(default_factory=lambda: ["tagcached", "memcached", "redis", "floor"])
+    peers: list = field(default_factory=lambda: ["tagcached", "memcached", "redis", "floor", "wide"])
     proto: str = None  # of memcached and tagcached; None: text
     instructions: bool = True
     quick: bool = True  # counted by callgrind in quick mode too
+    wide: int = 0  # replies of which a floor takes as much memory as the items
 
 
 WORKS = [
-    Work("get, one per write", ["-d", 1], ["--get", 100]),
-    Work("get, pipelined 16", ["-d", 16], ["--get", 100]),
-    Work("get, pipelined 64", ["-d", 64], ["--get", 100], quick=False),
+    Work("get, one per write", ["-d", 1], ["--get", 100], wide=1000000),
+    Work("get, pipelined 16", ["-d", 16], ["--get", 100], wide=1000000),
+    Work("get, pipelined 64", ["-d", 64], ["--get", 100], quick=False, wide=1000000),
     Work("mg, pipelined 16", ["-d", 16], None, peers=["tagcached", "memcached"], proto="meta"),
-    Work("multi-get of 50, per key", ["-m", 50], ["--get", 100, "--multiget", 50]),
+    Work("multi-get of 50, per key", ["-m", 50], ["--get", 100, "--multiget", 50], wide=20000),
     Work("set, one per write", ["-g", 0], ["--set", 100]),
     Work("set, pipelined 16", ["-g", 0, "-d", 16], ["--set", 100]),
     Work("90/10, pipelined 16", ["-g", 0.9, "-d", 16], None, quick=False),
-    Work("get of 10 KiB", ["-d", 1], ["--get", 10240], value=10240, keys=5000, quick=False),
-    Work("get of 100 KiB", ["-d", 1], ["--get", 102400], value=102400, keys=500, instructions=False),
+    Work("get of 10 KiB", ["-d", 1], ["--get", 10240], value=10240, keys=5000, quick=False, wide=5000),
+    Work("get of 100 KiB", ["-d", 1], ["--get", 102400], value=102400, keys=500, instructions=False, wide=500),
 ]
 
 
@@ -129,30 +130,36 @@ def floor_instructions(job, w, counts):
 def cpu(job):
     """Server CPU per key: the servers in turn, as many rounds as asked; medians of CPU and of each round's ratios."""
     scale = 10 if job.quick else 1
-    duration = 0.25 if job.quick else 2
+    duration = 0.25 if job.quick else 1
     rows = []
     with_servers = {k: Server(job.tools, k, 1024) for k in job.servers if k != "floor"}
     try:
         filled = set()
         for w in WORKS:
-            rows.append(cpu_row(job, w, with_servers, max(w.keys // scale, 100), duration, filled))
+            rows.append(cpu_row(job, w, with_servers, scale, duration, filled))
     finally:
         for s in with_servers.values():
             s.stop()
     job.out.table("Server CPU per key, microseconds (kernel included), and ratios",
-                  ["work", "tagcached", "memcached", "redis", "floor", "of memcached", "of redis", "of floor"], rows)
+                  ["work", "tagcached", "memcached", "redis", "floor", "wide floor", "of memcached", "of redis", "of floor",
+                   "of wide"], rows)
 
 
-def cpu_row(job, w, running, keys, duration, filled):
+def cpu_row(job, w, running, scale, duration, filled):
     present = dict(running)
-    floor = None
+    keys = max(w.keys // scale, 100)
+    floors = []
     try:
         if w.floor and "floor" in job.servers:
-            floor = present["floor"] = Server(job.tools, "floor", args=map(str, w.floor))
+            present["floor"] = Server(job.tools, "floor", args=map(str, w.floor))
+            floors.append(present["floor"])
+        if w.wide and "floor" in job.servers:
+            present["wide"] = Server(job.tools, "floor", args=map(str, w.floor + ["--replies", max(w.wide // scale, 1)]))
+            floors.append(present["wide"])
         present = {k: s for k, s in present.items() if k in w.peers}
         seen = {k: [] for k in present}
         for k, s in present.items():
-            if k != "floor" and (k, w.value) not in filled:
+            if s.kind != "floor" and (k, w.value) not in filled:
                 s.load(*common(w, keys), "--fill-only")
                 filled.add((k, w.value))
         for _ in range(job.rounds):
@@ -160,20 +167,20 @@ def cpu_row(job, w, running, keys, duration, filled):
                 proto, s.proto = s.proto, w.proto or s.proto
                 r = s.load(*common(w, keys), *w.load, "-w", 0.1, "-D", duration, "--seq", 1 << 19)["run"]
                 s.proto = proto
-                if k != "floor" and r["misses"]:
+                if s.kind != "floor" and r["misses"]:
                     raise Failed(f"{k}: {r['misses']} misses in {w.name}")
                 seen[k].append((r["server_cpu_us_per_key"], r["keys_per_s"], r["lat_us"]["p99"]))
     finally:
-        if floor:
-            floor.stop()
+        for s in floors:
+            s.stop()
     us = {k: median([x[0] for x in v]) for k, v in seen.items()}
     rates = {k: median([x[1] for x in v]) for k, v in seen.items()}
     ratios = {k: median([a[0] / b[0] for a, b in zip(seen["tagcached"], v)])
               for k, v in seen.items() if "tagcached" in seen and k != "tagcached"}
     job.out.record("cpu", row=w.name, rounds=job.rounds, us_per_key=us, keys_per_s=rates, ratio_of=ratios,
                    runs={k: [x[0] for x in v] for k, v in seen.items()})
-    return [w.name] + [fixed(us.get(k)) for k in ("tagcached", "memcached", "redis", "floor")] + \
-        [fixed(ratios.get(k)) for k in ("memcached", "redis", "floor")]
+    return [w.name] + [fixed(us.get(k)) for k in ("tagcached", "memcached", "redis", "floor", "wide")] + \
+        [fixed(ratios.get(k)) for k in ("memcached", "redis", "floor", "wide")]
 
 
 # ------------------------------------------------------------------ tags
@@ -184,7 +191,7 @@ def tags(job):
         print("tags: only tagcached has them")
         return
     keys = 20000 if job.quick else 200000
-    duration = 0.5 if job.quick else 2
+    duration = 0.5 if job.quick else 1
     with Server(job.tools, "tagcached", 1024) as s:
         base = ["-k", keys, "-v", 100]
         s.load(*base, "--prefix", "plain:", "--fill-only")
@@ -283,49 +290,3 @@ def memory(job):
             rows.append([name, kind, f"{held:,}", fixed(payload / 1048576, 1), fixed(rss / 1048576, 1), fixed(overhead, 1)])
     job.out.table(f"Items held at -m {limit}, keys of 20 bytes (RSS less keys and values, per resident item)",
                   ["values", "server", "items", "payload MiB", "RSS MiB", "overhead B"], rows)
-
-
-# ------------------------------------------------------------------ latency and overload
-
-
-def latency(job):
-    """An open loop of half gets, half sets of new keys into a small memory: growing, evicting, sweeping; against an echo
-    of the same bytes at the same rate, whose worst is the machine's."""
-    duration = 4 if job.quick else 30
-    rate = 20000
-    rows = []
-    for kind in job.servers:
-        if kind == "redis":
-            continue
-        args = ["--set", "100"] if kind == "floor" else []
-        with Server(job.tools, kind, 64, args=args) as s:
-            mix = ["-g", 0] if kind == "floor" else ["-g", 0.5]
-            r = s.load("-k", 4000000, "-v", 100, *mix, "--tags", 1 if kind == "tagcached" else 0, "--rate", rate, "-w", 0,
-                       "-D", duration, *(["--purge-rate", 10, "--purge-prefix", "t", "--purge-space", 1000]
-                                         if kind == "tagcached" else []))["run"]
-        l = r["lat_us"]
-        job.out.record("latency", server=kind, rate=rate, seconds=duration, lat_us=l)
-        rows.append([kind] + [fixed(l[k], 0) for k in ("p50", "p99", "p999", "p9999", "max")] +
-                    [l["over_1ms"], l["over_5ms"]])
-    job.out.table(f"Latency, microseconds: {rate:,} requests a second, half of them sets of new keys, -m 64",
-                  ["server", "p50", "p99", "p99.9", "p99.99", "max", "over 1 ms", "over 5 ms"], rows)
-
-
-def overload(job):
-    duration = 1 if job.quick else 8
-    rows = []
-    for kind in job.servers:
-        if kind in ("redis", "floor"):
-            continue
-        with Server(job.tools, kind, 256) as s:
-            s.load("-k", 100000, "-v", 100, "--fill-only")
-            few = s.load("-k", 100000, "-v", 100, "-d", 16, "-c", 50, "-D", duration)["run"]
-            many = s.load("-k", 100000, "-v", 100, "-d", 16, "-c", 2000, "-D", duration)["run"]
-        of_best = many["req_per_s"] / few["req_per_s"]
-        job.out.record("overload", server=kind, best_per_s=few["req_per_s"], many_per_s=many["req_per_s"],
-                       of_best=of_best, least_share=many["conn_share"]["least"], lat_us=many["lat_us"])
-        rows.append([kind, f"{few['req_per_s']:,}", f"{many['req_per_s']:,}", fixed(of_best),
-                     fixed(many["conn_share"]["least"]), fixed(many["lat_us"]["p99"] / 1e3, 1),
-                     fixed(many["lat_us"]["max"] / 1e3, 1)])
-    job.out.table("Overload: 2,000 connections pipelining 16 gets",
-                  ["server", "50 conns/s", "2,000 conns/s", "of it", "least share", "p99 ms", "max ms"], rows)
