@@ -14,6 +14,7 @@
 #define DENSITY_BINS 640
 #define DENSITY_ZERO (DENSITY_BINS - 80) /* the bin of half a hit per byte */
 #define SCAN_MAX 64                      /* segments one call looks at */
+#define COMPACT_SCAN 256                 /* and one that chooses among them */
 
 struct record {
     uint64_t loc, hash;
@@ -312,6 +313,7 @@ static uint32_t oldest(struct store *s, enum segment_queue q) {
 void retire(struct store *s, uint32_t i) {
     struct segment *g = &s->segs.seg[i];
     CHECK(segment_live_items(g) == 0);
+    if (s->compacting[sync_load(&g->queue)] == i) s->compacting[sync_load(&g->queue)] = SEGMENT_NONE;
     segment_unqueue(&s->segs, i);
     sync_store_rel(&g->state, SEGMENT_RETIRED);
     g->sealed_at = epoch_advance(&s->epoch);
@@ -373,49 +375,57 @@ bool evict_one(struct store *s) {
 
 /* ------------------------------------------------------------------ compaction */
 
-/* Segments of main at most half live that together fit one: copied together, in the first one's place. */
-static unsigned compaction_set(struct store *s, uint32_t *set, unsigned max) {
+/* Of the next segments the one with the most dead bytes, if they are a quarter of it. Each step takes so many away for
+ * good, so there is an end to it. */
+static uint32_t deadest(struct store *s) {
     struct segments *g = &s->segs;
-    uint32_t sum = 0, touched = sync_load(&g->touched);
-    unsigned n = 0;
-    for (unsigned k = 0; k < 4 * SCAN_MAX && k < touched && n < max; k++) {
+    uint32_t best = SEGMENT_NONE, most = g->bytes / 4, touched = sync_load(&g->touched);
+    for (unsigned k = 0; k < COMPACT_SCAN && k < touched; k++) {
         if (++s->compact_at >= touched) s->compact_at = 0;
         struct segment *c = &g->seg[s->compact_at];
-        uint32_t live = segment_live_bytes(c);
-        if (sync_load_acq(&c->state) != SEGMENT_SEALED || sync_load(&c->queue) != SEGMENT_MAIN) continue;
-        if (live > g->bytes / 2 || sum + live > g->bytes / 16 * 15 || sync_load(&c->whole) || !idle(s, c)) continue;
-        sum += live;
-        set[n++] = s->compact_at;
+        if (sync_load_acq(&c->state) != SEGMENT_SEALED || sync_load(&c->whole)) continue;
+        uint32_t dead = sync_load(&c->used) - segment_live_bytes(c);
+        if (dead < most || !idle(s, c) || s->compacting[sync_load(&c->queue)] == s->compact_at) continue;
+        most = dead;
+        best = s->compact_at;
     }
-    return n;
+    return best;
 }
 
-static bool compact_segment(struct store *s, uint32_t i, uint32_t target) {
-    struct record r[BLOCK];
-    uint32_t at = segment_first(i);
-    for (unsigned n; (n = next_records(s, i, &at, r, BLOCK)) > 0;)
-        for (unsigned k = 0; k < n; k++) {
-            struct item it;
-            if (r[k].piece ? look_up(s, &r[k], &it) && !move_piece(s, &r[k], target) : !move_item(s, &r[k], target))
-                return false;
-        }
-    return true;
+/* Opens a segment for what compaction moves, right behind the one that it begins with. */
+static uint32_t open_target(struct store *s, enum segment_queue q, uint32_t behind) {
+    uint32_t i = segment_take(&s->segs, q, maintenance(s)->now, SEGMENT_OVERDRAW);
+    s->compacting[q] = i;
+    if (i == SEGMENT_NONE) return i;
+    sync_store(&s->segs.seg[i].opened, sync_load(&s->segs.seg[behind].opened));
+    segment_seal(&s->segs, i, sync_load(&s->epoch.now) + 1);
+    segment_requeue_after(&s->segs, i, behind);
+    return i;
 }
 
-bool compact_one(struct store *s) {
-    uint32_t set[8], target;
-    unsigned n = compaction_set(s, set, 8);
-    if (n < 2) return false;
-    target = segment_take(&s->segs, SEGMENT_MAIN, maintenance(s)->now, 0);
+/* Moves a live record to the target. False: no room there. */
+static bool compact_record(struct store *s, const struct record *r, uint32_t target) {
+    struct item it;
     if (target == SEGMENT_NONE) return false;
-    sync_store(&s->segs.seg[target].opened, sync_load(&s->segs.seg[set[0]].opened));
-    unsigned done = 0;
-    while (done < n && compact_segment(s, set[done], target)) done++;
-    segment_seal(&s->segs, target, sync_load(&s->epoch.now) + 1);
-    segment_requeue_after(&s->segs, target, set[0]);
-    for (unsigned i = 0; i < done; i++) retire(s, set[i]);
-    COUNT(maintenance(s), segments_compacted, done);
-    return done > 0;
+    if (r->piece) return !look_up(s, r, &it) || move_piece(s, r, target);
+    return move_item(s, r, target);
+}
+
+/* Moves what is live in the deadest segment to one that such records share, one for each queue. It is in its queue from
+ * the start, where the first of them were, and may itself be evicted. */
+bool compact_one(struct store *s) {
+    uint32_t i = deadest(s), at;
+    if (i == SEGMENT_NONE) return false;
+    enum segment_queue q = (enum segment_queue)sync_load(&s->segs.seg[i].queue);
+    struct record r[BLOCK];
+    at = segment_first(i);
+    for (unsigned n; (n = next_records(s, i, &at, r, BLOCK)) > 0;)
+        for (unsigned k = 0; k < n; k++)
+            if (!compact_record(s, &r[k], s->compacting[q]) && !compact_record(s, &r[k], open_target(s, q, i)))
+                return false;
+    retire(s, i);
+    COUNT(maintenance(s), segments_compacted, 1);
+    return true;
 }
 
 /* Sealed segments without a live record, of either queue, need no walk at all. */

@@ -95,6 +95,7 @@ struct store {
     bool density_known;
     uint64_t merged_at;           /* grace period after the last merge of index groups; 0: nothing to release */
     uint32_t compact_at, dead_at; /* where the next look for such segments begins */
+    uint32_t compacting[2];       /* of each queue the segment that compaction fills, or SEGMENT_NONE */
     uint64_t items_hint;          /* items held, as of this round */
     struct sweep sweep;
     pthread_t thread;

@@ -91,7 +91,7 @@ static uint32_t take_locked(struct segments *s) {
 uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, uint32_t leave) {
     uint32_t i = SEGMENT_NONE;
     sync_spin_lock(&s->free_lock);
-    if (segment_available(s) > leave) i = take_locked(s);
+    if (leave == SEGMENT_OVERDRAW || segment_available(s) > leave) i = take_locked(s);
     sync_spin_unlock(&s->free_lock);
     if (i == SEGMENT_NONE) return SEGMENT_NONE;
     struct segment *g = &s->seg[i];

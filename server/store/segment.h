@@ -18,6 +18,7 @@
 #include "base/sync.h"
 
 #define SEGMENT_NONE UINT32_MAX
+#define SEGMENT_OVERDRAW UINT32_MAX
 #define SEGMENT_MIN (32u << 10)
 #define SEGMENT_USUAL_MIN (64u << 10)
 #define SEGMENT_MAX (1u << 20)
@@ -80,7 +81,9 @@ static inline uint32_t segment_first(uint32_t i) {
 
 /* Segments that could be had now: free ones, and ones that may yet come to exist. Any thread. */
 uint32_t segment_available(const struct segments *s);
-/* Takes a free segment, leaving at least `leave`, and opens it. SEGMENT_NONE if there is none. Any thread. */
+/* Takes a free segment, leaving at least `leave`, and opens it. SEGMENT_NONE if there is none. Any thread; the
+ * maintenance thread, which moves records in order to free more, says SEGMENT_OVERDRAW: it may go over the limit (which
+ * falls when the index grows) by what it has retired, so that nothing is lost for want of a place to move it to. */
 uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, uint32_t leave);
 /* An open segment is full: it goes to the end of its queue. `grace` is the number of a grace period begun after. */
 void segment_seal(struct segments *s, uint32_t i, uint64_t grace);

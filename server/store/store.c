@@ -71,6 +71,7 @@ int store_new(const struct store_config *cfg, struct store **out) {
     s->purge.seq = 0;
     s->start_ns = clock_boot_ns(cfg->clock);
     s->main_open.segment = s->upload_open.segment = SEGMENT_NONE;
+    s->compacting[SEGMENT_SMALL] = s->compacting[SEGMENT_MAIN] = SEGMENT_NONE;
     s->retired.head = s->retired.tail = SEGMENT_NONE;
     init_locks(s);
     ghost_init(&s->ghost);

@@ -397,7 +397,7 @@ static void test_a_fill_never_leaves_an_overtaken_value(void **state) {
 
 /* ------------------------------------------------------------------ short of memory */
 
-#define PRESSED_KEYS 4000
+#define PRESSED_KEYS 40000
 #define PINS 3
 
 struct held {

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What eviction may take, and what it must not: one thread, the maintenance stepped by the test. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rand.h"
+#include "store_lab.h"
+
+#define LIMIT (4u << 20)
+
+/* Sets the nth key to so many bytes; a large one is uploaded. */
+static void set_nth(struct lab *l, unsigned n, uint32_t bytes) {
+    static char value[200000];
+    char key[32];
+    struct store_put p = {.value = value, .size = bytes};
+    p.key = store_key(l->s, key, (size_t)snprintf(key, sizeof key, "key-%u", n));
+    assert_true(bytes <= sizeof value);
+    memset(value, 'a' + (char)(n % 26), bytes);
+    if (bytes > store_inline_max(l->s)) {
+        assert_int_equal(store_upload_begin(l->w[0], bytes, &p.upload), STORE_OK);
+        while (store_upload_left(p.upload)) {
+            char *to;
+            size_t room;
+            if (store_upload_span(l->w[0], p.upload, &to, &room) != STORE_OK) {
+                store_maintain(l->s);
+                continue;
+            }
+            memset(to, *value, room);
+            store_upload_fill(p.upload, room);
+        }
+    }
+    while (lab_put(l, 0, &p) == STORE_AGAIN) store_maintain(l->s);
+    if (n % 16 == 0) store_maintain(l->s);
+}
+
+static bool has_nth(struct lab *l, unsigned n) {
+    char key[32];
+    snprintf(key, sizeof key, "key-%u", n);
+    return lab_get(l, 0, key, NULL);
+}
+
+/* Items that nobody asks for fill two thirds of the memory, some of them are written again and again: what that leaves
+ * dead is enough to make room, so nothing goes. `some` are spread among the others. */
+static void overwrite(uint32_t bytes, unsigned some) {
+    struct lab l;
+    struct rand r;
+    rand_init(&r, 1);
+    lab_open(&l, LIMIT, 0);
+    unsigned n = LIMIT * 2 / 3 / (bytes + 40);
+    for (unsigned i = 0; i < n; i++) set_nth(&l, i, bytes);
+    for (unsigned i = 0; i < 10 * n; i++) set_nth(&l, (unsigned)rand_below(&r, n / some) * some, bytes);
+    assert_int_equal(store_metric(l.s, STORE_METRIC_evictions), 0);
+    assert_true(store_metric(l.s, STORE_METRIC_segments_compacted) > 0);
+    for (unsigned i = 0; i < n; i++) assert_true(has_nth(&l, i));
+    lab_close(&l);
+}
+
+static void test_overwriting_evicts_nothing(void **state) {
+    (void)state;
+    overwrite(100, 1);
+    overwrite(100, 5);
+    overwrite(3000, 1);
+    overwrite(3000, 5);
+    overwrite(10000, 3);
+}
+
+/* The same among items that were asked for, and so moved to main. */
+static void test_overwriting_in_main_evicts_nothing(void **state) {
+    (void)state;
+    struct lab l;
+    struct rand r;
+    rand_init(&r, 2);
+    lab_open(&l, LIMIT, 0);
+    unsigned n = LIMIT / 2 / 140;
+    for (unsigned i = 0; i < n; i++) {
+        set_nth(&l, i, 100);
+        assert_true(has_nth(&l, i));
+    }
+    for (unsigned i = 0; i < 3 * n; i++) set_nth(&l, n + i, 100); /* asked for by nobody: these go */
+    struct store_gauges g;
+    store_gauges(l.s, &g);
+    assert_true(g.segments_main > g.segments / 3);
+    for (unsigned i = 0; i < n; i++) assert_true(has_nth(&l, i));
+    for (unsigned i = 0; i < 10 * n; i++) set_nth(&l, (unsigned)rand_below(&r, n), 100);
+    for (unsigned i = 0; i < n; i++) assert_true(has_nth(&l, i));
+    lab_close(&l);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_overwriting_evicts_nothing),
+        cmocka_unit_test(test_overwriting_in_main_evicts_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
