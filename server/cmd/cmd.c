@@ -190,6 +190,15 @@ static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     return r->row->id == CMD_ID_get ? cmd_get_run(s, r, n) : cmd_set_run(s, r, n);
 }
 
+/* Has the memory that a batch's keys lead to brought near, one step for all before the next. */
+static void prefetch(struct cmd_worker *w, unsigned count) {
+    for (unsigned i = 0; i < count; i++)
+        if (w->batch[i].key.len > 0) store_prefetch_item(w->store, &w->batch[i].key);
+    if (likely(!store_purged(w->store))) return;
+    for (unsigned i = 0; i < count; i++)
+        if (w->batch[i].key.len > 0) store_prefetch_tags(w->store, &w->batch[i].key);
+}
+
 /* Parses and runs one batch; returns the bytes it used. */
 static size_t run_batch(struct session *s, char *p, size_t n) {
     struct cmd_worker *w = s->worker;
@@ -197,9 +206,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     w->notes = sync_load(&w->cmd->notes);
     cmd_enter(w);
     const unsigned count = cmd_parse(s, p, n);
-    if (count > 1)
-        for (unsigned i = 0; i < count; i++)
-            if (w->batch[i].key.len > 0) store_prefetch_item(w->store, &w->batch[i].key);
+    if (count > 1) prefetch(w, count);
     unsigned i = 0;
     while (i < count) {
         const unsigned quick = run_quick(s, &w->batch[i], count - i); /* the way of most */

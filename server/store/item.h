@@ -118,12 +118,18 @@ SYNC_UNSANITIZED static inline void item_copy_header(uint8_t to[32], const uint8
 /* Copies a whole record whose header others may be changing. */
 SYNC_UNSANITIZED void item_copy_record(uint8_t *to, const uint8_t *from, uint32_t bytes);
 
-/* Where the key of the record with this header begins. What it depends on never changes in place. */
-static inline unsigned item_key_at(const uint8_t *h) {
+/* Where the tags, their count first, or else the key of the record with this header begin. What it depends on never
+ * changes in place. */
+static inline unsigned item_tags_at(const uint8_t *h) {
     static const uint8_t tags_at[8] = {10, 14, 14, 18, 18, 22, 22, 26}; /* by expiry, flags, CAS */
-    if (h[7] < 16) return ITEM_FIXED;                                   /* no optional fields */
-    unsigned layout = h[7] >> 4, at = tags_at[layout & 7];
-    return layout & 8 ? at + 1 + 8u * h[at] : at;
+    return tags_at[h[7] >> 4 & 7];
+}
+
+/* Where its key begins. */
+static inline unsigned item_key_at(const uint8_t *h) {
+    if (h[7] < ITEM_EXPIRY) return ITEM_FIXED; /* no optional fields */
+    const unsigned at = item_tags_at(h);
+    return h[7] & ITEM_TAGS ? at + 1 + 8u * h[at] : at;
 }
 
 /* Decodes a copied header (32 bytes at h) of the item at p. */

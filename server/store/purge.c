@@ -73,12 +73,8 @@ struct view {
     uint32_t deadline;
 };
 
-static struct purge_bucket *bucket_of(const struct purge_table *t, uint64_t key) {
-    return &t->buckets[(uint64_t)((uint32_t)(key >> 32)) * t->nbuckets >> 32];
-}
-
 static struct view look(const struct purge_table *t, uint64_t key) {
-    const struct purge_bucket *b = bucket_of(t, key);
+    const struct purge_bucket *b = purge_bucket_of(t, key);
     for (;;) {
         struct view v = {0};
         bool torn = false;
@@ -267,7 +263,7 @@ static uint64_t raise(uint64_t *floor, uint64_t to) {
 
 /* The entry of a key, made if need be; what has to go for it becomes a floor first. */
 static struct cell entry(struct purge_table *t, uint64_t key) {
-    struct purge_bucket *b = bucket_of(t, key);
+    struct purge_bucket *b = purge_bucket_of(t, key);
     int at = -1, victim = 0;
     uint64_t least = UINT64_MAX;
     for (int i = 0; i < PURGE_WAYS; i++) {
@@ -307,7 +303,7 @@ static struct purge_record *record(struct purge_table *t, uint64_t pair, const u
     if (use->pair) {
         /* Retired, but a fill guarded by something older must still be refused. */
         uint64_t newest = use->hard > use->soft ? use->hard : use->soft;
-        raise(&bucket_of(t, more_key(use->pair))->fill_floor, newest);
+        raise(&purge_bucket_of(t, more_key(use->pair))->fill_floor, newest);
     }
     sync_store_seq(&use->version, use->version + 1);
     sync_store_seq(&use->pair, 0);

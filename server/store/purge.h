@@ -18,7 +18,14 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "base/check.h"
+#include "base/sync.h"
 #include "store/store.h"
 
 #define PURGE_PENDING (1ull << 63)
@@ -72,6 +79,42 @@ enum purge_verdict purge_check(const struct purge_table *t, uint64_t birth, cons
                                uint32_t now, uint32_t *deadline);
 /* For items without any tag: only purges of everything count. */
 enum purge_verdict purge_check_untagged(const struct purge_table *t, uint64_t birth, uint32_t now, uint32_t *deadline);
+
+static inline struct purge_bucket *purge_bucket_of(const struct purge_table *t, uint64_t key) {
+    return &t->buckets[(uint64_t)((uint32_t)(key >> 32)) * t->nbuckets >> 32];
+}
+
+/* False: the bucket has no entry of the key. (True wrongly one time in a milliard.) */
+static inline bool purge_bucket_may_hold(const struct purge_bucket *b, uint64_t key) {
+#if defined(__SSE2__) && !defined(SYNC_TSAN)
+    /* The lower halves of the four keys. */
+    const float *v = (const float *)(const void *)b->hash;
+    __m128 four = _mm_shuffle_ps(_mm_load_ps(v), _mm_load_ps(v + 4), _MM_SHUFFLE(2, 0, 2, 0));
+    __m128i same = _mm_cmpeq_epi32(_mm_castps_si128(four), _mm_set1_epi32((int)(uint32_t)key));
+    bool there = _mm_movemask_epi8(same) != 0;
+    sync_fence_load();
+    return there;
+#else
+    bool there = false;
+    for (unsigned k = 0; k < PURGE_WAYS; k++) there |= sync_load_acq(&b->hash[k]) == key;
+    return there;
+#endif
+}
+
+/* Whether the table knows nothing of these tags that could concern an item born at `birth`: then it may be served. As a
+ * rule so; if not, purge_check tells what it knows. The ntags hashes at `tags` may lie anywhere. Any thread. */
+static inline bool purge_unknown(const struct purge_table *t, uint64_t birth, const uint8_t *tags, unsigned ntags) {
+    if (PURGE_NUMBER(sync_load_acq(&t->star_hard)) > birth || sync_load_acq(&t->star_soft) > birth) return false;
+    if (ntags > 1 && sync_load_acq(&t->conj_seq) > birth) return false;
+    for (unsigned i = 0; i < ntags; i++) {
+        uint64_t tag;
+        memcpy(&tag, tags + 8 * (size_t)i, 8);
+        const struct purge_bucket *b = purge_bucket_of(t, tag);
+        /* The floor last: it is raised before an entry is shed. */
+        if (purge_bucket_may_hold(b, tag) || sync_load_acq(&b->item_floor) > birth) return false;
+    }
+    return true;
+}
 
 /* Whether a purge has overtaken a fill guarded by a version born at `birth`, which would leave `tags` on the item and
  * whose guarded version carries `carried`. The caller has taken the number of the new version before. Any thread. */

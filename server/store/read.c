@@ -3,7 +3,8 @@
  * read - look-ups without a lock: find the slot, copy the header, check that the bucket's word is still the same. */
 #include "store/internal.h"
 
-#define CHAIN_MAX 96 /* lines one look-up follows: a chain that changes meanwhile must not lead it round for ever */
+#define PREFETCH_TAGS 4 /* of one item */
+#define CHAIN_MAX 96    /* lines one look-up follows: a chain that changes meanwhile must not lead it round for ever */
 
 struct found {
     uint64_t *slot;
@@ -76,8 +77,10 @@ static inline __attribute__((always_inline)) bool find(const struct store *s, co
     return (likely(try_slot(s, k, slot, f)) && likely(still(b, word))) || find_slow(s, k, f);
 }
 
-/* Asks the purge table: false, and counted, if a purge has the item; or notes that it is softly purged. */
-static __attribute__((noinline)) bool survives(struct store_worker *w, const struct found *f, struct store_item *out) {
+/* The table knows something of its tags: asks what. False, and counted, if a purge has the item; or notes that it is
+ * softly purged. */
+static __attribute__((noinline)) bool not_purged(struct store_worker *w, const struct found *f,
+                                                 struct store_item *out) {
     struct item it;
     uint32_t deadline;
     item_decode(&it, f->header, segment_at(&w->s->segs, out->loc));
@@ -88,6 +91,18 @@ static __attribute__((noinline)) bool survives(struct store_worker *w, const str
     }
     out->soft |= v == ITEM_SOFTLY;
     return true;
+}
+
+/* Whether an item that was there before the latest purge may be served. */
+static inline bool survives(struct store_worker *w, const struct found *f, struct store_item *out) {
+    if (likely(w->s->cfg.prefix_delimiter == 0)) { /* the item's own tags are all there are; they lie before its key */
+        const uint8_t *tags = (const uint8_t *)out->key - 8 * (size_t)out->ntags;
+        if (likely(purge_unknown(&w->s->purge, out->birth, tags, out->ntags))) {
+            COUNT(w, tag_lookups, out->ntags);
+            return true;
+        }
+    }
+    return not_purged(w, f, out);
 }
 
 static inline __attribute__((always_inline)) bool find_item(struct store_worker *w, const struct store_key *k,
@@ -143,6 +158,24 @@ void store_prefetch_item(const struct store_worker *w, struct store_key *k) {
     const uint8_t *p = segment_at(&w->s->segs, index_slot_loc(sync_load(k->slot)));
     __builtin_prefetch(p);
     __builtin_prefetch(p + 64);
+}
+
+/* Only to bring memory near, so it need not be what it is in a moment. */
+SYNC_UNSANITIZED void store_prefetch_tags(const struct store_worker *w, const struct store_key *k) {
+    const struct store *s = w->s;
+    if (k->slot == NULL) return;
+    const uint8_t *p = segment_at(&s->segs, index_slot_loc(*k->slot));
+    if (!(p[7] & ITEM_TAGS)) return;
+    const unsigned at = item_tags_at(p), n = p[at] < PREFETCH_TAGS ? p[at] : PREFETCH_TAGS;
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t tag;
+        memcpy(&tag, p + at + 1 + 8 * i, 8);
+        __builtin_prefetch(purge_bucket_of(&s->purge, tag));
+    }
+}
+
+bool store_purged(const struct store_worker *w) {
+    return sync_load(&w->s->purge.seq) != 0;
 }
 
 /* ------------------------------------------------------------------ what was found */

@@ -115,6 +115,10 @@ static inline struct store_key store_key(const struct store *s, const char *p, s
 
 /* Once the key's bucket is there: has its likely item brought into the cache. Inside a section. */
 void store_prefetch_item(const struct store_worker *w, struct store_key *k);
+/* Once the item is there: has what is known of its tags brought into the cache. Inside a section. */
+void store_prefetch_tags(const struct store_worker *w, const struct store_key *k);
+/* Whether anything was ever purged: else there is nothing to know of tags. */
+bool store_purged(const struct store_worker *w);
 
 enum store_bits {
     STORE_STALE = 1,    /* marked stale (md I, a soft purge) */
