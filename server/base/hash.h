@@ -19,7 +19,7 @@ uint64_t hash_long(const void *key, size_t n, uint64_t seed);
 
 /* The hash of a key of n bytes under a seed. Any thread. */
 static inline uint64_t hash_key(const void *key, size_t n, uint64_t seed) {
-    return n <= 128 ? XXH3_64bits_withSeed(key, n, seed) : hash_long(key, n, seed);
+    return n <= 32 ? XXH3_64bits_withSeed(key, n, seed) : hash_long(key, n, seed);
 }
 
 /* The hash of a tag's name, never 0 (0 marks an empty place in tables). Any thread. */

@@ -139,7 +139,7 @@ static void answer_error(struct session *s, struct request *r) {
 static void run(struct session *s, struct request *r) {
     struct cmd_worker *w = s->worker;
     if (unlikely((w->notes & CMD_NOTE_RAWCMDS) != 0))
-        cmd_watch_rawcmd(s, r->keyed ? r->asked : r->line, r->keyed ? r->asked_len : r->line_len);
+        cmd_watch_rawcmd(s, cmd_is_key(r) ? r->asked : r->line, cmd_is_key(r) ? r->asked_len : r->line_len);
     if (unlikely(r->error != CMD_OK)) {
         cmd_enter(w);
         answer_error(s, r);
@@ -167,7 +167,7 @@ static void run(struct session *s, struct request *r) {
 static void follow(struct session *s, const struct request *r) {
     s->phase = CMD_PHASE_LINE;
     if (r->row == NULL) return;
-    if (r->keyed) {
+    if (cmd_is_key(r)) {
         if (r->last) return;
         s->phase = CMD_PHASE_KEYS;
         s->keys_row = r->row->id;
@@ -185,9 +185,9 @@ static void follow(struct session *s, const struct request *r) {
 /* Runs requests of the usual kinds from r on; returns how many, 0 when the first one is to be run with care. */
 static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
-    if (unlikely(!r->quick || w->notes != 0)) return 0;
+    if (unlikely(r->way < CMD_WAY_GET || w->notes != 0)) return 0;
     cmd_enter(w);
-    return r->row->id == CMD_ID_get ? cmd_get_run(s, r, n) : cmd_set_run(s, r, n);
+    return r->way == CMD_WAY_GET ? cmd_get_run(s, r, n) : cmd_set_run(s, r, n);
 }
 
 /* Has the memory that a batch's keys lead to brought near, one step for all before the next. */

@@ -4,8 +4,7 @@
 #include "base/bytes.h"
 #include "cmd/cmd_internal.h"
 
-#define HEAD_MAX 80   /* of a VALUE line and END, the key not counted */
-#define LONG_KEY 2048 /* keys with a suffix may be long: those are not formatted in one run */
+#define HEAD_MAX 80 /* of a VALUE line and END, the key not counted */
 
 /* A softly purged item: one caller gets a miss, being the one to refill it; the others get the stale value. */
 static bool win_or_stale(struct session *s, struct request *r, struct store_item *it) {
@@ -81,11 +80,11 @@ static inline __attribute__((always_inline)) void reply_small(struct session *s,
 }
 
 static void reply_value(struct session *s, struct request *r, const struct store_item *it, bool cas) {
-    if (cmd_value_fits(it) && r->asked_len <= LONG_KEY) {
+    if (cmd_value_fits(it) && r->asked_len <= CMD_LONG_KEY) {
         reply_small(s, r, it, cas);
         return;
     }
-    if (r->asked_len <= LONG_KEY) {
+    if (r->asked_len <= CMD_LONG_KEY) {
         char *begin = conn_reserve(s->conn, HEAD_MAX + r->asked_len);
         conn_commit(s->conn, (size_t)(put_head(begin, r, it, cas, cmd_cas(s, it)) - begin));
     } else {
@@ -115,25 +114,20 @@ unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     uint64_t hits = 0;
     unsigned i = 0;
-    for (; i < n && r[i].quick && r[i].keyed; i++) {
+    for (; i < n && r->way == CMD_WAY_GET; r++) {
         struct store_item it;
-        bool found = store_get(w->store, &r[i].key, &it);
-        if (likely(found && !it.soft && (it.bits & STORE_FETCHED) != 0 && cmd_value_fits(&it) &&
-                   r[i].asked_len <= LONG_KEY)) {
+        const bool found = store_get(w->store, &r->key, &it);
+        if (likely(found && !it.soft && (it.bits & STORE_FETCHED) != 0 && cmd_value_fits(&it))) {
             hits++;
-            reply_small(s, &r[i], &it, false);
+            reply_small(s, r, &it, false);
         } else {
-            answer(s, &r[i], &it, found, false, false);
+            answer(s, r, &it, found, false, false);
         }
-        if (unlikely(w->halt) || ((i & 15) == 15 && unlikely(conn_full(s->conn)))) {
-            i++;
-            break;
-        }
+        i++;
+        if (unlikely(w->halt) || ((i & 15) == 0 && unlikely(conn_full(s->conn)))) break;
     }
-    if (hits > 0) {
-        sync_bump(&w->metrics[CMD_METRIC_cmd_get], hits);
-        sync_bump(&w->metrics[CMD_METRIC_get_hits], hits);
-    }
+    sync_bump(&w->metrics[CMD_METRIC_cmd_get], hits);
+    sync_bump(&w->metrics[CMD_METRIC_get_hits], hits);
     return i;
 }
 

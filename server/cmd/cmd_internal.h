@@ -35,6 +35,7 @@
 #define CMD_NAME_MAX 16        /* bytes of a command's name, at most */
 #define CMD_AUTH_MAX 2048      /* bytes of a line, and of a block, before authentication */
 #define CMD_LINE_MAX 65536     /* bytes of a line other than a get's */
+#define CMD_LONG_KEY 2048      /* keys with a suffix may be long: those are not formatted in one run */
 #define CMD_COPY_MAX 2048      /* values up to this are copied into the reply, larger ones sent from the segment */
 #define CMD_MARKER_MAX 16      /* bytes of the key-tags marker */
 #define CMD_MEMCACHED "1.6.45" /* what VERSION says */
@@ -111,10 +112,18 @@ enum cmd_error {
     CMD_ERROR_CLOSE,     /* close without a word */
 };
 
+/* How a request is run: most are of two kinds, and go in loops of their own. */
+enum cmd_way {
+    CMD_WAY_CAREFUL, /* by its row's handler */
+    CMD_WAY_KEY,     /* likewise, and it is a key of a gets, gat or gats line (or a long one of a get line) */
+    CMD_WAY_GET,     /* a key of a get line: cmd_get_run */
+    CMD_WAY_SET,     /* a set with nothing unusual: cmd_set_run */
+};
+
 /* One command, or one key of a get. Pointers go into the input buffer; valid while its handler runs. */
 struct request {
     const struct cmd_row *row;
-    const char *line; /* the command's line without its ending; not set for the keys of a get line (`keyed`) */
+    const char *line; /* the command's line without its ending; not set for keys (cmd_is_key) */
     uint32_t line_len;
     uint32_t end;         /* where the request ends in the input, block and all */
     struct store_key key; /* the bare key, hashed; len 0 when the row has none */
@@ -127,10 +136,9 @@ struct request {
             uint8_t suffix; /* enum keytags_kind */
             uint8_t error;  /* enum cmd_error */
             bool noreply;
-            bool last;  /* the last key of a get line: END follows */
-            bool skip;  /* the rest of the line has not come: skip it */
-            bool keyed; /* a key of a get, gets, gat or gats line, with nothing wrong */
-            bool quick; /* ... of a get line; or a set with nothing unusual */
+            bool last;   /* the last key of a get line: END follows */
+            bool skip;   /* the rest of the line has not come: skip it */
+            uint8_t way; /* enum cmd_way */
         };
         uint64_t marks; /* all of them, to be cleared at once */
     };
@@ -230,8 +238,13 @@ static inline void cmd_again(struct session *s) {
     s->worker->again = true;
 }
 
-/* cmd_get.c, cmd_set.c. Answers r[0..n) as far as they are `quick` gets, or sets, as the first one is; returns how many
- * it answered (a set may find no room: then it is for its handler). Inside the section, when nobody has asked for
+/* Whether it is a key of a get, gets, gat or gats line, with nothing wrong. */
+static inline bool cmd_is_key(const struct request *r) {
+    return r->way == CMD_WAY_KEY || r->way == CMD_WAY_GET;
+}
+
+/* cmd_get.c, cmd_set.c. Answers r[0..n) as far as their way is get, or set, as the first one's is; returns how many it
+ * answered (a set may find no room: then it is for its handler). Inside the section, when nobody has asked for
  * notes. */
 unsigned cmd_get_run(struct session *s, struct request *r, unsigned n);
 unsigned cmd_set_run(struct session *s, struct request *r, unsigned n);

@@ -82,19 +82,19 @@ static struct request *take(struct run *b, const struct cmd_row *row, const char
 /* ------------------------------------------------------------------ get, gets, gat, gats */
 
 /* One key of a line: what only other requests need is left as it is. False: it is no key. */
-static inline bool take_key(struct run *b, struct request *r, const struct cmd_row *row, const char *p, size_t n,
-                            bool mark) {
+static inline bool take_key(struct run *b, struct request *r, const struct cmd_row *row, enum cmd_way way,
+                            const char *p, size_t n, bool mark) {
     r->row = row;
     r->marks = 0;
+    r->way = (uint8_t)way;
     if (unlikely(mark || n > STORE_KEY_MAX)) {
         if (!cmd_set_key(b->s, r, p, n, mark)) return false;
+        if (n > CMD_LONG_KEY) r->way = CMD_WAY_KEY;
     } else {
         r->asked = p;
         r->asked_len = (uint32_t)n;
         store_key_hash(b->store, &r->key, p, n);
     }
-    r->keyed = true;
-    r->quick = row->id == CMD_ID_get;
     return true;
 }
 
@@ -191,6 +191,7 @@ static bool is_get(const char *p, const char *end) {
 /* Parses keys from b->at on, and goes on with further get lines. `begin` is where the line began, or b->at in the
  * middle of one; `fresh` whether this is its beginning. */
 static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, bool fresh, uint32_t expiry) {
+    enum cmd_way way = row->id == CMD_ID_get ? CMD_WAY_GET : CMD_WAY_KEY;
     unsigned first = b->count;
     const char mark_byte = b->s->worker->cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *p = base + b->at, *e;
@@ -204,7 +205,7 @@ static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, b
         const bool eol = *e == '\n';
         const size_t n = (size_t)(e - p) - (eol && e > p && e[-1] == '\r');
         if (unlikely(n == 0)) break;
-        if (unlikely(!take_key(b, r, row, p, n, mark))) {
+        if (unlikely(!take_key(b, r, row, way, p, n, mark))) {
             b->at = (size_t)(p - base);
             refuse_keys(b, row, begin, first, fresh, CMD_ERROR_FORMAT);
             return;
@@ -220,6 +221,7 @@ static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, b
             break;
         }
         row = &cmd_rows[CMD_ID_get];
+        way = CMD_WAY_GET;
         first = (unsigned)(r - b->batch);
         begin = (size_t)(p - base);
         fresh = true;
@@ -369,7 +371,7 @@ static bool parse_sets(struct run *b) {
             break;
         clear(r, &cmd_rows[CMD_ID_set], line, (size_t)(body - 2 - line));
         store_key_hash(b->store, &r->key, t.key.p, t.key.n);
-        r->quick = true;
+        r->way = CMD_WAY_SET;
         r->flags = t.flags;
         r->exptime = t.exptime;
         r->body = b->p + (body - base);

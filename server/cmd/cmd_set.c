@@ -94,7 +94,7 @@ void cmd_set(struct session *s, struct request *r) {
 unsigned cmd_set_run(struct session *s, struct request *r, unsigned n) {
     struct store_worker *w = s->worker->store;
     unsigned i = 0;
-    for (; i < n && r[i].quick && !r[i].keyed; i++) {
+    for (; i < n && r[i].way == CMD_WAY_SET; i++) {
         const uint32_t expiry = r[i].exptime == 0 ? 0 : store_expiry(w, r[i].exptime);
         if (unlikely(store_set(w, &r[i].key, r[i].body, r[i].body_len, r[i].flags, expiry) != STORE_OK)) break;
         cmd_line_lit(s, "STORED");

@@ -100,7 +100,7 @@ static void put_spec(struct putting *g) {
 static bool upload_old(struct putting *g) {
     const struct item *o = &g->c.old;
     struct store_item it;
-    struct iovec v;
+    struct iovec v = {0};
     item_show(o->p, o->p, g->c.loc, &it);
     for (unsigned i = 0, n = item_large(o) ? item_pieces(o) : 1; i < n; i++) {
         if (store_item_spans(g->c.w, &it, &v, i, 1) == 0) break;
