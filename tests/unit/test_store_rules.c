@@ -270,8 +270,47 @@ static void test_a_walk_survives_resizing(void **state) {
     assert_true(walk_misses("store.mutate.walk_once"));
 }
 
+/* A key remembers where it belonged: it is found, and stored under, just the same when the index has other groups by
+ * then, more or fewer. */
+static void test_a_key_survives_resizing(void **state) {
+    (void)state;
+    enum { KEPT = 500 };
+    struct lab l;
+    static char names[KEPT][16];
+    static struct store_key keys[KEPT];
+    lab_open(&l, 4 << 20, 0);
+    const uint64_t least = l.s->ix.min_groups;
+    for (unsigned round = 0; round < 4; round++) {
+        resize(&l, round % 2 ? least * 9 : least);
+        for (unsigned i = 0; i < KEPT; i++) {
+            snprintf(names[i], sizeof names[i], "key%u", i);
+            if (round == 0) lab_set(&l, 0, names[i], "x", NULL, 0);
+            keys[i] = store_key(l.s, names[i], strlen(names[i]));
+            if (i % 3 != 0) store_prefetch_item(l.w[0], &keys[i]);
+        }
+        resize(&l, round % 2 ? least : least * 9);
+        store_enter(l.w[0]);
+        for (unsigned i = 0; i < KEPT; i++) {
+            struct store_item it;
+            char value = (char)('a' + round);
+            assert_true(store_get(l.w[0], &keys[i], &it));
+            assert_int_equal(*it.value, round == 0 ? 'x' : 'a' + (int)round - 1);
+            assert_int_equal(store_set(l.w[0], &keys[i], &value, 1, 0, 0), STORE_OK);
+            struct store_key fresh = store_key(l.s, names[i], strlen(names[i]));
+            assert_true(store_get(l.w[0], &fresh, &it));
+            assert_int_equal(*it.value, value);
+        }
+        store_leave(l.w[0]);
+        struct store_gauges g;
+        store_gauges(l.s, &g);
+        assert_int_equal(g.items, KEPT);
+    }
+    lab_close(&l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_key_survives_resizing),
         cmocka_unit_test(test_pins_do_not_stop_stores),
         cmocka_unit_test(test_a_higher_limit_is_told_as_room),
         cmocka_unit_test(test_nothing_outlives_a_soft_purge),
