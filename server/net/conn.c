@@ -67,7 +67,7 @@ struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd
     c->head.room = &w->out->room;
     c->worker = w;
     c->listener = l;
-    c->source = (struct net_source){.ready = conn_ready, .fd = fd};
+    c->source = (struct net_source){.ready = conn_ready, .fd = fd, .edge = c->ssl == NULL};
     c->id = sync_add(&last_id, 1) + 1;
     return c;
 }
@@ -170,8 +170,11 @@ static ssize_t sock_read(struct conn *c, char *p, size_t n) {
     return net_recv(c->source.fd, p, n);
 }
 
-/* Accounts what a read gave. True if there are bytes. */
-static __attribute__((noinline)) bool read_result(struct conn *c, ssize_t r) {
+/* Accounts what a read of `asked` bytes gave. True if there are bytes. When there are fewer than asked, that was all,
+ * and the kernel tells when there is more; but it does not tell of an end that it has told of. */
+static __attribute__((noinline)) bool read_result(struct conn *c, ssize_t r, size_t asked) {
+    if (r == -EINTR || (r > 0 && c->source.edge && ((size_t)r == asked || (c->flags & CONN_LAST))))
+        c->flags |= CONN_MORE;
     if (likely(r > 0)) {
         net_bump(c->worker, NET_METRIC_bytes_read, (uint64_t)r);
         c->last_s = c->worker->now_s;
@@ -187,16 +190,19 @@ static __attribute__((noinline)) bool read_result(struct conn *c, ssize_t r) {
 /* Reads a body's bytes to where the handler wants them, and what follows them into the worker's buffer. */
 static size_t read_sink(struct conn *c, char *sink, size_t want, char **p) {
     struct net_worker *w = c->worker;
+    size_t asked = want;
     ssize_t r;
     if (c->ssl != NULL) {
         r = tls_read(c, sink, want);
     } else {
         struct iovec iov[2] = {{sink, want}, {w->in + NET_KEPT_MAX, NET_READ_MAX}};
-        r = readv(c->source.fd, iov, want < NET_READ_MAX ? 2 : 1);
+        bool both = want < NET_READ_MAX;
+        r = readv(c->source.fd, iov, both ? 2 : 1);
         if (r < 0) r = -errno;
+        asked += both ? NET_READ_MAX : 0;
     }
     *p = w->in + NET_KEPT_MAX;
-    if (!read_result(c, r)) return 0;
+    if (!read_result(c, r, asked)) return 0;
     size_t got = (size_t)r < want ? (size_t)r : want;
     w->handler->sunk(c, c->session, got);
     return (size_t)r - got;
@@ -221,7 +227,7 @@ static size_t read_input(struct conn *c, char **p) {
     }
     if (kept <= NET_KEPT_MAX) {
         ssize_t r = sock_read(c, w->in + NET_KEPT_MAX, NET_READ_MAX);
-        if (!read_result(c, r)) return kept;
+        if (!read_result(c, r, NET_READ_MAX)) return kept;
         *p = w->in + NET_KEPT_MAX - kept;
         if (kept > 0) memcpy(*p, c->in + c->in_off, kept);
         c->flags |= CONN_FEED;
@@ -232,8 +238,9 @@ static size_t read_input(struct conn *c, char **p) {
         conn_drop_out(c);
         return 0;
     }
-    ssize_t r = sock_read(c, c->in + c->in_len, c->in_cap - c->in_len);
-    if (read_result(c, r)) {
+    size_t asked = c->in_cap - c->in_len;
+    ssize_t r = sock_read(c, c->in + c->in_len, asked);
+    if (read_result(c, r, asked)) {
         kept += (size_t)r;
         c->flags |= CONN_FEED;
     }
@@ -301,7 +308,7 @@ static __attribute__((noinline)) void conn_settle(struct conn *c, char *p, size_
         }
         if (conn_upcall(c, &p, &n)) continue;
         if ((c->flags & (CONN_EOF | CONN_PARKED)) == CONN_EOF) goto end;
-        if (c->flags & CONN_MORE) worker_again(w, c);
+        if ((c->flags & (CONN_MORE | CONN_PARKED)) == CONN_MORE) worker_again(w, c);
         if ((c->flags & CONN_DRAIN) && !(c->flags & CONN_MORE) && conn_idle(c, n)) goto end;
         break;
     }
@@ -320,6 +327,7 @@ static __attribute__((noinline)) void conn_step(struct conn *c, uint32_t what) {
     char *p = c->in != NULL ? c->in + c->in_off : w->in;
     size_t n = c->in_len;
     w->current = c;
+    if (what & NET_LAST) c->flags |= CONN_LAST;
     if (c->flags & CONN_TLS_WANT) {
         c->flags &= ~(uint32_t)CONN_TLS_WANT;
         what |= NET_READ;
@@ -329,8 +337,10 @@ static __attribute__((noinline)) void conn_step(struct conn *c, uint32_t what) {
         if (c->out_head == NULL && (c->flags & CONN_PRODUCER)) c->flags |= CONN_WANTED;
     }
     if ((what & NET_READ) && (c->flags & CONN_PARKED)) {
-        conn_arm(c, 0);
-    } else if ((what & NET_READ) && c->out_head == NULL && !(c->flags & (CONN_FEED | CONN_EOF | CONN_CLOSING))) {
+        conn_arm(c, 0); /* what has come is told of when it is armed again */
+    } else if ((what & NET_READ) && (c->flags & CONN_FEED)) {
+        c->flags |= CONN_MORE;
+    } else if ((what & NET_READ) && c->out_head == NULL && !(c->flags & (CONN_EOF | CONN_CLOSING))) {
         c->flags &= ~(uint32_t)CONN_MORE;
         n = read_input(c, &p);
     }
@@ -358,10 +368,11 @@ static void conn_ready(struct net_source *s, uint32_t what) {
     char *p = w->in + NET_KEPT_MAX;
     ssize_t r = net_recv(s->fd, p, NET_READ_MAX);
     if (unlikely(r <= 0)) {
-        (void)read_result(c, r);
+        (void)read_result(c, r, NET_READ_MAX);
         conn_settle(c, p, 0);
         return;
     }
+    if (unlikely(r == NET_READ_MAX)) c->flags |= CONN_MORE;
     net_bump(w, NET_METRIC_bytes_read, (uint64_t)r);
     c->last_s = w->now_s;
     n = h->input(c, c->session, p, (size_t)r);

@@ -35,13 +35,18 @@
 
 /* ------------------------------------------------------------------ what a loop watches */
 
-enum { NET_READ = EPOLLIN, NET_WRITE = EPOLLOUT };
+enum {
+    NET_READ = EPOLLIN,
+    NET_WRITE = EPOLLOUT,
+    NET_LAST = EPOLLRDHUP, /* the far side has sent all it will, or the connection is broken */
+};
 
 /* A descriptor that a worker's loop watches; a member of what it belongs to. */
 struct net_source {
-    void (*ready)(struct net_source *s, uint32_t what); /* NET_READ, NET_WRITE: those of `armed` that it is ready for */
+    void (*ready)(struct net_source *s, uint32_t what); /* those of `armed` that it is ready for, and NET_LAST */
     int fd;
-    uint32_t armed; /* what the kernel is asked for; 0: it does not know the descriptor */
+    uint16_t armed; /* what the kernel is asked for; 0: it does not know the descriptor */
+    bool edge;      /* asked for NET_READ alone: it is told once, when bytes or the end have come */
 };
 
 /* ------------------------------------------------------------------ connections */
@@ -57,16 +62,17 @@ enum conn_flag {
     CONN_AGAIN = 1 << 7,    /* on the worker's list of connections to go on with */
     CONN_OPEN = 1 << 9,     /* handler->open has said yes */
     CONN_UNIX = 1 << 10,
-    CONN_MORE = 1 << 11,     /* TLS: bytes may wait inside the library, of which the socket says nothing */
+    CONN_MORE = 1 << 11,     /* bytes may wait of which the kernel will not tell (again) */
     CONN_TLS_WANT = 1 << 12, /* TLS: reading needs the socket to become writable */
     CONN_TLS_UP = 1 << 13,   /* TLS: the handshake is done */
     CONN_DRAIN = 1 << 14,    /* close when no request is under way */
     CONN_TLS = 1 << 15,
     CONN_TLS_BROKEN = 1 << 16, /* no good-bye can be said */
+    CONN_LAST = 1 << 17,       /* NET_LAST was told: reading goes on until the end is met */
 };
 
 /* Flags with which a connection cannot take the short way through conn_ready. */
-#define CONN_SLOW (0x1ffffu & ~(CONN_OPEN | CONN_UNIX))
+#define CONN_SLOW (0x3ffffu & ~(CONN_OPEN | CONN_UNIX))
 
 /* A piece of output kept with a connection: bytes of its own, or a reference. */
 struct conn_chunk {

@@ -740,6 +740,44 @@ static void closed_with_bytes_waiting(void **state) {
     lab_free(l);
 }
 
+/* All of it comes while nobody looks, so that the kernel has one readiness to tell: of more than one read takes, and of
+ * the end behind it. */
+static void bytes_and_end_told_once(void **state) {
+    static const size_t lines[] = {1, 1000, 65536 / 5, 40000, 100000};
+    struct lab *l = lab_new();
+    (void)state;
+    for (size_t k = 0; k < 2 * sizeof lines / sizeof *lines; k++) {
+        size_t n = lines[k / 2] * 5;
+        bool half_closed = k % 2;
+        uint64_t stage = 0, read_before = net_metric(l->net, NET_METRIC_bytes_read);
+        char *out = malloc(n + 1), *in = malloc(n + 1);
+        int fd = dial(l), size = 1 << 20;
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size), 0);
+        for (size_t i = 0; i < n; i += 5) memcpy(out + i, "what\n", 5);
+        say(fd, "echo x\n");
+        hear(fd, "x\n");
+        assert_int_equal(worker_post(net_worker_at(l->net, 0), post_hold, &stage), 0);
+        await(&stage, 1);
+        ssize_t sent = send(fd, out, n, MSG_DONTWAIT); /* as much as fits while nobody reads */
+        assert_true(sent > 0);
+        sent -= sent % 5;
+        if (half_closed) assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        sync_add_acqrel(&stage, 1);
+        await_worker(l, 0); /* it has done with `stage` */
+        take(fd, in, (size_t)sent);
+        assert_memory_equal(in, out, (size_t)sent);
+        if (half_closed) {
+            hear_end(fd);
+        } else {
+            await_read(l, read_before + 7 + (size_t)sent);
+            close(fd);
+        }
+        free(out);
+        free(in);
+    }
+    lab_free(l);
+}
+
 static void drains(void **state) {
     struct lab *l = lab_new_config((struct net_config){.threads = 2});
     (void)state;
@@ -868,6 +906,7 @@ int main(void) {
         cmocka_unit_test(waits_at_the_limit),
         cmocka_unit_test(idle_connections_are_closed),
         cmocka_unit_test(closed_with_bytes_waiting),
+        cmocka_unit_test(bytes_and_end_told_once),
         cmocka_unit_test(drains),
         cmocka_unit_test(idle_connections_cost_little),
         cmocka_unit_test(unix_sockets),
