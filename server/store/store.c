@@ -14,15 +14,16 @@
 #define RELATIVE_MAX (60 * 60 * 24 * 30)
 #define CLOCK_BASE 2u /* the first second: 0 means never and 1 has always passed */
 #define ITEM_MIN_BYTES 32
+#define TAIL_BYTES 1700
 
 /* ------------------------------------------------------------------ life */
 
-/* Small enough that the open and the free ones are a small share of the memory, and large enough that most values lie
- * in one piece: a 256th of what a worker has, but 64 KiB; down to 32 KiB where even a 64th is less. */
+/* About 5/2 segments a worker and 3/2 more are open or free; of each of the others a tail is left that the next record
+ * did not fit into, on average half a record as met by bytes (1.7 KB where sizes vary much). The largest power of two
+ * at which the first does not outweigh the second. */
 static uint32_t segment_bytes_for(uint64_t limit, unsigned workers) {
-    uint64_t share = limit / (workers + 1);
     uint32_t n = SEGMENT_MAX;
-    while (n > SEGMENT_MIN && n > (n > SEGMENT_USUAL_MIN ? share / 256 : share / 64)) n >>= 1;
+    while (n > SEGMENT_MIN && (uint64_t)n * n * (5 * workers + 3) / 2 > limit * TAIL_BYTES) n >>= 1;
     return n;
 }
 

@@ -10,8 +10,10 @@
 
 #include <stdlib.h>
 
-#define PASS_NS 1000000000ull /* passes begin at most this often unless somebody waits */
-#define GROUPS_PER_STEP 16
+#define PASS_NS 1000000000ull    /* passes begin at most this often unless somebody waits */
+#define GROUPS_PER_STEP 16       /* index groups packed a round, at least */
+#define GROUPS_PER_STEP_MAX 1024 /* and at most: 0.1 ms */
+#define REMOVED_PER_GROUP 8      /* items taken out since, for which one more is packed */
 #define JOB_COUNT_MAX 100000
 
 static bool job_matches(const struct store_job *j, const struct item *it, const uint64_t *tags, unsigned n) {
@@ -173,9 +175,14 @@ static void pass_end(struct store *s) {
     p->jobs = NULL;
 }
 
-/* A slow round over all groups; called once a round of maintenance. */
+/* A round over all groups, the faster the more items leave, for that is what leaves holes; called once a round of
+ * maintenance. */
 void sweep_index(struct store *s) {
-    for (unsigned k = 0; k < GROUPS_PER_STEP; k++) {
+    uint64_t removed = store_metric(s, STORE_METRIC_items_removed);
+    uint64_t n = GROUPS_PER_STEP + (removed - s->sweep.removed) / REMOVED_PER_GROUP;
+    s->sweep.removed = removed;
+    if (n > GROUPS_PER_STEP_MAX) n = GROUPS_PER_STEP_MAX;
+    for (uint64_t k = 0; k < n; k++) {
         if (s->sweep.group >= s->ix.groups) s->sweep.group = 0;
         index_compact(&s->ix, s->sweep.group++);
     }

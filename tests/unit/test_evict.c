@@ -13,7 +13,7 @@
 #include "base/rand.h"
 #include "store_lab.h"
 
-#define LIMIT (4u << 20)
+#define LIMIT (2u << 20)
 
 /* Sets the nth key to so many bytes; a large one is uploaded. */
 static void set_nth(struct lab *l, unsigned n, uint32_t bytes) {
@@ -46,16 +46,16 @@ static bool has_nth(struct lab *l, unsigned n) {
     return lab_get(l, 0, key, NULL);
 }
 
-/* Items that nobody asks for fill two thirds of the memory, some of them are written again and again: what that leaves
+/* Items that nobody asks for fill half of the memory, some of them are written again and again: what that leaves
  * dead is enough to make room, so nothing goes. `some` are spread among the others. */
 static void overwrite(uint32_t bytes, unsigned some) {
     struct lab l;
     struct rand r;
     rand_init(&r, 1);
     lab_open(&l, LIMIT, 0);
-    unsigned n = LIMIT * 2 / 3 / (bytes + 40);
+    unsigned n = LIMIT / 2 / (bytes + 40);
     for (unsigned i = 0; i < n; i++) set_nth(&l, i, bytes);
-    for (unsigned i = 0; i < 10 * n; i++) set_nth(&l, (unsigned)rand_below(&r, n / some) * some, bytes);
+    for (unsigned i = 0; i < 5 * n; i++) set_nth(&l, (unsigned)rand_below(&r, n / some) * some, bytes);
     assert_int_equal(store_metric(l.s, STORE_METRIC_evictions), 0);
     assert_true(store_metric(l.s, STORE_METRIC_segments_compacted) > 0);
     for (unsigned i = 0; i < n; i++) assert_true(has_nth(&l, i));
@@ -78,7 +78,7 @@ static void test_overwriting_in_main_evicts_nothing(void **state) {
     struct rand r;
     rand_init(&r, 2);
     lab_open(&l, LIMIT, 0);
-    unsigned n = LIMIT / 2 / 140;
+    unsigned n = LIMIT * 2 / 5 / 140;
     for (unsigned i = 0; i < n; i++) {
         set_nth(&l, i, 100);
         assert_true(has_nth(&l, i));
@@ -88,7 +88,7 @@ static void test_overwriting_in_main_evicts_nothing(void **state) {
     store_gauges(l.s, &g);
     assert_true(g.segments_main > g.segments / 3);
     for (unsigned i = 0; i < n; i++) assert_true(has_nth(&l, i));
-    for (unsigned i = 0; i < 10 * n; i++) set_nth(&l, (unsigned)rand_below(&r, n), 100);
+    for (unsigned i = 0; i < 5 * n; i++) set_nth(&l, (unsigned)rand_below(&r, n), 100);
     for (unsigned i = 0; i < n; i++) assert_true(has_nth(&l, i));
     lab_close(&l);
 }
