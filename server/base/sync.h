@@ -8,10 +8,12 @@
 #ifndef TAGCACHED_BASE_SYNC_H
 #define TAGCACHED_BASE_SYNC_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #define SYNC_CACHE_LINE 64
+#define SYNC_TURNS 100 /* pauses, some microseconds in all */
 
 #define sync_load(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define sync_load_acq(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
@@ -40,6 +42,16 @@ static inline void sync_pause(void) {
 #endif
 }
 
+/* Once more round a loop that waits for another thread to end some tens of instructions. If it takes longer, that
+ * thread is not running: then it is given the processor, for it may be this one that it waits for. *turns begins at 0.
+ */
+static inline void sync_wait(unsigned *turns) {
+    if (++*turns % SYNC_TURNS != 0)
+        sync_pause();
+    else
+        (void)sched_yield();
+}
+
 /* ThreadSanitizer does not model a stand-alone fence, so there a fence is a read-modify-write of a dummy. */
 #if defined(__SANITIZE_THREAD__)
 #define SYNC_TSAN 1
@@ -64,14 +76,16 @@ static inline void sync_fence_load(void) {
 #endif
 }
 
-/* Test and test-and-set spinlock; held for tens of instructions, never across a system call. */
+/* Test and test-and-set spinlock; held for tens of instructions, never across a system call. Whoever waits for a holder
+ * that has lost its processor yields its own. */
 struct sync_spin {
     uint32_t held;
 };
 
 static inline void sync_spin_lock(struct sync_spin *l) {
+    unsigned turns = 0;
     while (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE))
-        while (sync_load(&l->held)) sync_pause();
+        while (sync_load(&l->held)) sync_wait(&turns);
 }
 
 static inline void sync_spin_unlock(struct sync_spin *l) {

@@ -61,10 +61,10 @@ void index_fini(struct index *ix) {
 /* ------------------------------------------------------------------ locks */
 
 static void bucket_lock(struct index_bucket *b) {
-    for (;;) {
+    for (unsigned turns = 0;;) {
         uint64_t w = sync_load(&b->word);
         if (!(w & INDEX_LOCK) && sync_cas(&b->word, &w, w | INDEX_LOCK)) return;
-        sync_pause();
+        sync_wait(&turns);
     }
 }
 

@@ -50,7 +50,7 @@ static inline bool still(const struct index_bucket *b, uint64_t word) {
 static __attribute__((noinline)) bool find_slow(const struct store *s, const struct store_key *k, struct found *f) {
     const uint32_t fp = index_fp(&s->ix, k->hash);
     struct index_bucket *b = k->bucket;
-    for (;;) {
+    for (unsigned turns = 0;;) {
         uint64_t word = sync_load_acq(&b->word);
         (void)FAULT_POINT("read.word");
         bool hit = try_bucket(s, k, fp, b, f) || (index_word_count(word) > 0 && try_chain(s, k, fp, word, f));
@@ -59,7 +59,7 @@ static __attribute__((noinline)) bool find_slow(const struct store *s, const str
             if (index_belongs(&s->ix, b, word, k->hash) || FAULT_POINT("read.mutate.unchecked")) return false;
             b = index_bucket(&s->ix, k->hash);
         }
-        sync_pause();
+        sync_wait(&turns);
     }
 }
 
