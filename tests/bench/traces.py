@@ -26,9 +26,12 @@ def replay(job, kind, memory_mb, path, extra=()):
         return r["miss_ratio"], r["byte_miss_ratio"], s.rss_bytes() / 1048576
 
 
+usual_excess = {"tagcached": 4, "memcached": 5, "redis": 15}  # MiB of RSS beyond the setting; learned as traces go by
+
+
 def at_equal_rss(job, kind, path, target_mb, tries, extra=()):
     """Finds the memory setting at which the server's RSS after the trace is the target, and what it missed then."""
-    memory = target_mb - 4
+    memory = target_mb - usual_excess[kind]
     best = None
     for _ in range(tries):
         got = replay(job, kind, max(memory, 2), path, extra) + (memory,)
@@ -38,6 +41,7 @@ def at_equal_rss(job, kind, path, target_mb, tries, extra=()):
             break
         step = round(target_mb - got[2])
         memory += step or (1 if got[2] < target_mb else -1)
+    usual_excess[kind] = round(best[2] - best[3])
     return best
 
 
@@ -52,7 +56,7 @@ def model(job, path, memory_mb):
 def miss(job):
     requests, objects, target = (2000000, 1000000, RSS_MB) if job.quick else (10000000, 1000000, RSS_MB)
     kinds = ["zipf"] if job.quick else [*KINDS, "ttl"]
-    tries = 1 if job.quick else 4
+    tries = 1 if job.quick else 3
     rows = []
     for kind in kinds:
         path = make(job, kind, requests, objects)
@@ -61,7 +65,7 @@ def miss(job):
         for server in job.servers:
             if server == "floor":
                 continue
-            m, b, rss, setting = at_equal_rss(job, server, path, target, 2 if kind == "ttl" else tries, extra)
+            m, b, rss, setting = at_equal_rss(job, server, path, target, 1 if kind == "ttl" else tries, extra)
             row[server] = m
             job.out.record("miss", row=kind, server=server, miss_ratio=m, byte_miss_ratio=b, rss_mb=rss, memory_mb=setting,
                            target_mb=target, requests=requests)
@@ -85,7 +89,7 @@ def pressure(job):
     phases = PHASES[1:3] if job.quick else PHASES
     rows = []
     for kind in job.servers:
-        if kind == "floor":
+        if kind in ("floor", "redis"):
             continue
         with Server(job.tools, kind, 64, args=["-I", "2m"] if kind in ("memcached", "tagcached") else []) as old:
             for i, value in enumerate(phases):
