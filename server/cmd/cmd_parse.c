@@ -133,7 +133,8 @@ static bool keys_valid(struct run *b, const struct cmd_row *row, bool *ended) {
         while (p < end && *p == ' ') p++;
         const char *e = text_word_end(b->p, p, end, '\n', b->s->worker->cmd->marker.p[0], &mark);
         if (e == end) return true;
-        size_t n = (size_t)(e - p), bare = n;
+        const size_t n = (size_t)(e - p) - (*e == '\n' && e > p && e[-1] == '\r');
+        size_t bare = n;
         struct request r = {.row = row};
         if (mark && !split_suffix(b->s, &r, p, n, &bare)) return false;
         if (bare > STORE_KEY_MAX || (bare == 0 && n > 0)) return false;
