@@ -68,7 +68,7 @@ def common(work, keys):
 
 def instructions(job):
     """Per request (multi-get: per key), between two counts of requests, so that start-up and accepting cancel."""
-    counts = (20, 60) if job.quick else (40, 440)  # batches on each of the 50 connections
+    counts = (20, 60) if job.quick else (40, 240)  # batches on each of the 50 connections
     works = [w for w in WORKS if w.instructions and (w.quick or not job.quick)]
     got = {}
     for kind in job.servers:
