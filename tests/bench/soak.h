@@ -120,7 +120,7 @@ struct soak_purges {
     _Atomic uint64_t both[SOAK_TAGS / 2]; /* of tags 2i and 2i+1 together */
     _Atomic uint64_t soft[SOAK_TAGS];     /* softly, and what they marked must be gone by now */
     _Atomic uint64_t all;
-    uint64_t done, refused;
+    _Atomic uint64_t done, refused;
     struct hist latency;
 };
 

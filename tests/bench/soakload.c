@@ -88,8 +88,8 @@ static void print_report(const struct soak *s, const char *phase, double at_s, d
            ",\"MB_per_s\":%.1f,\"purges\":%" PRIu64 ",\"purges_refused\":%" PRIu64
            ",\"rss_kb\":%.0f,\"cpu_s\":%.2f,\"lat_us\":",
            (double)ops / seconds, c->hits, c->refused, c->mismatches, c->unexpected, c->closed, c->reconnects,
-           c->aborted, (double)c->bytes / seconds / 1e6, s->purges.done, s->purges.refused, u.rss_kb,
-           (u.cpu_ns - cpu_ns) / 1e9);
+           c->aborted, (double)c->bytes / seconds / 1e6, atomic_load(&s->purges.done), atomic_load(&s->purges.refused),
+           u.rss_kb, (u.cpu_ns - cpu_ns) / 1e9);
     hist_print_us(latency, stdout);
     printf("}\n");
     fflush(stdout);
