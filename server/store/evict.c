@@ -3,18 +3,23 @@
  * evict - making room: S3-FIFO over segments (Yang et al., SOSP 2023), main by hits per byte. Maintenance thread.
  *
  * The oldest small segment: items hit at least once move to main; the others leave, and the ghost remembers those that
- * are not much larger than what is held on average: what is large must be asked for twice while it is in small.
+ * are not larger than usual: what is large must be asked for twice while it is in small.
  * The oldest main segment: the items with the most hits per byte, up to half of its live bytes, move to the end of
- * main with half their hits; the others leave. Half a hit is given to each, so that among those without any the small
- * ones stay. The threshold is a running average of each segment's own median, so nothing is sorted. */
+ * main with a quarter of their hits; the others leave. The threshold is a running average of each segment's own median,
+ * so nothing is sorted. Small gives way while it has more than its tenth, unless main has gone cold: if its oldest
+ * segment was hit less than a third as often as small's are, since it was filled, it goes first, and twice as many hits
+ * are asked of what stays. */
 #include "store/internal.h"
 
 #define BLOCK 32         /* records looked up together, so that their cache misses overlap */
 #define DENSITY_STEPS 16 /* of one doubling of hits per byte */
 #define DENSITY_BINS 640
-#define DENSITY_ZERO (DENSITY_BINS - 80) /* the bin of half a hit per byte */
-#define SCAN_MAX 64                      /* segments one call looks at */
-#define COMPACT_SCAN 256                 /* and one that chooses among them */
+#define DENSITY_ZERO (DENSITY_BINS - 80) /* the bin of one hit per byte */
+#define REMEMBERED 5                     /* steps above the average size up to which the ghost remembers: a quarter */
+#define PEEK_EVERY 8                     /* evictions from small between two looks at main */
+#define COLD 3
+#define SCAN_MAX 64      /* segments one call looks at */
+#define COMPACT_SCAN 256 /* and one that chooses among them */
 
 struct record {
     uint64_t loc, hash;
@@ -99,19 +104,22 @@ static uint64_t weight(const struct item *it) {
     return item_record_bytes(it) + (item_large(it) ? item_size(it) : 0);
 }
 
-/* Hits per byte in steps. */
+/* Hits per byte in steps; the lowest bin for no hit. */
 static int density(unsigned freq, const struct item *it) {
-    int d = DENSITY_ZERO + log2_steps(2 * freq + 1) - log2_steps(weight(it));
-    return d < 0 ? 0 : d < DENSITY_BINS ? d : DENSITY_BINS - 1;
+    if (freq == 0) return 0;
+    int d = DENSITY_ZERO + log2_steps(freq) - log2_steps(weight(it));
+    return d < 1 ? 1 : d < DENSITY_BINS ? d : DENSITY_BINS - 1;
 }
 
-/* Live bytes of a main segment by density. */
-struct densities {
-    uint32_t live, bins[DENSITY_BINS];
+/* What is learned from a segment on its way out. */
+struct census {
+    enum segment_queue queue;
+    double threshold;                  /* of main: the density asked for */
+    uint32_t live, bins[DENSITY_BINS]; /* of main: live bytes, by density */
 };
 
 /* Moves the running threshold by a segment's own: the density above which half of its live bytes lie. */
-static void learn_density(struct store *s, const struct densities *seen) {
+static void learn_density(struct store *s, const struct census *seen) {
     uint32_t sum = 0;
     int d = DENSITY_BINS;
     while (d > 0 && sum <= seen->live / 2) sum += seen->bins[--d];
@@ -121,12 +129,29 @@ static void learn_density(struct store *s, const struct densities *seen) {
 
 /* Whether eviction moves a record on. */
 static bool worth_keeping(struct store *s, const struct record *r, const struct item *it, unsigned freq,
-                          enum segment_queue q, struct densities *seen) {
-    if (q == SEGMENT_SMALL) return freq > 0;
+                          struct census *seen) {
+    if (seen->queue == SEGMENT_SMALL) {
+        int size = log2_steps(weight(it));
+        s->leaving += s->leaving == 0 ? size : (size - s->leaving) / 1024;
+        return freq > 0;
+    }
     int d = density(freq, it);
     seen->bins[d] += r->bytes;
     seen->live += r->bytes;
-    return d >= s->density;
+    return freq > 0 && d >= seen->threshold;
+}
+
+/* New hits of a segment for each segment taken since it was. */
+static double hit_rate(struct store *s, uint32_t i) {
+    const struct segment *g = &s->segs.seg[i];
+    struct record r[BLOCK];
+    uint32_t at = segment_first(i), hits = 0;
+    for (unsigned n; (n = next_records(s, i, &at, r, BLOCK)) > 0;)
+        for (unsigned k = 0; k < n; k++) {
+            struct item it;
+            hits += index_slot_freq(look_up(s, &r[k], &it));
+        }
+    return (hits > g->inherited ? hits - g->inherited : 0) / ((double)(sync_load(&s->segs.taken) - g->born) + 1);
 }
 
 /* ------------------------------------------------------------------ moving and dropping */
@@ -248,20 +273,21 @@ static bool move_item(struct store *s, const struct record *r, uint32_t target) 
 
 /* Takes a live item out. Bucket locked. */
 static void evict_item(struct store *s, struct index_bucket *b, uint64_t *slot, const struct record *r,
-                       const struct item *it, bool ghost) {
+                       const struct item *it, enum segment_queue q) {
     struct store_worker *w = maintenance(s);
     account_unlink(w, index_slot_loc(sync_load(slot)), it);
     index_remove(&s->ix, b, slot);
     COUNT(w, evictions, 1);
     if (!(it->bits & ITEM_FETCHED)) COUNT(w, evicted_unfetched, 1);
-    if (ghost) ghost_add(&s->ghost, r->hash, weight(it));
+    if (q == SEGMENT_SMALL && log2_steps(weight(it)) <= s->leaving + REMEMBERED)
+        ghost_add(&s->ghost, r->hash, s->items_hint);
     if (sync_load(&s->watch_evictions) && s->cfg.events.on_evict)
         s->cfg.events.on_evict(s->cfg.events.arg, (const char *)it->p + it->key_at, it->key_len,
                                (it->bits & ITEM_FETCHED) != 0, it->expiry, item_size(it));
 }
 
 /* An item's record leaves the oldest segment of a queue: for main, or for good. */
-static void evict_record(struct store *s, const struct record *r, enum segment_queue q, struct densities *seen) {
+static void evict_record(struct store *s, const struct record *r, struct census *seen) {
     struct index_bucket *b = index_lock(&s->ix, r->hash);
     uint64_t *slot = locked_slot(s, b, r);
     struct item it;
@@ -272,25 +298,31 @@ static void evict_record(struct store *s, const struct record *r, enum segment_q
     if (still_live(s, b, slot, r->loc, &it)) {
         unsigned freq = index_slot_freq(sync_load(slot));
         uint64_t to = 0;
-        if (worth_keeping(s, r, &it, freq, q, seen)) to = copy_bytes(s, r->loc, r->bytes, SEGMENT_NONE);
-        if (to)
-            swing(s, slot, &it, r->loc, to, freq / 2);
-        else
-            evict_item(s, b, slot, r, &it, q == SEGMENT_SMALL);
+        if (worth_keeping(s, r, &it, freq, seen)) to = copy_bytes(s, r->loc, r->bytes, SEGMENT_NONE);
+        if (to) {
+            swing(s, slot, &it, r->loc, to, freq / 4);
+            segment_by_loc(s, to)->inherited += freq / 4;
+        } else {
+            evict_item(s, b, slot, r, &it, seen->queue);
+        }
     }
     index_unlock(b);
 }
 
-/* The same for a piece; the hits of its item are halved with the item's own record. */
-static void evict_piece(struct store *s, const struct record *r, enum segment_queue q, struct densities *seen) {
+/* The same for a piece; the hits of its item are lessened with the item's own record. */
+static void evict_piece(struct store *s, const struct record *r, struct census *seen) {
     struct item it;
     uint64_t found = look_up(s, r, &it);
     if (found == 0) return;
-    if (worth_keeping(s, r, &it, index_slot_freq(found), q, seen) && move_piece(s, r, SEGMENT_NONE)) return;
+    unsigned freq = index_slot_freq(found);
+    if (worth_keeping(s, r, &it, freq, seen) && move_piece(s, r, SEGMENT_NONE)) {
+        if (s->main_open.segment != SEGMENT_NONE) s->segs.seg[s->main_open.segment].inherited += freq;
+        return;
+    }
     struct index_bucket *b = index_lock(&s->ix, r->hash);
     uint64_t *slot = locked_slot(s, b, r);
     if (slot && still_live(s, b, slot, index_slot_loc(sync_load(slot)), &it))
-        evict_item(s, b, slot, r, &it, q == SEGMENT_SMALL);
+        evict_item(s, b, slot, r, &it, seen->queue);
     index_unlock(b);
 }
 
@@ -328,48 +360,60 @@ void retire(struct store *s, uint32_t i) {
 }
 
 /* A segment that is one piece from end to end moves by changing queues. */
-static bool keep_whole(struct store *s, uint32_t i, enum segment_queue q, struct densities *seen) {
+static bool keep_whole(struct store *s, uint32_t i, struct census *seen) {
     struct record r;
     struct item it;
     uint32_t at = segment_first(i);
     if (!sync_load(&s->segs.seg[i].whole) || next_records(s, i, &at, &r, 1) != 1) return false;
     uint64_t found = look_up(s, &r, &it);
-    if (found == 0 || !worth_keeping(s, &r, &it, index_slot_freq(found), q, seen)) return false;
+    if (found == 0 || !worth_keeping(s, &r, &it, index_slot_freq(found), seen)) return false;
     segment_requeue(&s->segs, i, SEGMENT_MAIN);
-    struct index_bucket *b = index_lock(&s->ix, r.hash);
-    uint64_t *slot = locked_slot(s, b, &r);
-    if (slot) index_swing(slot, index_slot_loc(sync_load(slot)), index_slot_freq(sync_load(slot)) / 2);
-    index_unlock(b);
+    s->segs.seg[i].inherited = index_slot_freq(found);
+    s->segs.seg[i].born = sync_load(&s->segs.taken);
     return true;
 }
 
-static void evict_segment(struct store *s, uint32_t i) {
-    enum segment_queue q = (enum segment_queue)sync_load(&s->segs.seg[i].queue);
+static void evict_segment(struct store *s, uint32_t i, bool cold) {
     struct record r[BLOCK];
-    struct densities seen;
+    struct census seen = {.queue = (enum segment_queue)sync_load(&s->segs.seg[i].queue)};
     uint32_t at = segment_first(i);
-    if (q == SEGMENT_MAIN) memset(&seen, 0, sizeof seen);
-    bool kept = keep_whole(s, i, q, &seen);
+    seen.threshold = s->density + (cold ? DENSITY_STEPS : 0);
+    bool kept = keep_whole(s, i, &seen);
     for (unsigned n; !kept && (n = next_records(s, i, &at, r, BLOCK)) > 0;)
-        for (unsigned k = 0; k < n; k++) (r[k].piece ? evict_piece : evict_record)(s, &r[k], q, &seen);
-    if (q == SEGMENT_MAIN) learn_density(s, &seen);
+        for (unsigned k = 0; k < n; k++) (r[k].piece ? evict_piece : evict_record)(s, &r[k], &seen);
+    if (seen.queue == SEGMENT_MAIN) learn_density(s, &seen);
     if (kept) return;
     COUNT(maintenance(s), segments_evicted, 1);
     retire(s, i);
 }
 
+/* Whether main's oldest segment, which is the older one, was hit so much less than small's that it goes first. Looks at
+ * both now and then, and while it is so. */
+static bool main_is_cold(struct store *s) {
+    if (s->peek_in > 0) {
+        s->peek_in--;
+        return false;
+    }
+    uint32_t small = oldest(s, SEGMENT_SMALL), main = oldest(s, SEGMENT_MAIN);
+    bool cold = small != SEGMENT_NONE && main != SEGMENT_NONE && s->segs.seg[main].born < s->segs.seg[small].born &&
+                hit_rate(s, main) * COLD < hit_rate(s, small);
+    s->peek_in = cold ? 0 : PEEK_EVERY;
+    return cold;
+}
+
 bool evict_one(struct store *s) {
     uint32_t exist = sync_load(&s->segs.exist), small_max = exist / 10 ? exist / 10 : 1;
     uint32_t nsmall = sync_load(&s->segs.queues[SEGMENT_SMALL].count) + 1;
-    bool small_first = nsmall > small_max || sync_load(&s->segs.queues[SEGMENT_MAIN].count) < 2;
-    enum segment_queue q = small_first ? SEGMENT_SMALL : SEGMENT_MAIN;
+    bool little = sync_load(&s->segs.queues[SEGMENT_MAIN].count) < 2;
+    bool cold = !little && nsmall > small_max && main_is_cold(s);
+    enum segment_queue q = little || (nsmall > small_max && !cold) ? SEGMENT_SMALL : SEGMENT_MAIN;
     uint32_t i = oldest(s, q);
     if (i == SEGMENT_NONE) i = oldest(s, q == SEGMENT_SMALL ? SEGMENT_MAIN : SEGMENT_SMALL);
     if (i == SEGMENT_NONE) {
         epoch_advance(&s->epoch);
         return false;
     }
-    evict_segment(s, i);
+    evict_segment(s, i, cold);
     return true;
 }
 
@@ -400,6 +444,7 @@ static uint32_t open_target(struct store *s, enum segment_queue q, uint32_t behi
     sync_store(&s->segs.seg[i].opened, sync_load(&s->segs.seg[behind].opened));
     segment_seal(&s->segs, i, sync_load(&s->epoch.now) + 1);
     segment_requeue_after(&s->segs, i, behind);
+    s->segs.seg[i].born = s->segs.seg[behind].born;
     return i;
 }
 
@@ -423,6 +468,7 @@ bool compact_one(struct store *s) {
         for (unsigned k = 0; k < n; k++)
             if (!compact_record(s, &r[k], s->compacting[q]) && !compact_record(s, &r[k], open_target(s, q, i)))
                 return false;
+    if (s->compacting[q] != SEGMENT_NONE) s->segs.seg[s->compacting[q]].inherited += s->segs.seg[i].inherited;
     retire(s, i);
     COUNT(maintenance(s), segments_compacted, 1);
     return true;

@@ -117,14 +117,9 @@ static void resize(struct ghost *g, uint64_t want) {
     count_bytes(g);
 }
 
-void ghost_fit(struct ghost *g, uint64_t items, uint64_t bytes) {
-    g->places = items / 10 * 9;
-    g->largest = items ? bytes / items * 3 / 2 : 0;
-}
-
-void ghost_add(struct ghost *g, uint64_t hash, uint64_t bytes) {
-    if (bytes > g->largest) return;
-    uint64_t want = g->places / PLACES > LINES_MIN ? g->places / PLACES : LINES_MIN;
+void ghost_add(struct ghost *g, uint64_t hash, uint64_t items) {
+    uint64_t want = items / 10 * 9 / PLACES;
+    if (want < LINES_MIN) want = LINES_MIN;
     if (g->now == NULL || want > g->now->nlines + g->now->nlines / 4 || want < g->now->nlines / 2) resize(g, want);
     if (g->now == NULL) return;
     line_add(line_of(g->now, hash), fingerprint(hash));

@@ -3,8 +3,7 @@
  * ghost - fingerprints of what left the small queue not long ago (S3-FIFO, Yang et al., SOSP 2023).
  *
  * Lines of 64 bytes, each a ring of 40 fingerprints of 12 bits: 1.6 bytes an item. Sized to nine tenths of the number
- * of items held; while it is being resized the table of before is still asked. Items much larger than the average are
- * not remembered: to come back into main at once they would displace several that are asked for as often.
+ * of items held; while it is being resized the table of before is still asked.
  *
  * Threads: the maintenance thread adds and resizes; workers ask, inside a section, without a lock: a torn answer is
  * one wrong guess about one item's queue.
@@ -26,7 +25,6 @@ struct ghost {
     struct ghost_table *now, *before; /* NULL until something left */
     struct ghost_table *dead;         /* unlinked, to be freed after a grace period */
     uint64_t bytes;
-    uint64_t places, largest; /* how many to remember, and up to what size; maintenance thread */
 };
 
 /* Starts empty; costs nothing until something is added. */
@@ -34,10 +32,8 @@ void ghost_init(struct ghost *g);
 void ghost_fini(struct ghost *g);
 /* Whether a key of this hash left recently (1 in 100 wrongly yes). Workers, inside a section. */
 bool ghost_has(const struct ghost *g, uint64_t hash);
-/* Fits it to a store of so many items of so many bytes in all. Maintenance thread. */
-void ghost_fit(struct ghost *g, uint64_t items, uint64_t bytes);
-/* An item of this size left. Maintenance thread. */
-void ghost_add(struct ghost *g, uint64_t hash, uint64_t bytes);
+/* Adds one; `items` is how many are held. Maintenance thread. */
+void ghost_add(struct ghost *g, uint64_t hash, uint64_t items);
 /* Frees what was unlinked; after a grace period. Maintenance thread. */
 void ghost_reap(struct ghost *g);
 /* Bytes of all tables. Any thread. */

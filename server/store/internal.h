@@ -94,6 +94,8 @@ struct store {
     uint32_t stuck;              /* of those only a pin holds back, as of the latest look */
     double density;              /* running average of the median hits per byte of main segments, log2 */
     bool density_known;
+    double leaving;               /* running average of the size of what leaves small, log2 */
+    unsigned peek_in;             /* evictions until main's oldest segment is compared with small's again */
     uint64_t merged_at;           /* grace period after the last merge of index groups; 0: nothing to release */
     uint32_t compact_at, dead_at; /* where the next look for such segments begins */
     uint32_t compacting[2];       /* of each queue the segment that compaction fills, or SEGMENT_NONE */

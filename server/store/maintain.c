@@ -30,10 +30,6 @@ void store_want_room(struct store *s, uint32_t segments) {
     store_kick(s);
 }
 
-static uint64_t balance(const struct store *s, enum store_metric added, enum store_metric removed) {
-    return store_metric(s, added) - store_metric(s, removed);
-}
-
 /* How many segments the limit leaves after everything else. True if that is more than before. */
 static bool update_limits(struct store *s) {
     uint64_t other = index_bytes(&s->ix) + ghost_bytes(&s->ghost) + s->purge.bytes, limit = sync_load(&s->limit);
@@ -43,8 +39,7 @@ static bool update_limits(struct store *s) {
     if (n > s->segs.max) n = s->segs.max;
     bool more = n > sync_load(&s->segs.limit);
     sync_store(&s->segs.limit, n);
-    s->items_hint = balance(s, STORE_METRIC_items_added, STORE_METRIC_items_removed);
-    ghost_fit(&s->ghost, s->items_hint, balance(s, STORE_METRIC_bytes_added, STORE_METRIC_bytes_removed));
+    s->items_hint = store_metric(s, STORE_METRIC_items_added) - store_metric(s, STORE_METRIC_items_removed);
     return more;
 }
 

@@ -92,6 +92,8 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     uint32_t i = SEGMENT_NONE;
     sync_spin_lock(&s->free_lock);
     if (leave == SEGMENT_OVERDRAW || segment_available(s) > leave) i = take_locked(s);
+    uint64_t born = s->taken;
+    if (i != SEGMENT_NONE) sync_bump(&s->taken, 1);
     sync_spin_unlock(&s->free_lock);
     if (i == SEGMENT_NONE) return SEGMENT_NONE;
     struct segment *g = &s->seg[i];
@@ -102,6 +104,8 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     sync_store(&g->opened, now);
     sync_store(&g->whole, 0);
     sync_store(&g->swept, 0);
+    g->born = born;
+    g->inherited = 0;
     sync_store_rel(&g->used, segment_first(i));
     sync_store_rel(&g->state, SEGMENT_OPEN);
     return i;

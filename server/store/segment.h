@@ -34,6 +34,8 @@ struct segment {
     uint32_t uploads;    /* bodies being received into it: not to be evicted */
     uint32_t prev, next; /* in its queue, or the free list */
     uint32_t whole;      /* it is one piece of a large value from end to end */
+    uint32_t inherited;  /* hits that items brought along when eviction moved them here; maintenance thread */
+    uint64_t born;       /* segments taken before it */
     uint64_t sealed_at;  /* grace period after which nobody still writes to it */
     uint64_t swept;      /* number of the latest purge when it was last swept */
 };
@@ -54,6 +56,7 @@ struct segments {
     struct segment_list free, absent;
     struct segment_list queues[2];
     struct segment *seg;
+    uint64_t taken; /* ever: the clock of their ages; free lock */
     bool hugepages;
 };
 

@@ -4,11 +4,11 @@
  * number of bytes. Every item is charged its size and a fixed overhead (header, index, key).
  *
  * The policy: three queues of segments. New objects go to `small` (a tenth), or to `main` if they are in the ghost: it
- * remembers what left small without a hit, if it is not much larger than what the cache holds on average, nine tenths
- * as many as it holds. Of the oldest small segment the objects hit at least once move on to main; of the oldest main
- * segment those with the most hits per byte (half a hit is given to each, so that size decides among those without
- * any), up to half of its live bytes (a running average of each segment's own threshold decides), with their hit count
- * (4 bits) halved.
+ * remembers what left small without a hit, if it is not much larger than what leaves small usually, nine tenths as many
+ * as the cache holds. Of the oldest small segment the objects hit at least once move on to main; of the oldest main
+ * segment those with the most hits per byte, up to half of its live bytes (a running average of each segment's own
+ * threshold decides), with a quarter of their hit count (4 bits). Main goes first, and twice the threshold is asked
+ * for, when its oldest segment was hit much less than small's are.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -27,8 +27,10 @@
 #define HITS_MAX 15
 #define SMALL_SHARE 0.1
 #define KEPT_SHARE 0.5
-#define GHOST_SHARE 0.9   /* of the objects held */
-#define GHOST_LARGEST 1.5 /* of their average size */
+#define GHOST_SHARE 0.9    /* of the objects held */
+#define GHOST_LARGEST 1.25 /* of the geometric mean of the sizes of what leaves small */
+#define PEEK_EVERY 8       /* evictions from small between two looks at main's oldest segment */
+#define COLD 3             /* times more hits in small that make it go first */
 
 static const char usage[] =
     "usage: model_eviction [--overhead B] [--segments N] [--policy model|lru|both] TRACE BYTES\n"
@@ -136,7 +138,7 @@ static double lru(const struct requests *r, uint64_t capacity) {
 struct segment {
     struct segment *newer;
     uint32_t number;
-    uint64_t used;
+    uint64_t used, inherited; /* hits that objects brought along */
     uint32_t n, cap;
     struct request *items;
 };
@@ -161,10 +163,12 @@ struct model {
     struct object *objects;
     struct queue small, main;
     struct ghost ghost;
-    uint64_t segment_bytes, misses, held, held_bytes;
+    uint64_t segment_bytes, misses, held;
     uint32_t segments_max, small_max, next_number;
     bool thresholded;
     double threshold; /* log of hits per byte */
+    double leaving;   /* average log of the size of what leaves small */
+    unsigned peek_in;
 };
 
 static void push_segment(struct model *m, struct queue *q) {
@@ -205,15 +209,9 @@ static void append(struct model *m, struct queue *q, struct request it, uint8_t 
     m->objects[it.object].hits = hits;
 }
 
-/* An object enters or leaves the cache. */
-static void account(struct model *m, uint32_t size, int sign) {
-    m->held += (uint64_t)sign;
-    m->held_bytes += (uint64_t)(sign * (int64_t)size);
-}
-
 static void ghost_add(struct model *m, struct request it) {
     struct ghost *g = &m->ghost;
-    if ((double)it.size * (double)m->held > GHOST_LARGEST * (double)m->held_bytes) return;
+    if (log(it.size) > m->leaving + log(GHOST_LARGEST)) return;
     g->ring[g->head++ % g->cap] = it.object;
     m->objects[it.object].ghosts++;
     while (g->head - g->tail >= g->cap || (double)(g->head - g->tail) > GHOST_SHARE * (double)m->held)
@@ -221,7 +219,7 @@ static void ghost_add(struct model *m, struct request it) {
 }
 
 static double density(unsigned hits, uint32_t size) {
-    return log(hits + 0.5) - log(size);
+    return hits ? log(hits) - log(size) : -1e9;
 }
 
 static int by_density(const void *a, const void *b) {
@@ -251,18 +249,45 @@ static void learn_threshold(struct model *m, const struct segment *s) {
     m->thresholded = true;
 }
 
-static void evict_main(struct model *m) {
+/* New hits of a segment for each segment that was begun since. */
+static double hit_rate(const struct model *m, const struct segment *s) {
+    uint64_t hits = 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        const struct object *o = &m->objects[s->items[i].object];
+        if (o->segment == s->number) hits += o->hits;
+    }
+    return (double)(hits > s->inherited ? hits - s->inherited : 0) / (m->next_number - s->number + 1.0);
+}
+
+static bool main_is_cold(struct model *m) {
+    if (m->peek_in > 0) {
+        m->peek_in--;
+        return false;
+    }
+    bool cold = m->main.oldest->number < m->small.oldest->number &&
+                hit_rate(m, m->main.oldest) * COLD < hit_rate(m, m->small.oldest);
+    m->peek_in = cold ? 0 : PEEK_EVERY;
+    return cold;
+}
+
+static void move_to_main(struct model *m, struct request it) {
+    uint8_t hits = m->objects[it.object].hits / 4;
+    append(m, &m->main, it, hits);
+    m->main.newest->inherited += hits;
+}
+
+static void evict_main(struct model *m, bool cold) {
     struct segment *s = pop_segment(&m->main);
-    double threshold = m->thresholded ? m->threshold : -INFINITY;
+    double threshold = m->thresholded ? m->threshold + (cold ? log(2) : 0) : -INFINITY;
     learn_threshold(m, s);
     for (uint32_t i = 0; i < s->n; i++) {
         struct object *o = &m->objects[s->items[i].object];
         if (o->segment != s->number) continue;
-        if (density(o->hits, s->items[i].size) >= threshold) {
-            append(m, &m->main, s->items[i], o->hits / 2);
+        if (o->hits && density(o->hits, s->items[i].size) >= threshold) {
+            move_to_main(m, s->items[i]);
         } else {
             o->segment = NOWHERE;
-            account(m, s->items[i].size, -1);
+            m->held--;
         }
     }
     free_segment(s);
@@ -273,12 +298,14 @@ static void evict_small(struct model *m) {
     for (uint32_t i = 0; i < s->n; i++) {
         struct object *o = &m->objects[s->items[i].object];
         if (o->segment != s->number) continue;
+        double size = log(s->items[i].size);
+        m->leaving += m->leaving == 0 ? size : (size - m->leaving) / 1024;
         if (o->hits) {
-            append(m, &m->main, s->items[i], o->hits / 2);
+            move_to_main(m, s->items[i]);
         } else {
             o->segment = NOWHERE;
             ghost_add(m, s->items[i]);
-            account(m, s->items[i].size, -1);
+            m->held--;
         }
     }
     free_segment(s);
@@ -292,16 +319,17 @@ static void request(struct model *m, struct request it) {
     }
     m->misses++;
     if (it.size > m->segment_bytes) return;
-    account(m, it.size, 1);
+    m->held++;
     if (o->ghosts)
         append(m, &m->main, it, 1);
     else
         append(m, &m->small, it, 0);
     while (m->small.n + m->main.n > m->segments_max) {
-        if (m->small.n > m->small_max || m->main.n <= 2)
+        bool much = m->small.n > m->small_max, cold = much && m->main.n > 2 && main_is_cold(m);
+        if (m->main.n <= 2 || (much && !cold))
             evict_small(m);
         else
-            evict_main(m);
+            evict_main(m, cold);
     }
 }
 
