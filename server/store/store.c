@@ -217,6 +217,7 @@ static uint64_t purge_one(struct store_worker *w, const struct store_selector *s
     if (deadline < now) deadline = UINT32_MAX - 1;
     pthread_mutex_lock(&s->purge.lock);
     uint64_t number = purge_apply(&s->purge, &s->number, sel, p->soft, deadline, now, sweep);
+    (void)FAULT_POINT("store.purge.applied");
     if (job && (*sweep || job->counted)) list_job(s, job, sel, number);
     pthread_mutex_unlock(&s->purge.lock);
     if (p->soft)

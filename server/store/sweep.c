@@ -53,8 +53,10 @@ static void fold(struct change *c) {
 
 void sweep_count(struct store *s, const struct item *it) {
     unsigned turns = 0;
-    while (sync_load_acq(&s->counting) != 0)
-        sync_wait(&turns); /* its purge is seen already, its job is about to be listed */
+    while (sync_load_acq(&s->counting) != 0 && !FAULT_POINT("sweep.mutate.count_at_once")) {
+        (void)FAULT_POINT("sweep.waits"); /* its purge is seen already, its job is about to be listed */
+        sync_wait(&turns);
+    }
     if (sync_load_acq(&s->jobs) == NULL) return;
     uint64_t tags[ALL_TAGS_MAX];
     unsigned n = tag_all(s, it, tags);

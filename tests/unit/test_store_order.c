@@ -622,6 +622,78 @@ static void test_a_conjunction_being_swept_finds_items_that_move(void **state) {
     guarded(wide_moved, "sweep.mutate.moved_unseen");
 }
 
+/* ---- a counted purge: what a pass or an eviction under way takes out counts, also before the job is listed */
+
+static void run_counted(void *arg) {
+    struct helper *h = arg;
+    struct store_selector sel = {.ntags = 1, .tags = {TAG}};
+    struct store_purge p = {.selectors = &sel, .nselectors = 1};
+    store_purge_counted(h->l->w[1], &p, h);
+}
+
+static int64_t counted_items;
+static void on_counted(void *arg, void *token, int64_t n) {
+    (void)arg;
+    (void)token;
+    counted_items = n;
+}
+
+static uint64_t purged(const struct lab *l) {
+    return store_metric(l->s, STORE_METRIC_purged_items);
+}
+
+static void run_pass(void *arg) {
+    struct helper *h = arg;
+    uint64_t before = purged(h->l);
+    while (purged(h->l) == before) sweep_step(h->l->s, true);
+}
+static void run_evictions(void *arg) {
+    struct helper *h = arg;
+    uint64_t before = purged(h->l);
+    while (purged(h->l) == before) evict_one(h->l->s);
+}
+
+/* The purge has taken effect, and is held before its job is listed; `taker`, whose pass is under way, meets the item.
+ */
+static bool miscounted(struct lab *l, void (*taker)(void *arg)) {
+    struct helper h = {.l = l};
+    struct lab_thread purge, take;
+    uint64_t other = TAG + 1;
+    l->s->cfg.events.on_job = on_counted;
+    counted_items = -1;
+    lab_set(l, 0, "first", "x", NULL, 0);
+    lab_next_segment(l, 0);
+    lab_set(l, 0, "A", "old", tag, 1);
+    lab_next_segment(l, 0);
+    lab_purge(l, 1, 1, &other, false, 0); /* else a pass has nothing to look at */
+    while (!l->s->sweep.running || l->s->sweep.at == 0) assert_true(sweep_step(l->s, true));
+    assert_true(l->s->sweep.at <= lab_segment(l, "A"));
+    assert_true(lab_run(&purge, "store.purge.applied", run_counted, &h));
+    bool waits = lab_run(&take, "sweep.waits", taker, &h);
+    lab_finish(&purge);
+    lab_finish(&take);
+    for (int i = 0; i < 3 && counted_items < 0; i++) assert_true(sweep_pass(l));
+    assert_false(lab_get(l, 0, "A", NULL));
+    return !waits || counted_items != 1;
+}
+
+static bool pass_miscounts(struct lab *l) {
+    return miscounted(l, run_pass);
+}
+static bool eviction_miscounts(struct lab *l) {
+    return miscounted(l, run_evictions);
+}
+
+static void test_a_counted_purge_counts_what_a_pass_has_met(void **state) {
+    (void)state;
+    guarded(pass_miscounts, "sweep.mutate.count_at_once");
+}
+
+static void test_a_counted_purge_counts_what_eviction_has_met(void **state) {
+    (void)state;
+    guarded(eviction_miscounts, "sweep.mutate.count_at_once");
+}
+
 static void count_in_the_midst(void *arg) {
     struct lab *l = arg;
     struct store_arith a = {.key = store_key(l->s, "A", 1), .delta = 1};
@@ -852,6 +924,8 @@ int main(void) {
         cmocka_unit_test(test_items_that_move_during_a_pass_take_a_soft_purge_along),
         cmocka_unit_test(test_a_touch_that_moves_takes_a_soft_purge_along),
         cmocka_unit_test(test_a_conjunction_being_swept_finds_items_that_move),
+        cmocka_unit_test(test_a_counted_purge_counts_what_a_pass_has_met),
+        cmocka_unit_test(test_a_counted_purge_counts_what_eviction_has_met),
         cmocka_unit_test(test_a_conjunction_being_swept_is_not_outrun_by_a_new_number),
         cmocka_unit_test(test_after_the_sweep_items_live_on),
         cmocka_unit_test(test_a_touch_behind_the_sweeper_is_swept_in_time),
