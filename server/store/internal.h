@@ -65,7 +65,7 @@ struct sweep {
     uint64_t began_ns;      /* when the pass began */
     uint64_t next_ns;       /* when the next step may be taken */
     uint64_t group;         /* next index group to pack */
-    uint64_t removed;       /* items ever taken out when it last packed some */
+    uint64_t removed;       /* items ever taken out that it has packed groups for */
     struct store_job *jobs; /* those this pass serves */
 };
 
