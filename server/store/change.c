@@ -111,11 +111,10 @@ static inline enum segment_queue queue_of(const struct change *c) {
     return SEGMENT_MAIN;
 }
 
-/* The new version's slot: the old one's, or a new one. False: the index has no room. */
+/* The new version's slot: the old one's, or a new one. False: the index has no room. Accounting is the caller's. */
 static inline bool change_slot(struct change *c, const struct segment *g, uint64_t loc) {
     struct store *s = c->w->s;
     if (c->slot) {
-        unlink_record(c->w, c->loc, &c->old);
         index_swing(c->slot, loc, index_slot_freq(sync_load(c->slot)));
     } else {
         unsigned freq = sync_load(&g->queue) == SEGMENT_MAIN;
@@ -136,8 +135,16 @@ bool change_link(struct change *c, uint64_t loc, uint64_t birth) {
     item_read(&it, p);
     struct segment *g = segment_by_loc(s, loc);
     segment_expiry(g, it.expiry);
+    const bool had = c->slot != NULL;
+    const uint64_t was = c->loc;
     if (!change_slot(c, g, loc)) return false;
-    account_link(c->w, loc, &it);
+    /* In before out: the pieces of a large value may serve both versions, and their segments must never look dead. */
+    const bool out_first = had && FAULT_POINT("change.mutate.out_first");
+    if (out_first) account_unlink(c->w, was, &c->old);
+    if (!out_first) account_link(c->w, loc, &it);
+    (void)FAULT_POINT("change.accounting");
+    if (out_first) account_link(c->w, loc, &it);
+    if (had && !out_first) account_unlink(c->w, was, &c->old);
     c->old = it;
     return true;
 }
@@ -274,10 +281,13 @@ enum store_status change_set(struct store_worker *w, const struct store_key *k, 
         (void)FAULT_POINT("store.put.checked");
         item_set_birth(room.p, birth);
         if (spec->expiry) segment_expiry(g, spec->expiry);
+        const bool had = c.slot != NULL;
+        const uint64_t was = c.loc;
         if (likely(change_slot(&c, g, room.loc))) {
             segment_link(g, room.bytes);
             COUNT(w, items_added, 1);
             COUNT(w, bytes_added, room.bytes);
+            if (had) unlink_record(w, was, &c.old);
             COUNT(w, total_items, 1);
             change_show(&c, out);
         } else {

@@ -734,6 +734,50 @@ static void test_after_the_sweep_items_live_on(void **state) {
     lab_close(&l);
 }
 
+/* ---- pieces that serve two versions */
+
+static void free_what_looks_dead(void *arg) {
+    struct lab *l = arg;
+    lab_at(NULL, NULL, NULL);
+    for (unsigned i = 0; i < 10; i++) (void)free_dead(l->s);
+}
+
+/* A large value whose record is written anew, since it gets an expiry, while segments are looked through for dead ones:
+ * its pieces stay where they are. */
+static bool pieces_given_away(struct lab *l) {
+    static char body[100000];
+    struct store_upload *u;
+    struct store_put p = {.key = store_key(l->s, "A", 1), .size = sizeof body};
+    struct store_item it;
+    assert_int_equal(store_upload_begin(l->w[0], sizeof body, &u), STORE_OK);
+    while (store_upload_left(u)) {
+        char *at;
+        size_t n;
+        assert_int_equal(store_upload_span(l->w[0], u, &at, &n), STORE_OK);
+        memset(at, 'x', n);
+        store_upload_fill(u, n);
+    }
+    p.upload = u;
+    store_enter(l->w[0]);
+    assert_int_equal(store_put(l->w[0], &p, &it), STORE_OK);
+    store_leave(l->w[0]);
+    for (int i = 0; i < 2; i++) (void)epoch_advance(&l->s->epoch); /* whoever might have written there has ended */
+
+    lab_at("change.accounting", free_what_looks_dead, l);
+    store_enter(l->w[0]);
+    assert_int_equal(store_touch(l->w[0], &p.key, store_now(l->w[0]) + 1000, NULL, NULL), STORE_OK);
+    store_leave(l->w[0]);
+    lab_at(NULL, NULL, NULL);
+    for (uint32_t i = 0; i < l->s->segs.touched; i++)
+        if (l->s->segs.seg[i].state == SEGMENT_RETIRED && segment_live_items(&l->s->segs.seg[i]) > 0) return true;
+    return false;
+}
+
+static void test_pieces_of_a_rewritten_item_stay(void **state) {
+    (void)state;
+    guarded(pieces_given_away, "change.mutate.out_first");
+}
+
 /* ---- the soonest expiry of a segment */
 
 static void touch_behind(void *arg) {
@@ -928,6 +972,7 @@ int main(void) {
         cmocka_unit_test(test_a_counted_purge_counts_what_eviction_has_met),
         cmocka_unit_test(test_a_conjunction_being_swept_is_not_outrun_by_a_new_number),
         cmocka_unit_test(test_after_the_sweep_items_live_on),
+        cmocka_unit_test(test_pieces_of_a_rewritten_item_stay),
         cmocka_unit_test(test_a_touch_behind_the_sweeper_is_swept_in_time),
         cmocka_unit_test(test_memory_is_not_reused_while_somebody_reads),
         cmocka_unit_test(test_a_pinned_segment_stays),
