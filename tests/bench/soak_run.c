@@ -135,6 +135,7 @@ static void on_readable(struct soak_thread *t, struct soak_conn *c) {
     }
     if (c->cur < c->nops) return;
     if (c->in_value || c->line_len) soak_die("bytes behind the last reply");
+    if (c->out_off < (c->cut ? c->cut : c->out_len)) return; /* a block that was refused is still owed: see on_event */
     batch_done(t, c, !was_slow);
 }
 
@@ -149,6 +150,10 @@ static void on_event(struct soak_thread *t, struct soak_conn *c, uint32_t events
     if (c->cut && c->out_off == c->cut) { /* hang up in the middle of it all */
         t->counts.aborted++;
         broken(t, c);
+        return;
+    }
+    if ((events & EPOLLOUT) && c->cur == c->nops && c->out_off == c->out_len) {
+        batch_done(t, c, false);
         return;
     }
     if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) on_readable(t, c);
