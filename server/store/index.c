@@ -42,7 +42,9 @@ int index_init(struct index *ix, uint64_t min_items, uint64_t max_items, bool hu
     ix->buckets = reserve(ix->max_groups * INDEX_BUCKETS * sizeof *ix->buckets, hugepages);
     ix->lines = reserve((ix->max_lines + 1) * sizeof *ix->lines, false);
     ix->heads = reserve(ix->max_groups * sizeof *ix->heads, false);
-    if (ix->buckets == NULL || ix->lines == NULL || ix->heads == NULL) {
+    void *free_lines = reserve(lowest_bytes((uint32_t)ix->max_lines + 1), false);
+    if (free_lines) lowest_init(&ix->free_lines, (uint32_t)ix->max_lines + 1, free_lines);
+    if (ix->buckets == NULL || ix->lines == NULL || ix->heads == NULL || free_lines == NULL) {
         index_fini(ix);
         return -ENOMEM;
     }
@@ -53,9 +55,11 @@ void index_fini(struct index *ix) {
     if (ix->buckets) munmap(ix->buckets, ix->max_groups * INDEX_BUCKETS * sizeof *ix->buckets);
     if (ix->lines) munmap(ix->lines, (ix->max_lines + 1) * sizeof *ix->lines);
     if (ix->heads) munmap(ix->heads, ix->max_groups * sizeof *ix->heads);
+    if (ix->free_lines.level[0]) munmap(ix->free_lines.level[0], lowest_bytes((uint32_t)ix->max_lines + 1));
     ix->buckets = NULL;
     ix->lines = NULL;
     ix->heads = NULL;
+    ix->free_lines.level[0] = NULL;
 }
 
 /* ------------------------------------------------------------------ locks */
@@ -95,30 +99,6 @@ static unsigned line_owner(uint64_t word, unsigned i) {
     return (unsigned)(word >> LINE_OWNER_SHIFT(i)) & 7;
 }
 
-static uint32_t line_alloc(struct index *ix) {
-    uint32_t n = 0;
-    sync_spin_lock(&ix->pool);
-    if (ix->free_line) {
-        n = ix->free_line;
-        ix->free_line = index_line_next(&ix->lines[n]);
-        ix->lines_free--;
-    } else if (ix->line_limit <= ix->max_lines) {
-        n = (uint32_t)ix->line_limit;
-        sync_store(&ix->line_limit, ix->line_limit + 1);
-    }
-    sync_spin_unlock(&ix->pool);
-    if (n) sync_store_rel(&ix->lines[n].word, 0);
-    return n;
-}
-
-static void line_free(struct index *ix, uint32_t n) {
-    sync_spin_lock(&ix->pool);
-    sync_store_rel(&ix->lines[n].word, ix->free_line);
-    ix->free_line = n;
-    ix->lines_free++;
-    sync_spin_unlock(&ix->pool);
-}
-
 static void line_put(struct index_line *l, unsigned i, unsigned owner, uint64_t slot) {
     uint64_t w = sync_load(&l->word);
     w = (w & ~(7ull << LINE_OWNER_SHIFT(i))) | (uint64_t)owner << LINE_OWNER_SHIFT(i);
@@ -135,7 +115,7 @@ static uint32_t chain_put(struct index *ix, uint64_t group, unsigned owner, uint
                 line_put(&ix->lines[n], i, owner, slot);
                 return head;
             }
-    uint32_t fresh = line_alloc(ix);
+    uint32_t fresh = index_line_take(ix);
     if (fresh == 0) return 0;
     line_put(&ix->lines[fresh], 0, owner, slot);
     if (head == 0) return ix->heads[group] = fresh;
@@ -275,7 +255,7 @@ static void chain_drop(struct index *ix, uint64_t group) {
     for (uint32_t n = ix->heads[group]; n;) {
         uint32_t next = index_line_next(&ix->lines[n]);
         for (unsigned i = 0; i < INDEX_SLOTS; i++) sync_store(&ix->lines[n].slot[i], 0);
-        line_free(ix, n);
+        index_line_give(ix, n);
         n = next;
     }
     ix->heads[group] = 0;
@@ -360,13 +340,16 @@ bool index_merge(struct index *ix) {
 bool index_compact(struct index *ix, uint64_t group) {
     struct sync_spin *l = stripe(ix, group);
     unsigned lines = 0, used = 0;
+    uint32_t high = index_line_high(ix);
+    bool move = false;
     sync_spin_lock(l);
     for (uint32_t n = ix->heads[group]; n; n = index_line_next(&ix->lines[n])) {
         lines++;
+        move |= n >= high;
         for (unsigned i = 0; i < INDEX_SLOTS; i++) used += sync_load(&ix->lines[n].slot[i]) != 0;
     }
     sync_spin_unlock(l);
-    if ((used + INDEX_SLOTS - 1) / INDEX_SLOTS >= lines) return false;
+    if ((used + INDEX_SLOTS - 1) / INDEX_SLOTS >= lines && !move) return false;
 
     static __thread uint64_t moved[INDEX_BUCKETS][INDEX_SLOTS + INDEX_OVERFLOW_MAX];
     unsigned count[INDEX_BUCKETS];

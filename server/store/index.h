@@ -23,6 +23,7 @@
 #endif
 
 #include "base/sync.h"
+#include "store/lowest.h"
 
 #define INDEX_SLOTS 7
 #define INDEX_BUCKETS 8 /* of a group */
@@ -67,10 +68,10 @@ struct index {
     bool hugepages;
     struct sync_spin stripes[INDEX_STRIPES];
     struct sync_spin pool;
-    uint32_t free_line;      /* pool */
-    uint64_t line_limit;     /* lines ever used; pool */
-    uint64_t lines_free;     /* pool */
-    uint64_t overflow_drops; /* entries refused because a bucket's overflow was full */
+    struct lowest free_lines; /* of those below line_limit; pool */
+    uint64_t line_limit;      /* lines whose pages may be there; pool */
+    uint64_t lines_free;      /* how many; pool */
+    uint64_t overflow_drops;  /* entries refused because a bucket's overflow was full */
 };
 
 /* Reserves address space for at most max_items items; commits min_items' worth lazily. 0 or -ENOMEM. */
@@ -199,14 +200,27 @@ static inline void index_bump(uint64_t *slot, uint64_t seen) {
     }
 }
 
+/* ------------------------------------------------------------------ the pool of overflow lines (line.c) */
+
+/* An empty line, or 0. Any thread. */
+uint32_t index_line_take(struct index *ix);
+/* A line that no chain holds any more. Any thread. */
+void index_line_give(struct index *ix, uint32_t line);
+/* Lines from this one on should be moved, since enough lower ones are free. */
+uint32_t index_line_high(struct index *ix);
+
 /* ------------------------------------------------------------------ maintenance thread */
 
 /* Splits, merges the next group. False if there is no address space, or it is as small as it can be. */
 bool index_split(struct index *ix);
 bool index_merge(struct index *ix);
-/* Packs the overflow lines of a group if that saves one. True if it did. (Lines are only ever freed with all eight
- * buckets of their group locked, so that a reader on its way along a chain is sure to notice.) */
+/* Packs the overflow lines of a group if that saves one, or if they lie high while many lower ones are free. True if it
+ * did. (Lines are only ever freed with all eight buckets of their group locked, so that a reader on its way along a
+ * chain is sure to notice.) */
 bool index_compact(struct index *ix, uint64_t group);
+/* Gives back some pages of lines of which none is used, the highest first; the lowest free line is always taken first,
+ * so these become more as items leave. True if there may be more. */
+bool index_trim(struct index *ix);
 /* Gives the pages of merged groups back. Only after a grace period since the last merge: a late writer may still hold
  * the old number of groups. */
 void index_release(struct index *ix);

@@ -5,6 +5,7 @@ tagcached_sources += \
   %D%/ghost.c \
   %D%/index.c \
   %D%/item.c \
+  %D%/line.c \
   %D%/maintain.c \
   %D%/modify.c \
   %D%/number.c \
@@ -22,6 +23,7 @@ noinst_HEADERS += \
   %D%/index.h \
   %D%/internal.h \
   %D%/item.h \
+  %D%/lowest.h \
   %D%/purge.h \
   %D%/segment.h \
   %D%/store.h \

@@ -186,6 +186,7 @@ void sweep_index(struct store *s) {
         if (s->sweep.group >= s->ix.groups) s->sweep.group = 0;
         index_compact(&s->ix, s->sweep.group++);
     }
+    if (n) index_trim(&s->ix);
 }
 
 bool sweep_step(struct store *s, bool hurry) {

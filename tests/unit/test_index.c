@@ -167,6 +167,32 @@ static void test_lines_are_shared(void **state) {
     index_fini(&ix);
 }
 
+/* Lines of before go back when few are needed any more, wherever those lie that still are. */
+static void test_lines_are_given_back(void **state) {
+    (void)state;
+    struct index ix;
+    make_hashes(UINT64_MAX);
+    assert_int_equal(index_init(&ix, 3000, 100000, false), 0);
+    for (unsigned i = 0; i < ITEMS; i++) put(&ix, i, true);
+    const uint64_t many = ix.line_limit, bytes = index_bytes(&ix);
+    assert_true(many > 2 * 1024);
+    for (unsigned i = 0; i < ITEMS; i++)
+        if (i % 4 != 3) take(&ix, i);
+    assert_false(index_trim(&ix)); /* the last lines are still used */
+    assert_int_equal(ix.line_limit, many);
+    for (uint64_t g = 0; g < ix.groups; g++) index_compact(&ix, g);
+    while (index_trim(&ix)) {}
+    check_all(&ix);
+    const uint64_t used = ix.line_limit - ix.lines_free;
+    assert_true(ix.line_limit <= used + used / 4 + 1024);
+    assert_true(index_bytes(&ix) < bytes - (many - ix.line_limit) * 63);
+    for (unsigned i = 0; i < ITEMS; i++)
+        if (i % 4 != 3) put(&ix, i, true);
+    check_all(&ix);
+    assert_true(ix.line_limit <= many + 64);
+    index_fini(&ix);
+}
+
 static void test_counts_of_hits(void **state) {
     (void)state;
     uint64_t slot = index_slot_make(12345, 0xabcde, 0);
@@ -222,6 +248,7 @@ static void test_a_reader_never_misses(void **state) {
             take(&ix, i);
             if (i % 50 == 0) index_merge(&ix);
             if (i % 20 == 0) index_compact(&ix, i % ix.groups);
+            if (i % 200 == 0) index_trim(&ix);
         }
     }
     sync_store_rel(&r.stop, true);
@@ -233,9 +260,9 @@ static void test_a_reader_never_misses(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_a_list),        cmocka_unit_test(test_a_bucket_overflows),
-        cmocka_unit_test(test_lines_are_shared),      cmocka_unit_test(test_counts_of_hits),
-        cmocka_unit_test(test_a_reader_never_misses),
+        cmocka_unit_test(test_against_a_list),   cmocka_unit_test(test_a_bucket_overflows),
+        cmocka_unit_test(test_lines_are_shared), cmocka_unit_test(test_lines_are_given_back),
+        cmocka_unit_test(test_counts_of_hits),   cmocka_unit_test(test_a_reader_never_misses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
