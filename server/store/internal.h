@@ -27,22 +27,29 @@
 #define ALL_TAGS_MAX (STORE_TAGS_MAX + PREFIX_TAGS_MAX)
 #define RECORD_MAX (ITEM_HEADER_MAX + 1 + 8 * STORE_TAGS_MAX + STORE_KEY_MAX) /* bytes beside the value */
 
+/* Where records are appended. What does not fit into the rest of a segment goes to the next one meanwhile, since most
+ * are smaller: else a large one would leave much of it unused. */
+struct opened {
+    uint32_t segment, next; /* or SEGMENT_NONE */
+    uint32_t used, tries;   /* of the segment: as of the latest record that did not fit; how many since it grew */
+};
+
 struct store_worker {
     struct store *s;
     struct epoch_record *epoch;
     unsigned index;
     uint32_t now;                     /* store time of the section */
     bool inside;                      /* a section is open */
-    uint32_t open;                    /* the small segment it appends to, or SEGMENT_NONE */
+    struct opened open;               /* small segments it appends to */
     uint64_t number_next, number_end; /* its block of numbers */
     uint32_t *pins;                   /* per segment */
     uint64_t metrics[STORE_METRICS];
 } __attribute__((aligned(64)));
 
-/* A segment that several threads append to. */
+/* Segments that several threads append to. */
 struct shared_open {
     struct sync_spin lock;
-    uint32_t segment; /* or SEGMENT_NONE */
+    struct opened open;
 };
 
 /* A sweep that somebody waits for. */
@@ -95,7 +102,11 @@ struct store {
     double density;              /* running average of the median hits per byte of main segments, log2 */
     bool density_known;
     double leaving;               /* running average of the size of what leaves small, log2 */
-    unsigned peek_in;             /* evictions until main's oldest segment is compared with small's again */
+    bool cold;                    /* main is: see cold.c */
+    unsigned look_in;             /* evictions until main's oldest segment is compared with small's again */
+    uint32_t watched, tried;      /* the segment of main that is; the latest put on trial */
+    uint32_t on_trial;            /* segments */
+    uint64_t watched_since;       /* its since, as long as it is still the same */
     uint64_t merged_at;           /* grace period after the last merge of index groups; 0: nothing to release */
     uint32_t compact_at, dead_at; /* where the next look for such segments begins */
     uint32_t compacting[2];       /* of each queue the segment that compaction fills, or SEGMENT_NONE */
@@ -142,10 +153,11 @@ struct room {
 bool room_take_slow(struct store_worker *w, uint32_t bytes, enum segment_queue q, struct room *r);
 static inline bool room_take(struct store_worker *w, uint32_t bytes, enum segment_queue q, struct room *r) {
     struct segments *segs = &w->s->segs;
-    if (likely(q == SEGMENT_SMALL && w->open != SEGMENT_NONE)) {
-        uint32_t used = sync_load(&segs->seg[w->open].used);
+    const uint32_t open = w->open.segment;
+    if (likely(q == SEGMENT_SMALL && open != SEGMENT_NONE)) {
+        uint32_t used = sync_load(&segs->seg[open].used);
         if (likely(bytes <= segs->bytes - used)) {
-            uint64_t loc = segment_base(segs, w->open) + used;
+            uint64_t loc = segment_base(segs, open) + used;
             *r = (struct room){loc, segment_at(segs, loc), bytes, q};
             return true;
         }
@@ -322,8 +334,19 @@ void upload_finish(struct store_worker *w, struct store_upload *u, uint64_t hash
  * section. */
 void upload_end(struct store_worker *w, struct store_upload *u);
 
-/* ---- evict.c, sweep.c: maintenance thread */
+/* ---- evict.c, cold.c, compact.c, sweep.c: maintenance thread */
+/* Frees a segment; false if none can be now. */
 bool evict_one(struct store *s);
+/* The oldest segment of a queue that nobody writes to, or SEGMENT_NONE. */
+uint32_t evict_oldest(struct store *s, enum segment_queue q);
+/* Main's oldest segment, if main has gone cold and the segment has had its trial; else SEGMENT_NONE. */
+uint32_t cold_segment(struct store *s);
+/* A segment of compaction's takes its place in a queue behind another one: it is as much on trial. */
+void cold_joined(struct store *s, uint32_t segment, uint32_t behind);
+/* A segment leaves main, or its old end: its trial is over. */
+void cold_left(struct store *s, uint32_t segment);
+/* Whether nobody writes to a segment any more. */
+bool segment_idle(struct store *s, const struct segment *g);
 bool compact_one(struct store *s);
 bool free_dead(struct store *s);
 void retire(struct store *s, uint32_t segment);

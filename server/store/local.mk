@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
   %D%/change.c \
+  %D%/cold.c \
+  %D%/compact.c \
   %D%/evict.c \
   %D%/ghost.c \
   %D%/index.c \
@@ -8,6 +10,7 @@ tagcached_sources += \
   %D%/line.c \
   %D%/maintain.c \
   %D%/modify.c \
+  %D%/move.c \
   %D%/number.c \
   %D%/purge.c \
   %D%/read.c \
@@ -24,6 +27,7 @@ noinst_HEADERS += \
   %D%/internal.h \
   %D%/item.h \
   %D%/lowest.h \
+  %D%/move.h \
   %D%/purge.h \
   %D%/segment.h \
   %D%/store.h \

@@ -6,37 +6,54 @@ static uint32_t reserve_of(const struct store_worker *w) {
     return w->index == w->s->cfg.workers ? SEGMENT_OVERDRAW : 1;
 }
 
-/* Makes *open a segment with room for the bytes. */
-static bool open_segment(struct store_worker *w, uint32_t *open, uint32_t bytes, enum segment_queue q) {
+#define REST_LEAST 64 /* bytes: too few to wait for a record that fits */
+#define TRIES 4       /* records that did not fit since the last that did */
+
+static bool fits(const struct store *s, uint32_t i, uint32_t bytes) {
+    return i != SEGMENT_NONE && sync_load(&s->segs.seg[i].used) + bytes <= s->segs.bytes;
+}
+
+/* Whether smaller records may still come that fit into the open segment. */
+static bool smaller_may_come(const struct store *s, struct opened *o) {
+    uint32_t used = sync_load(&s->segs.seg[o->segment].used);
+    if (o->used != used) o->tries = 0;
+    o->used = used;
+    return s->segs.bytes - used >= REST_LEAST && o->tries++ < TRIES;
+}
+
+static uint32_t take(struct store_worker *w, enum segment_queue q) {
+    uint32_t i = segment_take(&w->s->segs, q, w->now, reserve_of(w));
+    store_kick(w->s);
+    if (i == SEGMENT_NONE) COUNT(w, segment_waits, 1);
+    return i;
+}
+
+/* An open segment with room for the bytes, or SEGMENT_NONE. */
+static uint32_t open_for(struct store_worker *w, struct opened *o, uint32_t bytes, enum segment_queue q) {
     struct store *s = w->s;
-    if (*open != SEGMENT_NONE) {
-        if (sync_load(&s->segs.seg[*open].used) + bytes <= s->segs.bytes) return true;
-        segment_seal(&s->segs, *open, sync_load(&s->epoch.now) + 1);
-        sync_store(open, SEGMENT_NONE);
+    while (o->segment != SEGMENT_NONE && !fits(s, o->segment, bytes)) {
+        bool wait = smaller_may_come(s, o);
+        if (wait && o->next == SEGMENT_NONE && (o->next = take(w, q)) == SEGMENT_NONE) return SEGMENT_NONE;
+        if (wait && fits(s, o->next, bytes)) return o->next;
+        segment_seal(&s->segs, o->segment, sync_load(&s->epoch.now) + 1);
+        sync_store(&o->segment, o->next);
+        o->next = SEGMENT_NONE;
     }
-    uint32_t fresh = segment_take(&s->segs, q, w->now, reserve_of(w));
-    store_kick(s);
-    if (fresh == SEGMENT_NONE) {
-        COUNT(w, segment_waits, 1);
-        return false;
-    }
-    sync_store(open, fresh);
-    return true;
+    if (o->segment == SEGMENT_NONE) sync_store(&o->segment, take(w, q));
+    return o->segment;
 }
 
 bool room_take_slow(struct store_worker *w, uint32_t bytes, enum segment_queue q, struct room *r) {
     struct store *s = w->s;
-    uint32_t *open = &w->open;
+    struct opened *o = q == SEGMENT_MAIN ? &s->main_open.open : &w->open;
     CHECK(bytes <= s->segs.bytes);
-    if (q == SEGMENT_MAIN) {
-        sync_spin_lock(&s->main_open.lock);
-        open = &s->main_open.segment;
-    }
-    if (!open_segment(w, open, bytes, q)) {
+    if (q == SEGMENT_MAIN) sync_spin_lock(&s->main_open.lock);
+    uint32_t i = open_for(w, o, bytes, q);
+    if (i == SEGMENT_NONE) {
         if (q == SEGMENT_MAIN) sync_spin_unlock(&s->main_open.lock);
         return false;
     }
-    r->loc = segment_base(&s->segs, *open) + sync_load(&s->segs.seg[*open].used);
+    r->loc = segment_base(&s->segs, i) + sync_load(&s->segs.seg[i].used);
     r->p = segment_at(&s->segs, r->loc);
     r->bytes = bytes;
     r->queue = q;

@@ -104,8 +104,9 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     sync_store(&g->opened, now);
     sync_store(&g->whole, 0);
     sync_store(&g->swept, 0);
-    g->born = born;
+    g->born = g->since = born;
     g->inherited = 0;
+    g->trial = false;
     sync_store_rel(&g->used, segment_first(i));
     sync_store_rel(&g->state, SEGMENT_OPEN);
     return i;

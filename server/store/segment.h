@@ -34,8 +34,10 @@ struct segment {
     uint32_t uploads;    /* bodies being received into it: not to be evicted */
     uint32_t prev, next; /* in its queue, or the free list */
     uint32_t whole;      /* it is one piece of a large value from end to end */
-    uint32_t inherited;  /* hits that items brought along when eviction moved them here; maintenance thread */
+    uint32_t inherited;  /* hits that do not count: they were there when the others began to; maintenance thread */
+    bool trial;          /* its items' hits were forgotten when it was put on trial; maintenance thread */
     uint64_t born;       /* segments taken before it */
+    uint64_t since;      /* and before its hits began to count anew; maintenance thread */
     uint64_t sealed_at;  /* grace period after which nobody still writes to it */
     uint64_t swept;      /* number of the latest purge when it was last swept */
 };

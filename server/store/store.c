@@ -14,7 +14,8 @@
 #define RELATIVE_MAX (60 * 60 * 24 * 30)
 #define CLOCK_BASE 2u /* the first second: 0 means never and 1 has always passed */
 #define ITEM_MIN_BYTES 32
-#define TAIL_BYTES 1700
+#define TAIL_BYTES 600
+#define NOTHING_OPEN ((struct opened){.segment = SEGMENT_NONE, .next = SEGMENT_NONE})
 
 /* ------------------------------------------------------------------ life */
 
@@ -43,7 +44,7 @@ static int make_workers(struct store *s) {
         w->s = s;
         w->epoch = &s->records[i];
         w->index = i;
-        w->open = SEGMENT_NONE;
+        w->open = NOTHING_OPEN;
         w->pins = calloc(s->segs.max, sizeof *w->pins);
         if (w->pins == NULL) return -ENOMEM;
     }
@@ -71,8 +72,9 @@ int store_new(const struct store_config *cfg, struct store **out) {
     s->number = cfg->seed % (1ull << 47) + NUMBER_BLOCK;
     s->purge.seq = 0;
     s->start_ns = clock_boot_ns(cfg->clock);
-    s->main_open.segment = s->upload_open.segment = SEGMENT_NONE;
+    s->main_open.open = s->upload_open.open = NOTHING_OPEN;
     s->compacting[SEGMENT_SMALL] = s->compacting[SEGMENT_MAIN] = SEGMENT_NONE;
+    s->watched = s->tried = SEGMENT_NONE;
     s->retired.head = s->retired.tail = SEGMENT_NONE;
     init_locks(s);
     ghost_init(&s->ghost);

@@ -82,7 +82,7 @@ static bool piece_shared(struct store_worker *w, uint32_t bytes, struct piece *p
     struct segments *segs = &s->segs;
     bool ok = true;
     sync_spin_lock(&s->upload_open.lock);
-    uint32_t i = s->upload_open.segment;
+    uint32_t i = s->upload_open.open.segment;
     if (i != SEGMENT_NONE && sync_load(&segs->seg[i].used) + ITEM_PIECE_HEADER + bytes > segs->bytes) {
         segment_seal(segs, i, sync_load(&s->epoch.now) + 1);
         i = SEGMENT_NONE;
@@ -91,7 +91,7 @@ static bool piece_shared(struct store_worker *w, uint32_t bytes, struct piece *p
         i = segment_take(segs, SEGMENT_SMALL, w->now, 1);
         store_kick(s);
     }
-    sync_store(&s->upload_open.segment, i);
+    sync_store(&s->upload_open.open.segment, i);
     if (i == SEGMENT_NONE) {
         ok = false;
     } else {

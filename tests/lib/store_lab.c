@@ -186,14 +186,14 @@ void lab_shed(struct lab *l, unsigned worker, uint64_t tag) {
 
 void lab_next_segment(struct lab *l, unsigned worker) {
     static unsigned n;
-    uint32_t before = l->w[worker]->open;
+    uint32_t before = l->w[worker]->open.segment;
     char key[32], value[1001];
     memset(value, 'x', 1000);
     value[1000] = 0;
     do {
         snprintf(key, sizeof key, "filler-%u", n++);
         CHECK(lab_set(l, worker, key, value, NULL, 0) == STORE_OK);
-    } while (l->w[worker]->open == before);
+    } while (l->w[worker]->open.segment == before);
 }
 
 uint32_t lab_segment(struct lab *l, const char *key) {

@@ -93,10 +93,54 @@ static void test_overwriting_in_main_evicts_nothing(void **state) {
     lab_close(&l);
 }
 
+/* Looks n keys up as a client would, the lower ones more often, and stores what is missing; returns the hits. */
+static unsigned look_aside(struct lab *l, struct rand *r, unsigned base, unsigned keys, unsigned lookups,
+                           uint32_t bytes) {
+    unsigned hits = 0;
+    for (unsigned i = 0; i < lookups; i++) {
+        uint64_t a = rand_below(r, keys), b = rand_below(r, keys), c = rand_below(r, keys);
+        unsigned n = base + (unsigned)(a * b / keys * c / keys);
+        if (has_nth(l, n))
+            hits++;
+        else
+            set_nth(l, n, bytes);
+    }
+    return hits;
+}
+
+/* The load changes altogether, keys and sizes: what was asked for before must not hold its place for what it was. */
+static void new_load(uint32_t before, uint32_t after) {
+    enum { MEMORY = 4 * LIMIT, LOOKUPS = 800000 };
+    struct lab old, fresh;
+    struct rand r;
+    const unsigned keys = 2 * MEMORY / (after + 40);
+    rand_init(&r, 3);
+    lab_open(&old, MEMORY, 0);
+    look_aside(&old, &r, 0, 2 * MEMORY / (before + 40), LOOKUPS, before);
+    rand_init(&r, 4);
+    unsigned then = look_aside(&old, &r, 1000000, keys, LOOKUPS, after);
+    lab_close(&old);
+    rand_init(&r, 4);
+    lab_open(&fresh, MEMORY, 0);
+    unsigned alone = look_aside(&fresh, &r, 1000000, keys, LOOKUPS, after);
+    lab_close(&fresh);
+    if (then + LOOKUPS / 100 < alone)
+        fail_msg("%u bytes after %u: %u hits, %u in a fresh store", after, before, then, alone);
+}
+
+static void test_a_new_load_is_served_as_if_it_were_the_first(void **state) {
+    (void)state;
+    new_load(100, 1000);
+    new_load(1000, 100);
+    new_load(3000, 100);
+    new_load(100, 100);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overwriting_evicts_nothing),
         cmocka_unit_test(test_overwriting_in_main_evicts_nothing),
+        cmocka_unit_test(test_a_new_load_is_served_as_if_it_were_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

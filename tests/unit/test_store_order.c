@@ -484,7 +484,7 @@ static bool swept_ahead(struct lab *l) {
     lab_purge(l, 0, 1, &(uint64_t){77}, false, 0);
     drop_block(l, 1);
     sweep_step(l->s, true);
-    assert_true(l->s->sweep.running && l->s->sweep.at <= l->w[1]->open);
+    assert_true(l->s->sweep.running && l->s->sweep.at <= l->w[1]->open.segment);
     assert_true(lab_run(&t, "store.put.numbered", run_set, &h));
     lab_purge(l, 0, 1, tag, false, 0);
     assert_true(sweep_pass(l));
@@ -504,15 +504,15 @@ static void prepare_move(struct lab *l, const char *value, const uint64_t *tags,
     lab_set(l, 0, "X", "x", NULL, 0);
     lab_get(l, 0, "X", NULL);
     lab_next_segment(l, 0);
-    for (int i = 0; i < 4 && l->s->main_open.segment == SEGMENT_NONE; i++) evict_one(l->s);
-    assert_true(l->s->main_open.segment != SEGMENT_NONE);
+    for (int i = 0; i < 4 && l->s->main_open.open.segment == SEGMENT_NONE; i++) evict_one(l->s);
+    assert_true(l->s->main_open.open.segment != SEGMENT_NONE);
     do {
         lab_next_segment(l, 0);
-    } while (l->w[0]->open < l->s->main_open.segment + 1);
+    } while (l->w[0]->open.segment < l->s->main_open.open.segment + 1);
     lab_set(l, 0, "A", value, tags, ntags);
     lab_get(l, 0, "A", NULL);
     lab_next_segment(l, 0);
-    assert_true(lab_segment(l, "A") > l->s->main_open.segment);
+    assert_true(lab_segment(l, "A") > l->s->main_open.open.segment);
 }
 
 /* Evicts until A has moved or gone. */
@@ -532,7 +532,7 @@ static void move_it(struct lab *l) {
 
 /* Whether the sweeper has passed main's open segment, but not A's. */
 static void sweep_half(struct lab *l) {
-    while (!l->s->sweep.running || l->s->sweep.at <= l->s->main_open.segment) assert_true(sweep_step(l->s, true));
+    while (!l->s->sweep.running || l->s->sweep.at <= l->s->main_open.open.segment) assert_true(sweep_step(l->s, true));
 }
 
 static bool moved(struct lab *l, bool soft) {
@@ -569,7 +569,7 @@ static bool touched(struct lab *l) {
     uint64_t prefix = hash_tag("a:", 2);
     struct store_item it;
     lab_set(l, 2, "first", "x", NULL, 0);
-    uint32_t low = l->w[2]->open;
+    uint32_t low = l->w[2]->open.segment;
     lab_next_segment(l, 0);
     lab_set(l, 0, "a:b", "old", NULL, 0);
     assert_true(lab_segment(l, "a:b") > low);
@@ -604,7 +604,7 @@ static const uint64_t *wide_tags(void) {
 
 static void move_in_the_midst(void *arg) {
     struct lab *l = arg;
-    if (l->s->sweep.at == l->s->main_open.segment + 1) {
+    if (l->s->sweep.at == l->s->main_open.open.segment + 1) {
         lab_at(NULL, NULL, NULL);
         move_it(l);
     }

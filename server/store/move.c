@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "store/move.h"
+
+unsigned move_next(struct store *s, uint32_t seg, uint32_t *at, struct record *out, unsigned max) {
+    uint32_t used = sync_load_acq(&s->segs.seg[seg].used);
+    unsigned n = 0;
+    while (*at < used && n < max) {
+        struct record *r = &out[n++];
+        r->loc = segment_base(&s->segs, seg) + *at;
+        uint8_t *p = segment_at(&s->segs, r->loc);
+        r->piece = item_is_piece(p);
+        if (r->piece) {
+            r->hash = item_piece_owner(p);
+            r->bytes = ITEM_PIECE_HEADER + item_piece_bytes(p);
+        } else {
+            struct item it;
+            item_read(&it, p);
+            r->hash = hash_key(p + it.key_at, it.key_len, s->cfg.seed);
+            r->bytes = item_record_bytes(&it);
+        }
+        __builtin_prefetch(index_bucket(&s->ix, r->hash));
+        *at += r->bytes;
+    }
+    return n;
+}
+
+struct owner {
+    struct store *s;
+    uint64_t piece; /* the location looked for */
+    uint64_t hash;
+};
+
+static bool owns_piece(void *arg, uint64_t loc) {
+    struct owner *o = arg;
+    uint8_t *p = segment_at(&o->s->segs, loc);
+    if (item_is_piece(p)) return false;
+    struct item it;
+    item_read(&it, p);
+    if (!item_large(&it)) return false;
+    for (unsigned i = 0; i < item_pieces(&it); i++) {
+        uint64_t at;
+        uint32_t bytes;
+        item_piece(&it, i, &at, &bytes);
+        if (at == o->piece) return true;
+    }
+    return false;
+}
+
+uint64_t *move_slot(struct store *s, struct index_bucket *b, const struct record *r) {
+    if (!r->piece) return index_find_loc(&s->ix, b, r->loc);
+    struct owner o = {s, r->loc, r->hash};
+    return index_find(&s->ix, b, index_fp(&s->ix, r->hash), owns_piece, &o);
+}
+
+uint64_t move_look(struct store *s, const struct record *r, struct item *it) {
+    struct index_bucket *b = index_lock(&s->ix, r->hash);
+    uint64_t *slot = move_slot(s, b, r), seen = slot ? sync_load(slot) : 0;
+    if (seen) item_read(it, segment_at(&s->segs, index_slot_loc(seen)));
+    index_unlock_unchanged(b);
+    return seen;
+}
+
+/* ------------------------------------------------------------------ moving */
+
+/* A soft purge becomes the copy's own state: the sweep may have passed the segment it goes to. Only in the decoded
+ * header, which the copy is given. False: there is no room for the deadline. */
+static bool fold_copy(struct item *it, uint32_t deadline) {
+    if (!(it->bits & ITEM_EXPIRY)) return false;
+    it->bits = (uint8_t)((it->bits & ~(ITEM_STATE & ~ITEM_FETCHED)) | ITEM_STALE | ITEM_SOFT);
+    if (it->expiry == 0 || it->expiry > deadline) it->expiry = deadline;
+    return true;
+}
+
+bool move_allowed(struct store *s, struct index_bucket *b, uint64_t *slot, uint64_t loc, struct item *it) {
+    struct store_worker *w = maintenance(s);
+    uint32_t deadline;
+    item_read(it, segment_at(&s->segs, loc));
+    enum verdict v = item_verdict(w, it, &deadline);
+    if (v == ITEM_SOFTLY && !FAULT_POINT("evict.mutate.copy_unfolded") && !fold_copy(it, deadline)) v = ITEM_PURGED;
+    if (sweep_wants(s, it)) v = ITEM_PURGED;
+    if (v <= ITEM_SOFTLY || FAULT_POINT("evict.mutate.copy_purged")) return true;
+    if (v == ITEM_EXPIRED) COUNT(w, expired, 1);
+    if (v == ITEM_EXPIRED && !(it->bits & ITEM_FETCHED)) COUNT(w, expired_unfetched, 1);
+    if (v == ITEM_PURGED) COUNT(w, purged_items, 1);
+    if (v == ITEM_PURGED) sweep_count(s, it);
+    if (v == ITEM_PURGED) COUNT(w, purged_bytes, item_record_bytes(it));
+    account_unlink(w, loc, it);
+    index_remove(&s->ix, b, slot);
+    return false;
+}
+
+void move_swing(struct store *s, uint64_t *slot, const struct item *old, uint64_t from, uint64_t to, unsigned freq) {
+    struct store_worker *w = maintenance(s);
+    uint8_t *p = segment_at(&s->segs, to);
+    struct item it;
+    item_set_birth(p, old->birth);
+    item_set_bits(p, old->bits);
+    if (old->bits & ITEM_EXPIRY) item_set_expiry(p, old->expiry);
+    segment_expiry(segment_by_loc(s, to), old->expiry);
+    item_read(&it, p);
+    account_link(w, to, &it);
+    account_unlink(w, from, old);
+    index_swing(slot, to, freq);
+    COUNT(w, copied_items, 1);
+    COUNT(w, copied_bytes, item_record_bytes(&it));
+}
+
+uint64_t move_copy(struct store *s, uint64_t loc, uint32_t bytes, uint32_t target) {
+    struct room room;
+    if (target != SEGMENT_NONE) {
+        struct segment *g = &s->segs.seg[target];
+        uint32_t used = sync_load(&g->used);
+        if (used + bytes > s->segs.bytes) return 0;
+        uint64_t to = segment_base(&s->segs, target) + used;
+        item_copy_record(segment_at(&s->segs, to), segment_at(&s->segs, loc), bytes);
+        sync_store_rel(&g->used, used + bytes);
+        return to;
+    }
+    if (!room_take(maintenance(s), bytes, SEGMENT_MAIN, &room)) return 0;
+    item_copy_record(room.p, segment_at(&s->segs, loc), bytes);
+    room_done(maintenance(s), &room);
+    return room.loc;
+}
+
+/* A copy of a large item's record whose list names `to` instead of `from`. Returns 0 when there is no room. */
+static uint64_t copy_head(struct store *s, uint64_t head, uint64_t from, uint64_t to, uint32_t target) {
+    struct item it, copy;
+    item_read(&it, segment_at(&s->segs, head));
+    uint64_t loc = move_copy(s, head, item_record_bytes(&it), target);
+    if (loc == 0) return 0;
+    item_read(&copy, segment_at(&s->segs, loc));
+    for (unsigned i = 0; i < item_pieces(&copy); i++) {
+        uint64_t at;
+        uint32_t bytes;
+        item_piece(&copy, i, &at, &bytes);
+        if (at == from) item_write_piece(copy.p + copy.value_at + 8 + i * ITEM_PIECE_ENTRY, to, bytes);
+    }
+    return loc;
+}
+
+/* It is copied without the lock, since it may be large, so its item may meanwhile have changed or left. */
+bool move_piece(struct store *s, const struct record *r, uint32_t target) {
+    uint64_t to = move_copy(s, r->loc, r->bytes, target);
+    if (to == 0) return false;
+    struct index_bucket *b = index_lock(&s->ix, r->hash);
+    uint64_t *slot = move_slot(s, b, r);
+    bool ok = true;
+    if (slot) {
+        uint64_t from = index_slot_loc(sync_load(slot));
+        struct item old;
+        if (move_allowed(s, b, slot, from, &old)) {
+            to = copy_head(s, from, r->loc, to, target);
+            ok = to != 0;
+            if (ok) move_swing(s, slot, &old, from, to, index_slot_freq(sync_load(slot)));
+        }
+    }
+    index_unlock(b);
+    return ok;
+}
+
+bool move_item(struct store *s, const struct record *r, uint32_t target) {
+    struct index_bucket *b = index_lock(&s->ix, r->hash);
+    uint64_t *slot = move_slot(s, b, r);
+    struct item it;
+    bool ok = true;
+    if (slot && move_allowed(s, b, slot, r->loc, &it)) {
+        uint64_t to = move_copy(s, r->loc, r->bytes, target);
+        ok = to != 0;
+        if (ok) move_swing(s, slot, &it, r->loc, to, index_slot_freq(sync_load(slot)));
+    }
+    index_unlock(b);
+    return ok;
+}
