@@ -21,6 +21,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "net/net.h"
 #include "node.h"
 #include "settings.h"
@@ -255,6 +256,7 @@ static int run(const struct settings *s, int ready_fd, int signal_fd) {
     if (status == 0) {
         if (ready_fd >= 0) detach(ready_fd, s->verbose > 0);
         notify("READY=1");
+        pages_shed();
         serve(n, s, signal_fd);
     }
     node_free(n);

@@ -5,6 +5,7 @@ tagcached_sources += \
   %D%/hash.c \
   %D%/log.c \
   %D%/option.c \
+  %D%/pages.c \
   %D%/rand.c
 noinst_HEADERS += \
   %D%/bytes.h \
@@ -15,5 +16,6 @@ noinst_HEADERS += \
   %D%/log.h \
   %D%/metric.h \
   %D%/option.h \
+  %D%/pages.h \
   %D%/rand.h \
   %D%/sync.h

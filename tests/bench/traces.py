@@ -80,39 +80,34 @@ def miss(job):
 
 # ------------------------------------------------------------------ sizes that change
 
-PHASES = ["10", "uniform:20:200", "lognormal:400:1.2", "5000", "uniform:20000:60000", "100", "1000000", "300"]
+PHASES = {"10": 10, "uniform:20:200": 110, "lognormal:400:1.2": 822, "5000": 5000, "uniform:20000:60000": 40000, "100": 100,
+          "1000000": 1000000, "300": 300}  # values, and their mean
+PHASE_REQUESTS, PHASE_BYTES = 3000000, 60e9  # what a minute has, at most: 50,000 a second, 1 GB/s
 
 
 def pressure(job):
-    """-m 64; in each phase all sizes and keys are new. The hit ratio at the end of a phase, against a server that began
-    with that phase."""
-    phases = PHASES[1:3] if job.quick else PHASES
+    """-m 64; a phase is a minute's requests at a moderate rate, and in each all sizes and keys are new. The hit ratio of
+    the whole phase, against a server that began with that phase and is asked for the very same keys."""
+    phases = list(PHASES)[1:3] if job.quick else PHASES
     rows = []
     for kind in job.servers:
         if kind in ("floor", "redis"):
             continue
-        with Server(job.tools, kind, 64, args=["-I", "2m"] if kind in ("memcached", "tagcached") else []) as old:
+        with Server(job.tools, kind, 64, args=["-I", "2m"]) as old:
             for i, value in enumerate(phases):
                 aged = phase_hit_ratio(job, old, i, value)
-                with Server(job.tools, kind, 64,
-                            args=["-I", "2m"] if kind in ("memcached", "tagcached") else []) as new:
+                with Server(job.tools, kind, 64, args=["-I", "2m"]) as new:
                     fresh = phase_hit_ratio(job, new, i, value)
                 job.out.record("pressure", server=kind, phase=i, value=value, aged=aged, fresh=fresh)
                 rows.append([f"{i}: {value}", kind, fixed(aged, 4), fixed(fresh, 4), fixed(fresh - aged, 4)])
-    job.out.table("Hit ratio when every size changes, -m 64: the running server against a fresh one",
+    job.out.table("Hit ratio when every size changes each minute, -m 64: the running server against a fresh one",
                   ["values", "server", "running", "fresh", "lost"], rows)
 
 
 def phase_hit_ratio(job, s, i, value):
-    """Reads through for a while (misses are set), Zipf 0.9 over twice what fits; the hit ratio of the second half."""
-    mean = {"uniform:20:200": 110, "lognormal:400:1.2": 822, "uniform:20000:60000": 40000}.get(value) or int(value)
+    """Reads through (misses are set), Zipf 0.9 over twice what fits."""
+    mean = PHASES[value]
     keys = max(int(2 * 64 * 1048576 / (mean + 60)), 50)
-    if job.quick:
-        keys = min(keys, 100000)
-    options = ["-k", keys, "-v", value, "--vmin", 1, "--vmax", 1000000, "--prefix", f"p{i}:", "-z", 0.9, "--set-misses",
-               "-d", 8, "-c", 8, "-w", 0, "--seq", 1 << 21]
-    n = min(max(keys * 3, 20000), 200000 if job.quick else 6000000)
-    if mean > 10000:
-        n = min(n, 60000)
-    s.load(*options, "-n", n)
-    return s.load(*options, "--seed", 42, "-n", n)["run"]["hit_ratio"]
+    n = int(min(PHASE_REQUESTS, PHASE_BYTES / mean)) // (20 if job.quick else 1)
+    return s.load("-k", keys, "-v", value, "--vmin", 1, "--vmax", 1000000, "--prefix", f"p{i}:", "-z", 0.9, "--set-misses",
+                  "-d", 8, "-c", 8, "-w", 0, "--seq", n, "-n", n)["run"]["hit_ratio"]
