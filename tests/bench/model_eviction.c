@@ -7,8 +7,10 @@
  * remembers what left small without a hit, if it is not much larger than what leaves small usually, nine tenths as many
  * as the cache holds. Of the oldest small segment the objects hit at least once move on to main; of the oldest main
  * segment those with the most hits per byte, up to half of its live bytes (a running average of each segment's own
- * threshold decides), with a quarter of their hit count (4 bits). Main goes first, and twice the threshold is asked
- * for, when its oldest segment was hit much less than small's are.
+ * threshold decides), with a quarter of their hit count (4 bits). (That main goes on trial when all that is asked for
+ * changes is left out: these traces change slowly.)
+ *
+ * LRU is exact; where the trace has lifetimes, what has expired frees its bytes that second.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -29,8 +31,6 @@
 #define KEPT_SHARE 0.5
 #define GHOST_SHARE 0.9    /* of the objects held */
 #define GHOST_LARGEST 1.25 /* of the geometric mean of the sizes of what leaves small */
-#define PEEK_EVERY 8       /* evictions from small between two looks at main's oldest segment */
-#define COLD 3             /* times more hits in small that make it go first */
 
 static const char usage[] =
     "usage: model_eviction [--overhead B] [--segments N] [--policy model|lru|both] TRACE BYTES\n"
@@ -43,10 +43,17 @@ struct request {
     uint32_t size; /* charged */
 };
 
+/* When an object expires: always the same second, since a later version has another id. */
+struct expiry {
+    uint32_t at_s, object;
+};
+
 struct requests {
     struct request *v;
+    uint32_t *at_s;      /* of each request */
+    struct expiry *ends; /* of the objects that expire, by time */
     uint64_t n;
-    uint32_t objects;
+    uint32_t objects, nends;
 };
 
 static void fail(const char *what) {
@@ -60,6 +67,31 @@ static void *allocate(size_t n, size_t size) {
     return p;
 }
 
+static int by_time(const void *a, const void *b) {
+    const struct expiry *x = a, *y = b;
+    return x->at_s < y->at_s ? -1 : x->at_s > y->at_s;
+}
+
+/* Reads the lifetimes beside a trace whose requests are read already, if there are any. */
+static void read_lifetimes(struct requests *r, const char *path) {
+    char name[4096];
+    snprintf(name, sizeof name, "%s.ttl", path);
+    FILE *f = fopen(name, "rb");
+    if (!f) return;
+    bool *known = allocate(r->objects, sizeof *known);
+    r->ends = allocate(r->objects, sizeof *r->ends);
+    for (uint64_t i = 0; i < r->n; i++) {
+        trace_ttl ttl;
+        if (fread(&ttl, sizeof ttl, 1, f) != 1) fail(name);
+        uint32_t o = r->v[i].object;
+        if (ttl && !known[o]) r->ends[r->nends++] = (struct expiry){r->at_s[i] + ttl, o};
+        known[o] = true;
+    }
+    qsort(r->ends, r->nends, sizeof *r->ends, by_time);
+    free(known);
+    fclose(f);
+}
+
 /* Reads a trace, and numbers its objects 0, 1, .. */
 static struct requests read_trace(const char *path, uint32_t overhead) {
     struct stat sb;
@@ -71,6 +103,7 @@ static struct requests read_trace(const char *path, uint32_t overhead) {
     uint64_t *ids = allocate(cap, sizeof *ids);
     uint32_t *numbers = allocate(cap, sizeof *numbers);
     r.v = allocate(r.n, sizeof *r.v);
+    r.at_s = allocate(r.n, sizeof *r.at_s);
     for (uint64_t i = 0; i < r.n; i++) {
         struct trace_record t;
         if (fread(&t, sizeof t, 1, f) != 1) fail(path);
@@ -81,7 +114,9 @@ static struct requests read_trace(const char *path, uint32_t overhead) {
             numbers[p] = r.objects++;
         }
         r.v[i] = (struct request){numbers[p], t.size + overhead};
+        r.at_s[i] = t.time_s;
     }
+    read_lifetimes(&r, path);
     fclose(f);
     free(ids);
     free(numbers);
@@ -106,30 +141,38 @@ static void link_newest(struct link *l, uint32_t head, uint32_t o) {
     l[head].older = o;
 }
 
+struct lru {
+    struct link *l;
+    uint32_t head; /* its `newer` is the oldest, its `older` the newest */
+    uint64_t used;
+};
+
+static void lru_drop(struct lru *c, uint32_t o) {
+    unlink_object(c->l, o);
+    c->used -= c->l[o].size;
+    c->l[o].size = 0;
+}
+
 static double lru(const struct requests *r, uint64_t capacity) {
-    struct link *l = allocate((size_t)r->objects + 1, sizeof *l);
-    uint32_t head = r->objects; /* its `newer` is the oldest, its `older` the newest */
-    uint64_t used = 0, misses = 0;
-    l[head].older = l[head].newer = head;
-    for (uint64_t i = 0; i < r->n; i++) {
+    struct lru c = {.l = allocate((size_t)r->objects + 1, sizeof *c.l), .head = r->objects};
+    uint64_t misses = 0;
+    c.l[c.head].older = c.l[c.head].newer = c.head;
+    for (uint64_t i = 0, end = 0; i < r->n; i++) {
         uint32_t o = r->v[i].object;
-        if (l[o].size)
-            unlink_object(l, o);
+        for (; end < r->nends && r->ends[end].at_s <= r->at_s[i]; end++)
+            if (c.l[r->ends[end].object].size) lru_drop(&c, r->ends[end].object);
+        if (c.l[o].size)
+            unlink_object(c.l, o);
         else {
             misses++;
             if (r->v[i].size > capacity) continue;
-            l[o].size = r->v[i].size;
-            used += l[o].size;
-            while (used > capacity) {
-                uint32_t oldest = l[head].newer;
-                unlink_object(l, oldest);
-                used -= l[oldest].size;
-                l[oldest].size = 0;
-            }
+            c.l[o].size = r->v[i].size;
+            c.used += c.l[o].size;
+            while (c.used > capacity) lru_drop(&c, c.l[c.head].newer);
         }
-        link_newest(l, head, o);
+        link_newest(c.l, c.head, o);
     }
-    free(l);
+    free(c.l);
     return (double)misses / (double)r->n;
 }
 
@@ -138,7 +181,7 @@ static double lru(const struct requests *r, uint64_t capacity) {
 struct segment {
     struct segment *newer;
     uint32_t number;
-    uint64_t used, inherited; /* hits that objects brought along */
+    uint64_t used;
     uint32_t n, cap;
     struct request *items;
 };
@@ -168,7 +211,6 @@ struct model {
     bool thresholded;
     double threshold; /* log of hits per byte */
     double leaving;   /* average log of the size of what leaves small */
-    unsigned peek_in;
 };
 
 static void push_segment(struct model *m, struct queue *q) {
@@ -249,36 +291,13 @@ static void learn_threshold(struct model *m, const struct segment *s) {
     m->thresholded = true;
 }
 
-/* New hits of a segment for each segment that was begun since. */
-static double hit_rate(const struct model *m, const struct segment *s) {
-    uint64_t hits = 0;
-    for (uint32_t i = 0; i < s->n; i++) {
-        const struct object *o = &m->objects[s->items[i].object];
-        if (o->segment == s->number) hits += o->hits;
-    }
-    return (double)(hits > s->inherited ? hits - s->inherited : 0) / (m->next_number - s->number + 1.0);
-}
-
-static bool main_is_cold(struct model *m) {
-    if (m->peek_in > 0) {
-        m->peek_in--;
-        return false;
-    }
-    bool cold = m->main.oldest->number < m->small.oldest->number &&
-                hit_rate(m, m->main.oldest) * COLD < hit_rate(m, m->small.oldest);
-    m->peek_in = cold ? 0 : PEEK_EVERY;
-    return cold;
-}
-
 static void move_to_main(struct model *m, struct request it) {
-    uint8_t hits = m->objects[it.object].hits / 4;
-    append(m, &m->main, it, hits);
-    m->main.newest->inherited += hits;
+    append(m, &m->main, it, m->objects[it.object].hits / 4);
 }
 
-static void evict_main(struct model *m, bool cold) {
+static void evict_main(struct model *m) {
     struct segment *s = pop_segment(&m->main);
-    double threshold = m->thresholded ? m->threshold + (cold ? log(2) : 0) : -INFINITY;
+    double threshold = m->thresholded ? m->threshold : -INFINITY;
     learn_threshold(m, s);
     for (uint32_t i = 0; i < s->n; i++) {
         struct object *o = &m->objects[s->items[i].object];
@@ -325,11 +344,10 @@ static void request(struct model *m, struct request it) {
     else
         append(m, &m->small, it, 0);
     while (m->small.n + m->main.n > m->segments_max) {
-        bool much = m->small.n > m->small_max, cold = much && m->main.n > 2 && main_is_cold(m);
-        if (m->main.n <= 2 || (much && !cold))
+        if (m->main.n <= 2 || m->small.n > m->small_max)
             evict_small(m);
         else
-            evict_main(m, cold);
+            evict_main(m);
     }
 }
 
@@ -380,5 +398,7 @@ int main(int argc, char **argv) {
     if (both || !strcmp(policy, "lru")) printf("\"lru\":%.6f", lru(&r, capacity));
     printf("}\n");
     free(r.v);
+    free(r.at_s);
+    free(r.ends);
     return 0;
 }
