@@ -29,6 +29,6 @@ static int shed_object(struct dl_phdr_info *info, size_t size, void *arg) {
 }
 
 void pages_shed(void) {
-    dl_iterate_phdr(shed_object, NULL);
     malloc_trim(0);
+    dl_iterate_phdr(shed_object, NULL);
 }

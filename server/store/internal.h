@@ -135,6 +135,12 @@ static inline bool expired(uint32_t expiry, uint32_t now) {
 }
 uint32_t store_clock(const struct store *s);
 
+/* So many segments exist whatever the limit: two open for each worker and for main, and for uploads, what compaction
+ * moves, the reserve, some to evict. Else workers that hold open ones and are idle could leave another none. */
+static inline uint32_t segments_least(unsigned workers) {
+    return 2 * (workers + 1) + 8;
+}
+
 /* ---- maintain.c: asked for by workers */
 /* Wakes the maintenance thread. Any thread. */
 void store_kick(struct store *s);

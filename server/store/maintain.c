@@ -34,7 +34,7 @@ void store_want_room(struct store *s, uint32_t segments) {
 static bool update_limits(struct store *s) {
     uint64_t other = index_bytes(&s->ix) + ghost_bytes(&s->ghost) + s->purge.bytes, limit = sync_load(&s->limit);
     uint64_t left = limit > other ? limit - other : 0;
-    uint32_t n = (uint32_t)(left / s->segs.bytes), least = s->cfg.workers + 8;
+    uint32_t n = (uint32_t)(left / s->segs.bytes), least = segments_least(s->cfg.workers);
     if (n < least) n = least;
     if (n > s->segs.max) n = s->segs.max;
     bool more = n > sync_load(&s->segs.limit);

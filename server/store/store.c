@@ -82,7 +82,8 @@ int store_new(const struct store_config *cfg, struct store **out) {
     s->inline_max = bytes / 4 < ITEM_INLINE_MAX ? bytes / 4 : ITEM_INLINE_MAX;
     uint64_t purge_bytes = cfg->memory_limit / 100 > PURGE_BYTES_MIN ? cfg->memory_limit / 100 : PURGE_BYTES_MIN;
     /* The limit may be raised later: address space for four times as much. */
-    int err = segments_init(&s->segs, cfg->memory_limit * 4, bytes, cfg->hugepages);
+    uint64_t space = cfg->memory_limit * 4, least = (uint64_t)segments_least(cfg->workers) * bytes;
+    int err = segments_init(&s->segs, space > least ? space : least, bytes, cfg->hugepages);
     if (!err)
         err = index_init(&s->ix, cfg->memory_limit / 256 / 9, cfg->memory_limit * 4 / ITEM_MIN_BYTES, cfg->hugepages);
     if (!err) err = purge_init(&s->purge, purge_bytes);

@@ -93,6 +93,41 @@ static void test_overwriting_in_main_evicts_nothing(void **state) {
     lab_close(&l);
 }
 
+/* Stores a record as large as it may be in one piece, or one of a few bytes; false: not even after some maintenance. */
+static bool set_some(struct store *s, unsigned worker, unsigned n, bool large) {
+    static char value[1 << 20];
+    struct store_worker *w = store_worker(s, worker);
+    char key[32];
+    enum store_status st = STORE_AGAIN;
+    struct store_put p = {.value = value, .size = large ? (uint32_t)store_inline_max(s) : 10};
+    p.key = store_key(s, key, (size_t)snprintf(key, sizeof key, "key-%u", n));
+    for (int i = 0; i < 100 && st == STORE_AGAIN; i++) {
+        store_enter(w);
+        st = store_put(w, &p, NULL);
+        store_leave(w);
+        if (st == STORE_AGAIN) store_maintain(s);
+    }
+    return st == STORE_OK;
+}
+
+/* Workers that hold two open segments each, all that they could get, and then do nothing any more. */
+static void test_idle_workers_leave_enough_for_another(void **state) {
+    (void)state;
+    enum { WORKERS = 20 };
+    struct store_config cfg = {
+        .memory_limit = 1 << 20, .item_size_max = 1 << 19, .workers = WORKERS, .evict = true, .clock = clock_system()};
+    struct store *s;
+    unsigned n = 0;
+    assert_int_equal(store_new(&cfg, &s), 0);
+    for (unsigned i = 0; i < WORKERS - 1; i++) {
+        struct opened *o = &store_worker(s, i)->open;
+        assert_true(set_some(s, i, n++, false));
+        while (o->next == SEGMENT_NONE) assert_true(set_some(s, i, n++, true));
+    }
+    for (unsigned i = 0; i < 1000; i++) assert_true(set_some(s, WORKERS - 1, n++, i % 3 == 0));
+    store_free(s);
+}
+
 /* Looks n keys up as a client would, the lower ones more often, and stores what is missing; returns the hits. */
 static unsigned look_aside(struct lab *l, struct rand *r, unsigned base, unsigned keys, unsigned lookups,
                            uint32_t bytes) {
@@ -140,6 +175,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overwriting_evicts_nothing),
         cmocka_unit_test(test_overwriting_in_main_evicts_nothing),
+        cmocka_unit_test(test_idle_workers_leave_enough_for_another),
         cmocka_unit_test(test_a_new_load_is_served_as_if_it_were_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
