@@ -66,10 +66,10 @@ static bool in_main(const struct store *s, uint32_t i) {
 
 /* Watches a segment near main's old end; true when it was hit so much less than small's oldest that main seems cold. */
 static bool suspect(struct store *s, double small) {
-    struct segment *g = &s->segs.seg[s->watched];
     bool cold = false;
-    if (in_main(s, s->watched) && g->since == s->watched_since) {
-        if (age(s, g) < LOOK_EVERY || small * (double)age(s, g) < HITS_LEAST) return false;
+    if (in_main(s, s->watched) && s->segs.seg[s->watched].since == s->watched_since) {
+        uint64_t since = age(s, &s->segs.seg[s->watched]);
+        if (since < LOOK_EVERY || small * (double)since < HITS_LEAST) return false;
         cold = rate(s, s->watched) * COLD < small;
     }
     s->watched = main_at(s, WATCH_AT);

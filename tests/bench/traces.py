@@ -118,5 +118,5 @@ def phase(job, s, i, value):
     keys = max(int(2 * 64 * 1048576 / (mean + 60)), 50)
     n = int(min(PHASE_REQUESTS, PHASE_BYTES / mean)) // (20 if job.quick else 1)
     r = s.load("-k", keys, "-v", value, "--vmin", 1, "--vmax", 1000000, "--prefix", f"p{i}:", "-z", 0.9, "--set-misses",
-                  "-d", 8, "-c", 8, "-w", 0, "--seq", n, "-n", n, strict=s.kind == "tagcached")["run"]
+               "-d", 8, "-c", 8, "-w", 0, "--seq", n, "-n", n, strict=s.kind == "tagcached")["run"]
     return r["hit_ratio"], r["errors"]
