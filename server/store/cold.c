@@ -68,8 +68,8 @@ static bool in_main(const struct store *s, uint32_t i) {
 static bool suspect(struct store *s, double small) {
     bool cold = false;
     if (in_main(s, s->watched) && s->segs.seg[s->watched].since == s->watched_since) {
-        uint64_t since = age(s, &s->segs.seg[s->watched]);
-        if (since < LOOK_EVERY || small * (double)since < HITS_LEAST) return false;
+        uint64_t waited = age(s, &s->segs.seg[s->watched]);
+        if (waited < LOOK_EVERY || small * (double)waited < HITS_LEAST) return false;
         cold = rate(s, s->watched) * COLD < small;
     }
     s->watched = main_at(s, WATCH_AT);
