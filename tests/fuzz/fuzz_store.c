@@ -225,16 +225,9 @@ static struct store_upload *fill_upload(uint64_t size) {
     struct store_upload *u;
     if (store_upload_begin(r.lab.w[r.worker], size, &u) != STORE_OK) return NULL;
     for (unsigned tries = 0; store_upload_left(u) && tries < 300;) {
-        char *p;
-        size_t n;
-        if (store_upload_span(r.lab.w[r.worker], u, &p, &n) != STORE_OK) {
-            store_maintain(r.lab.s);
-            tries++;
-            continue;
-        }
-        if (n > 5000) n = 5000;
-        memcpy(p, r.value + (size - store_upload_left(u)), n);
-        store_upload_fill(u, n);
+        if (lab_upload_some(r.lab.w[r.worker], u, r.value, size, 5000) == STORE_OK) continue;
+        store_maintain(r.lab.s);
+        tries++;
     }
     if (store_upload_left(u) == 0) return u;
     store_upload_abort(r.lab.w[r.worker], u);

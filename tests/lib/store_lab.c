@@ -164,6 +164,26 @@ enum store_status lab_fill(struct lab *l, unsigned worker, const char *key, cons
     return lab_put(l, worker, &p);
 }
 
+enum store_status lab_upload_some(struct store_worker *w, struct store_upload *u, const void *body, uint64_t size,
+                                  size_t max) {
+    char *to;
+    size_t n;
+    enum store_status st = store_upload_span(w, u, &to, &n);
+    if (st != STORE_OK) return st;
+    if (n > max) n = max;
+    memcpy(to, (const char *)body + (size - store_upload_left(u)), n);
+    store_upload_fill(u, n);
+    return STORE_OK;
+}
+
+struct store_upload *lab_upload(struct lab *l, unsigned worker, const void *body, uint64_t size) {
+    struct store_upload *u;
+    CHECK(store_upload_begin(l->w[worker], size, &u) == STORE_OK);
+    while (store_upload_left(u))
+        if (lab_upload_some(l->w[worker], u, body, size, SIZE_MAX) != STORE_OK) store_maintain(l->s);
+    return u;
+}
+
 enum store_status lab_delete(struct lab *l, unsigned worker, const char *key) {
     struct store_delete d = {.key = store_key(l->s, key, strlen(key))};
     store_enter(l->w[worker]);

@@ -40,6 +40,11 @@ uint64_t lab_token(struct lab *l, unsigned worker, const char *key);
 /* A store guarded by an id. */
 enum store_status lab_fill(struct lab *l, unsigned worker, const char *key, const char *value, uint64_t guard,
                            const uint64_t *tags, unsigned ntags);
+/* Copies the next bytes of a body, at most `max`, into its upload; STORE_AGAIN if there is no room. */
+enum store_status lab_upload_some(struct store_worker *w, struct store_upload *u, const void *body, uint64_t size,
+                                  size_t max);
+/* Uploads a body, running maintenance when there is no room; to be handed to a put. */
+struct store_upload *lab_upload(struct lab *l, unsigned worker, const void *body, uint64_t size);
 enum store_status lab_delete(struct lab *l, unsigned worker, const char *key);
 /* Purges a conjunction of n tags, or everything when n is 0. */
 uint64_t lab_purge(struct lab *l, unsigned worker, unsigned n, const uint64_t *tags, bool soft, uint32_t ttl_s);

@@ -23,19 +23,7 @@ static void set_nth(struct lab *l, unsigned n, uint32_t bytes) {
     p.key = store_key(l->s, key, (size_t)snprintf(key, sizeof key, "key-%u", n));
     assert_true(bytes <= sizeof value);
     memset(value, 'a' + (char)(n % 26), bytes);
-    if (bytes > store_inline_max(l->s)) {
-        assert_int_equal(store_upload_begin(l->w[0], bytes, &p.upload), STORE_OK);
-        while (store_upload_left(p.upload)) {
-            char *to;
-            size_t room;
-            if (store_upload_span(l->w[0], p.upload, &to, &room) != STORE_OK) {
-                store_maintain(l->s);
-                continue;
-            }
-            memset(to, *value, room);
-            store_upload_fill(p.upload, room);
-        }
-    }
+    if (bytes > store_inline_max(l->s)) p.upload = lab_upload(l, 0, value, bytes);
     while (lab_put(l, 0, &p) == STORE_AGAIN) store_maintain(l->s);
     if (n % 16 == 0) store_maintain(l->s);
 }

@@ -329,19 +329,13 @@ static void test_what_is_let_go_of_unswept_kills_older_items(void **state) {
 /* A body that was being received when its tags were purged. */
 static bool upload_purged(struct lab *l) {
     static char body[20000];
-    struct store_upload *u;
     struct store_put p = {.key = store_key(l->s, "A", 1), .size = sizeof body, .tags = tag, .ntags = 1};
     assert_true(sizeof body > store_inline_max(l->s));
-    assert_int_equal(store_upload_begin(l->w[0], sizeof body, &u), STORE_OK);
-    for (bool purged = false; store_upload_left(u); purged = true) {
-        char *at;
-        size_t n;
-        assert_int_equal(store_upload_span(l->w[0], u, &at, &n), STORE_OK);
-        memset(at, 'x', n);
-        store_upload_fill(u, n);
+    assert_int_equal(store_upload_begin(l->w[0], sizeof body, &p.upload), STORE_OK);
+    for (bool purged = false; store_upload_left(p.upload); purged = true) {
+        assert_int_equal(lab_upload_some(l->w[0], p.upload, body, sizeof body, sizeof body), STORE_OK);
         if (!purged) lab_purge(l, 1, 1, tag, false, 0);
     }
-    p.upload = u;
     struct store_item it;
     memset(&it, 0xff, sizeof it);
     store_enter(l->w[0]);
@@ -746,18 +740,9 @@ static void free_what_looks_dead(void *arg) {
  * its pieces stay where they are. */
 static bool pieces_given_away(struct lab *l) {
     static char body[100000];
-    struct store_upload *u;
     struct store_put p = {.key = store_key(l->s, "A", 1), .size = sizeof body};
     struct store_item it;
-    assert_int_equal(store_upload_begin(l->w[0], sizeof body, &u), STORE_OK);
-    while (store_upload_left(u)) {
-        char *at;
-        size_t n;
-        assert_int_equal(store_upload_span(l->w[0], u, &at, &n), STORE_OK);
-        memset(at, 'x', n);
-        store_upload_fill(u, n);
-    }
-    p.upload = u;
+    p.upload = lab_upload(l, 0, body, sizeof body);
     store_enter(l->w[0]);
     assert_int_equal(store_put(l->w[0], &p, &it), STORE_OK);
     store_leave(l->w[0]);

@@ -444,20 +444,14 @@ static void pressed_set(struct actor *a, const struct store_key *k, uint32_t key
     if (large) {
         if (store_upload_begin(a->w, n, &p.upload) != STORE_OK) return;
         while (store_upload_left(p.upload)) {
-            char *to;
-            size_t room;
             uint64_t seen = sync_load_acq(&a->b->rooms);
-            if (store_upload_span(a->w, p.upload, &to, &room) == STORE_AGAIN) {
-                /* Threads that all wait with bodies half done would wait for ever. */
-                if (rand_below(&a->rand, 2)) {
-                    store_upload_abort(a->w, p.upload);
-                    return;
-                }
-                wait_for_room(a->b, seen);
-                continue;
+            if (lab_upload_some(a->w, p.upload, buf, n, n) != STORE_AGAIN) continue;
+            /* Threads that all wait with bodies half done would wait for ever. */
+            if (rand_below(&a->rand, 2)) {
+                store_upload_abort(a->w, p.upload);
+                return;
             }
-            memcpy(to, buf + (n - store_upload_left(p.upload)), room);
-            store_upload_fill(p.upload, room);
+            wait_for_room(a->b, seen);
         }
     }
     enum store_status st = put(a, &p, NULL);
