@@ -12,8 +12,8 @@ EXTRA_DIST += %D%/test_check_includes.py
 TESTS += %D%/test_main.py
 EXTRA_DIST += %D%/test_main.py
 
-unit_tests += %D%/test_conn %D%/test_option %D%/test_tls
-unit_tests += %D%/test_store %D%/test_store_order %D%/test_store_threads %D%/test_store_rules %D%/test_purge %D%/test_index %D%/test_ghost %D%/test_evict %D%/test_segment %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch
+unit_tests += %D%/test_conn %D%/test_option %D%/test_pages %D%/test_tls
+unit_tests += %D%/test_store %D%/test_store_order %D%/test_store_threads %D%/test_store_rules %D%/test_purge %D%/test_index %D%/test_lowest %D%/test_ghost %D%/test_evict %D%/test_segment %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch
 noinst_HEADERS += %D%/talk.h
 
 # The commands: their parsers, and all of them over connections in memory (no net is linked).
