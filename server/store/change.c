@@ -139,12 +139,15 @@ bool change_link(struct change *c, uint64_t loc, uint64_t birth) {
     const uint64_t was = c->loc;
     if (!change_slot(c, g, loc)) return false;
     /* In before out: the pieces of a large value may serve both versions, and their segments must never look dead. */
-    const bool out_first = had && FAULT_POINT("change.mutate.out_first");
-    if (out_first) account_unlink(c->w, was, &c->old);
-    if (!out_first) account_link(c->w, loc, &it);
-    (void)FAULT_POINT("change.accounting");
-    if (out_first) account_link(c->w, loc, &it);
-    if (had && !out_first) account_unlink(c->w, was, &c->old);
+    if (had && FAULT_POINT("change.mutate.out_first")) {
+        account_unlink(c->w, was, &c->old);
+        (void)FAULT_POINT("change.accounting");
+        account_link(c->w, loc, &it);
+    } else {
+        account_link(c->w, loc, &it);
+        (void)FAULT_POINT("change.accounting");
+        if (had) account_unlink(c->w, was, &c->old);
+    }
     c->old = it;
     return true;
 }

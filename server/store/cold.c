@@ -59,23 +59,16 @@ static uint32_t main_at(struct store *s, unsigned n) {
     return i;
 }
 
-static bool in_main(const struct store *s, uint32_t i) {
-    return i != SEGMENT_NONE && sync_load(&s->segs.seg[i].state) == SEGMENT_SEALED &&
-           sync_load(&s->segs.seg[i].queue) == SEGMENT_MAIN;
-}
-
 /* Watches a segment near main's old end; true when it was hit so much less than small's oldest that main seems cold. */
 static bool suspect(struct store *s, double small) {
     bool cold = false;
-    if (in_main(s, s->watched) && s->segs.seg[s->watched].since == s->watched_since) {
+    if (s->watched != SEGMENT_NONE) {
         uint64_t waited = age(s, &s->segs.seg[s->watched]);
         if (waited < LOOK_EVERY || small * (double)waited < HITS_LEAST) return false;
         cold = rate(s, s->watched) * COLD < small;
     }
     s->watched = main_at(s, WATCH_AT);
-    if (s->watched == SEGMENT_NONE) return cold;
-    count_from_now(s, s->watched, hits_of(s, s->watched, false));
-    s->watched_since = s->segs.seg[s->watched].since;
+    if (s->watched != SEGMENT_NONE) count_from_now(s, s->watched, hits_of(s, s->watched, false));
     return cold;
 }
 
@@ -96,16 +89,16 @@ static void look(struct store *s) {
  * soon enough. */
 static uint32_t next_for_trial(struct store *s) {
     const struct segment *seg = s->segs.seg;
-    bool known = in_main(s, s->tried) && seg[s->tried].trial;
     sync_spin_lock(&s->segs.queue_lock);
     uint32_t i = s->segs.queues[SEGMENT_MAIN].head;
-    if (known && i != SEGMENT_NONE && seg[i].trial) i = s->tried;
+    if (s->tried != SEGMENT_NONE && i != SEGMENT_NONE && seg[i].trial) i = s->tried;
     for (unsigned n = 0; n < SCAN && i != SEGMENT_NONE && seg[i].trial; n++) i = seg[i].next;
     sync_spin_unlock(&s->segs.queue_lock);
     return i != SEGMENT_NONE && seg[i].trial ? SEGMENT_NONE : i;
 }
 
 static void try_segment(struct store *s, uint32_t i) {
+    if (s->watched == i) s->watched = SEGMENT_NONE; /* what was counted of it is forgotten */
     s->segs.seg[i].trial = true;
     s->on_trial++;
 }
@@ -126,6 +119,8 @@ static void extend_trial(struct store *s) {
 void cold_left(struct store *s, uint32_t i) {
     if (s->segs.seg[i].trial) s->on_trial--;
     s->segs.seg[i].trial = false;
+    if (s->watched == i) s->watched = SEGMENT_NONE;
+    if (s->tried == i) s->tried = SEGMENT_NONE;
 }
 
 void cold_joined(struct store *s, uint32_t i, uint32_t behind) {

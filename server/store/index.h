@@ -69,8 +69,8 @@ struct index {
     struct sync_spin stripes[INDEX_STRIPES];
     struct sync_spin pool;
     struct lowest free_lines; /* of those below line_limit; pool */
-    uint64_t line_limit;      /* lines whose pages may be there; pool */
-    uint64_t lines_free;      /* how many; pool */
+    uint64_t line_limit;      /* lines whose pages may be there; changed under pool */
+    uint64_t lines_free;      /* how many of them are; likewise */
     uint64_t overflow_drops;  /* entries refused because a bucket's overflow was full */
 };
 

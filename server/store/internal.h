@@ -104,9 +104,8 @@ struct store {
     double leaving;               /* running average of the size of what leaves small, log2 */
     bool cold;                    /* main is: see cold.c */
     unsigned look_in;             /* evictions until main's oldest segment is compared with small's again */
-    uint32_t watched, tried;      /* the segment of main that is; the latest put on trial */
+    uint32_t watched, tried;      /* the segment of main that is; the latest put on trial; or SEGMENT_NONE */
     uint32_t on_trial;            /* segments */
-    uint64_t watched_since;       /* its since, as long as it is still the same */
     uint64_t merged_at;           /* grace period after the last merge of index groups; 0: nothing to release */
     uint32_t compact_at, dead_at; /* where the next look for such segments begins */
     uint32_t compacting[2];       /* of each queue the segment that compaction fills, or SEGMENT_NONE */
@@ -353,9 +352,14 @@ void cold_joined(struct store *s, uint32_t segment, uint32_t behind);
 void cold_left(struct store *s, uint32_t segment);
 /* Whether nobody writes to a segment any more. */
 bool segment_idle(struct store *s, const struct segment *g);
+/* Moves what lives in a segment that is a quarter dead elsewhere and retires it; false if there is none such among the
+ * next ones, or no room. */
 bool compact_one(struct store *s);
+/* Retires those of the next segments in which nothing lives; false if there was none. */
 bool free_dead(struct store *s);
+/* A sealed segment of which everything is unlinked leaves its queue and waits for its grace period and its pins. */
 void retire(struct store *s, uint32_t segment);
+/* Frees the retired segments for which both have passed; false if there was none. */
 bool reap(struct store *s);
 /* One step of the sweeper; false if there is nothing to do now. */
 bool sweep_step(struct store *s, bool hurry);

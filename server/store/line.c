@@ -17,7 +17,7 @@ uint32_t index_line_take(struct index *ix) {
     uint32_t n = lowest_first(&ix->free_lines);
     if (n != LOWEST_NONE) {
         lowest_remove(&ix->free_lines, n);
-        ix->lines_free--;
+        sync_bump(&ix->lines_free, (uint64_t)-1);
     } else if (ix->line_limit <= ix->max_lines) {
         n = (uint32_t)ix->line_limit;
         sync_store(&ix->line_limit, ix->line_limit + 1);
@@ -32,14 +32,14 @@ uint32_t index_line_take(struct index *ix) {
 void index_line_give(struct index *ix, uint32_t n) {
     sync_spin_lock(&ix->pool);
     lowest_add(&ix->free_lines, n);
-    ix->lines_free++;
+    sync_bump(&ix->lines_free, 1);
     sync_spin_unlock(&ix->pool);
 }
 
 uint32_t index_line_high(struct index *ix) {
-    sync_spin_lock(&ix->pool);
-    uint64_t limit = ix->line_limit, used = limit - ix->lines_free;
-    sync_spin_unlock(&ix->pool);
+    /* Read at two moments: an estimate, which is enough here. */
+    uint64_t unused = sync_load(&ix->lines_free), limit = sync_load(&ix->line_limit);
+    uint64_t used = limit > unused ? limit - unused : 0;
     return limit > used + used / 4 + SPARE ? (uint32_t)(used + used / 8 + SPARE / 2) : UINT32_MAX;
 }
 
@@ -56,8 +56,9 @@ static uint32_t withdraw(struct index *ix) {
 }
 
 bool index_trim(struct index *ix) {
+    if (sync_load(&ix->lines_free) < SPARE) return false;
     sync_spin_lock(&ix->pool);
-    uint32_t limit = (uint32_t)ix->line_limit, first = ix->lines_free >= SPARE ? withdraw(ix) : limit;
+    uint32_t limit = (uint32_t)ix->line_limit, first = withdraw(ix);
     sync_spin_unlock(&ix->pool);
     if (first == limit) return false;
     /* Nobody can take these now; late readers of a chain find zeros there, which end it. The page that the limit itself
@@ -65,12 +66,13 @@ bool index_trim(struct index *ix) {
     uint32_t whole = limit / LINES_PAGE * LINES_PAGE;
     if (first < whole) madvise(&ix->lines[first], (whole - first) * sizeof *ix->lines, MADV_DONTNEED);
     sync_spin_lock(&ix->pool);
-    bool grown = ix->line_limit != limit; /* somebody took one from above meanwhile */
-    if (grown)
+    bool grown = ix->line_limit != limit; /* somebody took one from above meanwhile: all stays as it was */
+    if (grown) {
         for (uint32_t n = first; n < limit; n++) lowest_add(&ix->free_lines, n);
-    else
-        ix->lines_free -= limit - first;
-    if (!grown) sync_store(&ix->line_limit, first);
+    } else {
+        sync_bump(&ix->lines_free, (uint64_t)first - limit);
+        sync_store(&ix->line_limit, first);
+    }
     sync_spin_unlock(&ix->pool);
     return !grown && limit - first >= TRIM_PAGES * LINES_PAGE;
 }

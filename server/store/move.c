@@ -27,7 +27,6 @@ unsigned move_next(struct store *s, uint32_t seg, uint32_t *at, struct record *o
 struct owner {
     struct store *s;
     uint64_t piece; /* the location looked for */
-    uint64_t hash;
 };
 
 static bool owns_piece(void *arg, uint64_t loc) {
@@ -48,7 +47,7 @@ static bool owns_piece(void *arg, uint64_t loc) {
 
 uint64_t *move_slot(struct store *s, struct index_bucket *b, const struct record *r) {
     if (!r->piece) return index_find_loc(&s->ix, b, r->loc);
-    struct owner o = {s, r->loc, r->hash};
+    struct owner o = {s, r->loc};
     return index_find(&s->ix, b, index_fp(&s->ix, r->hash), owns_piece, &o);
 }
 

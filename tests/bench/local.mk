@@ -28,4 +28,4 @@ CLEANFILES += $(bench_programs)
 bench: $(bench_programs)
 .PHONY: bench
 EXTRA_DIST += tests/soak %D%/run %D%/servers.py %D%/tables.py %D%/strain.py %D%/traces.py %D%/output.py %D%/plot \
-  %D%/report %D%/README.md
+  %D%/report %D%/README.md %D%/plots
