@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Orders of steps: what somebody reads, sends or still refers to stays where it is, memory and places in the index. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "order.h"
+
+/* ------------------------------------------------------------------ memory */
+
+/* Stores until nothing more can be had; maintenance is run as often as asked for. */
+static void flood(struct lab *l) {
+    static char value[1000];
+    char key[32];
+    memset(value, '#', sizeof value);
+    for (unsigned i = 0, waits = 0; i < 6000 && waits < 100; i++) {
+        snprintf(key, sizeof key, "flood-%u", i);
+        struct store_put p = {.key = store_key(l->s, key, strlen(key)), .value = value, .size = sizeof value};
+        if (lab_put(l, 0, &p) != STORE_AGAIN) {
+            waits = 0;
+            continue;
+        }
+        waits++;
+        store_maintain(l->s);
+    }
+}
+
+static bool reader_disturbed(struct lab *l) {
+    struct store_key k = store_key(l->s, "A", 1);
+    struct store_item it;
+    lab_set(l, 0, "A", "a value that somebody is reading", NULL, 0);
+    for (int i = 0; i < 5; i++) lab_next_segment(l, 0);
+    epoch_advance(&l->s->epoch); /* so that the segment may be evicted while the reader is there */
+    store_enter(l->w[3]);
+    assert_true(store_get(l->w[3], &k, &it));
+    flood(l);
+    bool broken = memcmp(it.value, "a value that somebody is reading", it.size) != 0;
+    store_leave(l->w[3]);
+    return broken;
+}
+
+static void test_memory_is_not_reused_while_somebody_reads(void **state) {
+    (void)state;
+    guarded(reader_disturbed, "evict.mutate.no_grace");
+}
+
+static bool pin_ignored(struct lab *l) {
+    struct store_key k = store_key(l->s, "A", 1);
+    struct store_item it;
+    lab_set(l, 0, "A", "a value that somebody is sending", NULL, 0);
+    store_enter(l->w[3]);
+    assert_true(store_get(l->w[3], &k, &it));
+    uint64_t pin = store_pin(l->w[3], it.value);
+    assert_true(pin != 0);
+    store_leave(l->w[3]);
+    flood(l);
+    bool broken = memcmp(it.value, "a value that somebody is sending", it.size) != 0;
+    struct store_gauges g;
+    store_gauges(l->s, &g);
+    assert_true(broken || g.segments_pinned == 1);
+    store_unpin(l->w[3], pin);
+    return broken;
+}
+
+static void test_a_pinned_segment_stays(void **state) {
+    (void)state;
+    guarded(pin_ignored, "evict.mutate.no_pins");
+}
+
+/* ------------------------------------------------------------------ pieces that serve two versions */
+
+static void free_what_looks_dead(void *arg) {
+    struct lab *l = arg;
+    lab_at(NULL, NULL, NULL);
+    for (unsigned i = 0; i < 10; i++) (void)free_dead(l->s);
+}
+
+/* A large value whose record is written anew, since it gets an expiry, while segments are looked through for dead ones:
+ * its pieces stay where they are. */
+static bool pieces_given_away(struct lab *l) {
+    static char body[100000];
+    struct store_put p = {.key = store_key(l->s, "A", 1), .size = sizeof body};
+    struct store_item it;
+    p.upload = lab_upload(l, 0, body, sizeof body);
+    store_enter(l->w[0]);
+    assert_int_equal(store_put(l->w[0], &p, &it), STORE_OK);
+    store_leave(l->w[0]);
+    for (int i = 0; i < 2; i++) (void)epoch_advance(&l->s->epoch); /* whoever might have written there has ended */
+
+    lab_at("change.accounting", free_what_looks_dead, l);
+    store_enter(l->w[0]);
+    assert_int_equal(store_touch(l->w[0], &p.key, store_now(l->w[0]) + 1000, NULL, NULL), STORE_OK);
+    store_leave(l->w[0]);
+    lab_at(NULL, NULL, NULL);
+    for (uint32_t i = 0; i < l->s->segs.touched; i++)
+        if (l->s->segs.seg[i].state == SEGMENT_RETIRED && segment_live_items(&l->s->segs.seg[i]) > 0) return true;
+    return false;
+}
+
+static void test_pieces_of_a_rewritten_item_stay(void **state) {
+    (void)state;
+    guarded(pieces_given_away, "change.mutate.out_first");
+}
+
+/* ------------------------------------------------------------------ the index */
+
+/* The group of a hash when there are so many. */
+static uint64_t group_of(uint64_t hash, uint64_t groups) {
+    uint64_t half = 1;
+    while (half * 2 <= groups) half *= 2;
+    uint64_t g = (hash >> 3) % (2 * half);
+    return g < groups ? g : g % half;
+}
+
+/* A look-up that has read its bucket's word when the bucket is split under it. */
+static bool split_under_reader(struct lab *l) {
+    struct helper h = {.l = l};
+    struct lab_thread t;
+    char key[16];
+    uint64_t hash;
+    struct index *ix = &l->s->ix;
+    for (unsigned i = 0;; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        hash = store_key(l->s, key, strlen(key)).hash;
+        if (group_of(hash, ix->groups) != group_of(hash, ix->groups + 1)) break;
+    }
+    lab_set(l, 0, key, "x", NULL, 0);
+    h.key = key;
+    assert_true(lab_run(&t, "read.word", run_get, &h));
+    assert_true(index_split(ix));
+    lab_finish(&t);
+    return !h.hit;
+}
+
+/* And when the two halves are merged again. */
+static bool merge_under_reader(struct lab *l) {
+    struct helper h = {.l = l};
+    struct lab_thread t;
+    char key[16];
+    struct index *ix = &l->s->ix;
+    assert_true(index_split(ix));
+    for (unsigned i = 0;; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        if (group_of(store_key(l->s, key, strlen(key)).hash, ix->groups) == ix->groups - 1) break;
+    }
+    lab_set(l, 0, key, "x", NULL, 0);
+    h.key = key;
+    assert_true(lab_run(&t, "read.word", run_get, &h));
+    assert_true(index_merge(ix));
+    lab_finish(&t);
+    return !h.hit;
+}
+
+static void test_a_look_up_survives_a_split(void **state) {
+    (void)state;
+    guarded(split_under_reader, "read.mutate.unchecked");
+    guarded(merge_under_reader, "read.mutate.unchecked");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory_is_not_reused_while_somebody_reads),
+        cmocka_unit_test(test_a_pinned_segment_stays),
+        cmocka_unit_test(test_pieces_of_a_rewritten_item_stay),
+        cmocka_unit_test(test_a_look_up_survives_a_split),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
