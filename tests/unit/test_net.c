@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * All connections together: their limit, the idle ones, what one costs, the end of them all. */
+#include <malloc.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "net_lab.h"
+
+static void refuses_at_the_limit(void **state) {
+    struct net_lab *l = net_lab_new_config((struct net_config){.max_connections = 2, .refuse_fast = true});
+    int a = dial(l), b = dial(l);
+    (void)state;
+    await(&l->opened, 2);
+    int c = dial(l);
+    hear(c, "ERROR Too many open connections\r\n");
+    hear_end(c);
+    assert_int_equal(net_metric(l->net, NET_METRIC_rejected_connections), 1);
+    say(a, "echo a\n");
+    hear(a, "a\n");
+    close(a);
+    await(&l->closed, 1);
+    close(b);
+    net_lab_free(l);
+}
+
+static void waits_at_the_limit(void **state) {
+    struct net_lab *l = net_lab_new_config((struct net_config){.max_connections = 2});
+    int a = dial(l), b = dial(l), c = dial(l);
+    struct net_gauges g;
+    (void)state;
+    say(c, "echo c\n");
+    do net_gauges(l->net, &g);
+    while (g.accepting);
+    await(&l->opened, 2);
+    assert_int_equal(sync_load(&l->opened), 2);
+    close(a);
+    hear(c, "c\n");
+    assert_int_equal(net_metric(l->net, NET_METRIC_rejected_connections), 0);
+    assert_true(net_metric(l->net, NET_METRIC_listen_disabled_num) >= 1);
+    close(b);
+    close(c);
+    net_lab_free(l);
+}
+
+static void idle_connections_are_closed(void **state) {
+    struct net_lab *l = net_lab_new_config((struct net_config){.idle_timeout_s = 10});
+    int idle = dial(l), busy = dial(l);
+    (void)state;
+    await(&l->opened, 2);
+    clock_manual_advance(&l->clock, 9000000000);
+    net_tick(l->net);
+    await_worker(l, 0);
+    say(busy, "echo x\n");
+    hear(busy, "x\n");
+    clock_manual_advance(&l->clock, 3000000000);
+    net_tick(l->net);
+    hear_end(idle);
+    say(busy, "echo y\n");
+    hear(busy, "y\n");
+    assert_int_equal(net_metric(l->net, NET_METRIC_idle_kicks), 1);
+    close(busy);
+    net_lab_free(l);
+}
+
+static void drains(void **state) {
+    struct net_lab *l = net_lab_new_config((struct net_config){.threads = 2});
+    (void)state;
+    int idle = dial(l), parked = dial(l);
+    say(parked, "park\n");
+    await(&l->parked, 1);
+    assert_false(net_drain(l->net, 1)); /* one is under way */
+    hear_end(idle);
+    for (unsigned i = 0; i < 2; i++) worker_resume_all(net_worker_at(l->net, i));
+    assert_true(net_drain(l->net, PATIENCE_MS));
+    hear(parked, "resumed\n");
+    hear_end(parked);
+    net_lab_free(l);
+}
+
+static void idle_connections_cost_little(void **state) {
+    enum { N_MAX = 10000 };
+    static int fds[N_MAX];
+    struct rlimit limit;
+    struct net_lab *l = net_lab_new();
+    struct net_gauges g;
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    int N = limit.rlim_cur > 2 * N_MAX + 100 ? N_MAX : (int)(limit.rlim_cur - 100) / 2; /* both ends are ours */
+    fds[0] = dial(l);
+    say(fds[0], "echo x\n");
+    hear(fds[0], "x\n");
+    size_t before = mallinfo2().uordblks;
+    for (int i = 1; i < N; i++) {
+        fds[i] = dial(l);
+        say(fds[i], "echo x\n");
+        hear(fds[i], "x\n");
+    }
+    size_t each = (mallinfo2().uordblks - before) / (size_t)(N - 1);
+    net_gauges(l->net, &g);
+    assert_int_equal(g.buffer_bytes, 0);
+    assert_int_equal(g.curr_connections, N);
+    print_message("%zu bytes a connection\n", each);
+    assert_true(each < 1024); /* under a sanitizer the allocator is another and tells nothing */
+    for (int i = 0; i < N; i++) close(fds[i]);
+    net_lab_free(l);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refuses_at_the_limit),         cmocka_unit_test(waits_at_the_limit),
+        cmocka_unit_test(idle_connections_are_closed),  cmocka_unit_test(drains),
+        cmocka_unit_test(idle_connections_cost_little),
+    };
+    mallopt(M_ARENA_MAX, 1); /* so that mallinfo2 tells of every thread */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
