@@ -13,7 +13,7 @@ TESTS += %D%/test_main.py
 EXTRA_DIST += %D%/test_main.py
 
 unit_tests += %D%/test_option %D%/test_pages %D%/test_tls
-unit_tests += %D%/test_store %D%/test_store_threads %D%/test_store_rules %D%/test_purge %D%/test_index %D%/test_lowest
+unit_tests += %D%/test_store %D%/test_store_rules %D%/test_purge %D%/test_index %D%/test_lowest
 unit_tests += %D%/test_ghost %D%/test_evict %D%/test_segment %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch
 noinst_HEADERS += %D%/talk.h
 
@@ -32,6 +32,14 @@ tests_unit_test_order_write_SOURCES = %D%/test_order_write.c %D%/order.c
 tests_unit_test_order_sweep_SOURCES = %D%/test_order_sweep.c %D%/order.c
 tests_unit_test_order_memory_SOURCES = %D%/test_order_memory.c %D%/order.c
 noinst_HEADERS += %D%/order.h
+
+# The store under real threads.
+unit_tests += %D%/test_threads_purge %D%/test_threads_fill %D%/test_threads_memory %D%/test_threads_answers
+tests_unit_test_threads_purge_SOURCES = %D%/test_threads_purge.c %D%/stage.c
+tests_unit_test_threads_fill_SOURCES = %D%/test_threads_fill.c %D%/stage.c
+tests_unit_test_threads_memory_SOURCES = %D%/test_threads_memory.c %D%/stage.c
+tests_unit_test_threads_answers_SOURCES = %D%/test_threads_answers.c %D%/stage.c
+noinst_HEADERS += %D%/stage.h
 
 # The commands: their parsers, and all of them over connections in memory (no net is linked).
 unit_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd
