@@ -18,8 +18,10 @@ EXTRA_DIST += %D%/replay.c
 fuzz: $(fuzz_programs)
 .PHONY: fuzz
 
-tests_fuzz_fuzz_store_SOURCES = %D%/fuzz_store.c $(fuzz_main)
+tests_fuzz_fuzz_store_SOURCES = %D%/fuzz_store.c %D%/store_input.c %D%/store_compare.c %D%/store_put.c \
+  %D%/store_change.c %D%/store_win.c $(fuzz_main)
 tests_fuzz_fuzz_store_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+noinst_HEADERS += %D%/store_run.h
 
 # A whole conversation over connections in memory: no net is linked.
 fuzz_programs += %D%/fuzz_session
