@@ -15,4 +15,4 @@ tagcached_SOURCES = %D%/main.c
 tagcached_CPPFLAGS = $(base_cppflags)
 tagcached_LDADD = libtagcached.a $(base_libs)
 tagcached_CFLAGS = $(AM_CFLAGS) $(LTO_FLAGS)
-tagcached_LDFLAGS = $(AM_LDFLAGS) $(LTO_FLAGS)
+tagcached_LDFLAGS = $(AM_LDFLAGS) $(LTO_FLAGS) $(BIND_FLAGS)

@@ -8,27 +8,42 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define RANGES_MAX 64
+
+struct ranges {
+    uintptr_t page;
+    unsigned n;
+    struct range {
+        uintptr_t from, end;
+    } of[RANGES_MAX];
+};
+
 /* What can be written is left alone: its pages may differ from the file's. */
-static int shed_object(struct dl_phdr_info *info, size_t size, void *arg) {
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    (void)size, (void)arg;
+static int list_object(struct dl_phdr_info *info, size_t size, void *arg) {
+    struct ranges *r = arg;
+    (void)size;
     for (int i = 0; i < info->dlpi_phnum; i++)
         if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
             for (const ElfW(Dyn) *d = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
                  d->d_tag != DT_NULL; d++)
                 if (d->d_tag == DT_TEXTREL) return 0; /* and here so may those of the code */
-    for (int i = 0; i < info->dlpi_phnum; i++) {
+    for (int i = 0; i < info->dlpi_phnum && r->n < RANGES_MAX; i++) {
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
         if (p->p_type != PT_LOAD || (p->p_flags & PF_W)) continue;
-        uintptr_t from = (info->dlpi_addr + p->p_vaddr) & ~(page - 1);
-        uintptr_t end = (info->dlpi_addr + p->p_vaddr + p->p_filesz + page - 1) & ~(page - 1);
-        /* That it cannot be done (mlockall) costs memory only. */
-        (void)madvise((void *)from, end - from, MADV_DONTNEED); // NOLINT(performance-no-int-to-ptr)
+        const uintptr_t at = info->dlpi_addr + p->p_vaddr;
+        r->of[r->n++] = (struct range){at & ~(r->page - 1), (at + p->p_filesz + r->page - 1) & ~(r->page - 1)};
     }
     return 0;
 }
 
+/* First all are listed, then given back: what this itself runs through is among them, and the less of it comes after,
+ * the less comes back. */
 void pages_shed(void) {
+    struct ranges r = {.page = (uintptr_t)sysconf(_SC_PAGESIZE)};
     malloc_trim(0);
-    dl_iterate_phdr(shed_object, NULL);
+    dl_iterate_phdr(list_object, &r);
+    /* That it cannot be done (mlockall) costs memory only. */
+    for (unsigned i = 0; i < r.n; i++)
+        (void)madvise((void *)r.of[i].from, r.of[i].end - r.of[i].from,
+                      MADV_DONTNEED); // NOLINT(performance-no-int-to-ptr)
 }
