@@ -5,6 +5,7 @@ tagcached_sources += \
   %D%/listen.c \
   %D%/listener.c \
   %D%/net.c \
+  %D%/openssl.c \
   %D%/poll.c \
   %D%/tls.c \
   %D%/worker.c
@@ -14,5 +15,6 @@ noinst_HEADERS += \
   %D%/net.metrics.def \
   %D%/net.options.def \
   %D%/net_internal.h \
+  %D%/openssl.h \
   %D%/worker.h
 EXTRA_DIST += %D%/README.md

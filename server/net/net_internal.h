@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <openssl/ssl.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/queue.h>
@@ -90,7 +89,7 @@ struct conn {
     struct net_source source;
     struct net_worker *worker;
     struct conn_chunk *out_head, *out_tail;
-    SSL *ssl;
+    struct ssl_st *ssl;
     uint32_t flags;  /* enum conn_flag */
     uint32_t in_len; /* bytes of unfinished input */
     uint32_t last_s; /* when the last byte came, seconds of the worker's time */
@@ -275,7 +274,7 @@ void tls_free(struct net_tls *t);
 bool tls_reload(struct net_tls *t, char *err, size_t err_size);
 uint64_t tls_loaded_at(const struct net_tls *t);
 /* A TLS state for an accepted socket; NULL when it cannot be had. */
-SSL *tls_accept(struct net_tls *t, enum net_tls_mode mode, int fd);
+struct ssl_st *tls_accept(struct net_tls *t, enum net_tls_mode mode, int fd);
 /* Bytes received (> 0), 0 at the end, -EAGAIN, or another -errno. Sets CONN_MORE and CONN_TLS_WANT. */
 ssize_t tls_read(struct conn *c, char *p, size_t n);
 /* Bytes taken (> 0), -EAGAIN, or another -errno. */

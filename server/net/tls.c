@@ -6,12 +6,12 @@
  * The context in use is replaced as a whole when certificates are loaded again; connections keep the one they began
  * with (it is reference counted). */
 #include <errno.h>
-#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "net/net_internal.h"
+#include "net/openssl.h"
 
 struct net_tls {
     struct net_tls_config cfg;
@@ -21,9 +21,10 @@ struct net_tls {
 };
 
 static const char *why(void) {
-    unsigned long e = ERR_get_error();
-    const char *s = e != 0 ? ERR_reason_error_string(e) : NULL;
-    ERR_clear_error();
+    unsigned long e = openssl.ERR_get_error();
+    const char *s = NULL;
+    if (e != 0) s = ERR_SYSTEM_ERROR(e) ? strerror(ERR_GET_REASON(e)) : openssl.ERR_reason_error_string(e);
+    openssl.ERR_clear_error();
     return s != NULL ? s : "unknown error";
 }
 
@@ -31,43 +32,46 @@ static const char *why(void) {
 
 static void set_modes(SSL_CTX *ctx, const struct net_tls_config *cfg) {
     static const int versions[] = {TLS1_VERSION, TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
-    SSL_CTX_set_min_proto_version(ctx, versions[cfg->min_version]);
-    if (cfg->min_version < 2) SSL_CTX_set_security_level(ctx, 0); /* older versions are refused otherwise */
+    openssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_MIN_PROTO_VERSION, versions[cfg->min_version], NULL);
+    if (cfg->min_version < 2) openssl.SSL_CTX_set_security_level(ctx, 0); /* older versions are refused otherwise */
     /* Partial and moving writes: what the socket did not take moves from the worker's buffer to the connection.
      * Released buffers: an idle connection holds none. */
-    SSL_CTX_set_mode(ctx,
-                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+    openssl.SSL_CTX_ctrl(ctx, SSL_CTRL_MODE,
+                         SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS,
+                         NULL);
+    openssl.SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 #ifdef SSL_OP_ENABLE_KTLS
-    if (cfg->kernel_tls) SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS);
+    if (cfg->kernel_tls) openssl.SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS);
 #endif
-    SSL_CTX_set_session_cache_mode(ctx, cfg->session_cache ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF);
+    openssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_SESS_CACHE_MODE,
+                         cfg->session_cache ? SSL_SESS_CACHE_SERVER : SSL_SESS_CACHE_OFF, NULL);
     static const unsigned char id[] = "tagcached";
-    SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1);
+    openssl.SSL_CTX_set_session_id_context(ctx, id, sizeof id - 1);
     int verify = SSL_VERIFY_NONE;
     if (cfg->verify_mode == 1) verify = SSL_VERIFY_PEER;
     if (cfg->verify_mode == 2) verify = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
     if (cfg->verify_mode == 3) verify = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT | SSL_VERIFY_CLIENT_ONCE;
-    SSL_CTX_set_verify(ctx, verify, NULL);
+    openssl.SSL_CTX_set_verify(ctx, verify, NULL);
 }
 
 static bool load_files(SSL_CTX *ctx, const struct net_tls_config *cfg, char *err, size_t err_size) {
     const char *key = cfg->key != NULL ? cfg->key : cfg->chain_cert;
-    if (SSL_CTX_use_certificate_chain_file(ctx, cfg->chain_cert) != 1) {
+    if (openssl.SSL_CTX_use_certificate_chain_file(ctx, cfg->chain_cert) != 1) {
         snprintf(err, err_size, "cannot load the certificate chain %s: %s", cfg->chain_cert, why());
-    } else if (SSL_CTX_use_PrivateKey_file(ctx, key, cfg->key_der ? SSL_FILETYPE_ASN1 : SSL_FILETYPE_PEM) != 1) {
+    } else if (openssl.SSL_CTX_use_PrivateKey_file(ctx, key, cfg->key_der ? SSL_FILETYPE_ASN1 : SSL_FILETYPE_PEM) !=
+               1) {
         snprintf(err, err_size, "cannot load the key %s: %s", key, why());
-    } else if (SSL_CTX_check_private_key(ctx) != 1) {
+    } else if (openssl.SSL_CTX_check_private_key(ctx) != 1) {
         snprintf(err, err_size, "the key %s does not belong to the certificate %s", key, cfg->chain_cert);
-    } else if (cfg->ciphers != NULL && SSL_CTX_set_cipher_list(ctx, cfg->ciphers) != 1) {
+    } else if (cfg->ciphers != NULL && openssl.SSL_CTX_set_cipher_list(ctx, cfg->ciphers) != 1) {
         snprintf(err, err_size, "ssl_ciphers names no cipher there is: %s", cfg->ciphers);
     } else if (cfg->ca_cert != NULL) {
-        if (SSL_CTX_load_verify_locations(ctx, cfg->ca_cert, NULL) != 1) {
+        if (openssl.SSL_CTX_load_verify_locations(ctx, cfg->ca_cert, NULL) != 1) {
             snprintf(err, err_size, "cannot load the CA certificates %s: %s", cfg->ca_cert, why());
             return false;
         }
-        STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(cfg->ca_cert);
-        if (names != NULL) SSL_CTX_set_client_CA_list(ctx, names); /* takes them over */
+        STACK_OF(X509_NAME) *names = openssl.SSL_load_client_CA_file(cfg->ca_cert);
+        if (names != NULL) openssl.SSL_CTX_set_client_CA_list(ctx, names); /* takes them over */
         return true;
     } else {
         return true;
@@ -76,16 +80,16 @@ static bool load_files(SSL_CTX *ctx, const struct net_tls_config *cfg, char *err
 }
 
 static SSL_CTX *ctx_new(const struct net_tls_config *cfg, char *err, size_t err_size) {
-    ERR_clear_error();
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    openssl.ERR_clear_error();
+    SSL_CTX *ctx = openssl.SSL_CTX_new(openssl.TLS_server_method());
     if (ctx == NULL) {
         snprintf(err, err_size, "cannot set up TLS: %s", why());
         return NULL;
     }
     set_modes(ctx, cfg);
     if (load_files(ctx, cfg, err, err_size)) return ctx;
-    ERR_clear_error();
-    SSL_CTX_free(ctx);
+    openssl.ERR_clear_error();
+    openssl.SSL_CTX_free(ctx);
     return NULL;
 }
 
@@ -100,6 +104,7 @@ int tls_new(const struct net_tls_config *cfg, struct net_tls **out, char *err, s
         snprintf(err, err_size, "TLS needs a certificate: -o ssl_chain_cert=FILE");
         return -EINVAL;
     }
+    if (!openssl_load(err, err_size)) return -EINVAL;
     struct net_tls *t = calloc(1, sizeof *t);
     if (t == NULL) return -ENOMEM;
     bool ok = true;
@@ -120,7 +125,7 @@ int tls_new(const struct net_tls_config *cfg, struct net_tls **out, char *err, s
 
 void tls_free(struct net_tls *t) {
     if (t == NULL) return;
-    SSL_CTX_free(t->ctx);
+    openssl.SSL_CTX_free(t->ctx);
     free((char *)(uintptr_t)t->cfg.chain_cert);
     free((char *)(uintptr_t)t->cfg.key);
     free((char *)(uintptr_t)t->cfg.ciphers);
@@ -136,7 +141,7 @@ bool tls_reload(struct net_tls *t, char *err, size_t err_size) {
     SSL_CTX *old = t->ctx;
     t->ctx = fresh;
     pthread_mutex_unlock(&t->lock);
-    SSL_CTX_free(old);
+    openssl.SSL_CTX_free(old);
     sync_store(&t->loaded_at, (uint64_t)time(NULL));
     return true;
 }
@@ -149,32 +154,32 @@ uint64_t tls_loaded_at(const struct net_tls *t) {
 
 SSL *tls_accept(struct net_tls *t, enum net_tls_mode mode, int fd) {
     pthread_mutex_lock(&t->lock);
-    SSL *ssl = SSL_new(t->ctx);
+    SSL *ssl = openssl.SSL_new(t->ctx);
     pthread_mutex_unlock(&t->lock);
-    if (ssl == NULL || SSL_set_fd(ssl, fd) != 1) {
-        SSL_free(ssl);
-        ERR_clear_error();
+    if (ssl == NULL || openssl.SSL_set_fd(ssl, fd) != 1) {
+        openssl.SSL_free(ssl);
+        openssl.ERR_clear_error();
         return NULL;
     }
-    if (mode == NET_TLS_BASIC) SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
-    if (mode == NET_TLS_MUTUAL) SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    SSL_set_accept_state(ssl);
+    if (mode == NET_TLS_BASIC) openssl.SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+    if (mode == NET_TLS_MUTUAL) openssl.SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    openssl.SSL_set_accept_state(ssl);
     return ssl;
 }
 
 /* What went wrong with a call that returned r, as 0 for the end or -errno. */
 static ssize_t failure(struct conn *c, int r) {
     int saved = errno;
-    switch (SSL_get_error(c->ssl, r)) {
+    switch (openssl.SSL_get_error(c->ssl, r)) {
     case SSL_ERROR_WANT_WRITE: c->flags |= CONN_TLS_WANT; return -EAGAIN;
     case SSL_ERROR_WANT_READ: return -EAGAIN;
     case SSL_ERROR_ZERO_RETURN: return 0;
-    case SSL_ERROR_SYSCALL: ERR_clear_error(); return saved == 0 ? 0 : saved == EAGAIN ? -EPROTO : -saved;
+    case SSL_ERROR_SYSCALL: openssl.ERR_clear_error(); return saved == 0 ? 0 : saved == EAGAIN ? -EPROTO : -saved;
     default: break;
     }
-    unsigned long e = ERR_peek_error();
+    unsigned long e = openssl.ERR_peek_error();
     if (c->flags & CONN_TLS_UP && ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
-        ERR_clear_error(); /* it closed without saying good-bye: a close */
+        openssl.ERR_clear_error(); /* it closed without saying good-bye: a close */
         return 0;
     }
     const char *text = why();
@@ -188,9 +193,9 @@ static ssize_t failure(struct conn *c, int r) {
 
 /* The first success, or the first attempt after it, shows that the handshake is done. */
 static void note_up(struct conn *c) {
-    if (likely(c->flags & CONN_TLS_UP) || !SSL_is_init_finished(c->ssl)) return;
+    if (likely(c->flags & CONN_TLS_UP) || !openssl.SSL_is_init_finished(c->ssl)) return;
     c->flags |= CONN_TLS_UP;
-    if (!SSL_session_reused(c->ssl)) net_bump(c->worker, NET_METRIC_ssl_new_sessions, 1);
+    if (!openssl.SSL_session_reused(c->ssl)) net_bump(c->worker, NET_METRIC_ssl_new_sessions, 1);
 }
 
 ssize_t tls_read(struct conn *c, char *p, size_t n) {
@@ -198,7 +203,7 @@ ssize_t tls_read(struct conn *c, char *p, size_t n) {
     ssize_t end = -EAGAIN;
     while (got < n) {
         errno = 0;
-        int r = SSL_read(c->ssl, p + got, (int)(n - got < INT32_MAX ? n - got : INT32_MAX));
+        int r = openssl.SSL_read(c->ssl, p + got, (int)(n - got < INT32_MAX ? n - got : INT32_MAX));
         note_up(c);
         if (r <= 0) {
             end = failure(c, r);
@@ -216,7 +221,7 @@ ssize_t tls_write(struct conn *c, const char *p, size_t n) {
     while (sent < n) {
         errno = 0;
         size_t piece = n - sent < c->tls_piece ? n - sent : c->tls_piece;
-        int r = SSL_write(c->ssl, p + sent, (int)piece);
+        int r = openssl.SSL_write(c->ssl, p + sent, (int)piece);
         if (r <= 0) {
             uint32_t want = c->flags & CONN_TLS_WANT;
             ssize_t e = failure(c, r);
@@ -231,9 +236,9 @@ ssize_t tls_write(struct conn *c, const char *p, size_t n) {
 }
 
 void tls_close(struct conn *c) {
-    if ((c->flags & (CONN_TLS_UP | CONN_TLS_BROKEN)) == CONN_TLS_UP) (void)SSL_shutdown(c->ssl);
-    SSL_free(c->ssl);
-    ERR_clear_error();
+    if ((c->flags & (CONN_TLS_UP | CONN_TLS_BROKEN)) == CONN_TLS_UP) (void)openssl.SSL_shutdown(c->ssl);
+    openssl.SSL_free(c->ssl);
+    openssl.ERR_clear_error();
     c->ssl = NULL;
 }
 

@@ -13,6 +13,7 @@ TESTS += %D%/test_main.py
 EXTRA_DIST += %D%/test_main.py
 
 unit_tests += %D%/test_option %D%/test_pages %D%/test_tls
+tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
 unit_tests += %D%/test_store %D%/test_store_rules %D%/test_purge %D%/test_index %D%/test_lowest
 unit_tests += %D%/test_ghost %D%/test_evict %D%/test_segment %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch
 noinst_HEADERS += %D%/talk.h
