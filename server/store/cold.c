@@ -18,7 +18,7 @@
 #define WATCH_AT 16   /* far enough from main's old end to be there still at the next look */
 #define SCAN 64       /* segments looked at for the next one */
 
-static uint64_t age(const struct store *s, const struct segment *g) {
+static uint32_t age(const struct store *s, const struct segment *g) {
     return sync_load(&s->segs.taken) - g->since;
 }
 
@@ -41,7 +41,7 @@ static uint32_t hits_of(struct store *s, uint32_t i, bool forget) {
 static double rate(struct store *s, uint32_t i) {
     const struct segment *g = &s->segs.seg[i];
     uint32_t hits = hits_of(s, i, false);
-    return (hits > g->inherited ? hits - g->inherited : 0) / ((double)age(s, g) + 1);
+    return (hits > g->inherited ? hits - g->inherited : 0) / (age(s, g) + 1.0);
 }
 
 /* From now on only further hits count. */
@@ -63,8 +63,8 @@ static uint32_t main_at(struct store *s, unsigned n) {
 static bool suspect(struct store *s, double small) {
     bool cold = false;
     if (s->watched != SEGMENT_NONE) {
-        uint64_t waited = age(s, &s->segs.seg[s->watched]);
-        if (waited < LOOK_EVERY || small * (double)waited < HITS_LEAST) return false;
+        uint32_t waited = age(s, &s->segs.seg[s->watched]);
+        if (waited < LOOK_EVERY || small * waited < HITS_LEAST) return false;
         cold = rate(s, s->watched) * COLD < small;
     }
     s->watched = main_at(s, WATCH_AT);

@@ -84,7 +84,7 @@ bool compact_one(struct store *s) {
     enum segment_queue q = (enum segment_queue)sync_load(&s->segs.seg[i].queue);
     struct record r[MOVE_BLOCK];
     uint32_t target = s->compacting[q];
-    if (target != SEGMENT_NONE && s->segs.seg[target].born < s->segs.seg[i].born) place_target(s, target, i);
+    if (target != SEGMENT_NONE && segment_older(&s->segs.seg[target], &s->segs.seg[i])) place_target(s, target, i);
     at = segment_first(i);
     for (unsigned n; (n = move_next(s, i, &at, r, MOVE_BLOCK)) > 0;)
         for (unsigned k = 0; k < n; k++)

@@ -9,8 +9,8 @@
 #include <time.h>
 
 #define SPLITS_PER_ROUND 128
-#define LOAD_NUM 110 /* items per slot of the index, in percent, above which it grows */
-#define SHRINK_NUM 95
+#define LOAD_NUM 130 /* items per slot of the index, in percent, above which it grows */
+#define SHRINK_NUM 112
 #define IDLE_NS 100000000ull
 #define GRACE_NS 50000ull
 #define WORK_MAX 64 /* eviction steps of one round */

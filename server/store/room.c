@@ -7,7 +7,7 @@ static uint32_t reserve_of(const struct store_worker *w) {
 }
 
 #define REST_LEAST 64 /* bytes: too few to wait for a record that fits */
-#define TRIES 8       /* records that did not fit since the last that did */
+#define TRIES 16      /* records that did not fit since the last that did */
 
 static bool fits(const struct store *s, uint32_t i, uint32_t bytes) {
     return i != SEGMENT_NONE && sync_load(&s->segs.seg[i].used) + bytes <= s->segs.bytes;

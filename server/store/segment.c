@@ -92,7 +92,7 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     uint32_t i = SEGMENT_NONE;
     sync_spin_lock(&s->free_lock);
     if (leave == SEGMENT_OVERDRAW || segment_available(s) > leave) i = take_locked(s);
-    uint64_t born = s->taken;
+    uint32_t born = s->taken;
     if (i != SEGMENT_NONE) sync_bump(&s->taken, 1);
     sync_spin_unlock(&s->free_lock);
     if (i == SEGMENT_NONE) return SEGMENT_NONE;

@@ -26,21 +26,23 @@ enum segment_state { SEGMENT_ABSENT, SEGMENT_FREE, SEGMENT_OPEN, SEGMENT_SEALED,
 enum segment_queue { SEGMENT_SMALL, SEGMENT_MAIN };
 
 struct segment {
-    uint32_t state, queue;
-    uint32_t used;       /* bytes appended; released after the record's lengths are there */
     uint64_t live;       /* linked records: how many << 32 | their bytes, so that one addition does both */
+    uint64_t sealed_at;  /* grace period after which nobody still writes to it */
+    uint64_t swept;      /* number of the latest purge when it was last swept */
+    uint32_t used;       /* bytes appended; released after the record's lengths are there */
     uint32_t soonest;    /* of the expiries in it; 0: none expires */
     uint32_t opened;     /* store time */
     uint32_t uploads;    /* bodies being received into it: not to be evicted */
     uint32_t prev, next; /* in its queue, or the free list */
-    uint32_t whole;      /* it is one piece of a large value from end to end */
     uint32_t inherited;  /* hits that do not count: they were there when the others began to; maintenance thread */
-    bool trial;          /* its items' hits were forgotten when it was put on trial; maintenance thread */
-    uint64_t born;       /* segments taken before it */
-    uint64_t since;      /* and before its hits began to count anew; maintenance thread */
-    uint64_t sealed_at;  /* grace period after which nobody still writes to it */
-    uint64_t swept;      /* number of the latest purge when it was last swept */
+    uint32_t born;       /* segments taken before it (see segment_older) */
+    uint32_t since;      /* and before its hits began to count anew; maintenance thread */
+    uint8_t state, queue;
+    uint8_t whole; /* it is one piece of a large value from end to end */
+    bool trial;    /* its items' hits were forgotten when it was put on trial; maintenance thread */
 };
+
+_Static_assert(sizeof(struct segment) == 64, "what each segment costs beside its records");
 
 struct segment_list {
     uint32_t head, tail, count;
@@ -58,7 +60,7 @@ struct segments {
     struct segment_list free, absent;
     struct segment_list queues[2];
     struct segment *seg;
-    uint64_t taken; /* ever: the clock of their ages; free lock */
+    uint32_t taken; /* ever, modulo 2^32: the clock of their ages; free lock */
     bool hugepages;
 };
 
@@ -98,6 +100,11 @@ void segment_requeue(struct segments *s, uint32_t i, enum segment_queue q);
 void segment_requeue_after(struct segments *s, uint32_t i, uint32_t after);
 /* A retired segment is free again; or ceases to exist if there are more than `limit`. Maintenance thread. */
 void segment_free(struct segments *s, uint32_t i);
+
+/* Whether a was taken before b, of which neither is 2^31 segments old. */
+static inline bool segment_older(const struct segment *a, const struct segment *b) {
+    return (int32_t)(a->born - b->born) < 0;
+}
 
 /* A record was linked or unlinked. Any thread. */
 static inline void segment_link(struct segment *g, uint32_t bytes) {

@@ -3,10 +3,14 @@
  * upload - bodies that are received piece by piece, straight into segments.
  *
  * Whole segments while the rest fills them, then pieces of at most a quarter of a segment, in segments that uploads
- * share. A segment that holds unfinished pieces is not evicted, so what is under way is bounded. */
+ * share; one that does not fit any more is cut so that it fills its segment. A segment that holds unfinished pieces is
+ * not evicted, so what is under way is bounded. */
 #include "store/internal.h"
 
 #include <stdlib.h>
+
+#define CUT_LEAST 1024 /* bytes at the end of a segment that are worth a piece of their own */
+#define CUTS_MAX 4     /* of one upload: others may fill the segments in between */
 
 struct piece {
     uint64_t loc; /* of its record */
@@ -16,7 +20,7 @@ struct piece {
 struct store_upload {
     uint64_t size, got, since;
     uint64_t room; /* bytes of all pieces so far */
-    unsigned npieces, cap;
+    unsigned npieces, cap, cuts;
     struct piece pieces[];
 };
 
@@ -42,7 +46,7 @@ enum store_status store_upload_begin(struct store_worker *w, uint64_t size, stru
     struct store *s = w->s;
     if (size > s->cfg.item_size_max) return STORE_TOO_LARGE;
     if (too_many(s, size)) return STORE_NO_MEMORY;
-    unsigned cap = (unsigned)(size / whole_bytes(s)) + 6;
+    unsigned cap = (unsigned)(size / whole_bytes(s)) + 6 + CUTS_MAX;
     if (cap > ITEM_LEN_MASK) return STORE_TOO_LARGE;
     struct store_upload *u = calloc(1, sizeof *u + cap * sizeof *u->pieces);
     if (u == NULL) return STORE_NO_MEMORY;
@@ -77,13 +81,21 @@ static bool piece_whole(struct store_worker *w, struct piece *p) {
     return true;
 }
 
-static bool piece_shared(struct store_worker *w, uint32_t bytes, struct piece *p) {
+/* Bytes of a piece that the rest of a segment has room for. */
+static uint32_t rest_of(const struct segments *segs, uint32_t i) {
+    uint32_t rest = segs->bytes - sync_load(&segs->seg[i].used);
+    return rest > ITEM_PIECE_HEADER ? rest - ITEM_PIECE_HEADER : 0;
+}
+
+/* A piece of so many bytes, or fewer (if it may be cut) when they fill the segment that uploads share. */
+static bool piece_shared(struct store_worker *w, uint32_t bytes, bool cut, struct piece *p) {
     struct store *s = w->s;
     struct segments *segs = &s->segs;
     bool ok = true;
     sync_spin_lock(&s->upload_open.lock);
-    uint32_t i = s->upload_open.open.segment;
-    if (i != SEGMENT_NONE && sync_load(&segs->seg[i].used) + ITEM_PIECE_HEADER + bytes > segs->bytes) {
+    uint32_t i = s->upload_open.open.segment, rest = i != SEGMENT_NONE ? rest_of(segs, i) : 0;
+    if (i != SEGMENT_NONE && bytes > rest && cut && rest >= CUT_LEAST) bytes = rest;
+    if (i != SEGMENT_NONE && bytes > rest) {
         segment_seal(segs, i, sync_load(&s->epoch.now) + 1);
         i = SEGMENT_NONE;
     }
@@ -108,15 +120,12 @@ static bool piece_shared(struct store_worker *w, uint32_t bytes, struct piece *p
 
 static bool piece_add(struct store_worker *w, struct store_upload *u) {
     struct store *s = w->s;
-    uint64_t left = u->size - u->room;
+    const uint64_t left = u->size - u->room;
+    const uint32_t most = left < quarter_bytes(s) ? (uint32_t)left : quarter_bytes(s);
     struct piece *p = &u->pieces[u->npieces];
     CHECK(u->npieces < u->cap);
-    bool ok;
-    if (left >= whole_bytes(s))
-        ok = piece_whole(w, p);
-    else
-        ok = piece_shared(w, left < quarter_bytes(s) ? (uint32_t)left : quarter_bytes(s), p);
-    if (!ok) return false;
+    if (!(left >= whole_bytes(s) ? piece_whole(w, p) : piece_shared(w, most, u->cuts < CUTS_MAX, p))) return false;
+    if (p->bytes < most) u->cuts++;
     u->room += p->bytes;
     u->npieces++;
     return true;

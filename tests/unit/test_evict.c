@@ -131,6 +131,26 @@ static unsigned look_aside(struct lab *l, struct rand *r, unsigned base, unsigne
     return hits;
 }
 
+/* Values of several pieces fill their segments to the end: a piece that does not fit is cut. */
+static void test_large_values_leave_no_gaps(void **state) {
+    (void)state;
+    struct lab l;
+    struct rand r;
+    rand_init(&r, 5);
+    lab_open(&l, 4 * LIMIT, 0);
+    for (unsigned i = 0; i < 250; i++) /* without an eviction */
+        set_nth(&l, i, (uint32_t)store_inline_max(l.s) + 1 + (uint32_t)rand_below(&r, 20000));
+    const struct segments *g = &l.s->segs;
+    unsigned sealed = 0;
+    for (uint32_t i = 0; i < g->touched; i++) {
+        if (g->seg[i].state != SEGMENT_SEALED) continue;
+        sealed++;
+        assert_in_range(g->bytes - g->seg[i].used, 0, 1024 + ITEM_PIECE_HEADER);
+    }
+    assert_in_range(sealed, 100, g->max);
+    lab_close(&l);
+}
+
 /* The load changes altogether, keys and sizes: what was asked for before must not hold its place for what it was. */
 static void new_load(uint32_t before, uint32_t after) {
     enum { MEMORY = 4 * LIMIT, LOOKUPS = 800000 };
@@ -164,6 +184,7 @@ int main(void) {
         cmocka_unit_test(test_overwriting_evicts_nothing),
         cmocka_unit_test(test_overwriting_in_main_evicts_nothing),
         cmocka_unit_test(test_idle_workers_leave_enough_for_another),
+        cmocka_unit_test(test_large_values_leave_no_gaps),
         cmocka_unit_test(test_a_new_load_is_served_as_if_it_were_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
