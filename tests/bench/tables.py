@@ -236,13 +236,13 @@ def large_tag(job, s, n):
         return got, (time.perf_counter() - t) * 1e3
 
     before, _ = ask(f"mg {key} v\r\n".encode())
-    cpu0 = s.cpu_s()
+    held, cpu0 = items(s), s.cpu_s()
     reply, ms = ask(b"mp t0\r\n")
     after, read_ms = ask(f"mg {key} v\r\n".encode())
     if not before.startswith(b"VA ") or not reply.startswith(b"HD") or after != b"EN\r\n":
         raise Failed(f"large tag: {before[:20]!r} {reply!r} {after!r}")
     begun = time.perf_counter()
-    gone = wait_swept(s, n)
+    gone = wait_swept(s, held - n + n // 1000)
     swept_s = time.perf_counter() - begun
     row = {"items": n, "purge_ms": ms, "first_read_ms": read_ms, "sweep_s": swept_s if gone else None,
            "sweep_cpu_share": (s.cpu_s() - cpu0) / max(swept_s, 1e-9)}
@@ -254,14 +254,15 @@ def large_tag(job, s, n):
     c.close()
 
 
-def wait_swept(s, n):
-    """Waits until curr_items has fallen by n (asking ten times a second); False after 60 s."""
+def items(s):
+    return int(s.stats()["curr_items"])
+
+
+def wait_swept(s, left):
+    """Waits until no more items are left (asking ten times a second); False after 60 s."""
     end = time.monotonic() + 60
-    start = int(s.stats().get("curr_items", 0))
-    low = start
     while time.monotonic() < end:
-        low = min(low, int(s.stats().get("curr_items", 0)))
-        if low <= max(start - n, 0) + n // 1000:
+        if items(s) <= left:
             return True
         time.sleep(0.1)
     return False
