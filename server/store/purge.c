@@ -39,7 +39,8 @@ int purge_init(struct purge_table *t, uint64_t bytes) {
     uint64_t record_bytes = bytes / 8;
     t->nsets = (uint32_t)(record_bytes / (PURGE_SET * sizeof *t->records));
     if (t->nsets == 0) t->nsets = 1;
-    t->nbuckets = (uint32_t)((bytes - record_bytes) / sizeof *t->buckets);
+    t->nbuckets = (uint32_t)((bytes - record_bytes) / (sizeof *t->buckets + 2 * PURGE_WAYS / 8));
+    t->nmarks = t->nbuckets * PURGE_WAYS / PURGE_MARK_BITS + 1;
     t->bytes = bytes;
     t->buckets =
         mmap(NULL, t->nbuckets * sizeof *t->buckets, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -47,19 +48,19 @@ int purge_init(struct purge_table *t, uint64_t bytes) {
         t->buckets = NULL;
         return -ENOMEM;
     }
-    t->records = calloc((size_t)t->nsets * PURGE_SET, sizeof *t->records);
-    if (t->records == NULL) {
-        munmap(t->buckets, t->nbuckets * sizeof *t->buckets);
-        return -ENOMEM;
-    }
     pthread_mutex_init(&t->lock, NULL);
-    return 0;
+    t->records = calloc((size_t)t->nsets * PURGE_SET, sizeof *t->records);
+    t->marks = calloc(t->nmarks, sizeof *t->marks);
+    if (t->records != NULL && t->marks != NULL) return 0;
+    purge_fini(t);
+    return -ENOMEM;
 }
 
 void purge_fini(struct purge_table *t) {
     if (t->buckets == NULL) return;
     munmap(t->buckets, t->nbuckets * sizeof *t->buckets);
     free(t->records);
+    free(t->marks);
     pthread_mutex_destroy(&t->lock);
     t->buckets = NULL;
 }
@@ -261,10 +262,19 @@ static uint64_t raise(uint64_t *floor, uint64_t to) {
     return old;
 }
 
+/* Readers look at the key's bucket from now on; at that of all its keys when its floor rises. */
+static void mark(struct purge_table *t, uint64_t key, bool all) {
+    unsigned bit;
+    struct purge_marks *m = purge_mark_of(t, key, &bit);
+    uint64_t bits = all ? ((1ull << PURGE_WAYS) - 1) << (bit - bit % PURGE_WAYS) : 1ull << bit;
+    if (!FAULT_POINT("purge.mutate.unmarked")) sync_store_rel(&m->of[t->fresh], m->of[t->fresh] | bits);
+}
+
 /* The entry of a key, made if need be; what has to go for it becomes a floor first. */
 static struct cell entry(struct purge_table *t, uint64_t key) {
     struct purge_bucket *b = purge_bucket_of(t, key);
     int at = -1, victim = 0;
+    mark(t, key, false);
     uint64_t least = UINT64_MAX;
     for (int i = 0; i < PURGE_WAYS; i++) {
         if (b->hash[i] == key) return (struct cell){&b->hard[i], &b->soft[i], &b->deadline[i]};
@@ -277,6 +287,7 @@ static struct cell entry(struct purge_table *t, uint64_t key) {
     }
     if (at < 0) {
         at = victim;
+        mark(t, key, true);
         if (!FAULT_POINT("purge.mutate.no_fill_floor")) raise(&b->fill_floor, least);
         if (least > t->swept && !FAULT_POINT("purge.mutate.no_item_floor") && raise(&b->item_floor, least) <= t->swept)
             sync_bump(&t->floors, 1);
@@ -399,6 +410,26 @@ uint64_t purge_apply(struct purge_table *t, uint64_t *counter, const struct stor
     }
     if (!FAULT_POINT("purge.mutate.no_seq")) sync_store_seq(&t->seq, p);
     return p;
+}
+
+/* A purge under way keeps the mutex, also for as long as a test holds it; then the generation simply goes on. */
+uint64_t purge_pass(struct purge_table *t) {
+    if (!t->ending && pthread_mutex_trylock(&t->lock) == 0) {
+        t->fresh ^= 1;
+        t->ending = true;
+        uint64_t number = t->seq;
+        pthread_mutex_unlock(&t->lock);
+        return number;
+    }
+    return sync_load_acq(&t->seq);
+}
+
+/* Nobody else writes to that generation, so this may take its time. What was never marked is not touched. */
+void purge_unmark(struct purge_table *t) {
+    const unsigned old = t->fresh ^ 1;
+    for (uint32_t i = 0; t->ending && i < t->nmarks; i++)
+        if (sync_load(&t->marks[i].of[old]) != 0) sync_store(&t->marks[i].of[old], 0);
+    t->ending = false;
 }
 
 void purge_swept(struct purge_table *t, uint64_t number, bool no_jobs) {

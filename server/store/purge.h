@@ -51,6 +51,16 @@ struct purge_record {
     uint64_t tags[PURGE_RECORD_TAGS]; /* all of them, ascending */
 };
 
+/*
+ * Which entries a reader need look for at all: a bit for each that the table can hold, set before the purge is
+ * answered, forgotten when a sweep has carried it out. The many tags that nobody has purged lately cost a look at a
+ * table a hundredth as large. Two generations: a pass that begins starts a new one, and its end ends the other.
+ */
+#define PURGE_MARK_BITS 64
+struct purge_marks {
+    uint64_t of[2];
+};
+
 struct purge_table {
     uint64_t seq;      /* number of the latest purge: nothing born above it needs a look-up */
     uint64_t conj_seq; /* of the latest conjunction */
@@ -60,7 +70,10 @@ struct purge_table {
     uint64_t unfiled; /* number of the latest of those that a sweep has still to carry out; 0: none */
     uint64_t swept;   /* every purge up to this number has been carried out by a sweep */
     struct purge_bucket *buckets;
-    uint32_t nbuckets;
+    struct purge_marks *marks; /* four bits for each bucket */
+    uint32_t nbuckets, nmarks;
+    unsigned fresh; /* the generation that is being marked; changed by the maintenance thread with the mutex */
+    bool ending;    /* the other one ends with the pass under way; maintenance thread */
     struct purge_record *records;
     uint32_t nsets;
     uint64_t bytes, entries, floors;
@@ -84,6 +97,21 @@ static inline struct purge_bucket *purge_bucket_of(const struct purge_table *t, 
     return &t->buckets[(uint64_t)((uint32_t)(key >> 32)) * t->nbuckets >> 32];
 }
 
+/* The place of a key's mark: bit `*bit` of the generations' words. */
+static inline struct purge_marks *purge_mark_of(const struct purge_table *t, uint64_t key, unsigned *bit) {
+    uint64_t i = (uint64_t)((uint32_t)(key >> 32)) * (t->nbuckets * PURGE_WAYS) >> 32;
+    *bit = i % PURGE_MARK_BITS;
+    return &t->marks[i / PURGE_MARK_BITS];
+}
+
+/* False: what the table has of the key, floors included, is too old to concern an item that can still be found. Inside
+ * a section that began before the item was looked up. */
+static inline bool purge_marked(const struct purge_table *t, uint64_t key) {
+    unsigned bit;
+    const struct purge_marks *m = purge_mark_of(t, key, &bit);
+    return ((sync_load(&m->of[0]) | sync_load(&m->of[1])) >> bit & 1) != 0;
+}
+
 /* False: the bucket has no entry of the key. (True wrongly one time in a milliard.) */
 static inline bool purge_bucket_may_hold(const struct purge_bucket *b, uint64_t key) {
 #if defined(__SSE2__) && !defined(SYNC_TSAN)
@@ -102,13 +130,15 @@ static inline bool purge_bucket_may_hold(const struct purge_bucket *b, uint64_t 
 }
 
 /* Whether the table knows nothing of these tags that could concern an item born at `birth`: then it may be served. As a
- * rule so; if not, purge_check tells what it knows. The ntags hashes at `tags` may lie anywhere. Any thread. */
+ * rule so; if not, purge_check tells what it knows. The ntags hashes at `tags` may lie anywhere. Any thread, after
+ * reading `seq`, inside a section that began before the item was looked up. */
 static inline bool purge_unknown(const struct purge_table *t, uint64_t birth, const uint8_t *tags, unsigned ntags) {
     if (PURGE_NUMBER(sync_load_acq(&t->star_hard)) > birth || sync_load_acq(&t->star_soft) > birth) return false;
     if (ntags > 1 && sync_load_acq(&t->conj_seq) > birth) return false;
     for (unsigned i = 0; i < ntags; i++) {
         uint64_t tag;
         memcpy(&tag, tags + 8 * (size_t)i, 8);
+        if (likely(!purge_marked(t, tag))) continue;
         const struct purge_bucket *b = purge_bucket_of(t, tag);
         /* The floor last: it is raised before an entry is shed. */
         if (purge_bucket_may_hold(b, tag) || sync_load_acq(&b->item_floor) > birth) return false;
@@ -126,8 +156,15 @@ bool purge_overtook(const struct purge_table *t, uint64_t birth, const uint64_t 
 uint64_t purge_apply(struct purge_table *t, uint64_t *counter, const struct store_selector *sel, bool soft,
                      uint32_t deadline, uint32_t now, bool *sweep);
 
-/* A sweep that began after a grace period following `number` has ended. no_jobs: it has carried out every conjunction
- * that could not be filed. The table's mutex is held. */
+/* A sweep pass begins: the number of the latest purge that it will have carried out when it ends. Maintenance thread.
+ */
+uint64_t purge_pass(struct purge_table *t);
+/* That pass began after a grace period following its number, has met every item, and a grace period after that has
+ * passed: nobody still holds an item that it took out, so what was marked before it is forgotten. Maintenance thread,
+ * without the mutex. */
+void purge_unmark(struct purge_table *t);
+/* And so are the purges up to `number`. no_jobs: it has carried out every conjunction that could not be filed. The
+ * table's mutex is held. */
 void purge_swept(struct purge_table *t, uint64_t number, bool no_jobs);
 
 #endif

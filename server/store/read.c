@@ -108,6 +108,7 @@ static inline bool survives(struct store_worker *w, const struct found *f, struc
 static inline __attribute__((always_inline)) bool find_item(struct store_worker *w, const struct store_key *k,
                                                             struct found *f, struct store_item *out) {
     if (!find(w->s, k, f)) return false;
+    (void)FAULT_POINT("read.found");
     const uint64_t loc = index_slot_loc(f->seen);
     item_show(f->header, segment_at(&w->s->segs, loc), loc, out);
     if (unlikely(expired(out->expiry, w->now))) {
@@ -158,6 +159,7 @@ void store_prefetch_item(const struct store_worker *w, struct store_key *k) {
     const uint8_t *p = segment_at(&w->s->segs, index_slot_loc(sync_load(k->slot)));
     __builtin_prefetch(p);
     __builtin_prefetch(p + 64);
+    __builtin_prefetch(p + 128);
 }
 
 /* Only to bring memory near, so it need not be what it is in a moment. */
@@ -166,11 +168,12 @@ SYNC_UNSANITIZED void store_prefetch_tags(const struct store_worker *w, const st
     if (k->slot == NULL) return;
     const uint8_t *p = segment_at(&s->segs, index_slot_loc(*k->slot));
     if (!(p[7] & ITEM_TAGS)) return;
+    __builtin_prefetch(p + 192); /* so far behind lies the value then */
     const unsigned at = item_tags_at(p), n = p[at] < PREFETCH_TAGS ? p[at] : PREFETCH_TAGS;
     for (unsigned i = 0; i < n; i++) {
         uint64_t tag;
         memcpy(&tag, p + at + 1 + 8 * i, 8);
-        __builtin_prefetch(purge_bucket_of(&s->purge, tag));
+        if (purge_marked(&s->purge, tag)) __builtin_prefetch(purge_bucket_of(&s->purge, tag));
     }
 }
 

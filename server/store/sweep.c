@@ -152,9 +152,11 @@ static void finish_job(struct store *s, struct store_job *j) {
 static void pass_begin(struct store *s) {
     struct sweep *p = &s->sweep;
     p->running = true;
+    p->ending = false;
     p->at = 0;
     /* Of the latest purge that is written: one under way has its number already, but nobody sees it yet. */
-    p->number = FAULT_POINT("sweep.mutate.any_number") ? store_number(s) : sync_load_acq(&s->purge.seq);
+    uint64_t number = purge_pass(&s->purge);
+    p->number = FAULT_POINT("sweep.mutate.any_number") ? store_number(s) : number;
     p->grace = epoch_advance(&s->epoch);
     pthread_mutex_lock(&s->mutex);
     p->jobs = s->jobs;
@@ -166,6 +168,7 @@ static void pass_end(struct store *s) {
     struct sweep *p = &s->sweep;
     p->running = false;
     (void)FAULT_POINT("sweep.passed");
+    purge_unmark(&s->purge);
     pthread_mutex_lock(&s->purge.lock);
     purge_swept(&s->purge, p->number, sync_load(&s->jobs) == NULL);
     pthread_mutex_unlock(&s->purge.lock);
@@ -175,6 +178,16 @@ static void pass_end(struct store *s) {
         finish_job(s, j);
     }
     p->jobs = NULL;
+}
+
+/* Whoever found an item before it was taken out, in a section of then, still has to learn of its purge. */
+static bool try_end(struct store *s) {
+    struct sweep *p = &s->sweep;
+    if (!p->ending) p->grace = epoch_advance(&s->epoch);
+    p->ending = true;
+    if (!epoch_passed(&s->epoch, p->grace) && !FAULT_POINT("sweep.mutate.end_at_once")) return false;
+    pass_end(s);
+    return true;
 }
 
 /* Round and round over all groups, as fast as items leave, for that is what leaves holes. */
@@ -201,11 +214,8 @@ bool sweep_step(struct store *s, bool hurry) {
     }
     if (p->at == 0 && !epoch_passed(&s->epoch, p->grace) && !FAULT_POINT("sweep.mutate.no_wait")) return false;
     uint32_t touched = sync_load(&s->segs.touched);
-    while (p->at < touched && !wants_sweep(s, &s->segs.seg[p->at])) p->at++;
-    if (p->at >= touched) {
-        pass_end(s);
-        return true;
-    }
+    while (!p->ending && p->at < touched && !wants_sweep(s, &s->segs.seg[p->at])) p->at++;
+    if (p->ending || p->at >= touched) return try_end(s);
     sweep_segment(s, p->at++);
     (void)FAULT_POINT("sweep.stepped");
     uint64_t took = clock_boot_ns(s->cfg.clock) - now, percent = s->cfg.sweep_cpu_percent;
