@@ -20,6 +20,7 @@
 #include <sys/types.h>
 
 #include "hist.h"
+#include "late.h"
 #include "trace.h"
 #include "value.h"
 
@@ -27,6 +28,8 @@
 #define LOAD_LINE_MAX 1024 /* longest reply line */
 #define LOAD_CPUS_MAX 64
 #define LOAD_PIDS_MAX 16
+#define LOAD_LATE_NS 1000000u /* requests that are looked at one by one */
+#define LOAD_STALL_NS 300000u /* answers of an idle echo that say that the machine did something else */
 
 enum load_proto { LOAD_TEXT, LOAD_META, LOAD_RESP };
 enum load_phase { LOAD_FILL, LOAD_WARM, LOAD_RUN, LOAD_SCAN, LOAD_TRACE };
@@ -107,6 +110,7 @@ struct load_stats {
     uint64_t hit_bytes; /* values' */
     uint64_t trace_gets, trace_misses, trace_get_bytes, trace_miss_bytes;
     struct hist latency;
+    struct late late; /* requests that took LOAD_LATE_NS, when the machine's own waits are known */
 };
 
 struct load;
@@ -140,6 +144,7 @@ struct load_side {
     _Atomic bool stop;
     uint64_t done, failed;
     struct hist latency;
+    struct late stalls; /* answers that took LOAD_STALL_NS */
 };
 
 struct load {

@@ -55,6 +55,7 @@ static void request_done(struct load_thread *t, struct load_conn *c, uint64_t no
     } else
         t->stats.sets++;
     if (t->phase != LOAD_TRACE || r->kind == LOAD_GET) hist_add(&t->stats.latency, now_ns - c->sent_ns);
+    if (t->cfg->echo_port && now_ns - c->sent_ns >= LOAD_LATE_NS) late_add(&t->stats.late, c->sent_ns, now_ns);
     c->cur++;
     c->next_key = 0;
 }

@@ -70,6 +70,25 @@ static void print_side(const char *name, const struct load_side *s) {
     printf("}");
 }
 
+/* What the late requests waited for beside the machine: how many for more than 5 ms; the longest, and its whole wait.
+ */
+static void print_own(const struct load *l) {
+    uint64_t over = 0, most = 0, of = 0, lost = l->echo.stalls.lost;
+    for (int i = 0; i < l->cfg.threads; i++) {
+        const struct late *late = &l->threads[i].stats.late;
+        lost += late->lost;
+        for (size_t k = 0; k < late->n; k++) {
+            uint64_t own = late_own(&late->wait[k], &l->echo.stalls);
+            over += own > 5000000;
+            if (own <= most) continue;
+            most = own;
+            of = late->wait[k].to_ns - late->wait[k].from_ns;
+        }
+    }
+    if (lost) load_die("no memory to remember late requests");
+    printf(",\"own\":{\"over_5ms\":%" PRIu64 ",\"max\":%.1f,\"of\":%.1f}", over, (double)most / 1e3, (double)of / 1e3);
+}
+
 /* How evenly the connections were served: the least and the most of any of them, over the mean. */
 static void print_shares(const struct load *l) {
     uint64_t least = UINT64_MAX, most = 0, sum = 0;
@@ -112,7 +131,10 @@ bool load_report_phase(struct load *l, enum load_phase phase, const char *name, 
         if (cfg->npids) print_server(&before, &after, s, seconds);
         if (phase == LOAD_RUN) print_shares(l);
         if (phase == LOAD_RUN && cfg->purge_rate > 0) print_side("purges", &l->purger);
-        if (phase == LOAD_RUN && cfg->echo_port) print_side("echo", &l->echo);
+        if (phase == LOAD_RUN && cfg->echo_port) {
+            print_side("echo", &l->echo);
+            print_own(l);
+        }
         if (phase == LOAD_TRACE)
             printf(",\"trace_gets\":%" PRIu64 ",\"trace_misses\":%" PRIu64
                    ",\"miss_ratio\":%.6f,\"byte_miss_ratio\":%.6f",

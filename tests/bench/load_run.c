@@ -211,6 +211,7 @@ static uint64_t share(uint64_t total, int i, int n) {
 
 static void begin_phase(struct load_thread *t) {
     const struct load_config *cfg = t->cfg;
+    late_free(&t->stats.late);
     memset(&t->stats, 0, sizeof t->stats);
     for (int i = 0; i < t->nconns; i++) t->conns[i].answered = 0;
     t->phase = t->load->phase;

@@ -32,20 +32,22 @@ static int exchange(int fd, const char *p, size_t n, char *reply, size_t cap) {
     return -1;
 }
 
-/* Repeats a request at `rate`; an answer must begin with `good`. Latency counts from when it was sent. */
+/* Repeats a request at `rate`; an answer must begin with `good`. Latency counts from when it was due. */
 static void repeat(struct load_side *s, int fd, double rate, int (*make)(const struct load_side *, char *, size_t),
                    const char *good) {
     char request[512], reply[512];
     uint64_t start = proc_now_ns();
     for (uint64_t i = 0; !s->stop; i++) {
-        sleep_until(start + (uint64_t)((double)i * 1e9 / rate));
+        uint64_t due = start + (uint64_t)((double)i * 1e9 / rate);
+        sleep_until(due);
         int n = make(s, request, sizeof request);
-        uint64_t sent = proc_now_ns();
         if (exchange(fd, request, (size_t)n, reply, sizeof reply) < 0) {
             if (!s->stop) s->failed++;
             break;
         }
-        hist_add(&s->latency, proc_now_ns() - sent);
+        uint64_t now = proc_now_ns();
+        hist_add(&s->latency, now - due);
+        if (now - due >= LOAD_STALL_NS) late_join(&s->stalls, due, now);
         s->done++;
         if (strncasecmp(reply, good, strlen(good)) != 0 && s->failed++ == 0)
             fprintf(stderr, "side request refused: %.60s\n", reply);
@@ -73,10 +75,13 @@ static void *purge_thread(void *arg) {
     return NULL;
 }
 
+/* Before all others on its CPU, if that is allowed: so what it waits for is neither the load nor the server. */
 static void *echo_thread(void *arg) {
     struct load_side *s = arg;
     const struct load_config *cfg = &s->load->cfg;
+    const struct sched_param first = {.sched_priority = 1};
     if (cfg->ncpus) proc_pin(cfg->cpus[0]);
+    (void)pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
     int fd = load_connect(cfg, cfg->echo_port);
     repeat(s, fd, cfg->echo_rate, make_echo, "mn");
     close(fd);
@@ -84,6 +89,7 @@ static void *echo_thread(void *arg) {
 }
 
 static void start(struct load *l, struct load_side *s, void *(*fn)(void *)) {
+    late_free(&s->stalls);
     memset(s, 0, sizeof *s);
     s->load = l;
     if (pthread_create(&s->thread, NULL, fn, s)) load_die("cannot start a thread");

@@ -2,8 +2,8 @@
 # Programs for measuring; built by `make bench`, never by `make` or `make check`.
 bench_programs += %D%/cacheload %D%/tracegen %D%/floor %D%/model_eviction %D%/soakload %D%/bench_store
 tests_bench_cacheload_SOURCES = %D%/cacheload.c %D%/load.h %D%/load_build.c %D%/load_reply.c %D%/load_report.c \
-  %D%/load_run.c %D%/load_side.c %D%/hist.c %D%/hist.h %D%/proc.c %D%/proc.h %D%/rng.h %D%/trace.h %D%/value.c \
-  %D%/value.h %D%/zipf.c %D%/zipf.h
+  %D%/load_run.c %D%/load_side.c %D%/hist.c %D%/hist.h %D%/late.c %D%/late.h %D%/proc.c %D%/proc.h %D%/rng.h \
+  %D%/trace.h %D%/value.c %D%/value.h %D%/zipf.c %D%/zipf.h
 tests_bench_cacheload_CPPFLAGS = $(base_cppflags)
 tests_bench_cacheload_LDADD = -lm
 tests_bench_tracegen_SOURCES = %D%/tracegen.c %D%/rng.h %D%/trace.h %D%/zipf.c %D%/zipf.h

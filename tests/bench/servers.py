@@ -49,10 +49,15 @@ class Tools:
             raise Failed(f"no programs in {bench}: run `make bench` in the build directory first")
 
 
-class Server:
-    """One running server on SERVER_CPU. kind: tagcached, memcached, redis or floor."""
+def may_be_first():
+    """Whether a program can be given real-time priority."""
+    return subprocess.run(["chrt", "-f", "1", "true"], capture_output=True).returncode == 0
 
-    def __init__(self, tools, kind, memory_mb=1024, args=(), callgrind=None, threads=1, cpus=None):
+
+class Server:
+    """One running server on SERVER_CPU. kind: tagcached, memcached, redis or floor. first: before all others there."""
+
+    def __init__(self, tools, kind, memory_mb=1024, args=(), callgrind=None, threads=1, cpus=None, first=False):
         self.tools, self.kind, self.port, self.callgrind = tools, kind, free_port(), callgrind
         self.proto = "resp" if kind == "redis" else "text"
         self.log = tempfile.TemporaryFile("w+")
@@ -64,7 +69,7 @@ class Server:
                    f"--callgrind-out-file={callgrind}"] + cmd
         if cpus is None:
             cpus = str(SERVER_CPU)
-        cmd = ["taskset", "-c", cpus] + cmd
+        cmd = ["taskset", "-c", cpus] + (["chrt", "-f", "1"] if first and may_be_first() else []) + cmd
         if callgrind:
             cmd = ["sh", "-c", 'ulimit -n 1024; exec "$@"', "sh"] + cmd
         self.proc = subprocess.Popen(cmd, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)

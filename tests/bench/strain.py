@@ -14,14 +14,16 @@ PREFILLED = 90000  # items of VALUE bytes, about 60 % of -m 64: the rest of the 
 def latency_round(job, kind, seconds):
     """One server's life: the index grows, after some seconds the memory is full and segments are evicted, and all along
     tags are purged and swept. The floor answers as many requests of the same length."""
-    with Server(job.tools, kind, 64, args=["--set", VALUE] if kind == "floor" else []) as s:
+    with Server(job.tools, "floor", first=True) as echo, \
+            Server(job.tools, kind, 64, args=["--set", VALUE] if kind == "floor" else []) as s:
         tags = ["--tags", 1] if kind == "tagcached" else []
         options = ["-g", 0] if kind == "floor" else ["-g", 0.5] + tags
         if kind != "floor":
             s.load("-k", PREFILLED, "-v", VALUE, *tags, "--fill-only")
         if tags:
             options += ["--purge-rate", 10, "--purge-prefix", "t", "--purge-space", 1000]
-        r = s.load("-k", 4000000, "-v", VALUE, *options, "--rate", RATE, "-w", 0, "-D", seconds)["run"]
+        r = s.load("-k", 4000000, "-v", VALUE, *options, "--rate", RATE, "-w", 0, "-D", seconds,
+                   "--echo", echo.port, "--echo-rate", 5000)["run"]
         if kind == "tagcached":
             r["worked"] = {k: int(s.stats().get(k, 0)) for k in ("evictions", "curr_items")}
         return r
@@ -42,13 +44,19 @@ def latency(job):
         row["quietest_max"] = min(l["max"] for l in lat)
         row["over_5ms"] = sum(l["over_5ms"] for l in lat)
         row["rounds_over_5ms"] = sum(l["over_5ms"] > 0 for l in lat)
+        row["machine_max"] = median([r["echo"]["lat_us"]["max"] for r in rounds])
+        row["own_over_5ms"] = sum(r["own"]["over_5ms"] for r in rounds)
+        worst = max((r["own"] for r in rounds), key=lambda own: own["max"])
+        row["own_max"], row["own_max_of"] = worst["max"], worst["of"]
         job.out.record("latency", server=k, rate=RATE, seconds=seconds, rounds=len(lat), worked=rounds[-1].get("worked"),
                        **row)
         rows.append([k] + [fixed(row[q], 0) for q in ("p50", "p99", "p999", "max", "quietest_max")] +
-                    [row["over_5ms"], f"{row['rounds_over_5ms']} of {len(lat)}"])
+                    [row["over_5ms"], f"{row['rounds_over_5ms']} of {len(lat)}", fixed(row["machine_max"], 0),
+                     row["own_over_5ms"], fixed(row["own_max"], 0), fixed(row["own_max_of"], 0)])
     job.out.table(f"Latency, microseconds: {RATE:,} requests a second, half of them sets of new keys, -m 64; medians of "
                   f"rounds of {seconds} s",
-                  ["server", "p50", "p99", "p99.9", "max", "max, quietest round", "over 5 ms", "rounds with such"], rows)
+                  ["server", "p50", "p99", "p99.9", "max", "max, quietest round", "over 5 ms", "rounds with such", "machine's max",
+                   "own over 5 ms", "own max", "of"], rows)
 
 
 # ------------------------------------------------------------------ overload
