@@ -14,7 +14,8 @@ struct ranges {
     uintptr_t page;
     unsigned n;
     struct range {
-        uintptr_t from, end;
+        void *from;
+        size_t bytes;
     } of[RANGES_MAX];
 };
 
@@ -30,8 +31,9 @@ static int list_object(struct dl_phdr_info *info, size_t size, void *arg) {
     for (int i = 0; i < info->dlpi_phnum && r->n < RANGES_MAX; i++) {
         const ElfW(Phdr) *p = &info->dlpi_phdr[i];
         if (p->p_type != PT_LOAD || (p->p_flags & PF_W)) continue;
-        const uintptr_t at = info->dlpi_addr + p->p_vaddr;
-        r->of[r->n++] = (struct range){at & ~(r->page - 1), (at + p->p_filesz + r->page - 1) & ~(r->page - 1)};
+        const uintptr_t at = info->dlpi_addr + p->p_vaddr, from = at & ~(r->page - 1);
+        void *start = (void *)from; // NOLINT(performance-no-int-to-ptr): the linker speaks of addresses
+        r->of[r->n++] = (struct range){start, (at + p->p_filesz - from + r->page - 1) & ~(r->page - 1)};
     }
     return 0;
 }
@@ -43,7 +45,5 @@ void pages_shed(void) {
     malloc_trim(0);
     dl_iterate_phdr(list_object, &r);
     /* That it cannot be done (mlockall) costs memory only. */
-    for (unsigned i = 0; i < r.n; i++)
-        (void)madvise((void *)r.of[i].from, r.of[i].end - r.of[i].from,
-                      MADV_DONTNEED); // NOLINT(performance-no-int-to-ptr)
+    for (unsigned i = 0; i < r.n; i++) (void)madvise(r.of[i].from, r.of[i].bytes, MADV_DONTNEED);
 }

@@ -45,7 +45,7 @@
     CALL(TLS_server_method)
 
 struct openssl {
-#define OPENSSL_FIELD(name) __typeof__(name) *name;
+#define OPENSSL_FIELD(name) __typeof__(name) *name; // NOLINT(bugprone-macro-parentheses): it is being declared
     OPENSSL_CALLS(OPENSSL_FIELD)
 #undef OPENSSL_FIELD
 };

@@ -156,8 +156,7 @@ bool purge_overtook(const struct purge_table *t, uint64_t birth, const uint64_t 
 uint64_t purge_apply(struct purge_table *t, uint64_t *counter, const struct store_selector *sel, bool soft,
                      uint32_t deadline, uint32_t now, bool *sweep);
 
-/* A sweep pass begins: the number of the latest purge that it will have carried out when it ends. Maintenance thread.
- */
+/* A sweep pass begins: the number of the latest purge that is carried out when it ends. Maintenance thread. */
 uint64_t purge_pass(struct purge_table *t);
 /* That pass began after a grace period following its number, has met every item, and a grace period after that has
  * passed: nobody still holds an item that it took out, so what was marked before it is forgotten. Maintenance thread,

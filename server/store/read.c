@@ -157,7 +157,7 @@ void store_prefetch_item(const struct store_worker *w, struct store_key *k) {
     }
     k->slot = &b->slot[__builtin_ctz(m)];
     const uint8_t *p = segment_at(&w->s->segs, index_slot_loc(sync_load(k->slot)));
-    __builtin_prefetch(p);
+    __builtin_prefetch(p); /* header and key; most values are small enough to come along */
     __builtin_prefetch(p + 64);
     __builtin_prefetch(p + 128);
 }
