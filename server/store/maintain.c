@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * maintain - the store's own thread: frees segments ahead of need, resizes the index, sweeps. Everything it does comes
- * in steps of one segment or a few index groups, so that what is urgent never waits long. After each it gives the CPU to
- * whoever wants it: else a worker that shares it would wait for the rest of a time slice, which is milliseconds. */
+ * in steps of one segment or a few index groups, so that what is urgent never waits long. After each it gives the CPU
+ * to whoever wants it: else a worker that shares it would wait for the rest of a time slice, which is milliseconds. */
 #define _GNU_SOURCE
 #include "store/internal.h"
 
