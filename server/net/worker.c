@@ -4,12 +4,15 @@
  *
  * A round of the loop reads no clock; a timerfd ticks once a second. */
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "net/net_internal.h"
+
+#define SLICE_NS 300000u
 
 /* ------------------------------------------------------------------ from other threads */
 
@@ -133,8 +136,29 @@ static void run_again(struct net_worker *w) {
     }
 }
 
+/*
+ * Asks the scheduler for time slices of 0.3 ms instead of 1 to 3: less of its CPU is not what a worker gets, but it
+ * gets it sooner. Else it waits, when it shares a CPU with the store's own thread or with somebody else's, until that
+ * one's slice is over: milliseconds, which a request then takes. Linux 6.12 (EEVDF, sched(7)); older ones ignore the
+ * slice.
+ */
+static void ask_short_slices(void) {
+    struct { /* sched_setattr(2): struct sched_attr, as it was first */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } a = {.size = sizeof a};
+    if (syscall(SYS_sched_getattr, 0, &a, (unsigned)sizeof a, 0) != 0) return;
+    if (a.policy != SCHED_OTHER) return; /* somebody has seen to it */
+    a.runtime = SLICE_NS;
+    (void)syscall(SYS_sched_setattr, 0, &a, 0);
+}
+
 void *worker_run(void *worker) {
     struct net_worker *w = worker;
+    ask_short_slices();
     w->now_s = (uint32_t)(clock_boot_ns(w->net->cfg.clock) / 1000000000u);
     while (!w->stop) {
         int r = poll_round(w, TAILQ_EMPTY(&w->again));

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * maintain - the store's own thread: frees segments ahead of need, resizes the index, sweeps. Everything it does comes
- * in steps of one segment or a few index groups, so that what is urgent never waits long. After each it gives the CPU
- * to whoever wants it: else a worker that shares it would wait for the rest of a time slice, which is milliseconds. */
+ * in steps of one segment or a few index groups, so that what is urgent never waits long. */
 #define _GNU_SOURCE
 #include "store/internal.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <time.h>
 
 #define SPLITS_PER_ROUND 128
@@ -87,7 +85,6 @@ static bool make_room(struct store *s, bool *freed) {
     for (unsigned i = 0; i < WORK_MAX && coming(s) < target_free(s) + over; i++) {
         bool ok = free_dead(s) || compact_one(s) || (s->cfg.evict && evict_one(s));
         if (!ok) break;
-        (void)sched_yield();
         any = true;
         if (reap(s)) {
             *freed = true;
@@ -171,10 +168,7 @@ static void *run(void *arg) {
     while (!s->stop) {
         pthread_mutex_unlock(&s->mutex);
         sync_store_seq(&s->kicked, false);
-        if (store_maintain(s))
-            (void)sched_yield();
-        else
-            wait_ns(s, idle_ns(s));
+        if (!store_maintain(s)) wait_ns(s, idle_ns(s));
         pthread_mutex_lock(&s->mutex);
     }
     pthread_mutex_unlock(&s->mutex);
