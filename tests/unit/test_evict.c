@@ -153,7 +153,7 @@ static void test_large_values_leave_no_gaps(void **state) {
 
 /* The load changes altogether, keys and sizes: what was asked for before must not hold its place for what it was. */
 static void new_load(uint32_t before, uint32_t after) {
-    enum { MEMORY = 4 * LIMIT, LOOKUPS = 800000 };
+    enum { MEMORY = 2 * LIMIT, LOOKUPS = 400000 };
     struct lab old, fresh;
     struct rand r;
     const unsigned keys = 2 * MEMORY / (after + 40);
