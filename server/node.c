@@ -119,10 +119,6 @@ static void up_settings_each(void *arg, void (*fn)(void *fn_arg, const char *nam
     settings_each(e.node->settings, each_setting, &e);
 }
 
-static void up_set_verbose(void *arg, unsigned level) {
-    log_set_verbosity(&((struct node *)arg)->log, level);
-}
-
 /* ------------------------------------------------------------------ life */
 
 static int make_store(struct node *n, const struct clock *clock) {
@@ -149,6 +145,7 @@ static int make_cmd(struct node *n, const struct clock *clock) {
         .clock = clock,
         .workers = (unsigned)s->threads,
         .seed = rand_secret(),
+        .log = &n->log,
         .key_tags = settings_key_tags(s),
         .prefix_delimiter = s->prefix_tags,
         .stats_delimiter = s->stats_delimiter != 0 ? s->stats_delimiter : ':',
@@ -161,8 +158,7 @@ static int make_cmd(struct node *n, const struct clock *clock) {
         .shutdown = s->shutdown,
         .track_sizes = s->track_sizes,
         .item_size_max = value_max(s),
-        .up = {n, up_shutdown, up_refresh_certs, up_net_stats, up_net_reset, up_worker, up_settings_each,
-               up_set_verbose},
+        .up = {n, up_shutdown, up_refresh_certs, up_net_stats, up_net_reset, up_worker, up_settings_each},
     };
     return cmd_new(&cfg, &n->cmd);
 }

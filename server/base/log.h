@@ -3,7 +3,7 @@
  * log - lines for the operator: an event's name and logfmt fields, on standard error, one write a line.
  *
  * An instance belongs to the node; its verbosity may be changed by any thread while others log. Nothing logs per
- * request below LOG_DEBUG. Under systemd (JOURNAL_STREAM is set) lines begin with the priority the journal reads.
+ * request below LOG_INFO. Under systemd (JOURNAL_STREAM is set) lines begin with the priority the journal reads.
  */
 #ifndef TAGCACHED_BASE_LOG_H
 #define TAGCACHED_BASE_LOG_H
@@ -18,7 +18,7 @@
 enum log_level {
     LOG_ALWAYS = 0, /* the operator must know */
     LOG_NOTICE = 1, /* -v: errors and warnings of clients and sockets */
-    LOG_INFO = 2,   /* -vv: connections come and go */
+    LOG_INFO = 2,   /* -vv: connections come and go, commands */
     LOG_DEBUG = 3,  /* -vvv: inner states */
 };
 

@@ -7,6 +7,7 @@
 #include "cmd/cmd_dump.h"
 #include "cmd/cmd_internal.h"
 #include "cmd/cmd_parse.h"
+#include "cmd/cmd_watch.h"
 
 /* ------------------------------------------------------------------ the table */
 
@@ -136,10 +137,25 @@ static void answer_error(struct session *s, struct request *r) {
     }
 }
 
+/* Tells the watchers and the log of a command's line; of a line of keys, key by key: it was not kept. */
+static void tell_command(struct session *s, const struct request *r) {
+    char text[WATCH_TEXT_MAX];
+    const char *line = r->line;
+    size_t n = r->line_len;
+    if (cmd_is_key(r)) {
+        n = (size_t)snprintf(text, sizeof text, "%s ", r->row->name);
+        size_t key = r->asked_len < sizeof text - n ? r->asked_len : sizeof text - n;
+        memcpy(text + n, r->asked, key);
+        line = text;
+        n += key;
+    }
+    if (s->worker->notes & CMD_NOTE_RAWCMDS) cmd_watch_rawcmd(s, line, n);
+    if (s->worker->notes & CMD_NOTE_LOG) cmd_log_command(s, line, n);
+}
+
 static void run(struct session *s, struct request *r) {
     struct cmd_worker *w = s->worker;
-    if (unlikely((w->notes & CMD_NOTE_RAWCMDS) != 0))
-        cmd_watch_rawcmd(s, cmd_is_key(r) ? r->asked : r->line, cmd_is_key(r) ? r->asked_len : r->line_len);
+    if (unlikely((w->notes & (CMD_NOTE_RAWCMDS | CMD_NOTE_LOG)) != 0)) tell_command(s, r);
     if (unlikely(r->error != CMD_OK)) {
         cmd_enter(w);
         answer_error(s, r);
@@ -398,6 +414,7 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     if (rc == 0) rc = init_workers(cmd);
     if (rc == 0) rc = cmd_stats_new(cmd);
     if (rc == 0) rc = cmd_watch_new(cmd);
+    if (rc == 0) cmd_log_adapt(cmd);
     if (rc == 0 && cmd->cfg.auth_file != NULL) rc = cmd_auth_new(cmd);
     if (rc != 0) {
         cmd_free(cmd);

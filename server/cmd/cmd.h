@@ -65,8 +65,6 @@ struct cmd_upcalls {
     struct net_worker *(*worker)(void *arg, unsigned i);
     /* Shows each setting (memcached's names for `stats settings`, then ours) in order; values are text. */
     void (*settings_each)(void *arg, void (*fn)(void *fn_arg, const char *name, const char *value), void *fn_arg);
-    /* `verbosity n`. */
-    void (*set_verbose)(void *arg, unsigned level);
 };
 
 struct cmd_config {
@@ -74,6 +72,7 @@ struct cmd_config {
     const struct clock *clock;
     unsigned workers; /* as many as the store has handles */
     uint64_t seed;    /* for what need not be guessable */
+    struct log *log;  /* `verbosity` changes it; commands are logged from LOG_INFO on. Outlives the cmd; NULL: none */
 
     /* Options. Strings are copied. */
     const char *key_tags;  /* marker of tag suffixes on keys, "|#|" by default, 1..16 bytes; NULL: off */

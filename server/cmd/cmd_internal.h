@@ -92,6 +92,7 @@ enum cmd_note {
     CMD_NOTE_RAWCMDS = 1 << 7,
     CMD_NOTE_SYSEVENTS = 1 << 8,
     CMD_NOTE_DETAIL = 1 << 9, /* `stats detail on` */
+    CMD_NOTE_LOG = 1 << 10,   /* the log's verbosity is LOG_INFO or more */
 };
 
 struct cmd_watch; /* cmd_watch.c's own state: rings, watchers */
@@ -296,6 +297,11 @@ void cmd_linef(struct session *s, const char *fmt, ...) __attribute__((format(pr
 void cmd_auth_set(struct session *s, struct request *r);
 int cmd_auth_new(struct cmd *cmd); /* reads cfg.auth_file into cmd->auth; 0 or -errno */
 void cmd_auth_free(struct cmd *cmd);
+
+/* cmd_log.c. Brings CMD_NOTE_LOG in line with the log's verbosity. */
+void cmd_log_adapt(struct cmd *cmd);
+/* Logs a command: p[0..n) is its line. */
+void cmd_log_command(struct session *s, const char *p, size_t n);
 
 /* cmd_stats.c, cmd_watch.c: make and free their own parts. 0 or -ENOMEM. */
 int cmd_stats_new(struct cmd *cmd);

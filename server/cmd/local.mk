@@ -22,6 +22,7 @@ tagcached_sources += \
   %D%/cmd_conns.c \
   %D%/cmd_detail.c \
   %D%/cmd_dump.c \
+  %D%/cmd_log.c \
   %D%/cmd_stats.c \
   %D%/cmd_watch.c \
   %D%/cmd_watch_line.c

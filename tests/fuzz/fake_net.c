@@ -240,11 +240,6 @@ static void up_settings(void *arg, void (*fn)(void *fn_arg, const char *name, co
     fn(fn_arg, "maxbytes", "8388608");
 }
 
-static void up_verbose(void *arg, unsigned level) {
-    (void)arg;
-    (void)level;
-}
-
 static void on_room(void *arg) {
     struct fake_node *n = arg;
     if (n->worker != NULL) worker_resume_all(n->worker);
@@ -287,8 +282,7 @@ struct fake_node *fake_node_new(const struct fake_options *o) {
                                    .net_stats = up_net_stats,
                                    .net_reset = up_nothing,
                                    .worker = up_worker,
-                                   .settings_each = up_settings,
-                                   .set_verbose = up_verbose}};
+                                   .settings_each = up_settings}};
     CHECK(cmd_new(&cc, &n->cmd) == 0);
     n->worker = calloc(1, sizeof(*n->worker));
     CHECK(n->worker != NULL);

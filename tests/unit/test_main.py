@@ -127,6 +127,36 @@ def signals():
     s.close()
 
 
+def logs():
+    server = Server("-vv", "-l", "127.0.0.1:0")
+    s = server.dial()
+    check("stores", ask(s, b'set a 0 0 1\r\nx\r\n') == b"STORED\r\n")
+    check("answers", ask(s, b'get a q"\r\nmn\r\n').endswith(b"MN\r\n"))
+    check("less", ask(s, b"verbosity 1\r\nget b\r\n") == b"OK\r\nEND\r\n")
+    check("more", ask(s, b"verbosity 9\r\nget c\r\n") == b"OK\r\nEND\r\n")
+    s.close()
+    status, err = server.end(signal.SIGTERM)
+    lines = [line.split("line=")[1] for line in err.splitlines() if line.startswith("command fd=")]
+    check("-vv logs commands", status == 0 and lines == [
+        '"set a 0 0 1"', '"get a"', '"get q\\x22"', '"mn"', '"verbosity 1"', '"get c"'], err)
+    check("-vv logs connections", "conn_new" in err, err)
+
+
+def version_6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        print("this machine has no IPv6")
+        return
+    server = Server("-l", "[::1]:0")
+    s = socket.create_connection(("::1", server.port()))
+    check("serves over IPv6", ask(s, b"mn\r\n") == b"MN\r\n")
+    conns = ask(s, b"stats conns\r\n")
+    check("an IPv6 peer is shown", b"tcp6:[::1]:" in conns, conns)
+    s.close()
+    check("exit", server.end(signal.SIGTERM)[0] == 0)
+
+
 def reload():
     with tempfile.TemporaryDirectory() as d:
         users = os.path.join(d, "users")
@@ -202,7 +232,7 @@ def activation():
         s.close()
 
 
-for test in (exits, signals, reload, files, activation):
+for test in (exits, signals, logs, version_6, reload, files, activation):
     test()
     print(test.__name__)
 sys.exit(1 if failures else 0)

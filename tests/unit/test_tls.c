@@ -177,10 +177,10 @@ static long serial_of(struct client *c) {
 
 /* ------------------------------------------------------------------ */
 
-static void echoes_small_and_large(void **state) {
-    struct net *n = server((struct net_tls_config){.min_version = 2});
+static void echo_small_and_large(struct net_tls_config tls) {
+    struct net *n = server(tls);
     struct client c;
-    (void)state;
+    sync_store(&releases, 0);
     client_open(&c, n, 0, NULL);
     assert_int_equal(SSL_connect(c.ssl), 1);
     echo(&c, "hello");
@@ -205,6 +205,49 @@ static void echoes_small_and_large(void **state) {
     assert_int_equal(net_metric(n, NET_METRIC_ssl_proto_errors), 0); /* an end like any other */
     net_stop(n);
     net_free(n);
+}
+
+static void echoes_small_and_large(void **state) {
+    (void)state;
+    echo_small_and_large((struct net_tls_config){.min_version = 2});
+}
+
+/* Whether or not this kernel can. */
+static void echoes_with_kernel_tls(void **state) {
+    (void)state;
+    echo_small_and_large((struct net_tls_config){.min_version = 2, .kernel_tls = true});
+}
+
+/* Connects a second time with the session of the first, as a client without tickets does: only what the server has
+ * kept helps then. */
+static bool resumes(bool cache) {
+    struct net *n = server((struct net_tls_config){.min_version = 2, .session_cache = cache});
+    SSL_SESSION *session = NULL;
+    bool resumed = false;
+    for (int i = 0; i < 2; i++) {
+        struct client c;
+        client_open(&c, n, 0, NULL);
+        SSL_set_max_proto_version(c.ssl, TLS1_2_VERSION);
+        SSL_set_options(c.ssl, SSL_OP_NO_TICKET);
+        if (session != NULL) assert_int_equal(SSL_set_session(c.ssl, session), 1);
+        assert_int_equal(SSL_connect(c.ssl), 1);
+        echo(&c, "hello");
+        resumed = SSL_session_reused(c.ssl) == 1;
+        SSL_SESSION_free(session);
+        session = SSL_get1_session(c.ssl);
+        SSL_shutdown(c.ssl); /* a session that ends without it is not used again */
+        client_close(&c);
+    }
+    SSL_SESSION_free(session);
+    net_stop(n);
+    net_free(n);
+    return resumed;
+}
+
+static void sessions_are_kept_if_asked(void **state) {
+    (void)state;
+    assert_true(resumes(true));
+    assert_false(resumes(false));
 }
 
 /* What we have heard may be counted a moment later. */
@@ -283,10 +326,9 @@ static void certificates_are_loaded_again(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(echoes_small_and_large),
-        cmocka_unit_test(listeners_choose),
-        cmocka_unit_test(minimum_version_holds),
-        cmocka_unit_test(certificates_are_loaded_again),
+        cmocka_unit_test(echoes_small_and_large),     cmocka_unit_test(echoes_with_kernel_tls),
+        cmocka_unit_test(sessions_are_kept_if_asked), cmocka_unit_test(listeners_choose),
+        cmocka_unit_test(minimum_version_holds),      cmocka_unit_test(certificates_are_loaded_again),
     };
     CHECK(mkdtemp(dir) != NULL);
     signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
