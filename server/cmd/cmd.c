@@ -1,119 +1,16 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd - bytes in, answers out: what state a connection's stream is in, batches of requests, the instance. */
 #include "cmd/cmd.h"
 
 #include <errno.h>
-#include <stdarg.h>
 
 #include "cmd/cmd_dump.h"
 #include "cmd/cmd_internal.h"
 #include "cmd/cmd_parse.h"
 #include "cmd/cmd_watch.h"
 
-/* ------------------------------------------------------------------ the table */
-
-const struct cmd_row cmd_rows[CMD_IDS] = {
-#define FORMAT false
-#define ERROR true
-#define CMD(name, class, handler, min, max, few, help)                                                                 \
-    {#name, handler, help, min, max, sizeof(#name) - 1, CMD_CLASS_##class, CMD_ID_##name, few},
-#include "proto/cmd.def"
-#undef CMD
-#undef FORMAT
-#undef ERROR
-};
-
-/* The only row that a name of n bytes could belong to; a test looks every row up. */
-static enum cmd_id candidate(const char *p, size_t n) {
-    switch (n) {
-    case 2:
-        switch (p[1]) {
-        case 'g': return CMD_ID_mg;
-        case 's': return CMD_ID_ms;
-        case 'd': return CMD_ID_md;
-        case 'a': return CMD_ID_ma;
-        case 'n': return CMD_ID_mn;
-        case 'e': return CMD_ID_me;
-        default: return CMD_ID_mp;
-        }
-    case 3:
-        switch (p[0]) {
-        case 's': return CMD_ID_set;
-        case 'a': return CMD_ID_add;
-        case 'c': return CMD_ID_cas;
-        case 'l': return CMD_ID_lru;
-        default: return p[1] == 'e' ? CMD_ID_get : CMD_ID_gat;
-        }
-    case 4:
-        switch (p[0]) {
-        case 'i': return CMD_ID_incr;
-        case 'd': return CMD_ID_decr;
-        case 'q': return CMD_ID_quit;
-        default: return p[1] == 'e' ? CMD_ID_gets : CMD_ID_gats;
-        }
-    case 5:
-        return p[0] == 't'   ? CMD_ID_touch
-               : p[0] == 'p' ? CMD_ID_purge
-               : p[0] == 'w' ? CMD_ID_watch
-               : p[1] == 't' ? CMD_ID_stats
-                             : CMD_ID_slabs;
-    case 6: return p[0] == 'd' ? CMD_ID_delete : CMD_ID_append;
-    case 7:
-        return p[0] == 'r'   ? CMD_ID_replace
-               : p[0] == 'p' ? CMD_ID_prepend
-               : p[0] == 'v' ? CMD_ID_version
-                             : CMD_ID_tag_add;
-    case 8: return CMD_ID_shutdown;
-    case 9: return p[0] == 'f' ? CMD_ID_flush_all : CMD_ID_verbosity;
-    case 10: return CMD_ID_tag_delete;
-    case 11: return p[0] == 't' ? CMD_ID_tags_delete : CMD_ID_lru_crawler;
-    case 13: return CMD_ID_refresh_certs;
-    default: return CMD_ID_cache_memlimit;
-    }
-}
-
-const struct cmd_row *cmd_find(const char *name, size_t n) {
-    if (n < 2) return NULL;
-    const struct cmd_row *row = &cmd_rows[candidate(name, n)];
-    return row->name_len == n && memcmp(row->name, name, n) == 0 ? row : NULL;
-}
-
-/* ------------------------------------------------------------------ replies */
-
-void cmd_line(struct session *s, const char *text, size_t n) {
-    char *out = conn_reserve(s->conn, n + 2);
-    memcpy(out, text, n);
-    out[n] = '\r';
-    out[n + 1] = '\n';
-    conn_commit(s->conn, n + 2);
-}
-
-void cmd_reply(struct session *s, const struct request *r, const char *text, size_t n) {
-    if (!r->noreply) cmd_line(s, text, n);
-}
-
-void cmd_linef(struct session *s, const char *fmt, ...) {
-    char text[1024];
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    CHECK(n >= 0);
-    cmd_line(s, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
-}
-
 /* ------------------------------------------------------------------ running a batch */
-
-void cmd_enter(struct cmd_worker *w) {
-    if (w->inside) return;
-    w->inside = true;
-    store_enter(w->store);
-}
-
-void cmd_leave(struct cmd_worker *w) {
-    if (!w->inside) return;
-    w->inside = false;
-    store_leave(w->store);
-}
 
 static void answer_error(struct session *s, struct request *r) {
     /* What is wrong with an ms line comes before what is wrong with its block. */
@@ -439,18 +336,4 @@ void cmd_free(struct cmd *cmd) {
 void *cmd_worker_context(struct cmd *cmd, unsigned i) {
     CHECK(i < cmd->nworkers);
     return &cmd->workers[i];
-}
-
-static uint64_t sum(const struct cmd *cmd, enum cmd_metric m) {
-    uint64_t v = 0;
-    for (unsigned i = 0; i < cmd->nworkers; i++) v += sync_load(&cmd->workers[i].metrics[m]);
-    return v;
-}
-
-uint64_t cmd_metric(const struct cmd *cmd, enum cmd_metric m) {
-    return sum(cmd, m) - sync_load(&cmd->base[m]);
-}
-
-void cmd_metrics_reset(struct cmd *cmd) {
-    for (unsigned m = 0; m < CMD_METRICS; m++) sync_store(&cmd->base[m], sum(cmd, (enum cmd_metric)m));
 }

@@ -231,8 +231,16 @@ struct cmd {
 /* ------------------------------------------------------------------ helpers of handlers */
 
 /* Enters or leaves the batch's section; harmless when that is so already. */
-void cmd_enter(struct cmd_worker *w);
-void cmd_leave(struct cmd_worker *w);
+static inline void cmd_enter(struct cmd_worker *w) {
+    if (w->inside) return;
+    w->inside = true;
+    store_enter(w->store);
+}
+static inline void cmd_leave(struct cmd_worker *w) {
+    if (!w->inside) return;
+    w->inside = false;
+    store_leave(w->store);
+}
 
 /* Asks for the request to be run again when there is room. Nothing may have been written. */
 static inline void cmd_again(struct session *s) {
@@ -370,7 +378,7 @@ void cmd_meta_error(struct session *s, enum meta_error error);
 /* cmd_meta.c. Reads the flags of an ms line into the worker's `meta` and settles its key; answers if they are wrong. */
 bool cmd_ms_valid(struct session *s, struct request *r);
 
-/* `stats reset` of the counters of this folder (cmd.c). */
+/* `stats reset` of the counters of this folder (cmd_stats.c). */
 void cmd_metrics_reset(struct cmd *cmd);
 
 #endif

@@ -20,6 +20,24 @@
 #define CACHEDUMP_MAX (2u << 20) /* bytes of a `stats cachedump` */
 #define CACHEDUMP_CLASSES 64     /* class ids from here on are illegal */
 
+/* ------------------------------------------------------------------ counters */
+
+static uint64_t sum(const struct cmd *cmd, enum cmd_metric m) {
+    uint64_t v = 0;
+    for (unsigned i = 0; i < cmd->nworkers; i++) v += sync_load(&cmd->workers[i].metrics[m]);
+    return v;
+}
+
+uint64_t cmd_metric(const struct cmd *cmd, enum cmd_metric m) {
+    return sum(cmd, m) - sync_load(&cmd->base[m]);
+}
+
+void cmd_metrics_reset(struct cmd *cmd) {
+    for (unsigned m = 0; m < CMD_METRICS; m++) sync_store(&cmd->base[m], sum(cmd, (enum cmd_metric)m));
+}
+
+/* ------------------------------------------------------------------ what is shown */
+
 /* Everything a row may show, as of one moment. */
 struct view {
     uint64_t pid, uptime_s, time, used_chunks;

@@ -6,7 +6,9 @@ tagcached_sources += \
   %D%/cmd_meta.c \
   %D%/cmd_parse.c \
   %D%/cmd_plain.c \
+  %D%/cmd_reply.c \
   %D%/cmd_set.c \
+  %D%/cmd_table.c \
   %D%/cmd_tag.c \
   %D%/cmd_value.c
 noinst_HEADERS += \
