@@ -39,12 +39,10 @@ static void bad_format(struct session *s, const struct request *r) {
 
 /* OK to a command that has no effect here; `bit` numbers the command. */
 static void ok_without_effect(struct session *s, const struct request *r, unsigned bit) {
-    if ((sync_or(&s->worker->cmd->stats->warned, 1u << bit) & 1u << bit) == 0) {
-        struct log log;
-        log_init(&log, 2, LOG_ALWAYS);
-        log_event(&log, LOG_ALWAYS, "no_effect", "command=%s reason=\"accepted for memcached's sake, nothing to tune\"",
-                  r->row->name);
-    }
+    struct cmd *cmd = s->worker->cmd;
+    if ((sync_or(&cmd->stats->warned, 1u << bit) & 1u << bit) == 0)
+        log_event(cmd->cfg.log, LOG_ALWAYS, "no_effect",
+                  "command=%s reason=\"accepted for memcached's sake, nothing to tune\"", r->row->name);
     ok(s, r);
 }
 
