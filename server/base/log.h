@@ -17,9 +17,9 @@
 /* memcached's levels: nothing, -v, -vv, -vvv. */
 enum log_level {
     LOG_ALWAYS = 0, /* the operator must know */
-    LOG_NOTICE = 1, /* -v: errors and warnings of clients and sockets */
+    LOG_NOTICE = 1, /* -v: errors and warnings of clients and sockets; what an operator had the server do */
     LOG_INFO = 2,   /* -vv: connections come and go, commands */
-    LOG_DEBUG = 3,  /* -vvv: inner states */
+    LOG_DEBUG = 3,  /* -vvv: connections wait, for room or an answer */
 };
 
 struct log {

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/log.h"
+
 #define WATCH_PRODUCE_MAX 1024 /* lines written in one upcall, so that a busy watcher does not starve its worker */
 #define WATCH_STREAMS                                                                                                  \
     (CMD_NOTE_FETCHERS | CMD_NOTE_MUTATIONS | CMD_NOTE_EVICTIONS | CMD_NOTE_CONNEVENTS | CMD_NOTE_DELETIONS |          \
@@ -210,6 +212,7 @@ void cmd_on_evict(void *arg, const char *key, size_t key_len, bool fetched, uint
 }
 
 void cmd_watch_sysevent(struct cmd *cmd, const char *type, const char *text) {
+    log_event(cmd->cfg.log, LOG_NOTICE, type, "%s", text);
     if ((sync_load(&cmd->notes) & CMD_NOTE_SYSEVENTS) == 0) return;
     struct watch_note w = {
         .kind = WATCH_SYSEVENT, .bit = CMD_NOTE_SYSEVENTS, .status = type, .text_len = text_length(strlen(text))};

@@ -76,7 +76,8 @@ bool cmd_watch_ring_peek(const struct watch_ring *r, struct watch_note *n);
 /* Takes the note just peeked: its key (to key[256]) and text (to text[WATCH_TEXT_MAX]). The taker only. */
 void cmd_watch_ring_take(struct watch_ring *r, const struct watch_note *n, char *key, char *text);
 
-/* Something about the node itself: `type` a literal word, `text` more about it as key=value words. Any thread. */
+/* Something about the node itself, for the watchers of sysevents and (-v) the log: `type` a literal word, `text` more
+ * about it as key=value words. Any thread. */
 void cmd_watch_sysevent(struct cmd *cmd, const char *type, const char *text);
 
 /* For `stats`: watchers now, lines sent, and notes that found no room, since the start. Any thread. */

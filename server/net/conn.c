@@ -442,6 +442,7 @@ void conn_park(struct conn *c) {
     struct net_worker *w = c->worker;
     if (c->flags & CONN_PARKED) return;
     c->flags |= CONN_PARKED;
+    log_event(w->net->cfg.log, LOG_DEBUG, "conn_parked", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
     TAILQ_INSERT_TAIL(&w->parked, c, parked);
     sync_store_seq(&w->nparked, w->nparked + 1);
     /* What it waits for may have come after the handler looked and before it was counted as parked. */
@@ -460,6 +461,7 @@ void conn_resume(struct conn *c) {
     struct net_worker *w = c->worker;
     if (!(c->flags & CONN_PARKED)) return;
     c->flags = (c->flags & ~(uint32_t)CONN_PARKED) | CONN_FEED;
+    log_event(w->net->cfg.log, LOG_DEBUG, "conn_resumed", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
     TAILQ_REMOVE(&w->parked, c, parked);
     sync_store_seq(&w->nparked, w->nparked - 1);
     if (c != w->current) worker_again(w, c);

@@ -134,12 +134,14 @@ def logs():
     check("answers", ask(s, b'get a q"\r\nmn\r\n').endswith(b"MN\r\n"))
     check("less", ask(s, b"verbosity 1\r\nget b\r\n") == b"OK\r\nEND\r\n")
     check("more", ask(s, b"verbosity 9\r\nget c\r\n") == b"OK\r\nEND\r\n")
+    check("a setting", ask(s, b"verbosity 1\r\ncache_memlimit 100\r\n") == b"OK\r\nOK\r\n")
     check("without effect", ask(s, b"verbosity 0\r\nslabs automove 1\r\nslabs automove 0\r\n") == b"OK\r\n" * 3)
     s.close()
     status, err = server.end(signal.SIGTERM)
     lines = [line.split("line=")[1] for line in err.splitlines() if line.startswith("command fd=")]
     check("-vv logs commands", status == 0 and lines == [
-        '"set a 0 0 1"', '"get a"', '"get q\\x22"', '"mn"', '"verbosity 1"', '"get c"', '"verbosity 0"'], err)
+        '"set a 0 0 1"', '"get a"', '"get q\\x22"', '"mn"', '"verbosity 1"', '"get c"', '"verbosity 1"'], err)
+    check("-v logs what was set", err.count("memlimit ") == 1, err)
     check("what has no effect is told once, to whom it concerns", err.count("no_effect command=slabs ") == 1, err)
     check("-vv logs connections", "conn_new" in err, err)
 
