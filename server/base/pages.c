@@ -38,11 +38,15 @@ static int list_object(struct dl_phdr_info *info, size_t size, void *arg) {
     return 0;
 }
 
+void pages_trim_heap(void) {
+    malloc_trim(0);
+}
+
 /* First all are listed, then given back: what this itself runs through is among them, and the less of it comes after,
  * the less comes back. */
 void pages_shed(void) {
     struct ranges r = {.page = (uintptr_t)sysconf(_SC_PAGESIZE)};
-    malloc_trim(0);
+    pages_trim_heap();
     dl_iterate_phdr(list_object, &r);
     /* That it cannot be done (mlockall) costs memory only. */
     for (unsigned i = 0; i < r.n; i++) (void)madvise(r.of[i].from, r.of[i].bytes, MADV_DONTNEED);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * pages - memory that starting needed and serving does not.
+ * pages - memory that was needed and is not any more.
  */
 #ifndef TAGCACHED_BASE_PAGES_H
 #define TAGCACHED_BASE_PAGES_H
@@ -9,5 +9,9 @@
  * are next used (a minor fault each, see madvise(2), MADV_DONTNEED). The dynamic linker alone has touched 2 to 3 MB of
  * them by then, which would count as resident for good. Also gives free heap back. Any thread. */
 void pages_shed(void);
+
+/* Gives back what the heap holds and nobody uses, down to single pages: the allocator by itself gives back only its
+ * end. Whoever allocates meanwhile may wait, about 0.1 ms for each MiB that goes. Any thread. */
+void pages_trim_heap(void);
 
 #endif

@@ -41,10 +41,13 @@ static void set_peer(struct conn *c, const struct sockaddr_storage *ss) {
     }
 }
 
+static size_t conn_bytes(const struct net_worker *w) {
+    return (sizeof(struct conn) + w->handler->session_size + SYNC_CACHE_LINE - 1) / SYNC_CACHE_LINE * SYNC_CACHE_LINE;
+}
+
 struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd, const struct sockaddr_storage *peer) {
     struct net *n = w->net;
-    size_t size =
-        (sizeof(struct conn) + w->handler->session_size + SYNC_CACHE_LINE - 1) / SYNC_CACHE_LINE * SYNC_CACHE_LINE;
+    size_t size = conn_bytes(w);
     struct conn *c = aligned_alloc(SYNC_CACHE_LINE, size);
     if (c == NULL) return NULL;
     memset(c, 0, size);
@@ -105,7 +108,8 @@ void conn_destroy(struct conn *c) {
         sync_store_seq(&w->nparked, w->nparked - 1);
     }
     TAILQ_REMOVE(&w->conns, c, all);
-    net_hold(w, -(int64_t)c->in_cap);
+    net_hold_buffer(w, -(int64_t)c->in_cap);
+    net_hold(w, -(int64_t)conn_bytes(w));
     net_bump(w, NET_METRIC_closed_connections, 1);
     conn_free(c);
 }
@@ -124,7 +128,7 @@ void conn_arm(struct conn *c, uint32_t what) {
 static bool kept_resize(struct conn *c, size_t cap) {
     char *p = realloc(c->in, cap);
     if (p == NULL) return false;
-    net_hold(c->worker, (int64_t)cap - (int64_t)c->in_cap);
+    net_hold_buffer(c->worker, (int64_t)cap - (int64_t)c->in_cap);
     c->in = p;
     c->in_cap = (uint32_t)cap;
     return true;
@@ -134,7 +138,7 @@ static bool kept_resize(struct conn *c, size_t cap) {
 static bool kept_set(struct conn *c, const char *p, size_t n) {
     if (n == 0) {
         if (c->in == NULL) return true;
-        net_hold(c->worker, -(int64_t)c->in_cap);
+        net_hold_buffer(c->worker, -(int64_t)c->in_cap);
         free(c->in);
         c->in = NULL;
         c->in_cap = c->in_off = c->in_len = 0;
@@ -397,6 +401,7 @@ void conn_go_on(struct conn *c) {
 void conn_begin(struct conn *c) {
     struct net_worker *w = c->worker;
     TAILQ_INSERT_TAIL(&w->conns, c, all);
+    net_hold(w, (int64_t)conn_bytes(w));
     c->last_s = w->now_s;
     net_bump(w, NET_METRIC_total_connections, 1);
     if (log_wanted(w->net->cfg.log, LOG_INFO))

@@ -25,7 +25,7 @@ static void chunk_add(struct conn *c, struct conn_chunk *k) {
     else
         c->out_head = k;
     c->out_tail = k;
-    net_hold(c->worker, (int64_t)(sizeof *k + k->cap));
+    net_hold_buffer(c->worker, (int64_t)(sizeof *k + k->cap));
 }
 
 /* Gives the unused end of the last chunk back, now that another will follow it. */
@@ -36,7 +36,7 @@ static void chunk_trim(struct conn *c) {
     while (*link != t) link = &(*link)->next;
     struct conn_chunk *k = realloc(t, sizeof *t + t->len);
     if (k == NULL) return;
-    net_hold(c->worker, (int64_t)k->len - (int64_t)k->cap);
+    net_hold_buffer(c->worker, (int64_t)k->len - (int64_t)k->cap);
     k->cap = k->len;
     k->p = k->data;
     *link = c->out_tail = k;
@@ -88,7 +88,7 @@ static void chunk_pop(struct conn *c) {
     struct conn_chunk *k = c->out_head;
     c->out_head = k->next;
     if (c->out_head == NULL) c->out_tail = NULL;
-    net_hold(c->worker, -(int64_t)(sizeof *k + k->cap));
+    net_hold_buffer(c->worker, -(int64_t)(sizeof *k + k->cap));
     release(c, k->token);
     free(k);
 }

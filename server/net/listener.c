@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/pages.h"
 #include "net/net_internal.h"
 
 #define RETRY_MS 10      /* how long to leave connections alone when there is no descriptor or memory for one */
@@ -183,6 +184,16 @@ void listener_wake(struct net *n) {
     (void)r;
 }
 
+void listener_trim(struct net *n) {
+    if (sync_exchange(&n->trim, 1) == 0) listener_wake(n);
+}
+
+static void trim(struct net *n) {
+    if (sync_exchange(&n->trim, 0) == 0) return;
+    pages_trim_heap();
+    sync_bump(&n->metrics[NET_METRIC_heap_trims], 1);
+}
+
 static void post_begin(struct net_worker *w, void *arg) {
     struct conn *c = arg;
     if (w->stop)
@@ -290,6 +301,7 @@ void *listener_run(void *net) {
         if (poll(p, n->nlisteners + 1, -1) < 0) continue;
         if (p[n->nlisteners].revents != 0 && read(n->accept_fd, &count, sizeof count) < 0 && errno != EAGAIN) break;
         accept_ready(n, p);
+        trim(n);
     }
     free(p);
     return NULL;

@@ -144,6 +144,8 @@ struct net_worker {
     uint32_t now_s;        /* seconds of boot time, as of the last tick */
     uint64_t room_seen;    /* `room` as the present upcalls began */
     uint64_t buffer_bytes; /* atomic gauge */
+    uint64_t held, most;   /* bytes in connections and their buffers: now, the most in this second */
+    uint64_t needed;       /* the most since memory went back to the system */
     bool stop;
     bool draining;
     unsigned index;
@@ -191,6 +193,7 @@ struct net {
     unsigned next_worker;          /* the acceptor's */
     uint32_t stopping;             /* atomic: the acceptor should end */
     uint32_t accepting;            /* atomic */
+    uint32_t trim;                 /* atomic: the acceptor should give free memory back */
     uint32_t nconns;               /* atomic: connections in memory */
     uint64_t metrics[NET_METRICS]; /* the acceptor's row */
     uint64_t base[NET_METRICS];    /* sums at the last reset; atomic */
@@ -210,6 +213,8 @@ void listener_close_all(struct net *n);
 /* Makes the eventfd with which listener_wake wakes the acceptor; or -errno. */
 int listener_wake_new(void);
 void listener_wake(struct net *n);
+/* Has the acceptor, which has the time, give free memory back to the system. Any thread. */
+void listener_trim(struct net *n);
 /* The acceptor's thread. */
 void *listener_run(void *net);
 
@@ -316,9 +321,15 @@ static inline void net_bump(struct net_worker *w, enum net_metric m, uint64_t v)
     sync_bump(&w->metrics[m], v);
 }
 
-/* Accounts memory that connections hold. */
+/* Accounts memory of connections, */
 static inline void net_hold(struct net_worker *w, int64_t bytes) {
+    w->held += (uint64_t)bytes;
+    if (w->held > w->most) w->most = w->held;
+}
+/* and that of their unfinished input and unsent output, which is told of too. */
+static inline void net_hold_buffer(struct net_worker *w, int64_t bytes) {
     sync_store(&w->buffer_bytes, sync_load(&w->buffer_bytes) + (uint64_t)bytes);
+    net_hold(w, bytes);
 }
 
 #endif

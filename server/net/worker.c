@@ -13,6 +13,7 @@
 #include "net/net_internal.h"
 
 #define SLICE_NS 300000u
+#define GIVE_BACK_MIN (256u * 1024)
 
 /* ------------------------------------------------------------------ from other threads */
 
@@ -93,9 +94,21 @@ static void on_wake(struct net_source *s, uint32_t what) {
     worker_run_posts(w);
 }
 
+/* What connections needed once (a burst of large requests, slow readers, thousands of connections) and not in this
+ * second any more goes back to the system: the allocator would keep it for good. */
+static void give_back(struct net_worker *w) {
+    if (w->needed >= w->most + GIVE_BACK_MIN) {
+        w->needed = w->most;
+        listener_trim(w->net);
+    }
+    if (w->most > w->needed) w->needed = w->most;
+    w->most = w->held;
+}
+
 static void tick(struct net_worker *w, void *arg) {
     struct conn *c, *next;
     (void)arg;
+    give_back(w);
     w->now_s = (uint32_t)(clock_boot_ns(w->net->cfg.clock) / 1000000000u);
     if (w->net->cfg.idle_timeout_s == 0) return;
     for (c = TAILQ_FIRST(&w->conns); c != NULL; c = next) {

@@ -115,11 +115,61 @@ static void idle_connections_cost_little(void **state) {
     net_lab_free(l);
 }
 
+/* After this the acceptor has done what it was asked for before: it accepted the second after that. */
+static void await_acceptor(struct net_lab *l) {
+    for (int i = 0; i < 2; i++) {
+        int fd = dial(l);
+        say(fd, "echo x\n");
+        hear(fd, "x\n");
+        close(fd);
+    }
+}
+
+static void second(struct net_lab *l) {
+    net_tick(l->net);
+    await_worker(l, 0);
+    await_acceptor(l);
+}
+
+static void memory_goes_back(void **state) {
+    enum { N = 64, BYTES = 12000 };
+    struct net_lab *l = net_lab_new();
+    struct net_gauges g;
+    int fds[N];
+    (void)state;
+    for (int i = 0; i < N; i++) {
+        fds[i] = dial(l);
+        say(fds[i], "echo ");
+        put(fds[i], pattern, BYTES);
+    }
+    await_read(l, N * (BYTES + 5ull));
+    await_worker(l, 0);
+    net_gauges(l->net, &g);
+    assert_true(g.buffer_bytes >= (uint64_t)N * BYTES);
+    for (int i = 0; i < 3; i++) second(l);
+    assert_int_equal(net_metric(l->net, NET_METRIC_heap_trims), 0); /* all is in use */
+    for (int i = 0; i < N; i++) {
+        say(fds[i], "\n");
+        hear_pattern(fds[i], BYTES);
+        hear(fds[i], "\n");
+    }
+    await_worker(l, 0);
+    net_gauges(l->net, &g);
+    assert_int_equal(g.buffer_bytes, 0);
+    second(l); /* in this one it was in use */
+    second(l);
+    assert_int_equal(net_metric(l->net, NET_METRIC_heap_trims), 1);
+    for (int i = 0; i < 3; i++) second(l);
+    assert_int_equal(net_metric(l->net, NET_METRIC_heap_trims), 1);
+    for (int i = 0; i < N; i++) close(fds[i]);
+    net_lab_free(l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_at_the_limit),         cmocka_unit_test(waits_at_the_limit),
         cmocka_unit_test(idle_connections_are_closed),  cmocka_unit_test(drains),
-        cmocka_unit_test(idle_connections_cost_little),
+        cmocka_unit_test(idle_connections_cost_little), cmocka_unit_test(memory_goes_back),
     };
     mallopt(M_ARENA_MAX, 1); /* so that mallinfo2 tells of every thread */
     return cmocka_run_group_tests(tests, NULL, NULL);
