@@ -98,12 +98,13 @@ def pressure(job):
     phases = list(PHASES)[1:3] if job.quick else PHASES
     rows = []
     for kind in job.servers:
-        if kind in ("floor", "redis"):
+        if kind == "floor":
             continue
-        with Server(job.tools, kind, 64, args=["-I", "2m"]) as old:
+        args = [] if kind == "redis" else ["-I", "2m"]
+        with Server(job.tools, kind, 64, args=args) as old:
             for i, value in enumerate(phases):
                 aged, errors = phase(job, old, i, value)
-                with Server(job.tools, kind, 64, args=["-I", "2m"]) as new:
+                with Server(job.tools, kind, 64, args=args) as new:
                     fresh, _ = phase(job, new, i, value)
                 job.out.record("pressure", server=kind, phase=i, value=value, aged=aged, fresh=fresh, errors=errors)
                 rows.append([f"{i}: {value}", kind, fixed(aged, 4), fixed(fresh, 4), fixed(fresh - aged, 4), errors])
