@@ -272,6 +272,7 @@ static void pause_accepting(struct net *n, int timeout_ms) {
         if (timeout_ms < 0 && !at_limit(n)) break;
         int r = poll(&p, 1, timeout_ms);
         if (r > 0 && read(n->accept_fd, &count, sizeof count) < 0 && errno != EAGAIN) break;
+        trim(n);
         if (timeout_ms >= 0) break;
     }
     set_accepting(n, 1);
