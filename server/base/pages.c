@@ -38,6 +38,15 @@ static int list_object(struct dl_phdr_info *info, size_t size, void *arg) {
     return 0;
 }
 
+void *pages_new(size_t bytes) {
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p != MAP_FAILED ? p : NULL;
+}
+
+void pages_free(void *p, size_t bytes) {
+    if (p != NULL) munmap(p, bytes);
+}
+
 void pages_trim_heap(void) {
     malloc_trim(0);
 }

@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * pages - memory that was needed and is not any more.
+ * pages - memory by the page: taken as it is touched, given back when it is not needed any more.
  */
 #ifndef TAGCACHED_BASE_PAGES_H
 #define TAGCACHED_BASE_PAGES_H
+
+#include <stddef.h>
+
+/* Zeroed memory that is there as it is touched, page by page (mmap(2)): for tables larger than what is used of them,
+ * which the heap may build of memory that it had and so has to clear. Begins with a page. NULL: there is none. */
+void *pages_new(size_t bytes);
+/* Frees what pages_new gave for as many bytes. p may be NULL. */
+void pages_free(void *p, size_t bytes);
 
 /* Takes the program's and its libraries' read-only pages off this process: they come back from the page cache when they
  * are next used (a minor fault each, see madvise(2), MADV_DONTNEED). The dynamic linker alone has touched 2 to 3 MB of

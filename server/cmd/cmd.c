@@ -266,13 +266,13 @@ static int init_workers(struct cmd *cmd) {
     size_t bytes = cmd->nworkers * sizeof(struct cmd_worker);
     cmd->workers = aligned_alloc(SYNC_CACHE_LINE, bytes);
     if (cmd->workers == NULL) return -ENOMEM;
-    memset(cmd->workers, 0, bytes);
+    for (unsigned i = 0; i < cmd->nworkers; i++) memset(&cmd->workers[i], 0, offsetof(struct cmd_worker, decoded));
     for (unsigned i = 0; i < cmd->nworkers; i++) {
         struct cmd_worker *w = &cmd->workers[i];
         w->cmd = cmd;
         w->index = i;
         w->store = store_worker(cmd->store, i);
-        w->selectors = calloc(KEYTAGS_SELECTORS_MAX, sizeof(*w->selectors));
+        w->selectors = malloc(KEYTAGS_SELECTORS_MAX * sizeof(*w->selectors)); /* seldom touched, too */
         if (w->selectors == NULL) return -ENOMEM;
     }
     return 0;

@@ -205,12 +205,12 @@ struct cmd_worker {
     /* Scratch of the request being run. */
     uint64_t tags[STORE_TAGS_MAX]; /* hashes of its tags */
     unsigned ntags;
-    struct meta meta;                       /* its flags */
-    struct text_token wire;                 /* a meta command's key as it is on the wire, base64 or not */
-    struct store_selector *selectors;       /* KEYTAGS_SELECTORS_MAX of them */
-    char decoded[CMD_LINE_MAX / 4 * 3 + 4]; /* its key, decoded from base64 */
-
+    struct meta meta;                 /* its flags */
+    struct text_token wire;           /* a meta command's key as it is on the wire, base64 or not */
+    struct store_selector *selectors; /* KEYTAGS_SELECTORS_MAX of them */
     struct request batch[CMD_BATCH];
+
+    char decoded[CMD_LINE_MAX / 4 * 3 + 4]; /* a meta command's key, decoded from base64; seldom touched */
 } __attribute__((aligned(SYNC_CACHE_LINE)));
 
 struct cmd {

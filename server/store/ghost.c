@@ -3,12 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
+#include "base/pages.h"
 #include "base/sync.h"
 
 #define PLACES 40
@@ -29,8 +29,8 @@ static struct ghost_table *table_new(uint64_t nlines) {
     struct ghost_table *t = calloc(1, sizeof *t);
     if (t == NULL) return NULL;
     t->nlines = nlines;
-    t->lines = mmap(NULL, nlines * sizeof *t->lines, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (t->lines == MAP_FAILED) {
+    t->lines = pages_new(nlines * sizeof *t->lines);
+    if (t->lines == NULL) {
         free(t);
         return NULL;
     }
@@ -39,7 +39,7 @@ static struct ghost_table *table_new(uint64_t nlines) {
 
 static void table_free(struct ghost_table *t) {
     if (t == NULL) return;
-    munmap(t->lines, t->nlines * sizeof *t->lines);
+    pages_free(t->lines, t->nlines * sizeof *t->lines);
     free(t);
 }
 

@@ -6,19 +6,13 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/pages.h"
 
 #define LINE_NEXT_MASK ((1ull << 28) - 1)
 #define LINE_OWNER_SHIFT(i) (28 + 3 * (i))
 #define WALK_MAX                                                                                                       \
     96 /* lines one look-up follows: a chain that changes under a reader must not lead it round for ever               \
         */
-
-static void *reserve(uint64_t bytes, bool hugepages) {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) return NULL;
-    if (hugepages) madvise(p, bytes, MADV_HUGEPAGE);
-    return p;
-}
 
 static void set_groups(struct index *ix, uint64_t n) {
     sync_store_rel(&ix->mask, (2ull << (63 - __builtin_clzll(n))) - 1);
@@ -39,10 +33,12 @@ int index_init(struct index *ix, uint64_t min_items, uint64_t max_items, bool hu
     if (ix->max_lines > LINE_NEXT_MASK) ix->max_lines = LINE_NEXT_MASK;
     ix->line_limit = 1;
     ix->hugepages = hugepages;
-    ix->buckets = reserve(ix->max_groups * INDEX_BUCKETS * sizeof *ix->buckets, hugepages);
-    ix->lines = reserve((ix->max_lines + 1) * sizeof *ix->lines, false);
-    ix->heads = reserve(ix->max_groups * sizeof *ix->heads, false);
-    void *free_lines = reserve(lowest_bytes((uint32_t)ix->max_lines + 1), false);
+    const size_t bytes = ix->max_groups * INDEX_BUCKETS * sizeof *ix->buckets;
+    ix->buckets = pages_new(bytes);
+    if (hugepages && ix->buckets) madvise(ix->buckets, bytes, MADV_HUGEPAGE);
+    ix->lines = pages_new((ix->max_lines + 1) * sizeof *ix->lines);
+    ix->heads = pages_new(ix->max_groups * sizeof *ix->heads);
+    void *free_lines = pages_new(lowest_bytes((uint32_t)ix->max_lines + 1));
     if (free_lines) lowest_init(&ix->free_lines, (uint32_t)ix->max_lines + 1, free_lines);
     if (ix->buckets == NULL || ix->lines == NULL || ix->heads == NULL || free_lines == NULL) {
         index_fini(ix);
@@ -52,10 +48,10 @@ int index_init(struct index *ix, uint64_t min_items, uint64_t max_items, bool hu
 }
 
 void index_fini(struct index *ix) {
-    if (ix->buckets) munmap(ix->buckets, ix->max_groups * INDEX_BUCKETS * sizeof *ix->buckets);
-    if (ix->lines) munmap(ix->lines, (ix->max_lines + 1) * sizeof *ix->lines);
-    if (ix->heads) munmap(ix->heads, ix->max_groups * sizeof *ix->heads);
-    if (ix->free_lines.level[0]) munmap(ix->free_lines.level[0], lowest_bytes((uint32_t)ix->max_lines + 1));
+    pages_free(ix->buckets, ix->max_groups * INDEX_BUCKETS * sizeof *ix->buckets);
+    pages_free(ix->lines, (ix->max_lines + 1) * sizeof *ix->lines);
+    pages_free(ix->heads, ix->max_groups * sizeof *ix->heads);
+    pages_free(ix->free_lines.level[0], lowest_bytes((uint32_t)ix->max_lines + 1));
     ix->buckets = NULL;
     ix->lines = NULL;
     ix->heads = NULL;

@@ -4,10 +4,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/check.h"
 #include "base/fault.h"
+#include "base/pages.h"
 #include "base/sync.h"
 
 #define SALT_MARK 0x9e3779b97f4a7c15ull
@@ -42,12 +42,8 @@ int purge_init(struct purge_table *t, uint64_t bytes) {
     t->nbuckets = (uint32_t)((bytes - record_bytes) / (sizeof *t->buckets + 2 * PURGE_WAYS / 8));
     t->nmarks = t->nbuckets * PURGE_WAYS / PURGE_MARK_BITS + 1;
     t->bytes = bytes;
-    t->buckets =
-        mmap(NULL, t->nbuckets * sizeof *t->buckets, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (t->buckets == MAP_FAILED) {
-        t->buckets = NULL;
-        return -ENOMEM;
-    }
+    t->buckets = pages_new(t->nbuckets * sizeof *t->buckets);
+    if (t->buckets == NULL) return -ENOMEM;
     pthread_mutex_init(&t->lock, NULL);
     t->records = calloc((size_t)t->nsets * PURGE_SET, sizeof *t->records);
     t->marks = calloc(t->nmarks, sizeof *t->marks);
@@ -58,7 +54,7 @@ int purge_init(struct purge_table *t, uint64_t bytes) {
 
 void purge_fini(struct purge_table *t) {
     if (t->buckets == NULL) return;
-    munmap(t->buckets, t->nbuckets * sizeof *t->buckets);
+    pages_free(t->buckets, t->nbuckets * sizeof *t->buckets);
     free(t->records);
     free(t->marks);
     pthread_mutex_destroy(&t->lock);

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/pages.h"
 
 /* Its pages all at once: one by one, as records reach them, they cost a tenth of what storing does. Linux 5.14; what an
  * older one refuses comes as it did. */
@@ -24,12 +25,8 @@ int segments_init(struct segments *s, uint64_t max_bytes, uint32_t bytes, bool h
     s->hugepages = hugepages;
     s->free.head = s->free.tail = s->absent.head = s->absent.tail = SEGMENT_NONE;
     for (int q = 0; q < 2; q++) s->queues[q].head = s->queues[q].tail = SEGMENT_NONE;
-    s->arena = mmap(NULL, (uint64_t)s->max * bytes + ARENA_SLACK, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (s->arena == MAP_FAILED) {
-        s->arena = NULL;
-        return -ENOMEM;
-    }
+    s->arena = pages_new((uint64_t)s->max * bytes + ARENA_SLACK);
+    if (s->arena == NULL) return -ENOMEM;
     if (hugepages) madvise(s->arena, (uint64_t)s->max * bytes, MADV_HUGEPAGE);
     s->seg = calloc(s->max, sizeof *s->seg);
     if (s->seg == NULL) {
@@ -40,7 +37,7 @@ int segments_init(struct segments *s, uint64_t max_bytes, uint32_t bytes, bool h
 }
 
 void segments_fini(struct segments *s) {
-    if (s->arena) munmap(s->arena, (uint64_t)s->max * s->bytes + ARENA_SLACK);
+    pages_free(s->arena, (uint64_t)s->max * s->bytes + ARENA_SLACK);
     free(s->seg);
     s->arena = NULL;
     s->seg = NULL;

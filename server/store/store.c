@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/pages.h"
 #include "store/internal.h"
 
 #define PURGE_BYTES_MIN (256u << 10)
@@ -45,7 +46,7 @@ static int make_workers(struct store *s) {
         w->epoch = &s->records[i];
         w->index = i;
         w->open = NOTHING_OPEN;
-        w->pins = calloc(s->segs.max, sizeof *w->pins);
+        w->pins = pages_new(s->segs.max * sizeof *w->pins);
         if (w->pins == NULL) return -ENOMEM;
     }
     return 0;
@@ -105,7 +106,8 @@ void store_free(struct store *s) {
         next = j->next;
         if (j->counted) free(j);
     }
-    for (unsigned i = 0; s->workers && i <= s->cfg.workers; i++) free(s->workers[i].pins);
+    for (unsigned i = 0; s->workers && i <= s->cfg.workers; i++)
+        pages_free(s->workers[i].pins, s->segs.max * sizeof *s->workers[i].pins);
     free(s->workers);
     free(s->records);
     purge_fini(&s->purge);
