@@ -8,6 +8,21 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+void *pages_new(size_t bytes) {
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p != MAP_FAILED ? p : NULL;
+}
+
+void pages_free(void *p, size_t bytes) {
+    if (p != NULL) munmap(p, bytes);
+}
+
+void pages_trim_heap(void) {
+    malloc_trim(0);
+}
+
+/* ------------------------------------------------------------------ of files */
+
 #define RANGES_MAX 64
 
 struct ranges {
@@ -36,19 +51,6 @@ static int list_object(struct dl_phdr_info *info, size_t size, void *arg) {
         r->of[r->n++] = (struct range){start, (at + p->p_filesz - from + r->page - 1) & ~(r->page - 1)};
     }
     return 0;
-}
-
-void *pages_new(size_t bytes) {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p != MAP_FAILED ? p : NULL;
-}
-
-void pages_free(void *p, size_t bytes) {
-    if (p != NULL) munmap(p, bytes);
-}
-
-void pages_trim_heap(void) {
-    malloc_trim(0);
 }
 
 /* First all are listed, then given back: what this itself runs through is among them, and the less of it comes after,

@@ -266,13 +266,14 @@ static int init_workers(struct cmd *cmd) {
     size_t bytes = cmd->nworkers * sizeof(struct cmd_worker);
     cmd->workers = aligned_alloc(SYNC_CACHE_LINE, bytes);
     if (cmd->workers == NULL) return -ENOMEM;
+    /* But for what is seldom touched: it need not be resident. */
     for (unsigned i = 0; i < cmd->nworkers; i++) memset(&cmd->workers[i], 0, offsetof(struct cmd_worker, decoded));
     for (unsigned i = 0; i < cmd->nworkers; i++) {
         struct cmd_worker *w = &cmd->workers[i];
         w->cmd = cmd;
         w->index = i;
         w->store = store_worker(cmd->store, i);
-        w->selectors = malloc(KEYTAGS_SELECTORS_MAX * sizeof(*w->selectors)); /* seldom touched, too */
+        w->selectors = malloc(KEYTAGS_SELECTORS_MAX * sizeof(*w->selectors));
         if (w->selectors == NULL) return -ENOMEM;
     }
     return 0;

@@ -210,7 +210,8 @@ struct cmd_worker {
     struct store_selector *selectors; /* KEYTAGS_SELECTORS_MAX of them */
     struct request batch[CMD_BATCH];
 
-    char decoded[CMD_LINE_MAX / 4 * 3 + 4]; /* a meta command's key, decoded from base64; seldom touched */
+    char decoded[CMD_LINE_MAX / 4 * 3 +
+                 4]; /* a meta command's key, decoded from base64; last, since it is not cleared */
 } __attribute__((aligned(SYNC_CACHE_LINE)));
 
 struct cmd {

@@ -32,10 +32,9 @@ def latency_round(job, kind, seconds):
 def latency(job):
     """An open loop of half gets, half sets of new keys into a small memory, against an echo at the same rate, in turn."""
     seconds = 3 if job.quick else 6
-    kinds = job.servers
-    seen = {k: [] for k in kinds}
+    seen = {k: [] for k in job.servers}
     for _ in range(1 if job.quick else 6):
-        for k in kinds:
+        for k in job.servers:
             seen[k].append(latency_round(job, k, seconds))
     rows = []
     for k, rounds in seen.items():
@@ -66,11 +65,10 @@ def overload(job):
     """Connections that ask again as soon as they are answered, from more CPUs than the server has: it is always behind.
     The floor says how much of what many connections cost is the kernel's."""
     seconds = 0.5 if job.quick else 2
-    kinds = job.servers
     base = ["-k", 100000, "-v", 100, "-d", 16, "-t", 2, "-w", 0.3, "-D", seconds]
     running = {k: Server(job.tools, k, 256, args=["--get", 100, "--replies", 100000] if k == "floor" else [])
-               for k in kinds}
-    seen = {k: [] for k in kinds}
+               for k in job.servers}
+    seen = {k: [] for k in job.servers}
     try:
         for k, s in running.items():
             if k != "floor":

@@ -168,6 +168,24 @@ static void test_free_heap_goes(void **state) {
     assert_true(after.resident < before.resident / 2);
 }
 
+static void test_new_pages_come_as_they_are_touched(void **state) {
+    (void)state;
+    enum { BYTES = 16 << 20 };
+    uint8_t *p = pages_new(BYTES);
+    assert_non_null(p);
+    assert_int_equal((uintptr_t)p % PAGE_MIN, 0);
+    snapshot();
+    size_t before = mapping_of(p).resident; /* of neighbours, if the kernel has made one mapping of them */
+    p[BYTES / 2] = 1;
+    snapshot();
+    size_t after = mapping_of(p).resident;
+    assert_true(after > before);
+    assert_true(after - before < BYTES / 2);
+    assert_int_equal(touch(p, BYTES), BYTES / 2 + 1); /* all else is zero */
+    pages_free(p, BYTES);
+    pages_free(NULL, BYTES);
+}
+
 struct user {
     uint64_t want;
     bool over, wrong;
@@ -198,8 +216,11 @@ static void test_other_threads_go_on(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_constants_go),           cmocka_unit_test(test_code_of_libraries_goes),
-        cmocka_unit_test(test_what_was_written_stays), cmocka_unit_test(test_free_heap_goes),
+        cmocka_unit_test(test_constants_go),
+        cmocka_unit_test(test_code_of_libraries_goes),
+        cmocka_unit_test(test_what_was_written_stays),
+        cmocka_unit_test(test_free_heap_goes),
+        cmocka_unit_test(test_new_pages_come_as_they_are_touched),
         cmocka_unit_test(test_other_threads_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,10 +7,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "net_lab.h"
 
 static void produces_fairly_and_goes_on(void **state) {
@@ -42,6 +44,31 @@ static void parked_until_resumed_from_elsewhere(void **state) {
     close(a);
     close(b);
     net_lab_free(l);
+}
+
+static void waiting_is_logged(void **state) {
+    struct log log;
+    char text[4096];
+    int pipefd[2];
+    (void)state;
+    assert_int_equal(pipe(pipefd), 0);
+    log_init(&log, pipefd[1], LOG_DEBUG);
+    struct net_lab *l = net_lab_new_config((struct net_config){.log = &log});
+    int fd = dial(l);
+    say(fd, "park\n");
+    await(&l->parked, 1);
+    worker_resume_all(net_worker_at(l->net, 0));
+    hear(fd, "resumed\n");
+    close(fd);
+    net_lab_free(l);
+    ssize_t n = read(pipefd[0], text, sizeof text - 1);
+    assert_true(n > 0);
+    text[n] = '\0';
+    const char *parked = strstr(text, "conn_parked fd=");
+    assert_non_null(parked);
+    assert_non_null(strstr(parked, "conn_resumed fd="));
+    close(pipefd[0]);
+    close(pipefd[1]);
 }
 
 struct room {
@@ -124,7 +151,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(produces_fairly_and_goes_on), cmocka_unit_test(parked_until_resumed_from_elsewhere),
         cmocka_unit_test(no_wake_up_is_lost),          cmocka_unit_test(room_between_looking_and_parking_counts),
-        cmocka_unit_test(others_may_write_and_kick),
+        cmocka_unit_test(others_may_write_and_kick),   cmocka_unit_test(waiting_is_logged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
