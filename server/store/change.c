@@ -226,9 +226,8 @@ void change_show(const struct change *c, struct store_item *out) {
     out->soft |= c->verdict == ITEM_SOFTLY;
 }
 
-/* No room: whoever does not evict says so, the others ask to wait. */
 enum store_status change_no_room(const struct store *s) {
-    return s->cfg.evict ? STORE_AGAIN : STORE_NO_MEMORY;
+    return s->cfg.evict && !sync_load(&s->exhausted) ? STORE_AGAIN : STORE_NO_MEMORY;
 }
 
 enum segment_queue change_queue(const struct change *c) {

@@ -71,7 +71,7 @@ static uint32_t open_target(struct store *s, enum segment_queue q, uint32_t behi
 static bool compact_record(struct store *s, const struct record *r, uint32_t target) {
     struct item it;
     if (target == SEGMENT_NONE) return false;
-    if (r->piece) return !move_look(s, r, &it) || move_piece(s, r, target);
+    if (r->piece) return !move_look(s, r, &it) || move_piece(s, r, target, false);
     return move_item(s, r, target);
 }
 

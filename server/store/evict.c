@@ -7,7 +7,11 @@
  * The oldest main segment: the items with the most hits per byte, up to half of its live bytes, move to the end of
  * main with a quarter of their hits; the others leave. The threshold is a running average of each segment's own median,
  * so nothing is sorted. Small gives way while it has more than its tenth, unless main has gone cold (cold.c): then what
- * was hit during its trial moves on, and all else leaves. */
+ * was hit during its trial moves on, and all else leaves.
+ *
+ * Progress. Whatever was hit, eviction carries on no more than its credit allows: half of the bytes that it goes
+ * through, and a reserve that pays for stretches where more than half is worth keeping. So going through n segments
+ * frees at least a third of n, once the reserve is used up (records leave a quarter of a segment unused at most). */
 #include "store/move.h"
 
 #define DENSITY_STEPS 16 /* of one doubling of hits per byte */
@@ -15,6 +19,10 @@
 #define DENSITY_ZERO (DENSITY_BINS - 80) /* the bin of one hit per byte */
 #define REMEMBERED 5                     /* steps above the average size up to which the ghost remembers: a quarter */
 #define SCAN_MAX 64                      /* segments one call looks at */
+#define CARRIED_PART 2                   /* of a segment gone through, one part in so many is added to the credit */
+#define RESERVE_PART 16                  /* of all segments, one in so many is the most that the credit can be */
+#define RESERVE_LEAST 4                  /* segments, */
+#define RESERVE_MOST (256u << 20)        /* bytes: copied in a tenth of a second */
 
 /* ------------------------------------------------------------------ density */
 
@@ -47,24 +55,71 @@ struct census {
 static void learn_density(struct store *s, const struct census *seen) {
     uint32_t sum = 0;
     int d = DENSITY_BINS;
+    if (seen->live == 0) return;
     while (d > 0 && sum <= seen->live / 2) sum += seen->bins[--d];
     s->density = s->density_known ? 0.9 * s->density + 0.1 * d : d;
     s->density_known = true;
 }
 
-/* Whether eviction moves a record on. */
+/* ------------------------------------------------------------------ what may be carried on */
+
+/* The most that the credit can be. */
+static uint64_t reserve(const struct store *s) {
+    uint64_t n = sync_load(&s->segs.exist) / RESERVE_PART;
+    n = (n > RESERVE_LEAST ? n : RESERVE_LEAST) * s->segs.bytes;
+    return n < RESERVE_MOST ? n : RESERVE_MOST;
+}
+
+/* A segment is about to be gone through. */
+static void earn_credit(struct store *s) {
+    uint64_t most = reserve(s);
+    s->credit += s->segs.bytes / CARRIED_PART;
+    if (s->credit > most || !s->credit_begun) s->credit = most;
+    s->credit_begun = true;
+}
+
+/* Pays for a record to be carried on. False: there is no credit left for it, so it has to leave. */
+static bool pay(struct store *s, const struct record *r) {
+    if (FAULT_POINT("evict.mutate.no_credit")) return true;
+    if (s->credit < r->bytes) {
+        COUNT(maintenance(s), evicted_over_credit, 1);
+        return false;
+    }
+    s->credit -= r->bytes;
+    return true;
+}
+
+/* Whether eviction moves a record on. A large item is judged by its pieces, of which each has its turn once while they
+ * go round a queue; its head goes along. */
 static bool worth_keeping(struct store *s, const struct record *r, const struct item *it, unsigned freq,
                           struct census *seen) {
+    if (item_large(it) && !r->piece) return pay(s, r);
     if (seen->queue == SEGMENT_SMALL) {
         int size = log2_steps(weight(it));
         s->leaving += s->leaving == 0 ? size : (size - s->leaving) / 1024;
-        return freq > 0;
+        return freq > 0 && pay(s, r);
     }
     int d = density(freq, it);
     seen->bins[d] += r->bytes;
     seen->live += r->bytes;
-    return freq > 0 && (seen->trial || d >= s->density);
+    return freq > 0 && (seen->trial || d >= s->density) && pay(s, r);
 }
+
+/* The hits that an item has left once a record of it was carried on: a quarter, each time that the whole item went
+ * round its queue. Of a large one the last piece says so; its head may lie in a segment that never leaves, since it is
+ * open. */
+static unsigned hits_left(const struct record *r, const struct item *it, unsigned freq) {
+    if (item_large(it) && !r->piece) return freq;
+    if (r->piece && !FAULT_POINT("evict.mutate.hits_stay")) {
+        uint64_t loc;
+        uint32_t bytes;
+        item_piece(it, item_pieces(it) - 1, &loc, &bytes);
+        return loc == r->loc ? freq / 4 : freq;
+    }
+    return r->piece ? freq : freq / 4;
+}
+
+/* ------------------------------------------------------------------ records */
 
 /* Takes a live item out. Bucket locked. */
 static void evict_item(struct store *s, struct index_bucket *b, uint64_t *slot, const struct record *r,
@@ -84,6 +139,7 @@ static void evict_item(struct store *s, struct index_bucket *b, uint64_t *slot, 
 /* An item's record leaves the oldest segment of a queue: for main, or for good. */
 static void evict_record(struct store *s, const struct record *r, struct census *seen) {
     struct index_bucket *b = index_lock(&s->ix, r->hash);
+    (void)FAULT_POINT("evict.locked");
     uint64_t *slot = move_slot(s, b, r);
     struct item it;
     if (slot == NULL) {
@@ -95,8 +151,9 @@ static void evict_record(struct store *s, const struct record *r, struct census 
         uint64_t to = 0;
         if (worth_keeping(s, r, &it, freq, seen)) to = move_copy(s, r->loc, r->bytes, SEGMENT_NONE);
         if (to) {
-            move_swing(s, slot, &it, r->loc, to, freq / 4);
-            segment_by_loc(s, to)->inherited += freq / 4;
+            unsigned left = hits_left(r, &it, freq);
+            move_swing(s, slot, &it, r->loc, to, left);
+            segment_by_loc(s, to)->inherited += left;
         } else {
             evict_item(s, b, slot, r, &it, seen->queue);
         }
@@ -104,22 +161,55 @@ static void evict_record(struct store *s, const struct record *r, struct census 
     index_unlock(b);
 }
 
-/* The same for a piece; the hits of its item are lessened with the item's own record. */
-static void evict_piece(struct store *s, const struct record *r, struct census *seen) {
+/* The item of a piece, and what its slot holds; 0 if there is none. One that is dead is taken out. */
+static uint64_t live_owner(struct store *s, const struct record *r, struct item *it) {
+    struct index_bucket *b = index_lock(&s->ix, r->hash);
+    uint64_t *slot = move_slot(s, b, r), seen = 0;
+    if (slot && move_allowed(s, b, slot, index_slot_loc(sync_load(slot)), it)) seen = sync_load(slot);
+    index_unlock(b);
+    return seen;
+}
+
+static void evict_owner(struct store *s, const struct record *r, enum segment_queue q) {
     struct item it;
-    uint64_t found = move_look(s, r, &it);
-    if (found == 0) return;
-    unsigned freq = index_slot_freq(found);
-    if (worth_keeping(s, r, &it, freq, seen) && move_piece(s, r, SEGMENT_NONE)) {
-        uint32_t to = s->main_open.open.segment;
-        if (to != SEGMENT_NONE) s->segs.seg[to].inherited += freq;
-        return;
-    }
     struct index_bucket *b = index_lock(&s->ix, r->hash);
     uint64_t *slot = move_slot(s, b, r);
-    if (slot && move_allowed(s, b, slot, index_slot_loc(sync_load(slot)), &it))
-        evict_item(s, b, slot, r, &it, seen->queue);
+    if (slot && move_allowed(s, b, slot, index_slot_loc(sync_load(slot)), &it)) evict_item(s, b, slot, r, &it, q);
     index_unlock(b);
+}
+
+/* A segment that is one piece from end to end moves to the end of main by changing queues. */
+static void move_whole(struct store *s, const struct record *r, unsigned left) {
+    const uint32_t i = segment_of(&s->segs, r->loc);
+    struct index_bucket *b = index_lock(&s->ix, r->hash);
+    uint64_t *slot = move_slot(s, b, r);
+    if (slot) index_swing(slot, index_slot_loc(sync_load(slot)), left);
+    index_unlock_unchanged(b);
+    segment_requeue(&s->segs, i, SEGMENT_MAIN);
+    cold_left(s, i);
+    s->segs.seg[i].inherited = left;
+    s->segs.seg[i].born = s->segs.seg[i].since = sync_load(&s->segs.taken);
+}
+
+/* A piece leaves likewise, or its whole item for good. True: its segment was moved as it is. */
+static bool evict_piece(struct store *s, const struct record *r, struct census *seen) {
+    struct item it;
+    uint64_t found = live_owner(s, r, &it);
+    if (found == 0) return false;
+    const unsigned freq = index_slot_freq(found), left = hits_left(r, &it, freq);
+    if (worth_keeping(s, r, &it, freq, seen)) {
+        if (sync_load(&segment_by_loc(s, r->loc)->whole)) {
+            move_whole(s, r, left);
+            return true;
+        }
+        if (move_piece(s, r, SEGMENT_NONE, left != freq)) {
+            uint32_t to = s->main_open.open.segment;
+            if (to != SEGMENT_NONE) s->segs.seg[to].inherited += left;
+            return false;
+        }
+    }
+    evict_owner(s, r, seen->queue);
+    return false;
 }
 
 /* ------------------------------------------------------------------ choosing */
@@ -133,31 +223,22 @@ uint32_t evict_oldest(struct store *s, enum segment_queue q) {
     return i != SEGMENT_NONE && segment_idle(s, &s->segs.seg[i]) ? i : SEGMENT_NONE;
 }
 
-/* A segment that is one piece from end to end moves by changing queues. */
-static bool keep_whole(struct store *s, uint32_t i, struct census *seen) {
-    struct record r;
-    struct item it;
-    uint32_t at = segment_first(i);
-    if (!sync_load(&s->segs.seg[i].whole) || move_next(s, i, &at, &r, 1) != 1) return false;
-    uint64_t found = move_look(s, &r, &it);
-    if (found == 0 || !worth_keeping(s, &r, &it, index_slot_freq(found), seen)) return false;
-    segment_requeue(&s->segs, i, SEGMENT_MAIN);
-    cold_left(s, i);
-    s->segs.seg[i].inherited = index_slot_freq(found);
-    s->segs.seg[i].born = s->segs.seg[i].since = sync_load(&s->segs.taken);
-    return true;
-}
-
 static void evict_segment(struct store *s, uint32_t i) {
     struct record r[MOVE_BLOCK];
     const struct segment *g = &s->segs.seg[i];
     struct census seen = {.queue = (enum segment_queue)sync_load(&g->queue), .trial = g->trial};
     uint32_t at = segment_first(i);
-    bool kept = keep_whole(s, i, &seen);
-    for (unsigned n; !kept && (n = move_next(s, i, &at, r, MOVE_BLOCK)) > 0;)
-        for (unsigned k = 0; k < n; k++) (r[k].piece ? evict_piece : evict_record)(s, &r[k], &seen);
+    bool moved = false;
+    earn_credit(s);
+    for (unsigned n; !moved && (n = move_next(s, i, &at, r, MOVE_BLOCK)) > 0;)
+        for (unsigned k = 0; k < n; k++) {
+            if (r[k].piece)
+                moved = evict_piece(s, &r[k], &seen);
+            else
+                evict_record(s, &r[k], &seen);
+        }
     if (seen.queue == SEGMENT_MAIN && !seen.trial) learn_density(s, &seen);
-    if (kept) return;
+    if (moved) return;
     COUNT(maintenance(s), segments_evicted, 1);
     retire(s, i);
 }

@@ -96,12 +96,16 @@ struct store {
     uint64_t uploads, upload_bytes, upload_segments; /* under way; their bytes; segments that hold some of them */
     uint32_t room_wanted;                            /* free segments somebody needs at once */
     uint32_t pinned;                                 /* segments with a pin, estimated */
+    bool room_missed;                                /* somebody found no segment since a sweep pass ended */
+    bool exhausted;                                  /* and none is to be had: see watch_progress */
 
     /* maintenance */
     struct segment_list retired; /* waiting to become free; their sealed_at is the grace period they wait for */
     uint32_t stuck;              /* of those only a pin holds back, as of the latest look */
     double density;              /* running average of the median hits per byte of main segments, log2 */
     bool density_known;
+    uint64_t credit; /* bytes that eviction may still carry on (evict.c) */
+    bool credit_begun;
     double leaving;               /* running average of the size of what leaves small, log2 */
     bool cold;                    /* main is: see cold.c */
     unsigned look_in;             /* evictions until main's oldest segment is compared with small's again */
@@ -111,6 +115,9 @@ struct store {
     uint32_t compact_at, dead_at; /* where the next look for such segments begins */
     uint32_t compacting[2];       /* of each queue the segment that compaction fills, or SEGMENT_NONE */
     uint64_t items_hint;          /* items held, as of this round */
+    unsigned idle_rounds;         /* rounds since there was something to do */
+    unsigned starved_rounds;      /* rounds in which segments were wanted and none became free */
+    uint64_t starved_ns;          /* when the first of them was */
     struct sweep sweep;
     pthread_t thread;
     pthread_mutex_t mutex; /* of the condition, stop, jobs */
@@ -175,6 +182,9 @@ static inline void room_done(struct store_worker *w, struct room *r) {
     sync_store_rel(&g->used, sync_load(&g->used) + r->bytes);
     if (r->queue == SEGMENT_MAIN) sync_spin_unlock(&w->s->main_open.lock);
 }
+/* Takes a segment for a worker to append to and wakes the maintenance thread, which sees to the next one. SEGMENT_NONE:
+ * there is none now. In a section or not. */
+uint32_t room_segment(struct store_worker *w, enum segment_queue q);
 /* Gives the room back unused. */
 void room_drop(struct store_worker *w, struct room *r);
 
@@ -317,7 +327,7 @@ enum store_status change_write(struct change *c, struct item_spec *spec, const c
  * of it is in one function. STORE_OK, STORE_AGAIN, STORE_NO_MEMORY. */
 enum store_status change_set(struct store_worker *w, const struct store_key *k, struct item_spec *spec,
                              const char *value, struct store_item *out);
-/* What a change says when there is no room: wait, or (-M) no. */
+/* What a change says when there is no room: wait; or no, if none will be made (-M, or nothing is left to evict). */
 enum store_status change_no_room(const struct store *s);
 
 /* An item's record, and its pieces, count as dead from now on. */

@@ -13,7 +13,11 @@
 #define SHRINK_NUM 112
 #define IDLE_NS 100000000ull
 #define GRACE_NS 50000ull
-#define WORK_MAX 64 /* eviction steps of one round */
+#define DOUBLINGS_MAX 11          /* of GRACE_NS, round by round without anything to do: about IDLE_NS */
+#define DOUBLINGS_WANTED 7        /* while somebody waits for a segment: 6 ms */
+#define WORK_MAX 64               /* eviction steps of one round */
+#define EXHAUSTED_NS 500000000ull /* no segment became free for so long, */
+#define EXHAUSTED_ROUNDS 16       /* and so many rounds: there is none to be had */
 
 void store_kick(struct store *s) {
     sync_store_seq(&s->kicked, true);
@@ -72,6 +76,11 @@ static uint32_t target_free(const struct store *s) {
     return wanted > usual ? wanted : usual;
 }
 
+/* Whether somebody who asks for a segment now may be told that there is none. */
+static bool pressed(const struct store *s) {
+    return segment_available(&s->segs) < target_free(s);
+}
+
 /* Free, and soon to be free: a pinned one may stay so for any time. */
 static uint32_t coming(const struct store *s) {
     return segment_available(&s->segs) + s->retired.count - s->stuck;
@@ -109,6 +118,23 @@ static void reap_ghost(struct store *s) {
     }
 }
 
+/* The check that maintenance makes progress (README.md, "Progress"): when no segment became free for half a second
+ * though some are wanted, stores that need one are refused, until one does. */
+static void watch_progress(struct store *s, bool freed) {
+    if (freed || !pressed(s) || !s->cfg.evict) {
+        s->starved_rounds = 0;
+        sync_store(&s->exhausted, false);
+        return;
+    }
+    uint64_t now = clock_boot_ns(s->cfg.clock);
+    if (s->starved_rounds++ == 0) s->starved_ns = now;
+    if (sync_load(&s->exhausted) || s->starved_rounds < EXHAUSTED_ROUNDS || now - s->starved_ns < EXHAUSTED_NS) return;
+    COUNT(maintenance(s), room_exhausted, 1);
+    sync_store(&s->room_wanted, 0);
+    sync_store(&s->exhausted, true);
+    tell_room(s); /* those who wait are refused when they try again */
+}
+
 bool store_maintain(struct store *s) {
     struct store_worker *w = maintenance(s);
     w->now = store_clock(s);
@@ -119,11 +145,14 @@ bool store_maintain(struct store *s) {
     if (freed) tell_room(s);
     if (sync_load(&s->room_wanted) && segment_available(&s->segs) >= sync_load(&s->room_wanted))
         sync_store(&s->room_wanted, 0);
+    watch_progress(s, freed);
     any |= resize_index(s);
     reap_ghost(s);
     sweep_index(s);
-    bool pressed = coming(s) < target_free(s);
-    any |= sweep_step(s, pressed);
+    const uint64_t passes = w->metrics[STORE_METRIC_sweep_passes];
+    any |= sweep_step(s, pressed(s) && sync_load(&s->room_missed));
+    /* A whole pass for those who found no room; a second one would find no more. */
+    if (passes != w->metrics[STORE_METRIC_sweep_passes]) sync_store(&s->room_missed, false);
     return any || freed;
 }
 
@@ -152,14 +181,18 @@ static void wait_ns(struct store *s, uint64_t ns) {
     pthread_mutex_unlock(&s->mutex);
 }
 
-/* How long nothing needs doing: until a grace period may have passed, or the sweeper is due. */
+/* How long nothing needs doing: until a grace period may have passed, or the sweeper is due. What is waited for round
+ * after round is looked at ever more seldom: a pin, or a thread that is not running, may keep it for any time. */
 static uint64_t idle_ns(struct store *s) {
-    uint64_t now = clock_boot_ns(s->cfg.clock), ns = IDLE_NS;
-    struct sweep *p = &s->sweep;
-    if (s->retired.count > s->stuck || coming(s) < target_free(s)) return GRACE_NS;
+    const unsigned rounds = s->idle_rounds++;
+    const bool wanted = pressed(s) && s->cfg.evict && !sync_load(&s->exhausted);
+    const unsigned most = wanted ? DOUBLINGS_WANTED : DOUBLINGS_MAX;
+    const uint64_t soon = GRACE_NS << (rounds < most ? rounds : most), now = clock_boot_ns(s->cfg.clock);
+    const struct sweep *p = &s->sweep;
+    uint64_t ns = wanted || s->retired.count > s->stuck ? soon : IDLE_NS;
+    if (p->running && p->next_ns <= now && soon < ns) ns = soon; /* it waits for a grace period */
     if (p->running && p->next_ns > now && p->next_ns - now < ns) ns = p->next_ns - now;
-    if (p->running && p->next_ns <= now) ns = GRACE_NS;
-    return ns;
+    return ns < IDLE_NS ? ns : IDLE_NS;
 }
 
 static void *run(void *arg) {
@@ -167,8 +200,12 @@ static void *run(void *arg) {
     pthread_mutex_lock(&s->mutex);
     while (!s->stop) {
         pthread_mutex_unlock(&s->mutex);
+        if (sync_load(&s->kicked)) s->idle_rounds = 0;
         sync_store_seq(&s->kicked, false);
-        if (!store_maintain(s)) wait_ns(s, idle_ns(s));
+        if (store_maintain(s))
+            s->idle_rounds = 0;
+        else
+            wait_ns(s, idle_ns(s));
         pthread_mutex_lock(&s->mutex);
     }
     pthread_mutex_unlock(&s->mutex);

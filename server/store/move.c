@@ -138,7 +138,7 @@ static uint64_t copy_head(struct store *s, uint64_t head, uint64_t from, uint64_
 }
 
 /* It is copied without the lock, since it may be large, so its item may meanwhile have changed or left. */
-bool move_piece(struct store *s, const struct record *r, uint32_t target) {
+bool move_piece(struct store *s, const struct record *r, uint32_t target, bool forget) {
     uint64_t to = move_copy(s, r->loc, r->bytes, target);
     if (to == 0) return false;
     struct index_bucket *b = index_lock(&s->ix, r->hash);
@@ -150,7 +150,8 @@ bool move_piece(struct store *s, const struct record *r, uint32_t target) {
         if (move_allowed(s, b, slot, from, &old)) {
             to = copy_head(s, from, r->loc, to, target);
             ok = to != 0;
-            if (ok) move_swing(s, slot, &old, from, to, index_slot_freq(sync_load(slot)));
+            unsigned freq = index_slot_freq(sync_load(slot));
+            if (ok) move_swing(s, slot, &old, from, to, forget ? freq / 4 : freq);
         }
     }
     index_unlock(b);

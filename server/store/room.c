@@ -21,10 +21,13 @@ static bool smaller_may_come(const struct store *s, struct opened *o) {
     return s->segs.bytes - used >= REST_LEAST && o->tries++ < TRIES;
 }
 
-static uint32_t take(struct store_worker *w, enum segment_queue q) {
+uint32_t room_segment(struct store_worker *w, enum segment_queue q) {
     uint32_t i = segment_take(&w->s->segs, q, w->now, reserve_of(w));
+    if (i == SEGMENT_NONE) {
+        COUNT(w, segment_waits, 1);
+        sync_store(&w->s->room_missed, true);
+    }
     store_kick(w->s);
-    if (i == SEGMENT_NONE) COUNT(w, segment_waits, 1);
     return i;
 }
 
@@ -33,13 +36,13 @@ static uint32_t open_for(struct store_worker *w, struct opened *o, uint32_t byte
     struct store *s = w->s;
     while (o->segment != SEGMENT_NONE && !fits(s, o->segment, bytes)) {
         bool wait = smaller_may_come(s, o);
-        if (wait && o->next == SEGMENT_NONE && (o->next = take(w, q)) == SEGMENT_NONE) return SEGMENT_NONE;
+        if (wait && o->next == SEGMENT_NONE && (o->next = room_segment(w, q)) == SEGMENT_NONE) return SEGMENT_NONE;
         if (wait && fits(s, o->next, bytes)) return o->next;
         segment_seal(&s->segs, o->segment, sync_load(&s->epoch.now) + 1);
         sync_store(&o->segment, o->next);
         o->next = SEGMENT_NONE;
     }
-    if (o->segment == SEGMENT_NONE) sync_store(&o->segment, take(w, q));
+    if (o->segment == SEGMENT_NONE) sync_store(&o->segment, room_segment(w, q));
     return o->segment;
 }
 

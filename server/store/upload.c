@@ -69,8 +69,7 @@ static void unhold(struct store *s, struct segment *g) {
 
 static bool piece_whole(struct store_worker *w, struct piece *p) {
     struct store *s = w->s;
-    uint32_t i = segment_take(&s->segs, SEGMENT_SMALL, w->now, 1);
-    store_kick(s);
+    uint32_t i = room_segment(w, SEGMENT_SMALL);
     if (i == SEGMENT_NONE) return false;
     struct segment *g = &s->segs.seg[i];
     hold(s, g);
@@ -99,10 +98,7 @@ static bool piece_shared(struct store_worker *w, uint32_t bytes, bool cut, struc
         segment_seal(segs, i, sync_load(&s->epoch.now) + 1);
         i = SEGMENT_NONE;
     }
-    if (i == SEGMENT_NONE) {
-        i = segment_take(segs, SEGMENT_SMALL, w->now, 1);
-        store_kick(s);
-    }
+    if (i == SEGMENT_NONE) i = room_segment(w, SEGMENT_SMALL);
     sync_store(&s->upload_open.open.segment, i);
     if (i == SEGMENT_NONE) {
         ok = false;
@@ -134,7 +130,7 @@ static bool piece_add(struct store_worker *w, struct store_upload *u) {
 enum store_status store_upload_span(struct store_worker *w, struct store_upload *u, char **p, size_t *n) {
     CHECK(u->got < u->size);
     if (!w->inside) w->now = store_clock(w->s);
-    if (u->got == u->room && !piece_add(w, u)) return w->s->cfg.evict ? STORE_AGAIN : STORE_NO_MEMORY;
+    if (u->got == u->room && !piece_add(w, u)) return change_no_room(w->s);
     const struct piece *last = &u->pieces[u->npieces - 1];
     uint64_t left = u->room - u->got;
     *p = (char *)segment_at(&w->s->segs, last->loc + ITEM_PIECE_HEADER + (last->bytes - left));

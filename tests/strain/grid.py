@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Stores of every size in memories of every size: each is answered within a second, and then the server is idle.
+
+    tests/strain/grid.py --build BUILD [--seconds N] [--seed S] [--cell m,t,size,reads,tagged,purging,clients]
+
+A cell of the grid is a fresh server (-m, -t), values of one size (at, below and above every threshold of the store, and
+random ones), each read 0, 1 or 3 times, with tags or without, with purges going on or not, by one client that only stores
+new keys or by two for each worker that overwrite some. The cells come in a random order that the seed fixes, for as many
+seconds as are given; --seconds 0 runs them all. Two seconds after the last request of a cell the store's thread may use
+at most one percent of a core.
+
+Ends with the line "N cells, M failed" and exit status 1 if any failed; each failed cell is printed as --cell takes it.
+"""
+import argparse
+import os
+import random
+import resource
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ANSWER_S = 1.0       # a request is answered within this
+IDLE_AFTER_S = 2.0   # after the last request
+IDLE_WINDOW_S = 1.0  # for so long the thread is watched
+IDLE_SHARE = 0.01    # of a core
+MEMORIES = (1, 2, 3, 8, 16, 48, 64, 256)
+THREADS = (1, 4)
+READS = (0, 1, 3)
+
+
+class Failed(Exception):
+    pass
+
+
+def segment_bytes(limit, workers):
+    """As server/store/store.c chooses it."""
+    n = 1 << 20
+    while n > 32 << 10 and n * n * (5 * workers + 3) // 2 > limit * 600:
+        n >>= 1
+    return n
+
+
+def item_max(m):
+    return 512 << 10 if m == 1 else 1 << 20
+
+
+def sizes(m, t, rng):
+    """At, below and above every threshold, then random ones."""
+    limit = m << 20
+    segment = segment_bytes(limit, t)
+    most = item_max(m) - 64
+    thresholds = (min(segment // 4, 16383), segment // 4, segment - 14, 2 * segment, limit // 8, most)
+    found = {1, 100, 4000}
+    for at in thresholds:
+        found.update(n for n in (at - 1, at, at + 1) if 0 < n <= most + 1)
+    found.update(int(2 ** rng.uniform(4, 20)) for _ in range(3))
+    return sorted(n for n in found if n <= most + 1)
+
+
+def cells(rng):
+    every = [(m, t, size, reads, tagged, purging, clients)
+             for m in MEMORIES for t in THREADS for size in sizes(m, t, rng)
+             for reads in READS for tagged in (0, 1) for purging in (0, 1) for clients in (1, 2 * t)]
+    rng.shuffle(every)
+    return every
+
+
+class Server:
+    def __init__(self, build, m, t):
+        self.dir = tempfile.TemporaryDirectory(prefix="tagcached-grid-")
+        self.path = os.path.join(self.dir.name, "socket")
+        args = [os.path.join(build, "tagcached"), "-s", self.path, "-m", str(m), "-t", str(t), "-I", str(item_max(m))]
+        if os.getuid() == 0:
+            args += ["-u", "root"]
+        self.process = subprocess.Popen(args, stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 10
+        while not os.path.exists(self.path):
+            if time.monotonic() > until or self.process.poll() is not None:
+                raise Failed("the server does not start")
+            select.select([], [], [], 0.005)
+
+    def thread_ns(self):
+        """CPU time of the store's thread so far."""
+        base = f"/proc/{self.process.pid}/task"
+        for task in os.listdir(base):
+            with open(f"{base}/{task}/comm") as f:
+                if f.read().strip() == "tc-store":
+                    with open(f"{base}/{task}/schedstat") as stat:
+                        return int(stat.read().split()[0])
+        raise Failed("the store's thread is gone")
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.dir.cleanup()
+
+
+class Client:
+    def __init__(self, server):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(server.path)
+        self.socket.setblocking(False)
+
+    def ask(self, request, ends, what):
+        """Sends a request; returns its answers once there are `ends` lines or blocks that end one."""
+        view, answer, until = memoryview(request), bytearray(), time.monotonic() + ANSWER_S
+        while len(view) or ends(answer) is False:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise Failed(f"{what} not answered within {ANSWER_S} s ({len(view)} bytes not taken)")
+            readable, writable, _ = select.select([self.socket], [self.socket] if len(view) else [], [], left)
+            if writable:
+                try:
+                    view = view[self.socket.send(view[:1 << 18]):]
+                except BlockingIOError:
+                    pass
+            if readable:
+                got = self.socket.recv(1 << 20)
+                if not got:
+                    raise Failed(f"{what}: the server closed the connection")
+                answer += got
+        return bytes(answer)
+
+
+def lines(n):
+    return lambda answer: answer.count(b"\n") >= n
+
+
+def value_of(i, size):
+    return bytes([97 + i % 26]) * size
+
+
+def store(client, i, batch, size, tagged):
+    request = bytearray()
+    for k in range(i, i + batch):
+        tags = b"|#|t=t%d,u%d" % (k % 50, k % 7) if tagged else b""
+        request += b"set key-%d%s 0 0 %d\r\n" % (k, tags, size) + value_of(k, size) + b"\r\n"
+    refused = 0
+    for answer in client.ask(bytes(request), lines(batch), f"set {i}").split(b"\r\n")[:-1]:
+        refused += answer.startswith(b"SERVER_ERROR")
+        if answer != b"STORED" and not answer.startswith(b"SERVER_ERROR"):
+            raise Failed(f"set {i}: {answer[:80]!r}")
+    return refused
+
+
+def read(client, k, size):
+    answer = client.ask(b"get key-%d\r\n" % k, lambda a: a.endswith(b"END\r\n"), f"get {k}")
+    if answer == b"END\r\n":
+        return
+    head, _, rest = answer.partition(b"\r\n")
+    if head.split()[1:] != [b"key-%d" % k, b"0", b"%d" % size] or rest != value_of(k, size) + b"\r\nEND\r\n":
+        raise Failed(f"get {k}: not what was stored, or not all of it: {head[:80]!r}")
+
+
+def run_cell(build, cell, rng):
+    """Loads a fresh server; returns it, idle from now on."""
+    m, t, size, reads, tagged, purging, nclients = cell
+    server = Server(build, m, t)
+    try:
+        clients = [Client(server) for _ in range(nclients)]
+        total = min(3 * (m << 20), 400 << 20)
+        count = max(200, min(total // (size + 40), 60000))
+        batch = 50 if size < 2000 else 1
+        refused = 0
+        for n, i in enumerate(range(0, count, batch)):
+            client = clients[n % len(clients)]
+            at = i if nclients == 1 or rng.random() < 0.9 else rng.randrange(0, i + 1)
+            refused += store(client, at, batch, size, tagged)
+            for _ in range(reads):
+                read(clients[(n + 1) % len(clients)], at, size)
+            if purging and n % 20 == 0:
+                client.ask(b"mp t%d%s\r\n" % (n // 20 % 50, b" I" if n % 40 else b""), lines(1), "purge")
+        refused += store(clients[0], 0, 1, 1, 0)
+        if refused and size <= item_max(m) - 64 - 250:
+            raise Failed(f"{refused} of {count} sets were refused")
+        return server
+    except BaseException:
+        server.stop()
+        raise
+
+
+class Idle:
+    """Servers that have had their last request, until they were found idle."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def add(self, cell, server):
+        self.waiting.append([cell, server, time.monotonic() + IDLE_AFTER_S, None])
+
+    def look(self, wait):
+        """Yields (cell, reason) of those that are not idle; waits for all of them if asked to."""
+        while self.waiting and (wait or self.waiting[0][2] < time.monotonic()):
+            entry = self.waiting[0]
+            cell, server, due, before = entry
+            select.select([], [], [], max(0, due - time.monotonic()))
+            now = time.monotonic()
+            if before is None:
+                entry[2:] = [now + IDLE_WINDOW_S, (now, server.thread_ns())]
+                self.waiting.sort(key=lambda e: e[2])
+                continue
+            share = (server.thread_ns() - before[1]) / 1e9 / (now - before[0])
+            self.waiting.pop(0)
+            server.stop()
+            if share > IDLE_SHARE:
+                yield cell, f"the store's thread uses {100 * share:.1f} % of a core"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", required=True, help="where tagcached was built")
+    parser.add_argument("--seconds", type=float, default=60, help="how long (0: the whole grid)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--cell", help="run this cell alone")
+    args = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    rng = random.Random(args.seed)
+    every = [tuple(int(x) for x in args.cell.split(","))] if args.cell else cells(rng)
+    until = time.monotonic() + args.seconds if args.seconds else float("inf")
+    done, failures, idle = 0, [], Idle()
+    for cell in every:
+        if time.monotonic() > until:
+            break
+        done += 1
+        try:
+            idle.add(cell, run_cell(args.build, cell, random.Random(args.seed)))
+        except Failed as e:
+            failures.append((cell, str(e)))
+            print("FAILED --cell", ",".join(map(str, cell)), str(e), flush=True)
+        for failure in idle.look(wait=len(idle.waiting) > 6):
+            failures.append(failure)
+            print("FAILED --cell", ",".join(map(str, failure[0])), failure[1], flush=True)
+    for failure in idle.look(wait=True):
+        failures.append(failure)
+        print("FAILED --cell", ",".join(map(str, failure[0])), failure[1], flush=True)
+    print(f"{done} of {len(every)} cells, {len(failures)} failed")
+    return 1 if failures or done == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
