@@ -6,7 +6,8 @@ tagcached_sources += \
   %D%/log.c \
   %D%/option.c \
   %D%/pages.c \
-  %D%/rand.c
+  %D%/rand.c \
+  %D%/sync.c
 noinst_HEADERS += \
   %D%/bytes.h \
   %D%/check.h \

@@ -8,7 +8,6 @@
 #ifndef TAGCACHED_BASE_SYNC_H
 #define TAGCACHED_BASE_SYNC_H
 
-#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -42,14 +41,23 @@ static inline void sync_pause(void) {
 #endif
 }
 
+/* Sleeps until the value at `word` is no longer `seen`, as far as sync_wake tells of it, but for a millisecond at most:
+ * whoever unlocks without a locked instruction may overlook that somebody waits. Threads of lower priority run
+ * meanwhile, which yielding would not let them. */
+void sync_sleep(const uint32_t *word, uint32_t seen);
+/* Wakes one of those that sleep on `word`. */
+void sync_wake(const uint32_t *word);
+/* Sleeps for some tens of microseconds. */
+void sync_nap(void);
+
 /* Once more round a loop that waits for another thread to end some tens of instructions. If it takes longer, that
- * thread is not running: then it is given the processor, for it may be this one that it waits for. *turns begins at 0.
- */
+ * thread is not running: then this one sleeps, so that the other gets the processor whatever its priority. *turns
+ * begins at 0. For waits that have no lock's word to sleep on. */
 static inline void sync_wait(unsigned *turns) {
     if (++*turns % SYNC_TURNS != 0)
         sync_pause();
     else
-        (void)sched_yield();
+        sync_nap();
 }
 
 /* ThreadSanitizer does not model a stand-alone fence, so there a fence is a read-modify-write of a dummy. */
@@ -76,20 +84,37 @@ static inline void sync_fence_load(void) {
 #endif
 }
 
-/* Test and test-and-set spinlock; held for tens of instructions, never across a system call. Whoever waits for a holder
- * that has lost its processor yields its own. */
+/* Test and test-and-set spinlock; held for tens of instructions, never across a system call. Whoever finds that it is
+ * held for longer sleeps on it (U. Drepper, "Futexes are tricky", 2011, mutex 2): the holder is not running. */
 struct sync_spin {
-    uint32_t held;
+    uint32_t held; /* enum sync_spin_state */
 };
 
+enum sync_spin_state { SYNC_SPIN_FREE, SYNC_SPIN_HELD, SYNC_SPIN_AWAITED };
+
+/* Takes a lock that was found held. */
+void sync_spin_lock_slow(struct sync_spin *l);
+
 static inline void sync_spin_lock(struct sync_spin *l) {
-    unsigned turns = 0;
-    while (__atomic_exchange_n(&l->held, 1, __ATOMIC_ACQUIRE))
-        while (sync_load(&l->held)) sync_wait(&turns);
+    uint32_t seen = SYNC_SPIN_FREE;
+    if (!sync_cas(&l->held, &seen, (uint32_t)SYNC_SPIN_HELD)) sync_spin_lock_slow(l);
 }
 
 static inline void sync_spin_unlock(struct sync_spin *l) {
-    sync_store_rel(&l->held, 0);
+    /* Two steps without a locked instruction: who comes to wait in between sleeps its millisecond. */
+    const bool awaited = sync_load(&l->held) == SYNC_SPIN_AWAITED;
+    sync_store_rel(&l->held, SYNC_SPIN_FREE);
+    if (__builtin_expect(awaited, 0)) sync_wake(&l->held);
+}
+
+/* Orders the stores before it before the stores after it (the first half of a seqlock write). */
+static inline void sync_fence_store(void) {
+#ifdef SYNC_TSAN
+    uint32_t dummy = 0;
+    (void)__atomic_fetch_add(&dummy, 0, __ATOMIC_ACQ_REL);
+#else
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+#endif
 }
 
 /*

@@ -182,12 +182,18 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birt
         struct rewrite r = {.bits = bits, .expiry = expiry, .flags = o->flags, .drop_cas = new_id};
         return change_rewrite(c, &r, birth);
     }
-    if (expiry != o->expiry) {
-        item_set_expiry(o->p, expiry);
+    const uint8_t state = (uint8_t)((o->bits & ~ITEM_STATE) | (bits & ITEM_STATE));
+    if (expiry == o->expiry && !new_id) {
+        item_set_bits(o->p, state); /* one byte: readers see it as it was or as it is */
+    } else {
+        index_write_begin(c->b);
+        if (expiry != o->expiry) item_set_expiry(o->p, expiry);
+        item_set_bits(o->p, state);
+        (void)FAULT_POINT("change.writing");
+        if (new_id) item_set_birth(o->p, birth);
+        index_write_end(c->b);
         segment_expiry(segment_by_loc(c->w->s, c->loc), expiry); /* after: see sweep_segment */
     }
-    item_set_bits(o->p, (uint8_t)((o->bits & ~ITEM_STATE) | (bits & ITEM_STATE)));
-    if (new_id) item_set_birth(o->p, birth);
     item_read(o, o->p);
     return true;
 }

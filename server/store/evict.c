@@ -20,9 +20,8 @@
 #define REMEMBERED 5                     /* steps above the average size up to which the ghost remembers: a quarter */
 #define SCAN_MAX 64                      /* segments one call looks at */
 #define CARRIED_PART 2                   /* of a segment gone through, one part in so many is added to the credit */
-#define RESERVE_PART 16                  /* of all segments, one in so many is the most that the credit can be */
-#define RESERVE_LEAST 4                  /* segments, */
-#define RESERVE_MOST (256u << 20)        /* bytes: copied in a tenth of a second */
+#define RESERVE_PART 2                   /* of all segments, one in so many is the most that the credit can be; */
+#define RESERVE_MOST (256u << 20)        /* or so many bytes, which are copied in a tenth of a second */
 
 /* ------------------------------------------------------------------ density */
 
@@ -65,8 +64,7 @@ static void learn_density(struct store *s, const struct census *seen) {
 
 /* The most that the credit can be. */
 static uint64_t reserve(const struct store *s) {
-    uint64_t n = sync_load(&s->segs.exist) / RESERVE_PART;
-    n = (n > RESERVE_LEAST ? n : RESERVE_LEAST) * s->segs.bytes;
+    uint64_t n = (uint64_t)sync_load(&s->segs.exist) * s->segs.bytes / RESERVE_PART;
     return n < RESERVE_MOST ? n : RESERVE_MOST;
 }
 

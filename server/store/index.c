@@ -6,13 +6,12 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/fault.h"
 #include "base/pages.h"
 
 #define LINE_NEXT_MASK ((1ull << 28) - 1)
 #define LINE_OWNER_SHIFT(i) (28 + 3 * (i))
-#define WALK_MAX                                                                                                       \
-    96 /* lines one look-up follows: a chain that changes under a reader must not lead it round for ever               \
-        */
+#define WALK_MAX 96 /* lines one look-up follows */
 
 static void set_groups(struct index *ix, uint64_t n) {
     sync_store_rel(&ix->mask, (2ull << (63 - __builtin_clzll(n))) - 1);
@@ -60,12 +59,25 @@ void index_fini(struct index *ix) {
 
 /* ------------------------------------------------------------------ locks */
 
+/* Waits for a lock that is held for longer than anybody who runs would. */
+static void bucket_sleep(struct index_bucket *b) {
+    for (;;) {
+        uint64_t w = sync_load(&b->word);
+        if (!(w & INDEX_LOCK)) { /* taken as awaited: others may sleep on it, too */
+            if (sync_cas(&b->word, &w, w | INDEX_HELD)) return;
+        } else if ((w & INDEX_AWAITED) || sync_cas(&b->word, &w, w | INDEX_AWAITED)) {
+            sync_sleep(index_futex(b), (uint32_t)(w | INDEX_AWAITED));
+        }
+    }
+}
+
 static void bucket_lock(struct index_bucket *b) {
-    for (unsigned turns = 0;;) {
+    for (unsigned i = 0; i < SYNC_TURNS; i++) {
         uint64_t w = sync_load(&b->word);
         if (!(w & INDEX_LOCK) && sync_cas(&b->word, &w, w | INDEX_LOCK)) return;
-        sync_wait(&turns);
+        sync_pause();
     }
+    bucket_sleep(b);
 }
 
 struct index_bucket *index_lock(struct index *ix, uint64_t hash) {
@@ -177,9 +189,11 @@ unsigned index_collect_locked(struct index *ix, uint64_t group, unsigned i, uint
 
 /* ------------------------------------------------------------------ changing, under the lock */
 
+/* Where its overflow begins from now on, and how much it is; what readers saw of it before no longer holds. */
 static void word_set_overflow(struct index_bucket *b, unsigned count, uint32_t head) {
-    uint64_t w = sync_load(&b->word) & ((1ull << INDEX_COUNT_SHIFT) - 1);
-    sync_store(&b->word, w | (uint64_t)count << INDEX_COUNT_SHIFT | (uint64_t)head << INDEX_HEAD_SHIFT);
+    uint64_t w = index_word_step(sync_load(&b->word), 2) & ((1ull << INDEX_COUNT_SHIFT) - 1);
+    sync_store_rel(&b->word, w | (uint64_t)count << INDEX_COUNT_SHIFT | (uint64_t)head << INDEX_HEAD_SHIFT);
+    sync_fence_store();
 }
 
 bool index_insert(struct index *ix, struct index_bucket *b, uint64_t slot) {
@@ -203,64 +217,146 @@ bool index_insert(struct index *ix, struct index_bucket *b, uint64_t slot) {
     return true;
 }
 
-/* Takes one of the bucket's overflow slots out (wanted, or any when NULL) and returns what it held. */
-static uint64_t overflow_take(struct index *ix, struct index_bucket *b, const uint64_t *wanted) {
-    uint64_t group = group_of(ix, b), word = sync_load(&b->word), got = 0;
-    unsigned owner = owner_of(ix, b);
-    struct sync_spin *l = stripe(ix, group);
-    sync_spin_lock(l);
-    for (uint32_t n = index_word_head(word); n && !got; n = index_line_next(&ix->lines[n])) {
+/* One of the bucket's overflow slots. Stripe held. */
+static uint64_t *overflow_any(struct index *ix, const struct index_bucket *b) {
+    const unsigned owner = owner_of(ix, b);
+    for (uint32_t n = index_word_head(sync_load(&b->word)); n; n = index_line_next(&ix->lines[n])) {
         uint64_t lw = sync_load(&ix->lines[n].word);
-        for (unsigned i = 0; i < INDEX_SLOTS && !got; i++) {
-            uint64_t *s = &ix->lines[n].slot[i];
-            if (wanted ? s == wanted : sync_load(s) && line_owner(lw, i) == owner) got = sync_exchange(s, 0);
-        }
+        for (unsigned i = 0; i < INDEX_SLOTS; i++)
+            if (sync_load(&ix->lines[n].slot[i]) && line_owner(lw, i) == owner) return &ix->lines[n].slot[i];
     }
-    CHECK(got != 0);
-    sync_spin_unlock(l);
-    unsigned count = index_word_count(word) - 1;
-    word_set_overflow(b, count, count ? index_word_head(word) : 0);
-    return got;
+    CHECK(!"a bucket has as many overflow slots as its word says");
+    return NULL;
 }
 
+/* A slot of the bucket itself is filled from its overflow, so that look-ups seldom go there: put there first, then
+ * told, then taken from where it was. */
 void index_remove(struct index *ix, struct index_bucket *b, uint64_t *slot) {
-    if (slot >= b->slot && slot < b->slot + INDEX_SLOTS) {
-        bool more = index_word_count(sync_load(&b->word)) > 0;
-        sync_store_rel(slot, more ? overflow_take(ix, b, NULL) : 0);
-    } else {
-        overflow_take(ix, b, slot);
+    const uint64_t word = sync_load(&b->word);
+    const unsigned count = index_word_count(word);
+    const bool own = slot >= b->slot && slot < b->slot + INDEX_SLOTS;
+    if (count == 0) {
+        sync_store_rel(slot, 0);
+        return;
     }
+    struct sync_spin *l = stripe(ix, group_of(ix, b));
+    sync_spin_lock(l);
+    if (own) {
+        uint64_t *from = overflow_any(ix, b);
+        sync_store_rel(slot, sync_load(from));
+        slot = from;
+    }
+    word_set_overflow(b, count - 1, count > 1 ? index_word_head(word) : 0);
+    sync_store_rel(slot, 0);
+    sync_spin_unlock(l);
 }
 
 /* ------------------------------------------------------------------ growing and shrinking */
 
-#define GROUP_MAX (INDEX_BUCKETS * (INDEX_SLOTS + INDEX_OVERFLOW_MAX))
+/* How a group shall lie: the slots of each bucket, and what of it goes into the group's chain. */
+struct layout {
+    uint64_t slot[INDEX_BUCKETS][INDEX_SLOTS];
+    uint64_t over[INDEX_BUCKETS][2 * (INDEX_SLOTS + INDEX_OVERFLOW_MAX)];
+    unsigned nover[INDEX_BUCKETS];
+    uint32_t head; /* of the new chain */
+};
 
-/* Empties a locked bucket into out. */
-static unsigned bucket_drain(struct index *ix, struct index_bucket *b, uint64_t *out) {
-    unsigned n = index_collect(ix, b, out);
-    for (unsigned i = 0; i < INDEX_SLOTS; i++) sync_store(&b->slot[i], 0);
-    word_set_overflow(b, 0, 0);
+/* An entry more for a bucket, in a free slot or the chain. */
+static void layout_add(struct layout *l, unsigned bucket, uint64_t entry) {
+    for (unsigned i = 0; i < INDEX_SLOTS; i++)
+        if (l->slot[bucket][i] == 0) {
+            l->slot[bucket][i] = entry;
+            return;
+        }
+    l->over[bucket][l->nover[bucket]++] = entry;
+}
+
+/* Entries in the bucket's own slots. */
+static unsigned bucket_own(const struct index_bucket *b) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < INDEX_SLOTS; i++) n += sync_load(&b->slot[i]) != 0;
     return n;
 }
 
-/* Frees the chain of a group whose buckets are all locked and drained. */
-static void chain_drop(struct index *ix, uint64_t group) {
-    struct sync_spin *l = stripe(ix, group);
-    sync_spin_lock(l);
-    for (uint32_t n = ix->heads[group]; n;) {
+/* Lays out a group as it is, without the entries that `goes` says (at this depth); those are added to `other`, if not
+ * NULL. What is in a slot stays in that slot. Buckets locked. */
+static void layout_group(struct index *ix, uint64_t group, int depth, struct layout *l, struct layout *other) {
+    uint64_t entry[INDEX_SLOTS + INDEX_OVERFLOW_MAX];
+    memset(l->slot, 0, sizeof l->slot);
+    memset(l->nover, 0, sizeof l->nover);
+    for (unsigned b = 0; b < INDEX_BUCKETS; b++) {
+        struct index_bucket *bucket = &ix->buckets[group * INDEX_BUCKETS + b];
+        for (unsigned i = 0; i < INDEX_SLOTS; i++) {
+            uint64_t e = sync_load(&bucket->slot[i]);
+            if (e && depth >= 0 && index_slot_fp(e) >> depth & 1)
+                layout_add(other, b, e);
+            else
+                l->slot[b][i] = e;
+        }
+        const unsigned own = bucket_own(bucket), n = index_collect(ix, bucket, entry);
+        for (unsigned i = own; i < n; i++) {
+            const bool goes = depth >= 0 && index_slot_fp(entry[i]) >> depth & 1;
+            layout_add(goes ? other : l, b, entry[i]);
+        }
+    }
+}
+
+/* Frees the lines of a chain that no word leads to any more. */
+static void chain_give(struct index *ix, uint32_t head) {
+    for (uint32_t n = head; n;) {
         uint32_t next = index_line_next(&ix->lines[n]);
         for (unsigned i = 0; i < INDEX_SLOTS; i++) sync_store(&ix->lines[n].slot[i], 0);
         index_line_give(ix, n);
         n = next;
     }
-    ix->heads[group] = 0;
-    sync_spin_unlock(l);
+}
+
+/* Builds the chain of a layout in lines of its own. False: there are not enough, and nothing is taken. */
+static bool layout_chain(struct index *ix, struct layout *l) {
+    struct index_line *line = NULL;
+    unsigned used = INDEX_SLOTS;
+    l->head = 0;
+    for (unsigned b = 0; b < INDEX_BUCKETS; b++)
+        for (unsigned i = 0; i < l->nover[b]; i++) {
+            if (used == INDEX_SLOTS) {
+                uint32_t n = index_line_take(ix);
+                if (n == 0) {
+                    chain_give(ix, l->head);
+                    return false;
+                }
+                line = &ix->lines[n];
+                sync_store(&line->word, l->head);
+                l->head = n;
+                used = 0;
+            }
+            line_put(line, used++, b, l->over[b][i]);
+        }
+    return true;
 }
 
 static void word_set_depth(struct index_bucket *b, unsigned depth) {
-    uint64_t w = sync_load(&b->word) & ~(63ull << INDEX_DEPTH_SHIFT);
-    sync_store(&b->word, w | (uint64_t)depth << INDEX_DEPTH_SHIFT);
+    uint64_t w = index_word_step(sync_load(&b->word), 2) & ~INDEX_DEPTH_MASK;
+    sync_store_rel(&b->word, w | (uint64_t)depth << INDEX_DEPTH_SHIFT);
+    sync_fence_store();
+}
+
+/* Gives a group this layout, whose chain is built, while readers go on: first the depth, so that whoever misses what
+ * has been put elsewhere looks there; then what comes into slots from the old chain; then the new chain. */
+static void layout_apply(struct index *ix, uint64_t group, const struct layout *l, unsigned depth) {
+    for (unsigned b = 0; b < INDEX_BUCKETS; b++) {
+        struct index_bucket *bucket = &ix->buckets[group * INDEX_BUCKETS + b];
+        word_set_depth(bucket, depth);
+        for (unsigned i = 0; i < INDEX_SLOTS; i++) {
+            const uint64_t is = sync_load(&bucket->slot[i]), want = l->slot[b][i];
+            if (index_slot_loc(is) != index_slot_loc(want)) sync_store_rel(&bucket->slot[i], want);
+        }
+        word_set_overflow(bucket, l->nover[b], l->nover[b] ? l->head : 0);
+    }
+    ix->heads[group] = l->head;
+}
+
+static unsigned group_depth(const struct index *ix, uint64_t group) {
+    return index_word_depth(sync_load(&ix->buckets[group * INDEX_BUCKETS].word));
 }
 
 static void group_lock(struct index *ix, uint64_t group) {
@@ -271,62 +367,78 @@ static void group_unlock(struct index *ix, uint64_t group) {
     for (unsigned i = 0; i < INDEX_BUCKETS; i++) index_unlock(&ix->buckets[group * INDEX_BUCKETS + i]);
 }
 
+/* Two layouts are large; only the maintenance thread of a store makes any. */
+static __thread struct layout layouts[2];
+
 bool index_split(struct index *ix) {
     uint64_t n = ix->groups;
     if (n >= ix->max_groups) return false;
-    unsigned level = 63 - (unsigned)__builtin_clzll(n), depth = level - ix->min_depth;
-    uint64_t from = n - (1ull << level);
-    static __thread uint64_t moved[INDEX_BUCKETS][INDEX_SLOTS + INDEX_OVERFLOW_MAX];
-    unsigned count[INDEX_BUCKETS];
+    const unsigned level = 63 - (unsigned)__builtin_clzll(n), depth = level - ix->min_depth;
+    const uint64_t from = n - (1ull << level);
+    struct layout *lo = &layouts[0], *hi = &layouts[1];
     group_lock(ix, from);
     group_lock(ix, n);
-    for (unsigned i = 0; i < INDEX_BUCKETS; i++)
-        count[i] = bucket_drain(ix, &ix->buckets[from * INDEX_BUCKETS + i], moved[i]);
-    chain_drop(ix, from);
-    for (unsigned i = 0; i < INDEX_BUCKETS; i++) {
-        struct index_bucket *lo = &ix->buckets[from * INDEX_BUCKETS + i], *hi = &ix->buckets[n * INDEX_BUCKETS + i];
-        word_set_depth(lo, depth + 1);
-        word_set_depth(hi, depth + 1);
-        for (unsigned k = 0; k < count[i]; k++)
-            /* The lines that held these slots have just been freed, so there is room for them. */
-            CHECK(index_insert(ix, index_slot_fp(moved[i][k]) >> depth & 1 ? hi : lo, moved[i][k]));
+    const uint32_t old = ix->heads[from];
+    layout_group(ix, n, -1, hi, NULL); /* nothing */
+    layout_group(ix, from, (int)depth, lo, hi);
+    bool ok = layout_chain(ix, hi);
+    if (ok && !layout_chain(ix, lo)) {
+        chain_give(ix, hi->head);
+        ok = false;
     }
-    if (ix->touched < n + 1) ix->touched = n + 1;
-    set_groups(ix, n + 1);
+    if (ok) {
+        layout_apply(ix, n, hi, depth + 1);
+        if (ix->touched < n + 1) ix->touched = n + 1;
+        set_groups(ix, n + 1);
+        (void)FAULT_POINT("index.split");
+        layout_apply(ix, from, lo, depth + 1);
+        chain_give(ix, old);
+    }
     group_unlock(ix, n);
     group_unlock(ix, from);
-    return true;
+    return ok;
+}
+
+/* The group's buckets belong to nobody any more: readers and writers go to where everything is now. */
+static void group_abandon(struct index *ix, uint64_t group) {
+    const uint32_t old = ix->heads[group];
+    for (unsigned b = 0; b < INDEX_BUCKETS; b++) {
+        struct index_bucket *bucket = &ix->buckets[group * INDEX_BUCKETS + b];
+        word_set_depth(bucket, 0);
+        word_set_overflow(bucket, 0, 0);
+        for (unsigned i = 0; i < INDEX_SLOTS; i++) sync_store(&bucket->slot[i], 0);
+    }
+    ix->heads[group] = 0;
+    chain_give(ix, old);
 }
 
 bool index_merge(struct index *ix) {
-    uint64_t last = ix->groups - 1;
+    const uint64_t last = ix->groups - 1;
     if (last < ix->min_groups) return false;
-    unsigned level = 63 - (unsigned)__builtin_clzll(last), depth = level - ix->min_depth;
-    uint64_t to = last - (1ull << level);
-    static __thread uint64_t moved[2][INDEX_SLOTS + INDEX_OVERFLOW_MAX];
+    const unsigned level = 63 - (unsigned)__builtin_clzll(last), depth = level - ix->min_depth;
+    const uint64_t to = last - (1ull << level);
+    struct layout *lo = &layouts[0], *hi = &layouts[1];
     group_lock(ix, to);
     group_lock(ix, last);
-    unsigned most = 0;
-    for (unsigned i = 0; i < INDEX_BUCKETS; i++) {
-        unsigned sum = index_collect(ix, &ix->buckets[to * INDEX_BUCKETS + i], moved[0]) +
-                       index_collect(ix, &ix->buckets[last * INDEX_BUCKETS + i], moved[1]);
-        if (sum > most) most = sum;
+    const uint32_t old = ix->heads[to];
+    layout_group(ix, to, -1, lo, NULL);
+    layout_group(ix, last, -1, hi, NULL);
+    bool ok = true;
+    for (unsigned b = 0; b < INDEX_BUCKETS; b++) {
+        for (unsigned i = 0; i < INDEX_SLOTS; i++)
+            if (hi->slot[b][i]) layout_add(lo, b, hi->slot[b][i]);
+        for (unsigned i = 0; i < hi->nover[b]; i++) layout_add(lo, b, hi->over[b][i]);
+        ok &= lo->nover[b] <= INDEX_OVERFLOW_MAX / 2; /* the bucket must not be full at once */
     }
-    /* Merging needs lines before it frees any; refuse when the pool might run out or a bucket might overflow. */
-    bool ok = most <= INDEX_SLOTS + INDEX_OVERFLOW_MAX / 2 && ix->line_limit + GROUP_MAX / INDEX_SLOTS < ix->max_lines;
-    for (unsigned i = 0; ok && i < INDEX_BUCKETS; i++) {
-        struct index_bucket *lo = &ix->buckets[to * INDEX_BUCKETS + i], *hi = &ix->buckets[last * INDEX_BUCKETS + i];
-        unsigned n = index_collect(ix, hi, moved[1]);
-        for (unsigned k = 0; k < INDEX_SLOTS; k++) sync_store(&hi->slot[k], 0);
-        word_set_overflow(hi, 0, 0);
-        word_set_depth(lo, depth);
-        word_set_depth(hi, 0); /* belongs to nobody: readers and writers go back to the merged group */
-        for (unsigned k = 0; k < n; k++) CHECK(index_insert(ix, lo, moved[1][k]));
-    }
-    if (ok) {
-        chain_drop(ix, last);
+    if (ok && layout_chain(ix, lo)) {
+        layout_apply(ix, to, lo, depth);
         sync_store_rel(&ix->merges, ix->merges + 1);
         set_groups(ix, last);
+        (void)FAULT_POINT("index.merge");
+        group_abandon(ix, last);
+        chain_give(ix, old);
+    } else {
+        ok = false;
     }
     group_unlock(ix, last);
     group_unlock(ix, to);
@@ -347,17 +459,18 @@ bool index_compact(struct index *ix, uint64_t group) {
     sync_spin_unlock(l);
     if ((used + INDEX_SLOTS - 1) / INDEX_SLOTS >= lines && !move) return false;
 
-    static __thread uint64_t moved[INDEX_BUCKETS][INDEX_SLOTS + INDEX_OVERFLOW_MAX];
-    unsigned count[INDEX_BUCKETS];
+    struct layout *now = &layouts[0];
     group_lock(ix, group);
-    for (unsigned i = 0; i < INDEX_BUCKETS; i++)
-        count[i] = bucket_drain(ix, &ix->buckets[group * INDEX_BUCKETS + i], moved[i]);
-    chain_drop(ix, group);
-    for (unsigned i = 0; i < INDEX_BUCKETS; i++)
-        for (unsigned k = 0; k < count[i]; k++)
-            CHECK(index_insert(ix, &ix->buckets[group * INDEX_BUCKETS + i], moved[i][k]));
+    const uint32_t old = ix->heads[group];
+    layout_group(ix, group, -1, now, NULL);
+    const bool ok = layout_chain(ix, now);
+    if (ok) {
+        layout_apply(ix, group, now, group_depth(ix, group));
+        (void)FAULT_POINT("index.compact");
+        chain_give(ix, old);
+    }
     group_unlock(ix, group);
-    return true;
+    return ok;
 }
 
 void index_release(struct index *ix) {

@@ -7,9 +7,12 @@
  * group. The table grows and shrinks by one group at a time while it serves; the fingerprint's bits are the hash bits
  * of the next splits, so splitting reads no item.
  *
- * Threads: look-ups take no lock: they read, then check that the bucket's word is unchanged. Changes hold one bucket's
- * lock (a spinlock in its word). Growing and shrinking is done by the maintenance thread alone, which locks the
- * buckets of both groups. Lock order: bucket, then overflow stripe, then line pool.
+ * Threads: look-ups take no lock and do not wait for one: they read, then check that the bucket's word still says the
+ * same, its lock apart. Changes hold one bucket's lock, in its word; whoever finds it held for long sleeps on it. A
+ * change keeps every entry findable at each moment: it is put to its new place first, then the word's version moves on,
+ * then the old place is cleared; so only writing into a record in place (index_write_begin) makes readers wait, and
+ * that is never done by the maintenance thread. Growing and shrinking is that thread's alone; it locks the buckets of
+ * both groups. Lock order: bucket, then overflow stripe, then line pool.
  */
 #ifndef TAGCACHED_STORE_INDEX_H
 #define TAGCACHED_STORE_INDEX_H
@@ -22,6 +25,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "base/check.h"
 #include "base/sync.h"
 #include "store/lowest.h"
 
@@ -34,12 +38,16 @@
 #define INDEX_FREQ_MAX 15
 #define INDEX_OVERFLOW_MAX 63 /* overflow slots of one bucket */
 
-/* word: lock 1 | version 23 | depth 6 (beyond the initial) | overflow slots 6 | first overflow line 28 */
+/* word: lock 1 | awaited 1 | version 23 | depth 5 (beyond the initial) | overflow slots 6 | first overflow line 28 */
 #define INDEX_LOCK 1ull
-#define INDEX_VERSION_SHIFT 1
+#define INDEX_AWAITED 2ull /* somebody sleeps until the lock is free */
+#define INDEX_HELD (INDEX_LOCK | INDEX_AWAITED)
+#define INDEX_VERSION_SHIFT 2
 #define INDEX_VERSION_ONE (1ull << INDEX_VERSION_SHIFT)
 #define INDEX_VERSION_MASK (((1ull << 23) - 1) << INDEX_VERSION_SHIFT)
-#define INDEX_DEPTH_SHIFT 24
+#define INDEX_WRITING INDEX_VERSION_ONE /* odd: a record is being written to in place */
+#define INDEX_DEPTH_SHIFT 25
+#define INDEX_DEPTH_MASK (31ull << INDEX_DEPTH_SHIFT)
 #define INDEX_COUNT_SHIFT 30
 #define INDEX_COUNT_ONE (1ull << INDEX_COUNT_SHIFT)
 #define INDEX_HEAD_SHIFT 36
@@ -100,7 +108,15 @@ static inline uint32_t index_word_head(uint64_t word) {
     return (uint32_t)(word >> INDEX_HEAD_SHIFT);
 }
 static inline unsigned index_word_depth(uint64_t word) {
-    return (unsigned)(word >> INDEX_DEPTH_SHIFT) & 63;
+    return (unsigned)(word >> INDEX_DEPTH_SHIFT) & 31;
+}
+
+/* Whether what a reader saw of a bucket since it read this word of it belongs together: nobody has changed it
+ * meanwhile.
+ */
+static inline bool index_unchanged(const struct index_bucket *b, uint64_t word) {
+    sync_fence_load();
+    return likely(!(word & INDEX_WRITING)) && likely((sync_load(&b->word) | INDEX_HELD) == (word | INDEX_HELD));
 }
 
 /* The group a hash belongs to when there are so many. */
@@ -162,15 +178,35 @@ static inline struct index_bucket *index_lock_at(struct index *ix, struct index_
     }
     return index_lock(ix, hash);
 }
+/* The same word, its version n steps on. */
+static inline uint64_t index_word_step(uint64_t word, uint64_t n) {
+    return (word & ~INDEX_VERSION_MASK) | ((word + n * INDEX_VERSION_ONE) & INDEX_VERSION_MASK);
+}
+/* The futex of a bucket's lock: the half of its word that holds it. */
+static inline const uint32_t *index_futex(const struct index_bucket *b) {
+    const uint32_t *half = (const uint32_t *)(const void *)&b->word;
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? half : half + 1;
+}
+static inline void index_release_lock(struct index_bucket *b, uint64_t word, uint64_t steps) {
+    sync_store_rel(&b->word, index_word_step(word & ~INDEX_HELD, steps));
+    if (unlikely((word & INDEX_AWAITED) != 0)) sync_wake(index_futex(b));
+}
 /* Unlocks it; its version moves on, so that readers of the meantime look again. */
 static inline void index_unlock(struct index_bucket *b) {
-    uint64_t w = sync_load(&b->word);
-    w = (w & ~(INDEX_LOCK | INDEX_VERSION_MASK)) | ((w + INDEX_VERSION_ONE) & INDEX_VERSION_MASK);
-    sync_store_rel(&b->word, w);
+    index_release_lock(b, sync_load(&b->word), 2);
 }
 /* Unlocks it after nothing was changed: readers need not look again. */
 static inline void index_unlock_unchanged(struct index_bucket *b) {
-    sync_store_rel(&b->word, sync_load(&b->word) & ~INDEX_LOCK);
+    index_release_lock(b, sync_load(&b->word), 0);
+}
+/* Around changes of a record in place, of more than one byte: readers wait meanwhile. Lock held; a worker's, for a few
+ * instructions. */
+static inline void index_write_begin(struct index_bucket *b) {
+    sync_store(&b->word, index_word_step(sync_load(&b->word), 1));
+    sync_fence_store();
+}
+static inline void index_write_end(struct index_bucket *b) {
+    sync_store_rel(&b->word, index_word_step(sync_load(&b->word), 1));
 }
 
 /* Calls fn for each slot with the fingerprint until it returns true; returns that slot or NULL. Lock held. */
@@ -215,8 +251,8 @@ uint32_t index_line_high(struct index *ix);
 bool index_split(struct index *ix);
 bool index_merge(struct index *ix);
 /* Packs the overflow lines of a group if that saves one, or if they lie high while many lower ones are free. True if it
- * did. (Lines are only ever freed with all eight buckets of their group locked, so that a reader on its way along a
- * chain is sure to notice.) */
+ * did. (Lines are only ever freed after the words of all eight buckets of their group lead elsewhere, so that a reader
+ * on its way along a chain is sure to notice.) */
 bool index_compact(struct index *ix, uint64_t group);
 /* Gives back some pages of lines of which none is used, the highest first; the lowest free line is always taken first,
  * so these become more as items leave. True if there may be more. */

@@ -187,6 +187,10 @@ SYNC_UNSANITIZED static inline void item_set_birth(uint8_t *p, uint64_t birth) {
 SYNC_UNSANITIZED static inline void item_set_bits(uint8_t *p, uint8_t bits) {
     p[7] = bits;
 }
+/* Anybody who found the item may say so, without the lock. */
+SYNC_UNSANITIZED static inline void item_note_fetched(uint8_t *p) {
+    sync_or(&p[7], (uint8_t)ITEM_FETCHED);
+}
 /* Only on an item that has the field. */
 SYNC_UNSANITIZED static inline void item_set_expiry(uint8_t *p, uint32_t expiry) {
 #ifdef SYNC_TSAN

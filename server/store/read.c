@@ -39,33 +39,43 @@ static __attribute__((noinline)) bool try_chain(const struct store *s, const str
     return false;
 }
 
-/* Whether what was read of a bucket since its word was this one holds: nobody has changed it meanwhile. */
 static inline bool still(const struct index_bucket *b, uint64_t word) {
-    sync_fence_load();
-    return (likely(!(word & INDEX_LOCK)) && likely(sync_load(&b->word) == word)) ||
-           FAULT_POINT("read.mutate.unchecked");
+    return index_unchanged(b, word) || FAULT_POINT("read.mutate.unchecked");
+}
+
+static bool try_all(const struct store *s, const struct store_key *k, uint32_t fp, struct index_bucket *b,
+                    uint64_t word, struct found *f) {
+    return try_bucket(s, k, fp, b, f) || (index_word_count(word) > 0 && try_chain(s, k, fp, word, f));
+}
+
+/* The bucket changes all the time, or whoever writes to a record in place does not run: looks with its lock held. */
+static __attribute__((noinline)) bool find_locked(struct store *s, const struct store_key *k, struct found *f) {
+    struct index_bucket *b = index_lock(&s->ix, k->hash);
+    bool hit = try_all(s, k, index_fp(&s->ix, k->hash), b, sync_load(&b->word), f);
+    index_unlock_unchanged(b);
+    return hit;
 }
 
 /* Finds the key's record, wherever it is, and copies its header as it was at one moment. */
-static __attribute__((noinline)) bool find_slow(const struct store *s, const struct store_key *k, struct found *f) {
+static __attribute__((noinline)) bool find_slow(struct store *s, const struct store_key *k, struct found *f) {
     const uint32_t fp = index_fp(&s->ix, k->hash);
     struct index_bucket *b = k->bucket;
-    for (unsigned turns = 0;;) {
+    for (unsigned turns = 0; turns < SYNC_TURNS; turns++) {
         uint64_t word = sync_load_acq(&b->word);
         (void)FAULT_POINT("read.word");
-        bool hit = try_bucket(s, k, fp, b, f) || (index_word_count(word) > 0 && try_chain(s, k, fp, word, f));
+        bool hit = try_all(s, k, fp, b, word, f);
         if (still(b, word)) {
             if (hit) return true;
             if (index_belongs(&s->ix, b, word, k->hash) || FAULT_POINT("read.mutate.unchecked")) return false;
             b = index_bucket(&s->ix, k->hash);
         }
-        sync_wait(&turns);
+        sync_pause();
     }
+    return find_locked(s, k, f);
 }
 
 /* The same; the likely slot first, as a rule the only one. */
-static inline __attribute__((always_inline)) bool find(const struct store *s, const struct store_key *k,
-                                                       struct found *f) {
+static inline __attribute__((always_inline)) bool find(struct store *s, const struct store_key *k, struct found *f) {
     struct index_bucket *b = k->bucket;
     uint64_t *slot = k->slot;
     const uint64_t word = sync_load_acq(&b->word);
@@ -130,12 +140,11 @@ bool store_peek(struct store_worker *w, const struct store_key *k, struct store_
     return find_item(w, k, &f, out);
 }
 
+/* Without the bucket's lock, which the maintenance thread may hold: if the item is written anew meanwhile, the mark
+ * stays with the old record, and the next reader sets it again. */
 void store_note_fetch(struct store_worker *w, const struct store_key *k, const struct store_item *it) {
-    if (it->bits & STORE_FETCHED) return;
-    struct change c;
-    change_begin(&c, w, k);
-    if (c.slot && c.loc == it->loc) item_set_bits(c.old.p, c.old.bits | ITEM_FETCHED);
-    change_end(&c);
+    (void)k;
+    if (!(it->bits & STORE_FETCHED)) item_note_fetched(segment_at(&w->s->segs, it->loc));
 }
 
 void store_key_hash(const struct store *s, struct store_key *k, const char *p, size_t len) {

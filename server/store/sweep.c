@@ -43,11 +43,13 @@ bool sweep_wants(struct store *s, const struct item *it) {
     return true;
 }
 
-/* A soft purge becomes the item's own state, so that the table may forget it. */
+/* A soft purge becomes the item's own state, so that the table may forget it: of a new record, since this thread
+ * changes none in place (readers would have to wait for it). */
 static void fold(struct change *c) {
-    uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT);
-    uint32_t expiry = c->old.expiry == 0 || c->old.expiry > c->deadline ? c->deadline : c->old.expiry;
-    if (!change_state(c, bits, expiry, c->old.birth)) change_drop(c); /* no room for a deadline: rather a miss */
+    struct rewrite r = {.bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT),
+                        .expiry = c->old.expiry == 0 || c->old.expiry > c->deadline ? c->deadline : c->old.expiry,
+                        .flags = c->old.flags};
+    if (!change_rewrite(c, &r, c->old.birth)) change_drop(c); /* no room for a deadline: rather a miss */
 }
 
 void sweep_count(struct store *s, const struct item *it) {
