@@ -87,11 +87,21 @@ static bool pay(struct store *s, const struct record *r) {
     return true;
 }
 
-/* Whether eviction moves a record on. A large item is judged by its pieces, of which each has its turn once while they
- * go round a queue; its head goes along. */
+/* Whether a record decides about its item when its turn comes: of a large one the first piece alone does, since that
+ * never lies in an open segment while others of its pieces go round a queue. */
+static bool decides(const struct record *r, const struct item *it) {
+    uint64_t first;
+    uint32_t bytes;
+    if (!item_large(it)) return true;
+    if (!r->piece) return false;
+    item_piece(it, 0, &first, &bytes);
+    return first == r->loc;
+}
+
+/* Whether eviction moves a record on. */
 static bool worth_keeping(struct store *s, const struct record *r, const struct item *it, unsigned freq,
                           struct census *seen) {
-    if (item_large(it) && !r->piece) return pay(s, r);
+    if (!decides(r, it)) return pay(s, r);
     if (seen->queue == SEGMENT_SMALL) {
         int size = log2_steps(weight(it));
         s->leaving += s->leaving == 0 ? size : (size - s->leaving) / 1024;
@@ -103,18 +113,9 @@ static bool worth_keeping(struct store *s, const struct record *r, const struct 
     return freq > 0 && (seen->trial || d >= s->density) && pay(s, r);
 }
 
-/* The hits that an item has left once a record of it was carried on: a quarter, each time that the whole item went
- * round its queue. Of a large one the last piece says so; its head may lie in a segment that never leaves, since it is
- * open. */
+/* The hits that an item has left once a record of it was carried on: a quarter, each time that it was decided about. */
 static unsigned hits_left(const struct record *r, const struct item *it, unsigned freq) {
-    if (item_large(it) && !r->piece) return freq;
-    if (r->piece && !FAULT_POINT("evict.mutate.hits_stay")) {
-        uint64_t loc;
-        uint32_t bytes;
-        item_piece(it, item_pieces(it) - 1, &loc, &bytes);
-        return loc == r->loc ? freq / 4 : freq;
-    }
-    return r->piece ? freq : freq / 4;
+    return decides(r, it) && !(r->piece && FAULT_POINT("evict.mutate.hits_stay")) ? freq / 4 : freq;
 }
 
 /* ------------------------------------------------------------------ records */
@@ -151,6 +152,7 @@ static void evict_record(struct store *s, const struct record *r, struct census 
         if (to) {
             unsigned left = hits_left(r, &it, freq);
             move_swing(s, slot, &it, r->loc, to, left);
+            (void)FAULT_POINT("evict.moved");
             segment_by_loc(s, to)->inherited += left;
         } else {
             evict_item(s, b, slot, r, &it, seen->queue);

@@ -32,7 +32,13 @@ tests_unit_test_order_purge_SOURCES = %D%/test_order_purge.c %D%/order.c
 tests_unit_test_order_write_SOURCES = %D%/test_order_write.c %D%/order.c
 tests_unit_test_order_sweep_SOURCES = %D%/test_order_sweep.c %D%/order.c
 tests_unit_test_order_memory_SOURCES = %D%/test_order_memory.c %D%/order.c
+unit_tests += %D%/test_order_locks
+tests_unit_test_order_locks_SOURCES = %D%/test_order_locks.c %D%/order.c
 noinst_HEADERS += %D%/order.h
+
+# Waiting for locks.
+unit_tests += %D%/test_sync
+noinst_HEADERS += %D%/threads.h
 
 # The store under real threads.
 unit_tests += %D%/test_threads_purge %D%/test_threads_fill %D%/test_threads_memory %D%/test_threads_answers

@@ -179,6 +179,158 @@ static void test_a_new_load_is_served_as_if_it_were_the_first(void **state) {
     new_load(100, 100);
 }
 
+/* ------------------------------------------------------------------ progress */
+
+/* All that is there is asked for all the time: eviction cannot keep it all. True if it tried to. */
+static bool carries_too_much(const char *mutation) {
+    struct lab l;
+    lab_open(&l, LIMIT, 0);
+    lab_mutate(mutation);
+    const unsigned n = LIMIT / 1040;
+    struct rand r;
+    rand_init(&r, 3);
+    for (unsigned i = 0; i < 12 * n; i++) {
+        set_nth(&l, i, 1000);
+        for (unsigned hit = 0; hit < 20; hit++) (void)has_nth(&l, i - (unsigned)rand_below(&r, i < n ? i + 1 : n));
+    }
+    const uint64_t went = store_metric(l.s, STORE_METRIC_segments_evicted) * l.s->segs.bytes;
+    const bool over = store_metric(l.s, STORE_METRIC_copied_bytes) > LIMIT / 2 + went / 2;
+    assert_true(over || store_metric(l.s, STORE_METRIC_evicted_over_credit) > 0);
+    lab_close(&l);
+    return over;
+}
+
+static void test_eviction_carries_on_half_at_most(void **state) {
+    (void)state;
+    assert_false(carries_too_much(NULL));
+    assert_true(carries_too_much("evict.mutate.no_credit"));
+}
+
+/* Hits that count for an item; -1: it is gone. */
+static int hits_of_item(struct lab *l, const char *key) {
+    struct store_key k = store_key(l->s, key, strlen(key));
+    struct index_bucket *b = index_lock(&l->s->ix, k.hash);
+    struct store_item it;
+    store_enter(l->w[0]);
+    const bool there = store_peek(l->w[0], &k, &it);
+    store_leave(l->w[0]);
+    const int hits = there ? (int)index_slot_freq(*index_find_loc(&l->s->ix, b, it.loc)) : -1;
+    index_unlock_unchanged(b);
+    return hits;
+}
+
+/* A large value that was asked for often, once, while its head lies in a segment that stays open: once it went round
+ * its queue, its hits count less. Returns those it then has. */
+static int hits_after_a_round(uint32_t bytes, const char *mutation) {
+    static char body[200000];
+    struct lab l;
+    lab_open(&l, LIMIT, 0);
+    lab_mutate(mutation);
+    struct store_put p = {.key = store_key(l.s, "large", 5), .value = body, .size = bytes};
+    p.upload = lab_upload(&l, 1, body, bytes);
+    assert_int_equal(lab_put(&l, 1, &p), STORE_OK);
+    for (unsigned hit = 0; hit <= INDEX_FREQ_MAX; hit++) assert_true(lab_get(&l, 0, "large", NULL));
+    assert_int_equal(hits_of_item(&l, "large"), INDEX_FREQ_MAX);
+    const uint64_t round = l.s->segs.limit;
+    for (unsigned i = 0; store_metric(l.s, STORE_METRIC_segments_evicted) < round; i++) set_nth(&l, i, 8000);
+    const int hits = hits_of_item(&l, "large");
+    lab_close(&l);
+    return hits;
+}
+
+static void test_hits_of_a_large_value_fade(void **state) {
+    (void)state;
+    const uint32_t sizes[] = {32768, 40000, 100000, 200000}; /* smaller ones stay in the open segment of uploads */
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        assert_true(hits_after_a_round(sizes[i], NULL) <= INDEX_FREQ_MAX / 4);
+    assert_int_equal(hits_after_a_round(100000, "evict.mutate.hits_stay"), INDEX_FREQ_MAX);
+}
+
+/* What the maintenance does for a store that waits: rounds until it has room. */
+static unsigned rounds_until_stored(struct lab *l, unsigned n, uint32_t bytes) {
+    static char body[1 << 20];
+    char key[32];
+    unsigned rounds = 0;
+    struct store_put p = {.value = body, .size = bytes};
+    p.key = store_key(l->s, key, (size_t)snprintf(key, sizeof key, "key-%u", n));
+    if (bytes > store_inline_max(l->s)) {
+        assert_int_equal(store_upload_begin(l->w[0], bytes, &p.upload), STORE_OK);
+        while (store_upload_left(p.upload) > 0 && rounds < 1000)
+            if (lab_upload_some(l->w[0], p.upload, body, bytes, bytes) == STORE_AGAIN) {
+                store_maintain(l->s);
+                rounds++;
+            }
+        if (rounds == 1000) store_upload_abort(l->w[0], p.upload);
+        if (rounds == 1000) return rounds;
+    }
+    while (lab_put(l, 0, &p) == STORE_AGAIN && ++rounds < 1000) store_maintain(l->s);
+    return rounds;
+}
+
+/* Values of every size, each asked for before the next one comes: however many there were, a store waits for a few
+ * rounds at most. (With neither rule it waits for ever.) */
+static unsigned longest_wait(uint64_t limit, uint32_t bytes) {
+    struct lab l;
+    unsigned most = 0;
+    lab_open(&l, limit, 0);
+    const unsigned n = (unsigned)(4 * limit / bytes) + 100;
+    for (unsigned i = 0; i < n && most < 1000; i++) {
+        const unsigned rounds = rounds_until_stored(&l, i, bytes);
+        if (rounds > most) most = rounds;
+        for (unsigned hit = 0; hit < i % 4; hit++) (void)has_nth(&l, i);
+    }
+    lab_close(&l);
+    return most;
+}
+
+static bool break_both(const char *name) {
+    return strcmp(name, "evict.mutate.no_credit") == 0 || strcmp(name, "evict.mutate.hits_stay") == 0;
+}
+
+static void test_a_store_waits_for_a_few_rounds(void **state) {
+    (void)state;
+    const uint32_t sizes[] = {1000, 8193, 16384, 32740, 32768, 65536, 131072, 300000, 524288};
+    for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        assert_in_range(longest_wait(2u << 20, sizes[i]), 0, 100);
+        assert_in_range(longest_wait(5u << 20, sizes[i]), 0, 100);
+    }
+    fault_hook = break_both;
+    const unsigned broken = longest_wait(5u << 20, 131072);
+    fault_hook = NULL;
+    assert_int_equal(broken, 1000);
+}
+
+static enum store_status flood_until_refused(struct lab *l) {
+    static char value[1000];
+    char key[32];
+    enum store_status st = STORE_OK;
+    for (unsigned i = 0; i < 10000 && st != STORE_NO_MEMORY; i++) {
+        struct store_put p = {.value = value, .size = sizeof value};
+        p.key = store_key(l->s, key, (size_t)snprintf(key, sizeof key, "flood-%u", i));
+        st = lab_put(l, 0, &p);
+        if (st == STORE_AGAIN) clock_manual_advance(&l->clock, 10000000);
+        if (st == STORE_AGAIN) store_maintain(l->s);
+    }
+    return st;
+}
+
+/* Nothing becomes free, since somebody does not leave his section: stores are refused once half a second has gone by,
+ * and served as soon as there is room again. */
+static void test_what_cannot_be_had_is_refused(void **state) {
+    (void)state;
+    struct lab l;
+    lab_open(&l, LIMIT, 0);
+    store_enter(l.w[3]);
+    const uint64_t begun = l.clock.boot_ns;
+    assert_int_equal(flood_until_refused(&l), STORE_NO_MEMORY);
+    assert_in_range(l.clock.boot_ns - begun, 500000000, 1000000000);
+    assert_int_equal(store_metric(l.s, STORE_METRIC_room_exhausted), 1);
+    store_leave(l.w[3]);
+    store_maintain(l.s);
+    assert_int_equal(lab_set(&l, 0, "A", "a", NULL, 0), STORE_OK);
+    lab_close(&l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overwriting_evicts_nothing),
@@ -186,6 +338,10 @@ int main(void) {
         cmocka_unit_test(test_idle_workers_leave_enough_for_another),
         cmocka_unit_test(test_large_values_leave_no_gaps),
         cmocka_unit_test(test_a_new_load_is_served_as_if_it_were_the_first),
+        cmocka_unit_test(test_eviction_carries_on_half_at_most),
+        cmocka_unit_test(test_hits_of_a_large_value_fade),
+        cmocka_unit_test(test_a_store_waits_for_a_few_rounds),
+        cmocka_unit_test(test_what_cannot_be_had_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
