@@ -13,7 +13,8 @@
 #include "proc.h"
 #include "soak.h"
 
-#define PENDING 4096 /* soft purges whose deadline is to come */
+#define PENDING 4096    /* soft purges whose deadline is to come */
+#define EVERYTHING_S 20 /* from one purge of everything to the next, at least */
 
 struct soft {
     unsigned tag;
@@ -26,6 +27,7 @@ struct purger {
     uint64_t rng;
     struct soft pending[PENDING];
     unsigned head, tail;
+    uint64_t everything_ns; /* when everything was purged last */
 };
 
 /* Sends a line; true if the answer is HD. */
@@ -57,9 +59,10 @@ static void purge_one(struct purger *p) {
     char line[64];
     uint64_t sent = proc_now_ns();
     bool soft = dice >= 500 && dice < 800 && p->head - p->tail < PENDING;
+    bool everything = dice == 999 && sent - p->everything_ns >= EVERYTHING_S * 1000000000ull;
     if (soft)
         snprintf(line, sizeof line, "mp t%u I T%d\r\n", tag, SOAK_SOFT_TTL_S);
-    else if (dice == 999)
+    else if (everything)
         snprintf(line, sizeof line, "mp *\r\n");
     else if (dice >= 800)
         snprintf(line, sizeof line, "mp t%u+t%u\r\n", tag & ~1u, tag | 1u);
@@ -72,9 +75,10 @@ static void purge_one(struct purger *p) {
     if (soft) {
         uint64_t gone = now + SOAK_SOFT_TTL_S * 1000000000ull + SOAK_SLACK_NS;
         p->pending[p->head++ % PENDING] = (struct soft){tag, sent, gone};
-    } else if (dice == 999)
+    } else if (everything) {
         atomic_store(&all->all, sent);
-    else if (dice >= 800)
+        p->everything_ns = sent;
+    } else if (dice >= 800)
         atomic_store(&all->both[tag / 2], sent);
     else
         atomic_store(&all->hard[tag], sent);

@@ -84,16 +84,21 @@ static void op_walk(void) {
     }
 }
 
-/* Other keys, to make room short. */
+/* Other keys, to make room short: of sizes at and around what the store treats differently, and read as often as the
+ * bytes say, since what was read is kept. */
 static void op_fill(void) {
     static unsigned turn;
-    unsigned n = byte() % 64;
-    memset(run.value, '.', 6000);
+    static const uint32_t at[8] = {100, 6000, 8192, 16383, 32738, 65536, 131072, 260000};
+    const unsigned how = byte(), n = how % 64, reads = how / 64;
+    const uint32_t base = at[byte() % 8];
+    memset(run.value, '.', VALUE_MAX);
     for (unsigned i = 0; i < n; i++) {
         char name[24];
-        struct store_put p = {.value = (const char *)run.value, .size = 100 + i * 90};
+        struct store_put p = {.value = (const char *)run.value, .size = base + (base < 8000 ? i * 90 : i % 3)};
         p.key = store_key(run.lab.s, name, (size_t)snprintf(name, sizeof name, "filler%u", turn++ % 5000));
+        if (p.size > store_inline_max(run.lab.s) && (p.upload = fill_upload(p.size)) == NULL) continue;
         (void)put_now(&p);
+        for (unsigned k = 0; k < reads; k++) (void)lab_get(&run.lab, run.worker, name, NULL);
     }
 }
 
@@ -176,7 +181,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     run.end = data + n;
     memset(run.ids, 0, sizeof run.ids);
     run.worker = 0;
-    lab_open(&run.lab, 1 << 20, ':');
+    static const uint8_t megabytes[4] = {1, 1, 2, 5};
+    lab_open(&run.lab, (uint64_t)megabytes[n > 0 ? data[n - 1] % 4 : 0] << 20, ':');
     run.lab.s->cfg.events.on_evict = evicted;
     store_watch_evictions(run.lab.s, true);
     run.first = run.lab.s->number;

@@ -53,7 +53,11 @@ uint32_t expiry(void) {
 uint64_t make_value(void) {
     unsigned kind = byte(), seed = byte();
     if (kind < 100) return (uint64_t)snprintf((char *)run.value, VALUE_MAX, "%u%s", seed * 37, kind % 8 ? "" : " ");
-    uint64_t n = kind < 200 ? seed : kind < 240 ? seed * 30 : kind < 250 ? 8000 + seed * 8 : seed * 250;
+    uint64_t n = kind < 200   ? seed
+                 : kind < 240 ? seed * 30
+                 : kind < 248 ? 8000 + seed * 8
+                 : kind < 254 ? seed * 250
+                              : seed * 1500;
     for (uint64_t i = 0; i < n; i++) run.value[i] = (uint8_t)(seed + i * 11 + kind);
     return n;
 }

@@ -5,13 +5,15 @@
 
 #include "store_run.h"
 
-static struct store_upload *fill_upload(uint64_t size) {
+struct store_upload *fill_upload(uint64_t size) {
     struct store_upload *u;
     if (store_upload_begin(run.lab.w[run.worker], size, &u) != STORE_OK) return NULL;
-    for (unsigned tries = 0; store_upload_left(u) && tries < 300;) {
-        if (lab_upload_some(run.lab.w[run.worker], u, run.value, size, 5000) == STORE_OK) continue;
+    for (unsigned tries = 0; store_upload_left(u) && tries < ROUNDS_MAX;) {
+        enum store_status st = lab_upload_some(run.lab.w[run.worker], u, run.value, size, 50000);
+        if (st == STORE_NO_MEMORY) break; /* -M */
+        if (st == STORE_OK) continue;
         store_maintain(run.lab.s);
-        tries++;
+        if (++tries == ROUNDS_MAX) WRONG("a body of %llu bytes finds no room", (unsigned long long)size);
     }
     if (store_upload_left(u) == 0) return u;
     store_upload_abort(run.lab.w[run.worker], u);
@@ -20,13 +22,13 @@ static struct store_upload *fill_upload(uint64_t size) {
 
 enum store_status put_now(struct store_put *p) {
     enum store_status st = STORE_AGAIN;
-    for (unsigned tries = 0; tries < 300 && st == STORE_AGAIN; tries++) {
+    for (unsigned tries = 0; st == STORE_AGAIN; tries++) {
         struct store_worker *w = enter();
         st = store_put(w, p, NULL);
         store_leave(w);
         if (st == STORE_AGAIN) store_maintain(run.lab.s);
+        if (tries == ROUNDS_MAX) WRONG("a put of %llu bytes finds no room", (unsigned long long)p->size);
     }
-    if (st == STORE_AGAIN && p->upload) store_upload_abort(run.lab.w[run.worker], p->upload);
     return st;
 }
 

@@ -14,7 +14,8 @@
 #include "model_store.h"
 #include "store_lab.h"
 
-#define VALUE_MAX 70000
+#define VALUE_MAX 400000
+#define ROUNDS_MAX 300 /* of maintenance that a call waits for, at most: else it never ends */
 #define IDS_MAX (1u << 22)
 #define SECOND 1000000000ull
 
@@ -86,6 +87,8 @@ void op_delete(void);
 void op_tag_add(void);
 void op_meta_get(void);
 void op_win(void);
+/* A filled upload of run.value's first bytes; NULL if there may be none (-M). */
+struct store_upload *fill_upload(uint64_t size);
 /* A put, with as much maintenance as it needs. */
 enum store_status put_now(struct store_put *p);
 
