@@ -49,6 +49,7 @@ static void fold(struct change *c) {
     struct rewrite r = {.bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT),
                         .expiry = c->old.expiry == 0 || c->old.expiry > c->deadline ? c->deadline : c->old.expiry,
                         .flags = c->old.flags};
+    if ((c->old.bits & ITEM_STATE) == r.bits && c->old.expiry == r.expiry) return; /* an earlier pass did it */
     if (!change_rewrite(c, &r, c->old.birth)) change_drop(c); /* no room for a deadline: rather a miss */
 }
 
