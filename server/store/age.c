@@ -24,7 +24,7 @@ int age_init(struct ages *a, uint32_t now, uint64_t number) {
     memset(a, 0, sizeof *a);
     a->levels = pages_new(LEVELS_BYTES);
     if (a->levels == NULL) return -ENOMEM;
-    for (unsigned k = 0; k < AGE_LEVELS; k++) add(&a->levels[k], k, now, number);
+    add(&a->levels[0], 0, now, number);
     a->latest = now;
     return 0;
 }
@@ -34,12 +34,22 @@ void age_fini(struct ages *a) {
     a->levels = NULL;
 }
 
+/* Whether level k is in use; it begins with what the one below has, which is about to lose its first sample. Levels
+ * that are not in use cost no memory. */
+static bool begun(struct ages *a, unsigned k) {
+    struct age_level *l = &a->levels[k], *below = k > 0 ? l - 1 : NULL;
+    if (l->count > 0) return true;
+    if (below->count < AGE_SAMPLES - 1) return false;
+    for (unsigned i = 0; i < AGE_SAMPLES - 1; i++) add(l, k, below->second[i], below->number[i]);
+    return true;
+}
+
 void age_note(struct ages *a, uint32_t now, const uint64_t *counter) {
     if (sync_load_acq(&a->latest) >= now) return;
     sync_spin_lock(&a->lock);
     if (a->latest < now) {
         const uint64_t number = sync_load_acq(counter);
-        for (unsigned k = 0; k < AGE_LEVELS; k++) add(&a->levels[k], k, now, number);
+        for (unsigned k = 0; k < AGE_LEVELS && begun(a, k); k++) add(&a->levels[k], k, now, number);
         sync_store_rel(&a->latest, now);
     }
     sync_spin_unlock(&a->lock);
@@ -50,7 +60,7 @@ static bool find(const struct age_level *l, uint64_t number, uint32_t *second) {
     for (;;) {
         /* One sample less than there are places: the next one may be being written. */
         const uint64_t end = sync_load_acq(&l->count), begin = end < AGE_SAMPLES ? 0 : end - AGE_SAMPLES + 1;
-        const bool reaches = sync_load_acq(&l->number[begin % AGE_SAMPLES]) <= number;
+        const bool reaches = end > 0 && sync_load_acq(&l->number[begin % AGE_SAMPLES]) <= number;
         (void)FAULT_POINT("age.looks");
         uint64_t lo = begin, hi = end; /* the sample is in [lo, hi) */
         while (hi - lo > 1) {
