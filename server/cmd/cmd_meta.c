@@ -57,10 +57,8 @@ static struct text_token list_of(const struct meta *m, char which) {
 }
 
 /* Unites the tags of G, Lt= and the suffix in the worker's set, and takes those of Lr=; answers if they are bad. */
-static bool read_tags(struct session *s, const struct request *r) {
+static __attribute__((noinline)) bool read_lists(struct session *s, const struct request *r) {
     const struct meta *m = &s->worker->meta;
-    cmd_tags_begin(s);
-    if (likely((m->have & (META_BIT('G') | META_BIT('L'))) == 0 && r->suffix != KEYTAGS_TAGS)) return true;
     const struct text_token lists[] = {list_of(m, 'G'), list_of(m, 't'), list_of(m, 'r')};
     for (unsigned i = 0; i < 3; i++) {
         if (lists[i].p == NULL || keytags_is_list(lists[i].p, lists[i].n)) continue;
@@ -81,6 +79,13 @@ static bool read_tags(struct session *s, const struct request *r) {
         fits = false;
     }
     return fits;
+}
+
+/* The same for a line that as a rule has none. */
+static inline bool read_tags(struct session *s, const struct request *r) {
+    cmd_tags_begin(s);
+    return likely((s->worker->meta.have & (META_BIT('G') | META_BIT('L'))) == 0 && r->suffix != KEYTAGS_TAGS) ||
+           read_lists(s, r);
 }
 
 static uint32_t expiry_of(struct session *s, int64_t exptime) {
