@@ -205,15 +205,18 @@ enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint
 }
 
 enum carry change_carry_own(struct change *c, uint32_t *deadline) {
-    uint64_t all[ALL_TAGS_MAX];
+    const struct purge_table *t = &c->w->s->purge;
+    uint64_t all[ASKED_TAGS_MAX];
     uint32_t read_deadline;
-    enum carry carry = change_carry(c, all, tag_all(c->w->s, &c->old, all), deadline);
-    if (c->nread == 0 || carry == CARRY_DEAD || FAULT_POINT("change.mutate.read_unasked")) return carry;
-    if (purge_overtook(&c->w->s->purge, NUMBER_TOP, c->read, c->nread, NULL, 0)) return CARRY_DEAD;
-    enum verdict v = item_verdict_read(c->w, &c->old, c->read, c->nread, &read_deadline);
-    if (v == ITEM_PURGED) return CARRY_DEAD;
-    if (v == ITEM_SOFTLY) *deadline = read_deadline; /* of all tags, the item's own too */
-    return v == ITEM_SOFTLY ? CARRY_SOFT : carry;
+    const unsigned nown = tag_all(c->w->s, &c->old, all), n = tags_unite(all, nown, c->read, c->nread);
+    enum carry carry = change_carry(c, all, nown, deadline);
+    if (n == nown || carry == CARRY_DEAD || FAULT_POINT("change.mutate.read_unasked")) return carry;
+    /* A purge of tags that the reader names may be known already and not yet be in `seq`. */
+    if (purge_overtook(t, NUMBER_TOP, all, n, NULL, 0)) return CARRY_DEAD;
+    enum purge_verdict v = purge_check_read(t, c->old.birth, all, nown, n, c->w->now, &read_deadline);
+    if (v == PURGE_FRESH) return CARRY_LIVE;
+    *deadline = read_deadline; /* of all tags, the item's own too */
+    return v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
 }
 
 /* The old item's state bits and expiry as a version that carries its content on has them. */

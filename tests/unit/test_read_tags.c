@@ -164,6 +164,39 @@ static void test_winning_does_not_step_over_a_purge(void **state) {
     guarded(stepped_over, "change.mutate.read_unasked");
 }
 
+/* Likewise one of named tags, alone or together with the item's own, that has its number but is not written, or is
+ * written but not in the table's sequence: an item that is to be won for another reason. */
+static const char *held_at;
+static unsigned held_ntags;
+
+static bool stepped_over_one_under_way(struct lab *l) {
+    const uint64_t both[2] = {named[0], tag[0]};
+    struct helper h = {.l = l, .tags = both, .ntags = held_ntags};
+    struct lab_thread t;
+    struct store_item it;
+    enum store_win win;
+    struct store_put more = {.key = store_key(l->s, "A", 1), .mode = STORE_APPEND, .value = "er", .size = 2};
+    lab_set(l, 0, "A", "old", tag, 1);
+    lab_purge(l, 1, 1, tag, true, 60);
+    assert_int_equal(lab_put(l, 0, &more), STORE_OK); /* its birth is above all purges so far */
+    assert_true(lab_run(&t, held_at, run_purge, &h));
+    drop_block(l, 0);
+    (void)ask(l, named, 1, &it, &win);
+    lab_finish(&t);
+    return hits(l, named, 1);
+}
+
+static void test_winning_does_not_step_over_a_purge_under_way(void **state) {
+    (void)state;
+    static const char *const points[] = {"purge.numbered", "purge.written"};
+    for (unsigned p = 0; p < 2; p++)
+        for (unsigned n = 1; n <= 2; n++) {
+            held_at = points[p];
+            held_ntags = n;
+            guarded(stepped_over_one_under_way, "change.mutate.read_unasked");
+        }
+}
+
 /* A soft purge of a named tag that an item without room for an expiry learns of by a touch: the deadline holds. */
 static void test_a_touch_is_bounded(void **state) {
     (void)state;
@@ -228,6 +261,7 @@ int main(void) {
         cmocka_unit_test(test_conjunctions_with_named_tags),
         cmocka_unit_test(test_an_announced_purge_does_not_count),
         cmocka_unit_test(test_winning_does_not_step_over_a_purge),
+        cmocka_unit_test(test_winning_does_not_step_over_a_purge_under_way),
         cmocka_unit_test(test_a_touch_is_bounded),
         cmocka_unit_test(test_as_many_tags_as_may_be),
     };
