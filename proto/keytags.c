@@ -44,11 +44,17 @@ int keytags_next(const char *list, size_t n, char sep, size_t *at, struct text_t
 bool keytags_is_list(const char *list, size_t n) {
     struct text_token tag;
     size_t at = 0;
-    unsigned count = 0;
     int got;
-    while ((got = keytags_next(list, n, ',', &at, &tag)) > 0)
-        if (++count > KEYTAGS_TAGS_MAX) return false;
+    while ((got = keytags_next(list, n, ',', &at, &tag)) > 0) {}
     return got == 0;
+}
+
+bool keytags_is_too_long(const char *list, size_t n) {
+    struct text_token tag;
+    size_t at = 0;
+    while (keytags_next(list, n, ',', &at, &tag) != 0)
+        if (tag.n > KEYTAGS_TAG_MAX) return true;
+    return false;
 }
 
 bool keytags_is_selector(const char *p, size_t n) {
@@ -57,7 +63,7 @@ bool keytags_is_selector(const char *p, size_t n) {
     unsigned count = 0;
     int got;
     while ((got = keytags_next(p, n, '+', &at, &tag)) > 0)
-        if (++count > KEYTAGS_TAGS_MAX) return false;
+        if (++count > KEYTAGS_SELECTOR_MAX) return false;
     return got == 0;
 }
 

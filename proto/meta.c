@@ -45,8 +45,10 @@ static void parse_value(char letter, const char *p, size_t n, unsigned allow, co
     case 'O': m->opaque = (struct text_token){p, n}; break;
     case 'G': m->tags = (struct text_token){p, n}; break;
     case 'L':
-        if ((allow & META_ALLOW_TAGS) != 0 && n >= 2 && p[0] == 't' && p[1] == '=')
-            m->l_tags = (struct text_token){p + 2, n - 2};
+        m->l_tags.p = m->r_tags.p = NULL;
+        if (n < 2 || p[1] != '=') break;
+        if ((allow & META_ALLOW_TAGS) != 0 && p[0] == 't') m->l_tags = (struct text_token){p + 2, n - 2};
+        if ((allow & META_ALLOW_READ) != 0 && p[0] == 'r') m->r_tags = (struct text_token){p + 2, n - 2};
         break;
     case 'b':
         m->decoded = (uint32_t)base64_decode(key->p, key->n, decoded);
@@ -60,7 +62,7 @@ static void parse_value(char letter, const char *p, size_t n, unsigned allow, co
 
 static uint64_t known(unsigned allow) {
     if ((allow & META_PURGE) != 0) return PURGE;
-    return COMMON | ((allow & META_ALLOW_TAGS) != 0 ? B('G') : 0) | ((allow & META_ALLOW_COUNT) != 0 ? B('g') : 0);
+    return COMMON | ((allow & META_ALLOW_TAGS) != 0 ? B('G') : 0) | ((allow & META_ALLOW_READ) != 0 ? B('g') : 0);
 }
 
 /* Where a flag ends; most are one letter. */
@@ -79,7 +81,6 @@ enum meta_error meta_parse(const char *line, size_t n, size_t at, unsigned words
     m->have = 0;
     m->norder = 0;
     m->mode = 0;
-    m->l_tags.p = NULL;
     m->opaque.n = 0;
     for (;; p = e) {
         while (p < end && *p == ' ') p++;

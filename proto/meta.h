@@ -22,9 +22,9 @@
 
 /* What a command knows beside the flags common to all. */
 enum meta_allow {
-    META_ALLOW_TAGS = 1,  /* G, and L when it begins with t=, are lists of tags: mg, ms, ma */
-    META_ALLOW_COUNT = 2, /* g: mg */
-    META_PURGE = 4,       /* mp: only q O k I T w n s P L */
+    META_ALLOW_TAGS = 1, /* G, and L when it begins with t=, are lists of tags: mg, ms, ma */
+    META_ALLOW_READ = 2, /* g; L when it begins with r= is a list of tags, too: mg */
+    META_PURGE = 4,      /* mp: only q O k I T w n s P L */
 };
 
 enum meta_error {
@@ -52,7 +52,8 @@ struct meta {
     int64_t recache;          /* R */
     struct text_token opaque; /* O, without the letter */
     struct text_token tags;   /* G's list */
-    struct text_token l_tags; /* Lt='s list; p NULL without one */
+    struct text_token l_tags; /* with L: the list of Lt=; p NULL without one */
+    struct text_token r_tags; /* likewise of Lr= */
     uint32_t flags;           /* F */
     uint32_t decoded;         /* with b: bytes of the key decoded */
     uint8_t mode;             /* M: its letter; 0 without one, or without a letter */

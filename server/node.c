@@ -130,6 +130,7 @@ static int make_store(struct node *n, const struct clock *clock) {
         .evict = s->evict,
         .prefix_delimiter = s->prefix_tags,
         .sweep_cpu_percent = (unsigned)s->sweep_cpu_percent,
+        .relative_ttl_max = s->relative_ttl_max,
         .hugepages = s->hugepages,
         .seed = rand_secret(),
         .clock = clock,

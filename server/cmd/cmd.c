@@ -22,6 +22,7 @@ static void answer_error(struct session *s, struct request *r) {
     case CMD_ERROR: cmd_reply_lit(s, r, "ERROR"); break;
     case CMD_ERROR_FORMAT: cmd_reply_lit(s, r, CMD_BAD_FORMAT); break;
     case CMD_ERROR_EXPTIME: cmd_reply_lit(s, r, "CLIENT_ERROR invalid exptime argument"); break;
+    case CMD_ERROR_TAGS: cmd_reply_lit(s, r, CMD_TOO_MANY_TAGS); break;
     case CMD_ERROR_CHUNK:
         if (!s->authenticated)
             cmd_line_lit(s, "CLIENT_ERROR bad command line termination");

@@ -138,21 +138,34 @@ static bool class_list(const struct text_token *t, bool *ours) {
     return true;
 }
 
+/* Reads tag=SELECTOR in place of classes; *of is NULL when it is not that. False: there is no selector behind it. */
+static bool tag_selector(struct session *s, const struct text_token *which, struct store_selector **of) {
+    *of = NULL;
+    if (which->n < 4 || memcmp(which->p, "tag=", 4) != 0) return true;
+    if (!keytags_is_selector(which->p + 4, which->n - 4)) return false;
+    *of = s->worker->selectors;
+    cmd_selector(which->p + 4, which->n - 4, *of);
+    return true;
+}
+
 static void crawler_dump(struct session *s, const struct request *r, const struct text_token *which, bool meta) {
+    struct store_selector *of;
     bool ours = true;
     if (s->worker->cmd->cfg.no_dump) {
         if (meta)
             cmd_line_lit(s, "ERROR metadump not allowed");
         else
             cmd_line_lit(s, "ERROR key dump not allowed");
-    } else if (!text_is_lit(which, "all") && !text_is_lit(which, "hash") && !class_list(which, &ours)) {
+    } else if (!tag_selector(s, which, &of)) {
+        bad_format(s, r);
+    } else if (of == NULL && !text_is_lit(which, "all") && !text_is_lit(which, "hash") && !class_list(which, &ours)) {
         cmd_reply_lit(s, r, "BADCLASS invalid class id");
     } else if (!ours) { /* every item is of class 1 */
         if (meta)
             cmd_line_lit(s, "END");
         else
             cmd_line_lit(s, "EN");
-    } else if (!cmd_dump_begin(s, meta ? CMD_DUMP_META : CMD_DUMP_MG, UINT64_MAX, UINT64_MAX)) {
+    } else if (!cmd_dump_begin(s, meta ? CMD_DUMP_META : CMD_DUMP_MG, of, UINT64_MAX, UINT64_MAX)) {
         cmd_line_lit(s, "SERVER_ERROR out of memory");
     }
 }

@@ -16,6 +16,8 @@
 
 struct dump {
     enum cmd_dump_kind kind;
+    bool selects; /* only items of this selector */
+    struct store_selector of;
     struct store_cursor cursor;
     uint64_t items, bytes; /* still allowed */
     int64_t epoch;         /* unix time of the store's time 0 */
@@ -41,15 +43,21 @@ uint64_t cmd_dump_item_bytes(const struct store_item *it) {
 
 /* ------------------------------------------------------------------ one item */
 
+/* When an item that does expire has no time left, unix time. */
+static int64_t end_of(const struct dump *d, const struct store_item *it) {
+    return d->epoch + d->now + store_ttl(it->expiry, d->now);
+}
+
 static size_t meta_line(const struct dump *d, const struct store_item *it, char *out) {
     char *p = out;
     memcpy(p, "key=", 4);
     p = cmd_watch_escape(p + 4, it->key, it->key_len);
-    int64_t exp = it->expiry == 0 ? -1 : d->epoch + it->expiry;
-    p += sprintf(p,
-                 " exp=%" PRId64 " la=%" PRId64 " cas=%" PRIu64 " fetch=%s cls=1 size=%" PRIu64 " flags=%" PRIu32 "\n",
+    int64_t exp = it->expiry == 0 ? -1 : end_of(d, it);
+    p += sprintf(p, " exp=%" PRId64 " la=%" PRId64 " cas=%" PRIu64 " fetch=%s cls=1 size=%" PRIu64 " flags=%" PRIu32,
                  exp, d->epoch + d->now - store_item_age(d->store, it), it->cas,
                  (it->bits & STORE_FETCHED) != 0 ? "yes" : "no", cmd_dump_item_bytes(it), it->flags);
+    if (d->selects) p += sprintf(p, " ntags=%u", it->ntags);
+    *p++ = '\n';
     return (size_t)(p - out);
 }
 
@@ -80,7 +88,7 @@ static size_t mg_line(const struct store_item *it, char *out) {
 /* Nothing for a key that would break the line: such keys come in base64, which this format has no way to say. */
 static size_t cache_line(const struct dump *d, const struct store_item *it, char *out) {
     if (!is_plain(it)) return 0;
-    int64_t exp = it->expiry == 0 ? 0 : d->epoch + it->expiry;
+    int64_t exp = it->expiry == 0 ? 0 : end_of(d, it);
     return (size_t)sprintf(out, "ITEM %.*s [%" PRIu64 " b; %" PRId64 " s]\r\n", it->key_len, it->key, it->size, exp);
 }
 
@@ -109,6 +117,7 @@ static bool dump_item(void *arg, const struct store_item *it) {
         count_size(d, it);
         return true;
     }
+    if (d->selects && !store_item_selected(d->store, it, &d->of)) return true;
     if (d->items == 0) return true; /* the rest of the group: stopping here would show it again */
     char *p = conn_reserve(d->conn, DUMP_LINE_MAX);
     size_t n = d->kind == CMD_DUMP_META ? meta_line(d, it, p)
@@ -192,10 +201,13 @@ static void dump_produce(struct session *s) {
 
 static const struct cmd_producer dump_producer = {dump_produce, dump_free};
 
-bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, uint64_t items, uint64_t bytes) {
+bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, const struct store_selector *of, uint64_t items,
+                    uint64_t bytes) {
     struct dump *d = calloc(1, sizeof *d);
     if (d == NULL) return false;
     *d = (struct dump){.kind = kind, .items = items, .bytes = bytes, .conn = s->conn, .store = s->worker->store};
+    d->selects = of != NULL;
+    if (of != NULL) d->of = *of;
     if (kind == CMD_DUMP_SIZES && (d->classes = calloc(SIZE_CLASSES, sizeof *d->classes)) == NULL) {
         free(d);
         return false;

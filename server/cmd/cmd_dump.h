@@ -19,9 +19,10 @@ enum cmd_dump_kind {
     CMD_DUMP_SIZES, /* stats sizes */
 };
 
-/* Begins to answer with all items; `items` and `bytes` bound what is shown (UINT64_MAX: they do not). False if there
- * is no memory; nothing has been written then. */
-bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, uint64_t items, uint64_t bytes);
+/* Begins to answer with all items, or with those that a purge of the selector would take (NULL: all); `items` and
+ * `bytes` bound what is shown (UINT64_MAX: they do not). False if there is no memory; nothing has been written then. */
+bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, const struct store_selector *of, uint64_t items,
+                    uint64_t bytes);
 
 /* Answers with text[0..n), which it takes over and frees. */
 void cmd_dump_text(struct session *s, char *text, size_t n);

@@ -107,6 +107,7 @@ enum cmd_error {
     CMD_ERROR,           /* ERROR */
     CMD_ERROR_FORMAT,    /* CLIENT_ERROR bad command line format */
     CMD_ERROR_EXPTIME,   /* CLIENT_ERROR invalid exptime argument */
+    CMD_ERROR_TAGS,      /* CLIENT_ERROR too many tags */
     CMD_ERROR_CHUNK,     /* CLIENT_ERROR bad data chunk */
     CMD_ERROR_TOO_LARGE, /* SERVER_ERROR object too large for cache */
     CMD_ERROR_AUTH,      /* CLIENT_ERROR unauthenticated */
@@ -204,10 +205,11 @@ struct cmd_worker {
 
     /* Scratch of the request being run. */
     uint64_t tags[STORE_TAGS_MAX]; /* hashes of its tags */
-    unsigned ntags;
-    struct meta meta;                 /* its flags */
-    struct text_token wire;           /* a meta command's key as it is on the wire, base64 or not */
-    struct store_selector *selectors; /* KEYTAGS_SELECTORS_MAX of them */
+    unsigned ntags, nread;
+    uint64_t read[STORE_READ_TAGS_MAX]; /* mg: those of Lr= */
+    struct meta meta;                   /* its flags */
+    struct text_token wire;             /* a meta command's key as it is on the wire, base64 or not */
+    struct store_selector *selectors;   /* KEYTAGS_SELECTORS_MAX of them */
     struct request batch[CMD_BATCH];
 
     char decoded[CMD_LINE_MAX / 4 * 3 +
@@ -227,6 +229,7 @@ struct cmd {
     struct cmd_watch *watch;
     struct cmd_stats *stats;
     struct cmd_auth *auth; /* NULL: no authentication */
+    bool stillborn;        /* cmd_stillborn has logged one */
 };
 
 /* ------------------------------------------------------------------ helpers of handlers */
@@ -297,6 +300,10 @@ void cmd_line(struct session *s, const char *text, size_t n);
 /* Appends a formatted line. For rare replies; at most 1 KiB. */
 void cmd_linef(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #define CMD_BAD_FORMAT "CLIENT_ERROR bad command line format"
+#define CMD_TOO_MANY_TAGS "CLIENT_ERROR too many tags (at most 128)"
+#define CMD_TOO_MANY_READ_TAGS "CLIENT_ERROR too many tags (at most 64)"
+#define CMD_TAG_TOO_LONG "CLIENT_ERROR tag too long (at most 200 bytes)"
+_Static_assert(STORE_TAGS_MAX == 128 && STORE_READ_TAGS_MAX == 64 && KEYTAGS_TAG_MAX == 200, "as those lines say");
 
 /* ------------------------------------------------------------------ what other files of the folder provide */
 
@@ -344,17 +351,26 @@ void cmd_value(struct session *s, const struct store_item *it, const char *tail,
 static inline bool cmd_value_fits(const struct store_item *it) {
     return likely(it->value != NULL && it->size <= CMD_COPY_MAX);
 }
-/* The seconds an item has left to live: -1 without end. */
+/* cmd_expiry.c. The whole seconds an item has left to live: -1 without end. */
 int64_t cmd_ttl(const struct session *s, uint32_t expiry);
+/* cmd_expiry.c. Counts an item that was stored with an exptime which is a unix time that had passed; logs the first. */
+void cmd_stillborn(struct session *s, int64_t exptime);
+/* An item was stored with this exptime, and has this expiry. */
+static inline void cmd_born(struct session *s, int64_t exptime, uint32_t expiry) {
+    if (unlikely(expiry == STORE_EXPIRED && exptime > 0)) cmd_stillborn(s, exptime);
+}
 /* The id as clients see it (-C: 0). */
 static inline uint64_t cmd_cas(const struct session *s, const struct store_item *it) {
     return unlikely(s->worker->cmd->cfg.no_cas) ? 0 : it->cas;
 }
 
-/* cmd_tag.c. Begins the worker's set of tags, and adds a list of them to it; false when it is malformed or there would
- * be more than STORE_TAGS_MAX. */
+/* cmd_tag.c. Begins the worker's sets of tags, and adds a list to the item's, or to the reader's; false when it is
+ * malformed or there would be more than STORE_TAGS_MAX, or STORE_READ_TAGS_MAX. */
 void cmd_tags_begin(struct session *s);
 bool cmd_tags_add(struct session *s, const char *list, size_t n);
+bool cmd_read_tags_add(struct session *s, const char *list, size_t n);
+/* Reads a well-formed selector. */
+void cmd_selector(const char *p, size_t n, struct store_selector *out);
 /* Purges by a list of selectors, joined by commas, that was found well-formed; returns the purge's number. Leaves the
  * section. False: refused (`*` under -F) and answered. */
 bool cmd_purge_list(struct session *s, const struct request *r, const char *list, size_t n, uint64_t *number);

@@ -48,22 +48,44 @@ static enum meta_error read_meta(struct session *s, struct request *r, unsigned 
     return none ? META_FORMAT : e;
 }
 
-/* Unites the tags of G, Lt= and the suffix in the worker's set; answers if they are bad. */
-static bool read_tags(struct session *s, const struct request *r) {
+/* The list of G, Lt= or Lr=; p NULL without one. */
+static struct text_token list_of(const struct meta *m, char which) {
+    if (which == 'G' && meta_has(m, 'G')) return m->tags;
+    if (which == 't' && meta_has(m, 'L')) return m->l_tags;
+    if (which == 'r' && meta_has(m, 'L')) return m->r_tags;
+    return (struct text_token){NULL, 0};
+}
+
+/* Unites the tags of G, Lt= and the suffix in the worker's set, and takes those of Lr=; answers if they are bad. */
+static __attribute__((noinline)) bool read_lists(struct session *s, const struct request *r) {
     const struct meta *m = &s->worker->meta;
-    cmd_tags_begin(s);
-    if (likely(!meta_has(m, 'G') && m->l_tags.p == NULL && r->suffix != KEYTAGS_TAGS)) return true;
-    if ((meta_has(m, 'G') && !keytags_is_list(m->tags.p, m->tags.n)) ||
-        (m->l_tags.p != NULL && !keytags_is_list(m->l_tags.p, m->l_tags.n))) {
-        cmd_meta_error(s, META_TOKEN);
+    const struct text_token lists[] = {list_of(m, 'G'), list_of(m, 't'), list_of(m, 'r')};
+    for (unsigned i = 0; i < 3; i++) {
+        if (lists[i].p == NULL || keytags_is_list(lists[i].p, lists[i].n)) continue;
+        if (keytags_is_too_long(lists[i].p, lists[i].n))
+            cmd_line_lit(s, CMD_TAG_TOO_LONG);
+        else
+            cmd_meta_error(s, META_TOKEN);
         return false;
     }
     bool fits = true;
-    if (meta_has(m, 'G')) fits = cmd_tags_add(s, m->tags.p, m->tags.n);
-    if (fits && m->l_tags.p != NULL) fits = cmd_tags_add(s, m->l_tags.p, m->l_tags.n);
+    for (unsigned i = 0; i < 2; i++)
+        if (fits && lists[i].p != NULL) fits = cmd_tags_add(s, lists[i].p, lists[i].n);
     if (fits && r->suffix == KEYTAGS_TAGS) fits = cmd_tags_add(s, r->list, r->list_len);
-    if (!fits) cmd_line_lit(s, "CLIENT_ERROR too many tags");
+    if (!fits) {
+        cmd_line_lit(s, CMD_TOO_MANY_TAGS);
+    } else if (lists[2].p != NULL && !cmd_read_tags_add(s, lists[2].p, lists[2].n)) {
+        cmd_line_lit(s, CMD_TOO_MANY_READ_TAGS);
+        fits = false;
+    }
     return fits;
+}
+
+/* The same for a line that as a rule has none. */
+static inline bool read_tags(struct session *s, const struct request *r) {
+    cmd_tags_begin(s);
+    return likely((s->worker->meta.have & (META_BIT('G') | META_BIT('L'))) == 0 && r->suffix != KEYTAGS_TAGS) ||
+           read_lists(s, r);
 }
 
 static uint32_t expiry_of(struct session *s, int64_t exptime) {
@@ -172,14 +194,14 @@ struct mg {
     uint32_t old_expiry;
 };
 
-/* The end of life a created item gets: of N and T the one that came later. */
-static uint32_t vivified(struct session *s, const struct meta *m) {
+/* The exptime a created item gets: of N and T the one that came later. */
+static int64_t vivified(const struct meta *m) {
     int64_t exptime = m->vivify;
     for (unsigned i = 0; i < m->norder; i++) {
         if (m->order[i] == 'N') exptime = m->vivify;
         if (m->order[i] == 'T') exptime = m->ttl;
     }
-    return expiry_of(s, exptime);
+    return exptime;
 }
 
 /* Whether flag a comes before flag b, both being there. */
@@ -192,11 +214,11 @@ static bool comes_before(const struct meta *m, char a, char b) {
 static enum store_status change(struct session *s, struct request *r, struct mg *g) {
     const struct meta *m = &s->worker->meta;
     struct store_worker *w = s->worker->store;
-    struct store_meta_get get = {.key = r->key};
+    struct store_meta_get get = {.key = r->key, .read = s->worker->read, .nread = s->worker->nread};
     g->win = STORE_WIN_NONE;
     if (meta_has(m, 'N')) {
         get.vivify = true;
-        get.vivify_expiry = vivified(s, m);
+        get.vivify_expiry = expiry_of(s, vivified(m));
         get.has_cas = meta_has(m, 'E');
         get.cas = m->id;
         get.bits = meta_has(m, 'b') ? STORE_B64 : 0;
@@ -228,7 +250,11 @@ static enum store_status look_up(struct session *s, struct request *r, struct mg
     const struct meta *m = &s->worker->meta;
     struct store_worker *w = s->worker->store;
     if ((m->have & (META_BIT('N') | META_BIT('R') | META_BIT('T'))) != 0) return change(s, r, g);
-    bool found = meta_has(m, 'u') ? store_peek(w, &r->key, &g->it) : store_get(w, &r->key, &g->it);
+    bool found;
+    if (unlikely(s->worker->nread > 0))
+        found = store_get_read(w, &r->key, s->worker->read, s->worker->nread, !meta_has(m, 'u'), &g->it);
+    else
+        found = meta_has(m, 'u') ? store_peek(w, &r->key, &g->it) : store_get(w, &r->key, &g->it);
     if (!found) return STORE_NOT_FOUND;
     /* A stale item that nobody refills yet: this reader may win it. */
     if (unlikely(g->it.soft || (g->it.bits & STORE_REARMED) || (g->it.bits & (STORE_STALE | STORE_WON)) == STORE_STALE))
@@ -312,7 +338,7 @@ static void note_mg(struct session *s, const struct request *r, const struct sto
 
 void cmd_mg(struct session *s, struct request *r) {
     struct mg g;
-    enum meta_error e = read_meta(s, r, 2, META_ALLOW_TAGS | META_ALLOW_COUNT);
+    enum meta_error e = read_meta(s, r, 2, META_ALLOW_TAGS | META_ALLOW_READ);
     if (unlikely(e != META_OK)) {
         cmd_meta_error(s, e);
         return;
@@ -330,6 +356,7 @@ void cmd_mg(struct session *s, struct request *r) {
         if (!meta_has(m, 'q')) reply_status(s, r, "EN");
         return;
     }
+    if (unlikely(g.created)) cmd_born(s, vivified(m), g.it.expiry);
     reply_found(s, r, &g);
     if (unlikely((g.it.bits & STORE_FETCHED) == 0) && !meta_has(m, 'u'))
         store_note_fetch(s->worker->store, &r->key, &g.it);
@@ -438,6 +465,7 @@ void cmd_ms(struct session *s, struct request *r) {
     note_ms(s, r, &p, st);
     switch (st) {
     case STORE_OK:
+        cmd_born(s, p.vivify ? s->worker->meta.vivify : s->worker->meta.ttl, it.expiry);
         if (!meta_has(&s->worker->meta, 'q')) reply_ms(s, r, "HD", cmd_cas(s, &it), it.size);
         break;
     case STORE_EXISTS: reply_ms(s, r, "EX", 0, r->body_len); break;
@@ -447,7 +475,7 @@ void cmd_ms(struct session *s, struct request *r) {
         break;
     case STORE_TOO_LARGE:
     case STORE_NO_MEMORY: cmd_refuse_store(s, r, st); break;
-    case STORE_TOO_MANY: cmd_line_lit(s, "CLIENT_ERROR too many tags"); break;
+    case STORE_TOO_MANY: cmd_line_lit(s, CMD_TOO_MANY_TAGS); break;
     default: reply_ms(s, r, "NS", 0, r->body_len); break;
     }
 }
@@ -568,7 +596,7 @@ static bool fill_arith(struct session *s, const struct request *r, struct store_
     a->cas = m->id;
     a->vivify = meta_has(m, 'N');
     a->initial = meta_has(m, 'J') ? m->initial : 0;
-    a->vivify_expiry = a->vivify ? vivified(s, m) : 0;
+    a->vivify_expiry = a->vivify ? expiry_of(s, vivified(m)) : 0;
     a->set_expiry = meta_has(m, 'T');
     a->expiry = a->set_expiry ? expiry_of(s, m->ttl) : 0;
     a->bits = meta_has(m, 'b') ? STORE_B64 : 0;
@@ -593,6 +621,7 @@ static void answer_ma(struct session *s, struct request *r, const struct store_a
     switch (st) {
     case STORE_OK:
         cmd_bump(s, a->decrement ? CMD_METRIC_decr_hits : CMD_METRIC_incr_hits);
+        if (created) cmd_born(s, vivified(&s->worker->meta), it.expiry);
         reply_ma(s, r, number, &it, created, peek ? old_expiry : it.expiry);
         break;
     case STORE_NOT_FOUND:

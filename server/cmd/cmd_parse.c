@@ -305,6 +305,13 @@ static bool take_block(struct run *b, struct request *r, size_t begin, uint64_t 
     return true;
 }
 
+/* Whether a key's suffix, found to be a list, holds no more tags than an item may carry. */
+static bool suffix_fits(struct session *s, const struct request *r) {
+    if (r->suffix != KEYTAGS_TAGS || r->list_len < 2 * STORE_TAGS_MAX) return true;
+    cmd_tags_begin(s);
+    return cmd_tags_add(s, r->list, r->list_len);
+}
+
 /* The line of set & co. True: *length bytes of block follow (and r->error may say that they are refused). */
 static bool parse_store_line(struct session *s, struct request *r, uint64_t *length) {
     struct text_store t;
@@ -320,7 +327,11 @@ static bool parse_store_line(struct session *s, struct request *r, uint64_t *len
     r->flags = t.flags;
     r->exptime = t.exptime;
     r->cas = t.cas;
-    if (cmd_set_key(s, r, t.key.p, t.key.n, t.mark) && unlikely(e != TEXT_STORE_OK)) r->error = CMD_ERROR_FORMAT;
+    if (!cmd_set_key(s, r, t.key.p, t.key.n, t.mark)) return true;
+    if (unlikely(e != TEXT_STORE_OK))
+        r->error = CMD_ERROR_FORMAT;
+    else if (unlikely(!suffix_fits(s, r)))
+        r->error = CMD_ERROR_TAGS;
     return true;
 }
 
@@ -346,7 +357,7 @@ static bool parse_storage(struct run *b, struct request *r, size_t begin) {
         r->row->class == CMD_CLASS_STORE ? parse_store_line(b->s, r, &length) : parse_mset_line(b->s, r, &length);
     if (unlikely(!block)) return true;
     if (unlikely(r->error != CMD_OK)) {
-        refuse_block(b, r, length, CMD_ERROR_FORMAT);
+        refuse_block(b, r, length, (enum cmd_error)r->error);
         return true;
     }
     return take_block(b, r, begin, length);

@@ -67,7 +67,7 @@ void cmd_set(struct session *s, struct request *r) {
     };
     if (unlikely(r->suffix == KEYTAGS_TAGS)) {
         cmd_tags_begin(s);
-        (void)cmd_tags_add(s, r->list, r->list_len); /* parsing found it to be a list of at most 64 */
+        (void)cmd_tags_add(s, r->list, r->list_len); /* parsing found that they fit */
         put.tags = w->tags;
         put.ntags = w->ntags;
     }
@@ -81,12 +81,15 @@ void cmd_set(struct session *s, struct request *r) {
     if (put.ntags > 0 && st == STORE_OK) sync_bump(&w->metrics[CMD_METRIC_tags_stored], put.ntags);
     if (unlikely((w->notes & (CMD_NOTE_MUTATIONS | CMD_NOTE_TAGS | CMD_NOTE_DETAIL)) != 0)) note_set(s, r, &put, st);
     switch (st) {
-    case STORE_OK: cmd_reply_lit(s, r, "STORED"); break;
+    case STORE_OK:
+        cmd_born(s, r->exptime, put.expiry);
+        cmd_reply_lit(s, r, "STORED");
+        break;
     case STORE_EXISTS: cmd_reply_lit(s, r, "EXISTS"); break;
     case STORE_NOT_FOUND: cmd_reply_lit(s, r, "NOT_FOUND"); break;
     case STORE_TOO_LARGE:
     case STORE_NO_MEMORY: cmd_refuse_store(s, r, st); break;
-    case STORE_TOO_MANY: cmd_reply_lit(s, r, "CLIENT_ERROR too many tags"); break;
+    case STORE_TOO_MANY: cmd_reply_lit(s, r, CMD_TOO_MANY_TAGS); break;
     default: cmd_reply_lit(s, r, "NOT_STORED"); break;
     }
 }
@@ -97,6 +100,7 @@ unsigned cmd_set_run(struct session *s, struct request *r, unsigned n) {
     for (; i < n && r[i].way == CMD_WAY_SET; i++) {
         const uint32_t expiry = r[i].exptime == 0 ? 0 : store_expiry(w, r[i].exptime);
         if (unlikely(store_set(w, &r[i].key, r[i].body, r[i].body_len, r[i].flags, expiry) != STORE_OK)) break;
+        cmd_born(s, r[i].exptime, expiry);
         cmd_line_lit(s, "STORED");
         if ((i & 15) == 15 && unlikely(conn_full(s->conn))) {
             i++;

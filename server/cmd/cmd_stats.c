@@ -226,7 +226,7 @@ static void group_sizes(struct session *s, const struct args *a) {
     if (sync_load(&s->worker->cmd->stats->sizes) == 0) {
         cmd_stats_line(s, "sizes_status", "disabled");
         end(s);
-    } else if (!cmd_dump_begin(s, CMD_DUMP_SIZES, UINT64_MAX, UINT64_MAX)) {
+    } else if (!cmd_dump_begin(s, CMD_DUMP_SIZES, NULL, UINT64_MAX, UINT64_MAX)) {
         cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
     }
 }
@@ -257,7 +257,7 @@ static void group_cachedump(struct session *s, const struct args *a) {
         cmd_line_lit(s, "CLIENT_ERROR Illegal slab id");
     } else if (class != 1) {
         end(s);
-    } else if (!cmd_dump_begin(s, CMD_DUMP_CACHE, limit == 0 ? UINT64_MAX : limit, CACHEDUMP_MAX)) {
+    } else if (!cmd_dump_begin(s, CMD_DUMP_CACHE, NULL, limit == 0 ? UINT64_MAX : limit, CACHEDUMP_MAX)) {
         cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
     }
 }

@@ -11,23 +11,33 @@
 /* ------------------------------------------------------------------ tags of an item */
 
 void cmd_tags_begin(struct session *s) {
-    s->worker->ntags = 0;
+    s->worker->ntags = s->worker->nread = 0;
 }
 
-bool cmd_tags_add(struct session *s, const char *list, size_t n) {
-    struct cmd_worker *w = s->worker;
+/* Adds a list of tags to a set of at most `max`. */
+static bool add(const char *list, size_t n, uint64_t *tags, unsigned *ntags, unsigned max) {
     struct text_token tag;
     size_t at = 0;
     int got;
     while ((got = keytags_next(list, n, ',', &at, &tag)) > 0) {
         uint64_t h = hash_tag(tag.p, tag.n);
         unsigned i = 0;
-        while (i < w->ntags && w->tags[i] != h) i++;
-        if (i < w->ntags) continue;
-        if (w->ntags == STORE_TAGS_MAX) return false;
-        w->tags[w->ntags++] = h;
+        while (i < *ntags && tags[i] != h) i++;
+        if (i < *ntags) continue;
+        if (*ntags == max) return false;
+        tags[(*ntags)++] = h;
     }
     return got == 0;
+}
+
+bool cmd_tags_add(struct session *s, const char *list, size_t n) {
+    struct cmd_worker *w = s->worker;
+    return add(list, n, w->tags, &w->ntags, STORE_TAGS_MAX);
+}
+
+bool cmd_read_tags_add(struct session *s, const char *list, size_t n) {
+    struct cmd_worker *w = s->worker;
+    return add(list, n, w->read, &w->nread, STORE_READ_TAGS_MAX);
 }
 
 /* ------------------------------------------------------------------ selectors */
@@ -45,6 +55,10 @@ static void read_selector(const char *p, size_t n, struct store_selector *out) {
         while (i < out->ntags && out->tags[i] != h) i++;
         if (i == out->ntags) out->tags[out->ntags++] = h;
     }
+}
+
+void cmd_selector(const char *p, size_t n, struct store_selector *out) {
+    read_selector(p, n, out);
 }
 
 /* Applies p, whose selectors came as text; answers when it may not be. */
@@ -115,7 +129,7 @@ static void soften(struct session *s, const struct meta *m, struct store_purge *
     else if (expiry <= now)
         p->soft = false; /* a deadline that has passed: hard */
     else
-        p->soft_ttl_s = expiry - now;
+        p->soft_ttl_s = (uint32_t)store_ttl(expiry, now);
 }
 
 static void reply_mp(struct session *s, const struct meta *m, const struct text_token *sel, uint64_t number) {
@@ -242,6 +256,10 @@ void cmd_tag_add(struct session *s, struct request *r) {
     struct text_token words[3];
     struct request key = *r;
     (void)cmd_split(r, words, 3);
+    if (words[1].n > KEYTAGS_TAG_MAX) {
+        cmd_reply_lit(s, r, CMD_TAG_TOO_LONG);
+        return;
+    }
     if (!keytags_is_tag(words[1].p, words[1].n) || !cmd_set_key(s, &key, words[2].p, words[2].n, true)) {
         cmd_reply_lit(s, r, CMD_BAD_FORMAT);
         return;
@@ -254,7 +272,7 @@ void cmd_tag_add(struct session *s, struct request *r) {
         cmd_reply_lit(s, r, "TAG_STORED");
         break;
     case STORE_AGAIN: cmd_again(s); break;
-    case STORE_TOO_MANY: cmd_reply_lit(s, r, "CLIENT_ERROR too many tags"); break;
+    case STORE_TOO_MANY: cmd_reply_lit(s, r, CMD_TOO_MANY_TAGS); break;
     case STORE_NO_MEMORY: cmd_reply_lit(s, r, "SERVER_ERROR out of memory"); break;
     default: cmd_reply_lit(s, r, "NOT_FOUND"); break;
     }

@@ -5,12 +5,6 @@
 #define SPANS 32              /* pieces looked at in one go */
 #define COPY_WHOLE (1u << 20) /* values up to this are copied when they cannot be pinned */
 
-int64_t cmd_ttl(const struct session *s, uint32_t expiry) {
-    if (expiry == 0) return -1;
-    int64_t left = (int64_t)expiry - store_now(s->worker->store);
-    return left < 0 ? 0 : left;
-}
-
 /* ------------------------------------------------------------------ values that cannot be held all at once */
 
 /*

@@ -23,7 +23,7 @@ char *cmd_watch_escape(char *out, const char *p, size_t n) {
 
 /* Seconds left, as item_store's ttl: 0 for no expiry. */
 static int64_t ttl_left(uint32_t expiry, uint32_t now) {
-    return expiry == 0 ? 0 : (int64_t)expiry - now;
+    return expiry == 0 ? 0 : store_ttl(expiry, now);
 }
 
 /* What follows the type and the key. */

@@ -2,6 +2,7 @@
 tagcached_sources += \
   %D%/cmd.c \
   %D%/cmd_body.c \
+  %D%/cmd_expiry.c \
   %D%/cmd_get.c \
   %D%/cmd_meta.c \
   %D%/cmd_parse.c \

@@ -93,6 +93,7 @@ static inline void begin(struct change *c, struct store_worker *w, const struct 
 }
 
 void change_begin(struct change *c, struct store_worker *w, const struct store_key *k) {
+    c->nread = 0;
     begin(c, w, k);
 }
 
@@ -209,6 +210,21 @@ enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint
     return v == PURGE_FRESH ? CARRY_LIVE : v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
 }
 
+enum carry change_carry_own(struct change *c, uint32_t *deadline) {
+    const struct purge_table *t = &c->w->s->purge;
+    uint64_t all[ASKED_TAGS_MAX];
+    uint32_t read_deadline;
+    const unsigned nown = tag_all(c->w->s, &c->old, all), n = tags_unite(all, nown, c->read, c->nread);
+    enum carry carry = change_carry(c, all, nown, deadline);
+    if (n == nown || carry == CARRY_DEAD || FAULT_POINT("change.mutate.read_unasked")) return carry;
+    /* A purge of tags that the reader names may be known already and not yet be in `seq`. */
+    if (purge_overtook(t, NUMBER_TOP, all, n, NULL, 0)) return CARRY_DEAD;
+    enum purge_verdict v = purge_check_read(t, c->old.birth, all, nown, n, c->w->now, &read_deadline);
+    if (v == PURGE_FRESH) return CARRY_LIVE;
+    *deadline = read_deadline; /* of all tags, the item's own too */
+    return v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
+}
+
 /* The old item's state bits and expiry as a version that carries its content on has them. */
 void change_carry_state(const struct change *c, enum carry carry, uint32_t deadline, uint8_t *bits, uint32_t *expiry) {
     *bits = item_softened(c->old.bits) ? c->old.bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON) : 0;
@@ -251,11 +267,11 @@ static inline bool place(struct change *c, struct item_spec *spec, const char *v
 enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried) {
     struct room room;
     if (!place(c, spec, value, &room)) return change_no_room(c->w->s);
-    uint64_t birth = number_take(c->w, c->slot ? c->old.birth : 0), all[ALL_TAGS_MAX];
+    uint64_t birth = number_take(c->w, c->slot ? c->old.birth : 0);
     (void)FAULT_POINT("store.put.numbered");
     if (carried) {
         uint32_t deadline = 0;
-        enum carry carry = change_carry(c, all, tag_all(c->w->s, &c->old, all), &deadline);
+        enum carry carry = change_carry_own(c, &deadline);
         if (carry == CARRY_DEAD || (carry == CARRY_SOFT && !(spec->bits & ITEM_EXPIRY))) {
             room_drop(c->w, &room);
             change_drop(c);

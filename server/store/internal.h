@@ -15,6 +15,7 @@
 #include "base/fault.h"
 #include "base/hash.h"
 #include "base/sync.h"
+#include "store/age.h"
 #include "store/ghost.h"
 #include "store/index.h"
 #include "store/item.h"
@@ -25,7 +26,7 @@
 #define NUMBER_BLOCK 64
 #define PREFIX_TAGS_MAX 16
 #define ALL_TAGS_MAX (STORE_TAGS_MAX + PREFIX_TAGS_MAX)
-#define RECORD_MAX (ITEM_HEADER_MAX + 1 + 8 * STORE_TAGS_MAX + STORE_KEY_MAX) /* bytes beside the value */
+#define ASKED_TAGS_MAX (ALL_TAGS_MAX + STORE_READ_TAGS_MAX)
 
 /* Where records are appended. What does not fit into the rest of a segment goes to the next one meanwhile, since most
  * are smaller: else a large one would leave much of it unused. */
@@ -84,6 +85,7 @@ struct store {
     struct index ix;
     struct purge_table purge;
     struct ghost ghost;
+    struct ages ages;
     struct epoch epoch;
     struct epoch_record *records;
     struct store_worker *workers; /* cfg.workers and, last, the maintenance thread's */
@@ -141,6 +143,13 @@ static inline bool expired(uint32_t expiry, uint32_t now) {
     return expiry != 0 && expiry <= now;
 }
 uint32_t store_clock(const struct store *s);
+/* Reads the clock for a worker that is in no section. In a new second the worker gives up the numbers that it has
+ * reserved: whatever it stores from now on would look as old as they are. */
+void worker_second(struct store_worker *w, uint32_t now);
+static inline void worker_clock(struct store_worker *w) {
+    const uint32_t now = store_clock(w->s);
+    if (unlikely(now != w->now)) worker_second(w, now);
+}
 
 /* So many segments exist whatever the limit: two open for each worker and for main, and for uploads, what compaction
  * moves, the reserve, some to evict. Else workers that hold open ones and are idle could leave another none. */
@@ -202,11 +211,18 @@ static inline uint64_t number_take(struct store_worker *w, uint64_t above) {
 /* ---- tag.c */
 /* All tags of an item, prefix tags included; out holds ALL_TAGS_MAX. */
 unsigned tag_all(const struct store *s, const struct item *it, uint64_t *out);
+/* Adds tags that are not there yet; returns the new count. */
+unsigned tags_unite(uint64_t *tags, unsigned n, const uint64_t *more, unsigned nmore);
+/* Whether the tags hold all of a selector's; of `*`, which has none, always. */
+bool tags_hold(const uint64_t *tags, unsigned n, const struct store_selector *sel);
 /* Adds the prefix tags of a key to the n tags at out. */
 unsigned tag_prefixes(const struct store *s, const char *key, unsigned key_len, uint64_t *out, unsigned n);
 
 /* ---- verdict: may an item be served? */
 enum verdict { ITEM_LIVE, ITEM_SOFTLY, ITEM_PURGED, ITEM_EXPIRED };
+/* What the purge table says of an item to a reader who names tags beside its own. */
+enum verdict item_verdict_read(struct store_worker *w, const struct item *it, const uint64_t *read, unsigned nread,
+                               uint32_t *deadline);
 enum verdict item_verdict_slow(struct store_worker *w, const struct item *it, uint32_t *deadline);
 
 static inline enum verdict item_verdict(struct store_worker *w, const struct item *it, uint32_t *deadline) {
@@ -277,7 +293,9 @@ struct change {
     uint64_t loc;
     struct item old; /* when slot != NULL */
     enum verdict verdict;
-    uint32_t deadline; /* when verdict is ITEM_SOFTLY */
+    uint32_t deadline;    /* when verdict is ITEM_SOFTLY */
+    const uint64_t *read; /* tags that the reader whose change it is names beside the item's own, or none */
+    unsigned nread;
 };
 /* Locks the key's bucket and looks the present version up; one that is dead is unlinked and counted on the way. */
 void change_begin(struct change *c, struct store_worker *w, const struct store_key *k);
@@ -311,9 +329,11 @@ bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t birth);
 bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birth);
 
 /* A new version that carries old content on, its number taken: what came over the old one since its birth? A purge
- * that is only announced counts as hard. `tags` are all those of the new version. */
+ * that is only announced counts as hard. `tags` are all those of the new version, change_carry_own takes the present
+ * one's. */
 enum carry { CARRY_LIVE, CARRY_SOFT, CARRY_DEAD };
 enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint32_t *deadline);
+enum carry change_carry_own(struct change *c, uint32_t *deadline);
 /* The state bits, and the expiry (lowered in place), that it then has. */
 void change_carry_state(const struct change *c, enum carry carry, uint32_t deadline, uint8_t *bits, uint32_t *expiry);
 /* The present version has turned out purged: unlinks and counts it. */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/age.c \
   %D%/change.c \
   %D%/cold.c \
   %D%/compact.c \
@@ -22,6 +23,7 @@ tagcached_sources += \
   %D%/upload.c \
   %D%/write.c
 noinst_HEADERS += \
+  %D%/age.h \
   %D%/ghost.h \
   %D%/index.h \
   %D%/internal.h \

@@ -99,8 +99,7 @@ static bool touch(struct change *c, uint32_t wanted) {
     uint32_t expiry = capped_expiry(c, wanted), deadline = 0;
     uint8_t bits = c->old.bits & ITEM_STATE;
     if (expiry != 0 && !(c->old.bits & ITEM_EXPIRY)) {
-        uint64_t all[ALL_TAGS_MAX];
-        enum carry carry = change_carry(c, all, tag_all(c->w->s, &c->old, all), &deadline);
+        enum carry carry = change_carry_own(c, &deadline);
         if (carry == CARRY_DEAD) {
             change_drop(c);
             return true;
@@ -131,8 +130,8 @@ enum store_status store_touch(struct store_worker *w, const struct store_key *k,
 static enum store_status delete_invalidate(struct change *c, const struct store_delete *d) {
     uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE);
     uint32_t expiry = d->set_expiry ? capped_expiry(c, d->expiry) : c->old.expiry, deadline = 0;
-    uint64_t birth = number_take(c->w, c->old.birth), all[ALL_TAGS_MAX];
-    enum carry carry = change_carry(c, all, tag_all(c->w->s, &c->old, all), &deadline);
+    uint64_t birth = number_take(c->w, c->old.birth);
+    enum carry carry = change_carry_own(c, &deadline);
     if (carry == CARRY_DEAD) {
         change_drop(c);
         return STORE_NOT_FOUND;
@@ -190,12 +189,13 @@ enum store_status store_delete(struct store_worker *w, const struct store_delete
 /* Folds a soft purge into the item: its deadline becomes the expiry, the winner's id is newer than the purge. */
 static bool win_soft(struct change *c) {
     uint32_t expiry = c->old.expiry;
+    (void)FAULT_POINT("modify.winning");
     if (c->verdict == ITEM_SOFTLY && (expiry == 0 || expiry > c->deadline)) expiry = c->deadline;
-    uint64_t birth = number_take(c->w, c->old.birth), all[ALL_TAGS_MAX];
+    uint64_t birth = number_take(c->w, c->old.birth);
     uint32_t deadline = 0;
     uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT | ITEM_WON);
     /* The new birth must not step over a purge that came after the soft one. */
-    enum carry carry = change_carry(c, all, tag_all(c->w->s, &c->old, all), &deadline);
+    enum carry carry = change_carry_own(c, &deadline);
     if (carry == CARRY_DEAD) {
         change_drop(c);
         return true;
@@ -260,6 +260,21 @@ static enum store_status meta_change(struct change *c, const struct store_meta_g
     return ok ? STORE_OK : change_no_room(c->w->s);
 }
 
+/* Whether the reader is to see what is there, given the tags that he names; notes if a soft purge of one has it. */
+static bool meta_shows(struct change *c, const struct store_meta_get *g) {
+    uint32_t deadline;
+    if (c->slot == NULL || g->nread == 0) return c->slot != NULL;
+    c->read = g->read;
+    c->nread = g->nread;
+    enum verdict v = item_verdict_read(c->w, &c->old, g->read, g->nread, &deadline);
+    if (v == ITEM_PURGED) COUNT(c->w, get_purged, 1);
+    if (v == ITEM_SOFTLY) {
+        c->verdict = v;
+        c->deadline = deadline;
+    }
+    return v != ITEM_PURGED;
+}
+
 enum store_status store_meta_get(struct store_worker *w, const struct store_meta_get *g, struct store_item *out,
                                  enum store_win *win, bool *created, uint32_t *old_expiry) {
     struct change c;
@@ -267,7 +282,7 @@ enum store_status store_meta_get(struct store_worker *w, const struct store_meta
     *win = STORE_WIN_NONE;
     *created = false;
     enum store_status st = STORE_NOT_FOUND;
-    if (c.slot) {
+    if (meta_shows(&c, g)) {
         if (old_expiry) *old_expiry = c.old.expiry;
         index_bump(c.slot, sync_load(c.slot));
         st = meta_change(&c, g, win);

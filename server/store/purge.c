@@ -143,7 +143,7 @@ static bool record_look(const struct purge_record *r, uint64_t pair, const uint6
 /* Calls fn for each conjunction number pair that applies to the tags; stops when fn returns true. */
 static bool each_conjunction(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned ntags,
                              bool (*fn)(void *arg, const struct view *v), void *arg) {
-    uint64_t sorted[STORE_TAGS_MAX + 16];
+    uint64_t sorted[STORE_TAGS_MAX + 16 + STORE_READ_TAGS_MAX];
     CHECK(ntags <= sizeof sorted / sizeof sorted[0]);
     memcpy(sorted, tags, ntags * sizeof *tags);
     qsort(sorted, ntags, sizeof *sorted, compare_u64);
@@ -193,6 +193,28 @@ enum purge_verdict purge_check(const struct purge_table *t, uint64_t birth, cons
         if (check_one(&c, &v)) return PURGE_DEAD;
     }
     if (ntags > 1 && sync_load_acq(&t->conj_seq) > birth) each_conjunction(t, birth, tags, ntags, check_one, &c);
+    return c.verdict;
+}
+
+/* As check_one, for what concerns tags that the item does not carry: a purge of them that has been forgotten was not
+ * carried out on it. */
+static bool check_read_one(void *arg, const struct view *v) {
+    struct view w = *v;
+    if (w.fill_floor > w.item_floor && !FAULT_POINT("purge.mutate.read_swept")) w.item_floor = w.fill_floor;
+    return check_one(arg, &w);
+}
+
+enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned nown,
+                                    unsigned ntags, uint32_t now, uint32_t *deadline) {
+    struct check c = {birth, now, deadline, purge_check(t, birth, tags, nown, now, deadline)};
+    if (c.verdict == PURGE_DEAD) return PURGE_DEAD;
+    for (unsigned i = nown; i < ntags; i++) {
+        struct view v = look(t, tags[i]);
+        if (check_read_one(&c, &v)) return PURGE_DEAD;
+    }
+    /* Conjunctions that could not be filed are in no sweep's reach either. */
+    if (ntags > 2 && sync_load_acq(&t->fence) > birth) return PURGE_DEAD;
+    if (ntags > 1 && sync_load_acq(&t->conj_seq) > birth) each_conjunction(t, birth, tags, ntags, check_read_one, &c);
     return c.verdict;
 }
 
@@ -389,7 +411,7 @@ static uint64_t apply_tag(struct purge_table *t, uint64_t *counter, uint64_t tag
 
 uint64_t purge_apply(struct purge_table *t, uint64_t *counter, const struct store_selector *sel, bool soft,
                      uint32_t deadline, uint32_t now, bool *sweep) {
-    uint64_t sorted[STORE_TAGS_MAX], p;
+    uint64_t sorted[STORE_SELECTOR_TAGS_MAX], p;
     unsigned n = 0;
     *sweep = false;
     memcpy(sorted, sel->tags, sel->ntags * sizeof *sorted);

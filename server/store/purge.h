@@ -146,6 +146,13 @@ static inline bool purge_unknown(const struct purge_table *t, uint64_t birth, co
     return true;
 }
 
+/* The same for a reader who names tags that the item does not carry: those behind the first `nown`. Of such
+ * a tag the table knows only what it still has, whatever sweeps have carried out, and for what it has let go of it has
+ * the fill floor: what was born below that is PURGE_DEAD. Announced purges count for nothing. Any thread, after reading
+ * `seq`; no section is needed for it. */
+enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned nown,
+                                    unsigned ntags, uint32_t now, uint32_t *deadline);
+
 /* Whether a purge has overtaken a fill guarded by a version born at `birth`, which would leave `tags` on the item and
  * whose guarded version carries `carried`. The caller has taken the number of the new version before. Any thread. */
 bool purge_overtook(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned ntags,

@@ -135,6 +135,23 @@ bool store_get(struct store_worker *w, const struct store_key *k, struct store_i
     return true;
 }
 
+bool store_get_read(struct store_worker *w, const struct store_key *k, const uint64_t *read, unsigned nread, bool count,
+                    struct store_item *out) {
+    struct found f;
+    struct item it;
+    uint32_t deadline;
+    if (!find_item(w, k, &f, out)) return false;
+    item_decode(&it, f.header, segment_at(&w->s->segs, out->loc));
+    enum verdict v = item_verdict_read(w, &it, read, nread, &deadline);
+    if (v > ITEM_SOFTLY) {
+        COUNT(w, get_purged, 1);
+        return false;
+    }
+    out->soft |= v == ITEM_SOFTLY;
+    if (count) index_bump(f.slot, f.seen);
+    return true;
+}
+
 bool store_peek(struct store_worker *w, const struct store_key *k, struct store_item *out) {
     struct found f;
     return find_item(w, k, &f, out);
@@ -215,8 +232,8 @@ unsigned store_item_spans(const struct store_worker *w, const struct store_item 
 }
 
 uint32_t store_item_age(const struct store_worker *w, const struct store_item *it) {
-    uint32_t opened = sync_load(&segment_by_loc(w->s, it->loc)->opened);
-    return w->now > opened ? w->now - opened : 0;
+    const uint32_t then = age_second(&w->s->ages, it->birth);
+    return w->now > then ? w->now - then : 0;
 }
 
 void store_item_tags(const struct store_item *it, uint64_t *out) {

@@ -12,7 +12,6 @@
 #include "store/internal.h"
 
 #define PURGE_BYTES_MIN (256u << 10)
-#define RELATIVE_MAX (60 * 60 * 24 * 30)
 #define CLOCK_BASE 2u /* the first second: 0 means never and 1 has always passed */
 #define ITEM_MIN_BYTES 32
 #define TAIL_BYTES 600
@@ -70,6 +69,7 @@ int store_new(const struct store_config *cfg, struct store **out) {
     s->cfg = *cfg;
     s->limit = cfg->memory_limit;
     if (s->cfg.sweep_cpu_percent == 0) s->cfg.sweep_cpu_percent = 5;
+    if (s->cfg.relative_ttl_max == 0) s->cfg.relative_ttl_max = STORE_RELATIVE_TTL_MAX_S;
     s->number = cfg->seed % (1ull << 47) + NUMBER_BLOCK;
     s->purge.seq = 0;
     s->start_ns = clock_boot_ns(cfg->clock);
@@ -88,6 +88,7 @@ int store_new(const struct store_config *cfg, struct store **out) {
     if (!err)
         err = index_init(&s->ix, cfg->memory_limit / 256 / 9, cfg->memory_limit * 4 / ITEM_MIN_BYTES, cfg->hugepages);
     if (!err) err = purge_init(&s->purge, purge_bytes);
+    if (!err) err = age_init(&s->ages, CLOCK_BASE, s->number);
     if (!err) err = make_workers(s);
     if (err) {
         store_free(s);
@@ -111,6 +112,7 @@ void store_free(struct store *s) {
     free(s->workers);
     free(s->records);
     purge_fini(&s->purge);
+    age_fini(&s->ages);
     ghost_fini(&s->ghost);
     index_fini(&s->ix);
     segments_fini(&s->segs);
@@ -138,6 +140,12 @@ uint32_t store_clock(const struct store *s) {
     return (uint32_t)((clock_boot_ns(s->cfg.clock) - s->start_ns) / 1000000000ull) + CLOCK_BASE;
 }
 
+void worker_second(struct store_worker *w, uint32_t now) {
+    w->now = now;
+    age_note(&w->s->ages, now, &w->s->number);
+    if (!FAULT_POINT("store.mutate.old_block")) w->number_next = w->number_end;
+}
+
 /* A flush whose time has come. One worker carries it out; the others wait for its mutex, for nobody may read past it,
  * and then find it done: a second one would take what was stored since. */
 static void flush_due(struct store_worker *w) {
@@ -157,7 +165,7 @@ static void flush_due(struct store_worker *w) {
 
 void store_enter(struct store_worker *w) {
     CHECK(!w->inside);
-    w->now = store_clock(w->s);
+    worker_clock(w);
     uint32_t at = sync_load_acq(&w->s->flush_at);
     if (unlikely(at != 0 && at <= w->now)) flush_due(w);
     w->inside = true;
@@ -177,11 +185,12 @@ uint32_t store_now(const struct store_worker *w) {
 uint32_t store_expiry(struct store_worker *w, int64_t exptime) {
     if (exptime == 0) return 0;
     if (exptime < 0) return STORE_EXPIRED;
-    if (!w->inside) w->now = store_clock(w->s);
+    if (!w->inside) worker_clock(w);
     int64_t rel = exptime;
-    if (exptime > RELATIVE_MAX) rel = exptime - clock_wall_s(w->s->cfg.clock);
+    if (exptime > w->s->cfg.relative_ttl_max) rel = exptime - clock_wall_s(w->s->cfg.clock);
     if (rel <= 0) return STORE_EXPIRED;
-    uint64_t at = (uint64_t)w->now + (uint64_t)rel;
+    /* Of the present second, part has passed: only the end of the one after `rel` whole ones is late enough. */
+    uint64_t at = (uint64_t)w->now + (uint64_t)rel + 1;
     return at < UINT32_MAX ? (uint32_t)at : UINT32_MAX - 1;
 }
 

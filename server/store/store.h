@@ -22,10 +22,13 @@
 
 #include "base/clock.h"
 
-#define STORE_KEY_MAX 250   /* bytes of a bare key */
-#define STORE_TAG_MAX 200   /* bytes of a tag's name */
-#define STORE_TAGS_MAX 64   /* tags of an item */
-#define STORE_EXPIRED 1u    /* an expiry that has always passed */
+#define STORE_KEY_MAX 250                            /* bytes of a bare key */
+#define STORE_TAG_MAX 200                            /* bytes of a tag's name */
+#define STORE_TAGS_MAX 128                           /* tags of an item */
+#define STORE_SELECTOR_TAGS_MAX 64                   /* tags that a selector joins */
+#define STORE_READ_TAGS_MAX 64                       /* tags that a reader may name beside the item's own */
+#define STORE_RELATIVE_TTL_MAX_S (30 * 24 * 60 * 60) /* relative_ttl_max when none is given */
+#define STORE_EXPIRED 1u                             /* an expiry that has always passed */
 #define STORE_SOFT_TTL_S 60 /* how long a softly purged item may be served when the purge does not say */
 
 struct store;
@@ -59,6 +62,8 @@ struct store_config {
     bool evict;                 /* false (-M): a full store refuses instead */
     char prefix_delimiter;      /* keys carry their prefixes up to this byte as tags (--prefix-tags); 0: they do not */
     unsigned sweep_cpu_percent; /* bound of the background sweep in % of one core; 0 means 5 */
+    int64_t relative_ttl_max;   /* exptimes up to this many seconds count from now, larger ones are unix time; 0 means
+                                   STORE_RELATIVE_TTL_MAX_S */
     bool hugepages;             /* ask for huge pages */
     uint64_t seed;              /* hash seed and first number; random in production */
     const struct clock *clock;
@@ -89,9 +94,15 @@ void store_enter(struct store_worker *w);
 void store_leave(struct store_worker *w);
 /* The store's time as of this section's beginning, seconds. */
 uint32_t store_now(const struct store_worker *w);
-/* memcached's exptime (0 never, negative at once, up to 30 days relative, above that unix time) as an expiry.
- * Saturates. Inside or outside a section (reads the clock when outside). */
+/* memcached's exptime (0 never, negative at once, up to relative_ttl_max seconds from now, above that unix time) as an
+ * expiry. What has n seconds to live lives n seconds at least and n + 1 at most; what lives until a unix time, until
+ * then at least and less than two seconds longer. STORE_EXPIRED for a time that has passed. Saturates. Inside or
+ * outside a section (reads the clock when outside). */
 uint32_t store_expiry(struct store_worker *w, int64_t exptime);
+/* The whole seconds that are left until an expiry other than 0: right behind store_expiry the n it was given. */
+static inline int64_t store_ttl(uint32_t expiry, uint32_t now) {
+    return (int64_t)expiry - now - 1;
+}
 
 /* ------------------------------------------------------------------ keys and reading */
 
@@ -151,6 +162,11 @@ struct store_item {
 bool store_get(struct store_worker *w, const struct store_key *k, struct store_item *out);
 /* The same without counting the hit (mg k, audits, explain). */
 bool store_peek(struct store_worker *w, const struct store_key *k, struct store_item *out);
+/* The same (`count`: as store_get) for a reader who names up to STORE_READ_TAGS_MAX tags beside the item's own: false
+ * also if one of those was purged since the item was stored; soft also if softly, or if it was purged together with
+ * tags of the item's. What a sweep has carried out and the table has let go of counts as purged. */
+bool store_get_read(struct store_worker *w, const struct store_key *k, const uint64_t *read, unsigned nread, bool count,
+                    struct store_item *out);
 /* Notes that the item was read (STORE_FETCHED). Cheap when it is noted already. Inside the section that found it. */
 void store_note_fetch(struct store_worker *w, const struct store_key *k, const struct store_item *it);
 
@@ -158,10 +174,15 @@ void store_note_fetch(struct store_worker *w, const struct store_key *k, const s
  * found the item or while it is pinned. */
 unsigned store_item_spans(const struct store_worker *w, const struct store_item *it, struct iovec *iov, unsigned from,
                           unsigned max);
-/* Seconds since the item's segment was opened: at least the age of the version, and not much more (mg l). */
+/* Seconds since this version was stored (mg l), that is since it got its number: right to within a second up to an
+ * hour, to within 1/4000 of itself beyond. */
 uint32_t store_item_age(const struct store_worker *w, const struct store_item *it);
 /* The hashes of its tags (ntags of them) copied to out. */
 void store_item_tags(const struct store_item *it, uint64_t *out);
+struct store_selector;
+/* Whether a purge of the selector would take it: whether it carries all those tags, prefix tags counted. Inside the
+ * section that found the item. */
+bool store_item_selected(const struct store_worker *w, const struct store_item *it, const struct store_selector *sel);
 
 /*
  * Pins: keep the segment that holds these bytes (a value's, or one of its spans) in place beyond the section. Inside
@@ -263,6 +284,9 @@ struct store_meta_get {
     uint8_t bits;           /* STORE_B64, for a created one */
     const uint64_t *tags;   /* for a created one */
     unsigned ntags;
+    const uint64_t *read; /* tags that the reader names, see store_get_read; what counts as purged is not found, and N
+                             replaces it */
+    unsigned nread;
 };
 
 enum store_win { STORE_WIN_NONE, STORE_WIN_WON, STORE_WIN_OTHERS };
@@ -305,7 +329,7 @@ void store_upload_abort(struct store_worker *w, struct store_upload *u);
 struct store_selector {
     bool all;
     unsigned ntags;
-    uint64_t tags[STORE_TAGS_MAX];
+    uint64_t tags[STORE_SELECTOR_TAGS_MAX];
 };
 
 struct store_purge {

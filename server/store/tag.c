@@ -18,6 +18,28 @@ unsigned tag_all(const struct store *s, const struct item *it, uint64_t *out) {
     return tag_prefixes(s, (const char *)it->p + it->key_at, it->key_len, out, it->ntags);
 }
 
+bool tags_hold(const uint64_t *tags, unsigned n, const struct store_selector *sel) {
+    for (unsigned i = 0; i < sel->ntags; i++) {
+        unsigned k = 0;
+        while (k < n && tags[k] != sel->tags[i]) k++;
+        if (k == n) return false;
+    }
+    return true;
+}
+
+unsigned tags_unite(uint64_t *tags, unsigned n, const uint64_t *more, unsigned nmore) {
+    for (unsigned i = 0; i < nmore; i++) {
+        unsigned k = 0;
+        while (k < n && tags[k] != more[i]) k++;
+        if (k == n) tags[n++] = more[i];
+    }
+    return n;
+}
+
+static enum verdict verdict_of(enum purge_verdict v) {
+    return v == PURGE_FRESH ? ITEM_LIVE : v == PURGE_SOFT ? ITEM_SOFTLY : ITEM_PURGED;
+}
+
 enum verdict item_verdict_slow(struct store_worker *w, const struct item *it, uint32_t *deadline) {
     const struct purge_table *t = &w->s->purge;
     enum purge_verdict v;
@@ -29,5 +51,20 @@ enum verdict item_verdict_slow(struct store_worker *w, const struct item *it, ui
         COUNT(w, tag_lookups, n);
         v = purge_check(t, it->birth, tags, n, w->now, deadline);
     }
-    return v == PURGE_FRESH ? ITEM_LIVE : v == PURGE_SOFT ? ITEM_SOFTLY : ITEM_PURGED;
+    return verdict_of(v);
+}
+
+enum verdict item_verdict_read(struct store_worker *w, const struct item *it, const uint64_t *read, unsigned nread,
+                               uint32_t *deadline) {
+    uint64_t tags[ASKED_TAGS_MAX];
+    if (it->birth > sync_load_acq(&w->s->purge.seq)) return ITEM_LIVE;
+    const unsigned nown = tag_all(w->s, it, tags), n = tags_unite(tags, nown, read, nread);
+    COUNT(w, tag_lookups, n);
+    return verdict_of(purge_check_read(&w->s->purge, it->birth, tags, nown, n, w->now, deadline));
+}
+
+bool store_item_selected(const struct store_worker *w, const struct store_item *it, const struct store_selector *sel) {
+    uint64_t tags[ALL_TAGS_MAX];
+    store_item_tags(it, tags);
+    return tags_hold(tags, tag_prefixes(w->s, it->key, it->key_len, tags, it->ntags), sel);
 }

@@ -129,7 +129,7 @@ static bool piece_add(struct store_worker *w, struct store_upload *u) {
 
 enum store_status store_upload_span(struct store_worker *w, struct store_upload *u, char **p, size_t *n) {
     CHECK(u->got < u->size);
-    if (!w->inside) w->now = store_clock(w->s);
+    if (!w->inside) worker_clock(w);
     if (u->got == u->room && !piece_add(w, u)) return change_no_room(w->s);
     const struct piece *last = &u->pieces[u->npieces - 1];
     uint64_t left = u->room - u->got;

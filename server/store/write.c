@@ -4,16 +4,6 @@
  * purge has overtaken it, link it. In that order. */
 #include "store/internal.h"
 
-/* Adds tags that are not there yet; returns the new count. */
-static unsigned unite(uint64_t *tags, unsigned n, const uint64_t *more, unsigned nmore) {
-    for (unsigned i = 0; i < nmore; i++) {
-        unsigned k = 0;
-        while (k < n && tags[k] != more[i]) k++;
-        if (k == n) tags[n++] = more[i];
-    }
-    return n;
-}
-
 /* ------------------------------------------------------------------ put */
 
 struct putting {
@@ -82,7 +72,7 @@ static void put_spec(struct putting *g) {
         uint64_t had[STORE_TAGS_MAX];
         memcpy(had, o->p + o->tags_at, 8u * o->ntags);
         if (p->ntags) memcpy(g->united, p->tags, p->ntags * sizeof *p->tags);
-        g->ntags = unite(g->united, p->ntags, had, o->ntags);
+        g->ntags = tags_unite(g->united, p->ntags, had, o->ntags);
         g->tags = g->united;
         s->flags = o->flags;
         s->expiry = o->expiry == 0 && g->c.verdict == ITEM_SOFTLY ? g->c.deadline : o->expiry;
@@ -178,10 +168,9 @@ static enum store_status put_write(struct putting *g) {
  * must not carry the present version over a purge of its own tags. */
 static enum store_status refuse_fill(struct change *c, uint64_t birth) {
     COUNT(c->w, fills_refused, 1);
-    uint64_t all[ALL_TAGS_MAX];
     uint32_t expiry = c->old.expiry, deadline = 0;
     uint8_t bits = c->old.bits & (uint8_t)~ITEM_WON;
-    enum carry carry = change_carry(c, all, tag_all(c->w->s, &c->old, all), &deadline);
+    enum carry carry = change_carry_own(c, &deadline);
     if (FAULT_POINT("store.mutate.refuse_blindly")) carry = CARRY_LIVE;
     if (carry == CARRY_DEAD) {
         change_drop(c);

@@ -24,6 +24,11 @@ static void check_flags(const char *line, size_t n, unsigned allow) {
     }
     CHECK(have == m.have);
     CHECK(m.opaque.n <= META_OPAQUE_MAX);
+    if (meta_has(&m, 'L')) {
+        const struct text_token *list = m.l_tags.p != NULL ? &m.l_tags : &m.r_tags;
+        CHECK(m.l_tags.p == NULL || m.r_tags.p == NULL);
+        CHECK(list->p == NULL || (list->p >= line + 3 && list->p + list->n <= line + n && list->p[-3] == 'L'));
+    }
     if (meta_has(&m, 'b')) {
         char back[65536 * 2];
         CHECK(m.decoded > 0 && m.decoded <= key.n);

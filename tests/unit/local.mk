@@ -14,7 +14,7 @@ EXTRA_DIST += %D%/test_main.py
 
 unit_tests += %D%/test_option %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
-unit_tests += %D%/test_store %D%/test_store_rules %D%/test_purge %D%/test_index %D%/test_lowest
+unit_tests += %D%/test_store %D%/test_store_rules %D%/test_age %D%/test_purge %D%/test_index %D%/test_lowest
 unit_tests += %D%/test_ghost %D%/test_evict %D%/test_segment %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch
 noinst_HEADERS += %D%/talk.h
 
@@ -28,6 +28,8 @@ noinst_HEADERS += %D%/net_lab.h
 
 # Orders of steps in the store.
 unit_tests += %D%/test_order_purge %D%/test_order_write %D%/test_order_sweep %D%/test_order_memory
+unit_tests += %D%/test_read_tags
+tests_unit_test_read_tags_SOURCES = %D%/test_read_tags.c %D%/order.c
 tests_unit_test_order_purge_SOURCES = %D%/test_order_purge.c %D%/order.c
 tests_unit_test_order_write_SOURCES = %D%/test_order_write.c %D%/order.c
 tests_unit_test_order_sweep_SOURCES = %D%/test_order_sweep.c %D%/order.c
@@ -49,6 +51,7 @@ tests_unit_test_threads_answers_SOURCES = %D%/test_threads_answers.c %D%/stage.c
 noinst_HEADERS += %D%/stage.h
 
 # The commands: their parsers, and all of them over connections in memory (no net is linked).
-unit_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd
+unit_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test_ttl
 tests_unit_test_cmd_SOURCES = %D%/test_cmd.c tests/fuzz/fake_net.c
+tests_unit_test_ttl_SOURCES = %D%/test_ttl.c tests/fuzz/fake_net.c
 noinst_HEADERS += tests/fuzz/fake_net.h

@@ -65,14 +65,29 @@ static bool selectors(const char *p) {
     return keytags_is_selectors(p, strlen(p));
 }
 
+static bool too_long(const char *p) {
+    return keytags_is_too_long(p, strlen(p));
+}
+
+static void test_too_long(void **state) {
+    (void)state;
+    char long_one[300] = "a,,";
+    assert_false(too_long("") || too_long("a,,b") || too_long("a+b"));
+    memset(long_one + 3, 'x', 200);
+    assert_false(too_long(long_one));
+    long_one[203] = 'x';
+    assert_true(too_long(long_one) && too_long(long_one + 3));
+    memcpy(long_one + 204, ",b", 3);
+    assert_true(too_long(long_one));
+}
+
 static void test_lists(void **state) {
     (void)state;
     char many[2 * 65];
     assert_true(list("a") && list("a,b") && list("a,a"));
     assert_false(list("") || list(",") || list("a,") || list(",a") || list("a,,b") || list("a+b") || list("*"));
     for (int i = 0; i < 65; i++) many[2 * i] = 'a', many[2 * i + 1] = ',';
-    assert_true(keytags_is_list(many, 64 * 2 - 1));
-    assert_false(keytags_is_list(many, 65 * 2 - 1));
+    assert_true(keytags_is_list(many, 65 * 2 - 1));
     assert_true(keytags_is_selectors(many, 64 * 2 - 1));
     assert_false(keytags_is_selectors(many, 65 * 2 - 1));
     for (int i = 0; i < 65; i++) many[2 * i + 1] = '+';
@@ -90,6 +105,7 @@ int main(void) {
         cmocka_unit_test(test_suffix),
         cmocka_unit_test(test_tags),
         cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -136,6 +136,8 @@ def logs():
     check("more", ask(s, b"verbosity 9\r\nget c\r\n") == b"OK\r\nEND\r\n")
     check("a setting", ask(s, b"verbosity 1\r\ncache_memlimit 100\r\n") == b"OK\r\nOK\r\n")
     check("without effect", ask(s, b"verbosity 0\r\nslabs automove 1\r\nslabs automove 0\r\n") == b"OK\r\n" * 3)
+    check("dead at birth", ask(s, b"set d 0 5184000 1\r\nx\r\nms d 1 T5184000\r\nx\r\nset d 0 -1 1\r\nx\r\n") ==
+          b"STORED\r\nHD\r\nSTORED\r\n")
     s.close()
     status, err = server.end(signal.SIGTERM)
     lines = [line.split("line=")[1] for line in err.splitlines() if line.startswith("command fd=")]
@@ -143,6 +145,9 @@ def logs():
         '"set a 0 0 1"', '"get a"', '"get q\\x22"', '"mn"', '"verbosity 1"', '"get c"', '"verbosity 1"'], err)
     check("-v logs what was set", err.count("memlimit ") == 1, err)
     check("what has no effect is told once, to whom it concerns", err.count("no_effect command=slabs ") == 1, err)
+    check("the first item that was dead at birth is told, and what may have been meant",
+          err.count("expired_at_birth exptime=5184000 ") == 1 and err.count("expired_at_birth exptime") == 1 and
+          "relative_ttl_max" in err, err)
     check("-vv logs connections", "conn_new" in err, err)
 
 

@@ -78,7 +78,7 @@ static void test_ours(void **state) {
     struct meta m;
     expect("md k Ga", 0, META_UNKNOWN);
     expect("ms k g", META_ALLOW_TAGS, META_UNKNOWN);
-    expect("mg k n", META_ALLOW_TAGS | META_ALLOW_COUNT, META_UNKNOWN);
+    expect("mg k n", META_ALLOW_TAGS | META_ALLOW_READ, META_UNKNOWN);
     expect("mp s v", META_PURGE, META_UNKNOWN);
     expect("mp s C1", META_PURGE, META_UNKNOWN);
     assert_int_equal(parse("ms k Ga,b Lt=c", META_ALLOW_TAGS, &m), META_OK);
@@ -87,6 +87,16 @@ static void test_ours(void **state) {
     assert_null(m.l_tags.p);
     assert_int_equal(parse("md k Lt=c", 0, &m), META_OK);
     assert_null(m.l_tags.p);
+    /* One L a line: the tags of an item, or those of a reader. */
+    assert_int_equal(parse("mg k Lr=a,b Gc", META_ALLOW_TAGS | META_ALLOW_READ, &m), META_OK);
+    assert_true(text_is_lit(&m.r_tags, "a,b") && text_is_lit(&m.tags, "c") && m.l_tags.p == NULL);
+    assert_int_equal(parse("mg k Lt=c", META_ALLOW_TAGS | META_ALLOW_READ, &m), META_OK);
+    assert_true(text_is_lit(&m.l_tags, "c") && m.r_tags.p == NULL);
+    assert_int_equal(parse("ms k Lr=c", META_ALLOW_TAGS, &m), META_OK);
+    assert_true(m.l_tags.p == NULL && m.r_tags.p == NULL);
+    assert_int_equal(parse("mg k L", META_ALLOW_TAGS | META_ALLOW_READ, &m), META_OK);
+    assert_true(m.l_tags.p == NULL && m.r_tags.p == NULL);
+    expect("mg k Lr=a Lt=b", META_ALLOW_TAGS | META_ALLOW_READ, META_DUPLICATE);
     assert_int_equal(parse("mp s I T30 w500 n s q k Oa P L", META_PURGE, &m), META_OK);
     assert_true(m.wait_ms == 500 && m.ttl == 30);
     expect("mp s wx", META_PURGE, META_TOKEN);

@@ -102,6 +102,7 @@ static const char *const general[] = {
     "lru_bumps_dropped",
     "cmd_purge",
     "cmd_purge_soft",
+    "store_expired_at_birth",
     "tagcached_version",
 };
 #define GENERAL (sizeof general / sizeof *general)

@@ -375,7 +375,7 @@ static void test_expiry_and_prefix_tags(void **state) {
     put(&f, &p, "x", 1, NULL);
     set(&f, "shop:42:name", "x", NULL, 0);
     set(&f, "shop:43:name", "x", NULL, 0);
-    clock_manual_advance(&f.clock, 4000000000ull);
+    clock_manual_advance(&f.clock, 5000000000ull);
     assert_int_equal(get(&f, "shop:42:cart", NULL, NULL), 1);
     clock_manual_advance(&f.clock, 1000000000ull);
     assert_int_equal(get(&f, "shop:42:cart", NULL, NULL), -1);

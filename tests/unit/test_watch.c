@@ -25,7 +25,7 @@ static void lines_read_as_those_of_memcached(void **state) {
     struct watch_note miss = {TS, .kind = WATCH_GET, .status = "not_found", .key_len = 2};
     assert_string_equal(format(&miss, "zz", NULL),
                         HEAD "type=item_get key=zz status=not_found clsid=0 cfd=28 size=0\n");
-    struct watch_note store = {TS,        .kind = WATCH_STORE, .status = "stored", .cmd = "set", .expiry = 150,
+    struct watch_note store = {TS,        .kind = WATCH_STORE, .status = "stored", .cmd = "set", .expiry = 151,
                                .size = 1, .key_len = 1};
     assert_string_equal(format(&store, "n", NULL),
                         HEAD "type=item_store key=n status=stored cmd=set ttl=50 clsid=1 cfd=28 size=1\n");
