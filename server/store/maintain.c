@@ -32,7 +32,8 @@ void store_want_room(struct store *s, uint32_t segments) {
 
 /* How many segments the limit leaves after everything else. True if that is more than before. */
 static bool update_limits(struct store *s) {
-    uint64_t other = index_bytes(&s->ix) + ghost_bytes(&s->ghost) + s->purge.bytes, limit = sync_load(&s->limit);
+    uint64_t other = index_bytes(&s->ix) + ghost_bytes(&s->ghost) + sync_load(&s->purge.touched),
+             limit = sync_load(&s->limit);
     uint64_t left = limit > other ? limit - other : 0;
     uint32_t n = (uint32_t)(left / s->segs.bytes), least = segments_least(s->cfg.workers);
     if (n < least) n = least;
@@ -94,7 +95,7 @@ static bool make_room(struct store *s, bool *freed) {
     return any;
 }
 
-static void tell_room(struct store *s) {
+void store_tell_room(struct store *s) {
     if (s->cfg.events.on_room) s->cfg.events.on_room(s->cfg.events.arg);
 }
 
@@ -116,7 +117,7 @@ bool store_maintain(struct store *s) {
     freed |= reap(s);
     bool any = make_room(s, &freed);
     freed |= reap(s);
-    if (freed) tell_room(s);
+    if (freed) store_tell_room(s);
     if (sync_load(&s->room_wanted) && segment_available(&s->segs) >= sync_load(&s->room_wanted))
         sync_store(&s->room_wanted, 0);
     any |= resize_index(s);
@@ -157,6 +158,7 @@ static uint64_t idle_ns(struct store *s) {
     uint64_t now = clock_boot_ns(s->cfg.clock), ns = IDLE_NS;
     struct sweep *p = &s->sweep;
     if (s->retired.count > s->stuck || coming(s) < target_free(s)) return GRACE_NS;
+    if (sweep_urgent(s)) return GRACE_NS;
     if (p->running && p->next_ns > now && p->next_ns - now < ns) ns = p->next_ns - now;
     if (p->running && p->next_ns <= now) ns = GRACE_NS;
     return ns;

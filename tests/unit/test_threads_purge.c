@@ -141,7 +141,7 @@ static void purge_p1(struct actor *a) {
         struct store_purge p = {.selectors = &sel, .nselectors = 1};
         (void)__atomic_add_fetch(&p1.started[s], 1, __ATOMIC_SEQ_CST);
         uint64_t began = stamp_now();
-        store_purge(a->w, &p);
+        lab_purge_by(&a->stage->lab, a->w, &p, NULL);
         sync_store_rel(&p1.purged[s], began);
         (void)__atomic_add_fetch(&p1.ended[s], 1, __ATOMIC_SEQ_CST);
         for (unsigned i = 0; i < 4; i++) check_p1(a, (unsigned)rand_below(&a->rand, KEYS));
