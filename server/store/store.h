@@ -63,7 +63,7 @@ struct store_config {
     unsigned workers;           /* handles for request threads, 1..1024 (beside them the store has its own) */
     bool evict;                 /* false (-M): a full store refuses instead */
     char prefix_delimiter;      /* keys carry their prefixes up to this byte as tags (--prefix-tags); 0: they do not */
-    unsigned sweep_cpu_percent; /* bound of the background sweep in % of one core; 0 means 5 */
+    unsigned sweep_cpu_percent; /* bound of the background sweep in % of one core while no purge needs it; 0 means 5 */
     bool hugepages;             /* ask for huge pages */
     uint64_t seed;              /* hash seed and first number; random in production */
     const struct clock *clock;
