@@ -216,21 +216,21 @@ bool purge_prepare(struct purge_table *t, const struct store_selector *sel, unsi
 uint64_t purge_commit(struct purge_table *t, uint64_t *counter, const struct purge_plan *plan, bool soft,
                       uint32_t deadline, uint32_t now, uint64_t *number);
 
-/* purge_place.c: the place of a key, made if need be and held; in *c. */
-enum purge_place { PURGE_PLACED, PURGE_FULL, PURGE_NEVER /* the purge itself has taken all */ };
+/* The place of a key, made if need be, in *c; held until purge_release. */
+enum purge_place { PURGE_PLACED, PURGE_FULL, PURGE_NEVER /* the purge itself has taken all that there are */ };
 enum purge_place purge_place(struct purge_table *t, uint64_t key, struct purge_cell *c);
+/* Whether the place, or record, of this bit is held: it is neither moved nor let go of then. Holds it, or no longer. */
+static inline bool purge_held(const struct purge_table *t, uint32_t i) {
+    return (t->held[i / 64] >> i % 64 & 1) != 0;
+}
+void purge_hold(struct purge_table *t, uint32_t i);
+void purge_release(struct purge_table *t, uint32_t i);
+/* n bytes at p, of the table's memory, are about to be written to: they count from now on. */
+void purge_touch(struct purge_table *t, const void *p, size_t n);
 /* Raises a floor, without going back. */
 static inline void purge_raise(uint64_t *floor, uint64_t to) {
     if (to > *floor) sync_store_rel(floor, to);
 }
-/* Whether a bit of `held` is set; sets or clears it. */
-static inline bool purge_held(const struct purge_table *t, uint32_t i) {
-    return (t->held[i / 64] >> i % 64 & 1) != 0;
-}
-/* These bytes are about to be written to. */
-void purge_touch(struct purge_table *t, const void *p, size_t n);
-void purge_hold(struct purge_table *t, uint32_t i);
-void purge_release(struct purge_table *t, uint32_t i);
 
 /* The table keys of: "this tag is the smaller one of some conjunction", a pair, "this pair has wider conjunctions". */
 uint64_t purge_mark_key(uint64_t tag);
