@@ -46,6 +46,11 @@ static void on_job(void *arg, void *token, int64_t count) {
     cmd_on_job(((struct node *)arg)->cmd, token, count);
 }
 
+static void on_floors(void *arg, uint64_t floors) {
+    log_event(&((struct node *)arg)->log, LOG_ALWAYS, "purge_floors",
+              "count=%llu reason=\"the sweeper did not get on\"", (unsigned long long)floors);
+}
+
 /* ------------------------------------------------------------------ upcalls of the commands */
 
 static void up_shutdown(void *arg, enum cmd_shutdown mode) {
@@ -134,7 +139,7 @@ static int make_store(struct node *n, const struct clock *clock) {
         .hugepages = s->hugepages,
         .seed = rand_secret(),
         .clock = clock,
-        .events = {n, on_room, on_evict, on_job},
+        .events = {n, on_room, on_evict, on_job, on_floors},
     };
     return store_new(&cfg, &n->store);
 }

@@ -53,7 +53,7 @@ static void tell_command(struct session *s, const struct request *r) {
 
 static void run(struct session *s, struct request *r) {
     struct cmd_worker *w = s->worker;
-    if (unlikely((w->notes & (CMD_NOTE_RAWCMDS | CMD_NOTE_LOG)) != 0)) tell_command(s, r);
+    if (unlikely((w->notes & (CMD_NOTE_RAWCMDS | CMD_NOTE_LOG)) != 0) && s->job == NULL) tell_command(s, r);
     if (unlikely(r->error != CMD_OK)) {
         cmd_enter(w);
         answer_error(s, r);
@@ -187,7 +187,7 @@ static size_t cmd_input(struct conn *c, void *session, char *p, size_t n) {
             return n;
         }
     }
-    if (unlikely(s->job != NULL ||
+    if (unlikely(cmd_job_waits(s) ||
                  cmd_dump_waits(s))) { /* room was found for others: this one waits for its own answer */
         conn_park(c);
         return 0;
@@ -328,7 +328,10 @@ void cmd_free(struct cmd *cmd) {
     if (cmd->auth != NULL) cmd_auth_free(cmd);
     if (cmd->watch != NULL) cmd_watch_free(cmd);
     if (cmd->stats != NULL) cmd_stats_free(cmd);
-    for (unsigned i = 0; cmd->workers != NULL && i < cmd->nworkers; i++) free(cmd->workers[i].selectors);
+    for (unsigned i = 0; cmd->workers != NULL && i < cmd->nworkers; i++) {
+        free(cmd->workers[i].selectors);
+        free(cmd->workers[i].spare);
+    }
     free(cmd->workers);
     free((char *)cmd->cfg.key_tags);
     free((char *)cmd->cfg.auth_file);

@@ -144,7 +144,7 @@ static bool tag_selector(struct session *s, const struct text_token *which, stru
     if (which->n < 4 || memcmp(which->p, "tag=", 4) != 0) return true;
     if (!keytags_is_selector(which->p + 4, which->n - 4)) return false;
     *of = s->worker->selectors;
-    cmd_selector(which->p + 4, which->n - 4, *of);
+    cmd_read_selector(which->p + 4, which->n - 4, *of);
     return true;
 }
 

@@ -13,8 +13,9 @@
  * s->worker->store and appends its whole reply with cmd_reply & co, or conn_* of s->conn. Handlers of class OUT run
  * outside any section and open their own (store_enter/store_leave) when they look at items; those of the other classes
  * run inside the batch's. A handler that meets STORE_AGAIN must have written nothing, calls cmd_again(s) and returns:
- * the request is run again from the start once there is room. A handler that must wait for something else calls
- * conn_park and goes on later through a callback on its worker (worker_post).
+ * the request is run again from the start once there is room. So it is with a purge that takes time (cmd_tag.c): run
+ * again when it has ended, its handler finds the outcome in the session. A handler that must wait for something else
+ * calls conn_park and goes on later through a callback on its worker (worker_post).
  *
  * Threads: a session and its requests belong to one worker. A struct cmd_worker is written by its worker alone; others
  * may read its metrics. struct cmd is constant but for `notes`, `base` and what cmd_watch.c and cmd_stats.c keep.
@@ -184,7 +185,7 @@ struct session {
     uint64_t need;                       /* CMD_PHASE_LINE: fewer bytes than this are of no use yet */
     uint64_t left;                       /* CMD_PHASE_SWALLOW */
     struct cmd_upload *upload;           /* CMD_PHASE_BODY (cmd_body.c) */
-    struct cmd_job *job;                 /* parked until a counted purge ends (cmd_tag.c) */
+    struct cmd_job *job;                 /* of the purge whose request comes first, or NULL (cmd_tag.c) */
     const struct cmd_producer *producer; /* NULL: none */
     void *produce_state;
 };
@@ -210,6 +211,7 @@ struct cmd_worker {
     struct meta meta;                   /* its flags */
     struct text_token wire;             /* a meta command's key as it is on the wire, base64 or not */
     struct store_selector *selectors;   /* KEYTAGS_SELECTORS_MAX of them */
+    struct cmd_job *spare;              /* for the next purge; NULL: none yet */
     struct request batch[CMD_BATCH];
 
     char decoded[CMD_LINE_MAX / 4 * 3 +
@@ -370,11 +372,13 @@ void cmd_tags_begin(struct session *s);
 bool cmd_tags_add(struct session *s, const char *list, size_t n);
 bool cmd_read_tags_add(struct session *s, const char *list, size_t n);
 /* Reads a well-formed selector. */
-void cmd_selector(const char *p, size_t n, struct store_selector *out);
-/* Purges by a list of selectors, joined by commas, that was found well-formed; returns the purge's number. Leaves the
- * section. False: refused (`*` under -F) and answered. */
+void cmd_read_selector(const char *p, size_t n, struct store_selector *out);
+/* Purges by a list of selectors, joined by commas, that was found well-formed; *number is the purge's. Leaves the
+ * section. False: refused (`*` under -F) and answered, or the request is run again when the purge has ended or has room
+ * (the worker's `again`). */
 bool cmd_purge_list(struct session *s, const struct request *r, const char *list, size_t n, uint64_t *number);
-/* The connection of a parked job is gone. */
+/* Whether the session's purge is still under way; the connection of one is gone. */
+bool cmd_job_waits(const struct session *s);
 void cmd_job_orphan(struct session *s);
 
 /* cmd_body.c. A storage request whose block is too large to wait for in the input: its line is kept and the block

@@ -508,8 +508,8 @@ void cmd_md(struct session *s, struct request *r) {
     }
     const bool quiet = meta_has(&s->worker->meta, 'q');
     if (unlikely(r->suffix == KEYTAGS_PURGE)) {
-        cmd_bump(s, CMD_METRIC_cmd_meta);
         if (cmd_purge_list(s, r, r->list, r->list_len, &number) && !quiet) reply_status(s, r, "HD");
+        if (!s->worker->again) cmd_bump(s, CMD_METRIC_cmd_meta);
         return;
     }
     fill_delete(s, r, &d);
@@ -655,8 +655,8 @@ void cmd_ma(struct session *s, struct request *r) {
     a.tags = s->worker->tags;
     a.ntags = s->worker->ntags;
     if (unlikely(r->suffix == KEYTAGS_PURGE)) {
-        cmd_bump(s, CMD_METRIC_cmd_meta);
         if (cmd_purge_list(s, r, r->list, r->list_len, &number)) reply_ma(s, r, number, NULL, false, 0);
+        if (!s->worker->again) cmd_bump(s, CMD_METRIC_cmd_meta);
         return;
     }
     answer_ma(s, r, &a);

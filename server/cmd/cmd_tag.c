@@ -6,7 +6,9 @@
 
 #include "base/hash.h"
 
-#define COUNTED_MAX 100000 /* items that an answer counts; more are told as 0 */
+#define MP_TTL_MAX 315360000 /* seconds, ten years */
+
+_Static_assert(KEYTAGS_SELECTORS_MAX <= STORE_SELECTORS_MAX, "a list is one purge");
 
 /* ------------------------------------------------------------------ tags of an item */
 
@@ -43,7 +45,7 @@ bool cmd_read_tags_add(struct session *s, const char *list, size_t n) {
 /* ------------------------------------------------------------------ selectors */
 
 /* Reads one well-formed selector. */
-static void read_selector(const char *p, size_t n, struct store_selector *out) {
+void cmd_read_selector(const char *p, size_t n, struct store_selector *out) {
     struct text_token tag;
     size_t at = 0;
     out->all = n == 1 && p[0] == '*';
@@ -57,34 +59,110 @@ static void read_selector(const char *p, size_t n, struct store_selector *out) {
     }
 }
 
-void cmd_selector(const char *p, size_t n, struct store_selector *out) {
-    read_selector(p, n, out);
+/* Reads a well-formed list of selectors. */
+static void read_list(struct session *s, const char *list, size_t n, struct store_purge *p) {
+    struct text_token sel;
+    size_t at = 0;
+    *p = (struct store_purge){.selectors = s->worker->selectors};
+    while (keytags_next_selector(list, n, &at, &sel) > 0 && p->nselectors < KEYTAGS_SELECTORS_MAX)
+        cmd_read_selector(sel.p, sel.n, &s->worker->selectors[p->nselectors++]);
 }
 
-/* Applies p, whose selectors came as text; answers when it may not be. */
-static bool apply(struct session *s, const struct request *r, struct store_purge *p, const char *text, size_t n,
-                  uint64_t *number) {
+/* ------------------------------------------------------------------ purges that are answered later */
+
+/*
+ * A purge under way. Its connection is parked and shows the request again, from the start, when the purge has ended;
+ * then the job has the number, and the answer is the same as if there had been nothing to wait for. Belongs to the
+ * worker, but for the time between store_purge and its end; who comes second of that end and the connection's own end
+ * frees it.
+ */
+enum { JOB_WAITS, JOB_ENDED, JOB_ORPHAN };
+struct cmd_job {
+    struct net_worker *net;
+    uint64_t number; /* of the purge */
+    int64_t n;       /* items it took out, if it counts them; -1: too many to count */
+    uint32_t state;  /* one of the above; atomic */
+};
+
+bool cmd_job_waits(const struct session *s) {
+    return s->job != NULL && sync_load_acq(&s->job->state) == JOB_WAITS;
+}
+
+void cmd_on_job(void *cmd, void *token, int64_t n) {
+    struct cmd_job *job = token;
+    struct net_worker *net = job->net;
+    (void)cmd;
+    job->n = n;
+    if (sync_exchange(&job->state, JOB_ENDED) == JOB_ORPHAN)
+        free(job);
+    else
+        worker_resume_all(net);
+}
+
+void cmd_job_orphan(struct session *s) {
+    if (sync_exchange(&s->job->state, JOB_ORPHAN) == JOB_ENDED) free(s->job);
+    s->job = NULL;
+}
+
+/* What came of a purge. */
+struct purged {
+    uint64_t number;
+    int64_t n; /* of a counted one */
+};
+
+/* Asks the store. The job goes along in case that the purge takes time; else it is there for the worker's next one. */
+static enum store_status ask(struct session *s, struct store_purge *p, struct purged *out) {
     struct cmd_worker *w = s->worker;
+    if (w->spare == NULL && (w->spare = malloc(sizeof *w->spare)) == NULL) return STORE_NO_MEMORY;
+    *w->spare = (struct cmd_job){.net = conn_worker(s->conn)};
+    p->token = w->spare;
+    cmd_leave(w);
+    enum store_status st = store_purge(w->store, p, &out->number);
+    if (st != STORE_PENDING) return st;
+    s->job = w->spare;
+    s->job->number = out->number;
+    w->spare = NULL;
+    return st;
+}
+
+/* Applies p, whose selectors came as text. True: it has been carried out, here is what came of it. False: it is
+ * answered, or the request will be run again when there is something to answer. */
+static bool apply(struct session *s, const struct request *r, struct store_purge *p, const char *text, size_t n,
+                  struct purged *out) {
+    struct cmd_worker *w = s->worker;
+    if (s->job != NULL) {
+        *out = (struct purged){s->job->number, s->job->n};
+        free(s->job);
+        s->job = NULL;
+        return true;
+    }
     for (unsigned i = 0; i < p->nselectors; i++) {
         if (!p->selectors[i].all || !w->cmd->cfg.no_flush) continue;
         cmd_reply_lit(s, r, "CLIENT_ERROR flush_all not allowed");
         return false;
     }
-    cmd_leave(w);
-    *number = store_purge(w->store, p);
+    enum store_status st = ask(s, p, out);
+    if (st == STORE_NO_MEMORY) {
+        cmd_reply_lit(s, r, "SERVER_ERROR out of memory");
+        return false;
+    }
+    if (st != STORE_OK) cmd_again(s);
+    if (st == STORE_AGAIN) return false;
     cmd_bump(s, p->soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
-    if (cmd_noted(s, CMD_NOTE_PURGES)) cmd_watch_purge(s, r->row->name, text, n, p->soft, *number);
-    return true;
+    if (cmd_noted(s, CMD_NOTE_PURGES)) cmd_watch_purge(s, r->row->name, text, n, p->soft, out->number);
+    return st == STORE_OK;
 }
 
 bool cmd_purge_list(struct session *s, const struct request *r, const char *list, size_t n, uint64_t *number) {
-    struct store_purge p = {.selectors = s->worker->selectors};
-    struct text_token sel;
-    size_t at = 0;
-    while (keytags_next_selector(list, n, &at, &sel) > 0 && p.nselectors < KEYTAGS_SELECTORS_MAX)
-        read_selector(sel.p, sel.n, &s->worker->selectors[p.nselectors++]);
-    return apply(s, r, &p, list, n, number);
+    struct store_purge p;
+    struct purged got;
+    read_list(s, list, n, &p);
+    if (!apply(s, r, &p, list, n, &got)) return false;
+    *number = got.number;
+    return true;
 }
+
+/* ------------------------------------------------------------------ purge */
 
 /* Reads the words behind the command, noreply excepted, as selectors or (tags) as plain tags. False: answered. */
 static bool read_words(struct session *s, const struct request *r, bool tags, struct store_purge *p,
@@ -100,7 +178,7 @@ static bool read_words(struct session *s, const struct request *r, bool tags, st
             cmd_reply_lit(s, r, CMD_BAD_FORMAT);
             return false;
         }
-        read_selector(word.p, word.n, &s->worker->selectors[p->nselectors++]);
+        cmd_read_selector(word.p, word.n, &s->worker->selectors[p->nselectors++]);
         if (text->p == NULL) text->p = word.p;
         text->n = (size_t)(word.p + word.n - text->p);
     }
@@ -110,26 +188,19 @@ static bool read_words(struct session *s, const struct request *r, bool tags, st
 void cmd_purge(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token text;
-    uint64_t number;
-    if (read_words(s, r, false, &p, &text) && apply(s, r, &p, text.p, text.n, &number)) cmd_reply_lit(s, r, "PURGED");
+    struct purged got;
+    if (read_words(s, r, false, &p, &text) && apply(s, r, &p, text.p, text.n, &got)) cmd_reply_lit(s, r, "PURGED");
 }
 
 /* ------------------------------------------------------------------ mp */
 
-/* How the purge that m describes treats items. */
-static void soften(struct session *s, const struct meta *m, struct store_purge *p) {
-    if (!meta_has(m, 'I')) return;
-    p->soft = true;
-    if (!meta_has(m, 'T')) return;
-    struct store_worker *w = s->worker->store;
-    cmd_enter(s->worker);
-    uint32_t expiry = store_expiry(w, m->ttl), now = store_now(w);
-    if (expiry == 0)
-        p->soft_ttl_s = UINT32_MAX; /* T0: until its own end */
-    else if (expiry <= now)
-        p->soft = false; /* a deadline that has passed: hard */
-    else
-        p->soft_ttl_s = (uint32_t)store_ttl(expiry, now);
+/* How the purge that m describes treats items. False: for longer than a stale copy may be served. */
+static bool soften(const struct meta *m, struct store_purge *p) {
+    const int64_t ttl = meta_has(m, 'T') ? m->ttl : STORE_SOFT_TTL_S;
+    if (ttl < 0 || ttl > MP_TTL_MAX) return false;
+    p->soft = meta_has(m, 'I') && ttl > 0; /* T0: not at all, so it is a hard one */
+    p->soft_ttl_s = (uint32_t)ttl;
+    return true;
 }
 
 static void reply_mp(struct session *s, const struct meta *m, const struct text_token *sel, uint64_t number) {
@@ -156,100 +227,32 @@ static void reply_mp(struct session *s, const struct meta *m, const struct text_
 
 void cmd_mp(struct session *s, struct request *r) {
     struct meta *m = &s->worker->meta;
-    struct store_purge p = {.selectors = s->worker->selectors, .nselectors = 1};
-    struct text_token sel;
+    struct store_purge p;
+    struct text_token list;
+    struct purged got;
     size_t at = r->row->name_len;
-    uint64_t number;
-    cmd_bump(s, CMD_METRIC_cmd_meta);
-    text_next(r->line, r->line_len, &at, &sel);
-    enum meta_error e = meta_parse(r->line, r->line_len, at, 2, META_PURGE, &sel, s->worker->decoded, m);
-    if (e != META_OK) {
+    text_next(r->line, r->line_len, &at, &list);
+    enum meta_error e = meta_parse(r->line, r->line_len, at, 2, META_PURGE, &list, s->worker->decoded, m);
+    if (e == META_OK && !keytags_is_selectors(list.p, list.n)) e = META_FORMAT;
+    if (e == META_OK) read_list(s, list.p, list.n, &p);
+    if (e == META_OK && !soften(m, &p)) e = META_TOKEN;
+    if (e != META_OK)
         cmd_meta_error(s, e);
-        return;
-    }
-    if (!keytags_is_selector(sel.p, sel.n)) {
-        cmd_line_lit(s, CMD_BAD_FORMAT);
-        return;
-    }
-    read_selector(sel.p, sel.n, &s->worker->selectors[0]);
-    soften(s, m, &p);
-    if (apply(s, r, &p, sel.p, sel.n, &number)) reply_mp(s, m, &sel, number);
+    else if (apply(s, r, &p, list.p, list.n, &got))
+        reply_mp(s, m, &list, got.number);
+    if (!s->worker->again) cmd_bump(s, CMD_METRIC_cmd_meta);
 }
 
 /* ------------------------------------------------------------------ the historic verbs */
 
-/* Counted purges under way, one tag after the other. Belongs to the worker, but for the time between
- * store_purge_counted and the post of its end. */
-struct cmd_job {
-    struct cmd_worker *worker;
-    struct net_worker *net;
-    struct session *session; /* NULL: its connection is gone. The worker's own thread only. */
-    int64_t n;               /* of the purge that just ended */
-    uint64_t sum;
-    bool uncounted; /* one of them was too large to count */
-    bool noreply;
-    unsigned next, ntags;
-    uint64_t tags[];
-};
-
-/* Purges by the next tag. */
-static uint64_t job_next(struct cmd_job *job) {
-    struct store_selector sel = {.ntags = 1, .tags = {job->tags[job->next++]}};
-    struct store_purge p = {.selectors = &sel, .nselectors = 1};
-    return store_purge_counted(job->worker->store, &p, job);
-}
-
-static void job_end(struct net_worker *net, void *arg) {
-    struct cmd_job *job = arg;
-    struct session *s = job->session;
-    (void)net;
-    if (job->n < 0)
-        job->uncounted = true;
-    else
-        job->sum += (uint64_t)job->n;
-    if (job->next < job->ntags) { /* also when nobody waits any more: they were asked for */
-        (void)job_next(job);
-        return;
-    }
-    if (s != NULL) {
-        s->job = NULL;
-        if (job->sum > COUNTED_MAX) job->uncounted = true;
-        if (!job->noreply) cmd_linef(s, "%llu ITEMS_DELETED", job->uncounted ? 0ull : (unsigned long long)job->sum);
-        conn_resume(s->conn);
-    }
-    free(job);
-}
-
-void cmd_on_job(void *cmd, void *token, int64_t n) {
-    struct cmd_job *job = token;
-    (void)cmd;
-    job->n = n;
-    /* A post that finds no memory leaves the connection parked until it closes: there is nobody to tell. */
-    if (worker_post(job->net, job_end, job) != 0) return;
-}
-
-void cmd_job_orphan(struct session *s) {
-    s->job->session = NULL;
-    s->job = NULL;
-}
-
 void cmd_tags_delete(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token text;
+    struct purged got;
     if (!read_words(s, r, true, &p, &text)) return;
-    struct cmd_job *job = malloc(sizeof(*job) + p.nselectors * sizeof(job->tags[0]));
-    if (job == NULL) {
-        cmd_reply_lit(s, r, "SERVER_ERROR out of memory");
-        return;
-    }
-    *job = (struct cmd_job){
-        .worker = s->worker, .net = conn_worker(s->conn), .session = s, .noreply = r->noreply, .ntags = p.nselectors};
-    for (unsigned i = 0; i < p.nselectors; i++) job->tags[i] = p.selectors[i].tags[0];
-    s->job = job;
-    conn_park(s->conn);
-    uint64_t number = job_next(job);
-    cmd_bump(s, CMD_METRIC_cmd_purge);
-    if (cmd_noted(s, CMD_NOTE_PURGES)) cmd_watch_purge(s, r->row->name, text.p, text.n, false, number);
+    p.counted = true;
+    if (!apply(s, r, &p, text.p, text.n, &got) || r->noreply) return;
+    cmd_linef(s, "%lld ITEMS_DELETED", got.n < 0 ? 0ll : (long long)got.n);
 }
 
 void cmd_tag_add(struct session *s, struct request *r) {

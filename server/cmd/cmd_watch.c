@@ -132,7 +132,8 @@ static const char *status_name(enum store_status st) {
     case STORE_NO_MEMORY: return "no_memory";
     case STORE_AGAIN:
     case STORE_NON_NUMERIC:
-    case STORE_TOO_MANY: break;
+    case STORE_TOO_MANY:
+    case STORE_PENDING: break;
     }
     return "not_stored";
 }

@@ -53,15 +53,14 @@ struct shared_open {
     struct opened open;
 };
 
-/* A sweep that somebody waits for. */
+/* A purge that a pass of the sweeper has to carry out before it is answered. */
 struct store_job {
     struct store_job *next;
-    struct store_selector selector;
-    uint64_t number;
+    uint64_t number; /* the purge's; 0: it is about to get one, and selects nothing until then */
     int64_t removed;
-    bool counted; /* tell on_job; else *done is set and the condition signalled */
-    bool *done;
     void *token;
+    unsigned nselectors;
+    uint64_t words[]; /* of each selector: how many tags (0: everything), and they */
 };
 
 /* What the sweeper is doing. */
@@ -75,6 +74,9 @@ struct sweep {
     uint64_t next_ns;       /* when the next step may be taken */
     uint64_t group;         /* next index group to pack */
     uint64_t removed;       /* items ever taken out that it has packed groups for */
+    uint64_t progress_ns;   /* when it got on last, or no purge waited for it */
+    uint64_t floors;        /* of the purge table, as told last */
+    uint64_t floors_ns;     /* when */
     struct store_job *jobs; /* those this pass serves */
 };
 
@@ -123,10 +125,10 @@ struct store {
     struct sweep sweep;
     pthread_t thread;
     pthread_mutex_t mutex; /* of the condition, stop, jobs */
-    pthread_cond_t wake, jobs_done;
+    pthread_cond_t wake;
     bool started, stop, kicked, sleeping;
-    struct store_job *jobs;
-    uint32_t counting;             /* counted purges between taking effect and being listed */
+    struct store_job *jobs; /* for the next pass */
+    bool purge_waits;       /* a purge found no room: on_room when there is some; written with the table's mutex */
     uint64_t reset[STORE_METRICS]; /* counters as of the last `stats reset` */
     uint64_t ghost_grace;          /* grace period a ghost table to be freed waits for */
 };
@@ -162,6 +164,8 @@ static inline uint32_t segments_least(unsigned workers) {
 void store_kick(struct store *s);
 /* Says that so many free segments are needed at once. */
 void store_want_room(struct store *s, uint32_t segments);
+/* Tells that whoever found no room may try again. Maintenance thread. */
+void store_tell_room(struct store *s);
 
 /* ---- room.c: appending records */
 /* Room for a record in the small segment of the worker, or in main. Returns its location or 0. The record must be
@@ -196,6 +200,11 @@ static inline void room_done(struct store_worker *w, struct room *r) {
 uint32_t room_segment(struct store_worker *w, enum segment_queue q);
 /* Gives the room back unused. */
 void room_drop(struct store_worker *w, struct room *r);
+
+/* ---- purging.c */
+#define JOB_COUNT_MAX 100000
+/* Tells the ends of jobs, of which nobody else knows any more, and frees them. */
+void jobs_end(struct store *s, struct store_job *first);
 
 /* ---- number.c */
 /* The next number, above `above`; bucket's lock held. */
@@ -392,8 +401,13 @@ bool free_dead(struct store *s);
 void retire(struct store *s, uint32_t segment);
 /* Frees the retired segments for which both have passed; false if there was none. */
 bool reap(struct store *s);
-/* One step of the sweeper; false if there is nothing to do now. */
+/* One step of the sweeper; false if there is nothing to do now. Without `hurry` it keeps to its share of a core unless
+ * somebody waits for it or the purge table fills up. */
 bool sweep_step(struct store *s, bool hurry);
+/* Whether purges need the sweeper to get on. */
+static inline bool sweep_urgent(const struct store *s) {
+    return sync_load(&s->purge_waits) || purge_crowded(&s->purge);
+}
 /* Whether the pass under way is to take this item out; counts it. Bucket locked: the caller does it now. */
 bool sweep_wants(struct store *s, const struct item *it);
 /* An item that a purge has killed is taken out: it counts for the job of that purge if one waits for its own pass. */

@@ -14,6 +14,9 @@ tagcached_sources += \
   %D%/move.c \
   %D%/number.c \
   %D%/purge.c \
+  %D%/purge_place.c \
+  %D%/purge_write.c \
+  %D%/purging.c \
   %D%/read.c \
   %D%/room.c \
   %D%/segment.c \

@@ -36,7 +36,8 @@ void store_want_room(struct store *s, uint32_t segments) {
 
 /* How many segments the limit leaves after everything else. True if that is more than before. */
 static bool update_limits(struct store *s) {
-    uint64_t other = index_bytes(&s->ix) + ghost_bytes(&s->ghost) + s->purge.bytes, limit = sync_load(&s->limit);
+    uint64_t other = index_bytes(&s->ix) + ghost_bytes(&s->ghost) + sync_load(&s->purge.touched),
+             limit = sync_load(&s->limit);
     uint64_t left = limit > other ? limit - other : 0;
     uint32_t n = (uint32_t)(left / s->segs.bytes), least = segments_least(s->cfg.workers);
     if (n < least) n = least;
@@ -103,7 +104,7 @@ static bool make_room(struct store *s, bool *freed) {
     return any;
 }
 
-static void tell_room(struct store *s) {
+void store_tell_room(struct store *s) {
     if (s->cfg.events.on_room) s->cfg.events.on_room(s->cfg.events.arg);
 }
 
@@ -132,7 +133,7 @@ static void watch_progress(struct store *s, bool freed) {
     COUNT(maintenance(s), room_exhausted, 1);
     sync_store(&s->room_wanted, 0);
     sync_store(&s->exhausted, true);
-    tell_room(s); /* those who wait are refused when they try again */
+    store_tell_room(s); /* those who wait are refused when they try again */
 }
 
 bool store_maintain(struct store *s) {
@@ -142,7 +143,7 @@ bool store_maintain(struct store *s) {
     freed |= reap(s);
     bool any = make_room(s, &freed);
     freed |= reap(s);
-    if (freed) tell_room(s);
+    if (freed) store_tell_room(s);
     if (sync_load(&s->room_wanted) && segment_available(&s->segs) >= sync_load(&s->room_wanted))
         sync_store(&s->room_wanted, 0);
     watch_progress(s, freed);
@@ -191,6 +192,7 @@ static uint64_t idle_ns(struct store *s) {
     const struct sweep *p = &s->sweep;
     uint64_t ns = wanted || s->retired.count > s->stuck ? soon : IDLE_NS;
     if (p->running && p->next_ns <= now && soon < ns) ns = soon; /* it waits for a grace period */
+    if (sweep_urgent(s) && soon < ns) ns = soon;
     if (p->running && p->next_ns > now && p->next_ns - now < ns) ns = p->next_ns - now;
     return ns < IDLE_NS ? ns : IDLE_NS;
 }

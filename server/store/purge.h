@@ -3,14 +3,18 @@
  * purge - which tags were purged, at which number: a table of fixed size, O(1) to write and to ask.
  *
  * An item is dead iff a hard purge of one of its tags (or of everything) has a number above its birth; soft purges
- * make it stale until their deadline, dead after it. What the table cannot keep becomes a floor of its bucket: the
- * item floor kills older items with a tag that hashes there (misses, never lies), the fill floor refuses older guarded
- * fills.
+ * make it stale until their deadline, dead after it.
+ *
+ * A key lies in one of two buckets (cuckoo hashing: R. Pagh, F. Rodler, 2001). An entry that a sweep has carried out
+ * stays until its place is needed; then it raises the fill floor of its key's first bucket, which refuses older guarded
+ * fills. When every place near is taken by entries that no sweep has carried out, a purge is told to wait. Only when
+ * that does not help, one of them goes and raises the item floor too, which kills older items that have a tag of that
+ * bucket (misses, never lies).
  *
  * Threads: purges run one at a time (the table's mutex). Everybody else reads without a lock. The order that makes it
- * safe: announce (pending), take the number, write it (which ends pending), raise `seq`, only then answer. Readers
- * ignore pending; a guarded fill takes it as "purged after". So whoever holds a birth above the number sees at least
- * the announcement.
+ * safe: find places for all keys, announce (pending), take the number, write it (which ends pending), raise `seq`, only
+ * then answer. Readers ignore pending; a guarded fill takes it as "purged after". So whoever holds a birth above the
+ * number sees at least the announcement.
  */
 #ifndef TAGCACHED_STORE_PURGE_H
 #define TAGCACHED_STORE_PURGE_H
@@ -25,13 +29,15 @@
 #endif
 
 #include "base/check.h"
+#include "base/fault.h"
 #include "base/sync.h"
 #include "store/store.h"
 
 #define PURGE_PENDING (1ull << 63)
 #define PURGE_NUMBER(x) ((x) & ~PURGE_PENDING)
 #define PURGE_WAYS 4
-#define PURGE_RECORD_TAGS 16 /* tags of a conjunction that the table can file; wider ones are swept at once */
+#define PURGE_PAGE_SHIFT 12  /* memory is counted by pages of this many bytes, log2 */
+#define PURGE_RECORD_TAGS 16 /* tags of a conjunction that the table can file; wider ones wait for a sweep */
 #define PURGE_SET 8          /* conjunctions with further tags that one pair of tags may have */
 
 struct purge_bucket {
@@ -69,6 +75,7 @@ struct purge_table {
     uint64_t fence;   /* guarded stores of tagged items born below it are refused (conjunctions not in the table) */
     uint64_t unfiled; /* number of the latest of those that a sweep has still to carry out; 0: none */
     uint64_t swept;   /* every purge up to this number has been carried out by a sweep */
+    uint64_t moves;   /* entries that went from one of their buckets to the other */
     struct purge_bucket *buckets;
     struct purge_marks *marks; /* four bits for each bucket */
     uint32_t nbuckets, nmarks;
@@ -76,13 +83,29 @@ struct purge_table {
     bool ending;    /* the other one ends with the pass under way; maintenance thread */
     struct purge_record *records;
     uint32_t nsets;
-    uint64_t bytes, entries, floors;
+    uint64_t *held;      /* a bit for each place and record: taken by the purge that is being prepared */
+    bool shed;           /* waiting does not help: an entry that no sweep has carried out may go */
+    uint64_t pass;       /* the latest purge when the latest pass began */
+    uint64_t unswept[2]; /* entries numbered above `pass`; and those that the pass under way carries out */
+    uint64_t entries, floors;
+    void *memory; /* all of the above, page by page */
+    size_t bytes;
+    uint64_t *pages;  /* a bit for each page that was written to */
+    uint64_t touched; /* bytes of those */
     pthread_mutex_t lock;
 };
 
-/* A table of about `bytes`. 0 or -ENOMEM. */
+/* A table of at most `bytes`, which become resident page by page. 0 or -ENOMEM. */
 int purge_init(struct purge_table *t, uint64_t bytes);
 void purge_fini(struct purge_table *t);
+/* Tags that it has places for. */
+static inline uint64_t purge_capacity(const struct purge_table *t) {
+    return (uint64_t)t->nbuckets * PURGE_WAYS;
+}
+/* Whether more than half of them hold what no sweep has carried out. Any thread. */
+static inline bool purge_crowded(const struct purge_table *t) {
+    return (sync_load(&t->unswept[0]) + sync_load(&t->unswept[1])) * 2 > purge_capacity(t);
+}
 
 enum purge_verdict { PURGE_FRESH, PURGE_SOFT, PURGE_DEAD };
 
@@ -93,8 +116,12 @@ enum purge_verdict purge_check(const struct purge_table *t, uint64_t birth, cons
 /* For items without any tag: only purges of everything count. */
 enum purge_verdict purge_check_untagged(const struct purge_table *t, uint64_t birth, uint32_t now, uint32_t *deadline);
 
-static inline struct purge_bucket *purge_bucket_of(const struct purge_table *t, uint64_t key) {
+/* The two buckets of a key. The first one has its floors. */
+static inline struct purge_bucket *purge_first(const struct purge_table *t, uint64_t key) {
     return &t->buckets[(uint64_t)((uint32_t)(key >> 32)) * t->nbuckets >> 32];
+}
+static inline struct purge_bucket *purge_second(const struct purge_table *t, uint64_t key) {
+    return &t->buckets[(uint64_t)((uint32_t)(key * 0x9e3779b97f4a7c15ull >> 32)) * t->nbuckets >> 32];
 }
 
 /* The place of a key's mark: bit `*bit` of the generations' words. */
@@ -129,19 +156,28 @@ static inline bool purge_bucket_may_hold(const struct purge_bucket *b, uint64_t 
 #endif
 }
 
+/* False: the table has no entry of the key, nor a floor that concerns an item born at `birth`. (True wrongly one time
+ * in half a milliard, and when entries move meanwhile.) */
+static inline bool purge_may_hold(const struct purge_table *t, uint64_t key, uint64_t birth) {
+    const struct purge_bucket *first = purge_first(t, key);
+    const uint64_t moves = sync_load_acq(&t->moves);
+    if (purge_bucket_may_hold(first, key)) return true;
+    (void)FAULT_POINT("purge.unknown.second");
+    if (purge_bucket_may_hold(purge_second(t, key), key)) return true;
+    /* The floor last: it is raised before an entry is shed. */
+    return sync_load_acq(&t->moves) != moves || sync_load_acq(&first->item_floor) > birth;
+}
+
 /* Whether the table knows nothing of these tags that could concern an item born at `birth`: then it may be served. As a
  * rule so; if not, purge_check tells what it knows. The ntags hashes at `tags` may lie anywhere. Any thread, after
- * reading `seq`, inside a section that began before the item was looked up. */
+ * reading `seq`, inside a section that began before the item was looked up; or the maintenance thread. */
 static inline bool purge_unknown(const struct purge_table *t, uint64_t birth, const uint8_t *tags, unsigned ntags) {
     if (PURGE_NUMBER(sync_load_acq(&t->star_hard)) > birth || sync_load_acq(&t->star_soft) > birth) return false;
     if (ntags > 1 && sync_load_acq(&t->conj_seq) > birth) return false;
     for (unsigned i = 0; i < ntags; i++) {
         uint64_t tag;
         memcpy(&tag, tags + 8 * (size_t)i, 8);
-        if (likely(!purge_marked(t, tag))) continue;
-        const struct purge_bucket *b = purge_bucket_of(t, tag);
-        /* The floor last: it is raised before an entry is shed. */
-        if (purge_bucket_may_hold(b, tag) || sync_load_acq(&b->item_floor) > birth) return false;
+        if (unlikely(purge_marked(t, tag)) && purge_may_hold(t, tag, birth)) return false;
     }
     return true;
 }
@@ -158,10 +194,59 @@ enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t birth,
 bool purge_overtook(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned ntags,
                     const uint64_t *carried, unsigned ncarried);
 
-/* Applies one selector: takes its number from *counter and returns it. *sweep is set when the table could not file it:
- * the caller must sweep items that carry all its tags and were born below the number before it answers. */
-uint64_t purge_apply(struct purge_table *t, uint64_t *counter, const struct store_selector *sel, bool soft,
-                     uint32_t deadline, uint32_t now, bool *sweep);
+/* ------------------------------------------------------------------ purging: the table's mutex is held */
+
+/* Where the numbers of a purge of one key go. */
+struct purge_cell {
+    uint64_t *hard, *soft;
+    uint32_t *deadline;
+    uint32_t held; /* its bit in the table's `held`, or PURGE_UNHELD */
+    bool sign;     /* it only says "look on": hard, whatever the purge is */
+};
+#define PURGE_UNHELD UINT32_MAX
+#define PURGE_PLAN_CELLS (3 * STORE_SELECTORS_MAX)
+
+/* A purge that has places for all its numbers. */
+struct purge_plan {
+    unsigned ncells;
+    bool conjunction;
+    bool sweep; /* the table cannot file one of its selectors: a sweep has to carry it out */
+    struct purge_cell cells[PURGE_PLAN_CELLS];
+};
+
+/* Finds places for all selectors of a purge. False: there is no room before a sweep has carried out more; nothing has
+ * happened then. Else purge_commit has to follow. */
+bool purge_prepare(struct purge_table *t, const struct store_selector *sel, unsigned nsel, struct purge_plan *plan);
+
+/* Takes the purge's number from *counter, puts it where it was planned, and returns it. *number (may be NULL) has it
+ * before anybody can see the purge. now: the store's time. */
+uint64_t purge_commit(struct purge_table *t, uint64_t *counter, const struct purge_plan *plan, bool soft,
+                      uint32_t deadline, uint32_t now, uint64_t *number);
+
+/* The place of a key, made if need be, in *c; held until purge_release. */
+enum purge_place { PURGE_PLACED, PURGE_FULL, PURGE_NEVER /* the purge itself has taken all that there are */ };
+enum purge_place purge_place(struct purge_table *t, uint64_t key, struct purge_cell *c);
+/* Whether the place, or record, of this bit is held: it is neither moved nor let go of then. Holds it, or no longer. */
+static inline bool purge_held(const struct purge_table *t, uint32_t i) {
+    return (t->held[i / 64] >> i % 64 & 1) != 0;
+}
+void purge_hold(struct purge_table *t, uint32_t i);
+void purge_release(struct purge_table *t, uint32_t i);
+/* n bytes at p, of the table's memory, are about to be written to: they count from now on. */
+void purge_touch(struct purge_table *t, const void *p, size_t n);
+/* Raises a floor, without going back. */
+static inline void purge_raise(uint64_t *floor, uint64_t to) {
+    if (to > *floor) sync_store_rel(floor, to);
+}
+
+/* The table keys of: "this tag is the smaller one of some conjunction", a pair, "this pair has wider conjunctions". */
+uint64_t purge_mark_key(uint64_t tag);
+uint64_t purge_pair_key(uint64_t lo, uint64_t hi);
+uint64_t purge_more_key(uint64_t pair);
+/* Sorts hashes, ascending. */
+void purge_sort(uint64_t *tags, unsigned n);
+
+/* ------------------------------------------------------------------ sweeping */
 
 /* A sweep pass begins: the number of the latest purge that is carried out when it ends. Maintenance thread. */
 uint64_t purge_pass(struct purge_table *t);

@@ -199,7 +199,9 @@ SYNC_UNSANITIZED void store_prefetch_tags(const struct store_worker *w, const st
     for (unsigned i = 0; i < n; i++) {
         uint64_t tag;
         memcpy(&tag, p + at + 1 + 8 * i, 8);
-        if (purge_marked(&s->purge, tag)) __builtin_prefetch(purge_bucket_of(&s->purge, tag));
+        if (!purge_marked(&s->purge, tag)) continue;
+        __builtin_prefetch(purge_first(&s->purge, tag));
+        __builtin_prefetch(purge_second(&s->purge, tag));
     }
 }
 

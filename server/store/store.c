@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * store - life, sections, time, purges and the view from outside. */
+ * store - life, sections, time and the view from outside. */
 #define _GNU_SOURCE
 #include "store/store.h"
 
@@ -11,7 +11,7 @@
 #include "base/pages.h"
 #include "store/internal.h"
 
-#define PURGE_BYTES_MIN (256u << 10)
+#define PURGE_BYTES_ENOUGH ((64ull << 20) / 25)
 #define CLOCK_BASE 2u /* the first second: 0 means never and 1 has always passed */
 #define ITEM_MIN_BYTES 32
 #define TAIL_BYTES 600
@@ -26,6 +26,14 @@ static uint32_t segment_bytes_for(uint64_t limit, unsigned workers) {
     uint32_t n = SEGMENT_MAX;
     while (n > SEGMENT_MIN && (uint64_t)n * n * (5 * workers + 3) / 2 > limit * TAIL_BYTES) n >>= 1;
     return n;
+}
+
+/* Room for 65,536 purges that no sweep has carried out yet, from 64 MiB on; a small store has fewer items to sweep.
+ * What is not used of it is not resident, and does not count. */
+static uint64_t purge_bytes_for(uint64_t limit) {
+    const uint64_t enough = PURGE_BYTES_ENOUGH;
+    if (limit < 64ull << 20) return limit / 32;
+    return limit / 100 > enough ? limit / 100 : enough;
 }
 
 static int make_workers(struct store *s) {
@@ -58,7 +66,6 @@ static void init_locks(struct store *s) {
     pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
     pthread_cond_init(&s->wake, &mono);
     pthread_condattr_destroy(&mono);
-    pthread_cond_init(&s->jobs_done, NULL);
 }
 
 int store_new(const struct store_config *cfg, struct store **out) {
@@ -81,13 +88,12 @@ int store_new(const struct store_config *cfg, struct store **out) {
     ghost_init(&s->ghost);
     uint32_t bytes = segment_bytes_for(cfg->memory_limit, cfg->workers);
     s->inline_max = bytes / 4 < ITEM_INLINE_MAX ? bytes / 4 : ITEM_INLINE_MAX;
-    uint64_t purge_bytes = cfg->memory_limit / 100 > PURGE_BYTES_MIN ? cfg->memory_limit / 100 : PURGE_BYTES_MIN;
     /* The limit may be raised later: address space for four times as much. */
     uint64_t space = cfg->memory_limit * 4, least = (uint64_t)segments_least(cfg->workers) * bytes;
     int err = segments_init(&s->segs, space > least ? space : least, bytes, cfg->hugepages);
     if (!err)
         err = index_init(&s->ix, cfg->memory_limit / 256 / 9, cfg->memory_limit * 4 / ITEM_MIN_BYTES, cfg->hugepages);
-    if (!err) err = purge_init(&s->purge, purge_bytes);
+    if (!err) err = purge_init(&s->purge, purge_bytes_for(cfg->memory_limit));
     if (!err) err = age_init(&s->ages, CLOCK_BASE, s->number);
     if (!err) err = make_workers(s);
     if (err) {
@@ -95,7 +101,7 @@ int store_new(const struct store_config *cfg, struct store **out) {
         return err;
     }
     (void)store_set_limit(s, cfg->memory_limit);
-    s->segs.limit = (uint32_t)((cfg->memory_limit - purge_bytes) / bytes);
+    s->segs.limit = (uint32_t)(cfg->memory_limit / bytes);
     *out = s;
     return 0;
 }
@@ -103,10 +109,8 @@ int store_new(const struct store_config *cfg, struct store **out) {
 void store_free(struct store *s) {
     if (s == NULL) return;
     CHECK(!s->started);
-    for (struct store_job *j = s->jobs, *next; j; j = next) {
-        next = j->next;
-        if (j->counted) free(j);
-    }
+    jobs_end(s, s->sweep.jobs);
+    jobs_end(s, s->jobs);
     for (unsigned i = 0; s->workers && i <= s->cfg.workers; i++)
         pages_free(s->workers[i].pins, s->segs.max * sizeof *s->workers[i].pins);
     free(s->workers);
@@ -118,7 +122,6 @@ void store_free(struct store *s) {
     segments_fini(&s->segs);
     pthread_mutex_destroy(&s->mutex);
     pthread_cond_destroy(&s->wake);
-    pthread_cond_destroy(&s->jobs_done);
     free(s);
 }
 
@@ -151,12 +154,14 @@ void worker_second(struct store_worker *w, uint32_t now) {
 static void flush_due(struct store_worker *w) {
     struct store *s = w->s;
     struct store_selector all = {.all = true};
-    bool sweep;
+    struct purge_plan plan;
     (void)FAULT_POINT("store.flush_due");
     pthread_mutex_lock(&s->purge.lock);
     uint32_t at = sync_load(&s->flush_at);
     if ((at != 0 && at <= w->now) || FAULT_POINT("store.mutate.flush_again")) {
-        purge_apply(&s->purge, &s->number, &all, false, 0, w->now, &sweep);
+        bool room = purge_prepare(&s->purge, &all, 1, &plan); /* it needs none */
+        CHECK(room);
+        purge_commit(&s->purge, &s->number, &plan, false, 0, w->now, NULL);
         (void)sync_cas(&s->flush_at, &at, 0);
         COUNT(w, purges, 1);
     }
@@ -192,100 +197,6 @@ uint32_t store_expiry(struct store_worker *w, int64_t exptime) {
     /* Of the present second, part has passed: only the end of the one after `rel` whole ones is late enough. */
     uint64_t at = (uint64_t)w->now + (uint64_t)rel + 1;
     return at < UINT32_MAX ? (uint32_t)at : UINT32_MAX - 1;
-}
-
-/* ------------------------------------------------------------------ purging */
-
-/* Lists a job for the next pass of the sweep. */
-static void list_job(struct store *s, struct store_job *job, const struct store_selector *sel, uint64_t number) {
-    job->selector = *sel;
-    job->number = number;
-    pthread_mutex_lock(&s->mutex);
-    job->next = s->jobs;
-    sync_store_rel(&s->jobs, job);
-    pthread_mutex_unlock(&s->mutex);
-}
-
-/* Waits for the sweep that takes out what the table cannot name. */
-static void wait_for_job(struct store *s, const bool *done) {
-    pthread_mutex_lock(&s->mutex);
-    bool threaded = s->started;
-    pthread_mutex_unlock(&s->mutex);
-    if (!threaded) {
-        store_sweep_all(s);
-        return;
-    }
-    store_kick(s);
-    pthread_mutex_lock(&s->mutex);
-    while (!*done) pthread_cond_wait(&s->jobs_done, &s->mutex);
-    pthread_mutex_unlock(&s->mutex);
-}
-
-/* Applies one selector. The job is listed if it counts, or if the table could not file the purge (*sweep): before the
- * purge's mutex is free again, so that a pass that begins with this purge's number also has the job. */
-static uint64_t purge_one(struct store_worker *w, const struct store_selector *sel, const struct store_purge *p,
-                          struct store_job *job, bool *sweep) {
-    struct store *s = w->s;
-    uint32_t now = store_clock(s);
-    uint32_t deadline = now + (p->soft_ttl_s ? p->soft_ttl_s : STORE_SOFT_TTL_S);
-    if (deadline < now) deadline = UINT32_MAX - 1;
-    pthread_mutex_lock(&s->purge.lock);
-    uint64_t number = purge_apply(&s->purge, &s->number, sel, p->soft, deadline, now, sweep);
-    (void)FAULT_POINT("store.purge.applied");
-    if (job && (*sweep || job->counted)) list_job(s, job, sel, number);
-    pthread_mutex_unlock(&s->purge.lock);
-    if (p->soft)
-        COUNT(w, purges_soft, 1);
-    else
-        COUNT(w, purges, 1);
-    return number;
-}
-
-uint64_t store_purge(struct store_worker *w, const struct store_purge *p) {
-    CHECK(!w->inside);
-    uint64_t number = 0;
-    for (unsigned i = 0; i < p->nselectors; i++) {
-        bool sweep, done = false;
-        struct store_job job;
-        job.counted = false;
-        job.removed = 0;
-        job.done = &done;
-        number = purge_one(w, &p->selectors[i], p, &job, &sweep);
-        if (sweep) wait_for_job(w->s, &done);
-    }
-    return number;
-}
-
-uint64_t store_purge_counted(struct store_worker *w, const struct store_purge *p, void *token) {
-    CHECK(!w->inside);
-    CHECK(p->nselectors == 1);
-    struct store *s = w->s;
-    struct store_job *job = calloc(1, sizeof *job);
-    bool sweep;
-    if (job == NULL) {
-        /* The purge holds; only the count is not to be had. */
-        uint64_t number = store_purge(w, p);
-        if (s->cfg.events.on_job) s->cfg.events.on_job(s->cfg.events.arg, token, -1);
-        return number;
-    }
-    job->counted = true;
-    job->token = token;
-    sync_add_acqrel(&s->counting, 1);
-    uint64_t number = purge_one(w, &p->selectors[0], p, job, &sweep);
-    sync_sub_rel(&s->counting, 1);
-    store_kick(s);
-    return number;
-}
-
-void store_flush_at(struct store_worker *w, uint32_t at) {
-    struct store_selector all = {.all = true};
-    struct store_purge p = {.selectors = &all, .nselectors = 1};
-    if (at > store_clock(w->s)) {
-        sync_store_rel(&w->s->flush_at, at);
-        return;
-    }
-    sync_store_rel(&w->s->flush_at, 0);
-    store_purge(w, &p);
 }
 
 /* ------------------------------------------------------------------ looking around */
@@ -371,9 +282,10 @@ void store_gauges(const struct store *s, struct store_gauges *g) {
     g->index_groups = sync_load(&s->ix.groups);
     g->index_depth = 63 - (unsigned)__builtin_clzll(g->index_groups);
     g->ghost_bytes = ghost_bytes(&s->ghost);
-    g->purge_bytes = s->purge.bytes;
+    g->purge_bytes = sync_load(&s->purge.touched);
     g->purge_entries = sync_load(&s->purge.entries);
-    g->purge_capacity = (uint64_t)s->purge.nbuckets * PURGE_WAYS;
+    g->purge_capacity = purge_capacity(&s->purge);
+    g->purge_unswept = sync_load(&s->purge.unswept[0]) + sync_load(&s->purge.unswept[1]);
     g->purge_floors = sync_load(&s->purge.floors);
     g->number = store_number(s);
     g->purge_number = sync_load(&s->purge.seq);

@@ -26,6 +26,7 @@
 #define STORE_TAG_MAX 200                            /* bytes of a tag's name */
 #define STORE_TAGS_MAX 128                           /* tags of an item */
 #define STORE_SELECTOR_TAGS_MAX 64                   /* tags that a selector joins */
+#define STORE_SELECTORS_MAX 64                       /* selectors of one purge */
 #define STORE_READ_TAGS_MAX 64                       /* tags that a reader may name beside the item's own */
 #define STORE_RELATIVE_TTL_MAX_S (30 * 24 * 60 * 60) /* relative_ttl_max when none is given */
 #define STORE_EXPIRED 1u                             /* an expiry that has always passed */
@@ -47,12 +48,16 @@ enum store_metric {
 /* Upcalls; any may be NULL. They run on the maintenance thread or a worker and must not block or call the store. */
 struct store_events {
     void *arg;
-    /* A segment became free: workers told STORE_AGAIN may try again. Maintenance thread. */
+    /* A segment became free, or places for purges: workers told STORE_AGAIN may try again. Maintenance thread. */
     void (*on_room)(void *arg);
     /* A live item leaves for want of room; called only while store_watch_evictions is on. Maintenance thread. */
     void (*on_evict)(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size);
-    /* A job started by store_purge_counted has ended. Maintenance thread. n: items taken out, or -1 above 100,000. */
+    /* A purge that was STORE_PENDING has ended. n: the items it took out if it was `counted`, or -1 above 100,000.
+     * Maintenance thread; or store_free's caller, if there was no end before. */
     void (*on_job)(void *arg, void *token, int64_t n);
+    /* Purges were let go of before a sweep had carried them out, `floors` ever: items that nobody purged may have died.
+     * At most once a minute. Maintenance thread. */
+    void (*on_floors)(void *arg, uint64_t floors);
 };
 
 struct store_config {
@@ -61,7 +66,7 @@ struct store_config {
     unsigned workers;           /* handles for request threads, 1..1024 (beside them the store has its own) */
     bool evict;                 /* false (-M): a full store refuses instead */
     char prefix_delimiter;      /* keys carry their prefixes up to this byte as tags (--prefix-tags); 0: they do not */
-    unsigned sweep_cpu_percent; /* bound of the background sweep in % of one core; 0 means 5 */
+    unsigned sweep_cpu_percent; /* bound of the background sweep in % of one core while no purge needs it; 0 means 5 */
     int64_t relative_ttl_max;   /* exptimes up to this many seconds count from now, larger ones are unix time; 0 means
                                    STORE_RELATIVE_TTL_MAX_S */
     bool hugepages;             /* ask for huge pages */
@@ -202,9 +207,10 @@ enum store_status {
     STORE_NOT_FOUND,   /* guard or change of an item that is not there */
     STORE_TOO_LARGE,   /* above item_size_max (the caller answers and may delete the old value) */
     STORE_NO_MEMORY,   /* -M and full, or too many uploads */
-    STORE_AGAIN,       /* no free segment just now: leave the section, wait for on_room, repeat */
+    STORE_AGAIN,       /* no room just now: leave the section, wait for on_room, repeat */
     STORE_NON_NUMERIC, /* incr/decr of something that is no number */
     STORE_TOO_MANY,    /* more than STORE_TAGS_MAX tags in the union */
+    STORE_PENDING,     /* store_purge: under way, on_job tells its end */
 };
 
 enum store_mode { STORE_SET, STORE_ADD, STORE_REPLACE, STORE_APPEND, STORE_PREPEND };
@@ -334,18 +340,25 @@ struct store_selector {
 
 struct store_purge {
     const struct store_selector *selectors;
-    unsigned nselectors; /* 1..64 */
+    unsigned nselectors; /* 1..STORE_SELECTORS_MAX */
     bool soft;
+    bool counted;        /* not with soft: count the items that it takes out */
     uint32_t soft_ttl_s; /* with soft; 0 means STORE_SOFT_TTL_S */
+    void *token;         /* for on_job */
 };
 
-/* Purges; returns the number of the (last) purge. When it returns, no request that starts afterwards is served what it
- * selects and was stored before. Takes a mutex; outside a section; any thread through its own worker handle.
- * O(1) in the number of items. */
-uint64_t store_purge(struct store_worker *w, const struct store_purge *p);
-
-/* The same (hard), and counts what it took out: a job for the maintenance thread, whose end is told by on_job. */
-uint64_t store_purge_counted(struct store_worker *w, const struct store_purge *p, void *token);
+/*
+ * Purges by all selectors, under one number, which is *number on STORE_OK and STORE_PENDING.
+ *
+ * STORE_OK: no request that starts from here on is served what it selects and was stored before. STORE_PENDING: it is
+ * counted, or has a selector that the table cannot file (which then takes items out even if it is soft): the promise
+ * holds once on_job tells its end, guarded fills obey it already. STORE_AGAIN: a sweep has to make room for it first,
+ * nothing has happened. STORE_NO_MEMORY: nothing has happened.
+ *
+ * Never waits but for a mutex that is held for microseconds, and takes time O(1) in the number of items. Outside a
+ * section; any thread through its own worker handle.
+ */
+enum store_status store_purge(struct store_worker *w, const struct store_purge *p, uint64_t *number);
 
 /* flush_all at the store's time `at`; now or earlier: at once. A later call replaces a pending one. A pending flush
  * takes effect in the first section that begins at or after `at`. Outside a section. */
@@ -375,11 +388,13 @@ struct store_gauges {
     uint64_t segments_small, segments_main, segments_pinned;
     uint64_t index_bytes, index_groups, index_depth; /* committed bytes; groups; log2 of groups, rounded down */
     uint64_t ghost_bytes, purge_bytes;
-    uint64_t purge_entries, purge_capacity, purge_floors; /* tags in the table; places; item floors raised */
-    uint64_t number, purge_number;                        /* the last number given; the last purge's */
-    uint64_t oldest_age_s;                                /* age of the oldest sealed segment */
-    uint64_t uploads;                                     /* under way */
-    bool growing;                                         /* index being resized */
+    uint64_t purge_entries, purge_capacity; /* tags in the table; places */
+    uint64_t purge_unswept;                 /* tags purged that no sweep has carried out yet, about */
+    uint64_t purge_floors;                  /* purges let go of before a sweep had carried them out */
+    uint64_t number, purge_number;          /* the last number given; the last purge's */
+    uint64_t oldest_age_s;                  /* age of the oldest sealed segment */
+    uint64_t uploads;                       /* under way */
+    bool growing;                           /* index being resized */
 };
 
 /* The gauges now; any thread. */

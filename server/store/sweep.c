@@ -8,22 +8,28 @@
  * to p has been carried out and the table may let go of it. */
 #include "store/internal.h"
 
-#include <stdlib.h>
+#define PASS_NS 1000000000ull     /* passes begin at most this often unless somebody waits */
+#define REMOVED_PER_GROUP 16      /* items taken out for each index group that is packed */
+#define GROUPS_PER_STEP 512       /* packed a round at most: 0.2 ms */
+#define PATIENCE_NS 1000000000ull /* how long a purge waits for a sweeper that does not get on */
+#define FLOORS_NS 60000000000ull  /* lost purges are told of at most this often */
 
-#define PASS_NS 1000000000ull /* passes begin at most this often unless somebody waits */
-#define REMOVED_PER_GROUP 16  /* items taken out for each index group that is packed */
-#define GROUPS_PER_STEP 512   /* packed a round at most: 0.2 ms */
-#define JOB_COUNT_MAX 100000
-
-static bool job_matches(const struct store_job *j, const struct item *it, const uint64_t *tags, unsigned n) {
-    if (it->birth >= j->number) return false;
-    if (j->selector.all) return true;
-    for (unsigned i = 0; i < j->selector.ntags; i++) {
+/* Whether the n tags hold all of a selector's. */
+static bool covers(const uint64_t *tags, unsigned n, const uint64_t *selector, uint64_t nselector) {
+    for (uint64_t i = 0; i < nselector; i++) {
         unsigned k = 0;
-        while (k < n && tags[k] != j->selector.tags[i]) k++;
+        while (k < n && tags[k] != selector[i]) k++;
         if (k == n) return false;
     }
     return true;
+}
+
+static bool job_matches(const struct store_job *j, const struct item *it, const uint64_t *tags, unsigned n) {
+    if (it->birth >= sync_load_acq(&j->number)) return false;
+    const uint64_t *sel = j->words;
+    for (unsigned i = 0; i < j->nselectors; i++, sel += 1 + *sel)
+        if (covers(tags, n, sel + 1, *sel)) return true;
+    return false;
 }
 
 /* The job that asked for this item's end, if any. */
@@ -54,11 +60,6 @@ static void fold(struct change *c) {
 }
 
 void sweep_count(struct store *s, const struct item *it) {
-    unsigned turns = 0;
-    while (sync_load_acq(&s->counting) != 0 && !FAULT_POINT("sweep.mutate.count_at_once")) {
-        (void)FAULT_POINT("sweep.waits"); /* its purge is seen already, its job is about to be listed */
-        sync_wait(&turns);
-    }
     if (sync_load_acq(&s->jobs) == NULL) return;
     uint64_t tags[ALL_TAGS_MAX];
     unsigned n = tag_all(s, it, tags);
@@ -139,17 +140,20 @@ static bool wants_sweep(struct store *s, const struct segment *g) {
     return s->sweep.jobs || (soonest && soonest <= maintenance(s)->now) || g->swept < s->sweep.number;
 }
 
-static void finish_job(struct store *s, struct store_job *j) {
-    if (j->counted) {
-        if (s->cfg.events.on_job)
-            s->cfg.events.on_job(s->cfg.events.arg, j->token, j->removed <= JOB_COUNT_MAX ? j->removed : -1);
-        free(j);
-        return;
-    }
+/* The jobs of purges that the pass about to begin will carry out; the others are left for the next one. */
+static struct store_job *take_jobs(struct store *s, uint64_t number) {
+    struct store_job *taken = NULL, *left = NULL;
     pthread_mutex_lock(&s->mutex);
-    *j->done = true; /* the job lies on the stack of whoever waits */
-    pthread_cond_broadcast(&s->jobs_done);
+    for (struct store_job *j = s->jobs, *next; j; j = next) {
+        next = j->next;
+        const uint64_t n = sync_load_acq(&j->number);
+        struct store_job **to = n != 0 && n <= number ? &taken : &left;
+        j->next = *to;
+        *to = j;
+    }
+    sync_store_rel(&s->jobs, left);
     pthread_mutex_unlock(&s->mutex);
+    return taken;
 }
 
 static void pass_begin(struct store *s) {
@@ -161,10 +165,12 @@ static void pass_begin(struct store *s) {
     uint64_t number = purge_pass(&s->purge);
     p->number = FAULT_POINT("sweep.mutate.any_number") ? store_number(s) : number;
     p->grace = epoch_advance(&s->epoch);
-    pthread_mutex_lock(&s->mutex);
-    p->jobs = s->jobs;
-    s->jobs = NULL;
-    pthread_mutex_unlock(&s->mutex);
+    p->jobs = take_jobs(s, p->number);
+}
+
+/* Purges that wait for room may try again. */
+static void admit_purges(struct store *s) {
+    if (sync_exchange(&s->purge_waits, false)) store_tell_room(s);
 }
 
 static void pass_end(struct store *s) {
@@ -176,11 +182,10 @@ static void pass_end(struct store *s) {
     purge_swept(&s->purge, p->number, sync_load(&s->jobs) == NULL);
     pthread_mutex_unlock(&s->purge.lock);
     COUNT(maintenance(s), sweep_passes, 1);
-    for (struct store_job *j = p->jobs, *next; j; j = next) {
-        next = j->next;
-        finish_job(s, j);
-    }
+    struct store_job *ended = p->jobs;
     p->jobs = NULL;
+    jobs_end(s, ended);
+    admit_purges(s);
 }
 
 /* Whoever found an item before it was taken out, in a section of then, still has to learn of its purge. */
@@ -205,21 +210,49 @@ void sweep_index(struct store *s) {
     if (n) index_trim(&s->ix);
 }
 
+/* The sweeper has got on: what is in the purge table stays there until it is carried out. */
+static void got_on(struct store *s, uint64_t now) {
+    s->sweep.progress_ns = now;
+    if (sync_load(&s->purge.shed)) sync_store(&s->purge.shed, false);
+}
+
+/* A purge waits for the sweeper, which does not get on: it takes the place of one that no sweep has carried out. */
+static void watch_progress(struct store *s, uint64_t now) {
+    struct sweep *p = &s->sweep;
+    if (!sync_load(&s->purge_waits)) {
+        p->progress_ns = now;
+    } else if (now - p->progress_ns >= PATIENCE_NS) {
+        sync_store(&s->purge.shed, true);
+        admit_purges(s);
+    }
+    const uint64_t floors = sync_load(&s->purge.floors);
+    if (floors == p->floors || (p->floors != 0 && now - p->floors_ns < FLOORS_NS)) return;
+    p->floors = floors;
+    p->floors_ns = now;
+    if (s->cfg.events.on_floors) s->cfg.events.on_floors(s->cfg.events.arg, floors);
+}
+
 bool sweep_step(struct store *s, bool hurry) {
     struct sweep *p = &s->sweep;
     uint64_t now = clock_boot_ns(s->cfg.clock);
-    bool jobs = p->jobs || sync_load_acq(&s->jobs);
-    if (!hurry && !jobs && now < p->next_ns) return false;
+    watch_progress(s, now);
+    hurry |= p->jobs || sync_load_acq(&s->jobs) || sweep_urgent(s);
+    if (!hurry && now < p->next_ns) return false;
     if (!p->running) {
-        if (!hurry && !jobs && now < p->began_ns + PASS_NS) return false;
+        if (!hurry && now < p->began_ns + PASS_NS) return false;
         p->began_ns = now;
         pass_begin(s);
     }
     if (p->at == 0 && !epoch_passed(&s->epoch, p->grace) && !FAULT_POINT("sweep.mutate.no_wait")) return false;
     uint32_t touched = sync_load(&s->segs.touched);
     while (!p->ending && p->at < touched && !wants_sweep(s, &s->segs.seg[p->at])) p->at++;
-    if (p->ending || p->at >= touched) return try_end(s);
+    if (p->ending || p->at >= touched) {
+        if (!try_end(s)) return false;
+        got_on(s, now);
+        return true;
+    }
     sweep_segment(s, p->at++);
+    got_on(s, now);
     (void)FAULT_POINT("sweep.stepped");
     uint64_t took = clock_boot_ns(s->cfg.clock) - now, percent = s->cfg.sweep_cpu_percent;
     p->next_ns = now + took * 100 / percent;

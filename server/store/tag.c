@@ -1,14 +1,34 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/internal.h"
 
+/* Whether a tag's name may hold this byte (protocol: no blank, control, comma, plus). */
+static bool is_plain(unsigned char c) {
+    return c > 0x20 && c != 0x7f && c != ',' && c != '+';
+}
+
+/* Appends a byte to a name, percent-encoded unless it is plain. Returns the name's new length. */
+static size_t put_encoded(char *name, size_t n, unsigned char c) {
+    static const char digits[] = "0123456789ABCDEF";
+    name[n++] = is_plain(c) ? (char)c : '%';
+    if (is_plain(c)) return n;
+    name[n++] = digits[c >> 4];
+    name[n++] = digits[c & 15];
+    return n;
+}
+
+/* The name of a prefix tag is the prefix with what a tag cannot hold percent-encoded, so that every prefix can be
+ * purged; likewise a prefix that is an asterisk alone, which would select everything. */
 unsigned tag_prefixes(const struct store *s, const char *key, unsigned key_len, uint64_t *out, unsigned n) {
-    if (s->cfg.prefix_delimiter == 0) return n;
-    const char *from = key, *end = key + key_len, *d;
-    for (unsigned k = 0; k < PREFIX_TAGS_MAX && from < end; k++) {
-        d = memchr(from, s->cfg.prefix_delimiter, (size_t)(end - from));
-        if (d == NULL) break;
-        from = d + 1;
-        if (from - key <= STORE_TAG_MAX) out[n++] = hash_tag(key, (size_t)(from - key));
+    const char delimiter = s->cfg.prefix_delimiter, *const end = key + key_len;
+    char name[STORE_TAG_MAX + 3];
+    size_t len = 0;
+    if (delimiter == 0) return n;
+    for (unsigned k = 0; k < PREFIX_TAGS_MAX && key < end; k++) {
+        const char *last = memchr(key, delimiter, (size_t)(end - key));
+        if (last == NULL) return n;
+        while (key <= last && len < STORE_TAG_MAX) len = put_encoded(name, len, (unsigned char)*key++);
+        if (key <= last || len > STORE_TAG_MAX) return n; /* longer ones have no tag */
+        out[n++] = len == 1 && name[0] == '*' ? hash_tag("%2A", 3) : hash_tag(name, len);
     }
     return n;
 }
@@ -49,7 +69,9 @@ enum verdict item_verdict_slow(struct store_worker *w, const struct item *it, ui
         uint64_t tags[ALL_TAGS_MAX];
         unsigned n = tag_all(w->s, it, tags);
         COUNT(w, tag_lookups, n);
-        v = purge_check(t, it->birth, tags, n, w->now, deadline);
+        v = purge_unknown(t, it->birth, (const uint8_t *)tags, n)
+                ? PURGE_FRESH
+                : purge_check(t, it->birth, tags, n, w->now, deadline);
     }
     return verdict_of(v);
 }

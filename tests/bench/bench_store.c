@@ -210,7 +210,9 @@ int main(int argc, char **argv) {
         struct store_selector unused = {.ntags = 1, .tags = {rng_mix(UINT64_MAX)}};
         struct store_purge purge = {.selectors = &unused, .nselectors = 1};
         if (only != OPS && b.op != only) continue;
-        if (b.op == OP_TAGGED) (void)store_purge(store_worker(b.store, 0), &purge); /* so that births are older */
+        uint64_t number; /* above all births */
+        if (b.op == OP_TAGGED && store_purge(store_worker(b.store, 0), &purge, &number) != STORE_OK)
+            fail("cannot purge");
         for (b.threads = threads ? threads : 1; b.threads <= (threads ? threads : 2); b.threads++)
             for (b.batch = batch_size ? batch_size : 1; b.batch <= (batch_size ? batch_size : 16);
                  b.batch += batch_size ? 1 : 15)

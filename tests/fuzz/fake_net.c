@@ -338,8 +338,7 @@ static bool show(struct conn *c) {
     return used > 0;
 }
 
-/* Lets everything happen that would happen by itself. */
-static void settle(struct conn *c) {
+void fake_settle(struct conn *c) {
     for (int idle = 0; idle < 3 && !c->closing;) {
         bool moved = false;
         if (c->producer) {
@@ -347,7 +346,7 @@ static void settle(struct conn *c) {
             release_held(c);
             moved = c->producer;
         }
-        if (store_maintain(c->worker->node->store)) moved = true;
+        if (!c->worker->node->held && store_maintain(c->worker->node->store)) moved = true;
         if (run_posts(c->worker)) moved = true;
         if (c->again && !c->parked) moved |= show(c);
         idle = moved ? 0 : idle + 1;
@@ -381,7 +380,7 @@ void fake_feed(struct conn *c, const void *bytes, size_t n) {
         }
         p += took;
         n -= took;
-        settle(c);
+        fake_settle(c);
     }
 }
 

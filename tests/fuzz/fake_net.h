@@ -18,6 +18,7 @@ struct fake_node {
     struct cmd *cmd;
     struct net_worker *worker;
     unsigned shutdowns;
+    bool held; /* the store gets no maintenance */
 };
 
 /* Options: fields of cmd_config and store_config that matter to a test. */
@@ -36,6 +37,8 @@ struct conn *fake_open(struct fake_node *n);
 /* Bytes arrive: what was not consumed before is shown again in front of them. Runs maintenance, posts and resumption
  * until nothing moves. */
 void fake_feed(struct conn *c, const void *p, size_t n);
+/* The same without bytes: what would happen by itself happens. */
+void fake_settle(struct conn *c);
 /* All output so far. */
 const char *fake_output(const struct conn *c, size_t *n);
 void fake_clear(struct conn *c);

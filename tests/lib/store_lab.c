@@ -85,6 +85,19 @@ void lab_finish(struct lab_thread *t) {
 
 /* ------------------------------------------------------------------ calls */
 
+/* A purge that is waited for. */
+struct purge_end {
+    uint32_t ended;
+    int64_t n;
+};
+
+static void on_job(void *arg, void *token, int64_t n) {
+    struct purge_end *end = token;
+    (void)arg;
+    end->n = n;
+    sync_store_rel(&end->ended, 1);
+}
+
 void lab_open(struct lab *l, uint64_t limit, char prefix) {
     clock_manual_init(&l->clock, 1000000000000ull, 1700000000);
     struct store_config cfg = {.memory_limit = limit,
@@ -93,7 +106,8 @@ void lab_open(struct lab *l, uint64_t limit, char prefix) {
                                .evict = true,
                                .prefix_delimiter = prefix,
                                .seed = 42,
-                               .clock = &l->clock.clock};
+                               .clock = &l->clock.clock,
+                               .events = {.on_job = on_job}};
     CHECK(store_new(&cfg, &l->s) == 0);
     for (unsigned i = 0; i < LAB_WORKERS; i++) l->w[i] = store_worker(l->s, i);
     mutation = watched = NULL;
@@ -192,16 +206,58 @@ enum store_status lab_delete(struct lab *l, unsigned worker, const char *key) {
     return st;
 }
 
+/* The sweeper gets on: its own thread, or here. */
+static void sweep_on(struct lab *l, unsigned *turns) {
+    if (l->s->started)
+        sync_wait(turns);
+    else
+        store_sweep_all(l->s);
+}
+
+uint64_t lab_purge_by(struct lab *l, struct store_worker *w, const struct store_purge *by, int64_t *n) {
+    struct purge_end end = {0};
+    struct store_purge p = *by;
+    uint64_t number;
+    enum store_status st;
+    unsigned turns = 0;
+    p.token = &end;
+    while ((st = store_purge(w, &p, &number)) == STORE_AGAIN) sweep_on(l, &turns);
+    CHECK(st == STORE_OK || st == STORE_PENDING);
+    while (st == STORE_PENDING && !sync_load_acq(&end.ended)) sweep_on(l, &turns);
+    if (n) *n = end.n;
+    return number;
+}
+
 uint64_t lab_purge(struct lab *l, unsigned worker, unsigned n, const uint64_t *tags, bool soft, uint32_t ttl_s) {
     struct store_selector sel = {.all = n == 0, .ntags = n};
     if (n) memcpy(sel.tags, tags, n * sizeof *tags);
     struct store_purge p = {.selectors = &sel, .nselectors = 1, .soft = soft, .soft_ttl_s = ttl_s};
-    return store_purge(l->w[worker], &p);
+    return lab_purge_by(l, l->w[worker], &p, NULL);
+}
+
+uint64_t lab_neighbour(const struct purge_table *t, uint64_t tag, unsigned i) {
+    const struct purge_bucket *second = purge_second(t, tag);
+    uint64_t other = tag; /* the upper half decides on the first bucket */
+    do {
+        other = (other & ~0xffffffffull) | (uint32_t)(other + 1);
+        if (other != tag && purge_second(t, other) == second && i-- == 0) return other;
+    } while (other != tag);
+    CHECK(!"there are so many");
+    return 0;
+}
+
+static bool known(const struct purge_table *t, uint64_t key) {
+    return purge_bucket_may_hold(purge_first(t, key), key) || purge_bucket_may_hold(purge_second(t, key), key);
 }
 
 void lab_shed(struct lab *l, unsigned worker, uint64_t tag) {
-    /* Tags whose upper halves are equal share a bucket. */
-    for (uint64_t i = 1; i <= PURGE_WAYS; i++) lab_purge(l, worker, 1, &(uint64_t){tag ^ i << 16}, false, 0);
+    struct purge_table *t = &l->s->purge;
+    CHECK(!l->s->started);
+    for (unsigned i = 0; known(t, tag); i++) {
+        t->shed = true;
+        lab_purge(l, worker, 1, &(uint64_t){lab_neighbour(t, tag, i)}, false, 0);
+    }
+    t->shed = false;
 }
 
 void lab_next_segment(struct lab *l, unsigned worker) {

@@ -46,9 +46,15 @@ enum store_status lab_upload_some(struct store_worker *w, struct store_upload *u
 /* Uploads a body, running maintenance when there is no room; to be handed to a put. */
 struct store_upload *lab_upload(struct lab *l, unsigned worker, const void *body, uint64_t size);
 enum store_status lab_delete(struct lab *l, unsigned worker, const char *key);
+/* Purges, waiting for room and for the end as a connection would; returns the number. Unless the store was started the
+ * caller sweeps meanwhile. *n (may be NULL): what on_job said of a counted purge. */
+uint64_t lab_purge_by(struct lab *l, struct store_worker *w, const struct store_purge *p, int64_t *n);
 /* Purges a conjunction of n tags, or everything when n is 0. */
 uint64_t lab_purge(struct lab *l, unsigned worker, unsigned n, const uint64_t *tags, bool soft, uint32_t ttl_s);
-/* Makes the purge table let go of a tag, by purging others that share its bucket. */
+/* The i-th of the tags that have the same two buckets of the purge table as `tag`, other than it. */
+uint64_t lab_neighbour(const struct purge_table *t, uint64_t tag, unsigned i);
+/* Makes the purge table let go of a tag, by purging others that have the same buckets; what no sweep has carried out
+ * goes, too. */
 void lab_shed(struct lab *l, unsigned worker, uint64_t tag);
 /* Stores other keys until the worker's open segment is another one. */
 void lab_next_segment(struct lab *l, unsigned worker);

@@ -55,3 +55,8 @@ unit_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test
 tests_unit_test_cmd_SOURCES = %D%/test_cmd.c tests/fuzz/fake_net.c
 tests_unit_test_ttl_SOURCES = %D%/test_ttl.c tests/fuzz/fake_net.c
 noinst_HEADERS += tests/fuzz/fake_net.h
+
+# Purges that take time, in the store and over connections.
+unit_tests += %D%/test_purging %D%/test_purge_waits
+tests_unit_test_purging_SOURCES = %D%/test_purging.c %D%/order.c
+tests_unit_test_purge_waits_SOURCES = %D%/test_purge_waits.c tests/fuzz/fake_net.c

@@ -24,7 +24,8 @@ void stage_open(struct stage *s, uint64_t limit) {
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->room, NULL);
     lab_open(&s->lab, limit, 0);
-    s->lab.s->cfg.events = (struct store_events){.arg = s, .on_room = room_told};
+    s->lab.s->cfg.events.arg = s;
+    s->lab.s->cfg.events.on_room = room_told;
     assert_int_equal(store_start(s->lab.s), 0);
 }
 

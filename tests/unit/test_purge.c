@@ -21,16 +21,18 @@ static void open_table(struct table *t, uint64_t bytes) {
     t->next = 1000;
 }
 
-/* Purges at the time `now`; returns its number. `sweep` may be NULL: then it must be filed. */
-static uint64_t purge(struct table *t, unsigned n, const uint64_t *tags, bool soft, uint32_t deadline, uint32_t now,
-                      bool *sweep) {
-    struct store_selector sel = {.all = n == 0, .ntags = n};
-    bool local;
-    if (n) memcpy(sel.tags, tags, n * sizeof *tags);
+/* Purges at the time `now`; returns its number, or 0: no room. `sweep` may be NULL: then it must be filed. */
+static uint64_t purge_list(struct table *t, unsigned nsel, const struct store_selector *sel, bool soft,
+                           uint32_t deadline, uint32_t now, bool *sweep) {
+    struct purge_plan plan;
+    uint64_t p = 0;
     pthread_mutex_lock(&t->t.lock);
-    uint64_t p = purge_apply(&t->t, &t->next, &sel, soft, deadline, now, sweep ? sweep : &local);
+    bool room = purge_prepare(&t->t, sel, nsel, &plan);
+    if (room) p = purge_commit(&t->t, &t->next, &plan, soft, deadline, now, NULL);
     pthread_mutex_unlock(&t->t.lock);
-    if (sweep == NULL) assert_false(local);
+    if (!room) return 0;
+    if (sweep) *sweep = plan.sweep;
+    if (sweep == NULL) assert_false(plan.sweep);
     assert_int_equal(t->t.seq, p);
     t->next += 10;
     return p;
@@ -42,6 +44,20 @@ static void swept(struct table *t, uint64_t number) {
     pthread_mutex_unlock(&t->t.lock);
 }
 
+static uint64_t purge(struct table *t, unsigned n, const uint64_t *tags, bool soft, uint32_t deadline, uint32_t now,
+                      bool *sweep) {
+    struct store_selector sel = {.all = n == 0, .ntags = n};
+    if (n) memcpy(sel.tags, tags, n * sizeof *tags);
+    return purge_list(t, 1, &sel, soft, deadline, now, sweep);
+}
+
+/* What a whole pass does to the table. */
+static void pass(struct table *t) {
+    uint64_t number = purge_pass(&t->t);
+    purge_unmark(&t->t);
+    swept(t, number);
+}
+
 static enum purge_verdict ask(struct table *t, uint64_t birth, unsigned n, const uint64_t *tags, uint32_t now) {
     uint32_t deadline = 0;
     return purge_check(&t->t, birth, tags, n, now, &deadline);
@@ -49,11 +65,6 @@ static enum purge_verdict ask(struct table *t, uint64_t birth, unsigned n, const
 
 static uint64_t spread(uint64_t n) {
     return n * 0x9e3779b97f4a7c15ull;
-}
-
-/* A tag that shares its bucket with every other one of these. */
-static uint64_t crowded(unsigned n) {
-    return 0x5555555500000000ull + n;
 }
 
 static void test_numbers_decide(void **state) {
@@ -194,33 +205,211 @@ static void test_records_run_out(void **state) {
     purge_fini(&t.t);
 }
 
+/* Fills both buckets of `crowded`; returns how many purges that took. */
+static unsigned fill(struct table *t, uint64_t tag, uint64_t *tags, uint64_t *numbers) {
+    for (unsigned i = 0;; i++) {
+        tags[i] = i ? lab_neighbour(&t->t, tag, i - 1) : tag;
+        numbers[i] = purge(t, 1, &tags[i], false, 0, 10, NULL);
+        if (numbers[i] == 0) return i;
+    }
+}
+
+/* A purge without a place changes nothing; after a pass of the sweeper there is one, and only fills are refused. */
+static void test_a_full_table_waits_for_a_sweep(void **state) {
+    (void)state;
+    struct table t;
+    open_table(&t, 1 << 16);
+    uint64_t tags[40], numbers[40], far = spread(77), seq, next, entries, stranger;
+    unsigned n = fill(&t, spread(5), tags, numbers);
+    assert_int_equal(n, 2 * PURGE_WAYS);
+    seq = t.t.seq, next = t.next, entries = t.t.entries;
+    stranger = lab_neighbour(&t.t, tags[0], 30);
+    assert_int_equal(purge(&t, 1, &tags[n], false, 0, 10, NULL), 0);
+    assert_int_equal(purge_list(&t, 2,
+                                (struct store_selector[]){{.ntags = 1, .tags = {far}}, {.ntags = 1, .tags = {tags[n]}}},
+                                false, 0, 10, NULL),
+                     0);
+    assert_int_equal(t.t.seq, seq);
+    assert_int_equal(t.next, next);
+    assert_int_equal(t.t.entries, entries + 1); /* far's place, with no number */
+    assert_int_equal(ask(&t, seq, 2, (uint64_t[]){tags[n], far}, 10), PURGE_FRESH);
+    assert_false(purge_overtook(&t.t, seq, (uint64_t[]){tags[n], far}, 2, NULL, 0));
+    for (unsigned i = 0; i < n; i++) assert_int_equal(ask(&t, numbers[i] - 1, 1, &tags[i], 10), PURGE_DEAD);
+    pass(&t);
+    assert_true(purge(&t, 1, &tags[n], false, 0, 10, NULL) > seq);
+    /* The oldest went: it kills nothing, but it refuses the fills that it would have refused. */
+    assert_int_equal(t.t.floors, 0);
+    assert_int_equal(ask(&t, numbers[0] - 1, 1, &tags[0], 10), PURGE_FRESH);
+    assert_true(purge_overtook(&t.t, numbers[0] - 1, &tags[0], 1, NULL, 0));
+    assert_false(purge_overtook(&t.t, numbers[0] - 1, &tags[0], 1, &tags[0], 1)); /* carried: it has proved it */
+    assert_true(purge_overtook(&t.t, numbers[0] - 1, (uint64_t[]){tags[0], stranger}, 2, &tags[0], 1));
+    assert_false(purge_overtook(&t.t, numbers[0], &tags[0], 1, NULL, 0));
+    assert_false(purge_overtook(&t.t, numbers[0] - 1, &far, 1, NULL, 0));
+    purge_fini(&t.t);
+}
+
+/* Only when waiting does not help: what was let go of kills what is older than it. */
 static void test_floors(void **state) {
     (void)state;
     struct table t;
     open_table(&t, 1 << 16);
-    uint64_t numbers[PURGE_WAYS + 2], far = spread(77);
-    for (unsigned i = 0; i < PURGE_WAYS + 1; i++) {
-        uint64_t tag = crowded(i);
-        numbers[i] = purge(&t, 1, &tag, false, 0, 10, NULL);
-    }
-    /* The first was let go of before any sweep: what is older dies with it, what is younger does not. */
-    uint64_t first = crowded(0), stranger = crowded(1000);
-    assert_int_equal(ask(&t, numbers[0] - 1, 1, &first, 10), PURGE_DEAD);
-    assert_int_equal(ask(&t, numbers[0] - 1, 1, &stranger, 10), PURGE_DEAD);
-    assert_int_equal(ask(&t, numbers[0], 1, &first, 10), PURGE_FRESH);
-    assert_int_equal(ask(&t, numbers[0] - 1, 1, &far, 10), PURGE_FRESH);
+    uint64_t tags[40], numbers[40], far = spread(77);
+    unsigned n = fill(&t, spread(5), tags, numbers);
+    uint64_t stranger = lab_neighbour(&t.t, tags[0], 30);
+    t.t.shed = true;
+    assert_true(purge(&t, 1, &tags[n], false, 0, 10, NULL) != 0);
     assert_int_equal(t.t.floors, 1);
-    assert_int_equal(t.t.entries, PURGE_WAYS);
-    /* The next one is let go of after a sweep: only fills are refused. */
-    swept(&t, t.t.seq);
-    uint64_t tag = crowded(50), second = crowded(1);
-    purge(&t, 1, &tag, false, 0, 10, NULL);
-    assert_int_equal(ask(&t, numbers[1] - 1, 1, &second, 10), PURGE_FRESH);
-    assert_true(purge_overtook(&t.t, numbers[1] - 1, &second, 1, NULL, 0));
-    assert_false(purge_overtook(&t.t, numbers[1] - 1, &second, 1, &second, 1)); /* carried: it has proved it */
-    assert_true(purge_overtook(&t.t, numbers[1] - 1, (uint64_t[]){second, stranger}, 2, &second, 1));
-    assert_false(purge_overtook(&t.t, numbers[1], &second, 1, NULL, 0));
-    assert_false(purge_overtook(&t.t, numbers[1] - 1, &far, 1, NULL, 0));
+    assert_int_equal(t.t.entries, n);
+    assert_int_equal(ask(&t, numbers[0] - 1, 1, &tags[0], 10), PURGE_DEAD);
+    assert_int_equal(ask(&t, numbers[0] - 1, 1, &stranger, 10), PURGE_DEAD);
+    assert_false(purge_unknown(&t.t, numbers[0] - 1, (const uint8_t *)&stranger, 1));
+    assert_int_equal(ask(&t, numbers[0], 1, &tags[0], 10), PURGE_FRESH);
+    assert_int_equal(ask(&t, numbers[0] - 1, 1, &far, 10), PURGE_FRESH);
+    purge_fini(&t.t);
+}
+
+/* ------------------------------------------------------------------ how much the table holds */
+
+#define PROMISED 65536 /* README, man page, storage of a store of 64 MiB */
+
+/* A store of 64 MiB has room for so many purges of different tags while no sweep ends; all are known, nothing else is
+ * hurt; twenty times over, with other tags. */
+static void test_the_promised_number_of_purges_has_room(void **state) {
+    (void)state;
+    struct lab l;
+    lab_open(&l, 64 << 20, 0);
+    assert_true(l.s->purge.bytes <= (64u << 20) / 25);
+    for (unsigned round = 0; round < 20; round++) {
+        struct table t;
+        open_table(&t, l.s->purge.bytes);
+        for (uint64_t i = 0; i < PROMISED; i++) {
+            uint64_t tag = hash_tag(&(uint64_t){round << 20 | i}, 8);
+            assert_true(purge(&t, 1, &tag, false, 0, 10, NULL) != 0);
+        }
+        assert_int_equal(t.t.floors, 0);
+        assert_int_equal(t.t.entries, PROMISED);
+        assert_int_equal(t.t.unswept[0], PROMISED);
+        assert_true(purge_crowded(&t.t));
+        for (uint64_t i = 0; i < PROMISED; i++) {
+            uint64_t tag = hash_tag(&(uint64_t){round << 20 | i}, 8), other = hash_tag(&(uint64_t){1ull << 40 | i}, 8);
+            assert_int_equal(ask(&t, 500, 1, &tag, 10), PURGE_DEAD);
+            assert_false(purge_unknown(&t.t, 500, (const uint8_t *)&tag, 1));
+            assert_int_equal(ask(&t, 500, 1, &other, 10), PURGE_FRESH);
+            assert_true(purge_unknown(&t.t, 500, (const uint8_t *)&other, 1));
+        }
+        pass(&t);
+        assert_false(purge_crowded(&t.t));
+        assert_int_equal(t.t.unswept[0] + t.t.unswept[1], 0);
+        purge_fini(&t.t);
+    }
+    lab_close(&l);
+}
+
+/* What counts as not yet swept: an entry once for each pass that has it to carry out. */
+static void test_what_is_unswept_is_counted(void **state) {
+    (void)state;
+    struct table t;
+    open_table(&t, 1 << 16);
+    uint64_t a = spread(1), b = spread(2);
+    for (unsigned i = 0; i < 5; i++) purge(&t, 1, &a, i % 2 == 0, 50, 10, NULL);
+    assert_int_equal(t.t.unswept[0], 1);
+    uint64_t number = purge_pass(&t.t);
+    purge(&t, 1, &a, false, 0, 10, NULL);
+    purge(&t, 1, &b, false, 0, 10, NULL);
+    assert_int_equal(t.t.unswept[0], 2);
+    assert_int_equal(t.t.unswept[1], 1);
+    purge_unmark(&t.t);
+    swept(&t, number);
+    assert_int_equal(t.t.unswept[0], 2);
+    assert_int_equal(t.t.unswept[1], 0);
+    pass(&t);
+    assert_int_equal(t.t.unswept[0], 0);
+    purge_fini(&t.t);
+}
+
+/* The table costs what was touched of it. */
+static void test_memory_counts_as_it_is_touched(void **state) {
+    (void)state;
+    struct table t;
+    open_table(&t, 4 << 20);
+    assert_int_equal(t.t.touched, 0);
+    purge(&t, 1, &(uint64_t){spread(1)}, false, 0, 10, NULL);
+    assert_in_range(t.t.touched, 4096, 3 * 4096);
+    for (uint64_t i = 0; i < 50000; i++) purge(&t, 1, &(uint64_t){spread(i)}, false, 0, 10, NULL);
+    assert_in_range(t.t.touched, 3 << 20, t.t.bytes);
+    purge_fini(&t.t);
+}
+
+/* ------------------------------------------------------------------ lists */
+
+/* One number for all selectors of a list, each announced before it is taken. */
+struct listed {
+    struct table *t;
+    unsigned seen;
+};
+
+static void while_listed(void *arg) {
+    struct listed *l = arg;
+    for (unsigned i = 0; i < 6; i++) {
+        uint64_t tags[3] = {spread(10 * i), spread(10 * i + 1), spread(10 * i + 2)};
+        assert_true(purge_overtook(&l->t->t, l->t->next, tags, 1 + i % 3, NULL, 0));
+    }
+    l->seen++;
+}
+
+static void test_a_list_has_one_number(void **state) {
+    (void)state;
+    for (unsigned soft = 0; soft < 2; soft++) {
+        struct table t;
+        struct store_selector list[8];
+        struct listed l = {.t = &t};
+        uint64_t before;
+        bool sweep;
+        open_table(&t, 1 << 18);
+        memset(list, 0, sizeof list);
+        for (unsigned i = 0; i < 6; i++) {
+            list[i].ntags = 1 + i % 3;
+            for (unsigned k = 0; k < list[i].ntags; k++) list[i].tags[k] = spread(10 * i + k);
+        }
+        list[6] = list[0]; /* a repeat does not matter */
+        list[7].ntags = PURGE_RECORD_TAGS + 1;
+        for (unsigned k = 0; k < list[7].ntags; k++) list[7].tags[k] = spread(1000 + k);
+        before = t.next;
+        lab_at("purge.numbered", while_listed, &l);
+        uint64_t p = purge_list(&t, 8, list, soft, 20, 10, &sweep);
+        lab_at(NULL, NULL, NULL);
+        assert_int_equal(l.seen, 1);
+        assert_int_equal(t.next, before + 1 + 10);
+        assert_true(sweep); /* the last one; the others are in the table */
+        for (unsigned i = 0; i < 6; i++) {
+            assert_int_equal(ask(&t, p - 1, list[i].ntags, list[i].tags, 10), soft ? PURGE_SOFT : PURGE_DEAD);
+            assert_int_equal(ask(&t, p, list[i].ntags, list[i].tags, 10), PURGE_FRESH);
+            assert_true(purge_overtook(&t.t, p - 1, list[i].tags, list[i].ntags, NULL, 0));
+            assert_false(purge_overtook(&t.t, p, list[i].tags, list[i].ntags, NULL, 0));
+        }
+        purge_fini(&t.t);
+    }
+}
+
+/* A list that needs more places than its tags have: it is no use waiting, a sweep carries out the rest. */
+static void test_a_list_cannot_crowd_itself_out(void **state) {
+    (void)state;
+    struct table t;
+    struct store_selector list[4 * PURGE_WAYS];
+    bool sweep;
+    open_table(&t, 1 << 16);
+    memset(list, 0, sizeof list);
+    for (unsigned i = 0; i < 4 * PURGE_WAYS; i++)
+        list[i] = (struct store_selector){.ntags = 1, .tags = {i ? lab_neighbour(&t.t, spread(5), i - 1) : spread(5)}};
+    uint64_t p = purge_list(&t, 4 * PURGE_WAYS, list, false, 0, 10, &sweep);
+    assert_true(p != 0);
+    assert_true(sweep);
+    assert_int_equal(t.t.unfiled, p);
+    for (unsigned i = 0; i < 2 * PURGE_WAYS; i++) assert_int_equal(ask(&t, p - 1, 1, list[i].tags, 10), PURGE_DEAD);
+    for (uint32_t i = 0; i < (t.t.nbuckets * PURGE_WAYS + t.t.nsets * PURGE_SET) / 64; i++)
+        assert_int_equal(t.t.held[i], 0);
+    pass(&t);
+    assert_true(purge(&t, 1, list[9].tags, false, 0, 10, NULL) != 0);
     purge_fini(&t.t);
 }
 
@@ -263,10 +452,19 @@ static void test_announcements(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers_decide),  cmocka_unit_test(test_soft_purges_and_their_deadlines),
-        cmocka_unit_test(test_conjunctions),    cmocka_unit_test(test_conjunctions_against_a_list),
-        cmocka_unit_test(test_records_run_out), cmocka_unit_test(test_floors),
+        cmocka_unit_test(test_numbers_decide),
+        cmocka_unit_test(test_soft_purges_and_their_deadlines),
+        cmocka_unit_test(test_conjunctions),
+        cmocka_unit_test(test_conjunctions_against_a_list),
+        cmocka_unit_test(test_records_run_out),
+        cmocka_unit_test(test_floors),
         cmocka_unit_test(test_announcements),
+        cmocka_unit_test(test_a_full_table_waits_for_a_sweep),
+        cmocka_unit_test(test_the_promised_number_of_purges_has_room),
+        cmocka_unit_test(test_what_is_unswept_is_counted),
+        cmocka_unit_test(test_memory_counts_as_it_is_touched),
+        cmocka_unit_test(test_a_list_has_one_number),
+        cmocka_unit_test(test_a_list_cannot_crowd_itself_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

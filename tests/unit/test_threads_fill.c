@@ -98,7 +98,7 @@ static void purge_p3(struct actor *a) {
         struct store_purge p = {.selectors = &sel, .nselectors = 1, .soft = soft, .soft_ttl_s = 1000};
         if (rand_below(&a->rand, 64) == 0) sel = (struct store_selector){.all = true};
         uint64_t v = sync_add_acqrel(&p3.db[t], 1) + 1;
-        store_purge(a->w, &p);
+        lab_purge_by(&a->stage->lab, a->w, &p, NULL);
         if (!soft) sync_store_rel(&p3.hard[t], v);
         sync_store_rel(&p3.either[t], v);
         for (unsigned i = 0; i < 8; i++) (void)look_p3(a, (unsigned)rand_below(&a->rand, 16), &token);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Purges under real threads: nothing purged is seen again (P1), and nothing stored after a purge goes by it (P5). */
+ * Purges under real threads: nothing purged is seen again (P1), and nothing stored after a purge goes by it (P5); what
+ * the purge table knows is found while it fills up and its entries move. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -141,7 +142,7 @@ static void purge_p1(struct actor *a) {
         struct store_purge p = {.selectors = &sel, .nselectors = 1};
         (void)__atomic_add_fetch(&p1.started[s], 1, __ATOMIC_SEQ_CST);
         uint64_t began = stamp_now();
-        store_purge(a->w, &p);
+        lab_purge_by(&a->stage->lab, a->w, &p, NULL);
         sync_store_rel(&p1.purged[s], began);
         (void)__atomic_add_fetch(&p1.ended[s], 1, __ATOMIC_SEQ_CST);
         for (unsigned i = 0; i < 4; i++) check_p1(a, (unsigned)rand_below(&a->rand, KEYS));
@@ -166,9 +167,93 @@ static void test_what_is_purged_stays_away_and_nothing_else_goes(void **state) {
     stage_close(&stage);
 }
 
+/* ------------------------------------------------------------------ a table that fills up */
+
+#define ROUNDS (10 + SCALE(30))
+
+static struct {
+    struct purge_table t;
+    uint64_t n;       /* tags 0..n-1 are in it */
+    uint64_t readers; /* that have seen the table of this round full */
+    uint64_t round, looks, moves;
+} filling;
+
+static uint64_t filling_tag(uint64_t round, uint64_t i) {
+    return hash_tag(&(uint64_t){round << 32 | i}, 8);
+}
+
+/* Purges one tag after the other until there is no room. */
+static void fill_table(struct actor *a) {
+    uint64_t counter = 1000;
+    struct purge_plan plan;
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        if (purge_init(&filling.t, 1 << 16)) BROKEN("no memory\n");
+        sync_store(&filling.n, 0);
+        sync_store_rel(&filling.round, round);
+        for (uint64_t i = 0;; i++) {
+            struct store_selector sel = {.ntags = 1, .tags = {filling_tag(round, i)}};
+            pthread_mutex_lock(&filling.t.lock);
+            bool room = purge_prepare(&filling.t, &sel, 1, &plan);
+            if (room) purge_commit(&filling.t, &counter, &plan, false, 0, 10, NULL);
+            pthread_mutex_unlock(&filling.t.lock);
+            if (!room) break;
+            sync_store_rel(&filling.n, i + 1);
+        }
+        sync_add(&filling.moves, filling.t.moves);
+        for (unsigned turns = 0; sync_load_acq(&filling.readers) < 2;) sync_wait(&turns);
+        sync_store(&filling.readers, 0);
+        sync_store_rel(&filling.round, 0);
+        for (unsigned turns = 0; sync_load_acq(&filling.readers) < 2;) sync_wait(&turns);
+        sync_store(&filling.readers, 0);
+        purge_fini(&filling.t);
+    }
+    sync_sub_rel(&a->stage->busy, 1);
+}
+
+static void look_at(uint64_t round, uint64_t i) {
+    uint64_t tag = filling_tag(round, i);
+    uint32_t deadline;
+    if (purge_check(&filling.t, 500, &tag, 1, 10, &deadline) != PURGE_DEAD) BROKEN("an entry is missed\n");
+    if (purge_unknown(&filling.t, 500, (const uint8_t *)&tag, 1)) BROKEN("an entry is missed at a glance\n");
+    sync_add(&filling.looks, 1);
+}
+
+static void look_at_table(struct actor *a) {
+    unsigned turns = 0;
+    for (uint64_t last = 0; sync_load_acq(&a->stage->busy);) {
+        uint64_t round = sync_load_acq(&filling.round), n, seen = 0;
+        if (round == last) {
+            sync_wait(&turns);
+            continue;
+        }
+        /* Until it has been full for as long as it takes to look at some. */
+        for (unsigned same = 0; round && same < 200;) {
+            n = sync_load_acq(&filling.n);
+            same = n == seen ? same + 1 : 0;
+            seen = n;
+            if (n) look_at(round, rand_below(&a->rand, n));
+        }
+        last = round;
+        sync_add_acqrel(&filling.readers, 1);
+    }
+}
+
+static void test_what_the_table_knows_is_found_while_it_moves(void **state) {
+    (void)state;
+    struct stage stage;
+    memset(&filling, 0, sizeof filling);
+    stage_open(&stage, 8 << 20);
+    stage.busy = 1;
+    stage_run(&stage, (void (*const[])(struct actor *)){fill_table, look_at_table, look_at_table}, 3);
+    print_message("%llu looks, %llu moves\n", (long long)filling.looks, (long long)filling.moves);
+    assert_true(filling.looks > 1000 && filling.moves > 1000);
+    stage_close(&stage);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_purged_stays_away_and_nothing_else_goes),
+        cmocka_unit_test(test_what_the_table_knows_is_found_while_it_moves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
