@@ -20,7 +20,7 @@ enum cmd_dump_kind {
 };
 
 /* Begins to answer with all items; `items` and `bytes` bound what is shown (UINT64_MAX: they do not). False if there
- * is no memory; nothing has been written then. */
+ * is no memory, or too many `stats sizes` are under way; nothing has been written then. */
 bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, uint64_t items, uint64_t bytes);
 
 /* Answers with text[0..n), which it takes over and frees. */

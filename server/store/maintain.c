@@ -121,6 +121,7 @@ bool store_maintain(struct store *s) {
         sync_store(&s->room_wanted, 0);
     any |= resize_index(s);
     reap_ghost(s);
+    turn_look(w);
     sweep_index(s);
     bool pressed = coming(s) < target_free(s);
     any |= sweep_step(s, pressed);

@@ -102,6 +102,9 @@ static const char *const general[] = {
     "lru_bumps_dropped",
     "cmd_purge",
     "cmd_purge_soft",
+    "bodies_displaced",
+    "body_timeouts",
+    "holders_closed",
     "tagcached_version",
 };
 #define GENERAL (sizeof general / sizeof *general)
