@@ -552,6 +552,7 @@ void conn_set_body(struct conn *c, bool on) {
 void conn_hold(struct conn *c, size_t n) {
     net_hold_buffer(c->worker, (int64_t)n - (int64_t)c->held);
     c->held = (uint32_t)n;
+    conn_holds(c);
     if (sync_load(&c->worker->buffer_bytes) > c->worker->share) give_way(c->worker, c->worker->current);
 }
 

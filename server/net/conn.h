@@ -91,7 +91,8 @@ void conn_write(struct conn *c, const void *p, size_t n);
  * is kept with the connection, and this is no time to append more than an answer's end. */
 size_t conn_write_some(struct conn *c, const void *p, size_t n);
 /* Appends memory of somebody else without copying; `token` goes to handler->release once it is no longer needed.
- * token 0: memory that lives for ever, nothing is released. At the first EAGAIN up to 64 KiB is copied out. */
+ * token 0: memory that lives for ever, nothing is released. What the socket does not take is copied, up to 64 KiB
+ * for the connection. */
 void conn_ref(struct conn *c, const void *p, size_t n, uint64_t token);
 /* True when enough output waits that the handler should stop until it has drained (back-pressure). */
 bool conn_full(const struct conn *c);

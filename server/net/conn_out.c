@@ -25,6 +25,7 @@ static void chunk_add(struct conn *c, struct conn_chunk *k) {
     else
         c->out_head = k;
     c->out_tail = k;
+    c->out_own += k->cap;
     net_hold_buffer(c->worker, (int64_t)(sizeof *k + k->cap));
 }
 
@@ -37,6 +38,7 @@ static void chunk_trim(struct conn *c) {
     struct conn_chunk *k = realloc(t, sizeof *t + t->len);
     if (k == NULL) return;
     net_hold_buffer(c->worker, (int64_t)k->len - (int64_t)k->cap);
+    c->out_own -= k->cap - k->len;
     k->cap = k->len;
     k->p = k->data;
     *link = c->out_tail = k;
@@ -65,9 +67,10 @@ static bool chunk_copy(struct conn *c, const char *p, size_t n) {
     return true;
 }
 
-/* Keeps a reference, or a copy of it when it is small. The token is released at once in the second case. */
+/* Keeps a reference, or a copy of it while little is kept. The token is released at once in the second case. */
 static bool chunk_ref(struct conn *c, const char *p, size_t n, uint64_t token) {
-    if (n <= NET_COPY_MAX && n <= c->worker->out->full) {
+    const size_t full = c->worker->out->full, most = full < NET_COPY_MAX ? full : NET_COPY_MAX;
+    if (c->out_own + n <= most) {
         bool ok = chunk_copy(c, p, n);
         release(c, token);
         return ok;
@@ -88,6 +91,7 @@ static void chunk_pop(struct conn *c) {
     struct conn_chunk *k = c->out_head;
     c->out_head = k->next;
     if (c->out_head == NULL) c->out_tail = NULL;
+    c->out_own -= k->cap;
     net_hold_buffer(c->worker, -(int64_t)(sizeof *k + k->cap));
     release(c, k->token);
     free(k);

@@ -28,7 +28,7 @@
 #define NET_OUT_FULL (NET_OUT_BYTES - 65536) /* output from which a handler should stop */
 #define NET_IOV_MAX 1024                     /* spans of one gathered write */
 #define NET_IOV_FULL (NET_IOV_MAX - 64)
-#define NET_COPY_MAX 65536 /* the unsent rest of a reference up to this is copied and the reference released */
+#define NET_COPY_MAX 65536 /* unsent rests of references are copied and the references released, up to this in all */
 #define NET_PIECE_MIN 4096 /* bytes read, or written, at once when connections hold much */
 #define NET_SHARE_MIN NET_OUT_BYTES
 #define NET_HELD_DEFAULT (16u << 20)
@@ -106,6 +106,7 @@ struct conn {
     in_port_t port;     /* the far side, network order */
     char *in;           /* unfinished input: in[in_off .. in_off + in_len) */
     size_t out_pending; /* bytes in the chunks */
+    size_t out_own;     /* of them, room in chunks that are no references */
     const struct net_listener *listener;
     uint64_t id;
     uint32_t tls_piece; /* largest piece for SSL_write */
