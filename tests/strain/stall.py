@@ -27,7 +27,7 @@ class Server:
         self.dir = tempfile.TemporaryDirectory()
         self.path = os.path.join(self.dir.name, "s")
         self.process = subprocess.Popen([args.program, "-s", self.path, "-m", str(args.memory), "-t", str(args.threads),
-                                         "-c", "4096", "-u", "root"])
+                                         "-c", "4096", "-u", "root"], stderr=subprocess.DEVNULL)
         self.memory = args.memory * MIB
         until = time.monotonic() + PATIENCE
         while True:
@@ -47,6 +47,14 @@ class Server:
     def rss(self):
         with open(f"/proc/{self.process.pid}/status") as f:
             return next(int(line.split()[1]) for line in f if line.startswith("VmRSS")) * 1024
+
+    def stat(self, name):
+        with self.dial() as s:
+            s.sendall(b"stats\r\n")
+            text = b""
+            while not text.endswith(b"END\r\n"):
+                text += s.recv(MIB)
+        return next((int(l.split()[2]) for l in text.decode().splitlines() if l.startswith(f"STAT {name} ")), 0)
 
     def bound(self):
         """What all connections together may hold of input and output."""
@@ -145,7 +153,7 @@ class Kind:
 
 
 class Upload(Kind):
-    """Bodies of `size` bytes that stop half way."""
+    """Bodies of `size` bytes that stop half way. (With hundreds before and behind it in line the probe may be refused.)"""
     longest = 3
 
     def __init__(self, size):
@@ -312,19 +320,22 @@ def try_kind(name, kind, args):
         while time.monotonic() < until:
             most = max(most, server.rss() - before)
             select.select([], [], [], 0.05)
-        during, failed = probe.longest, list(probe.failed)
+        during, failed, held = probe.longest, list(probe.failed), server.stat("read_buf_bytes")
+        closed = server.stat("holders_closed")
         fate, wrong = kind.go_on(server, sockets)
         for s in sockets:
             s.close()
         probe.end()
         allowed = SLACK + (server.bound() if kind.most is None else kind.most)
+        if held > server.bound():
+            wrong.append(f"connections hold {held / MIB:.1f} MiB, may {server.bound() / MIB:.0f}")
         if most > allowed:
             wrong.append(f"grew by {most / MIB:.0f} MiB, may by {allowed / MIB:.0f}")
         if max(during, probe.longest) > kind.longest:
             wrong.append(f"the probe waited {max(during, probe.longest):.2f} s, may {kind.longest} s")
         if failed or probe.failed:
             wrong.append(f"{len(probe.failed)} of the probe's failed: {probe.failed[0]}")
-        print(f"{name:11} {args.connections:5} connections: +{most / MIB:6.1f} MiB; probe {probe.done:6} times, longest "
+        print(f"{name:11} {args.connections:5} connections: +{most / MIB:6.1f} MiB, held {held / MIB:4.1f}, closed {closed:3}; probe {probe.done:6} times, longest "
               f"{during:.3f} s, until the end {probe.longest:.3f} s; {fate}" + "".join(f"\n    WRONG: {w}" for w in wrong[:4]),
               flush=True)
     finally:
