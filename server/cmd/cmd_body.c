@@ -61,29 +61,6 @@ void cmd_body_abort(struct session *s) {
     keep_end(s);
 }
 
-/* ------------------------------------------------------------------ turns */
-
-/* Some of the worker's uploads may go on, or have to be given up. */
-static void look(struct net_worker *nw, void *arg) {
-    struct cmd_worker *w = arg;
-    struct cmd_upload *u;
-    (void)nw;
-    sync_store_seq(&w->turns, 0);
-    TAILQ_FOREACH(u, &w->uploads, link) {
-        struct conn *c = u->session->conn;
-        if (conn_parked(c) ? !store_upload_waits(u->bytes) : store_upload_displaced(u->bytes)) conn_feed(c);
-    }
-}
-
-void cmd_on_upload(void *arg, unsigned worker) {
-    struct cmd *cmd = arg;
-    struct cmd_worker *w = &cmd->workers[worker];
-    struct net_worker *nw = cmd->cfg.up.worker(cmd->cfg.up.arg, worker);
-    if (sync_exchange(&w->turns, 1) != 0) return;
-    /* Without memory for the message the connections look by themselves when room is found, or give up in time. */
-    if (worker_post(nw, look, w) != 0) sync_store_seq(&w->turns, 0);
-}
-
 /* The store has no room for the next bytes just now. */
 static void wait_room(struct session *s) {
     if (store_upload_waits(s->upload->bytes))
@@ -138,10 +115,6 @@ static void give_up(struct session *s) {
 size_t cmd_body_input(struct session *s, const char *p, size_t n) {
     struct store_upload *bytes = s->upload->bytes;
     size_t done = 0;
-    if (store_upload_displaced(bytes)) {
-        give_up(s);
-        return 0;
-    }
     while (store_upload_left(bytes) > 0) {
         char *to;
         size_t room;
@@ -172,9 +145,39 @@ char *cmd_body_sink(struct session *s, size_t *n) {
     return st == STORE_OK ? to : NULL; /* refused: the bytes go to the input, which answers */
 }
 
+void cmd_body_sunk(struct session *s, size_t n) {
+    store_upload_fill(s->upload->bytes, n);
+}
+
+/* ------------------------------------------------------------------ turns */
+
+/* Some of the worker's uploads may go on, or have to be given up. */
+static void look(struct net_worker *nw, void *arg) {
+    struct cmd_worker *w = arg;
+    struct cmd_upload *u, *next;
+    (void)nw;
+    sync_store_seq(&w->turns, 0);
+    for (u = TAILQ_FIRST(&w->uploads); u != NULL; u = next) {
+        struct session *s = u->session;
+        next = TAILQ_NEXT(u, link);
+        /* Here, and not when input is next shown: that may be never, if the client does not read either. */
+        if (store_upload_displaced(u->bytes)) give_up(s);
+        if (conn_parked(s->conn) && (s->upload == NULL || !store_upload_waits(u->bytes))) conn_resume(s->conn);
+    }
+}
+
+void cmd_on_upload(void *arg, unsigned worker) {
+    struct cmd *cmd = arg;
+    struct cmd_worker *w = &cmd->workers[worker];
+    struct net_worker *nw = cmd->cfg.up.worker(cmd->cfg.up.arg, worker);
+    if (sync_exchange(&w->turns, 1) != 0) return;
+    /* Without memory for the message the connections look by themselves when room is found, or give up in time. */
+    if (worker_post(nw, look, w) != 0) sync_store_seq(&w->turns, 0);
+}
+
 bool cmd_body_stalled(struct session *s) {
     if (s->phase == CMD_PHASE_BODY) {
-        store_upload_displace(s->worker->store, s->upload->bytes);
+        give_up(s);
         return true;
     }
     /* A short block waits in the connection's buffer: shown once more, its request is refused. */
@@ -182,8 +185,4 @@ bool cmd_body_stalled(struct session *s) {
     s->need = 0;
     s->refuse = true;
     return true;
-}
-
-void cmd_body_sunk(struct session *s, size_t n) {
-    store_upload_fill(s->upload->bytes, n);
 }

@@ -476,10 +476,12 @@ void conn_tick(struct conn *c) {
 
 void conn_body_tick(struct conn *c) {
     struct net_worker *w = c->worker;
-    if (w->now_s - c->last_s <= w->net->cfg.body_timeout_s || c->out_head != NULL || w->handler->stalled == NULL)
-        return;
-    if (!(c->flags & CONN_BODY) && (c->in_len == 0 || (c->flags & CONN_PARKED))) return;
-    if (!w->handler->stalled(c, c->session)) return;
+    const struct net_handler *h = w->handler;
+    if (w->now_s - c->last_s <= w->net->cfg.body_timeout_s || (c->flags & CONN_DEAD) || h->stalled == NULL) return;
+    /* What is kept of a line may have to wait for this server, or for the client to read: then nothing is missing. */
+    if (!(c->flags & CONN_BODY) && (c->in_len == 0 || c->out_head != NULL || (c->flags & CONN_PARKED))) return;
+    if (!h->stalled(c, c->session)) return;
+    conn_flush_out(w);
     net_bump(w, NET_METRIC_body_timeouts, 1);
     log_event(w->net->cfg.log, LOG_INFO, "body_timeout", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
     conn_feed(c);

@@ -42,8 +42,8 @@ struct net_handler {
      * again and again while it appends something; once it appends nothing, not before conn_kick. A far side that has
      * sent all it will (half-closed) is served until then. */
     void (*produce)(struct conn *c, void *session);
-    /* No byte of a request under way has come for body_timeout_s. True: the handler gives it up, and `input` is to be
-     * called for that. Must not write. May be NULL. */
+    /* No byte of a request under way has come for body_timeout_s. True: the handler gives it up; `input` is called
+     * then, with what is kept, even if that is nothing. It may write. May be NULL. */
     bool (*stalled)(struct conn *c, void *session);
     /* The bytes of a conn_ref have been sent, or copied, or the connection died. */
     void (*release)(struct conn *c, uint64_t token);

@@ -303,8 +303,6 @@ void store_upload_fill(struct store_upload *u, size_t n);
 /* Whether it waits for its turn; whether it was displaced: nothing but giving it up is left to do then. Its worker. */
 bool store_upload_waits(const struct store_upload *u);
 bool store_upload_displaced(const struct store_upload *u);
-/* Has it displaced: whoever began it has waited long enough. Its worker. */
-void store_upload_displace(struct store_worker *w, struct store_upload *u);
 /* Bytes still to come. */
 uint64_t store_upload_left(const struct store_upload *u);
 /* Gives it up. */

@@ -122,13 +122,6 @@ void turn_progress(struct store_upload *u) {
     sync_store(&u->moved_ns, now_ns(u->store));
 }
 
-void turn_displace(struct store_worker *w, struct store_upload *u) {
-    pthread_mutex_lock(&w->s->uploads_lock);
-    if (u->list == &w->s->uploads_waiting) list_move(u, NULL);
-    sync_store_rel(&u->state, UPLOAD_DISPLACED);
-    pthread_mutex_unlock(&w->s->uploads_lock);
-}
-
 void turn_end(struct store_worker *w, struct store_upload *u) {
     struct store *s = w->s;
     pthread_mutex_lock(&s->uploads_lock);

@@ -53,10 +53,6 @@ enum store_status upload_join(struct store_worker *w, uint64_t size, struct stor
     return st;
 }
 
-void store_upload_displace(struct store_worker *w, struct store_upload *u) {
-    turn_displace(w, u);
-}
-
 /* An unfinished piece came into the segment, or went. */
 static void hold(struct store *s, struct segment *g) {
     if (sync_add(&g->uploads, 1) == 0) sync_add(&s->upload_segments, 1);

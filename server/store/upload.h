@@ -40,8 +40,6 @@ struct store_upload {
 void turn_begin(struct store_worker *w, struct store_upload *u);
 /* Bytes have come. On its own worker. */
 void turn_progress(struct store_upload *u);
-/* Takes its turn, or its place in line, away: it has to be given up. On its own worker. */
-void turn_displace(struct store_worker *w, struct store_upload *u);
 /* Its segments were let go: others may have the room. */
 void turn_end(struct store_worker *w, struct store_upload *u);
 

@@ -66,7 +66,8 @@ static int await_any(const struct client *c, unsigned n) {
     return ready;
 }
 
-/* Lets all go on until all are done, time passing as they do; each was stored or told so. Returns how many were stored. */
+/* Lets all go on until all are done, time passing as they do; each was stored or told so. Returns how many were stored.
+ */
 static unsigned finish(struct peer *p, struct client *c, unsigned n, size_t piece) {
     unsigned done = 0, stored = 0;
     for (unsigned idle = 0; done < n;) {
@@ -145,7 +146,8 @@ static void bodies_sent_in_turns_come_to_an_end(void **state) {
         const char *options;
         unsigned n;
         size_t size, piece;
-    } cases[] = {{"-m 3 -I 1m -t 1", 12, 1000000, 20000}, {"-m 64 -t 4", 200, 700000, 20000}, {"-m 8 -t 2", 300, 17000, 1000}};
+    } cases[] = {
+        {"-m 3 -I 1m -t 1", 12, 1000000, 20000}, {"-m 64 -t 4", 200, 700000, 20000}, {"-m 8 -t 2", 300, 17000, 1000}};
     (void)state;
     for (unsigned k = 0; k < sizeof cases / sizeof *cases; k++) {
         struct peer *p = talk_node(cases[k].options);
@@ -179,11 +181,17 @@ static void fill(int fd, unsigned keys, size_t size) {
     free(value);
 }
 
-/* n clients send the text, and do nothing more. What is held stays below `most`, whenever one looks. */
+/* A client more sends the text, and does nothing more. */
+static int stall_with(struct peer *p, const char *text) {
+    int fd = talk_open(p);
+    (void)send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return fd;
+}
+
+/* n clients do. What is held stays below `most`, whenever one looks. */
 static void hold(struct peer *p, int fd, int *fds, unsigned n, const char *text, uint64_t most) {
     for (unsigned i = 0; i < n; i++) {
-        fds[i] = talk_open(p);
-        (void)send(fds[i], text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+        fds[i] = stall_with(p, text);
         if (i % 16 == 15) assert_true(stat_of(fd, "read_buf_bytes") <= most);
     }
     for (unsigned i = 0; i < 5; i++) assert_true(stat_of(fd, "read_buf_bytes") <= most);
@@ -193,27 +201,33 @@ static void hold(struct peer *p, int fd, int *fds, unsigned n, const char *text,
 #define SIZE 900000
 #define GETTERS 30
 
+/* What comes is the values from the i-th on, round to the one before it. */
+static void expect_values(int fd, unsigned i) {
+    char *got = talk_read(fd, "END\r\n"), *at = got;
+    for (unsigned k = 0; k < KEYS; k++) {
+        char head[64];
+        const size_t h = (size_t)snprintf(head, sizeof head, "VALUE v%u 0 %u\r\n", (i + k) % KEYS, SIZE);
+        assert_memory_equal(at, head, h);
+        for (size_t b = 0; b < SIZE; b++) assert_true(at[h + b] == 'v');
+        at += h + SIZE + 2;
+    }
+    assert_string_equal(at, "END\r\n");
+    free(got);
+}
+
+/* Each begins with another value, so that not all can be held where they lie. */
 static void large_values_are_looked_up_as_they_are_read(void **state) {
     struct peer *p = talk_node("-m 64 -t 2");
     int fd = talk_open(p), fds[GETTERS];
-    char line[512] = "get";
     (void)state;
     fill(fd, KEYS, SIZE);
-    for (unsigned i = 0; i < KEYS; i++) sprintf(line + strlen(line), " v%u", i);
-    strcat(line, "\r\n");
-    hold(p, fd, fds, GETTERS, line, GETTERS * (256u << 10));
-    for (unsigned i = 0; i < GETTERS; i += 10) {
-        char *got = talk_read(fds[i], "END\r\n"), *at = got;
-        for (unsigned k = 0; k < KEYS; k++) {
-            char head[64];
-            const size_t h = (size_t)snprintf(head, sizeof head, "VALUE v%u 0 %u\r\n", k, SIZE);
-            assert_memory_equal(at, head, h);
-            for (size_t b = 0; b < SIZE; b++) assert_true(at[h + b] == 'v');
-            at += h + SIZE + 2;
-        }
-        assert_string_equal(at, "END\r\n");
-        free(got);
+    for (unsigned i = 0; i < GETTERS; i++) {
+        char line[512] = "get";
+        for (unsigned k = 0; k < KEYS; k++) sprintf(line + strlen(line), " v%u", (i + k) % KEYS);
+        fds[i] = stall_with(p, strcat(line, "\r\n"));
+        assert_true(stat_of(fd, "read_buf_bytes") <= (i + 1) * (260u << 10));
     }
+    for (unsigned i = 0; i < GETTERS; i += 7) expect_values(fds[i], i);
     for (unsigned i = 0; i < GETTERS; i++) close(fds[i]);
     close(fd);
     peer_stop(p);
@@ -245,8 +259,8 @@ static void all_together_hold_no_more_than_they_may(void **state) {
         close(fd);
         peer_stop(p);
     }
-    static const char *const ask[] = {"mg v0 v\r\ngets v1\r\ngat 0 v2\r\n", "get v0\r\nmn\r\n", "stats\r\nstats settings\r\n",
-                                      "stats conns\r\n", "lru_crawler metadump all\r\n"};
+    static const char *const ask[] = {"mg v0 v\r\ngets v1\r\ngat 0 v2\r\n", "get v0\r\nmn\r\n",
+                                      "stats\r\nstats settings\r\n", "stats conns\r\n", "lru_crawler metadump all\r\n"};
     for (unsigned k = 0; k < sizeof ask / sizeof *ask; k++) {
         struct peer *p = talk_node("-m 64 -t 2");
         int fd = talk_open(p), fds[N];

@@ -200,10 +200,11 @@ static void who_gives_up_leaves_the_line(void **state) {
     open_full(&l, u);
     u[4] = begin(&l, QUARTER);
     u[5] = begin(&l, QUARTER);
-    store_upload_displace(l.w[0], u[4]);
+    store_upload_abort(l.w[0], u[4]);
     store_upload_abort(l.w[0], u[0]);
-    assert_true(store_upload_displaced(u[4]));
     assert_true(may_go_on(&l, u[5]));
+    u[4] = begin(&l, 1);
+    assert_true(store_upload_waits(u[4]));
     end(&l, u + 1, 5);
 }
 
@@ -225,8 +226,8 @@ static void joining_needs_no_turn(void **state) {
     end(&l, u, 4);
 }
 
-/* Far more than there is room for, sent in turns, a little at a time: each comes to its end, or is displaced; none waits
- * for ever, and none that gets its bytes is displaced. */
+/* Far more than there is room for, sent in turns, a little at a time: each comes to its end, or is displaced; none
+ * waits for ever, and none that gets its bytes is displaced. */
 static void everybody_comes_to_an_end(uint64_t limit, unsigned n, uint64_t size) {
     struct lab l;
     struct store_upload **u = calloc(n, sizeof *u);
