@@ -171,7 +171,7 @@ void cmd_on_upload(void *arg, unsigned worker) {
     struct cmd_worker *w = &cmd->workers[worker];
     struct net_worker *nw = cmd->cfg.up.worker(cmd->cfg.up.arg, worker);
     if (sync_exchange(&w->turns, 1) != 0) return;
-    /* Without memory for the message the connections look by themselves when room is found, or give up in time. */
+    /* Without memory for the message this is told again, or the connections give up in time. */
     if (worker_post(nw, look, w) != 0) sync_store_seq(&w->turns, 0);
 }
 

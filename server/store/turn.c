@@ -74,10 +74,12 @@ static bool displace_one(struct store_worker *w, uint64_t size, uint64_t now) {
     const uint64_t stalled = line_slow(s, now) ? STALL_SHORT_NS : STALL_NS;
     uint64_t coming = 0;
     TAILQ_FOREACH(u, &s->uploads_under_way, link) {
-        if (sync_load(&u->state) == UPLOAD_DISPLACED)
+        if (sync_load(&u->state) == UPLOAD_DISPLACED) {
             coming += u->size;
-        else if (since_ns(u, now) >= stalled && (slowest == NULL || since_ns(u, now) > since_ns(slowest, now)))
+            tell(s, u); /* again: there may have been no memory to tell it */
+        } else if (since_ns(u, now) >= stalled && (slowest == NULL || since_ns(u, now) > since_ns(slowest, now))) {
             slowest = u;
+        }
     }
     uint64_t stay = s->upload_bytes - coming;
     bool bytes = stay == 0 || stay + size <= sync_load(&s->limit) / 8;

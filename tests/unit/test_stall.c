@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Clients that stall in the middle of what they send or are sent, and a node that goes on serving the others. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 
 #include "talk.h"
 
@@ -197,6 +196,29 @@ static void hold(struct peer *p, int fd, int *fds, unsigned n, const char *text,
     for (unsigned i = 0; i < 5; i++) assert_true(stat_of(fd, "read_buf_bytes") <= most);
 }
 
+/* Bodies of clients that do not read either: no more of their input is looked at, and still they give way. */
+static void stalled_bodies_of_those_that_do_not_read_give_way(void **state) {
+    enum { N = 11, VALUE = 150000 }; /* one value fits a socket, two do not; so many bodies fit */
+    struct peer *p = talk_node("-m 64 -t 1");
+    int fd = talk_open(p), fds[N];
+    struct client probe;
+    (void)state;
+    fill(fd, 1, VALUE);
+    for (unsigned i = 0; i < N; i++) {
+        int there = 0;
+        fds[i] = stall_with(p, "get v0\r\n");
+        while (there < VALUE) assert_int_equal(ioctl(fds[i], FIONREAD, &there), 0);
+        talk_send(fds[i], "get v0\r\nset k 0 0 700000\r\nv", 30);
+    }
+    client_open(&probe, p, "probe", 700000);
+    assert_int_equal(finish(p, &probe, 1, SIZE_MAX / 2), 1);
+    client_close(&probe);
+    assert_true(stat_of(fd, "bodies_displaced") > 0);
+    for (unsigned i = 0; i < N; i++) close(fds[i]);
+    close(fd);
+    peer_stop(p);
+}
+
 #define KEYS 20
 #define SIZE 900000
 #define GETTERS 30
@@ -278,6 +300,7 @@ static void all_together_hold_no_more_than_they_may(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stalled_bodies_do_not_keep_others_out),
+        cmocka_unit_test(stalled_bodies_of_those_that_do_not_read_give_way),
         cmocka_unit_test(bodies_sent_in_turns_come_to_an_end),
         cmocka_unit_test(large_values_are_looked_up_as_they_are_read),
         cmocka_unit_test(all_together_hold_no_more_than_they_may),
