@@ -376,7 +376,8 @@ void cmd_body_begin(struct session *s, struct request *r);
 size_t cmd_body_input(struct session *s, const char *p, size_t n);
 char *cmd_body_sink(struct session *s, size_t *n);
 void cmd_body_sunk(struct session *s, size_t n);
-/* No byte of a block has come for too long. True: its request is refused as soon as input is shown again. */
+/* No byte of a block has come for too long. True: its request is refused, now or when input is shown
+ * again. */
 bool cmd_body_stalled(struct session *s);
 void cmd_body_abort(struct session *s);
 

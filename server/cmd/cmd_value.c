@@ -103,7 +103,7 @@ static void send_later(struct session *s, const struct store_item *it, unsigned 
 void cmd_value(struct session *s, const struct store_item *it, const char *tail, size_t n) {
     unsigned next = 0;
     size_t at = 0;
-    if (it->size <= CMD_COPY_MAX) {
+    if (it->value != NULL && it->size <= CMD_COPY_MAX) {
         conn_write(s->conn, it->value, it->size);
     } else if (!send_pieces(s, it, &next, &at)) {
         send_later(s, it, next, at, tail, n);

@@ -361,7 +361,11 @@ static __attribute__((noinline)) void conn_settle(struct conn *c, char *p, size_
     }
     if (!kept_set(c, p, n)) goto end;
     conn_holds(c);
-    if (unlikely(sync_load(&w->buffer_bytes) > w->share)) give_way(w, NULL);
+    if (unlikely(sync_load(&w->buffer_bytes) > w->share)) {
+        give_way(w, NULL);
+        /* All wait for this server: then the one that comes on top ends. */
+        if (sync_load(&w->buffer_bytes) > w->share && (c->flags & CONN_HOLDS)) conn_give_up(c);
+    }
     if (c->flags & CONN_DEAD) goto end;
     conn_arm(c, conn_wants(c));
     w->current = NULL;

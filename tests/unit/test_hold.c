@@ -146,6 +146,29 @@ static void who_is_parked_does_not_give_way(void **state) {
     net_lab_free(l);
 }
 
+/* If all are parked, what comes on top is not kept. */
+static void those_that_are_parked_hold_no_more_either(void **state) {
+    enum { N = 300 };
+    struct net_lab *l = lab(1);
+    int fds[N];
+    char text[3000];
+    (void)state;
+    memcpy(text, "park\n", 5);
+    memcpy(text + 5, pattern, sizeof text - 5);
+    for (unsigned i = 0; i < N; i++) {
+        const uint64_t parked = sync_load(&l->parked);
+        fds[i] = dial(l);
+        put(fds[i], text, sizeof text);
+        await(&l->parked, parked + 1);
+        assert_true(held(l) <= LEAST_SHARE);
+    }
+    assert_true(net_metric(l->net, NET_METRIC_holders_closed) > 0);
+    worker_resume_all(net_worker_at(l->net, 0));
+    hear(fds[0], "resumed\n");
+    for (unsigned i = 0; i < N; i++) close(fds[i]);
+    net_lab_free(l);
+}
+
 static void what_the_handler_keeps_counts(void **state) {
     struct net_lab *l = lab(1);
     int first = dial(l), second = dial(l);
@@ -187,6 +210,7 @@ int main(void) {
         cmocka_unit_test(too_many_that_do_not_read_give_way),
         cmocka_unit_test(who_has_stalled_longest_gives_way),
         cmocka_unit_test(who_is_parked_does_not_give_way),
+        cmocka_unit_test(those_that_are_parked_hold_no_more_either),
         cmocka_unit_test(what_the_handler_keeps_counts),
         cmocka_unit_test(room_does_not_wake_who_waits_for_something_else),
     };

@@ -199,6 +199,7 @@ static void hold(struct peer *p, int fd, int *fds, unsigned n, const char *text,
 /* Bodies of clients that do not read either: no more of their input is looked at, and still they give way. */
 static void stalled_bodies_of_those_that_do_not_read_give_way(void **state) {
     enum { N = 11, VALUE = 150000 }; /* one value fits a socket, two do not; so many bodies fit */
+    static const char text[] = "get v0\r\nset k 0 0 700000\r\nv";
     struct peer *p = talk_node("-m 64 -t 1");
     int fd = talk_open(p), fds[N];
     struct client probe;
@@ -208,7 +209,7 @@ static void stalled_bodies_of_those_that_do_not_read_give_way(void **state) {
         int there = 0;
         fds[i] = stall_with(p, "get v0\r\n");
         while (there < VALUE) assert_int_equal(ioctl(fds[i], FIONREAD, &there), 0);
-        talk_send(fds[i], "get v0\r\nset k 0 0 700000\r\nv", 30);
+        talk_send(fds[i], text, sizeof text - 1);
     }
     client_open(&probe, p, "probe", 700000);
     assert_int_equal(finish(p, &probe, 1, SIZE_MAX / 2), 1);
