@@ -275,7 +275,8 @@ static void all_together_hold_no_more_than_they_may(void **state) {
         char *x = repeat("x", k == 1 ? 15999 : 65000), *text = malloc(70000);
         sprintf(text, "%s%s%s", begin[k], x, k == 2 ? "\r\nv" : "");
         hold(p, fd, fds, N, text, most);
-        if (k != 1) assert_true(stat_of(fd, "holders_closed") > 0); /* of 16 KB each nobody need give way */
+        while (k != 1 && stat_of(fd, "holders_closed") == 0) /* of 16 KB each nobody need give way */
+            assert_true(stat_of(fd, "read_buf_bytes") <= most);
         for (unsigned i = 0; i < N; i++) close(fds[i]);
         free(x);
         free(text);
