@@ -15,9 +15,16 @@
 
 /* memcached counts an item's header and key into -I, so that a value of just that size is too large. */
 #define ITEM_HEADER_ALLOWANCE 64
+#define HELD_LEAST (16u << 20)
 
 static uint64_t value_max(const struct settings *s) {
     return (uint64_t)s->item_size_max - ITEM_HEADER_ALLOWANCE;
+}
+
+/* What connections may hold: an eighth of the memory, 16 MiB at least. */
+static uint64_t held_max(const struct settings *s) {
+    const uint64_t eighth = (uint64_t)s->memory_limit / 8;
+    return eighth > HELD_LEAST ? eighth : HELD_LEAST;
 }
 
 struct node {
@@ -40,6 +47,10 @@ static void on_room(void *arg) {
 
 static void on_evict(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size) {
     cmd_on_evict(((struct node *)arg)->cmd, key, key_len, fetched, expiry, size);
+}
+
+static void on_upload(void *arg, unsigned worker) {
+    cmd_on_upload(((struct node *)arg)->cmd, worker);
 }
 
 static void on_job(void *arg, void *token, int64_t count) {
@@ -83,6 +94,8 @@ static void up_net_stats(void *arg, struct cmd_net_stats *out) {
         .bytes_read = net_metric(net, NET_METRIC_bytes_read),
         .bytes_written = net_metric(net, NET_METRIC_bytes_written),
         .buffer_bytes = g.buffer_bytes,
+        .body_timeouts = net_metric(net, NET_METRIC_body_timeouts),
+        .holders_closed = net_metric(net, NET_METRIC_holders_closed),
         .idle_kicks = net_metric(net, NET_METRIC_idle_kicks),
         .ssl_handshake_errors = net_metric(net, NET_METRIC_ssl_handshake_errors),
         .ssl_proto_errors = net_metric(net, NET_METRIC_ssl_proto_errors),
@@ -139,7 +152,7 @@ static int make_store(struct node *n, const struct clock *clock) {
         .hugepages = s->hugepages,
         .seed = rand_secret(),
         .clock = clock,
-        .events = {n, on_room, on_evict, on_job, on_floors},
+        .events = {n, on_room, on_evict, on_job, on_floors, on_upload},
     };
     return store_new(&cfg, &n->store);
 }
@@ -210,6 +223,8 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
         .backlog = (int)s->backlog,
         .batches_per_event = (unsigned)s->batches_per_event,
         .idle_timeout_s = (unsigned)s->idle_timeout,
+        .body_timeout_s = (unsigned)s->body_timeout,
+        .held_max = held_max(s),
         .default_port = s->port > 0 ? (int)s->port : 0,
         .unix_path = nc->ninherited == 0 ? s->unix_path : NULL,
         .unix_mask = (unsigned)s->unix_mask,

@@ -14,8 +14,8 @@
 
 static void answer_error(struct session *s, struct request *r) {
     /* What is wrong with an ms line comes before what is wrong with its block. */
-    if ((r->error == CMD_ERROR_CHUNK || r->error == CMD_ERROR_TOO_LARGE) && r->row->class == CMD_CLASS_MSET &&
-        !cmd_ms_valid(s, r))
+    if ((r->error == CMD_ERROR_CHUNK || r->error == CMD_ERROR_TOO_LARGE || r->error == CMD_ERROR_TIMEOUT) &&
+        r->row->class == CMD_CLASS_MSET && !cmd_ms_valid(s, r))
         return;
     switch ((enum cmd_error)r->error) {
     case CMD_OK: break;
@@ -30,6 +30,7 @@ static void answer_error(struct session *s, struct request *r) {
             cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");
         break;
     case CMD_ERROR_TOO_LARGE: cmd_refuse_store(s, r, STORE_TOO_LARGE); break;
+    case CMD_ERROR_TIMEOUT: cmd_refuse_store(s, r, STORE_NO_MEMORY); break;
     case CMD_ERROR_AUTH: cmd_line_lit(s, "CLIENT_ERROR unauthenticated"); break;
     case CMD_ERROR_CLOSE: conn_close(s->conn); break;
     }
@@ -142,6 +143,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
         s->scanned = 0;
     }
     w->halt = false;
+    s->refuse = false;
     if (unlikely(w->again)) {
         w->again = false;
         conn_park(s->conn);
@@ -222,6 +224,11 @@ static void cmd_sunk(struct conn *c, void *session, size_t n) {
     cmd_body_sunk(session, n);
 }
 
+static bool cmd_stalled(struct conn *c, void *session) {
+    (void)c;
+    return cmd_body_stalled(session);
+}
+
 static void cmd_produce(struct conn *c, void *session) {
     struct session *s = session;
     if (s->producer != NULL)
@@ -252,6 +259,7 @@ static const struct net_handler handler = {
     .input = cmd_input,
     .sink = cmd_sink,
     .sunk = cmd_sunk,
+    .stalled = cmd_stalled,
     .produce = cmd_produce,
     .release = cmd_release,
     .close = cmd_close,
@@ -273,6 +281,7 @@ static int init_workers(struct cmd *cmd) {
         struct cmd_worker *w = &cmd->workers[i];
         w->cmd = cmd;
         w->index = i;
+        TAILQ_INIT(&w->uploads);
         w->store = store_worker(cmd->store, i);
         w->selectors = malloc(KEYTAGS_SELECTORS_MAX * sizeof(*w->selectors));
         if (w->selectors == NULL) return -ENOMEM;

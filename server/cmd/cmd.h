@@ -46,7 +46,7 @@ struct cmd_net_stats {
     uint64_t yields;                /* times a connection had to let others go first */
     uint64_t bytes_read, bytes_written;
     uint64_t buffer_bytes; /* held by connections: unfinished input and unsent output */
-    uint64_t idle_kicks;
+    uint64_t idle_kicks, body_timeouts, holders_closed;
     uint64_t ssl_handshake_errors, ssl_proto_errors, ssl_new_sessions;
     uint64_t cert_time; /* unix time of the last load of the certificates; 0 without TLS */
 };
@@ -102,6 +102,8 @@ const struct net_handler *cmd_handler(void);
 
 /* For struct store_events, `cmd` being the arg: a counted purge ended, a live item left. */
 void cmd_on_job(void *cmd, void *token, int64_t n);
+/* Of the uploads of a worker some got their turn, or have to be given up. */
+void cmd_on_upload(void *cmd, unsigned worker);
 void cmd_on_evict(void *cmd, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size);
 
 /* Sum of a counter over all workers since the start or the last `stats reset`. */

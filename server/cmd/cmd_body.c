@@ -6,6 +6,8 @@
 #include "cmd/cmd_parse.h"
 
 struct cmd_upload {
+    TAILQ_ENTRY(cmd_upload) link; /* of its worker's */
+    struct session *session;
     struct store_upload *bytes;
     const struct cmd_row *row;
     uint64_t length;
@@ -24,6 +26,15 @@ static struct cmd_upload *keep(const struct request *r) {
     return u;
 }
 
+static void keep_end(struct session *s) {
+    struct cmd_upload *u = s->upload;
+    TAILQ_REMOVE(&s->worker->uploads, u, link);
+    conn_set_body(s->conn, false);
+    conn_hold(s->conn, 0);
+    free(u);
+    s->upload = NULL;
+}
+
 void cmd_body_begin(struct session *s, struct request *r) {
     /* The line is judged now: what is wrong with it must not wait for a megabyte. */
     if (r->row->class == CMD_CLASS_MSET && !cmd_ms_valid(s, r)) {
@@ -38,14 +49,27 @@ void cmd_body_begin(struct session *s, struct request *r) {
         r->swallow = r->body_len + 2;
         return;
     }
+    u->session = s;
     s->upload = u;
+    TAILQ_INSERT_TAIL(&s->worker->uploads, u, link);
+    conn_set_body(s->conn, true);
+    conn_hold(s->conn, sizeof(*u) + u->line_len);
 }
 
 void cmd_body_abort(struct session *s) {
     store_upload_abort(s->worker->store, s->upload->bytes);
-    free(s->upload);
-    s->upload = NULL;
+    keep_end(s);
 }
+
+/* The store has no room for the next bytes just now. */
+static void wait_room(struct session *s) {
+    if (store_upload_waits(s->upload->bytes))
+        conn_wait(s->conn);
+    else
+        conn_park(s->conn);
+}
+
+/* ------------------------------------------------------------------ receiving */
 
 /* Runs the request whose block is complete. False: it must be tried again when there is room. */
 static bool finish(struct session *s, bool good) {
@@ -67,14 +91,13 @@ static bool finish(struct session *s, bool good) {
         return false;
     }
     if (!good) store_upload_abort(w->store, u->bytes);
-    free(u);
-    s->upload = NULL;
+    keep_end(s);
     s->phase = CMD_PHASE_LINE;
     return true;
 }
 
-/* The store has no room for the rest of the block, and none will be made (-M): the request is refused, and what is
- * still to come of the block swallowed. */
+/* The store has no room for the rest of the block, and none will be made (-M), or the block has to give way to others:
+ * the request is refused, and what is still to come of the block swallowed. */
 static void give_up(struct session *s) {
     struct cmd_worker *w = s->worker;
     struct cmd_upload *u = s->upload;
@@ -97,7 +120,7 @@ size_t cmd_body_input(struct session *s, const char *p, size_t n) {
         size_t room;
         enum store_status st = store_upload_span(s->worker->store, bytes, &to, &room);
         if (st == STORE_AGAIN) {
-            conn_park(s->conn);
+            wait_room(s);
             return done;
         }
         if (st != STORE_OK) {
@@ -118,10 +141,48 @@ char *cmd_body_sink(struct session *s, size_t *n) {
     char *to;
     if (store_upload_left(s->upload->bytes) == 0) return NULL; /* the block's ending comes to the input */
     enum store_status st = store_upload_span(s->worker->store, s->upload->bytes, &to, n);
-    if (st == STORE_AGAIN) conn_park(s->conn);
+    if (st == STORE_AGAIN) wait_room(s);
     return st == STORE_OK ? to : NULL; /* refused: the bytes go to the input, which answers */
 }
 
 void cmd_body_sunk(struct session *s, size_t n) {
     store_upload_fill(s->upload->bytes, n);
+}
+
+/* ------------------------------------------------------------------ turns */
+
+/* Some of the worker's uploads may go on, or have to be given up. */
+static void look(struct net_worker *nw, void *arg) {
+    struct cmd_worker *w = arg;
+    struct cmd_upload *u, *next;
+    (void)nw;
+    sync_store_seq(&w->turns, 0);
+    for (u = TAILQ_FIRST(&w->uploads); u != NULL; u = next) {
+        struct session *s = u->session;
+        next = TAILQ_NEXT(u, link);
+        /* Here, and not when input is next shown: that may be never, if the client does not read either. */
+        if (store_upload_displaced(u->bytes)) give_up(s);
+        if (conn_parked(s->conn) && (s->upload == NULL || !store_upload_waits(u->bytes))) conn_resume(s->conn);
+    }
+}
+
+void cmd_on_upload(void *arg, unsigned worker) {
+    struct cmd *cmd = arg;
+    struct cmd_worker *w = &cmd->workers[worker];
+    struct net_worker *nw = cmd->cfg.up.worker(cmd->cfg.up.arg, worker);
+    if (sync_exchange(&w->turns, 1) != 0) return;
+    /* Without memory for the message this is told again, or the connections give up in time. */
+    if (worker_post(nw, look, w) != 0) sync_store_seq(&w->turns, 0);
+}
+
+bool cmd_body_stalled(struct session *s) {
+    if (s->phase == CMD_PHASE_BODY) {
+        give_up(s);
+        return true;
+    }
+    /* A short block waits in the connection's buffer: shown once more, its request is refused. */
+    if (s->phase != CMD_PHASE_LINE || s->need == 0 || !s->authenticated) return false;
+    s->need = 0;
+    s->refuse = true;
+    return true;
 }

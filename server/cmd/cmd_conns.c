@@ -18,6 +18,8 @@
 #include "cmd/cmd_stats.h"
 #include "cmd/cmd_watch.h"
 
+#define ASKED_MAX 16 /* questions under way: each carries a text about all connections */
+
 /* One question under way. Handed on with worker_post, so only one thread has it at a time; but `gone` may be set by the
  * thread of the one who asked, who leaves it to whoever has the question then. */
 struct conns {
@@ -93,6 +95,7 @@ static void one_conn(struct conn *c, void *arg) {
 }
 
 static void conns_free(struct conns *q) {
+    sync_sub(&q->cmd->asked, 1);
     free(q->text);
     free(q);
 }
@@ -110,7 +113,8 @@ static void answer(struct net_worker *nw, void *arg) {
             cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
             cmd_dump_end(s);
         } else {
-            cmd_dump_text(s, q->text, q->n);
+            char *fit = realloc(q->text, q->n);
+            cmd_dump_text(s, fit != NULL ? fit : q->text, q->n);
             q->text = NULL;
             if (s->producer == NULL) cmd_dump_end(s); /* it was written at once */
         }
@@ -151,13 +155,14 @@ void cmd_conns_command(struct session *s) {
     struct cmd *cmd = s->worker->cmd;
     const struct cmd_upcalls *up = &cmd->cfg.up;
     struct conns *q = calloc(1, sizeof *q);
-    if (q != NULL) {
+    if (sync_add(&cmd->asked, 1) < ASKED_MAX && q != NULL) {
         *q = (struct conns){.cmd = cmd, .session = s, .asker = s, .asked = s->worker->index};
         if (worker_post(up->worker(up->arg, 0), visit, q) == 0) {
             cmd_dump_install(s, &conns_producer, q);
             return;
         }
-        free(q);
     }
+    sync_sub(&cmd->asked, 1);
+    free(q);
     cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
 }

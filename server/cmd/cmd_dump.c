@@ -11,6 +11,7 @@
 #define DUMP_STEP 64       /* items shown in one section of the store, about */
 #define DUMP_STEPS 32      /* sections in one upcall; others are served in between */
 #define DUMP_LINE_MAX 1024 /* a key of 250 bytes escaped, and the rest */
+#define SIZING_MAX 8       /* `stats sizes` under way on one worker: each takes 128 KiB */
 #define SIZE_CLASS 32      /* bytes of a class of `stats sizes` */
 #define SIZE_CLASSES 32768 /* classes counted in an array: up to 1 MiB; beyond it one by one */
 
@@ -29,6 +30,7 @@ struct dump {
     uint32_t *large;    /* the classes of the items beyond, one each: at most as many as MiB in the store */
     size_t nlarge, max; /* in use, allocated */
     bool failed;        /* no memory */
+    size_t shown;       /* SIZE_CLASSES and nlarge together: so many have been written */
 };
 
 uint64_t cmd_dump_item_bytes(const struct store_item *it) {
@@ -146,39 +148,48 @@ static void size_line(struct conn *c, uint64_t class, uint64_t n) {
     conn_write(c, line, (size_t)k);
 }
 
-/* At most SIZE_CLASSES lines and one a MiB of the store. */
-static void write_sizes(struct dump *d) {
+/* The next lines of `stats sizes`, as many as are taken now. True: that was all. */
+static bool write_sizes(struct dump *d) {
     if (d->failed) {
         static const char oom[] = "SERVER_ERROR out of memory writing stats\r\n";
         conn_write(d->conn, oom, sizeof oom - 1);
-        return;
+        return true;
     }
-    for (uint32_t i = 0; i < SIZE_CLASSES; i++)
-        if (d->classes[i] != 0) size_line(d->conn, i, d->classes[i]);
-    if (d->nlarge > 0) qsort(d->large, d->nlarge, sizeof *d->large, by_class);
-    for (size_t i = 0, n; i < d->nlarge; i += n) {
+    if (d->shown == 0 && d->nlarge > 0) qsort(d->large, d->nlarge, sizeof *d->large, by_class);
+    for (size_t n = 1; d->shown < SIZE_CLASSES + d->nlarge; d->shown += n) {
+        if (conn_full(d->conn)) return false;
+        const size_t i = d->shown - (d->shown < SIZE_CLASSES ? 0 : SIZE_CLASSES);
+        if (d->shown < SIZE_CLASSES) {
+            if (d->classes[i] != 0) size_line(d->conn, i, d->classes[i]);
+            continue;
+        }
         for (n = 1; i + n < d->nlarge && d->large[i + n] == d->large[i];) n++;
         size_line(d->conn, d->large[i], n);
     }
     conn_write(d->conn, "END\r\n", 5);
+    return true;
 }
 
 static void dump_free(struct session *s) {
     struct dump *d = s->produce_state;
+    if (d->kind == CMD_DUMP_SIZES) s->worker->sizing--;
     free(d->classes);
     free(d->large);
     free(d);
 }
 
-static void dump_finish(struct session *s, struct dump *d) {
-    if (d->kind == CMD_DUMP_SIZES)
-        write_sizes(d);
-    else if (d->kind == CMD_DUMP_MG)
+/* Everything was walked over. False: it is not written whole yet. */
+static bool dump_finish(struct session *s, struct dump *d) {
+    if (d->kind == CMD_DUMP_SIZES) {
+        if (!write_sizes(d)) return false;
+    } else if (d->kind == CMD_DUMP_MG) {
         conn_write(d->conn, "EN\r\n", 4);
-    else
+    } else {
         conn_write(d->conn, "END\r\n", 5);
+    }
     dump_free(s);
     cmd_dump_end(s);
+    return true;
 }
 
 static void dump_produce(struct session *s) {
@@ -186,15 +197,15 @@ static void dump_produce(struct session *s) {
     struct store_worker *w = s->worker->store;
     for (unsigned i = 0; i < DUMP_STEPS; i++) {
         if (conn_full(s->conn)) return; /* asked again when it has drained */
+        if (d->cursor.done || d->items == 0) {
+            if (dump_finish(s, d)) return;
+            continue;
+        }
         store_enter(w);
         d->now = store_now(w);
         d->epoch = clock_wall_s(s->worker->cmd->cfg.clock) - d->now;
         store_walk(w, &d->cursor, DUMP_STEP, dump_item, d);
         store_leave(w);
-        if (d->cursor.done || d->items == 0) {
-            dump_finish(s, d);
-            return;
-        }
     }
     conn_kick(s->conn);
 }
@@ -208,9 +219,13 @@ bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, const struct sto
     *d = (struct dump){.kind = kind, .items = items, .bytes = bytes, .conn = s->conn, .store = s->worker->store};
     d->selects = of != NULL;
     if (of != NULL) d->of = *of;
-    if (kind == CMD_DUMP_SIZES && (d->classes = calloc(SIZE_CLASSES, sizeof *d->classes)) == NULL) {
-        free(d);
-        return false;
+    if (kind == CMD_DUMP_SIZES) {
+        d->classes = s->worker->sizing < SIZING_MAX ? calloc(SIZE_CLASSES, sizeof *d->classes) : NULL;
+        if (d->classes == NULL) {
+            free(d);
+            return false;
+        }
+        s->worker->sizing++;
     }
     cmd_dump_install(s, &dump_producer, d);
     return true;
@@ -251,6 +266,7 @@ void cmd_dump_text(struct session *s, char *text, size_t n) {
         return;
     }
     *t = (struct text){text, n, 0};
+    conn_hold(s->conn, sizeof *t + n);
     cmd_dump_install(s, &text_producer, t);
 }
 
@@ -259,7 +275,7 @@ void cmd_dump_text(struct session *s, char *text, size_t n) {
 void cmd_dump_install(struct session *s, const struct cmd_producer *p, void *state) {
     s->producer = p;
     s->produce_state = state;
-    conn_park(s->conn);
+    conn_wait(s->conn);
     conn_set_producer(s->conn, true);
     conn_kick(s->conn);
 }
@@ -267,6 +283,7 @@ void cmd_dump_install(struct session *s, const struct cmd_producer *p, void *sta
 void cmd_dump_end(struct session *s) {
     s->producer = NULL;
     s->produce_state = NULL;
+    conn_hold(s->conn, 0);
     conn_set_producer(s->conn, false);
     conn_resume(s->conn);
 }

@@ -20,7 +20,8 @@ enum cmd_dump_kind {
 };
 
 /* Begins to answer with all items, or with those that a purge of the selector would take (NULL: all); `items` and
- * `bytes` bound what is shown (UINT64_MAX: they do not). False if there is no memory; nothing has been written then. */
+ * `bytes` bound what is shown (UINT64_MAX: they do not). False if there is no memory, or too many `stats sizes` are
+ * under way; nothing has been written then. */
 bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, const struct store_selector *of, uint64_t items,
                     uint64_t bytes);
 

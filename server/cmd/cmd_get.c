@@ -119,12 +119,14 @@ unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) {
         const bool found = store_get(w->store, &r->key, &it);
         if (likely(found && !it.soft && (it.bits & STORE_FETCHED) != 0 && cmd_value_fits(&it))) {
             hits++;
+            i++;
             reply_small(s, r, &it, false);
+            if (unlikely(conn_stuck(s->conn))) break;
         } else {
+            i++;
             answer(s, r, &it, found, false, false);
+            if (unlikely(w->halt) || (found && !cmd_value_fits(&it) && conn_full(s->conn))) break;
         }
-        i++;
-        if (unlikely(w->halt) || ((i & 15) == 0 && unlikely(conn_full(s->conn)))) break;
     }
     sync_bump(&w->metrics[CMD_METRIC_cmd_get], hits);
     sync_bump(&w->metrics[CMD_METRIC_get_hits], hits);

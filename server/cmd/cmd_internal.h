@@ -24,6 +24,7 @@
 #define TAGCACHED_CMD_CMD_INTERNAL_H
 
 #include <string.h>
+#include <sys/queue.h>
 
 #include "base/check.h"
 #include "base/sync.h"
@@ -111,6 +112,7 @@ enum cmd_error {
     CMD_ERROR_TAGS,      /* CLIENT_ERROR too many tags */
     CMD_ERROR_CHUNK,     /* CLIENT_ERROR bad data chunk */
     CMD_ERROR_TOO_LARGE, /* SERVER_ERROR object too large for cache */
+    CMD_ERROR_TIMEOUT,   /* SERVER_ERROR out of memory storing object: its block has not come in time */
     CMD_ERROR_AUTH,      /* CLIENT_ERROR unauthenticated */
     CMD_ERROR_CLOSE,     /* close without a word */
 };
@@ -179,6 +181,7 @@ struct session {
     uint8_t phase;                       /* enum cmd_phase */
     bool authenticated;                  /* true from the start without -Y; set by cmd_auth_set */
     bool started;                        /* a first byte was seen */
+    bool refuse;                         /* CMD_PHASE_LINE: the block that is waited for has not come in time */
     uint8_t keys_row;                    /* CMD_PHASE_KEYS: enum cmd_id of the line */
     uint32_t keys_expiry;                /* CMD_PHASE_KEYS: the expiry of gat */
     uint32_t scanned;                    /* CMD_PHASE_LINE: so many bytes hold no newline */
@@ -202,6 +205,9 @@ struct cmd_worker {
     bool halt;      /* the handler asks for the batch to end behind this request */
     bool again;     /* the handler asks to be run again when there is room */
     uint32_t notes; /* cmd->notes as of the batch's beginning, or its last command that may change them */
+    TAILQ_HEAD(, cmd_upload) uploads; /* under way, or waiting for their turn */
+    uint32_t turns;                   /* atomic: it has been told to look at them */
+    unsigned sizing;                  /* `stats sizes` under way */
     uint64_t metrics[CMD_METRICS];
 
     /* Scratch of the request being run. */
@@ -227,6 +233,8 @@ struct cmd {
     unsigned nworkers;
     struct cmd_worker *workers;
     uint64_t base[CMD_METRICS]; /* sums at the last `stats reset`; relaxed */
+
+    uint32_t asked; /* atomic: `stats conns` under way */
 
     struct cmd_watch *watch;
     struct cmd_stats *stats;
@@ -388,6 +396,9 @@ void cmd_body_begin(struct session *s, struct request *r);
 size_t cmd_body_input(struct session *s, const char *p, size_t n);
 char *cmd_body_sink(struct session *s, size_t *n);
 void cmd_body_sunk(struct session *s, size_t n);
+/* No byte of a block has come for too long. True: its request is refused, now or when input is shown
+ * again. */
+bool cmd_body_stalled(struct session *s);
 void cmd_body_abort(struct session *s);
 
 /* cmd_set.c. Answers a store that found no room, or too large a value, and deletes what was stored before when it was a

@@ -296,6 +296,10 @@ static bool take_block(struct run *b, struct request *r, size_t begin, uint64_t 
         return b->count == 1; /* what comes before is run first */
     }
     if (b->n - r->end < length + 2) {
+        if (unlikely(b->s->refuse)) {
+            refuse_block(b, r, length, CMD_ERROR_TIMEOUT);
+            return true;
+        }
         b->s->need = r->end - begin + length + 2;
         return false;
     }

@@ -14,8 +14,6 @@
 
 #include "net/net_internal.h"
 
-#define READ_SPACE_MIN 16384 /* bytes of room in a connection's own buffer worth a read */
-
 static uint64_t last_id; /* of any connection in the process; identity only */
 
 static void conn_ready(struct net_source *s, uint32_t what);
@@ -90,6 +88,16 @@ void conn_discard(struct conn *c) {
     conn_free(c);
 }
 
+/* It is no longer on the list of those that wait for room. */
+static void unpark(struct conn *c) {
+    struct net_worker *w = c->worker;
+    if ((c->flags & (CONN_PARKED | CONN_WAITS)) == CONN_PARKED) {
+        TAILQ_REMOVE(&w->parked, c, parked);
+        sync_store_seq(&w->nparked, w->nparked - 1);
+    }
+    c->flags &= ~(uint32_t)(CONN_PARKED | CONN_WAITS);
+}
+
 void conn_destroy(struct conn *c) {
     struct net_worker *w = c->worker;
     w->current = c;
@@ -103,12 +111,10 @@ void conn_destroy(struct conn *c) {
     log_event(w->net->cfg.log, LOG_INFO, "conn_closed", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
     poll_forget(w, &c->source);
     if (c->flags & CONN_AGAIN) TAILQ_REMOVE(&w->again, c, again);
-    if (c->flags & CONN_PARKED) {
-        TAILQ_REMOVE(&w->parked, c, parked);
-        sync_store_seq(&w->nparked, w->nparked - 1);
-    }
+    unpark(c);
+    if (c->flags & CONN_HOLDS) TAILQ_REMOVE(&w->holds, c, holds);
     TAILQ_REMOVE(&w->conns, c, all);
-    net_hold_buffer(w, -(int64_t)c->in_cap);
+    net_hold_buffer(w, -(int64_t)c->in_cap - (int64_t)c->held);
     net_hold(w, -(int64_t)conn_bytes(w));
     net_bump(w, NET_METRIC_closed_connections, 1);
     conn_free(c);
@@ -161,10 +167,9 @@ static bool kept_room(struct conn *c) {
         memmove(c->in, c->in + c->in_off, c->in_len);
         c->in_off = 0;
     }
-    if (c->in_cap - c->in_len >= READ_SPACE_MIN) return true;
-    size_t cap = (size_t)c->in_cap * 2;
-    if (cap < c->in_len + (size_t)NET_READ_MAX) cap = c->in_len + (size_t)NET_READ_MAX;
-    return kept_resize(c, cap);
+    const size_t most = c->worker->read_max;
+    if (c->in_cap - c->in_len >= most / 4) return true;
+    return kept_resize(c, c->in_len + most);
 }
 
 /* ------------------------------------------------------------------ reading */
@@ -182,6 +187,7 @@ static __attribute__((noinline)) bool read_result(struct conn *c, ssize_t r, siz
     if (likely(r > 0)) {
         net_bump(c->worker, NET_METRIC_bytes_read, (uint64_t)r);
         c->last_s = c->worker->now_s;
+        c->flags |= CONN_MOVED;
         return true;
     }
     if (r == 0)
@@ -199,11 +205,11 @@ static size_t read_sink(struct conn *c, char *sink, size_t want, char **p) {
     if (c->ssl != NULL) {
         r = tls_read(c, sink, want);
     } else {
-        struct iovec iov[2] = {{sink, want}, {w->in + NET_KEPT_MAX, NET_READ_MAX}};
-        bool both = want < NET_READ_MAX;
+        struct iovec iov[2] = {{sink, want}, {w->in + NET_KEPT_MAX, w->read_max}};
+        bool both = want < w->read_max;
         r = readv(c->source.fd, iov, both ? 2 : 1);
         if (r < 0) r = -errno;
-        asked += both ? NET_READ_MAX : 0;
+        asked += both ? w->read_max : 0;
     }
     *p = w->in + NET_KEPT_MAX;
     if (!read_result(c, r, asked)) return 0;
@@ -230,8 +236,9 @@ static size_t read_input(struct conn *c, char **p) {
         }
     }
     if (kept <= NET_KEPT_MAX) {
-        ssize_t r = sock_read(c, w->in + NET_KEPT_MAX, NET_READ_MAX);
-        if (!read_result(c, r, NET_READ_MAX)) return kept;
+        const size_t asked = w->read_max;
+        ssize_t r = sock_read(c, w->in + NET_KEPT_MAX, asked);
+        if (!read_result(c, r, asked)) return kept;
         *p = w->in + NET_KEPT_MAX - kept;
         if (kept > 0) memcpy(*p, c->in + c->in_off, kept);
         c->flags |= CONN_FEED;
@@ -296,6 +303,42 @@ static bool conn_has_upcall(const struct conn *c) {
            (c->flags & (CONN_PRODUCER | CONN_WANTED)) == (CONN_PRODUCER | CONN_WANTED);
 }
 
+/* Puts it where it belongs on the list of connections that hold something, or takes it off. */
+static void conn_holds(struct conn *c) {
+    struct net_worker *w = c->worker;
+    const bool holds = c->in_cap > 0 || c->out_head != NULL || c->held > 0 || (c->flags & CONN_BODY) != 0;
+    const bool listed = (c->flags & CONN_HOLDS) != 0, moved = (c->flags & CONN_MOVED) != 0;
+    if (listed && (moved || !holds)) TAILQ_REMOVE(&w->holds, c, holds);
+    if (holds && (moved || !listed)) TAILQ_INSERT_TAIL(&w->holds, c, holds);
+    c->flags = (c->flags & ~(uint32_t)(CONN_HOLDS | CONN_MOVED)) | (holds ? CONN_HOLDS : 0);
+}
+
+/* Ends a connection that is not being served, or is about to be done with: what it holds is free at once. */
+static void conn_give_up(struct conn *c) {
+    struct net_worker *w = c->worker;
+    net_bump(w, NET_METRIC_holders_closed, 1);
+    log_event(w->net->cfg.log, LOG_INFO, "conn_gave_way", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
+    conn_drop_out(c);
+    (void)kept_set(c, NULL, 0);
+    net_hold_buffer(w, -(int64_t)c->held); /* the handler frees it when it hears of the end, in a moment */
+    c->held = 0;
+    worker_again(w, c);
+}
+
+/* Whether it is the client that it waits for: those that wait for this server hold only for as long as that takes. */
+static bool conn_awaits_client(const struct conn *c) {
+    if (c->flags & CONN_DEAD) return false;
+    return c->out_head != NULL || (c->flags & CONN_BODY) || !(c->flags & CONN_PARKED);
+}
+
+/* Connections hold more than they may: those whose bytes have not moved for longest end, but not `spare`. */
+static __attribute__((noinline)) void give_way(struct net_worker *w, const struct conn *spare) {
+    for (struct conn *c = TAILQ_FIRST(&w->holds); c != NULL; c = TAILQ_NEXT(c, holds)) {
+        if (sync_load(&w->buffer_bytes) <= w->share) return;
+        if (c != spare && c->in_cap + c->held + c->out_pending > 0 && conn_awaits_client(c)) conn_give_up(c);
+    }
+}
+
 /* Sends, upcalls, sends, until there is nothing left to do or it is the others' turn; then says what to wait for.
  * p[0..n) is the input not consumed yet. The connection may be gone afterwards. */
 static __attribute__((noinline)) void conn_settle(struct conn *c, char *p, size_t n) {
@@ -317,6 +360,13 @@ static __attribute__((noinline)) void conn_settle(struct conn *c, char *p, size_
         break;
     }
     if (!kept_set(c, p, n)) goto end;
+    conn_holds(c);
+    if (unlikely(sync_load(&w->buffer_bytes) > w->share)) {
+        give_way(w, NULL);
+        /* All wait for this server: then the one that comes on top ends. */
+        if (sync_load(&w->buffer_bytes) > w->share && (c->flags & CONN_HOLDS)) conn_give_up(c);
+    }
+    if (c->flags & CONN_DEAD) goto end;
     conn_arm(c, conn_wants(c));
     w->current = NULL;
     conn_flush_out(w); /* of another one that the handler wrote to */
@@ -370,13 +420,14 @@ static void conn_ready(struct net_source *s, uint32_t what) {
     w->current = c;
     if (likely(w->out->room.owner == NULL)) w->out->room.owner = c; /* it will write most likely */
     char *p = w->in + NET_KEPT_MAX;
-    ssize_t r = net_recv(s->fd, p, NET_READ_MAX);
+    const size_t asked = w->read_max;
+    ssize_t r = net_recv(s->fd, p, asked);
     if (unlikely(r <= 0)) {
-        (void)read_result(c, r, NET_READ_MAX);
+        (void)read_result(c, r, asked);
         conn_settle(c, p, 0);
         return;
     }
-    if (unlikely(r == NET_READ_MAX)) c->flags |= CONN_MORE;
+    if (unlikely((size_t)r == asked)) c->flags |= CONN_MORE;
     net_bump(w, NET_METRIC_bytes_read, (uint64_t)r);
     c->last_s = w->now_s;
     n = h->input(c, c->session, p, (size_t)r);
@@ -427,6 +478,19 @@ void conn_tick(struct conn *c) {
     conn_destroy(c);
 }
 
+void conn_body_tick(struct conn *c) {
+    struct net_worker *w = c->worker;
+    const struct net_handler *h = w->handler;
+    if (w->now_s - c->last_s <= w->net->cfg.body_timeout_s || (c->flags & CONN_DEAD) || h->stalled == NULL) return;
+    /* What is kept of a line may have to wait for this server, or for the client to read: then nothing is missing. */
+    if (!(c->flags & CONN_BODY) && (c->in_len == 0 || c->out_head != NULL || (c->flags & CONN_PARKED))) return;
+    if (!h->stalled(c, c->session)) return;
+    conn_flush_out(w);
+    net_bump(w, NET_METRIC_body_timeouts, 1);
+    log_event(w->net->cfg.log, LOG_INFO, "body_timeout", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
+    conn_feed(c);
+}
+
 void conn_drain(struct conn *c) {
     c->flags |= CONN_DRAIN;
     conn_step(c, NET_READ); /* a request may have come already */
@@ -454,6 +518,13 @@ void conn_park(struct conn *c) {
     if (sync_load_seq(&w->room) != w->room_seen && sync_exchange(&w->resume, 1) == 0) worker_wake(w);
 }
 
+void conn_wait(struct conn *c) {
+    if (c->flags & CONN_PARKED) return;
+    c->flags |= CONN_PARKED | CONN_WAITS;
+    log_event(c->worker->net->cfg.log, LOG_DEBUG, "conn_parked", "fd=%d id=%llu", c->source.fd,
+              (unsigned long long)c->id);
+}
+
 bool conn_parked(const struct conn *c) {
     return (c->flags & CONN_PARKED) != 0;
 }
@@ -465,11 +536,30 @@ bool conn_halted(const struct conn *c) {
 void conn_resume(struct conn *c) {
     struct net_worker *w = c->worker;
     if (!(c->flags & CONN_PARKED)) return;
-    c->flags = (c->flags & ~(uint32_t)CONN_PARKED) | CONN_FEED;
+    unpark(c);
+    c->flags |= CONN_FEED;
     log_event(w->net->cfg.log, LOG_DEBUG, "conn_resumed", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
-    TAILQ_REMOVE(&w->parked, c, parked);
-    sync_store_seq(&w->nparked, w->nparked - 1);
     if (c != w->current) worker_again(w, c);
+}
+
+void conn_feed(struct conn *c) {
+    conn_resume(c);
+    c->flags |= CONN_FEED;
+    worker_again(c->worker, c);
+}
+
+void conn_set_body(struct conn *c, bool on) {
+    if (on)
+        c->flags |= CONN_BODY;
+    else
+        c->flags &= ~(uint32_t)CONN_BODY;
+}
+
+void conn_hold(struct conn *c, size_t n) {
+    net_hold_buffer(c->worker, (int64_t)n - (int64_t)c->held);
+    c->held = (uint32_t)n;
+    conn_holds(c);
+    if (sync_load(&c->worker->buffer_bytes) > c->worker->share) give_way(c->worker, c->worker->current);
 }
 
 void conn_set_producer(struct conn *c, bool on) {

@@ -42,6 +42,9 @@ struct net_handler {
      * again and again while it appends something; once it appends nothing, not before conn_kick. A far side that has
      * sent all it will (half-closed) is served until then. */
     void (*produce)(struct conn *c, void *session);
+    /* No byte of a request under way has come for body_timeout_s. True: the handler gives it up; `input` is called
+     * then, with what is kept, even if that is nothing. It may write. May be NULL. */
+    bool (*stalled)(struct conn *c, void *session);
     /* The bytes of a conn_ref have been sent, or copied, or the connection died. */
     void (*release)(struct conn *c, uint64_t token);
     /* The connection ends: free what the session holds. */
@@ -84,11 +87,19 @@ static inline void conn_commit(struct conn *c, size_t n) {
 
 /* Appends n bytes by reserving, in as many runs as it takes. */
 void conn_write(struct conn *c, const void *p, size_t n);
+/* Appends p[0..n) as far as the socket takes it, and a piece more; returns how much of it that was. Less than n: output
+ * is kept with the connection, and this is no time to append more than an answer's end. */
+size_t conn_write_some(struct conn *c, const void *p, size_t n);
 /* Appends memory of somebody else without copying; `token` goes to handler->release once it is no longer needed.
- * token 0: memory that lives for ever, nothing is released. At the first EAGAIN up to 64 KiB is copied out. */
+ * token 0: memory that lives for ever, nothing is released. What the socket does not take is copied, up to 64 KiB
+ * for the connection. */
 void conn_ref(struct conn *c, const void *p, size_t n, uint64_t token);
 /* True when enough output waits that the handler should stop until it has drained (back-pressure). */
 bool conn_full(const struct conn *c);
+/* Whether what was just appended is kept with the connection, since its socket takes no more (or is gone). */
+static inline bool conn_stuck(const struct conn *c) {
+    return ((const struct conn_head *)c)->room->owner != c;
+}
 /* True when the handler should consume no more for now: conn_full, conn_parked or conn_closing. */
 bool conn_halted(const struct conn *c);
 /* Bytes of output not yet handed to the kernel. */
@@ -103,9 +114,19 @@ bool conn_closing(const struct conn *c);
  * memory is free just now. */
 void conn_park(struct conn *c);
 bool conn_parked(const struct conn *c);
+/* The same for what only conn_resume ends: it is not resumed when memory is found for others. */
+void conn_wait(struct conn *c);
 /* Goes on with a parked connection, on its worker; the handler's input is called again with what was kept (even if
  * that is nothing). */
 void conn_resume(struct conn *c);
+/* Has `input` called soon, outside the present upcall, with what is kept, even if that is nothing; ends parking. */
+void conn_feed(struct conn *c);
+/* Whether a body is under way whose bytes go elsewhere than to the connection: `stalled` tells when they do not come.
+ */
+void conn_set_body(struct conn *c, bool on);
+/* Says that the handler keeps n bytes for what this connection asks or is answered, instead of what it said before.
+ * Counted with what connections hold; 0 before it closes. */
+void conn_hold(struct conn *c, size_t n);
 /* Whether `produce` is wanted whenever the output has drained. Input goes on meanwhile unless parked. */
 void conn_set_producer(struct conn *c, bool on);
 /* Asks the kernel for output readiness: `produce` will be called soon, outside the present upcall. */

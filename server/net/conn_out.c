@@ -25,6 +25,7 @@ static void chunk_add(struct conn *c, struct conn_chunk *k) {
     else
         c->out_head = k;
     c->out_tail = k;
+    c->out_own += k->cap;
     net_hold_buffer(c->worker, (int64_t)(sizeof *k + k->cap));
 }
 
@@ -37,6 +38,7 @@ static void chunk_trim(struct conn *c) {
     struct conn_chunk *k = realloc(t, sizeof *t + t->len);
     if (k == NULL) return;
     net_hold_buffer(c->worker, (int64_t)k->len - (int64_t)k->cap);
+    c->out_own -= k->cap - k->len;
     k->cap = k->len;
     k->p = k->data;
     *link = c->out_tail = k;
@@ -65,9 +67,10 @@ static bool chunk_copy(struct conn *c, const char *p, size_t n) {
     return true;
 }
 
-/* Keeps a reference, or a copy of it when it is small. The token is released at once in the second case. */
+/* Keeps a reference, or a copy of it while little is kept. The token is released at once in the second case. */
 static bool chunk_ref(struct conn *c, const char *p, size_t n, uint64_t token) {
-    if (n <= NET_COPY_MAX) {
+    const size_t full = c->worker->out->full, most = full < NET_COPY_MAX ? full : NET_COPY_MAX;
+    if (c->out_own + n <= most) {
         bool ok = chunk_copy(c, p, n);
         release(c, token);
         return ok;
@@ -88,6 +91,7 @@ static void chunk_pop(struct conn *c) {
     struct conn_chunk *k = c->out_head;
     c->out_head = k->next;
     if (c->out_head == NULL) c->out_tail = NULL;
+    c->out_own -= k->cap;
     net_hold_buffer(c->worker, -(int64_t)(sizeof *k + k->cap));
     release(c, k->token);
     free(k);
@@ -110,11 +114,28 @@ static void chunks_advance(struct conn *c, size_t sent) {
 
 /* ------------------------------------------------------------------ the worker's buffer */
 
-void out_reset(struct net_out *o) {
+/*
+ * Half of what connections may hold goes to whoever comes first, in pieces that become smaller as it is used up; the
+ * other half is for small pieces. So one that does not read keeps 256 KiB while few do, a hundredth of it when many do,
+ * and what comes next is asked for, or looked up, once this has gone.
+ */
+void out_adapt(struct net_worker *w) {
+    struct net_out *o = w->out;
+    const uint64_t half = w->share / 2, held = sync_load(&w->buffer_bytes), left = held < half ? (half - held) / 8 : 0;
+    const size_t piece = left > NET_PIECE_MIN ? (size_t)left : NET_PIECE_MIN;
+    o->full = piece < NET_OUT_FULL ? piece : NET_OUT_FULL;
+    w->read_max = piece < NET_READ_MAX ? piece : NET_READ_MAX;
+    char *end = o->full == NET_OUT_FULL ? o->buf + NET_OUT_BYTES : o->buf + o->full;
+    if (o->room.next <= end) o->room.end = end; /* else when what is being written has left: out_reset */
+}
+
+void out_reset(struct net_worker *w) {
+    struct net_out *o = w->out;
     o->room.owner = NULL;
     o->room.next = o->start = o->buf;
     o->ref_bytes = 0;
     o->niov = o->nref = 0;
+    out_adapt(w);
 }
 
 /* Makes a span of the bytes that came since the last one. */
@@ -145,7 +166,7 @@ static void out_keep(struct conn *c, struct net_out *o, size_t sent) {
         else
             ok = owned ? chunk_copy(c, p + skip, n - skip) : chunk_ref(c, p + skip, n - skip, token);
     }
-    out_reset(o);
+    out_reset(c->worker);
     if (!ok) conn_drop_out(c);
 }
 
@@ -166,7 +187,7 @@ static __attribute__((noinline)) void out_failed(struct net_worker *w, struct co
     struct net_out *o = w->out;
     if (n < 0 && !would_block(n)) {
         out_release(c, o);
-        out_reset(o);
+        out_reset(w);
         conn_drop_out(c);
     } else {
         if (n > 0) net_bump(w, NET_METRIC_bytes_written, (uint64_t)n);
@@ -195,7 +216,7 @@ void conn_flush_out(struct net_worker *w) {
         o->room.next = o->buf;
     } else {
         out_release(c, o);
-        out_reset(o);
+        out_reset(w);
     }
 }
 
@@ -204,7 +225,7 @@ void conn_drop_out(struct conn *c) {
     struct net_out *o = c->worker->out;
     if (o->room.owner == c) {
         out_release(c, o);
-        out_reset(o);
+        out_reset(c->worker);
     }
     while (c->out_head != NULL) chunk_pop(c);
     c->out_pending = 0;
@@ -247,6 +268,7 @@ void conn_send_kept(struct conn *c) {
         }
         net_bump(c->worker, NET_METRIC_bytes_written, (uint64_t)n);
         c->last_s = c->worker->now_s;
+        c->flags |= CONN_MOVED;
         chunks_advance(c, (size_t)n);
         if ((size_t)n < tried) return;
     }
@@ -293,18 +315,28 @@ void conn_write(struct conn *c, const void *p, size_t n) {
     }
 }
 
+size_t conn_write_some(struct conn *c, const void *p, size_t n) {
+    const struct conn_room *r = &c->worker->out->room;
+    size_t done = 0;
+    while (done < n) {
+        const size_t full = c->worker->out->full, piece = full < CONN_RESERVE_MAX ? full : CONN_RESERVE_MAX;
+        const size_t k = n - done < piece ? n - done : piece;
+        if (c->flags & CONN_DEAD) return n;
+        if ((r->owner != c || k > (size_t)(r->end - r->next)) && !out_take(c)) break;
+        memcpy(r->next, (const char *)p + done, k);
+        conn_commit(c, k);
+        done += k;
+    }
+    return done;
+}
+
 /* TLS copies every byte anyway, and wants pieces as large as can be: so the output is one run of bytes, until the
  * socket takes no more. */
 static __attribute__((noinline)) void ref_tls(struct conn *c, const char *p, size_t n, uint64_t token) {
-    while (n > 0 && c->out_head == NULL && !(c->flags & CONN_DEAD)) {
-        size_t k = n < CONN_RESERVE_MAX ? n : CONN_RESERVE_MAX;
-        conn_write(c, p, k);
-        p += k;
-        n -= k;
-    }
-    if (n == 0 || (c->flags & CONN_DEAD))
+    const size_t done = conn_write_some(c, p, n);
+    if (done == n)
         release(c, token);
-    else if (!chunk_ref(c, p, n, token))
+    else if (!chunk_ref(c, p + done, n - done, token))
         conn_drop_out(c);
 }
 
@@ -335,7 +367,7 @@ void conn_ref(struct conn *c, const void *p, size_t n, uint64_t token) {
 
 bool conn_full(const struct conn *c) {
     const struct net_out *o = c->worker->out;
-    if (likely(o->room.owner == c)) return out_bytes(o) >= NET_OUT_FULL || o->niov >= NET_IOV_FULL;
+    if (likely(o->room.owner == c)) return out_bytes(o) >= o->full || o->niov >= NET_IOV_FULL;
     return c->out_head != NULL || (c->flags & CONN_DEAD);
 }
 

@@ -65,6 +65,9 @@ struct net_config {
     int backlog;                /* of listen(2) */
     unsigned batches_per_event; /* input and output batches of one connection before the others' turn; at least 1 */
     unsigned idle_timeout_s;    /* 0: connections may be idle for ever */
+    unsigned body_timeout_s;    /* 0: a request whose bytes do not come is waited for, for ever */
+    uint64_t held_max; /* bytes that all connections may hold: unfinished input, unsent output; 0: 16 MiB. Each worker
+                          has an equal part, and 256 KiB at least */
 
     const struct net_listen *listen; /* TCP addresses */
     unsigned nlisten;

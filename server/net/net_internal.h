@@ -28,7 +28,10 @@
 #define NET_OUT_FULL (NET_OUT_BYTES - 65536) /* output from which a handler should stop */
 #define NET_IOV_MAX 1024                     /* spans of one gathered write */
 #define NET_IOV_FULL (NET_IOV_MAX - 64)
-#define NET_COPY_MAX 65536 /* the unsent rest of a reference up to this is copied and the reference released */
+#define NET_COPY_MAX 65536 /* unsent rests of references are copied and the references released, up to this in all */
+#define NET_PIECE_MIN 4096 /* bytes read, or written, at once when connections hold much */
+#define NET_SHARE_MIN NET_OUT_BYTES
+#define NET_HELD_DEFAULT (16u << 20)
 
 #define NET_EVENTS 256 /* events taken from the kernel at once */
 
@@ -59,6 +62,7 @@ enum conn_flag {
     CONN_EOF = 1 << 5,      /* the far side has sent all it will */
     CONN_FEED = 1 << 6,     /* input must be called again with what is kept, even if that is nothing */
     CONN_AGAIN = 1 << 7,    /* on the worker's list of connections to go on with */
+    CONN_BODY = 1 << 8,     /* conn_set_body is on */
     CONN_OPEN = 1 << 9,     /* handler->open has said yes */
     CONN_UNIX = 1 << 10,
     CONN_MORE = 1 << 11,     /* bytes may wait of which the kernel will not tell (again) */
@@ -68,6 +72,9 @@ enum conn_flag {
     CONN_TLS = 1 << 15,
     CONN_TLS_BROKEN = 1 << 16, /* no good-bye can be said */
     CONN_LAST = 1 << 17,       /* NET_LAST was told: reading goes on until the end is met */
+    CONN_HOLDS = 1 << 18,      /* on the worker's list of connections that hold something */
+    CONN_MOVED = 1 << 19,      /* and bytes have come or gone since it was put there */
+    CONN_WAITS = 1 << 20,      /* parked, but not for room: not on the worker's list of those */
 };
 
 /* Flags with which a connection cannot take the short way through conn_ready. */
@@ -94,15 +101,17 @@ struct conn {
     uint32_t in_len; /* bytes of unfinished input */
     uint32_t last_s; /* when the last byte came, seconds of the worker's time */
     uint32_t in_off, in_cap;
+    uint32_t held;      /* bytes that the handler keeps (conn_hold) */
     uint16_t family;    /* AF_INET, AF_INET6, AF_UNIX */
     in_port_t port;     /* the far side, network order */
     char *in;           /* unfinished input: in[in_off .. in_off + in_len) */
     size_t out_pending; /* bytes in the chunks */
+    size_t out_own;     /* of them, room in chunks that are no references */
     const struct net_listener *listener;
     uint64_t id;
     uint32_t tls_piece; /* largest piece for SSL_write */
     char *peer;         /* made when first asked for */
-    TAILQ_ENTRY(conn) all, again, parked;
+    TAILQ_ENTRY(conn) all, again, parked, holds;
     struct in6_addr addr;
     uint64_t session[]; /* the handler's */
 };
@@ -127,6 +136,7 @@ struct net_out {
     struct conn_room room; /* in buf; nobody's: empty */
     char *buf;             /* NET_OUT_BYTES */
     char *start;           /* not in iov yet from here on */
+    size_t full;           /* bytes from which a handler should stop */
     size_t ref_bytes;
     unsigned niov, nref;
     struct iovec iov[NET_IOV_MAX];
@@ -138,14 +148,17 @@ struct net_worker {
     void *context;
     const struct net_handler *handler;
     char *in;             /* NET_KEPT_MAX + NET_READ_MAX */
+    size_t read_max;      /* bytes asked of the kernel at once, but for bodies that go elsewhere */
     struct conn *current; /* whose upcalls run */
     struct net_out *out;
     struct conn_list conns, again, parked;
-    uint32_t now_s;        /* seconds of boot time, as of the last tick */
-    uint64_t room_seen;    /* `room` as the present upcalls began */
-    uint64_t buffer_bytes; /* atomic gauge */
-    uint64_t held, most;   /* bytes in connections and their buffers: now, the most in this second */
-    uint64_t needed;       /* the most since memory went back to the system */
+    struct conn_list holds; /* those that hold something, by when bytes last came or went */
+    uint64_t share;         /* bytes that they may hold together */
+    uint32_t now_s;         /* seconds of boot time, as of the last tick */
+    uint64_t room_seen;     /* `room` as the present upcalls began */
+    uint64_t buffer_bytes;  /* atomic gauge */
+    uint64_t held, most;    /* bytes in connections and their buffers: now, the most in this second */
+    uint64_t needed;        /* the most since memory went back to the system */
     bool stop;
     bool draining;
     unsigned index;
@@ -252,6 +265,8 @@ void conn_destroy(struct conn *c);
 void conn_discard(struct conn *c);
 /* One tick: closes it if idle for too long. */
 void conn_tick(struct conn *c);
+/* One tick of a connection that holds something: bytes of a body that have not come for too long are given up. */
+void conn_body_tick(struct conn *c);
 /* Closes it if no request is under way, else marks it so that it closes then. */
 void conn_drain(struct conn *c);
 /* Asks the kernel for exactly these events. */
@@ -263,7 +278,9 @@ void conn_arm(struct conn *c, uint32_t what);
 static inline size_t out_bytes(const struct net_out *o) {
     return (size_t)(o->room.next - o->buf) + o->ref_bytes;
 }
-void out_reset(struct net_out *o);
+void out_reset(struct net_worker *w);
+/* Sets how much is read and written at once by what connections hold. */
+void out_adapt(struct net_worker *w);
 
 /* Sends what the worker's buffer holds for its owner; what the socket does not take moves to the connection. */
 void conn_flush_out(struct net_worker *w);
@@ -330,6 +347,7 @@ static inline void net_hold(struct net_worker *w, int64_t bytes) {
 static inline void net_hold_buffer(struct net_worker *w, int64_t bytes) {
     sync_store(&w->buffer_bytes, sync_load(&w->buffer_bytes) + (uint64_t)bytes);
     net_hold(w, bytes);
+    out_adapt(w);
 }
 
 #endif

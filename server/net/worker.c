@@ -14,6 +14,7 @@
 
 #define SLICE_NS 300000u
 #define GIVE_BACK_MIN (256u * 1024)
+#define AGAIN_MAX 16 /* connections with more to do that are gone on with before those that are ready */
 
 /* ------------------------------------------------------------------ from other threads */
 
@@ -110,6 +111,8 @@ static void tick(struct net_worker *w, void *arg) {
     (void)arg;
     give_back(w);
     w->now_s = (uint32_t)(clock_boot_ns(w->net->cfg.clock) / 1000000000u);
+    if (w->net->cfg.body_timeout_s != 0)
+        for (c = TAILQ_FIRST(&w->holds); c != NULL; c = TAILQ_NEXT(c, holds)) conn_body_tick(c);
     if (w->net->cfg.idle_timeout_s == 0) return;
     for (c = TAILQ_FIRST(&w->conns); c != NULL; c = next) {
         next = TAILQ_NEXT(c, all);
@@ -135,11 +138,12 @@ void worker_each_conn(struct net_worker *w, void (*fn)(struct conn *c, void *arg
     fn(c, arg);
 }
 
-/* Goes on once with each connection that was on the list as this began. */
+/* Goes on once with connections that were on the list as this began; with a few only, since others may be ready by
+ * then, whose turn should not come after all that have much to do. */
 static void run_again(struct net_worker *w) {
     struct conn *c, *last = TAILQ_LAST(&w->again, conn_list);
     bool done = last == NULL;
-    while (!done) {
+    for (unsigned n = 0; !done && n < AGAIN_MAX; n++) {
         c = TAILQ_FIRST(&w->again);
         done = c == last;
         TAILQ_REMOVE(&w->again, c, again);
@@ -199,6 +203,9 @@ int worker_init(struct net_worker *w, struct net *n, unsigned index) {
     TAILQ_INIT(&w->conns);
     TAILQ_INIT(&w->again);
     TAILQ_INIT(&w->parked);
+    TAILQ_INIT(&w->holds);
+    w->share = (n->cfg.held_max != 0 ? n->cfg.held_max : NET_HELD_DEFAULT) / n->cfg.threads;
+    if (w->share < NET_SHARE_MIN) w->share = NET_SHARE_MIN;
     w->wake = (struct net_source){.ready = on_wake, .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
     if (w->wake.fd < 0) return -errno;
     w->tick = (struct net_source){.ready = on_tick, .fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC)};
@@ -211,8 +218,7 @@ int worker_init(struct net_worker *w, struct net *n, unsigned index) {
     if (w->in == NULL || w->out == NULL || w->scratch == NULL) return -ENOMEM;
     w->out->buf = malloc(NET_OUT_BYTES);
     if (w->out->buf == NULL) return -ENOMEM;
-    w->out->room.end = w->out->buf + NET_OUT_BYTES;
-    out_reset(w->out);
+    out_reset(w);
     int r = poll_arm(w, &w->wake, NET_READ);
     return r == 0 ? poll_arm(w, &w->tick, NET_READ) : r;
 }

@@ -10,6 +10,7 @@
 #define TAGCACHED_STORE_INTERNAL_H
 
 #include <pthread.h>
+#include <sys/queue.h>
 
 #include "base/check.h"
 #include "base/fault.h"
@@ -80,6 +81,8 @@ struct sweep {
     struct store_job *jobs; /* those this pass serves */
 };
 
+TAILQ_HEAD(upload_list, store_upload);
+
 struct store {
     struct store_config cfg;
     uint64_t number __attribute__((aligned(64))); /* the next number to give */
@@ -97,6 +100,9 @@ struct store {
     uint64_t limit; /* bytes; may change while running */
     uint32_t flush_at;
     bool watch_evictions;
+    pthread_mutex_t uploads_lock; /* for the lists; nothing is locked under it */
+    struct upload_list uploads_waiting, uploads_under_way;
+    uint64_t turns;                                  /* uploads that ever began */
     uint64_t uploads, upload_bytes, upload_segments; /* under way; their bytes; segments that hold some of them */
     uint32_t room_wanted;                            /* free segments somebody needs at once */
     uint32_t pinned;                                 /* segments with a pin, estimated */
@@ -363,7 +369,13 @@ enum store_status change_no_room(const struct store *s);
 void account_unlink(struct store_worker *w, uint64_t loc, const struct item *it);
 void account_link(struct store_worker *w, uint64_t loc, const struct item *it);
 
+/* ---- turn.c: which uploads may take memory */
+/* Gives turns to those that wait, and has those that stall give way. Any thread, through its own handle. */
+void turn_look(struct store_worker *w);
+
 /* ---- upload.c */
+/* An upload of bytes that are here already, which begins at once. Otherwise as store_upload_begin. */
+enum store_status upload_join(struct store_worker *w, uint64_t size, struct store_upload **out);
 /* Pieces it has; their list, as a large item's value part. */
 unsigned upload_pieces(const struct store_upload *u);
 void upload_list(const struct store_upload *u, uint8_t *value);

@@ -23,6 +23,7 @@ tagcached_sources += \
   %D%/store.c \
   %D%/sweep.c \
   %D%/tag.c \
+  %D%/turn.c \
   %D%/upload.c \
   %D%/write.c
 noinst_HEADERS += \
@@ -36,4 +37,5 @@ noinst_HEADERS += \
   %D%/purge.h \
   %D%/segment.h \
   %D%/store.h \
-  %D%/store.metrics.def
+  %D%/store.metrics.def \
+  %D%/upload.h

@@ -149,6 +149,7 @@ bool store_maintain(struct store *s) {
     watch_progress(s, freed);
     any |= resize_index(s);
     reap_ghost(s);
+    turn_look(w);
     sweep_index(s);
     const uint64_t passes = w->metrics[STORE_METRIC_sweep_passes];
     any |= sweep_step(s, pressed(s) && sync_load(&s->room_missed));

@@ -62,6 +62,7 @@ static int make_workers(struct store *s) {
 static void init_locks(struct store *s) {
     pthread_condattr_t mono;
     pthread_mutex_init(&s->mutex, NULL);
+    pthread_mutex_init(&s->uploads_lock, NULL);
     pthread_condattr_init(&mono);
     pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
     pthread_cond_init(&s->wake, &mono);
@@ -85,6 +86,8 @@ int store_new(const struct store_config *cfg, struct store **out) {
     s->watched = s->tried = SEGMENT_NONE;
     s->retired.head = s->retired.tail = SEGMENT_NONE;
     init_locks(s);
+    TAILQ_INIT(&s->uploads_waiting);
+    TAILQ_INIT(&s->uploads_under_way);
     ghost_init(&s->ghost);
     uint32_t bytes = segment_bytes_for(cfg->memory_limit, cfg->workers);
     s->inline_max = bytes / 4 < ITEM_INLINE_MAX ? bytes / 4 : ITEM_INLINE_MAX;
@@ -121,6 +124,7 @@ void store_free(struct store *s) {
     index_fini(&s->ix);
     segments_fini(&s->segs);
     pthread_mutex_destroy(&s->mutex);
+    pthread_mutex_destroy(&s->uploads_lock);
     pthread_cond_destroy(&s->wake);
     free(s);
 }

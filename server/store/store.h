@@ -58,6 +58,9 @@ struct store_events {
     /* Purges were let go of before a sweep had carried them out, `floors` ever: items that nobody purged may have died.
      * At most once a minute. Maintenance thread. */
     void (*on_floors)(void *arg, uint64_t floors);
+    /* Of the uploads that this worker began some got their turn, or have to be given up: store_upload_span says which.
+     * Any thread, under a lock that uploads take. */
+    void (*on_upload)(void *arg, unsigned worker);
 };
 
 struct store_config {
@@ -206,7 +209,7 @@ enum store_status {
     STORE_EXISTS,      /* guard did not hold, or a purge has overtaken it */
     STORE_NOT_FOUND,   /* guard or change of an item that is not there */
     STORE_TOO_LARGE,   /* above item_size_max (the caller answers and may delete the old value) */
-    STORE_NO_MEMORY,   /* -M and full, or too many uploads */
+    STORE_NO_MEMORY,   /* -M and full, or an upload that gave way to others */
     STORE_AGAIN,       /* no room just now: leave the section, wait for on_room, repeat */
     STORE_NON_NUMERIC, /* incr/decr of something that is no number */
     STORE_TOO_MANY,    /* more than STORE_TAGS_MAX tags in the union */
@@ -316,14 +319,20 @@ enum store_status store_tag_add(struct store_worker *w, const struct store_key *
 /* Bodies above this many bytes are uploaded piece by piece, the others are handed to store_put whole. */
 uint64_t store_inline_max(const struct store *s);
 
-/* Begins an upload of `size` bytes. STORE_OK, STORE_TOO_LARGE, STORE_NO_MEMORY (too many under way, or -M and full).
- * Allocates nothing in the arena yet. Outside or inside a section. */
+/* Begins an upload of `size` bytes. STORE_OK, STORE_TOO_LARGE, STORE_NO_MEMORY. Takes no memory of the arena yet: those
+ * that are under way are announced to hold an eighth of the limit together, or are one of any size; the others wait for
+ * their turn. While others wait, those whose bytes do not come for a second are displaced. Outside or inside a section.
+ * Takes a mutex. */
 enum store_status store_upload_begin(struct store_worker *w, uint64_t size, struct store_upload **out);
-/* Where the next bytes go: *p and up to *n bytes there (n is never 0 before the end). STORE_OK, or STORE_AGAIN: no
- * segment is free just now. Outside or inside a section; only the worker that began it. */
+/* Where the next bytes go: *p and up to *n bytes there (n is never 0 before the end). STORE_OK; STORE_AGAIN: no segment
+ * is free just now (on_room), or it waits for its turn (on_upload); STORE_NO_MEMORY: -M and full, or it was displaced,
+ * and has to be given up. Outside or inside a section; only the worker that began it. */
 enum store_status store_upload_span(struct store_worker *w, struct store_upload *u, char **p, size_t *n);
 /* `n` bytes have been written there. */
 void store_upload_fill(struct store_upload *u, size_t n);
+/* Whether it waits for its turn; whether it was displaced: nothing but giving it up is left to do then. Its worker. */
+bool store_upload_waits(const struct store_upload *u);
+bool store_upload_displaced(const struct store_upload *u);
 /* Bytes still to come. */
 uint64_t store_upload_left(const struct store_upload *u);
 /* Gives it up. */

@@ -4,25 +4,13 @@
  *
  * Whole segments while the rest fills them, then pieces of at most a quarter of a segment, in segments that uploads
  * share; one that does not fit any more is cut so that it fills its segment. A segment that holds unfinished pieces is
- * not evicted, so what is under way is bounded. */
-#include "store/internal.h"
+ * not evicted, so what is under way is bounded (turn.c). */
+#include "store/upload.h"
 
 #include <stdlib.h>
 
 #define CUT_LEAST 1024 /* bytes at the end of a segment that are worth a piece of their own */
 #define CUTS_MAX 4     /* of one upload: others may fill the segments in between */
-
-struct piece {
-    uint64_t loc; /* of its record */
-    uint32_t bytes;
-};
-
-struct store_upload {
-    uint64_t size, got, since;
-    uint64_t room; /* bytes of all pieces so far */
-    unsigned npieces, cap, cuts;
-    struct piece pieces[];
-};
 
 static uint32_t whole_bytes(const struct store *s) {
     return s->segs.bytes - segment_first(0) - ITEM_PIECE_HEADER;
@@ -36,27 +24,33 @@ uint64_t store_inline_max(const struct store *s) {
     return s->inline_max;
 }
 
-static bool too_many(const struct store *s, uint64_t size) {
-    if (sync_load(&s->uploads) == 0) return false;
-    return sync_load(&s->upload_bytes) + size > sync_load(&s->limit) / 8 ||
-           sync_load(&s->upload_segments) > sync_load(&s->segs.limit) / 8;
-}
-
-enum store_status store_upload_begin(struct store_worker *w, uint64_t size, struct store_upload **out) {
+/* Makes one that has no turn yet. */
+static enum store_status upload_new(struct store_worker *w, uint64_t size, struct store_upload **out) {
     struct store *s = w->s;
     if (size > s->cfg.item_size_max) return STORE_TOO_LARGE;
-    if (too_many(s, size)) return STORE_NO_MEMORY;
     unsigned cap = (unsigned)(size / whole_bytes(s)) + 6 + CUTS_MAX;
     if (cap > ITEM_LEN_MASK) return STORE_TOO_LARGE;
     struct store_upload *u = calloc(1, sizeof *u + cap * sizeof *u->pieces);
     if (u == NULL) return STORE_NO_MEMORY;
+    u->store = s;
+    u->worker = w->index;
     u->size = size;
     u->cap = cap;
     u->since = store_number(s);
-    sync_add(&s->uploads, 1);
-    sync_add(&s->upload_bytes, size);
     *out = u;
     return STORE_OK;
+}
+
+enum store_status store_upload_begin(struct store_worker *w, uint64_t size, struct store_upload **out) {
+    enum store_status st = upload_new(w, size, out);
+    if (st == STORE_OK) turn_begin(w, *out);
+    return st;
+}
+
+enum store_status upload_join(struct store_worker *w, uint64_t size, struct store_upload **out) {
+    enum store_status st = upload_new(w, size, out);
+    if (st == STORE_OK) (*out)->state = UPLOAD_UNDER_WAY; /* its bytes are here: it needs no turn */
+    return st;
 }
 
 /* An unfinished piece came into the segment, or went. */
@@ -67,13 +61,13 @@ static void unhold(struct store *s, struct segment *g) {
     if (sync_sub_rel(&g->uploads, 1) == 1) sync_sub(&s->upload_segments, 1);
 }
 
-static bool piece_whole(struct store_worker *w, struct piece *p) {
+static bool piece_whole(struct store_worker *w, struct upload_piece *p) {
     struct store *s = w->s;
     uint32_t i = room_segment(w, SEGMENT_SMALL);
     if (i == SEGMENT_NONE) return false;
     struct segment *g = &s->segs.seg[i];
     hold(s, g);
-    *p = (struct piece){segment_base(&s->segs, i) + segment_first(i), whole_bytes(s)};
+    *p = (struct upload_piece){segment_base(&s->segs, i) + segment_first(i), whole_bytes(s)};
     item_write_piece_header(segment_at(&s->segs, p->loc), 0, p->bytes);
     sync_store(&g->whole, 1);
     sync_store_rel(&g->used, segment_first(i) + ITEM_PIECE_HEADER + p->bytes);
@@ -87,7 +81,7 @@ static uint32_t rest_of(const struct segments *segs, uint32_t i) {
 }
 
 /* A piece of so many bytes, or fewer (if it may be cut) when they fill the segment that uploads share. */
-static bool piece_shared(struct store_worker *w, uint32_t bytes, bool cut, struct piece *p) {
+static bool piece_shared(struct store_worker *w, uint32_t bytes, bool cut, struct upload_piece *p) {
     struct store *s = w->s;
     struct segments *segs = &s->segs;
     bool ok = true;
@@ -105,7 +99,7 @@ static bool piece_shared(struct store_worker *w, uint32_t bytes, bool cut, struc
     } else {
         struct segment *g = &segs->seg[i];
         uint32_t used = sync_load(&g->used);
-        *p = (struct piece){segment_base(segs, i) + used, bytes};
+        *p = (struct upload_piece){segment_base(segs, i) + used, bytes};
         hold(s, g);
         item_write_piece_header(segment_at(segs, p->loc), 0, bytes);
         sync_store_rel(&g->used, used + ITEM_PIECE_HEADER + bytes);
@@ -118,7 +112,7 @@ static bool piece_add(struct store_worker *w, struct store_upload *u) {
     struct store *s = w->s;
     const uint64_t left = u->size - u->room;
     const uint32_t most = left < quarter_bytes(s) ? (uint32_t)left : quarter_bytes(s);
-    struct piece *p = &u->pieces[u->npieces];
+    struct upload_piece *p = &u->pieces[u->npieces];
     CHECK(u->npieces < u->cap);
     if (!(left >= whole_bytes(s) ? piece_whole(w, p) : piece_shared(w, most, u->cuts < CUTS_MAX, p))) return false;
     if (p->bytes < most) u->cuts++;
@@ -129,9 +123,11 @@ static bool piece_add(struct store_worker *w, struct store_upload *u) {
 
 enum store_status store_upload_span(struct store_worker *w, struct store_upload *u, char **p, size_t *n) {
     CHECK(u->got < u->size);
+    const uint32_t state = sync_load(&u->state);
+    if (unlikely(state != UPLOAD_UNDER_WAY)) return state == UPLOAD_WAITS ? STORE_AGAIN : STORE_NO_MEMORY;
     if (!w->inside) worker_clock(w);
     if (u->got == u->room && !piece_add(w, u)) return change_no_room(w->s);
-    const struct piece *last = &u->pieces[u->npieces - 1];
+    const struct upload_piece *last = &u->pieces[u->npieces - 1];
     uint64_t left = u->room - u->got;
     *p = (char *)segment_at(&w->s->segs, last->loc + ITEM_PIECE_HEADER + (last->bytes - left));
     *n = left;
@@ -141,6 +137,15 @@ enum store_status store_upload_span(struct store_worker *w, struct store_upload 
 void store_upload_fill(struct store_upload *u, size_t n) {
     CHECK(u->got + n <= u->room);
     u->got += n;
+    turn_progress(u);
+}
+
+bool store_upload_waits(const struct store_upload *u) {
+    return sync_load(&u->state) == UPLOAD_WAITS;
+}
+
+bool store_upload_displaced(const struct store_upload *u) {
+    return sync_load(&u->state) == UPLOAD_DISPLACED;
 }
 
 uint64_t store_upload_left(const struct store_upload *u) {
@@ -200,8 +205,7 @@ void upload_finish(struct store_worker *w, struct store_upload *u, uint64_t hash
 
 void upload_end(struct store_worker *w, struct store_upload *u) {
     let_go(w->s, u); /* only now: linked or not, nobody will touch its segments any more */
-    sync_sub(&w->s->uploads, 1);
-    sync_sub(&w->s->upload_bytes, u->size);
+    turn_end(w, u);
     free(u);
 }
 

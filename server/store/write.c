@@ -109,7 +109,7 @@ static bool upload_new(struct putting *g) {
 
 /* A joined value that does not fit one record becomes an upload of its own. */
 static enum store_status put_join_large(struct putting *g, uint64_t total) {
-    enum store_status st = store_upload_begin(g->c.w, total, &g->upload);
+    enum store_status st = upload_join(g->c.w, total, &g->upload);
     if (st != STORE_OK) return st;
     bool before = g->put->mode == STORE_PREPEND;
     bool ok = before ? upload_new(g) && upload_old(g) : upload_old(g) && upload_new(g);

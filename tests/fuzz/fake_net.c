@@ -66,6 +66,11 @@ void conn_write(struct conn *c, const void *p, size_t n) {
     c->out_len += n;
 }
 
+size_t conn_write_some(struct conn *c, const void *p, size_t n) {
+    conn_write(c, p, n);
+    return n;
+}
+
 void conn_ref(struct conn *c, const void *p, size_t n, uint64_t token) {
     conn_write(c, p, n);
     if (token == 0) return;
@@ -97,6 +102,10 @@ void conn_park(struct conn *c) {
     c->parked = true;
 }
 
+void conn_wait(struct conn *c) {
+    c->parked = true;
+}
+
 bool conn_parked(const struct conn *c) {
     return c->parked;
 }
@@ -108,6 +117,20 @@ bool conn_halted(const struct conn *c) {
 void conn_resume(struct conn *c) {
     c->parked = false;
     c->again = true;
+}
+
+void conn_feed(struct conn *c) {
+    conn_resume(c);
+}
+
+void conn_set_body(struct conn *c, bool on) {
+    (void)c;
+    (void)on;
+}
+
+void conn_hold(struct conn *c, size_t n) {
+    (void)c;
+    (void)n;
 }
 
 void conn_set_producer(struct conn *c, bool on) {
@@ -245,6 +268,11 @@ static void on_room(void *arg) {
     if (n->worker != NULL) worker_resume_all(n->worker);
 }
 
+static void on_upload(void *arg, unsigned worker) {
+    struct fake_node *n = arg;
+    cmd_on_upload(n->cmd, worker);
+}
+
 static void on_job(void *arg, void *token, int64_t count) {
     struct fake_node *n = arg;
     cmd_on_job(n->cmd, token, count);
@@ -262,7 +290,7 @@ struct fake_node *fake_node_new(const struct fake_options *o) {
                               .prefix_delimiter = o->prefix_delimiter,
                               .seed = 42,
                               .clock = &n->clock.clock,
-                              .events = {.arg = n, .on_room = on_room, .on_job = on_job}};
+                              .events = {.arg = n, .on_room = on_room, .on_job = on_job, .on_upload = on_upload}};
     CHECK(store_new(&sc, &n->store) == 0);
     struct cmd_config cc = {.store = n->store,
                             .clock = &n->clock.clock,

@@ -15,12 +15,13 @@ EXTRA_DIST += %D%/test_main.py
 unit_tests += %D%/test_option %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
 unit_tests += %D%/test_store %D%/test_store_rules %D%/test_age %D%/test_purge %D%/test_index %D%/test_lowest
-unit_tests += %D%/test_ghost %D%/test_evict %D%/test_segment %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch
+unit_tests += %D%/test_turn %D%/test_ghost %D%/test_evict %D%/test_segment %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch
 noinst_HEADERS += %D%/talk.h
 
 # Connections over real sockets.
-unit_tests += %D%/test_conn %D%/test_park %D%/test_net %D%/test_listen
+unit_tests += %D%/test_stall %D%/test_hold %D%/test_conn %D%/test_park %D%/test_net %D%/test_listen
 tests_unit_test_conn_SOURCES = %D%/test_conn.c %D%/net_lab.c
+tests_unit_test_hold_SOURCES = %D%/test_hold.c %D%/net_lab.c
 tests_unit_test_park_SOURCES = %D%/test_park.c %D%/net_lab.c
 tests_unit_test_net_SOURCES = %D%/test_net.c %D%/net_lab.c
 tests_unit_test_listen_SOURCES = %D%/test_listen.c %D%/net_lab.c

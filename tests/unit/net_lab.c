@@ -94,6 +94,14 @@ static void run_line(struct conn *c, struct session *s, const char *line) {
         sync_store(&l->last, c);
         conn_park(c);
         sync_add_acqrel(&l->parked, 1);
+    } else if (strcmp(line, "wait") == 0) {
+        s->waiting = true;
+        sync_store(&l->last, c);
+        conn_wait(c);
+        sync_add_acqrel(&l->parked, 1);
+    } else if (sscanf(line, "hold %llu", &n) == 1) {
+        conn_hold(c, n);
+        reply(c, "holding\n");
     } else if (strcmp(line, "close") == 0) {
         reply(c, "bye\n");
         conn_close(c);
@@ -175,6 +183,11 @@ const struct net_handler net_lab_handler = {
     .release = on_release,
     .close = on_close,
 };
+
+void net_lab_resume_last(struct net_worker *w, void *lab) {
+    (void)w;
+    conn_resume(((struct net_lab *)lab)->last);
+}
 
 /* ------------------------------------------------------------------ the lab */
 

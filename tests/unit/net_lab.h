@@ -33,7 +33,7 @@ struct session {
 };
 
 extern char pattern[PATTERN_BYTES]; /* text, the same in every lab */
-/* Line by line:  echo TEXT | big N | ref N | body N | park | close | produce N | watch */
+/* Line by line:  echo TEXT | big N | ref N | body N | park | wait | hold N | close | produce N | watch */
 extern const struct net_handler net_lab_handler;
 
 /* A net of one worker that listens on a port of its own, where the settings do not say otherwise; started. */
@@ -41,6 +41,8 @@ struct net_lab *net_lab_new_config(struct net_config cfg);
 struct net_lab *net_lab_new(void);
 /* Ends it; everything that was opened must have been closed, every reference released once. */
 void net_lab_free(struct net_lab *l);
+/* To be posted: resumes the connection that last parked, or waits. */
+void net_lab_resume_last(struct net_worker *w, void *lab);
 /* Answers, as the handler does. */
 void reply(struct conn *c, const char *text);
 

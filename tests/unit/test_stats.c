@@ -103,6 +103,9 @@ static const char *const general[] = {
     "cmd_purge",
     "cmd_purge_soft",
     "store_expired_at_birth",
+    "bodies_displaced",
+    "body_timeouts",
+    "holders_closed",
     "tagcached_version",
 };
 #define GENERAL (sizeof general / sizeof *general)
