@@ -71,7 +71,7 @@ static void test_overwriting_in_main_evicts_nothing(void **state) {
         set_nth(&l, i, 100);
         assert_true(has_nth(&l, i));
     }
-    for (unsigned i = 0; i < 3 * n; i++) set_nth(&l, n + i, 100); /* asked for by nobody: these go */
+    for (unsigned i = 0; i < 4 * n; i++) set_nth(&l, n + i, 100); /* asked for by nobody: these go */
     struct store_gauges g;
     store_gauges(l.s, &g);
     assert_true(g.segments_main > g.segments / 5);
