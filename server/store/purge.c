@@ -119,6 +119,26 @@ static struct view look(const struct purge_table *t, uint64_t key) {
     }
 }
 
+/* False: the table has no entry of the key, nor a floor that concerns an item born at `birth`. */
+static bool may_hold(const struct purge_table *t, uint64_t key, uint64_t birth) {
+    const struct purge_bucket *first = purge_first(t, key);
+    const uint64_t moves = sync_load_acq(&t->moves);
+    if (purge_bucket_may_hold(first, key)) return true;
+    (void)FAULT_POINT("purge.unknown.second");
+    if (purge_bucket_may_hold(purge_second(t, key), key)) return true;
+    /* The floor last: it is raised before an entry is shed. */
+    return sync_load_acq(&t->moves) != moves || sync_load_acq(&first->item_floor) > birth;
+}
+
+bool purge_unknown_rest(const struct purge_table *t, uint64_t birth, const uint8_t *tags, unsigned ntags) {
+    for (unsigned i = 0; i < ntags; i++) {
+        uint64_t tag;
+        memcpy(&tag, tags + 8 * (size_t)i, 8);
+        if (purge_marked(t, tag) && may_hold(t, tag, birth)) return false;
+    }
+    return true;
+}
+
 /* Joins one pair of numbers to the verdict so far. */
 static enum purge_verdict join(enum purge_verdict so_far, uint64_t birth, uint64_t hard, uint64_t soft,
                                uint32_t soft_deadline, uint32_t now, uint32_t *deadline) {

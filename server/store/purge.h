@@ -29,7 +29,6 @@
 #endif
 
 #include "base/check.h"
-#include "base/fault.h"
 #include "base/sync.h"
 #include "store/store.h"
 
@@ -156,17 +155,9 @@ static inline bool purge_bucket_may_hold(const struct purge_bucket *b, uint64_t 
 #endif
 }
 
-/* False: the table has no entry of the key, nor a floor that concerns an item born at `birth`. (True wrongly one time
- * in half a milliard, and when entries move meanwhile.) */
-static inline bool purge_may_hold(const struct purge_table *t, uint64_t key, uint64_t birth) {
-    const struct purge_bucket *first = purge_first(t, key);
-    const uint64_t moves = sync_load_acq(&t->moves);
-    if (purge_bucket_may_hold(first, key)) return true;
-    (void)FAULT_POINT("purge.unknown.second");
-    if (purge_bucket_may_hold(purge_second(t, key), key)) return true;
-    /* The floor last: it is raised before an entry is shed. */
-    return sync_load_acq(&t->moves) != moves || sync_load_acq(&first->item_floor) > birth;
-}
+/* As purge_unknown, of tags by themselves, the first of which is marked: looks into their buckets. (False wrongly one
+ * time in half a milliard, and when entries move meanwhile.) */
+bool purge_unknown_rest(const struct purge_table *t, uint64_t birth, const uint8_t *tags, unsigned ntags);
 
 /* Whether the table knows nothing of these tags that could concern an item born at `birth`: then it may be served. As a
  * rule so; if not, purge_check tells what it knows. The ntags hashes at `tags` may lie anywhere. Any thread, after
@@ -177,7 +168,7 @@ static inline bool purge_unknown(const struct purge_table *t, uint64_t birth, co
     for (unsigned i = 0; i < ntags; i++) {
         uint64_t tag;
         memcpy(&tag, tags + 8 * (size_t)i, 8);
-        if (unlikely(purge_marked(t, tag)) && purge_may_hold(t, tag, birth)) return false;
+        if (unlikely(purge_marked(t, tag))) return purge_unknown_rest(t, birth, tags + 8 * (size_t)i, ntags - i);
     }
     return true;
 }

@@ -80,7 +80,7 @@ int store_new(const struct store_config *cfg, struct store **out) {
     if (s->cfg.relative_ttl_max == 0) s->cfg.relative_ttl_max = STORE_RELATIVE_TTL_MAX_S;
     s->number = cfg->seed % (1ull << 47) + NUMBER_BLOCK;
     s->purge.seq = 0;
-    s->start_ns = clock_boot_ns(cfg->clock);
+    s->start_ns = s->sweep.progress_ns = clock_boot_ns(cfg->clock);
     s->main_open.open = s->upload_open.open = NOTHING_OPEN;
     s->compacting[SEGMENT_SMALL] = s->compacting[SEGMENT_MAIN] = SEGMENT_NONE;
     s->watched = s->tried = SEGMENT_NONE;
