@@ -168,8 +168,8 @@ static inline uint32_t segments_least(unsigned workers) {
 /* ---- maintain.c: asked for by workers */
 /* Wakes the maintenance thread. Any thread. */
 void store_kick(struct store *s);
-/* Says that so many free segments are needed at once. */
-void store_want_room(struct store *s, uint32_t segments);
+/* Whether so many segments (or half of all, if that is less) are free; if not, the maintenance thread sees to it. */
+bool store_want_room(struct store *s, uint32_t segments);
 /* Tells that whoever found no room may try again. Maintenance thread. */
 void store_tell_room(struct store *s);
 

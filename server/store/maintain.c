@@ -27,11 +27,13 @@ void store_kick(struct store *s) {
     pthread_mutex_unlock(&s->mutex);
 }
 
-void store_want_room(struct store *s, uint32_t segments) {
+bool store_want_room(struct store *s, uint32_t segments) {
     uint32_t seen = sync_load(&s->room_wanted), most = sync_load(&s->segs.limit) / 2;
     if (segments > most) segments = most;
+    if (segment_available(&s->segs) >= segments) return true;
     while (seen < segments && !sync_cas(&s->room_wanted, &seen, segments)) {}
     store_kick(s);
+    return false;
 }
 
 /* How many segments the limit leaves after everything else. True if that is more than before. */
@@ -96,10 +98,10 @@ static bool make_room(struct store *s, bool *freed) {
         bool ok = free_dead(s) || compact_one(s) || (s->cfg.evict && evict_one(s));
         if (!ok) break;
         any = true;
-        if (reap(s)) {
-            *freed = true;
-            break;
-        }
+        *freed |= reap(s);
+        /* Who waits for one segment is told at once; who needs many at once would only use up the first of them in
+         * vain. */
+        if (*freed && segment_available(&s->segs) >= sync_load(&s->room_wanted)) break;
     }
     return any;
 }

@@ -109,6 +109,9 @@ static bool upload_new(struct putting *g) {
 
 /* A joined value that does not fit one record becomes an upload of its own. */
 static enum store_status put_join_large(struct putting *g, uint64_t total) {
+    struct store *s = g->c.w->s;
+    const uint32_t segments = (uint32_t)(total / s->segs.bytes) + 3; /* the ends, and the one that is never given out */
+    if (!store_want_room(s, segments)) return change_no_room(s);
     enum store_status st = upload_join(g->c.w, total, &g->upload);
     if (st != STORE_OK) return st;
     bool before = g->put->mode == STORE_PREPEND;
@@ -116,8 +119,7 @@ static enum store_status put_join_large(struct putting *g, uint64_t total) {
     if (ok) return STORE_OK;
     store_upload_abort(g->c.w, g->upload);
     g->upload = NULL;
-    store_want_room(g->c.w->s, (uint32_t)(total / g->c.w->s->segs.bytes) + 2);
-    return change_no_room(g->c.w->s);
+    return change_no_room(s); /* others were quicker */
 }
 
 /* Writes the value part: bytes, joined bytes, or the list of pieces. */

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Clients that stall, and what the others notice of it: started servers, plain sockets, real time.
 
-    stall.py PROGRAM [--connections N] [--kinds a,b] [-m MB] [-t THREADS] [--list]
+    stall.py PROGRAM [--connections N] [--kinds a,b] [-m MB] [-t THREADS] [--seconds S]
 
 Each kind of stalling client is tried against a fresh server: N connections stall, a probe goes on storing and asking
 meanwhile, then the stalling ones go on or leave. A line a kind: what the server's memory grew by, the longest that the
@@ -159,8 +159,6 @@ class Upload(Kind):
     def __init__(self, size):
         self.size = self.probe = size
 
-    most = 0  # bodies lie in the memory of -m
-
     def request(self, i):
         return b"set u%d 0 0 %d\r\n%s\r\nmn\r\n" % (i, self.size, b"u" * self.size)
 
@@ -185,15 +183,12 @@ class Upload(Kind):
 
 
 class Reader(Kind):
-    """Requests of which nobody reads the answer: by `pieces` bytes at a time in the end, to see that all comes."""
+    """A get of 100 keys of 900 KB each, of which nobody reads the answer. (The newest of them lie in memory at -m 64.)"""
     size, keys = 900000, 100
     check = 3  # connections that read it all in the end
 
     def request(self):
         return b"get " + b" ".join(b"v%d" % k for k in range(self.keys)) + b"\r\n"
-
-    def answer(self):
-        return sum(len(b"VALUE v%d 0 %d\r\n" % (k, self.size)) + self.size + 2 for k in range(self.keys)) + 5
 
     def prepare(self, server):
         with server.dial() as s:
@@ -219,10 +214,6 @@ class Reader(Kind):
         return f"{whole} of {min(self.check, len(sockets))} were answered to the end", []
 
 
-class Few(Reader):
-    """A get of 100 keys of 900 KB each. (Of those the newest lie in memory at -m 64.)"""
-
-
 class Small(Reader):
     """A get line of thousands of small keys."""
     size, keys = 500, 5000
@@ -239,10 +230,10 @@ class Pipeline(Reader):
 
 class Stats(Kind):
     """stats, pipelined. (A thousand that ask for it at once are load, too, as are those that dump.)"""
-    longest = 3
+    longest = 5
 
     def begin(self, s, i):
-        offer(s, b"stats\r\nstats conns\r\nstats settings\r\nstats sizes\r\n" * 2000)
+        offer(s, b"stats\r\nstats conns\r\nstats settings\r\nstats sizes\r\n" * 100)
 
 
 class Dump(Small):
@@ -291,7 +282,7 @@ class Kept(Kind):
 
 
 KINDS = {
-    "upload700k": Upload(700000), "upload100k": Upload(100000), "upload20k": Upload(20000), "get": Few(), "small": Small(),
+    "upload700k": Upload(700000), "upload100k": Upload(100000), "upload20k": Upload(20000), "get": Reader(), "small": Small(),
     "pipeline": Pipeline(), "stats": Stats(), "dump": Dump(), "watch": Watch(), "deaf": Deaf(), "line": Line(),
     "body": Body(), "kept": Kept(),
 }
