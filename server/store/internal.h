@@ -79,6 +79,7 @@ struct sweep {
 
 struct store {
     struct store_config cfg;
+    uint64_t number_first;                        /* no number is below this */
     uint64_t number __attribute__((aligned(64))); /* the next number to give */
     struct segments segs __attribute__((aligned(64)));
     struct index ix;

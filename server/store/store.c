@@ -70,7 +70,7 @@ int store_new(const struct store_config *cfg, struct store **out) {
     s->cfg = *cfg;
     s->limit = cfg->memory_limit;
     if (s->cfg.sweep_cpu_percent == 0) s->cfg.sweep_cpu_percent = 5;
-    s->number = cfg->seed % (1ull << 47) + NUMBER_BLOCK;
+    s->number = s->number_first = cfg->seed % (1ull << 47) + NUMBER_BLOCK;
     s->purge.seq = 0;
     s->start_ns = clock_boot_ns(cfg->clock);
     s->main_open.open = s->upload_open.open = NOTHING_OPEN;
