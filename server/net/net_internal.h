@@ -68,6 +68,7 @@ enum conn_flag {
     CONN_TLS = 1 << 15,
     CONN_TLS_BROKEN = 1 << 16, /* no good-bye can be said */
     CONN_LAST = 1 << 17,       /* NET_LAST was told: reading goes on until the end is met */
+    CONN_IDLED = 1 << 18,      /* closed for having been idle */
 };
 
 /* Flags with which a connection cannot take the short way through conn_ready. */
@@ -169,7 +170,7 @@ struct net_worker {
 /* ------------------------------------------------------------------ listeners and the net */
 
 struct net_listener {
-    int fd;
+    int fd; /* -1 once it is closed; atomic */
     unsigned port;
     int family;
     enum net_tls_mode tls;
