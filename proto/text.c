@@ -123,25 +123,67 @@ const char *text_store_usual(const char *base, const char *p, const char *end, c
     return e + 2;
 }
 
+static bool is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* The digits, and the minus before them, of a word that is read as strtol would read it. */
+static struct text_token as_strtol(const struct text_token *t) {
+    const char *p = t->p, *const end = p + t->n;
+    while (p < end && is_space(*p)) p++;
+    if (end - p > 1 && *p == '+' && p[1] != '-') p++;
+    const char *e = p;
+    while (e < end && *e != '\0' && !is_space(*e)) e++;
+    return (struct text_token){p, (size_t)(e - p)};
+}
+
+static bool parse_flags(const struct text_token *word, uint32_t *flags) {
+    if (text_u32(word->p, word->n, flags)) return true;
+    const struct text_token t = as_strtol(word);
+    int64_t v;
+    if (!text_i64(t.p, t.n, &v) || v < 0 || v > UINT32_MAX) return false;
+    *flags = (uint32_t)v;
+    return true;
+}
+
+static bool parse_exptime(const struct text_token *word, int64_t *exptime) {
+    if (text_i64(word->p, word->n, exptime)) return true;
+    const struct text_token t = as_strtol(word);
+    return text_i64(t.p, t.n, exptime);
+}
+
+static bool is_number(const struct text_token *t) {
+    uint64_t v;
+    return text_u64(t->p, t->n, &v);
+}
+
+/* What stands behind the length: the id of a cas, noreply. Returns whether there is more. */
+static bool parse_tail(const char *line, size_t n, size_t at, bool cas, struct text_token *id, bool *noreply) {
+    struct text_token word;
+    const struct text_token last = text_last(line, n);
+    if (cas) (void)text_next(line, n, &at, id);
+    *noreply = text_is_lit(&last, "noreply");
+    return text_next(line, n, &at, &word) && (!*noreply || word.p != last.p);
+}
+
 enum text_store_error text_parse_store(const char *line, size_t n, size_t at, bool cas, char first,
                                        struct text_store *out) {
-    struct text_token flags, exptime, length, id = {line, 0}, extra;
+    struct text_token flags, exptime, length, id = {line, 0};
+    bool more = false;
     out->cas = 0;
-    out->noreply = false;
-    out->mark = false;
-    if (!text_next(line, n, &at, &out->key) || !text_next(line, n, &at, &flags) || !text_next(line, n, &at, &exptime) ||
-        !text_next(line, n, &at, &length))
+    out->noreply = out->shifted = out->mark = false;
+    if (!text_next(line, n, &at, &out->key)) return TEXT_STORE_FEW;
+    const bool number = is_number(&out->key);
+    if (!text_next(line, n, &at, &flags) || !text_next(line, n, &at, &exptime) || !text_next(line, n, &at, &length)) {
+        out->shifted = number;
         return TEXT_STORE_FEW;
-    if (cas && !text_next(line, n, &at, &id)) return TEXT_STORE_FEW;
-    out->mark = memchr(out->key.p, first, out->key.n) != NULL;
-    if (!text_u64(length.p, length.n, &out->length) || out->length > TEXT_LENGTH_MAX) return TEXT_STORE_LENGTH;
-    if (at < n && text_next(line, n, &at, &extra)) {
-        /* Words beyond are of no meaning; only the last may be noreply. */
-        struct text_token last = text_last(line, n);
-        out->noreply = text_is_lit(&last, "noreply");
     }
-    if (!text_u32(flags.p, flags.n, &out->flags) || !text_i64(exptime.p, exptime.n, &out->exptime))
-        return TEXT_STORE_BAD;
+    out->mark = memchr(out->key.p, first, out->key.n) != NULL;
+    if (at < n && text_last(line, n).p > length.p) more = parse_tail(line, n, at, cas, &id, &out->noreply);
+    const bool few = text_is_lit(&length, "noreply") || (cas && (id.n == 0 || text_is_lit(&id, "noreply")));
+    out->shifted = more || (few && number);
+    if (!text_u64(length.p, length.n, &out->length) || out->length > TEXT_LENGTH_MAX) return TEXT_STORE_LENGTH;
+    if (!parse_flags(&flags, &out->flags) || !parse_exptime(&exptime, &out->exptime)) return TEXT_STORE_BAD;
     if (cas && !text_u64(id.p, id.n, &out->cas)) return TEXT_STORE_BAD;
     return TEXT_STORE_OK;
 }

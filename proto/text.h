@@ -120,9 +120,9 @@ static inline const char *text_newline(const char *base, const char *p, const ch
 /* A line of set, add, replace, append, prepend or cas, without its ending. */
 enum text_store_error {
     TEXT_STORE_OK,
-    TEXT_STORE_FEW,    /* too few words: nothing is known of a block */
+    TEXT_STORE_FEW,    /* no length among the words: nothing is known of a block */
     TEXT_STORE_LENGTH, /* the length is none: likewise */
-    TEXT_STORE_BAD,    /* flags, exptime or id are bad: the block follows and must be swallowed */
+    TEXT_STORE_BAD,    /* flags, exptime or id are bad, or the id is missing: the block follows and must be swallowed */
 };
 
 struct text_store {
@@ -131,7 +131,9 @@ struct text_store {
     int64_t exptime;
     uint64_t cas;
     uint32_t flags;
-    bool noreply; /* the last word is "noreply" */
+    bool noreply; /* the last word, behind the length, is "noreply" */
+    bool shifted; /* a word too many, as when the key holds a blank, or too few and the first a number, as when the key
+                     is empty: the length may be another word */
     bool mark;    /* the key holds the first byte of the key-tags marker */
 };
 
@@ -143,7 +145,8 @@ struct text_store {
 const char *text_store_usual(const char *base, const char *p, const char *end, char first, struct text_store *out);
 
 /* Reads any such line. `at` is where the command's own word ends, `cas` whether an id belongs to it, `first` the first
- * byte of the key-tags marker. */
+ * byte of the key-tags marker. Flags and exptime are read as C programs read numbers: white space (a tab, say: a blank
+ * would end the word) and a plus may come before the digits, and white space or a NUL ends them. */
 enum text_store_error text_parse_store(const char *line, size_t n, size_t at, bool cas, char first,
                                        struct text_store *out);
 

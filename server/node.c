@@ -78,6 +78,7 @@ static bool up_refresh_certs(void *arg, char *err, size_t err_size) {
 
 static void up_net_stats(void *arg, struct cmd_net_stats *out) {
     const struct net *net = ((struct node *)arg)->net;
+    const struct settings *settings = ((struct node *)arg)->settings;
     struct net_gauges g;
     net_gauges(net, &g);
     *out = (struct cmd_net_stats){
@@ -90,12 +91,13 @@ static void up_net_stats(void *arg, struct cmd_net_stats *out) {
         .accepting = g.accepting,
         .listen_disabled = net_metric(net, NET_METRIC_listen_disabled_num),
         .listen_disabled_us = net_metric(net, NET_METRIC_listen_disabled_us),
-        .yields = net_metric(net, NET_METRIC_conn_yields),
         .bytes_read = net_metric(net, NET_METRIC_bytes_read),
         .bytes_written = net_metric(net, NET_METRIC_bytes_written),
         .buffer_bytes = g.buffer_bytes,
         .body_timeouts = net_metric(net, NET_METRIC_body_timeouts),
         .holders_closed = net_metric(net, NET_METRIC_holders_closed),
+        .idle_timeout = settings->idle_timeout > 0,
+        .ssl_session_cache = settings->tls && settings->ssl_session_cache,
         .idle_kicks = net_metric(net, NET_METRIC_idle_kicks),
         .ssl_handshake_errors = net_metric(net, NET_METRIC_ssl_handshake_errors),
         .ssl_proto_errors = net_metric(net, NET_METRIC_ssl_proto_errors),
@@ -110,6 +112,11 @@ static void up_net_reset(void *arg) {
 
 static struct net_worker *up_worker(void *arg, unsigned i) {
     return net_worker_at(((struct node *)arg)->net, i);
+}
+
+static void up_listeners_each(void *arg, void (*fn)(void *fn_arg, int fd), void *fn_arg) {
+    const struct net *net = ((struct node *)arg)->net;
+    for (unsigned i = 0; i < net_listeners(net); i++) fn(fn_arg, net_listener_fd(net, i));
 }
 
 struct each {
@@ -177,7 +184,9 @@ static int make_cmd(struct node *n, const struct clock *clock) {
         .shutdown = s->shutdown,
         .track_sizes = s->track_sizes,
         .item_size_max = value_max(s),
-        .up = {n, up_shutdown, up_refresh_certs, up_net_stats, up_net_reset, up_worker, up_settings_each},
+        .requests_per_event = (unsigned)s->batches_per_event,
+        .up = {n, up_shutdown, up_refresh_certs, up_net_stats, up_net_reset, up_worker, up_listeners_each,
+               up_settings_each},
     };
     return cmd_new(&cfg, &n->cmd);
 }
@@ -200,6 +209,17 @@ static struct net_listen *addresses(const struct settings *s, unsigned *count) {
     }
     *count = kept;
     return l;
+}
+
+/* Without CA certificates nobody's certificate is good: who must show one is refused. As memcached, this starts. */
+static void warn_no_ca(struct node *n, const struct net_config *cfg) {
+    if (cfg->tls == NULL || cfg->tls->ca_cert != NULL) return;
+    bool asks = cfg->tls->verify_mode != 0;
+    for (unsigned i = 0; i < cfg->nlisten; i++) asks |= cfg->listen[i].tls == NET_TLS_MUTUAL;
+    if (asks)
+        log_event(&n->log, LOG_ALWAYS, "tls_no_ca",
+                  "reason=\"clients are asked for certificates, but there is no -o ssl_ca_cert=FILE to check them by: "
+                  "none is accepted\"");
 }
 
 static int make_net(struct node *n, const struct node_config *nc, char *err, size_t err_size) {
@@ -250,6 +270,7 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
         return -EINVAL;
     }
     int r = net_new(&cfg, &n->net, err, err_size);
+    if (r == 0) warn_no_ca(n, &cfg);
     free(listen);
     return r;
 }

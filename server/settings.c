@@ -62,11 +62,8 @@ static int check_listen(const struct settings *s, struct option_report *r) {
     for (unsigned i = 0; i < s->listen.n; i++) {
         struct net_listen l;
         if (net_listen_parse(s->listen.v[i], &l, r->error, sizeof r->error) != 0) return -EINVAL;
-        if (l.tls == NET_TLS_BASIC || l.tls == NET_TLS_MUTUAL) {
-            if (!s->tls) return complain(r, "-l: btls: and mtls: need -Z");
-            if (l.tls == NET_TLS_MUTUAL && s->ssl_ca_cert == NULL)
-                return complain(r, "-l: mtls: needs -o ssl_ca_cert=FILE to know whom to trust");
-        }
+        if ((l.tls == NET_TLS_BASIC || l.tls == NET_TLS_MUTUAL) && !s->tls)
+            return complain(r, "-l: btls: and mtls: need -Z");
     }
     return 0;
 }
@@ -75,8 +72,6 @@ static int check(const struct settings *s, struct option_report *r) {
     if (s->item_size_max > s->memory_limit / 2)
         return complain(r, "Cannot set item size limit higher than 1/2 of memory max. (-I is more than half of -m)");
     if (s->tls && s->ssl_chain_cert == NULL) return complain(r, "-Z needs a certificate: -o ssl_chain_cert=FILE");
-    if (s->ssl_verify_mode != 0 && s->tls && s->ssl_ca_cert == NULL)
-        return complain(r, "-o ssl_verify_mode needs -o ssl_ca_cert=FILE to know whom to trust");
     int result = check_marker(s, r);
     return result == 0 ? check_listen(s, r) : result;
 }

@@ -32,8 +32,10 @@ static void answer_error(struct session *s, struct request *r) {
     case CMD_ERROR_TOO_LARGE: cmd_refuse_store(s, r, STORE_TOO_LARGE); break;
     case CMD_ERROR_TIMEOUT: cmd_refuse_store(s, r, STORE_NO_MEMORY); break;
     case CMD_ERROR_AUTH: cmd_line_lit(s, "CLIENT_ERROR unauthenticated"); break;
-    case CMD_ERROR_CLOSE: conn_close(s->conn); break;
+    case CMD_ERROR_AUTH_LONG: cmd_line_lit(s, "CLIENT_ERROR auth token too long"); break;
+    case CMD_ERROR_CLOSE: cmd_end(s, CMD_END_ERROR); break;
     }
+    if (r->shifted && r->error != CMD_OK) cmd_end(s, CMD_END_ERROR);
 }
 
 /* Tells the watchers and the log of a command's line; of a line of keys, key by key: it was not kept. */
@@ -114,6 +116,13 @@ static void prefetch(struct cmd_worker *w, unsigned count) {
         if (w->batch[i].key.len > 0) store_prefetch_tags(w->store, &w->batch[i].key);
 }
 
+/* How many lines r[0..n) came from: the keys of one are one. */
+static unsigned count_lines(const struct request *r, unsigned n) {
+    unsigned lines = 0;
+    for (unsigned i = 0; i < n; i++) lines += !cmd_is_key(&r[i]) || r[i].last;
+    return lines;
+}
+
 /* Parses and runs one batch; returns the bytes it used. */
 static size_t run_batch(struct session *s, char *p, size_t n) {
     struct cmd_worker *w = s->worker;
@@ -141,7 +150,9 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     if (i < count) { /* what was noted about the bytes behind is no longer where they will be shown */
         s->need = 0;
         s->scanned = 0;
+        w->lines = count_lines(w->batch, i);
     }
+    w->run += w->lines;
     w->halt = false;
     s->refuse = false;
     if (unlikely(w->again)) {
@@ -179,13 +190,20 @@ static size_t cmd_step(struct session *s, char *p, size_t n) {
     }
 }
 
+/* memcached lets other connections go first each time one has had as many requests run as -R says. */
+static void count_yields(struct session *s) {
+    const unsigned each = s->worker->cmd->cfg.requests_per_event;
+    if (each > 0) sync_bump(&s->worker->metrics[CMD_METRIC_conn_yields], s->worker->run / each);
+}
+
 static size_t cmd_input(struct conn *c, void *session, char *p, size_t n) {
     struct session *s = session;
     size_t done = 0;
     if (unlikely(!s->started) && n > 0) {
         s->started = true;
         if ((unsigned char)p[0] == 0x80) { /* the binary protocol, which is not spoken here */
-            conn_close(c);
+            cmd_log_binary(s);
+            cmd_end(s, CMD_END_ERROR);
             return n;
         }
     }
@@ -194,12 +212,14 @@ static size_t cmd_input(struct conn *c, void *session, char *p, size_t n) {
         conn_park(c);
         return 0;
     }
+    s->worker->run = 0;
     for (;;) {
         size_t used = cmd_step(s, p + done, n - done);
         done += used;
-        if (likely(done == n)) return n;
-        if (used == 0 || conn_halted(s->conn)) return conn_closing(c) ? n : done;
+        if (likely(done == n) || used == 0 || conn_halted(s->conn)) break;
     }
+    if (unlikely(s->worker->run >= s->worker->cmd->cfg.requests_per_event)) count_yields(s);
+    return conn_closing(c) ? n : done;
 }
 
 /* ------------------------------------------------------------------ the connection's life */
@@ -209,7 +229,7 @@ static bool cmd_open(struct conn *c, void *session) {
     s->conn = c;
     s->worker = worker_context(conn_worker(c));
     s->authenticated = s->worker->cmd->auth == NULL;
-    if (cmd_noted(s, CMD_NOTE_CONNEVENTS)) cmd_watch_conn(s, "conn_new");
+    if (cmd_noted(s, CMD_NOTE_CONNEVENTS)) cmd_watch_conn(s, false, NULL);
     return true;
 }
 
@@ -242,6 +262,18 @@ static void cmd_release(struct conn *c, uint64_t token) {
     store_unpin(s->worker->store, token);
 }
 
+/* Why the connection ends, as watchers are told; NULL: as usual. */
+static const char *end_name(const struct session *s) {
+    if (s->ended == CMD_END_SHUTDOWN) return "shutdown";
+    if (s->ended == CMD_END_ERROR) return "error";
+    switch (conn_end(s->conn)) {
+    case CONN_END_IDLE: return "idle_timeout";
+    case CONN_END_ERROR: return "error";
+    case CONN_END_NORMAL: break;
+    }
+    return NULL;
+}
+
 static void cmd_close(struct conn *c, void *session) {
     (void)c;
     struct session *s = session;
@@ -250,7 +282,7 @@ static void cmd_close(struct conn *c, void *session) {
     if (s->job != NULL) cmd_job_orphan(s);
     if (s->producer != NULL) s->producer->end(s);
     s->producer = NULL;
-    if (cmd_noted(s, CMD_NOTE_CONNEVENTS)) cmd_watch_conn(s, "conn_close");
+    if (cmd_noted(s, CMD_NOTE_CONNEVENTS)) cmd_watch_conn(s, true, end_name(s));
 }
 
 static const struct net_handler handler = {

@@ -43,10 +43,11 @@ struct cmd_net_stats {
     uint64_t accepting;             /* 0 while the limit of connections holds new ones back */
     uint64_t listen_disabled;       /* times that happened */
     uint64_t listen_disabled_us;    /* and for how long in all */
-    uint64_t yields;                /* times a connection had to let others go first */
     uint64_t bytes_read, bytes_written;
     uint64_t buffer_bytes; /* held by connections: unfinished input and unsent output */
     uint64_t idle_kicks, body_timeouts, holders_closed;
+    bool idle_timeout;      /* there is one */
+    bool ssl_session_cache; /* TLS sessions are kept */
     uint64_t ssl_handshake_errors, ssl_proto_errors, ssl_new_sessions;
     uint64_t cert_time; /* unix time of the last load of the certificates; 0 without TLS */
 };
@@ -63,6 +64,8 @@ struct cmd_upcalls {
     void (*net_reset)(void *arg);
     /* Worker i, 0 <= i < workers: for work that must run on it (worker_post). */
     struct net_worker *(*worker)(void *arg, unsigned i);
+    /* Calls fn with each socket that is listened on. */
+    void (*listeners_each)(void *arg, void (*fn)(void *fn_arg, int fd), void *fn_arg);
     /* Shows each setting (memcached's names for `stats settings`, then ours) in order; values are text. */
     void (*settings_each)(void *arg, void (*fn)(void *fn_arg, const char *name, const char *value), void *fn_arg);
 };
@@ -87,6 +90,7 @@ struct cmd_config {
     bool shutdown;         /* -A: the command shutdown is allowed */
     bool track_sizes;      /* -o track_sizes: `stats sizes` is on */
     uint64_t item_size_max;
+    unsigned requests_per_event; /* -R: so many requests of one connection at once count as a yield (conn_yields) */
     struct cmd_upcalls up;
 };
 

@@ -15,7 +15,9 @@
 #define CRAWLER_CLASSES 64        /* class ids are below this */
 #define SLAB_CLASSES 63           /* those of slabs below this */
 #define CRAWLER_SLEEP_MAX 1000000 /* microseconds */
-#define MEMLIMIT_MIN 8            /* megabytes */
+#define AUTOMOVE_WINDOW_MIN 3     /* seconds */
+#define AUTOMOVE_WINDOW_MAX 1800
+#define MEMLIMIT_MIN 8 /* megabytes */
 #define MEMLIMIT_MAX 1000000000
 
 /* The last word when it says noreply: rare commands are parsed here, not by the dispatcher. */
@@ -67,17 +69,17 @@ void cmd_shutdown(struct session *s, struct request *r) {
     unsigned n = cmd_split(r, w, 3);
     enum cmd_shutdown mode = CMD_SHUTDOWN_NOW;
     if (!cmd->cfg.shutdown) {
-        cmd_line_lit(s, "ERROR: shutdown not enabled");
+        cmd_reply_lit(s, r, "SERVER_ERROR: shutdown not enabled");
         return;
     }
     if (n == 2 && text_is_lit(&w[1], "graceful")) {
         mode = CMD_SHUTDOWN_GRACEFUL;
     } else if (n > 1) {
-        cmd_line_lit(s, "CLIENT_ERROR invalid shutdown mode");
+        cmd_reply_lit(s, r, "CLIENT_ERROR invalid shutdown mode");
         return;
     }
     cmd_watch_sysevent(cmd, "shutdown", mode == CMD_SHUTDOWN_GRACEFUL ? "mode=graceful" : "mode=now");
-    conn_close(s->conn);
+    cmd_end(s, CMD_END_SHUTDOWN);
     cmd->cfg.up.shutdown(cmd->cfg.up.arg, mode);
 }
 
@@ -161,11 +163,14 @@ static void crawler_dump(struct session *s, const struct request *r, const struc
     } else if (of == NULL && !text_is_lit(which, "all") && !text_is_lit(which, "hash") && !class_list(which, &ours)) {
         cmd_reply_lit(s, r, "BADCLASS invalid class id");
     } else if (!ours) { /* every item is of class 1 */
+        cmd_line_lit(s, "OK");
         if (meta)
             cmd_line_lit(s, "END");
         else
             cmd_line_lit(s, "EN");
-    } else if (!cmd_dump_begin(s, meta ? CMD_DUMP_META : CMD_DUMP_MG, of, UINT64_MAX, UINT64_MAX)) {
+    } else if (cmd_dump_begin(s, meta ? CMD_DUMP_META : CMD_DUMP_MG, of, UINT64_MAX, UINT64_MAX)) {
+        cmd_line_lit(s, "OK"); /* the dump itself begins after this upcall */
+    } else {
         cmd_line_lit(s, "SERVER_ERROR out of memory");
     }
 }
@@ -249,15 +254,26 @@ static void slabs_reassign(struct session *s, const struct request *r, const str
         ok_without_effect(s, r, CMD_ID_slabs - CMD_ID_cache_memlimit);
 }
 
+/* slabs automove window <number>. */
+static void automove_window(struct session *s, const struct request *r, const struct text_token *word) {
+    uint32_t v;
+    if (!word_u32(word, &v))
+        bad_format(s, r);
+    else if (v < AUTOMOVE_WINDOW_MIN || v > AUTOMOVE_WINDOW_MAX)
+        cmd_reply_lit(s, r, "CLIENT_ERROR automove window too low or too high");
+    else
+        ok_without_effect(s, r, CMD_ID_slabs - CMD_ID_cache_memlimit);
+}
+
 /* slabs automove <0|1|2>, or ratio|freeratio|window <number>. */
 static void slabs_automove(struct session *s, const struct request *r, const struct text_token *w, unsigned n) {
     unsigned bit = CMD_ID_slabs - CMD_ID_cache_memlimit;
-    bool ratio = text_is_lit(&w[0], "ratio") || text_is_lit(&w[0], "freeratio");
     double d;
     uint32_t v;
-    if (ratio || text_is_lit(&w[0], "window")) {
-        bool good = n >= 2 && (ratio ? word_double(&w[1], &d) : word_u32(&w[1], &v));
-        good ? ok_without_effect(s, r, bit) : error(s, r);
+    if (text_is_lit(&w[0], "window")) {
+        automove_window(s, r, n >= 2 ? &w[1] : &w[0]); /* without one, the word itself is no number */
+    } else if (text_is_lit(&w[0], "ratio") || text_is_lit(&w[0], "freeratio")) {
+        n >= 2 && word_double(&w[1], &d) ? ok_without_effect(s, r, bit) : error(s, r);
     } else if (!word_u32(&w[0], &v)) {
         bad_format(s, r);
     } else if (v > 2) {

@@ -18,15 +18,20 @@ struct cmd_auth {
 
 /* ------------------------------------------------------------------ the table */
 
+/* False: too long. */
+static bool set_word(struct cmd_auth_word *w, const char *p, size_t n) {
+    if (n > AUTH_WORD_MAX) return false;
+    memset(w, 0, sizeof *w);
+    w->len = (unsigned char)n;
+    memcpy(w->bytes, p, n);
+    return true;
+}
+
 static int parse_line(const char *line, size_t n, struct cmd_auth_user *u) {
     const char *colon = memchr(line, ':', n);
     if (colon == NULL) return -EINVAL;
-    size_t name = (size_t)(colon - line), password = n - name - 1;
-    if (name > AUTH_WORD_MAX || password > AUTH_WORD_MAX) return -E2BIG;
-    memset(u, 0, sizeof *u);
-    memcpy(u->name, line, name);
-    memcpy(u->password, colon + 1, password);
-    return 0;
+    const size_t name = (size_t)(colon - line);
+    return set_word(&u->name, line, name) && set_word(&u->password, colon + 1, n - name - 1) ? 0 : -E2BIG;
 }
 
 int cmd_auth_parse(const char *text, size_t n, struct cmd_auth_table **out) {
@@ -51,21 +56,19 @@ int cmd_auth_parse(const char *text, size_t n, struct cmd_auth_table **out) {
 }
 
 /* 0 if they are the same; takes the same time if they are not. */
-static unsigned difference(const unsigned char *a, const unsigned char *b) {
-    volatile unsigned d = 0;
-    for (size_t i = 0; i <= AUTH_WORD_MAX; i++) d |= a[i] ^ b[i];
+static unsigned difference(const struct cmd_auth_word *a, const struct cmd_auth_word *b) {
+    volatile unsigned d = a->len ^ b->len;
+    for (size_t i = 0; i < AUTH_WORD_MAX; i++) d |= a->bytes[i] ^ b->bytes[i];
     return d;
 }
 
 bool cmd_auth_check(const struct cmd_auth_table *t, const char *name, size_t name_len, const char *password,
                     size_t password_len) {
-    struct cmd_auth_user given = {{0}, {0}};
-    if (name_len > AUTH_WORD_MAX || password_len > AUTH_WORD_MAX) return false;
-    memcpy(given.name, name, name_len);
-    memcpy(given.password, password, password_len);
+    struct cmd_auth_user given;
+    if (!set_word(&given.name, name, name_len) || !set_word(&given.password, password, password_len)) return false;
     unsigned found = 0;
     for (unsigned i = 0; i < t->n; i++) {
-        unsigned d = difference(given.name, t->users[i].name) | difference(given.password, t->users[i].password);
+        unsigned d = difference(&given.name, &t->users[i].name) | difference(&given.password, &t->users[i].password);
         found |= d == 0;
     }
     return found != 0;
@@ -132,17 +135,18 @@ int cmd_reload_auth(struct cmd *cmd) {
     return 0;
 }
 
-/* The block of the `set`: user, password, and whatever else, in words. */
+/* The block of the `set`: the user up to the first blank, then the password, which is all the rest. */
 void cmd_auth_set(struct session *s, struct request *r) {
     struct cmd_auth *a = s->worker->cmd->auth;
-    struct text_token words[2];
-    if (r->body == NULL || text_split(r->body, r->body_len, words, 2) < 2) {
+    const char *user = r->body, *blank = memchr(user, ' ', r->body_len);
+    if (blank == NULL) {
         cmd_line_lit(s, "CLIENT_ERROR bad authentication token format");
         return;
     }
+    const size_t user_len = (size_t)(blank - user);
     cmd_bump(s, CMD_METRIC_auth_cmds);
     pthread_mutex_lock(&a->lock);
-    s->authenticated = cmd_auth_check(a->table, words[0].p, words[0].n, words[1].p, words[1].n);
+    s->authenticated = cmd_auth_check(a->table, user, user_len, blank + 1, r->body_len - user_len - 1);
     pthread_mutex_unlock(&a->lock);
     explicit_bzero(r->body, r->body_len);
     if (s->authenticated) {

@@ -12,12 +12,16 @@
 #include <stddef.h>
 
 #define AUTH_USERS_MAX 256 /* lines of the file */
-#define AUTH_WORD_MAX 255  /* bytes of a user's name, and of a password */
+#define AUTH_WORD_MAX 255  /* bytes of a user's name, and of a password, which may hold blanks */
 
-/* Users and passwords, padded with zeros so that comparing takes the same time whatever they are. */
+/* A word and its length, padded with zeros so that comparing takes the same time whatever it is. */
+struct cmd_auth_word {
+    unsigned char len;
+    unsigned char bytes[AUTH_WORD_MAX];
+};
+
 struct cmd_auth_user {
-    unsigned char name[AUTH_WORD_MAX + 1];
-    unsigned char password[AUTH_WORD_MAX + 1];
+    struct cmd_auth_word name, password;
 };
 
 struct cmd_auth_table {

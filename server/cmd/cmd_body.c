@@ -91,6 +91,7 @@ static bool finish(struct session *s, bool good) {
         return false;
     }
     if (!good) store_upload_abort(w->store, u->bytes);
+    if (!good && r->shifted) cmd_end(s, CMD_END_ERROR);
     keep_end(s);
     s->phase = CMD_PHASE_LINE;
     return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_conns - `stats conns`: a few lines about each connection.
+ * cmd_conns - `stats conns`: a few lines about each socket that is listened on, and each connection.
  *
  * Connections belong to their workers, so the question travels from worker to worker, each adding its own, and comes
  * back to the one that asked, whose connection is parked meanwhile. */
@@ -79,7 +79,22 @@ static void listen_addr(int fd, char *out, size_t max) {
 static const char *state_name(struct conn *c, const struct conns *q) {
     const struct session *s = conn_session(c);
     if (s == q->asker) return "conn_parse_cmd"; /* parked, to be exact, for this answer */
-    return cmd_watch_is(s) ? "conn_watch" : conn_state_name(c);
+    if (cmd_watch_is(s)) return "conn_watch";
+    const char *name = conn_state_name(c);
+    if (strcmp(name, "conn_read") != 0) return name;
+    if (s->phase == CMD_PHASE_SWALLOW) return "conn_swallow";
+    if (s->phase == CMD_PHASE_BODY || s->need > 0) return "conn_nread"; /* the rest of a block */
+    return s->started ? name : "conn_new_cmd";
+}
+
+static void one_listener(void *arg, int fd) {
+    struct conns *q = arg;
+    char local[160];
+    if (fd < 0) return;
+    listen_addr(fd, local, sizeof local);
+    append(q, "STAT %d:addr %s\r\n", fd, local);
+    append(q, "STAT %d:state conn_listening\r\n", fd);
+    append(q, "STAT %d:secs_since_last_cmd %" PRIu64 "\r\n", fd, cmd_uptime_s(q->cmd));
 }
 
 static void one_conn(struct conn *c, void *arg) {
@@ -157,12 +172,15 @@ void cmd_conns_command(struct session *s) {
     struct conns *q = calloc(1, sizeof *q);
     if (sync_add(&cmd->asked, 1) < ASKED_MAX && q != NULL) {
         *q = (struct conns){.cmd = cmd, .session = s, .asker = s, .asked = s->worker->index};
+        up->listeners_each(up->arg, one_listener, q);
         if (worker_post(up->worker(up->arg, 0), visit, q) == 0) {
             cmd_dump_install(s, &conns_producer, q);
             return;
         }
+        conns_free(q);
+    } else {
+        sync_sub(&cmd->asked, 1);
+        free(q);
     }
-    sync_sub(&cmd->asked, 1);
-    free(q);
     cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
 }

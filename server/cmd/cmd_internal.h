@@ -114,6 +114,7 @@ enum cmd_error {
     CMD_ERROR_TOO_LARGE, /* SERVER_ERROR object too large for cache */
     CMD_ERROR_TIMEOUT,   /* SERVER_ERROR out of memory storing object: its block has not come in time */
     CMD_ERROR_AUTH,      /* CLIENT_ERROR unauthenticated */
+    CMD_ERROR_AUTH_LONG, /* CLIENT_ERROR auth token too long */
     CMD_ERROR_CLOSE,     /* close without a word */
 };
 
@@ -144,6 +145,9 @@ struct request {
             bool last;   /* the last key of a get line: END follows */
             bool skip;   /* the rest of the line has not come: skip it */
             uint8_t way; /* enum cmd_way */
+            /* A storage line whose key seems to be empty, or to hold a blank: where its block ends cannot be known. If
+             * it is refused the connection is closed, so that no byte of the block is read as a line. */
+            bool shifted;
         };
         uint64_t marks; /* all of them, to be cleared at once */
     };
@@ -174,6 +178,9 @@ enum cmd_phase {
     CMD_PHASE_BODY,    /* a large body is being uploaded */
 };
 
+/* Why a handler closed a connection. */
+enum cmd_end { CMD_END_NORMAL, CMD_END_ERROR, CMD_END_SHUTDOWN };
+
 /* Zeroed by the net layer. Small: one per connection, idle ones too. */
 struct session {
     struct conn *conn;
@@ -183,6 +190,7 @@ struct session {
     bool started;                        /* a first byte was seen */
     bool refuse;                         /* CMD_PHASE_LINE: the block that is waited for has not come in time */
     uint8_t keys_row;                    /* CMD_PHASE_KEYS: enum cmd_id of the line */
+    uint8_t ended;                       /* enum cmd_end: why it was closed from here */
     uint32_t keys_expiry;                /* CMD_PHASE_KEYS: the expiry of gat */
     uint32_t scanned;                    /* CMD_PHASE_LINE: so many bytes hold no newline */
     uint64_t need;                       /* CMD_PHASE_LINE: fewer bytes than this are of no use yet */
@@ -219,6 +227,8 @@ struct cmd_worker {
     struct store_selector *selectors;   /* KEYTAGS_SELECTORS_MAX of them */
     struct cmd_job *spare;              /* for the next purge; NULL: none yet */
     struct request batch[CMD_BATCH];
+    unsigned lines; /* requests in the batch: the keys of a line are one */
+    unsigned run;   /* requests run in this upcall */
 
     char decoded[CMD_LINE_MAX / 4 * 3 +
                  4]; /* a meta command's key, decoded from base64; last, since it is not cleared */
@@ -233,6 +243,7 @@ struct cmd {
     unsigned nworkers;
     struct cmd_worker *workers;
     uint64_t base[CMD_METRICS]; /* sums at the last `stats reset`; relaxed */
+    uint64_t binary_told_s;     /* when the log was last told of the binary protocol, seconds since boot; 0 never */
 
     uint32_t asked; /* atomic: `stats conns` under way */
 
@@ -292,6 +303,12 @@ static inline bool cmd_noted(const struct session *s, unsigned notes) {
     return unlikely((sync_load(&s->worker->cmd->notes) & notes) != 0);
 }
 
+/* Closes the connection once its replies are sent. */
+static inline void cmd_end(struct session *s, enum cmd_end why) {
+    s->ended = (uint8_t)why;
+    conn_close(s->conn);
+}
+
 /* ------------------------------------------------------------------ replies */
 
 /* Appends one line, text and \r\n, unless the request says noreply. */
@@ -324,7 +341,9 @@ void cmd_auth_set(struct session *s, struct request *r);
 int cmd_auth_new(struct cmd *cmd); /* reads cfg.auth_file into cmd->auth; 0 or -errno */
 void cmd_auth_free(struct cmd *cmd);
 
-/* cmd_log.c. Brings CMD_NOTE_LOG in line with the log's verbosity. */
+/* cmd_log.c. Tells the log, once a minute at most, that a client speaks the binary protocol. */
+void cmd_log_binary(struct session *s);
+/* Brings CMD_NOTE_LOG in line with the log's verbosity. */
 void cmd_log_adapt(struct cmd *cmd);
 /* Logs a command: p[0..n) is its line. */
 void cmd_log_command(struct session *s, const char *p, size_t n);
@@ -345,7 +364,8 @@ void cmd_watch_tags(struct session *s, const char *cmd, const struct store_key *
 /* selectors: as they came, separated by commas; number: of the purge. */
 void cmd_watch_purge(struct session *s, const char *cmd, const char *selectors, size_t n, bool soft, uint64_t number);
 void cmd_watch_rawcmd(struct session *s, const char *line, size_t n);
-void cmd_watch_conn(struct session *s, const char *event); /* "conn_new", "conn_close" */
+/* The connection is new, or closed for a reason, NULL being the usual one. */
+void cmd_watch_conn(struct session *s, bool closed, const char *reason);
 
 /* cmd_stats.c: `stats detail`; only while CMD_NOTE_DETAIL is set. */
 enum cmd_detail { CMD_DETAIL_GET, CMD_DETAIL_HIT, CMD_DETAIL_SET, CMD_DETAIL_DELETE };

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_log - `verbosity`, and the commands that -vv logs. */
+ * cmd_log - `verbosity`, the commands that -vv logs, and clients that speak another protocol. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "cmd/cmd_internal.h"
 
-#define SHOWN_MAX 900 /* bytes of a command, escaped: what fits into a line of the log */
+#define BINARY_SILENCE_S 60 /* how long the log is not told again of clients of the binary protocol */
+#define SHOWN_MAX 900       /* bytes of a command, escaped: what fits into a line of the log */
 
 void cmd_log_adapt(struct cmd *cmd) {
     if (log_wanted(cmd->cfg.log, LOG_INFO))
@@ -33,6 +34,17 @@ static const char *escape(char out[SHOWN_MAX + 1], const char *p, size_t n) {
 void cmd_log_command(struct session *s, const char *p, size_t n) {
     char text[SHOWN_MAX + 1];
     log_event(s->worker->cmd->cfg.log, LOG_INFO, "command", "fd=%d line=\"%s\"", conn_fd(s->conn), escape(text, p, n));
+}
+
+void cmd_log_binary(struct session *s) {
+    struct cmd *cmd = s->worker->cmd;
+    uint64_t now = clock_boot_ns(cmd->cfg.clock) / 1000000000 + 1, told = sync_load(&cmd->binary_told_s);
+    if ((told != 0 && now - told < BINARY_SILENCE_S) || !sync_cas(&cmd->binary_told_s, &told, now)) return;
+    log_event(cmd->cfg.log, LOG_ALWAYS, "binary_protocol",
+              "peer=%s reason=\"the client speaks memcached's binary protocol, which is not served\" "
+              "set=\"PHP sessions: memcached.sess_binary_protocol=0; PHP Memcached: OPT_BINARY_PROTOCOL false; other "
+              "clients: the text (ascii) or meta protocol\"",
+              conn_peer(s->conn));
 }
 
 void cmd_verbosity(struct session *s, struct request *r) {

@@ -407,7 +407,7 @@ static void fill_put(struct session *s, const struct request *r, struct store_pu
     p->expiry = meta_has(m, 'T') ? expiry_of(s, m->ttl) : 0;
     p->bits = meta_has(m, 'b') ? STORE_B64 : 0;
     if (meta_has(m, 'C') && p->mode != STORE_ADD) { /* an add that finds none needs no guard */
-        p->guarded = true;
+        p->guarded = !joins || m->cas != 0;         /* memcached joins to any version when it is 0 */
         p->guard = m->cas;
         p->invalidate = meta_has(m, 'I') && !joins;
         if (p->mode == STORE_REPLACE) p->mode = STORE_SET; /* so that a missing one is NF */
@@ -440,12 +440,25 @@ static void reply_ms(struct session *s, struct request *r, const char *status, u
     head_end(&h);
 }
 
+/* The classic command that an ms amounts to, as memcached's watchers see it. */
+static const char *classic_name(const struct meta *m) {
+    if (meta_has(m, 'C')) return "cas";
+    switch (meta_has(m, 'M') ? m->mode : 'S') {
+    case 'E': return "add";
+    case 'A': return "append";
+    case 'P': return "prepend";
+    case 'R': return "replace";
+    default: return "set";
+    }
+}
+
 static void note_ms(struct session *s, const struct request *r, const struct store_put *p, enum store_status st) {
     if (p->guarded && st == STORE_OK) cmd_bump(s, CMD_METRIC_cas_hits);
     if (p->guarded && st == STORE_EXISTS) cmd_bump(s, CMD_METRIC_cas_badval);
     if (p->guarded && st == STORE_NOT_FOUND) cmd_bump(s, CMD_METRIC_cas_misses);
     if (p->ntags > 0 && st == STORE_OK) sync_bump(&s->worker->metrics[CMD_METRIC_tags_stored], p->ntags);
-    if (cmd_noted(s, CMD_NOTE_MUTATIONS)) cmd_watch_mutation(s, "ms", &r->key, st, p->expiry, p->size);
+    if (cmd_noted(s, CMD_NOTE_MUTATIONS))
+        cmd_watch_mutation(s, classic_name(&s->worker->meta), &r->key, st, p->expiry, p->size);
     if (cmd_noted(s, CMD_NOTE_TAGS) && st == STORE_OK && p->ntags > 0) cmd_watch_tags(s, "ms", &r->key, p->ntags);
     if (cmd_noted(s, CMD_NOTE_DETAIL)) cmd_detail(s, CMD_DETAIL_SET, r->key.p, r->key.len);
 }
@@ -462,6 +475,7 @@ void cmd_ms(struct session *s, struct request *r) {
     }
     cmd_bump(s, CMD_METRIC_cmd_meta);
     cmd_bump(s, CMD_METRIC_cmd_set);
+    if (st == STORE_OK) p.size = it.size; /* of all that was joined */
     note_ms(s, r, &p, st);
     switch (st) {
     case STORE_OK:
@@ -506,7 +520,8 @@ void cmd_md(struct session *s, struct request *r) {
         cmd_meta_error(s, e);
         return;
     }
-    const bool quiet = meta_has(&s->worker->meta, 'q');
+    const bool quiet = meta_has(&s->worker->meta, 'q'),
+               keeps = meta_has(&s->worker->meta, 'I') && !meta_has(&s->worker->meta, 'x');
     if (unlikely(r->suffix == KEYTAGS_PURGE)) {
         if (cmd_purge_list(s, r, r->list, r->list_len, &number) && !quiet) reply_status(s, r, "HD");
         if (!s->worker->again) cmd_bump(s, CMD_METRIC_cmd_meta);
@@ -523,7 +538,7 @@ void cmd_md(struct session *s, struct request *r) {
     if (cmd_noted(s, CMD_NOTE_DETAIL)) cmd_detail(s, CMD_DETAIL_DELETE, r->key.p, r->key.len);
     switch (st) {
     case STORE_OK:
-        if (cmd_noted(s, CMD_NOTE_DELETIONS)) cmd_watch_deletion(s, "md", &r->key, it.size);
+        if (!keeps && cmd_noted(s, CMD_NOTE_DELETIONS)) cmd_watch_deletion(s, "md", &r->key, it.size);
         if (!quiet) reply_status(s, r, "HD");
         break;
     case STORE_EXISTS: reply_status(s, r, "EX"); break;
@@ -590,7 +605,7 @@ static bool fill_arith(struct session *s, const struct request *r, struct store_
     }
     a->key = r->key;
     a->delta = meta_has(m, 'D') ? m->delta : 1;
-    a->guarded = meta_has(m, 'C');
+    a->guarded = meta_has(m, 'C') && m->cas != 0; /* 0 is any version, as in memcached */
     a->guard = m->cas;
     a->has_cas = meta_has(m, 'E');
     a->cas = m->id;
@@ -664,6 +679,17 @@ void cmd_ma(struct session *s, struct request *r) {
 
 /* ------------------------------------------------------------------ me */
 
+/* Whether all words from r->rest on begin as flags do. */
+static bool are_flags(const struct request *r) {
+    struct text_token word;
+    size_t at = r->rest;
+    while (text_next(r->line, r->line_len, &at, &word)) {
+        const unsigned char c = (unsigned char)*word.p;
+        if ((unsigned char)((c | 0x20) - 'a') >= 26 && (unsigned char)(c - '0') >= 10) return false;
+    }
+    return true;
+}
+
 void cmd_me(struct session *s, struct request *r) {
     struct cmd_worker *w = s->worker;
     struct text_token words[3];
@@ -675,7 +701,7 @@ void cmd_me(struct session *s, struct request *r) {
         size_t len = words[1].n <= STORE_KEY_MAX ? base64_decode(words[1].p, words[1].n, w->decoded) : 0;
         if (len == 0 || !cmd_set_key(s, r, w->decoded, len, true)) r->key.len = 0;
     }
-    if (r->key.len == 0) {
+    if (r->key.len == 0 || !are_flags(r)) {
         cmd_line_lit(s, CMD_BAD_FORMAT);
         return;
     }

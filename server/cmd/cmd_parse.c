@@ -10,7 +10,8 @@ struct run {
     size_t n;
     size_t at; /* what has been parsed of it */
     unsigned count;
-    bool stop; /* nothing more can be parsed now */
+    unsigned lines; /* of which the batch is made; the keys of one are one */
+    bool stop;      /* nothing more can be parsed now */
 };
 
 /* ------------------------------------------------------------------ keys */
@@ -75,6 +76,7 @@ static inline void clear(struct request *r, const struct cmd_row *row, const cha
 
 static struct request *take(struct run *b, const struct cmd_row *row, const char *line, size_t n) {
     struct request *r = &b->batch[b->count++];
+    b->lines++;
     clear(r, row, line, n);
     return r;
 }
@@ -150,6 +152,7 @@ static bool keys_valid(struct run *b, const struct cmd_row *row, bool *ended) {
 /* The line ended in blanks, or held no key at all. */
 static void end_keys(struct run *b, const struct cmd_row *row, const char *p, unsigned first, bool fresh) {
     if (b->count > first) {
+        b->lines++;
         b->batch[b->count - 1].last = true;
         b->batch[b->count - 1].end = (uint32_t)b->at;
         return;
@@ -217,6 +220,7 @@ static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, b
         r->last = eol;
         r++;
         if (!eol) continue;
+        b->lines++;
         if (!is_get(p, end) || r == full) {
             e = NULL;
             break;
@@ -283,18 +287,9 @@ static void refuse_block(struct run *b, struct request *r, uint64_t length, enum
     b->stop = true;
 }
 
-/* Finds the block behind a line. False: it is not all here yet and the request is not to be run now. */
-static bool take_block(struct run *b, struct request *r, size_t begin, uint64_t length) {
-    struct cmd *cmd = b->s->worker->cmd;
+/* Finds a block that is waited for in the input. */
+static inline bool take_small(struct run *b, struct request *r, size_t begin, uint64_t length) {
     r->body_len = length;
-    if (unlikely(length > cmd->cfg.item_size_max)) {
-        refuse_block(b, r, length, CMD_ERROR_TOO_LARGE);
-        return true;
-    }
-    if (unlikely(length > cmd->inline_max)) {
-        b->stop = true;
-        return b->count == 1; /* what comes before is run first */
-    }
     if (b->n - r->end < length + 2) {
         if (unlikely(b->s->refuse)) {
             refuse_block(b, r, length, CMD_ERROR_TIMEOUT);
@@ -307,6 +302,21 @@ static bool take_block(struct run *b, struct request *r, size_t begin, uint64_t 
     if (unlikely(r->body[length] != '\r' || r->body[length + 1] != '\n')) r->error = CMD_ERROR_CHUNK;
     r->end += (uint32_t)length + 2;
     return true;
+}
+
+/* Finds the block behind a line. False: it is not all here yet and the request is not to be run now. */
+static bool take_block(struct run *b, struct request *r, size_t begin, uint64_t length) {
+    struct cmd *cmd = b->s->worker->cmd;
+    r->body_len = length;
+    if (unlikely(length > cmd->cfg.item_size_max)) {
+        refuse_block(b, r, length, CMD_ERROR_TOO_LARGE);
+        return true;
+    }
+    if (unlikely(length > cmd->inline_max)) {
+        b->stop = true;
+        return b->count == 1; /* what comes before is run first */
+    }
+    return take_small(b, r, begin, length);
 }
 
 /* Whether a key's suffix, found to be a list, holds no more tags than an item may carry. */
@@ -322,6 +332,7 @@ static bool parse_store_line(struct session *s, struct request *r, uint64_t *len
     const char first = s->worker->cmd->marker.p[0];
     enum text_store_error e =
         text_parse_store(r->line, r->line_len, r->row->name_len, r->row->id == CMD_ID_cas, first, &t);
+    r->shifted = t.shifted;
     if (unlikely(e == TEXT_STORE_FEW || e == TEXT_STORE_LENGTH)) {
         r->error = CMD_ERROR_FORMAT;
         return false;
@@ -339,6 +350,17 @@ static bool parse_store_line(struct session *s, struct request *r, uint64_t *len
     return true;
 }
 
+/* Whether the words of an ms line whose second one is no length look as if its key were empty or held a blank: a number
+ * is among the others. */
+static bool is_shifted(const struct request *r) {
+    struct text_token word;
+    size_t at = r->row->name_len;
+    uint64_t v;
+    for (unsigned i = 0; text_next(r->line, r->line_len, &at, &word); i++)
+        if (i != 1 && text_u64(word.p, word.n, &v)) return true;
+    return false;
+}
+
 /* The line of ms. Its flags are read when it is run; a key that needs them to be one is looked at again then. */
 static bool parse_mset_line(struct session *s, struct request *r, uint64_t *length) {
     struct text_token key, len;
@@ -347,6 +369,7 @@ static bool parse_mset_line(struct session *s, struct request *r, uint64_t *leng
     if (!key_word(s, r, &at, &key, &mark) || !text_next(r->line, r->line_len, &at, &len) ||
         !text_u64(len.p, len.n, length) || *length > TEXT_LENGTH_MAX) {
         r->error = CMD_ERROR_FORMAT;
+        r->shifted = is_shifted(r);
         return false;
     }
     r->rest = (uint32_t)at;
@@ -396,6 +419,7 @@ static bool parse_sets(struct run *b) {
         r->end = (uint32_t)(line - base);
     }
     b->count = (unsigned)(r - b->batch);
+    b->lines += (unsigned)(r - begin);
     b->at = (size_t)(line - base);
     return r > begin;
 }
@@ -446,21 +470,26 @@ static void parse_plain(struct request *r) {
     r->noreply = text_is_lit(&word, "noreply");
 }
 
-static bool is_http(const char *line, size_t n) {
-    struct text_token last = text_last(line, n);
-    return last.n >= 5 && last.p > line && memcmp(last.p, "HTTP/", 5) == 0;
+static bool is_http(const char *line, const struct text_token *last) {
+    return last->n >= 5 && last->p > line && memcmp(last->p, "HTTP/", 5) == 0;
 }
 
-/* Before authentication: only a set, with a small block. Returns false when it is not to be run now. */
+/* Before authentication: only a set, with a small block. The block of any other storage line is swallowed, so that
+ * none of it is read as a line. Returns false when the request is not to be run now. */
 static bool parse_auth(struct run *b, struct request *r, size_t begin) {
-    struct text_token words[5];
-    uint32_t length;
-    if (r->row == NULL || r->row->id != CMD_ID_set || text_split(r->line, r->line_len, words, 5) < 5 ||
-        !text_u32(words[4].p, words[4].n, &length) || length > CMD_AUTH_MAX) {
-        r->error = CMD_ERROR_AUTH;
+    uint64_t length = 0;
+    bool block = false;
+    if (r->row != NULL && r->row->class == CMD_CLASS_STORE) block = parse_store_line(b->s, r, &length);
+    if (r->row != NULL && r->row->class == CMD_CLASS_MSET) block = parse_mset_line(b->s, r, &length);
+    r->key.len = 0; /* any will do, and nothing is looked up */
+    r->error = CMD_ERROR_AUTH;
+    if (!block) return true;
+    if (r->row->id != CMD_ID_set || length > CMD_AUTH_MAX) {
+        refuse_block(b, r, length, r->row->id == CMD_ID_set ? CMD_ERROR_AUTH_LONG : CMD_ERROR_AUTH);
         return true;
     }
-    if (!take_block(b, r, begin, length)) return false;
+    r->error = CMD_OK; /* flags and exptime mean nothing, good or bad */
+    if (!take_small(b, r, begin, length)) return false;
     b->stop = true; /* what follows depends on the outcome */
     return true;
 }
@@ -489,7 +518,9 @@ static bool parse_line(struct run *b, size_t begin, const char *nl) {
         return true;
     }
     if (unlikely(row == NULL)) {
-        r->error = is_http(line, n) ? CMD_ERROR_CLOSE : CMD_ERROR;
+        const struct text_token last = text_last(line, n);
+        r->error = is_http(line, &last) ? CMD_ERROR_CLOSE : CMD_ERROR;
+        r->noreply = text_is_lit(&last, "noreply"); /* whoever says so would take an answer for that of the next */
         return true;
     }
     switch ((enum cmd_class)row->class) {
@@ -552,6 +583,7 @@ static void parse_next(struct run *b) {
         b->at = b->batch[before].end;
     } else {
         b->count = before;
+        b->lines--;
         b->stop = true;
     }
 }
@@ -570,5 +602,6 @@ unsigned cmd_parse(struct session *s, char *p, size_t n) {
             parse_next(&b);
         }
     }
+    s->worker->lines = b.lines;
     return b.count;
 }

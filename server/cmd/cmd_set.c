@@ -71,11 +71,14 @@ void cmd_set(struct session *s, struct request *r) {
         put.tags = w->tags;
         put.ntags = w->ntags;
     }
-    enum store_status st = store_put(w->store, &put, NULL);
+    struct store_item it;
+    const bool joins = put.mode == STORE_APPEND || put.mode == STORE_PREPEND;
+    enum store_status st = store_put(w->store, &put, joins ? &it : NULL);
     if (unlikely(st == STORE_AGAIN)) {
         cmd_again(s);
         return;
     }
+    if (joins && st == STORE_OK) put.size = it.size; /* what watchers are told */
     cmd_bump(s, CMD_METRIC_cmd_set);
     if (put.guarded) count_cas(s, st);
     if (put.ntags > 0 && st == STORE_OK) sync_bump(&w->metrics[CMD_METRIC_tags_stored], put.ntags);

@@ -50,10 +50,14 @@ struct view {
     uint64_t items[STORE_METRICS];
 };
 
+uint64_t cmd_uptime_s(const struct cmd *cmd) {
+    return (clock_boot_ns(cmd->cfg.clock) - cmd->stats->started_ns) / 1000000000;
+}
+
 static void view_take(struct cmd *cmd, struct view *v) {
     memset(v, 0, sizeof *v);
     v->pid = (uint64_t)getpid();
-    v->uptime_s = (clock_boot_ns(cmd->cfg.clock) - cmd->stats->started_ns) / 1000000000;
+    v->uptime_s = cmd_uptime_s(cmd);
     v->time = (uint64_t)clock_wall_s(cmd->cfg.clock);
     v->libevent = event_get_version();
     v->version = PACKAGE_VERSION;
@@ -86,11 +90,14 @@ static void line_T(struct session *s, const char *prefix, const char *name, stru
     cmd_linef(s, "STAT %s%s %ld.%06ld", prefix, name, (long)v.tv_sec, (long)v.tv_usec);
 }
 
-/* Only where there is TLS. */
-#define line_TLS(s, prefix, name, value)                                                                               \
+/* Only where there is what they count. */
+#define line_if(condition, s, prefix, name, value)                                                                     \
     do {                                                                                                               \
-        if (v->net.cert_time != 0) line_U((s), (prefix), (name), (value));                                             \
+        if (condition) line_U((s), (prefix), (name), (value));                                                         \
     } while (0)
+#define line_IDLE(s, prefix, name, value) line_if(v->net.idle_timeout, s, prefix, name, value)
+#define line_TLS(s, prefix, name, value) line_if(v->net.cert_time != 0, s, prefix, name, value)
+#define line_CACHE(s, prefix, name, value) line_if(v->net.ssl_session_cache, s, prefix, name, value)
 
 /* The rows of a group, each named once, in the group's .def. */
 #define STAT(name, kind, value, help) line_##kind(s, prefix, #name, (value));
@@ -208,7 +215,10 @@ static void group_conns(struct session *s, const struct args *a) {
 }
 
 static void group_detail(struct session *s, const struct args *a) {
-    cmd_detail_command(s, a->n > 0 ? &a->word[0] : NULL);
+    if (s->worker->cmd->cfg.no_dump) /* it shows parts of keys */
+        cmd_line_lit(s, "CLIENT_ERROR stats detail not allowed");
+    else
+        cmd_detail_command(s, a->n > 0 ? &a->word[0] : NULL);
 }
 
 static void group_reset(struct session *s, const struct args *a) {
@@ -245,13 +255,12 @@ static void group_sizes_disable(struct session *s, const struct args *a) {
 }
 
 static void group_cachedump(struct session *s, const struct args *a) {
-    uint32_t class;
-    uint64_t limit;
+    uint32_t class, limit;
     if (s->worker->cmd->cfg.no_dump) {
         cmd_line_lit(s, "CLIENT_ERROR stats cachedump not allowed");
     } else if (a->n < 2) {
         cmd_line_lit(s, "CLIENT_ERROR bad command line");
-    } else if (!text_u32(a->word[0].p, a->word[0].n, &class) || !text_u64(a->word[1].p, a->word[1].n, &limit)) {
+    } else if (!text_u32(a->word[0].p, a->word[0].n, &class) || !text_u32(a->word[1].p, a->word[1].n, &limit)) {
         cmd_line_lit(s, CMD_BAD_FORMAT);
     } else if (class >= CACHEDUMP_CLASSES) {
         cmd_line_lit(s, "CLIENT_ERROR Illegal slab id");

@@ -21,6 +21,8 @@ struct cmd_stats {
     uint64_t lost;                   /* keys not counted because there were too many prefixes; relaxed */
 };
 
+/* Seconds since the instance was made. Any thread. */
+uint64_t cmd_uptime_s(const struct cmd *cmd);
 /* Appends `STAT <name> <value>`. name and value are short. */
 void cmd_stats_line(struct session *s, const char *name, const char *value);
 

@@ -181,11 +181,10 @@ void cmd_watch_rawcmd(struct session *s, const char *line, size_t n) {
     note_session(s, &w, NULL, line);
 }
 
-void cmd_watch_conn(struct session *s, const char *event) {
+void cmd_watch_conn(struct session *s, bool closed, const char *reason) {
     const char *peer = conn_peer(s->conn), *ip = peer, *colon = strrchr(peer, ':');
-    struct watch_note w = {.kind = strcmp(event, "conn_new") == 0 ? WATCH_CONN_NEW : WATCH_CONN_CLOSE,
-                           .bit = CMD_NOTE_CONNEVENTS,
-                           .status = "tcp"};
+    struct watch_note w = {
+        .kind = closed ? WATCH_CONN_CLOSE : WATCH_CONN_NEW, .bit = CMD_NOTE_CONNEVENTS, .status = "tcp", .cmd = reason};
     size_t n;
     if (conn_is_unix(s->conn) || colon == NULL) {
         w.status = "local";

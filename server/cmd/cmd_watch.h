@@ -42,7 +42,7 @@ struct watch_note {
     uint64_t size;      /* of the value */
     uint64_t number;    /* of a purge */
     const char *status; /* literals: they outlive the note */
-    const char *cmd;
+    const char *cmd;    /* the command; of a closed connection, the reason (NULL: it was closed as usual) */
     int32_t fd;
     uint32_t expiry; /* the store's time; 0 never */
     uint16_t bit;    /* enum cmd_note */

@@ -43,8 +43,8 @@ static int format_rest(const struct watch_note *n, const char *text, uint32_t no
         return snprintf(out, max, " rip=%.*s rport=%u transport=%s cfd=%d", n->text_len, text, n->rport, n->status,
                         n->fd);
     case WATCH_CONN_CLOSE:
-        return snprintf(out, max, " rip=%.*s rport=%u transport=%s reason=normal cfd=%d", n->text_len, text, n->rport,
-                        n->status, n->fd);
+        return snprintf(out, max, " rip=%.*s rport=%u transport=%s reason=%s cfd=%d", n->text_len, text, n->rport,
+                        n->status, n->cmd != NULL ? n->cmd : "normal", n->fd);
     case WATCH_TAGS: return snprintf(out, max, " cmd=%s ntags=%u cfd=%d", n->cmd, n->ntags, n->fd);
     case WATCH_PURGE:
     case WATCH_RAWCMD:

@@ -474,6 +474,7 @@ void conn_tick(struct conn *c) {
     uint32_t limit = w->net->cfg.idle_timeout_s;
     if (limit == 0 || (c->flags & (CONN_PARKED | CONN_PRODUCER)) || w->now_s - c->last_s <= limit) return;
     net_bump(w, NET_METRIC_idle_kicks, 1);
+    c->flags |= CONN_IDLED;
     log_event(w->net->cfg.log, LOG_INFO, "conn_idle", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
     conn_destroy(c);
 }
@@ -629,11 +630,17 @@ uint64_t conn_idle_s(const struct conn *c) {
     return c->worker->now_s - c->last_s;
 }
 
+enum conn_end conn_end(const struct conn *c) {
+    if (c->flags & CONN_IDLED) return CONN_END_IDLE;
+    const bool meant = (c->flags & (CONN_EOF | CONN_CLOSING | CONN_DRAIN)) != 0 || c->worker->stop;
+    return meant ? CONN_END_NORMAL : CONN_END_ERROR;
+}
+
 const char *conn_state_name(const struct conn *c) {
     if (c == c->worker->current) return "conn_parse_cmd";
     if (c->flags & CONN_CLOSING) return "conn_closing";
     if (c->out_head != NULL) return "conn_mwrite";
     if (c->flags & CONN_PARKED) return "conn_io_queue";
     if (c->flags & CONN_PRODUCER) return "conn_watch";
-    return c->in_len > 0 ? "conn_read" : "conn_waiting";
+    return "conn_read";
 }

@@ -148,6 +148,13 @@ bool conn_is_tls(const struct conn *c);
 const char *conn_listener(const struct conn *c);
 /* Seconds since the last byte arrived, or output that had to wait was taken. */
 uint64_t conn_idle_s(const struct conn *c);
+/* Why the connection ends, as far as this layer knows; to be asked by the handler's `close`. */
+enum conn_end {
+    CONN_END_NORMAL, /* the far side has sent all it will, the handler closed it, or the node ends */
+    CONN_END_ERROR,  /* it broke, or sent what was never consumed */
+    CONN_END_IDLE,   /* idle for longer than allowed */
+};
+enum conn_end conn_end(const struct conn *c);
 /* Which step the connection is in, as `stats conns` names it (conn_read, conn_write, ...). */
 const char *conn_state_name(const struct conn *c);
 

@@ -166,7 +166,7 @@ void listener_close_all(struct net *n) {
         struct net_listener *l = &n->listeners[i];
         if (l->fd < 0) continue;
         close(l->fd);
-        l->fd = -1;
+        sync_store(&l->fd, -1);
         if (l->unlink && l->path != NULL) unlink(l->path);
     }
 }

@@ -190,6 +190,10 @@ unsigned net_listeners(const struct net *n) {
     return n->nlisteners;
 }
 
+int net_listener_fd(const struct net *n, unsigned i) {
+    return sync_load(&n->listeners[i].fd);
+}
+
 unsigned net_port(const struct net *n, unsigned i) {
     return i < n->nlisteners ? n->listeners[i].port : 0;
 }

@@ -111,6 +111,8 @@ struct net_worker *net_worker_at(struct net *n, unsigned i);
 unsigned net_port(const struct net *n, unsigned i);
 /* Listening sockets. */
 unsigned net_listeners(const struct net *n);
+/* The i-th one's file descriptor, i < net_listeners; -1 once it is closed. */
+int net_listener_fd(const struct net *n, unsigned i);
 /* Writes "TCP INET: <port>" lines (INET6 for IPv6) to a file, by way of a temporary one. 0 or -errno. */
 int net_write_ports(const struct net *n, const char *path);
 

@@ -75,6 +75,7 @@ enum conn_flag {
     CONN_HOLDS = 1 << 18,      /* on the worker's list of connections that hold something */
     CONN_MOVED = 1 << 19,      /* and bytes have come or gone since it was put there */
     CONN_WAITS = 1 << 20,      /* parked, but not for room: not on the worker's list of those */
+    CONN_IDLED = 1 << 21,      /* closed for having been idle */
 };
 
 /* Flags with which a connection cannot take the short way through conn_ready. */
@@ -182,7 +183,7 @@ struct net_worker {
 /* ------------------------------------------------------------------ listeners and the net */
 
 struct net_listener {
-    int fd;
+    int fd; /* -1 once it is closed; atomic */
     unsigned port;
     int family;
     enum net_tls_mode tls;

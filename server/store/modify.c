@@ -11,19 +11,28 @@ static uint32_t capped_expiry(const struct change *c, uint32_t wanted) {
 
 /* ------------------------------------------------------------------ arithmetic */
 
-/* Digits, then blanks at most; at most 2^64 - 1. */
+static bool is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Digits, at most 2^64 - 1. White space and a plus may come before them; behind them white space, or one NUL: files,
+ * shells and C programs store numbers so. */
 static bool parse_number(const struct item *it, uint64_t *n) {
     const char *p = (const char *)it->p + it->value_at;
     size_t len = it->len & ITEM_LEN_MASK, i = 0;
     if (item_large(it)) return false;
+    while (i < len && is_space(p[i])) i++;
+    if (i < len && p[i] == '+') i++;
+    const size_t first = i;
     *n = 0;
     for (; i < len && p[i] >= '0' && p[i] <= '9'; i++) {
         unsigned d = (unsigned)(p[i] - '0');
         if (*n > (UINT64_MAX - d) / 10) return false;
         *n = *n * 10 + d;
     }
-    if (i == 0) return false;
-    while (i < len && p[i] == ' ') i++;
+    if (i == first) return false;
+    if (i + 1 == len && p[i] == '\0') return true;
+    while (i < len && is_space(p[i])) i++;
     return i == len;
 }
 
@@ -56,9 +65,9 @@ static enum store_status arith_create(struct change *c, const struct store_arith
 static enum store_status arith_change(struct change *c, const struct store_arith *a, uint64_t *number) {
     char digits[20];
     const struct item *o = &c->old;
-    if (a->guarded && o->cas != a->guard) return STORE_EXISTS;
     uint64_t n;
     if (!parse_number(o, &n)) return STORE_NON_NUMERIC;
+    if (a->guarded && o->cas != a->guard) return STORE_EXISTS;
     n = !a->decrement ? n + a->delta : n > a->delta ? n - a->delta : 0;
     *number = n;
     struct item_spec spec = {.key = a->key.p,
@@ -82,7 +91,7 @@ enum store_status store_arith(struct store_worker *w, const struct store_arith *
     enum store_status st = STORE_NOT_FOUND;
     *created = false;
     if (c.slot) st = arith_change(&c, a, number);
-    if (st == STORE_NOT_FOUND && c.slot == NULL && a->vivify && !a->guarded) {
+    if (st == STORE_NOT_FOUND && c.slot == NULL && a->vivify) {
         st = arith_create(&c, a, number);
         *created = st == STORE_OK;
     }
@@ -318,7 +327,7 @@ enum store_status store_tag_add(struct store_worker *w, const struct store_key *
         uint64_t birth = number_take(w, c.old.birth);
         unsigned all = tag_prefixes(w->s, k->p, (unsigned)k->len, tags, n);
         enum carry carry = n > STORE_TAGS_MAX ? CARRY_LIVE : change_carry(&c, tags, all, &deadline);
-        struct rewrite r = {.expiry = c.old.expiry, .flags = c.old.flags, .tags = tags, .ntags = n};
+        struct rewrite r = {.expiry = c.old.expiry, .flags = c.old.flags, .tags = tags, .ntags = n, .drop_cas = true};
         if (n > STORE_TAGS_MAX) {
             st = STORE_TOO_MANY;
         } else if (carry == CARRY_DEAD) {

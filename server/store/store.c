@@ -78,7 +78,7 @@ int store_new(const struct store_config *cfg, struct store **out) {
     s->limit = cfg->memory_limit;
     if (s->cfg.sweep_cpu_percent == 0) s->cfg.sweep_cpu_percent = 5;
     if (s->cfg.relative_ttl_max == 0) s->cfg.relative_ttl_max = STORE_RELATIVE_TTL_MAX_S;
-    s->number = cfg->seed % (1ull << 47) + NUMBER_BLOCK;
+    s->number = s->number_first = cfg->seed % (1ull << 47) + NUMBER_BLOCK;
     s->purge.seq = 0;
     s->start_ns = s->sweep.progress_ns = clock_boot_ns(cfg->clock);
     s->main_open.open = s->upload_open.open = NOTHING_OPEN;

@@ -228,7 +228,7 @@ struct store_put {
     uint32_t expiry;
     uint8_t bits;    /* STORE_B64 only */
     bool guarded;    /* store only if the current CAS id is `guard`, and no purge of its tags came after it */
-    bool invalidate; /* ms I: a lower guard stores the value as stale */
+    bool invalidate; /* ms I: a lower guard (but 0) stores the value as stale */
     bool has_cas;    /* give it the id `cas` (meta E) */
     bool vivify;     /* append/prepend to a missing key creates it (ms N) with vivify_expiry */
     uint64_t guard;
@@ -239,7 +239,7 @@ struct store_put {
 };
 
 /* Stores. `out` (may be NULL) receives the new version's header on STORE_OK and, for STORE_EXISTS, the present one's.
- * A guarded store of a missing key is STORE_NOT_FOUND. Inside a section. */
+ * A guarded store of a missing key is STORE_NOT_FOUND, unless vivify creates it. Inside a section. */
 enum store_status store_put(struct store_worker *w, const struct store_put *put, struct store_item *out);
 
 /* store_put of a plain set: no conditions, no tags, at most store_inline_max bytes. STORE_OK, STORE_AGAIN or

@@ -23,11 +23,11 @@ struct putting {
 static enum store_status put_allowed(struct putting *g) {
     const struct store_put *p = g->put;
     struct change *c = &g->c;
-    bool there = c->slot != NULL;
+    bool there = c->slot != NULL, joins = p->mode == STORE_APPEND || p->mode == STORE_PREPEND;
     if (p->guarded) {
-        if (!there) return STORE_NOT_FOUND;
-        if (c->old.cas != p->guard) {
-            if (!p->invalidate || p->guard > c->old.cas) return STORE_EXISTS;
+        if (!there && !(joins && p->vivify)) return STORE_NOT_FOUND;
+        if (there && c->old.cas != p->guard) {
+            if (!p->invalidate || p->guard == 0 || p->guard > c->old.cas) return STORE_EXISTS;
             g->stale = true;
         }
     }
@@ -187,6 +187,14 @@ static enum store_status refuse_fill(struct change *c, uint64_t birth) {
     return STORE_EXISTS;
 }
 
+/* The number of the version that a guard names. An id that a client gave (E) is no number: of the version that it named
+ * nothing more is known than that the present one came later. */
+static uint64_t guarded_number(const struct putting *g) {
+    const struct item *o = &g->c.old;
+    const uint64_t guard = g->put->guard;
+    return g->stale && !(o->bits & ITEM_CAS) && guard >= g->c.w->s->number_first ? guard : o->birth;
+}
+
 /* Asks the purge table about the new version, which has its number. STORE_OK: link it. */
 static enum store_status put_overtaken(struct putting *g, bool *dead) {
     const struct store_put *p = g->put;
@@ -198,10 +206,10 @@ static enum store_status put_overtaken(struct putting *g, bool *dead) {
     if (plain) return STORE_OK;
     if (g->ntags) memcpy(all, g->tags, g->ntags * sizeof *all);
     unsigned n = tag_prefixes(c->w->s, p->key.p, (unsigned)p->key.len, all, g->ntags), nhad = 0;
-    if (p->guarded) {
+    if (p->guarded && c->slot != NULL) {
         nhad = tag_all(c->w->s, &c->old, had);
-        uint64_t of = g->stale && p->guard < c->old.birth ? p->guard : c->old.birth;
-        if (!FAULT_POINT("store.mutate.no_guard") && purge_overtook(t, of, all, n, had, nhad)) return STORE_EXISTS;
+        if (!FAULT_POINT("store.mutate.no_guard") && purge_overtook(t, guarded_number(g), all, n, had, nhad))
+            return STORE_EXISTS;
     }
     if (g->join) {
         uint32_t deadline = 0;

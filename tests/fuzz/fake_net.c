@@ -184,6 +184,11 @@ uint64_t conn_idle_s(const struct conn *c) {
     return 0;
 }
 
+enum conn_end conn_end(const struct conn *c) {
+    (void)c;
+    return CONN_END_NORMAL;
+}
+
 const char *conn_state_name(const struct conn *c) {
     (void)c;
     return "conn_read";
@@ -258,6 +263,11 @@ static struct net_worker *up_worker(void *arg, unsigned i) {
     return n->worker;
 }
 
+static void up_listeners(void *arg, void (*fn)(void *fn_arg, int fd), void *fn_arg) {
+    (void)arg;
+    fn(fn_arg, -1);
+}
+
 static void up_settings(void *arg, void (*fn)(void *fn_arg, const char *name, const char *value), void *fn_arg) {
     (void)arg;
     fn(fn_arg, "maxbytes", "8388608");
@@ -304,12 +314,15 @@ struct fake_node *fake_node_new(const struct fake_options *o) {
                             .no_flush = o->no_flush,
                             .shutdown = true,
                             .item_size_max = item_max,
+                            .requests_per_event = o->requests_per_event,
+                            .log = o->log,
                             .up = {.arg = n,
                                    .shutdown = up_shutdown,
                                    .refresh_certs = up_certs,
                                    .net_stats = up_net_stats,
                                    .net_reset = up_nothing,
                                    .worker = up_worker,
+                                   .listeners_each = up_listeners,
                                    .settings_each = up_settings}};
     CHECK(cmd_new(&cc, &n->cmd) == 0);
     n->worker = calloc(1, sizeof(*n->worker));

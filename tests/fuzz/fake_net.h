@@ -28,6 +28,8 @@ struct fake_options {
     const char *auth_file;
     char prefix_delimiter;
     bool no_evict, no_flush;
+    unsigned requests_per_event; /* -R; 0: yields are not counted */
+    struct log *log;             /* NULL: none */
 };
 
 struct fake_node *fake_node_new(const struct fake_options *o);

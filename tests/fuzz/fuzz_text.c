@@ -54,6 +54,15 @@ static void check_numbers(const char *p, size_t n) {
     }
 }
 
+/* A word that is no plain number but was taken for one: the C library says which. */
+static void check_lenient(const struct text_token *word, int64_t v) {
+    char text[64];
+    if (word->n >= sizeof text) return;
+    memcpy(text, word->p, word->n);
+    text[word->n] = '\0';
+    CHECK(strtoll(text, NULL, 10) == v);
+}
+
 /* The words of a storage line, read with care. */
 static void check_store(const char *line, size_t n, bool cas) {
     struct text_store t;
@@ -64,7 +73,7 @@ static void check_store(const char *line, size_t n, bool cas) {
     enum text_store_error e = text_parse_store(line, n, behind, cas, '|', &t);
     unsigned count = 0;
     while (count < 6 && next_slowly(line, n, &at, &w[count])) count++;
-    if (count < (cas ? 5u : 4u)) {
+    if (count < 4) {
         CHECK(e == TEXT_STORE_FEW);
         return;
     }
@@ -77,10 +86,19 @@ static void check_store(const char *line, size_t n, bool cas) {
     }
     CHECK(t.length == length && t.key.p == w[0].p && t.key.n == w[0].n);
     CHECK(t.mark == (memchr(w[0].p, '|', w[0].n) != NULL));
-    bool good = text_u32(w[1].p, w[1].n, &flags) && text_i64(w[2].p, w[2].n, &exptime) &&
-                (!cas || text_u64(w[4].p, w[4].n, &id));
-    CHECK(good == (e == TEXT_STORE_OK));
-    if (good) CHECK(t.flags == flags && t.exptime == exptime && t.cas == id);
+    const bool known = !cas || (count > 4 && text_u64(w[4].p, w[4].n, &id));
+    if (text_u32(w[1].p, w[1].n, &flags) && text_i64(w[2].p, w[2].n, &exptime)) {
+        CHECK(known == (e == TEXT_STORE_OK));
+        if (known) CHECK(t.flags == flags && t.exptime == exptime && t.cas == id);
+    } else { /* numbers as strtol reads them */
+        CHECK(known || e == TEXT_STORE_BAD);
+        if (e == TEXT_STORE_OK) check_lenient(&w[1], t.flags), check_lenient(&w[2], t.exptime);
+    }
+    /* What is neither of the grammar nor a last noreply makes the length doubtful. */
+    const unsigned most = cas ? 5 : 4;
+    const struct text_token *last = &w[count - 1];
+    const bool silent = count > 4 && last->n == 7 && memcmp(last->p, "noreply", 7) == 0;
+    if (count < 6) CHECK(t.noreply == silent && (t.shifted || count <= most || silent));
 }
 
 /* What is read of a line as clients send it is what reading with care makes of it. */

@@ -5,16 +5,24 @@
 
 #include "store_run.h"
 
+static bool is_space(uint8_t c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 static bool is_number(const struct model_item *m, uint64_t *n) {
     uint64_t i = 0;
     *n = 0;
     if (m->size > 40) return false;
+    while (i < m->size && is_space(m->value[i])) i++;
+    if (i < m->size && m->value[i] == '+') i++;
+    const uint64_t from = i;
     for (; i < m->size && m->value[i] >= '0' && m->value[i] <= '9'; i++) {
         if (*n > (UINT64_MAX - (m->value[i] - '0')) / 10) return false;
         *n = *n * 10 + (m->value[i] - '0');
     }
-    if (i == 0) return false;
-    while (i < m->size && m->value[i] == ' ') i++;
+    if (i == from) return false;
+    if (i + 1 == m->size && m->value[i] == 0) return true;
+    while (i < m->size && is_space(m->value[i])) i++;
     return i == m->size;
 }
 
@@ -54,7 +62,7 @@ void op_arith(void) {
     if (no_room(st)) return (void)compare(key, false);
     if (m && !run.m.items[key].there) m = NULL;
     if (m == NULL) {
-        if (!a.vivify || a.guarded) {
+        if (!a.vivify) {
             WANT(st == STORE_NOT_FOUND);
             return;
         }
@@ -66,10 +74,10 @@ void op_arith(void) {
         return adopt(key, true);
     }
     WANT(!created);
-    if (a.guarded && m->cas != a.guard) {
-        WANT(st == STORE_EXISTS);
-    } else if (!is_number(m, &old)) {
+    if (!is_number(m, &old)) {
         WANT(st == STORE_NON_NUMERIC);
+    } else if (a.guarded && m->cas != a.guard) {
+        WANT(st == STORE_EXISTS);
     } else {
         WANT(st == STORE_OK);
         WANT(n == (!a.decrement ? old + a.delta : old > a.delta ? old - a.delta : 0));
@@ -206,9 +214,7 @@ void op_tag_add(void) {
     }
     WANT(st == STORE_OK);
     m->tags |= (uint8_t)(1 << t);
-    bool explicit_id = m->has_cas;
     if (v == MODEL_SOFT) model_expiry_cap(m, deadline);
-    carried(m, v == MODEL_SOFT);
-    m->has_cas = explicit_id;
+    carried(m, v == MODEL_SOFT); /* a given id names the version without the tag */
     adopt(key, true);
 }

@@ -41,18 +41,18 @@ enum store_status put_now(struct store_put *p) {
 
 /* What a put must answer, as far as the model can tell before it. */
 static enum store_status put_expected(const struct store_put *p, const struct model_item *m, bool soft, bool *stale) {
+    const bool join = p->mode == STORE_APPEND || p->mode == STORE_PREPEND;
     *stale = false;
     if (p->guarded) {
-        if (m == NULL) return STORE_NOT_FOUND;
-        if (m->cas != p->guard) {
-            if (!p->invalidate || p->guard > m->cas) return STORE_EXISTS;
+        if (m == NULL && !(join && p->vivify)) return STORE_NOT_FOUND;
+        if (m != NULL && m->cas != p->guard) {
+            if (!p->invalidate || p->guard == 0 || p->guard > m->cas) return STORE_EXISTS;
             *stale = true;
         }
     }
     bool softly = soft || (m && m->softened);
     if (p->mode == STORE_ADD && m && !softly) return STORE_NOT_STORED;
     if (p->mode == STORE_REPLACE && m == NULL) return STORE_NOT_STORED;
-    bool join = p->mode == STORE_APPEND || p->mode == STORE_PREPEND;
     if (join && m == NULL && !p->vivify) return STORE_NOT_STORED;
     if (p->size + (join && m ? m->size : 0) > run.lab.s->cfg.item_size_max) return STORE_TOO_LARGE;
     return STORE_OK;
@@ -146,7 +146,8 @@ void op_put(void) {
         join = join && m;
     }
     p.guard = m ? m->cas - (coin(4) ? byte() : 0) : run.first;
-    uint64_t old_birth = m ? m->birth : 0;
+    const uint64_t old_birth = m ? m->birth : 0;
+    const bool given = m && m->has_cas; /* then the guard is no number */
     uint8_t all = (uint8_t)(tags | model_prefixes(key) | (join ? m->tags : 0));
     enum store_status want = put_expected(&p, m, soft, &stale), st = put_now(&p);
     if (no_room(st)) return (void)compare(key, false);
@@ -158,8 +159,8 @@ void op_put(void) {
         want = put_expected(&p, NULL, false, &stale);
         all = (uint8_t)(tags | model_prefixes(key));
     }
-    if (want == STORE_OK && p.guarded) {
-        uint64_t of = stale && p.guard < old_birth ? p.guard : old_birth;
+    if (want == STORE_OK && p.guarded && m) {
+        uint64_t of = stale && !given && p.guard >= run.first ? p.guard : old_birth;
         bool overtaken = model_purged_since(&run.m, of, all);
         if (overtaken && st == STORE_OK) WRONG("an overtaken fill is stored");
         if (st == STORE_EXISTS && !overtaken && run.m.wide <= of) WRONG("a fill is refused for nothing");

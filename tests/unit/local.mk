@@ -12,10 +12,14 @@ EXTRA_DIST += %D%/test_check_includes.py
 TESTS += %D%/test_main.py
 EXTRA_DIST += %D%/test_main.py
 
+# What Prometheus' exporter makes of the statistics.
+TESTS += %D%/test_exporter.py
+EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
+
 unit_tests += %D%/test_option %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
 unit_tests += %D%/test_store %D%/test_store_rules %D%/test_age %D%/test_purge %D%/test_index %D%/test_lowest
-unit_tests += %D%/test_turn %D%/test_ghost %D%/test_evict %D%/test_segment %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch
+unit_tests += %D%/test_turn %D%/test_ghost %D%/test_evict %D%/test_segment %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch %D%/test_conns
 noinst_HEADERS += %D%/talk.h
 
 # Connections over real sockets.
@@ -52,9 +56,10 @@ tests_unit_test_threads_answers_SOURCES = %D%/test_threads_answers.c %D%/stage.c
 noinst_HEADERS += %D%/stage.h
 
 # The commands: their parsers, and all of them over connections in memory (no net is linked).
-unit_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test_ttl
+unit_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test_ttl %D%/test_refused
 tests_unit_test_cmd_SOURCES = %D%/test_cmd.c tests/fuzz/fake_net.c
 tests_unit_test_ttl_SOURCES = %D%/test_ttl.c tests/fuzz/fake_net.c
+tests_unit_test_refused_SOURCES = %D%/test_refused.c tests/fuzz/fake_net.c
 noinst_HEADERS += tests/fuzz/fake_net.h
 
 # Purges that take time, in the store and over connections.

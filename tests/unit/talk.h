@@ -94,4 +94,20 @@ static inline void talk_expect(int fd, const char *request, const char *answer) 
     free(got);
 }
 
+/* Takes the next "STAT <name> <value>\r\n" from *p. False at END. */
+static inline bool talk_next_stat(char **p, char **name, char **value) {
+    char *line = *p, *end = strstr(line, "\r\n");
+    assert_non_null(end);
+    *end = '\0';
+    *p = end + 2;
+    if (strcmp(line, "END") == 0) return false;
+    assert_memory_equal(line, "STAT ", 5);
+    *name = line + 5;
+    *value = strchr(*name, ' ');
+    assert_non_null(*value);
+    *(*value)++ = '\0';
+    assert_true((*value)[0] != '\0'); /* some readers refuse a line without a value */
+    return true;
+}
+
 #endif

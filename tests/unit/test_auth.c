@@ -91,7 +91,7 @@ static void nothing_is_answered_before_authentication(void **state) {
     int fd = talk_open(node), other = talk_open(node);
     talk_expect(fd, "get a\r\n", "CLIENT_ERROR unauthenticated\r\n");
     talk_expect(fd, "mn\r\n", "CLIENT_ERROR unauthenticated\r\n");
-    talk_expect(fd, "ms k 10\r\n", "CLIENT_ERROR unauthenticated\r\n");
+    talk_expect(fd, "ms k 10\r\nbob secret\r\n", "CLIENT_ERROR unauthenticated\r\n"); /* one answer: no line is in it */
     talk_expect(fd, "set k 0 0 x\r\n", "CLIENT_ERROR unauthenticated\r\n");
     talk_expect(fd, "set k 0 0 10\r\nbob secreX\r\n", "CLIENT_ERROR authentication failure\r\n");
     talk_expect(fd, "set k 0 0 3\r\nbob\r\n", "CLIENT_ERROR bad authentication token format\r\n");
@@ -99,9 +99,8 @@ static void nothing_is_answered_before_authentication(void **state) {
     talk_expect(fd, "set k 0 0 10\r\nbob secret\r\n", "STORED\r\n");
     talk_expect(fd, "get k\r\n", "END\r\n");                         /* it was no store */
     talk_expect(fd, "set k 0 0 10\r\nbob secreX\r\n", "STORED\r\n"); /* this one was */
-    /* key, flags and exptime of the handshake do not matter; words beyond the password neither */
-    talk_expect(other, "set k x y 15\r\nfoo bar:baz a b\r\nget k\r\n",
-                "STORED\r\nVALUE k 0 10\r\nbob secreX\r\nEND\r\n");
+    /* Key, flags and exptime of the handshake do not matter. */
+    talk_expect(other, "set k x y 11\r\nfoo bar:baz\r\nget k\r\n", "STORED\r\nVALUE k 0 10\r\nbob secreX\r\nEND\r\n");
     char *text = talk_ask(fd, "stats\r\n", "END\r\n");
     assert_non_null(strstr(text, "STAT auth_cmds 3\r\n"));
     assert_non_null(strstr(text, "STAT auth_errors 1\r\n"));

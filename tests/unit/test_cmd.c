@@ -2,15 +2,18 @@
  *
  * The commands over connections in memory: the table, input cut anywhere, lines without end, blocks of every size,
  * what is held and given back. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "cmd/cmd_internal.h"
 #include "tests/fuzz/fake_net.h"
 
@@ -324,8 +327,96 @@ static void test_session_size(void **state) {
     assert_true(sizeof(struct session) <= 128);
 }
 
+/* conn_yields counts as memcached does: once for each -R requests that one connection has sent at once. The keys of a
+ * line are one request. */
+static void test_yields(void **state) {
+    static const struct {
+        const char *request;
+        unsigned times, yields;
+    } rows[] = {
+        {"mn\r\n", 4, 0},
+        {"mn\r\n", 5, 1},
+        {"mn\r\n", 9, 1},
+        {"mn\r\n", 200, 40},
+        {"get a\r\n", 200, 40},
+        {"get a b c\r\n", 4, 0},
+        {"get a b c \r\n", 105, 21},
+        {"set a 0 0 1\r\nx\r\n", 11, 2},
+        {"ms a 1 Q\r\nx\r\n", 10, 2},
+        {"nonsense\r\n", 5, 1},
+        {"get \r\n", 5, 1},
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct fake_node *f = fake_node_new(&(struct fake_options){.requests_per_event = 5});
+        struct conn *c = fake_open(f);
+        const size_t n = strlen(rows[i].request);
+        char *all = malloc(n * rows[i].times);
+        assert_non_null(all);
+        for (unsigned k = 0; k < rows[i].times; k++) memcpy(all + k * n, rows[i].request, n);
+        fake_feed(c, all, n * rows[i].times);
+        if (cmd_metric(f->cmd, CMD_METRIC_conn_yields) != rows[i].yields)
+            fail_msg("%u times %s: %d yields", rows[i].times, rows[i].request,
+                     (int)cmd_metric(f->cmd, CMD_METRIC_conn_yields));
+        /* Coming one after the other they never keep anybody waiting. */
+        for (unsigned k = 0; k < rows[i].times; k++) fake_feed(c, rows[i].request, n);
+        assert_int_equal(cmd_metric(f->cmd, CMD_METRIC_conn_yields), rows[i].yields);
+        free(all);
+        fake_node_free(f);
+    }
+}
+
+/* What was logged since the last call. */
+static size_t logged(int fd, char *out, size_t max) {
+    const ssize_t n = read(fd, out, max - 1);
+    out[n > 0 ? n : 0] = '\0';
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void speak_binary(struct fake_node *f) {
+    static const char version[24] = {(char)0x80, 0x0b};
+    struct conn *c = fake_open(f);
+    size_t n;
+    fake_feed(c, version, sizeof version);
+    assert_true(fake_closed(c));
+    (void)fake_output(c, &n);
+    assert_int_equal(n, 0);
+    fake_close(c);
+}
+
+/* A client of the binary protocol is told of in the log, at the default verbosity, once a minute at most. */
+static void test_binary_is_told_of(void **state) {
+    char text[2048];
+    int ends[2];
+    struct log log;
+    (void)state;
+    assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+    log_init(&log, ends[1], 0);
+    struct fake_node *f = fake_node_new(&(struct fake_options){.log = &log});
+    struct conn *c = fake_open(f);
+    expect(c, "mn\r\n\x80\x0b\r\n", "MN\r\nERROR\r\n"); /* only a first byte says so */
+    assert_int_equal(logged(ends[0], text, sizeof text), 0);
+    for (unsigned round = 0; round < 3; round++) {
+        speak_binary(f);
+        assert_true(logged(ends[0], text, sizeof text) > 0);
+        assert_non_null(strstr(text, "binary_protocol peer=127.0.0.1:7 "));
+        assert_non_null(strstr(text, "memcached.sess_binary_protocol=0"));
+        assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1); /* one line */
+        speak_binary(f);
+        clock_manual_advance(&f->clock, 59000000000ull);
+        speak_binary(f);
+        assert_int_equal(logged(ends[0], text, sizeof text), 0);
+        clock_manual_advance(&f->clock, 1000000000ull);
+    }
+    fake_node_free(f);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_yields),
+        cmocka_unit_test(test_binary_is_told_of),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_long_get),

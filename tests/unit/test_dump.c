@@ -43,7 +43,7 @@ static void metadump_shows_every_item(void **state) {
     unsigned long long cas, size;
     char fetch[8];
     (void)state;
-    talk_expect(fd, "lru_crawler metadump all\r\n", "END\r\n");
+    talk_expect(fd, "lru_crawler metadump all\r\n", "OK\r\nEND\r\n");
     store_items(fd, ITEMS);
     /* Answers behind it wait their turn. */
     char *text = talk_ask(fd, "lru_crawler metadump all\r\nmn\r\n", "MN\r\n");
@@ -52,8 +52,8 @@ static void metadump_shows_every_item(void **state) {
     free(text);
     text = talk_ask(fd, "lru_crawler metadump hash\r\n", "END\r\n");
     check_all(text, "key=", ITEMS);
-    assert_int_equal(sscanf(text, "key=item%*u exp=%lld la=%lld cas=%llu fetch=%7s cls=%u size=%llu flags=%u\n", &exp,
-                            &la, &cas, fetch, &cls, &size, &flags),
+    assert_int_equal(sscanf(text, "OK key=item%*u exp=%lld la=%lld cas=%llu fetch=%7s cls=%u size=%llu flags=%u\n",
+                            &exp, &la, &cas, fetch, &cls, &size, &flags),
                      7);
     assert_string_equal(fetch, "no");
     assert_true(exp > la && exp <= la + 3700 && cls == 1 && size >= 10 + 5 && flags == 0);
@@ -66,14 +66,14 @@ static void mgdump_can_be_sent_back(void **state) {
     struct peer *node = talk_node("");
     int fd = talk_open(node);
     (void)state;
-    talk_expect(fd, "lru_crawler mgdump all\r\n", "EN\r\n");
+    talk_expect(fd, "lru_crawler mgdump all\r\n", "OK\r\nEN\r\n");
     talk_expect(fd, "set plain 0 0 1\r\nx\r\n", "STORED\r\n");
-    talk_expect(fd, "lru_crawler mgdump all\r\n", "mg plain\r\nEN\r\n");
+    talk_expect(fd, "lru_crawler mgdump all\r\n", "OK\r\nmg plain\r\nEN\r\n");
     talk_expect(fd, "delete plain\r\n", "DELETED\r\n");
     talk_expect(fd, "ms Zm8gbw== 1 b\r\nx\r\n", "HD\r\n"); /* "fo o" */
-    talk_expect(fd, "lru_crawler mgdump hash\r\n", "mg Zm8gbw== b\r\nEN\r\n");
+    talk_expect(fd, "lru_crawler mgdump hash\r\n", "OK\r\nmg Zm8gbw== b\r\nEN\r\n");
     char *text = talk_ask(fd, "lru_crawler metadump all\r\n", "END\r\n");
-    assert_memory_equal(text, "key=fo%20o exp=-1 ", 18);
+    assert_memory_equal(text, "OK\r\nkey=fo%20o exp=-1 ", 22);
     free(text);
     talk_expect(fd, "stats cachedump 1 0\r\n", "END\r\n"); /* no way to name such a key there */
     close(fd);
@@ -85,10 +85,10 @@ static void classes(void **state) {
     int fd = talk_open(node);
     (void)state;
     talk_expect(fd, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
-    talk_expect(fd, "lru_crawler mgdump 1\r\n", "mg a\r\nEN\r\n");
-    talk_expect(fd, "lru_crawler mgdump 3,1\r\n", "mg a\r\nEN\r\n");
-    talk_expect(fd, "lru_crawler mgdump 2\r\n", "EN\r\n");
-    talk_expect(fd, "lru_crawler metadump 2,63\r\n", "END\r\n");
+    talk_expect(fd, "lru_crawler mgdump 1\r\n", "OK\r\nmg a\r\nEN\r\n");
+    talk_expect(fd, "lru_crawler mgdump 3,1\r\n", "OK\r\nmg a\r\nEN\r\n");
+    talk_expect(fd, "lru_crawler mgdump 2\r\n", "OK\r\nEN\r\n");
+    talk_expect(fd, "lru_crawler metadump 2,63\r\n", "OK\r\nEND\r\n");
     talk_expect(fd, "lru_crawler metadump 64\r\n", "BADCLASS invalid class id\r\n");
     talk_expect(fd, "lru_crawler metadump 0\r\n", "BADCLASS invalid class id\r\n");
     talk_expect(fd, "lru_crawler metadump ALL\r\n", "BADCLASS invalid class id\r\n");

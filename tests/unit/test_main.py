@@ -4,6 +4,7 @@
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -241,7 +242,76 @@ def activation():
         s.close()
 
 
-for test in (exits, signals, logs, version_6, reload, files, activation):
+# A certificate for tests and its key.
+PEM = """-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAGcaafF2SdV/lUSX
+U3Pk200v84DFGA5FFfL3iUSrXC+hRANCAAS0nhWYxH7hu3KLzFKaYCkzWac7wv9y
+9KwjmyNe5JD9QQlIrw/817KXppB6ICC+U5uJ5SEINDb0718m+Sy8qORH
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBiTCCAS+gAwIBAgIUbnL4Efs0SzdVMBEKMZWXLS4/hZ0wCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOdGFnY2FjaGVkLXRlc3QwIBcNMjYxMTI3MDAyOTM3WhgPMjEy
+NjExMDMwMDI5MzdaMBkxFzAVBgNVBAMMDnRhZ2NhY2hlZC10ZXN0MFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAEtJ4VmMR+4btyi8xSmmApM1mnO8L/cvSsI5sjXuSQ
+/UEJSK8P/Neyl6aQeiAgvlObieUhCDQ29O9fJvksvKjkR6NTMFEwHQYDVR0OBBYE
+FE1+CL9vuEpqS8oQWiZHUY9UVlM+MB8GA1UdIwQYMBaAFE1+CL9vuEpqS8oQWiZH
+UY9UVlM+MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhALjbjNxH
+enkVDKvQHF6gILWf//8JYFFAa1QJ2h6i7ZZnAiBe24+Jpo8OgMEoUd0Je7ZpKBv6
+bJhYFVqAm0MrcLJVuQ==
+-----END CERTIFICATE-----
+"""
+
+
+def dial_tls(server):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context.wrap_socket(server.dial())
+
+
+def stats_of(s):
+    s.sendall(b"stats\r\n")
+    text = b""
+    while not text.endswith(b"END\r\n"):
+        text += s.recv(65536)
+    return text
+
+
+def tls():
+    with tempfile.TemporaryDirectory() as d:
+        pem = os.path.join(d, "pem")
+        with open(pem, "w") as f:
+            f.write(PEM)
+        options = ["-Z", "-o", "ssl_chain_cert=" + pem, "-l"]
+        server = Server(*options, "127.0.0.1:0")
+        with dial_tls(server) as s:
+            text = stats_of(s)
+            check("no new sessions without a session cache", b"ssl_new_sessions" not in text, text)
+            check("errors", b"\r\nSTAT ssl_handshake_errors 0\r\nSTAT ssl_proto_errors 0\r\n" in text, text)
+        status, err = server.end(signal.SIGTERM)
+        check("nothing to say of CA certificates", status == 0 and "tls_no_ca" not in err, err)
+        # Everything that `stats` may show, with counters of 13 digits: what collectd reads, and room to spare.
+        server = Server("-o", "ssl_session_cache,idle_timeout=100", *options, "127.0.0.1:0")
+        with dial_tls(server) as s:
+            text = stats_of(s)
+            check("new sessions", b"\r\nSTAT ssl_new_sessions 1\r\n" in text, text)
+            lines = [line.split(b" ", 2) for line in text.split(b"\r\n")[:-2]]
+            size = sum(len(b"STAT  \r\n") + len(name) + max(len(value), 13) for _, name, value in lines)
+            check("stats stays short", size + len(b"END\r\n") < 3800, size)
+        server.end(signal.SIGTERM)
+        # mtls: without CA certificates: it starts, says so, and lets nobody in.
+        server = Server(*options, "mtls:127.0.0.1:0")
+        try:
+            with dial_tls(server) as s:
+                s.sendall(b"version\r\n")
+                check("nobody is let in", s.recv(100) == b"")
+        except (ssl.SSLError, ConnectionError):
+            pass
+        status, err = server.end(signal.SIGTERM)
+        check("mtls without a CA", status == 0 and "tls_no_ca" in err, err)
+
+
+for test in (tls, exits, signals, logs, version_6, reload, files, activation):
     test()
     print(test.__name__)
 sys.exit(1 if failures else 0)

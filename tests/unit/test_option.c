@@ -222,7 +222,6 @@ static void bad_values_say_what_is_accepted(void **state) {
     bad("--prefix-tags=", "one character");
     bad("--key-tags=12345678901234567", "1 to 16");
     bad("-Z", "ssl_chain_cert");
-    bad("-Z -o ssl_chain_cert=/x,ssl_verify_mode=2", "ssl_ca_cert");
     bad("-l mtls:a", "-Z");
     bad("-l a,,b", "comma");
     bad("-l proto[binary]:a", "proto[ascii]");

@@ -120,7 +120,11 @@ static void test_store_lines(void **state) {
     assert_true(t.cas == UINT64_MAX);
     assert_int_equal(parse("set k 0 0", false, &t), TEXT_STORE_FEW);
     assert_int_equal(parse("set", false, &t), TEXT_STORE_FEW);
-    assert_int_equal(parse("cas k 0 0 1", true, &t), TEXT_STORE_FEW);
+    assert_int_equal(parse("cas k 0 0", true, &t), TEXT_STORE_FEW);
+    assert_int_equal(parse("cas k 0 0 1", true, &t), TEXT_STORE_BAD); /* the block is known of */
+    assert_true(t.length == 1 && !t.noreply && !t.shifted);
+    assert_int_equal(parse("cas k 0 0 1 noreply", true, &t), TEXT_STORE_BAD);
+    assert_true(t.length == 1 && t.noreply && !t.shifted);
     assert_int_equal(parse("set k 0 0 -1", false, &t), TEXT_STORE_LENGTH);
     assert_int_equal(parse("set k 0 0 1x", false, &t), TEXT_STORE_LENGTH);
     assert_int_equal(parse("set k 0 0 2147483646", false, &t), TEXT_STORE_LENGTH);
