@@ -477,15 +477,16 @@ static bool is_http(const char *line, const struct text_token *last) {
 /* Before authentication: only a set, with a small block. The block of any other storage line is swallowed, so that
  * none of it is read as a line. Returns false when the request is not to be run now. */
 static bool parse_auth(struct run *b, struct request *r, size_t begin) {
+    const struct cmd_row *row = r->row;
     uint64_t length = 0;
     bool block = false;
-    if (r->row != NULL && r->row->class == CMD_CLASS_STORE) block = parse_store_line(b->s, r, &length);
-    if (r->row != NULL && r->row->class == CMD_CLASS_MSET) block = parse_mset_line(b->s, r, &length);
+    if (row != NULL && row->class == CMD_CLASS_STORE) block = parse_store_line(b->s, r, &length);
+    if (row != NULL && row->class == CMD_CLASS_MSET) block = parse_mset_line(b->s, r, &length);
     r->key.len = 0; /* any will do, and nothing is looked up */
     r->error = CMD_ERROR_AUTH;
     if (!block) return true;
-    if (r->row->id != CMD_ID_set || length > CMD_AUTH_MAX) {
-        refuse_block(b, r, length, r->row->id == CMD_ID_set ? CMD_ERROR_AUTH_LONG : CMD_ERROR_AUTH);
+    if (row->id != CMD_ID_set || length > CMD_AUTH_MAX) {
+        refuse_block(b, r, length, row->id == CMD_ID_set ? CMD_ERROR_AUTH_LONG : CMD_ERROR_AUTH);
         return true;
     }
     r->error = CMD_OK; /* flags and exptime mean nothing, good or bad */

@@ -37,8 +37,9 @@ void age_fini(struct ages *a) {
 /* Whether level k is in use; it begins with what the one below has, which is about to lose its first sample. Levels
  * that are not in use cost no memory. */
 static bool begun(struct ages *a, unsigned k) {
-    struct age_level *l = &a->levels[k], *below = k > 0 ? l - 1 : NULL;
-    if (l->count > 0) return true;
+    struct age_level *l = &a->levels[k];
+    if (k == 0 || l->count > 0) return true;
+    const struct age_level *below = l - 1;
     if (below->count < AGE_SAMPLES - 1) return false;
     for (unsigned i = 0; i < AGE_SAMPLES - 1; i++) add(l, k, below->second[i], below->number[i]);
     return true;

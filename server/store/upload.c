@@ -155,8 +155,8 @@ uint64_t store_upload_left(const struct store_upload *u) {
 bool upload_append(struct store_worker *w, struct store_upload *u, const void *from, uint64_t n) {
     const char *q = from;
     while (n > 0) {
-        char *p;
-        size_t room;
+        char *p = NULL;
+        size_t room = 0;
         if (store_upload_span(w, u, &p, &room) != STORE_OK) return false;
         size_t k = n < room ? n : room;
         memcpy(p, q, k);
