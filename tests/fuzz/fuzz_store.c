@@ -12,6 +12,7 @@
 #include "store_run.h"
 
 #define OPS_MAX 400
+#define FILL_MAX (3u << 20) /* bytes stored to make room short, at a time */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -91,8 +92,8 @@ static void op_fill(void) {
     static const uint32_t at[8] = {100, 6000, 8192, 16383, 32738, 65536, 131072, 260000};
     const unsigned how = byte(), n = how % 64, reads = how / 64;
     const uint32_t base = at[byte() % 8];
-    memset(run.value, '.', VALUE_MAX);
-    for (unsigned i = 0; i < n; i++) {
+    memset(run.value, '.', base + 64 * 90);
+    for (unsigned i = 0; i < n && i * base < FILL_MAX; i++) {
         char name[24];
         struct store_put p = {.value = (const char *)run.value, .size = base + (base < 8000 ? i * 90 : i % 3)};
         p.key = store_key(run.lab.s, name, (size_t)snprintf(name, sizeof name, "filler%u", turn++ % 5000));

@@ -9,8 +9,12 @@ EXTRA_PROGRAMS += $(fuzz_programs)
 fuzz_main =
 fuzz_ldflags = -fsanitize=fuzzer
 else
+if !TSAN
 check_PROGRAMS += $(fuzz_programs)
 TESTS += $(fuzz_programs)
+else
+EXTRA_PROGRAMS += $(fuzz_programs)
+endif
 fuzz_main = %D%/replay.c
 fuzz_ldflags =
 endif

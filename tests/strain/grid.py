@@ -78,10 +78,14 @@ class Server:
             args += ["-u", "root"]
         self.process = subprocess.Popen(args, stderr=subprocess.DEVNULL)
         until = time.monotonic() + 10
-        while not os.path.exists(self.path):
+        while not self.answers():
             if time.monotonic() > until or self.process.poll() is not None:
                 raise Failed("the server does not start")
             select.select([], [], [], 0.005)
+
+    def answers(self):
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.path) == 0
 
     def thread_ns(self):
         """CPU time of the store's thread so far."""

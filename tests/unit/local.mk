@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # One line a program: tests/unit/test_x.c is built into tests/unit/test_x, linked with the library and cmocka.
-# A test that needs more says e.g. tests_unit_test_x_SOURCES = %D%/test_x.c %D%/helper.c
+# Those with one thread only are listed as single_tests. A test that needs more says e.g. tests_unit_test_x_SOURCES = %D%/test_x.c %D%/helper.c
 unit_tests +=
 noinst_HEADERS +=
 
@@ -16,10 +16,13 @@ EXTRA_DIST += %D%/test_main.py
 TESTS += %D%/test_exporter.py
 EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
 
-unit_tests += %D%/test_option %D%/test_pages %D%/test_tls
+single_tests += %D%/test_option
+unit_tests += %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
-unit_tests += %D%/test_store %D%/test_store_rules %D%/test_age %D%/test_purge %D%/test_index %D%/test_lowest
-unit_tests += %D%/test_turn %D%/test_ghost %D%/test_evict %D%/test_segment %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch %D%/test_conns
+single_tests += %D%/test_store %D%/test_store_rules %D%/test_purge %D%/test_lowest
+unit_tests += %D%/test_age %D%/test_index
+single_tests += %D%/test_turn %D%/test_ghost %D%/test_evict %D%/test_segment
+unit_tests += %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch %D%/test_conns
 noinst_HEADERS += %D%/talk.h
 
 # Connections over real sockets.
@@ -56,13 +59,14 @@ tests_unit_test_threads_answers_SOURCES = %D%/test_threads_answers.c %D%/stage.c
 noinst_HEADERS += %D%/stage.h
 
 # The commands: their parsers, and all of them over connections in memory (no net is linked).
-unit_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test_ttl %D%/test_refused
+single_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test_ttl %D%/test_refused
 tests_unit_test_cmd_SOURCES = %D%/test_cmd.c tests/fuzz/fake_net.c
 tests_unit_test_ttl_SOURCES = %D%/test_ttl.c tests/fuzz/fake_net.c
 tests_unit_test_refused_SOURCES = %D%/test_refused.c tests/fuzz/fake_net.c
 noinst_HEADERS += tests/fuzz/fake_net.h
 
 # Purges that take time, in the store and over connections.
-unit_tests += %D%/test_purging %D%/test_purge_waits
+single_tests += %D%/test_purge_waits
+unit_tests += %D%/test_purging
 tests_unit_test_purging_SOURCES = %D%/test_purging.c %D%/order.c
 tests_unit_test_purge_waits_SOURCES = %D%/test_purge_waits.c tests/fuzz/fake_net.c
