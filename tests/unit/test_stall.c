@@ -142,8 +142,10 @@ static void stall_bodies(const char *options, unsigned n, size_t size, unsigned 
 static void stalled_bodies_do_not_keep_others_out(void **state) {
     (void)state;
     stall_bodies("-m 64 -t 4", 30, 700000, 11);
+#ifndef SYNC_TSAN
     stall_bodies("-m 64 -t 1", 91, 100000, 83);
     stall_bodies("-m 64 -t 2", 451, 20000, 400);
+#endif
 }
 
 /* Many at once, each a little at a time: all come to an end. */
@@ -234,15 +236,17 @@ static void stalled_bodies_of_those_that_do_not_read_give_way(void **state) {
 
 /* What comes is the values from the i-th on, round to the one before it. */
 static void expect_values(int fd, unsigned i) {
-    char *got = talk_read(fd, "END\r\n"), *at = got;
+    char *got = talk_read(fd, "END\r\n"), *at = got, *value = malloc(SIZE);
+    memset(value, 'v', SIZE);
     for (unsigned k = 0; k < KEYS; k++) {
         char head[64];
         const size_t h = (size_t)snprintf(head, sizeof head, "VALUE v%u 0 %u\r\n", (i + k) % KEYS, SIZE);
         assert_memory_equal(at, head, h);
-        for (size_t b = 0; b < SIZE; b++) assert_true(at[h + b] == 'v');
+        assert_memory_equal(at + h, value, SIZE);
         at += h + SIZE + 2;
     }
     assert_string_equal(at, "END\r\n");
+    free(value);
     free(got);
 }
 

@@ -104,6 +104,7 @@ static const char *const general[] = {
     "cmd_purge",
     "cmd_purge_soft",
     "store_expired_at_birth",
+    "room_exhausted",
     "bodies_displaced",
     "body_timeouts",
     "holders_closed",
