@@ -106,7 +106,7 @@ static void answer(struct session *s, struct request *r, struct store_item *it, 
         if (r->last) put_end(s);
         return;
     }
-    if ((it->bits & STORE_FETCHED) == 0) store_note_fetch(s->worker->store, &r->key, it);
+    if ((it->bits & STORE_FETCHED) == 0) store_note_fetch(s->worker->store, it);
     reply_value(s, r, it, cas);
 }
 
@@ -174,7 +174,7 @@ void cmd_touch(struct session *s, struct request *r) {
     }
     cmd_bump(s, CMD_METRIC_cmd_touch);
     cmd_bump(s, st == STORE_OK ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
-    if (st == STORE_OK && (it.bits & STORE_FETCHED) == 0) store_note_fetch(w, &r->key, &it);
+    if (st == STORE_OK && (it.bits & STORE_FETCHED) == 0) store_note_fetch(w, &it);
     if (st == STORE_OK)
         cmd_reply_lit(s, r, "TOUCHED");
     else if (st == STORE_NO_MEMORY)

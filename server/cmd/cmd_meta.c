@@ -358,8 +358,7 @@ void cmd_mg(struct session *s, struct request *r) {
     }
     if (unlikely(g.created)) cmd_born(s, vivified(m), g.it.expiry);
     reply_found(s, r, &g);
-    if (unlikely((g.it.bits & STORE_FETCHED) == 0) && !meta_has(m, 'u'))
-        store_note_fetch(s->worker->store, &r->key, &g.it);
+    if (unlikely((g.it.bits & STORE_FETCHED) == 0) && !meta_has(m, 'u')) store_note_fetch(s->worker->store, &g.it);
 }
 
 /* ------------------------------------------------------------------ ms */

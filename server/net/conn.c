@@ -349,7 +349,7 @@ static __attribute__((noinline)) void conn_settle(struct conn *c, char *p, size_
         if (c->out_head != NULL) break;
         if (c->flags & CONN_CLOSING) goto end;
         if (batches >= w->net->cfg.batches_per_event && conn_has_upcall(c)) {
-            net_bump(w, NET_METRIC_conn_yields, 1);
+            net_bump(w, NET_METRIC_turns_given, 1);
             worker_again(w, c);
             break;
         }

@@ -159,8 +159,7 @@ bool store_peek(struct store_worker *w, const struct store_key *k, struct store_
 
 /* Without the bucket's lock, which the maintenance thread may hold: if the item is written anew meanwhile, the mark
  * stays with the old record, and the next reader sets it again. */
-void store_note_fetch(struct store_worker *w, const struct store_key *k, const struct store_item *it) {
-    (void)k;
+void store_note_fetch(struct store_worker *w, const struct store_item *it) {
     if (!(it->bits & STORE_FETCHED)) item_note_fetched(segment_at(&w->s->segs, it->loc));
 }
 

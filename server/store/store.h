@@ -176,7 +176,7 @@ bool store_peek(struct store_worker *w, const struct store_key *k, struct store_
 bool store_get_read(struct store_worker *w, const struct store_key *k, const uint64_t *read, unsigned nread, bool count,
                     struct store_item *out);
 /* Notes that the item was read (STORE_FETCHED). Cheap when it is noted already. Inside the section that found it. */
-void store_note_fetch(struct store_worker *w, const struct store_key *k, const struct store_item *it);
+void store_note_fetch(struct store_worker *w, const struct store_item *it);
 
 /* The pieces of a value, first to last; returns how many there are and fills at most max. Inside the section that
  * found the item or while it is pinned. */

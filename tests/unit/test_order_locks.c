@@ -49,7 +49,7 @@ static void *read_all(void *arg) {
         if (!store_get(r->l->w[2], &k, &it) || it.size != k.len || memcmp(it.value, key, k.len) != 0)
             r->wrong++;
         else
-            store_note_fetch(r->l->w[2], &k, &it);
+            store_note_fetch(r->l->w[2], &it);
         store_leave(r->l->w[2]);
     }
     return NULL;
