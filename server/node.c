@@ -15,7 +15,6 @@
 
 /* memcached counts an item's header and key into -I, so that a value of just that size is too large. */
 #define ITEM_HEADER_ALLOWANCE 64
-#define HELD_LEAST (16u << 20)
 
 static uint64_t value_max(const struct settings *s) {
     return (uint64_t)s->item_size_max - ITEM_HEADER_ALLOWANCE;
@@ -24,7 +23,7 @@ static uint64_t value_max(const struct settings *s) {
 /* What connections may hold: an eighth of the memory, 16 MiB at least. */
 static uint64_t held_max(const struct settings *s) {
     const uint64_t eighth = (uint64_t)s->memory_limit / 8;
-    return eighth > HELD_LEAST ? eighth : HELD_LEAST;
+    return eighth > NET_HELD_DEFAULT ? eighth : NET_HELD_DEFAULT;
 }
 
 struct node {

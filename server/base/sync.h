@@ -74,14 +74,20 @@ static inline void sync_wait(unsigned *turns) {
 #define SYNC_UNSANITIZED
 #endif
 
+#ifdef SYNC_TSAN
+#define SYNC_FENCE(order) ((void)__atomic_fetch_add(&(uint32_t){0}, 0, __ATOMIC_ACQ_REL))
+#else
+#define SYNC_FENCE(order) __atomic_thread_fence(order)
+#endif
+
 /* Orders the loads before it before the loads after it (the second half of a seqlock read). */
 static inline void sync_fence_load(void) {
-#ifdef SYNC_TSAN
-    uint32_t dummy = 0;
-    (void)__atomic_fetch_add(&dummy, 0, __ATOMIC_ACQ_REL);
-#else
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-#endif
+    SYNC_FENCE(__ATOMIC_ACQUIRE);
+}
+
+/* Orders the stores before it before the stores after it (the first half of a seqlock write). */
+static inline void sync_fence_store(void) {
+    SYNC_FENCE(__ATOMIC_RELEASE);
 }
 
 /* Test and test-and-set spinlock; held for tens of instructions, never across a system call. Whoever finds that it is
@@ -105,16 +111,6 @@ static inline void sync_spin_unlock(struct sync_spin *l) {
     const bool awaited = sync_load(&l->held) == SYNC_SPIN_AWAITED;
     sync_store_rel(&l->held, SYNC_SPIN_FREE);
     if (__builtin_expect(awaited, 0)) sync_wake(&l->held);
-}
-
-/* Orders the stores before it before the stores after it (the first half of a seqlock write). */
-static inline void sync_fence_store(void) {
-#ifdef SYNC_TSAN
-    uint32_t dummy = 0;
-    (void)__atomic_fetch_add(&dummy, 0, __ATOMIC_ACQ_REL);
-#else
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-#endif
 }
 
 /*

@@ -104,7 +104,7 @@ void *cmd_worker_context(struct cmd *cmd, unsigned i);
 /* The upcalls of every connection. The same for all instances; lives for ever. */
 const struct net_handler *cmd_handler(void);
 
-/* For struct store_events, `cmd` being the arg: a counted purge ended, a live item left. */
+/* For struct store_events, `cmd` being the arg: a purge that took time has ended, a live item left. */
 void cmd_on_job(void *cmd, void *token, int64_t n);
 /* Of the uploads of a worker some got their turn, or have to be given up. */
 void cmd_on_upload(void *cmd, unsigned worker);

@@ -58,6 +58,8 @@ struct net_tls_config {
     bool session_cache, kernel_tls;
 };
 
+#define NET_HELD_DEFAULT (16u << 20) /* held_max when none is given */
+
 struct net_config {
     unsigned threads;           /* workers, 1..1024 */
     unsigned max_connections;   /* at once */
@@ -66,8 +68,8 @@ struct net_config {
     unsigned batches_per_event; /* input and output batches of one connection before the others' turn; at least 1 */
     unsigned idle_timeout_s;    /* 0: connections may be idle for ever */
     unsigned body_timeout_s;    /* 0: a request whose bytes do not come is waited for, for ever */
-    uint64_t held_max; /* bytes that all connections may hold: unfinished input, unsent output; 0: 16 MiB. Each worker
-                          has an equal part, and 256 KiB at least */
+    uint64_t held_max; /* bytes that all connections may hold: unfinished input, unsent output; 0: NET_HELD_DEFAULT.
+                          Each worker has an equal part, and 256 KiB at least */
 
     const struct net_listen *listen; /* TCP addresses */
     unsigned nlisten;

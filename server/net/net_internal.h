@@ -31,7 +31,6 @@
 #define NET_COPY_MAX 65536 /* unsent rests of references are copied and the references released, up to this in all */
 #define NET_PIECE_MIN 4096 /* bytes read, or written, at once when connections hold much */
 #define NET_SHARE_MIN NET_OUT_BYTES
-#define NET_HELD_DEFAULT (16u << 20)
 
 #define NET_EVENTS 256 /* events taken from the kernel at once */
 

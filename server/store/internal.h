@@ -229,8 +229,8 @@ static inline uint64_t number_take(struct store_worker *w, uint64_t above) {
 unsigned tag_all(const struct store *s, const struct item *it, uint64_t *out);
 /* Adds tags that are not there yet; returns the new count. */
 unsigned tags_unite(uint64_t *tags, unsigned n, const uint64_t *more, unsigned nmore);
-/* Whether the tags hold all of a selector's; of `*`, which has none, always. */
-bool tags_hold(const uint64_t *tags, unsigned n, const struct store_selector *sel);
+/* Whether the n tags hold all of the wanted ones; always if none is wanted, as by the selector `*`. */
+bool tags_hold(const uint64_t *tags, unsigned n, const uint64_t *wanted, uint64_t nwanted);
 /* Adds the prefix tags of a key to the n tags at out. */
 unsigned tag_prefixes(const struct store *s, const char *key, unsigned key_len, uint64_t *out, unsigned n);
 

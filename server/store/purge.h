@@ -155,8 +155,8 @@ static inline bool purge_bucket_may_hold(const struct purge_bucket *b, uint64_t 
 #endif
 }
 
-/* As purge_unknown, of tags by themselves, the first of which is marked: looks into their buckets. (False wrongly one
- * time in half a milliard, and when entries move meanwhile.) */
+/* As purge_unknown, of tags by themselves, the first of which is marked: looks into their buckets. (False wrongly
+ * once in 500 million times, and when entries move meanwhile.) */
 bool purge_unknown_rest(const struct purge_table *t, uint64_t birth, const uint8_t *tags, unsigned ntags);
 
 /* Whether the table knows nothing of these tags that could concern an item born at `birth`: then it may be served. As a

@@ -160,8 +160,10 @@ uint64_t purge_commit(struct purge_table *t, uint64_t *counter, const struct pur
                       uint32_t deadline, uint32_t now, uint64_t *number) {
     /* Pending: whoever guards a fill looks for conjunctions; or, if one is not in the table, is refused. */
     if (plan->conjunction) sync_store_seq(&t->conj_seq, UINT64_MAX);
-    if (plan->sweep) sync_store_seq(&t->fence, UINT64_MAX);
-    if (plan->sweep) sync_store_seq(&t->unfiled, UINT64_MAX);
+    if (plan->sweep) {
+        sync_store_seq(&t->fence, UINT64_MAX);
+        sync_store_seq(&t->unfiled, UINT64_MAX);
+    }
     for (unsigned i = 0; i < plan->ncells; i++)
         if (!FAULT_POINT("purge.mutate.no_announcement")) announce(&plan->cells[i]);
     uint64_t p = take_number(counter);
@@ -176,8 +178,10 @@ uint64_t purge_commit(struct purge_table *t, uint64_t *counter, const struct pur
         settle(c, p, soft && !c->sign, deadline, now);
     }
     (void)FAULT_POINT("purge.written");
-    if (plan->sweep) sync_store_seq(&t->fence, p);
-    if (plan->sweep) sync_store_seq(&t->unfiled, p);
+    if (plan->sweep) {
+        sync_store_seq(&t->fence, p);
+        sync_store_seq(&t->unfiled, p);
+    }
     if (plan->conjunction) sync_store_seq(&t->conj_seq, p);
     release(t, plan, 0);
     if (!FAULT_POINT("purge.mutate.no_seq")) sync_store_seq(&t->seq, p);

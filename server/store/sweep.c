@@ -14,21 +14,11 @@
 #define PATIENCE_NS 1000000000ull /* how long a purge waits for a sweeper that does not get on */
 #define FLOORS_NS 60000000000ull  /* lost purges are told of at most this often */
 
-/* Whether the n tags hold all of a selector's. */
-static bool covers(const uint64_t *tags, unsigned n, const uint64_t *selector, uint64_t nselector) {
-    for (uint64_t i = 0; i < nselector; i++) {
-        unsigned k = 0;
-        while (k < n && tags[k] != selector[i]) k++;
-        if (k == n) return false;
-    }
-    return true;
-}
-
 static bool job_matches(const struct store_job *j, const struct item *it, const uint64_t *tags, unsigned n) {
     if (it->birth >= sync_load_acq(&j->number)) return false;
     const uint64_t *sel = j->words;
     for (unsigned i = 0; i < j->nselectors; i++, sel += 1 + *sel)
-        if (covers(tags, n, sel + 1, *sel)) return true;
+        if (tags_hold(tags, n, sel + 1, *sel)) return true;
     return false;
 }
 

@@ -38,10 +38,10 @@ unsigned tag_all(const struct store *s, const struct item *it, uint64_t *out) {
     return tag_prefixes(s, (const char *)it->p + it->key_at, it->key_len, out, it->ntags);
 }
 
-bool tags_hold(const uint64_t *tags, unsigned n, const struct store_selector *sel) {
-    for (unsigned i = 0; i < sel->ntags; i++) {
+bool tags_hold(const uint64_t *tags, unsigned n, const uint64_t *wanted, uint64_t nwanted) {
+    for (uint64_t i = 0; i < nwanted; i++) {
         unsigned k = 0;
-        while (k < n && tags[k] != sel->tags[i]) k++;
+        while (k < n && tags[k] != wanted[i]) k++;
         if (k == n) return false;
     }
     return true;
@@ -88,5 +88,6 @@ enum verdict item_verdict_read(struct store_worker *w, const struct item *it, co
 bool store_item_selected(const struct store_worker *w, const struct store_item *it, const struct store_selector *sel) {
     uint64_t tags[ALL_TAGS_MAX];
     store_item_tags(it, tags);
-    return tags_hold(tags, tag_prefixes(w->s, it->key, it->key_len, tags, it->ntags), sel);
+    const unsigned n = tag_prefixes(w->s, it->key, it->key_len, tags, it->ntags);
+    return tags_hold(tags, n, sel->tags, sel->ntags);
 }
