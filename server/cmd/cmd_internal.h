@@ -381,6 +381,10 @@ void cmd_value(struct session *s, const struct store_item *it, const char *tail,
 static inline bool cmd_value_fits(const struct store_item *it) {
     return likely(it->value != NULL && it->size <= CMD_COPY_MAX);
 }
+/* memcached's exptime as an expiry: store_expiry, without a call for the usual 0. */
+static inline uint32_t cmd_expiry(struct session *s, int64_t exptime) {
+    return exptime == 0 ? 0 : store_expiry(s->worker->store, exptime);
+}
 /* cmd_expiry.c. The whole seconds an item has left to live: -1 without end. */
 int64_t cmd_ttl(const struct session *s, uint32_t expiry);
 /* cmd_expiry.c. Counts an item that was stored with an exptime which is a unix time that had passed; logs the first. */
@@ -427,7 +431,8 @@ void cmd_refuse_store(struct session *s, const struct request *r, enum store_sta
 
 /* cmd_meta.c. Answers what is wrong with flags. */
 void cmd_meta_error(struct session *s, enum meta_error error);
-/* cmd_meta.c. Reads the flags of an ms line into the worker's `meta` and settles its key; answers if they are wrong. */
+/* cmd_meta_set.c. Reads the flags of an ms line into the worker's `meta` and settles its key; answers if they are
+ * wrong. */
 bool cmd_ms_valid(struct session *s, struct request *r);
 
 /* `stats reset` of the counters of this folder (cmd_stats.c). */

@@ -61,7 +61,7 @@ void cmd_set(struct session *s, struct request *r) {
         .upload = r->upload,
         .mode = mode_of(r),
         .flags = r->flags,
-        .expiry = r->exptime == 0 ? 0 : store_expiry(w->store, r->exptime),
+        .expiry = cmd_expiry(s, r->exptime),
         .guarded = r->row->id == CMD_ID_cas,
         .guard = r->cas,
     };
@@ -101,7 +101,7 @@ unsigned cmd_set_run(struct session *s, struct request *r, unsigned n) {
     struct store_worker *w = s->worker->store;
     unsigned i = 0;
     for (; i < n && r[i].way == CMD_WAY_SET; i++) {
-        const uint32_t expiry = r[i].exptime == 0 ? 0 : store_expiry(w, r[i].exptime);
+        const uint32_t expiry = cmd_expiry(s, r[i].exptime);
         if (unlikely(store_set(w, &r[i].key, r[i].body, r[i].body_len, r[i].flags, expiry) != STORE_OK)) break;
         cmd_born(s, r[i].exptime, expiry);
         cmd_line_lit(s, "STORED");

@@ -5,6 +5,9 @@ tagcached_sources += \
   %D%/cmd_expiry.c \
   %D%/cmd_get.c \
   %D%/cmd_meta.c \
+  %D%/cmd_meta_change.c \
+  %D%/cmd_meta_get.c \
+  %D%/cmd_meta_set.c \
   %D%/cmd_parse.c \
   %D%/cmd_plain.c \
   %D%/cmd_reply.c \
@@ -16,6 +19,7 @@ noinst_HEADERS += \
   %D%/cmd.h \
   %D%/cmd.metrics.def \
   %D%/cmd_internal.h \
+  %D%/cmd_meta.h \
   %D%/cmd_parse.h
 
 # What the operator sees and does: statistics, watchers, dumps, authentication, administration.

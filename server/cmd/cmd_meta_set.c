@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd_meta_set - ms. */
+#include "cmd/cmd_meta.h"
+
+static bool mode_of(const struct meta *m, enum store_mode *mode) {
+    *mode = STORE_SET;
+    if (!meta_has(m, 'M')) return true;
+    switch (m->mode) {
+    case 'E': *mode = STORE_ADD; return true;
+    case 'A': *mode = STORE_APPEND; return true;
+    case 'P': *mode = STORE_PREPEND; return true;
+    case 'R': *mode = STORE_REPLACE; return true;
+    case 'S': return true;
+    default: return false;
+    }
+}
+
+bool cmd_ms_valid(struct session *s, struct request *r) {
+    enum store_mode mode;
+    enum meta_error e = cmd_meta_read(s, r, 3, META_ALLOW_TAGS);
+    if (e != META_OK && e != META_OPAQUE) {
+        cmd_meta_error(s, e);
+        return false;
+    }
+    if (!mode_of(&s->worker->meta, &mode)) {
+        cmd_line_lit(s, "CLIENT_ERROR invalid mode for ms M token");
+        return false;
+    }
+    if (e != META_OK) {
+        cmd_meta_error(s, e);
+        return false;
+    }
+    return cmd_meta_tags(s, r);
+}
+
+static void fill_put(struct session *s, const struct request *r, struct store_put *p) {
+    const struct meta *m = &s->worker->meta;
+    (void)mode_of(m, &p->mode);
+    const bool joins = p->mode == STORE_APPEND || p->mode == STORE_PREPEND;
+    p->key = r->key;
+    p->value = r->body;
+    p->size = r->body_len;
+    p->upload = r->upload;
+    p->flags = meta_has(m, 'F') ? m->flags : 0;
+    p->expiry = meta_has(m, 'T') ? cmd_expiry(s, m->ttl) : 0;
+    p->bits = meta_has(m, 'b') ? STORE_B64 : 0;
+    if (meta_has(m, 'C') && p->mode != STORE_ADD) { /* an add that finds none needs no guard */
+        p->guarded = !joins || m->cas != 0;         /* memcached joins to any version when it is 0 */
+        p->guard = m->cas;
+        p->invalidate = meta_has(m, 'I') && !joins;
+        if (p->mode == STORE_REPLACE) p->mode = STORE_SET; /* so that a missing one is NF */
+    }
+    p->has_cas = meta_has(m, 'E');
+    p->cas = m->id;
+    if (joins && meta_has(m, 'N')) {
+        p->vivify = true;
+        p->vivify_expiry = cmd_expiry(s, m->vivify);
+    }
+    p->tags = s->worker->tags;
+    p->ntags = s->worker->ntags;
+}
+
+static void reply_ms(struct session *s, struct request *r, const char *status, uint64_t cas, uint64_t size) {
+    const struct meta *m = &s->worker->meta;
+    struct head h;
+    head_begin(&h, s, 0);
+    head_put(&h, status, 2);
+    for (unsigned i = 0; i < m->norder; i++) {
+        switch (m->order[i]) {
+        case 'O': head_put_opaque(&h); break;
+        case 'k': cmd_meta_put_key(&h, r, meta_has(m, 'b')); break;
+        case 'c': head_put_flag(&h, 'c', cas); break;
+        case 's': head_put_flag(&h, 's', size); break;
+        default: break;
+        }
+    }
+    head_put(&h, "\r\n", 2);
+    head_end(&h);
+}
+
+/* The classic command that an ms amounts to, as memcached's watchers see it. */
+static const char *classic_name(const struct meta *m) {
+    if (meta_has(m, 'C')) return "cas";
+    switch (meta_has(m, 'M') ? m->mode : 'S') {
+    case 'E': return "add";
+    case 'A': return "append";
+    case 'P': return "prepend";
+    case 'R': return "replace";
+    default: return "set";
+    }
+}
+
+static void note_ms(struct session *s, const struct request *r, const struct store_put *p, enum store_status st) {
+    if (p->guarded && st == STORE_OK) cmd_bump(s, CMD_METRIC_cas_hits);
+    if (p->guarded && st == STORE_EXISTS) cmd_bump(s, CMD_METRIC_cas_badval);
+    if (p->guarded && st == STORE_NOT_FOUND) cmd_bump(s, CMD_METRIC_cas_misses);
+    if (p->ntags > 0 && st == STORE_OK) sync_bump(&s->worker->metrics[CMD_METRIC_tags_stored], p->ntags);
+    if (cmd_noted(s, CMD_NOTE_MUTATIONS))
+        cmd_watch_mutation(s, classic_name(&s->worker->meta), &r->key, st, p->expiry, p->size);
+    if (cmd_noted(s, CMD_NOTE_TAGS) && st == STORE_OK && p->ntags > 0) cmd_watch_tags(s, "ms", &r->key, p->ntags);
+    if (cmd_noted(s, CMD_NOTE_DETAIL)) cmd_detail(s, CMD_DETAIL_SET, r->key.p, r->key.len);
+}
+
+void cmd_ms(struct session *s, struct request *r) {
+    struct store_put p = {.key = {0}};
+    struct store_item it;
+    if (unlikely(!cmd_ms_valid(s, r))) return;
+    fill_put(s, r, &p);
+    enum store_status st = store_put(s->worker->store, &p, &it);
+    if (unlikely(st == STORE_AGAIN)) {
+        cmd_again(s);
+        return;
+    }
+    cmd_bump(s, CMD_METRIC_cmd_meta);
+    cmd_bump(s, CMD_METRIC_cmd_set);
+    if (st == STORE_OK) p.size = it.size; /* of all that was joined */
+    note_ms(s, r, &p, st);
+    switch (st) {
+    case STORE_OK:
+        cmd_born(s, p.vivify ? s->worker->meta.vivify : s->worker->meta.ttl, it.expiry);
+        if (!meta_has(&s->worker->meta, 'q')) reply_ms(s, r, "HD", cmd_cas(s, &it), it.size);
+        break;
+    case STORE_EXISTS: reply_ms(s, r, "EX", 0, r->body_len); break;
+    case STORE_NOT_FOUND:
+        /* Nothing to join to is not stored, guarded or not. */
+        reply_ms(s, r, p.mode == STORE_SET ? "NF" : "NS", 0, r->body_len);
+        break;
+    case STORE_TOO_LARGE:
+    case STORE_NO_MEMORY: cmd_refuse_store(s, r, st); break;
+    case STORE_TOO_MANY: cmd_line_lit(s, CMD_TOO_MANY_TAGS); break;
+    default: reply_ms(s, r, "NS", 0, r->body_len); break;
+    }
+}
