@@ -129,49 +129,6 @@ void conn_arm(struct conn *c, uint32_t what) {
     }
 }
 
-/* ------------------------------------------------------------------ input kept with the connection */
-
-static bool kept_resize(struct conn *c, size_t cap) {
-    char *p = realloc(c->in, cap);
-    if (p == NULL) return false;
-    net_hold_buffer(c->worker, (int64_t)cap - (int64_t)c->in_cap);
-    c->in = p;
-    c->in_cap = (uint32_t)cap;
-    return true;
-}
-
-/* Keeps p[0..n), the input not consumed, which lies in the worker's buffer or already here. */
-static bool kept_set(struct conn *c, const char *p, size_t n) {
-    if (n == 0) {
-        if (c->in == NULL) return true;
-        net_hold_buffer(c->worker, -(int64_t)c->in_cap);
-        free(c->in);
-        c->in = NULL;
-        c->in_cap = c->in_off = c->in_len = 0;
-        return true;
-    }
-    if (c->in != NULL && p >= c->in && p < c->in + c->in_cap) {
-        c->in_off = (uint32_t)(p - c->in);
-    } else {
-        if (n > c->in_cap && !kept_resize(c, n)) return false;
-        memcpy(c->in, p, n);
-        c->in_off = 0;
-    }
-    c->in_len = (uint32_t)n;
-    return true;
-}
-
-/* Makes room behind the kept input for a read into it. */
-static bool kept_room(struct conn *c) {
-    if (c->in_off > 0) {
-        memmove(c->in, c->in + c->in_off, c->in_len);
-        c->in_off = 0;
-    }
-    const size_t most = c->worker->read_max;
-    if (c->in_cap - c->in_len >= most / 4) return true;
-    return kept_resize(c, c->in_len + most);
-}
-
 /* ------------------------------------------------------------------ reading */
 
 static ssize_t sock_read(struct conn *c, char *p, size_t n) {
@@ -244,7 +201,7 @@ static size_t read_input(struct conn *c, char **p) {
         c->flags |= CONN_FEED;
         return kept + (size_t)r;
     }
-    if (kept >= NET_INPUT_MAX || !kept_room(c)) {
+    if (kept >= NET_INPUT_MAX || !conn_keep_room(c)) {
         net_bump(w, NET_METRIC_input_overflows, 1);
         conn_drop_out(c);
         return 0;
@@ -303,42 +260,6 @@ static bool conn_has_upcall(const struct conn *c) {
            (c->flags & (CONN_PRODUCER | CONN_WANTED)) == (CONN_PRODUCER | CONN_WANTED);
 }
 
-/* Puts it where it belongs on the list of connections that hold something, or takes it off. */
-static void conn_holds(struct conn *c) {
-    struct net_worker *w = c->worker;
-    const bool holds = c->in_cap > 0 || c->out_head != NULL || c->held > 0 || (c->flags & CONN_BODY) != 0;
-    const bool listed = (c->flags & CONN_HOLDS) != 0, moved = (c->flags & CONN_MOVED) != 0;
-    if (listed && (moved || !holds)) TAILQ_REMOVE(&w->holds, c, holds);
-    if (holds && (moved || !listed)) TAILQ_INSERT_TAIL(&w->holds, c, holds);
-    c->flags = (c->flags & ~(uint32_t)(CONN_HOLDS | CONN_MOVED)) | (holds ? CONN_HOLDS : 0);
-}
-
-/* Ends a connection that is not being served, or is about to be done with: what it holds is free at once. */
-static void conn_give_up(struct conn *c) {
-    struct net_worker *w = c->worker;
-    net_bump(w, NET_METRIC_holders_closed, 1);
-    log_event(w->net->cfg.log, LOG_INFO, "conn_gave_way", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
-    conn_drop_out(c);
-    (void)kept_set(c, NULL, 0);
-    net_hold_buffer(w, -(int64_t)c->held); /* the handler frees it when it hears of the end, in a moment */
-    c->held = 0;
-    worker_again(w, c);
-}
-
-/* Whether it is the client that it waits for: those that wait for this server hold only for as long as that takes. */
-static bool conn_awaits_client(const struct conn *c) {
-    if (c->flags & CONN_DEAD) return false;
-    return c->out_head != NULL || (c->flags & CONN_BODY) || !(c->flags & CONN_PARKED);
-}
-
-/* Connections hold more than they may: those whose bytes have not moved for longest end, but not `spare`. */
-static __attribute__((noinline)) void give_way(struct net_worker *w, const struct conn *spare) {
-    for (struct conn *c = TAILQ_FIRST(&w->holds); c != NULL; c = TAILQ_NEXT(c, holds)) {
-        if (sync_load(&w->buffer_bytes) <= w->share) return;
-        if (c != spare && c->in_cap + c->held + c->out_pending > 0 && conn_awaits_client(c)) conn_give_up(c);
-    }
-}
-
 /* Sends, upcalls, sends, until there is nothing left to do or it is the others' turn; then says what to wait for.
  * p[0..n) is the input not consumed yet. The connection may be gone afterwards. */
 static __attribute__((noinline)) void conn_settle(struct conn *c, char *p, size_t n) {
@@ -359,13 +280,8 @@ static __attribute__((noinline)) void conn_settle(struct conn *c, char *p, size_
         if ((c->flags & CONN_DRAIN) && !(c->flags & CONN_MORE) && conn_idle(c, n)) goto end;
         break;
     }
-    if (!kept_set(c, p, n)) goto end;
-    conn_holds(c);
-    if (unlikely(sync_load(&w->buffer_bytes) > w->share)) {
-        give_way(w, NULL);
-        /* All wait for this server: then the one that comes on top ends. */
-        if (sync_load(&w->buffer_bytes) > w->share && (c->flags & CONN_HOLDS)) conn_give_up(c);
-    }
+    if (!conn_keep(c, p, n)) goto end;
+    conn_account(c);
     if (c->flags & CONN_DEAD) goto end;
     conn_arm(c, conn_wants(c));
     w->current = NULL;
@@ -479,19 +395,6 @@ void conn_tick(struct conn *c) {
     conn_destroy(c);
 }
 
-void conn_body_tick(struct conn *c) {
-    struct net_worker *w = c->worker;
-    const struct net_handler *h = w->handler;
-    if (w->now_s - c->last_s <= w->net->cfg.body_timeout_s || (c->flags & CONN_DEAD) || h->stalled == NULL) return;
-    /* What is kept of a line may have to wait for this server, or for the client to read: then nothing is missing. */
-    if (!(c->flags & CONN_BODY) && (c->in_len == 0 || c->out_head != NULL || (c->flags & CONN_PARKED))) return;
-    if (!h->stalled(c, c->session)) return;
-    conn_flush_out(w);
-    net_bump(w, NET_METRIC_body_timeouts, 1);
-    log_event(w->net->cfg.log, LOG_INFO, "body_timeout", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
-    conn_feed(c);
-}
-
 void conn_drain(struct conn *c) {
     c->flags |= CONN_DRAIN;
     conn_step(c, NET_READ); /* a request may have come already */
@@ -554,13 +457,6 @@ void conn_set_body(struct conn *c, bool on) {
         c->flags |= CONN_BODY;
     else
         c->flags &= ~(uint32_t)CONN_BODY;
-}
-
-void conn_hold(struct conn *c, size_t n) {
-    net_hold_buffer(c->worker, (int64_t)n - (int64_t)c->held);
-    c->held = (uint32_t)n;
-    conn_holds(c);
-    if (sync_load(&c->worker->buffer_bytes) > c->worker->share) give_way(c->worker, c->worker->current);
 }
 
 void conn_set_producer(struct conn *c, bool on) {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
   %D%/conn.c \
+  %D%/conn_hold.c \
   %D%/conn_out.c \
   %D%/listen.c \
   %D%/listener.c \

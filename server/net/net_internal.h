@@ -265,12 +265,23 @@ void conn_destroy(struct conn *c);
 void conn_discard(struct conn *c);
 /* One tick: closes it if idle for too long. */
 void conn_tick(struct conn *c);
-/* One tick of a connection that holds something: bytes of a body that have not come for too long are given up. */
-void conn_body_tick(struct conn *c);
 /* Closes it if no request is under way, else marks it so that it closes then. */
 void conn_drain(struct conn *c);
 /* Asks the kernel for exactly these events. */
 void conn_arm(struct conn *c, uint32_t what);
+
+/* ------------------------------------------------------------------ conn_hold.c */
+
+/* Keeps p[0..n), the input not consumed, which lies in the worker's buffer or with the connection already; n 0 gives
+ * the memory back. False: there is none. */
+bool conn_keep(struct conn *c, const char *p, size_t n);
+/* Makes room for a read behind the input that is kept. False: no memory. */
+bool conn_keep_room(struct conn *c);
+/* Notes whether it holds something. When all hold more than they may, those whose bytes have not moved for longest end,
+ * or this one: it is CONN_DEAD then. */
+void conn_account(struct conn *c);
+/* One tick of a connection that holds something: bytes of a body that have not come for too long are given up. */
+void conn_body_tick(struct conn *c);
 
 /* ------------------------------------------------------------------ conn_out.c */
 

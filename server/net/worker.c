@@ -112,7 +112,10 @@ static void tick(struct net_worker *w, void *arg) {
     give_back(w);
     w->now_s = (uint32_t)(clock_boot_ns(w->net->cfg.clock) / 1000000000u);
     if (w->net->cfg.body_timeout_s != 0)
-        for (c = TAILQ_FIRST(&w->holds); c != NULL; c = TAILQ_NEXT(c, holds)) conn_body_tick(c);
+        for (c = TAILQ_FIRST(&w->holds); c != NULL; c = next) {
+            next = TAILQ_NEXT(c, holds); /* it may hold nothing afterwards */
+            conn_body_tick(c);
+        }
     if (w->net->cfg.idle_timeout_s == 0) return;
     for (c = TAILQ_FIRST(&w->conns); c != NULL; c = next) {
         next = TAILQ_NEXT(c, all);

@@ -207,7 +207,7 @@ static void got_on(struct store *s, uint64_t now) {
 }
 
 /* A purge waits for the sweeper, which does not get on: it takes the place of one that no sweep has carried out. */
-static void watch_progress(struct store *s, uint64_t now) {
+static void watch_purges(struct store *s, uint64_t now) {
     struct sweep *p = &s->sweep;
     if (!sync_load(&s->purge_waits)) {
         p->progress_ns = now;
@@ -225,7 +225,7 @@ static void watch_progress(struct store *s, uint64_t now) {
 bool sweep_step(struct store *s, bool hurry) {
     struct sweep *p = &s->sweep;
     uint64_t now = clock_boot_ns(s->cfg.clock);
-    watch_progress(s, now);
+    watch_purges(s, now);
     hurry |= p->jobs || sync_load_acq(&s->jobs) || sweep_urgent(s);
     if (!hurry && now < p->next_ns) return false;
     if (!p->running) {
