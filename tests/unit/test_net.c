@@ -86,7 +86,8 @@ static void drains(void **state) {
     net_lab_free(l);
 }
 
-/* After this the acceptor has done what it was asked for before: it accepted the second after that. */
+/* After this the acceptor has done what it was asked for before, unless it took both connections in one go: what has to
+ * happen is waited for, this is for what must not. */
 static void await_acceptor(struct net_lab *l) {
     for (int i = 0; i < 2; i++) {
         int fd = dial(l);
@@ -133,7 +134,7 @@ static void idle_connections_cost_little(void **state) {
     await(&l->closed, (uint64_t)N);
     second(l); /* in this one they were there */
     second(l);
-    if (N >= 2000) assert_true(net_metric(l->net, NET_METRIC_heap_trims) > 0); /* what they took goes back */
+    while (N >= 2000 && net_metric(l->net, NET_METRIC_heap_trims) == 0) sched_yield(); /* what they took goes back */
     net_lab_free(l);
 }
 
