@@ -157,7 +157,10 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     s->refuse = false;
     if (unlikely(w->again)) {
         w->again = false;
-        conn_park(s->conn);
+        if (cmd_job_waits(s))
+            conn_wait(s->conn);
+        else
+            conn_park(s->conn);
     }
     return used;
 }
@@ -207,11 +210,6 @@ static size_t cmd_input(struct conn *c, void *session, char *p, size_t n) {
             return n;
         }
     }
-    if (unlikely(cmd_job_waits(s) ||
-                 cmd_dump_waits(s))) { /* room was found for others: this one waits for its own answer */
-        conn_park(c);
-        return 0;
-    }
     s->worker->run = 0;
     for (;;) {
         size_t used = cmd_step(s, p + done, n - done);
@@ -233,15 +231,14 @@ static bool cmd_open(struct conn *c, void *session) {
     return true;
 }
 
-static char *cmd_sink(struct conn *c, void *session, size_t *n) {
+static char *body_space(struct conn *c, void *session, size_t *n) {
     (void)c;
-    struct session *s = session;
-    return s->phase == CMD_PHASE_BODY ? cmd_body_sink(s, n) : NULL;
+    return cmd_body_space(session, n);
 }
 
-static void cmd_sunk(struct conn *c, void *session, size_t n) {
+static void body_received(struct conn *c, void *session, size_t n) {
     (void)c;
-    cmd_body_sunk(session, n);
+    cmd_body_received(session, n);
 }
 
 static bool cmd_stalled(struct conn *c, void *session) {
@@ -289,8 +286,8 @@ static const struct net_handler handler = {
     .session_size = sizeof(struct session),
     .open = cmd_open,
     .input = cmd_input,
-    .sink = cmd_sink,
-    .sunk = cmd_sunk,
+    .body_space = body_space,
+    .body_received = body_received,
     .stalled = cmd_stalled,
     .produce = cmd_produce,
     .release = cmd_release,

@@ -138,7 +138,7 @@ size_t cmd_body_input(struct session *s, const char *p, size_t n) {
     return finish(s, p[done] == '\r' && p[done + 1] == '\n') ? done + 2 : done;
 }
 
-char *cmd_body_sink(struct session *s, size_t *n) {
+char *cmd_body_space(struct session *s, size_t *n) {
     char *to;
     if (store_upload_left(s->upload->bytes) == 0) return NULL; /* the block's ending comes to the input */
     enum store_status st = store_upload_span(s->worker->store, s->upload->bytes, &to, n);
@@ -146,7 +146,7 @@ char *cmd_body_sink(struct session *s, size_t *n) {
     return st == STORE_OK ? to : NULL; /* refused: the bytes go to the input, which answers */
 }
 
-void cmd_body_sunk(struct session *s, size_t n) {
+void cmd_body_received(struct session *s, size_t n) {
     store_upload_fill(s->upload->bytes, n);
 }
 
@@ -157,7 +157,6 @@ static void look(struct net_worker *nw, void *arg) {
     struct cmd_worker *w = arg;
     struct cmd_upload *u, *next;
     (void)nw;
-    sync_store_seq(&w->turns, 0);
     for (u = TAILQ_FIRST(&w->uploads); u != NULL; u = next) {
         struct session *s = u->session;
         next = TAILQ_NEXT(u, link);
@@ -171,9 +170,7 @@ void cmd_on_upload(void *arg, unsigned worker) {
     struct cmd *cmd = arg;
     struct cmd_worker *w = &cmd->workers[worker];
     struct net_worker *nw = cmd->cfg.up.worker(cmd->cfg.up.arg, worker);
-    if (sync_exchange(&w->turns, 1) != 0) return;
-    /* Without memory for the message this is told again, or the connections give up in time. */
-    if (worker_post(nw, look, w) != 0) sync_store_seq(&w->turns, 0);
+    worker_post(nw, &w->turns_post, look, w);
 }
 
 bool cmd_body_stalled(struct session *s) {

@@ -29,6 +29,7 @@ struct conns {
     const void *asker;       /* the same, to be compared only */
     unsigned asked;          /* its worker */
     unsigned at;             /* the worker being asked */
+    struct net_post post;    /* takes it there */
     char *text;
     size_t n, max;
     bool failed; /* no memory */
@@ -145,12 +146,10 @@ static void visit(struct net_worker *nw, void *arg) {
     }
     worker_each_conn(nw, one_conn, q);
     const struct cmd_upcalls *up = &q->cmd->cfg.up;
-    if (++q->at < q->cmd->nworkers) {
-        if (worker_post(up->worker(up->arg, q->at), visit, q) == 0) return;
-        q->failed = true;
-    }
-    /* Without memory for the message the connection would wait for ever: wait for memory instead. */
-    while (worker_post(up->worker(up->arg, q->asked), answer, q) != 0) usleep(1000);
+    if (++q->at < q->cmd->nworkers)
+        worker_post(up->worker(up->arg, q->at), &q->post, visit, q);
+    else
+        worker_post(up->worker(up->arg, q->asked), &q->post, answer, q);
 }
 
 /* The connection closed before the answer came. */
@@ -173,14 +172,11 @@ void cmd_conns_command(struct session *s) {
     if (sync_add(&cmd->asked, 1) < ASKED_MAX && q != NULL) {
         *q = (struct conns){.cmd = cmd, .session = s, .asker = s, .asked = s->worker->index};
         up->listeners_each(up->arg, one_listener, q);
-        if (worker_post(up->worker(up->arg, 0), visit, q) == 0) {
-            cmd_dump_install(s, &conns_producer, q);
-            return;
-        }
-        conns_free(q);
-    } else {
-        sync_sub(&cmd->asked, 1);
-        free(q);
+        cmd_dump_install(s, &conns_producer, q);
+        worker_post(up->worker(up->arg, 0), &q->post, visit, q);
+        return;
     }
+    sync_sub(&cmd->asked, 1);
+    free(q);
     cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
 }

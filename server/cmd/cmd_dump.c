@@ -288,6 +288,3 @@ void cmd_dump_end(struct session *s) {
     conn_resume(s->conn);
 }
 
-bool cmd_dump_waits(const struct session *s) {
-    return s->producer != NULL && !cmd_watch_is(s);
-}

@@ -33,10 +33,6 @@ void cmd_dump_install(struct session *s, const struct cmd_producer *p, void *sta
 /* The answer is complete: removes the producer (without calling its end) and goes on with the connection. */
 void cmd_dump_end(struct session *s);
 
-/* Whether the session waits for such an answer to be complete: a connection that is resumed for another reason (room
- * was found for stores) must be parked again. */
-bool cmd_dump_waits(const struct session *s);
-
 /* Bytes the store spends on an item: header, key, tags and value. */
 uint64_t cmd_dump_item_bytes(const struct store_item *it);
 

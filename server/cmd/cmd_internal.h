@@ -214,7 +214,7 @@ struct cmd_worker {
     bool again;     /* the handler asks to be run again when there is room */
     uint32_t notes; /* cmd->notes as of the batch's beginning, or its last command that may change them */
     TAILQ_HEAD(, cmd_upload) uploads; /* under way, or waiting for their turn */
-    uint32_t turns;                   /* atomic: it has been told to look at them */
+    struct net_post turns_post;       /* has it look at them */
     unsigned sizing;                  /* `stats sizes` under way */
     uint64_t metrics[CMD_METRICS];
 
@@ -418,8 +418,8 @@ void cmd_job_orphan(struct session *s);
 void cmd_body_begin(struct session *s, struct request *r);
 /* Takes bytes of it from the input; returns how many were used. */
 size_t cmd_body_input(struct session *s, const char *p, size_t n);
-char *cmd_body_sink(struct session *s, size_t *n);
-void cmd_body_sunk(struct session *s, size_t n);
+char *cmd_body_space(struct session *s, size_t *n);
+void cmd_body_received(struct session *s, size_t n);
 /* No byte of a block has come for too long. True: its request is refused, now or when input is shown
  * again. */
 bool cmd_body_stalled(struct session *s);

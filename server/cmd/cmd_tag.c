@@ -71,36 +71,45 @@ static void read_list(struct session *s, const char *list, size_t n, struct stor
 /* ------------------------------------------------------------------ purges that are answered later */
 
 /*
- * A purge under way. Its connection is parked and shows the request again, from the start, when the purge has ended;
- * then the job has the number, and the answer is the same as if there had been nothing to wait for. Belongs to the
- * worker, but for the time between store_purge and its end; who comes second of that end and the connection's own end
- * frees it.
+ * A purge under way. Its connection waits, and shows the request again, from the start, when the purge has ended; then
+ * the job has the number, and the answer is the same as if there had been nothing to wait for. Belongs to the worker,
+ * but for `n`, which the store's thread writes before it posts the end.
  */
-enum { JOB_WAITS, JOB_ENDED, JOB_ORPHAN };
 struct cmd_job {
     struct net_worker *net;
-    uint64_t number; /* of the purge */
-    int64_t n;       /* items it took out, if it counts them; -1: too many to count */
-    uint32_t state;  /* one of the above; atomic */
+    struct net_post post;
+    struct session *session; /* who waits for it; NULL: the connection is gone */
+    uint64_t number;         /* of the purge */
+    int64_t n;               /* items it took out, if it counts them; -1: too many to count */
+    bool ended;
 };
 
 bool cmd_job_waits(const struct session *s) {
-    return s->job != NULL && sync_load_acq(&s->job->state) == JOB_WAITS;
+    return s->job != NULL && !s->job->ended;
+}
+
+static void job_ended(struct net_worker *nw, void *arg) {
+    struct cmd_job *job = arg;
+    (void)nw;
+    job->ended = true;
+    if (job->session != NULL)
+        conn_resume(job->session->conn);
+    else
+        free(job);
 }
 
 void cmd_on_job(void *cmd, void *token, int64_t n) {
     struct cmd_job *job = token;
-    struct net_worker *net = job->net;
     (void)cmd;
     job->n = n;
-    if (sync_exchange(&job->state, JOB_ENDED) == JOB_ORPHAN)
-        free(job);
-    else
-        worker_resume_all(net);
+    worker_post(job->net, &job->post, job_ended, job);
 }
 
 void cmd_job_orphan(struct session *s) {
-    if (sync_exchange(&s->job->state, JOB_ORPHAN) == JOB_ENDED) free(s->job);
+    if (s->job->ended)
+        free(s->job);
+    else
+        s->job->session = NULL;
     s->job = NULL;
 }
 
@@ -114,7 +123,7 @@ struct purged {
 static enum store_status ask(struct session *s, struct store_purge *p, struct purged *out) {
     struct cmd_worker *w = s->worker;
     if (w->spare == NULL && (w->spare = malloc(sizeof *w->spare)) == NULL) return STORE_NO_MEMORY;
-    *w->spare = (struct cmd_job){.net = conn_worker(s->conn)};
+    *w->spare = (struct cmd_job){.net = conn_worker(s->conn), .session = s};
     p->token = w->spare;
     cmd_leave(w);
     enum store_status st = store_purge(w->store, p, &out->number);

@@ -32,8 +32,9 @@ static const struct {
 };
 
 struct watcher {
-    uint32_t mask; /* streams wanted, 0: nobody; read by those who note */
-    uint32_t wake; /* its worker has been told, or is awake */
+    uint32_t mask;        /* streams wanted, 0: nobody; read by those who note */
+    uint32_t wake;        /* its worker has been told, or is awake */
+    struct net_post post; /* tells it */
     struct net_worker *nw;
     struct conn *conn; /* nw's thread only; NULL: nobody */
     uint64_t first;    /* notes older than this were meant for an earlier watcher */
@@ -75,7 +76,7 @@ static void wake_post(struct net_worker *nw, void *arg) {
     }
     struct net_worker *now = sync_load_acq(&w->nw);
     if (now != nw) { /* the place has gone to a watcher elsewhere meanwhile, who may rely on this */
-        if (worker_post(now, wake_post, w) != 0) sync_store_seq(&w->wake, 0);
+        worker_post(now, &w->post, wake_post, w);
         return;
     }
     if (w->conn != NULL) conn_kick(w->conn);
@@ -83,8 +84,7 @@ static void wake_post(struct net_worker *nw, void *arg) {
 
 static void wake(struct watcher *w) {
     if (sync_load_seq(&w->wake) != 0 || sync_exchange(&w->wake, 1) != 0) return;
-    /* Without memory for the message the next note tries again. */
-    if (worker_post(sync_load_acq(&w->nw), wake_post, w) != 0) sync_store_seq(&w->wake, 0);
+    worker_post(sync_load_acq(&w->nw), &w->post, wake_post, w);
 }
 
 /* Hands a note to whoever wants it. ring: the caller's own. */
@@ -395,7 +395,7 @@ void cmd_watch(struct session *s, struct request *r) {
         /* From here on the connection only listens: whatever it sends is of no interest, be it part of this batch
          * (hence parked until the producer has its first turn) or later. */
         r->swallow = UINT64_MAX;
-        conn_park(s->conn);
+        conn_wait(s->conn);
         conn_set_producer(s->conn, true);
         conn_kick(s->conn);
     }

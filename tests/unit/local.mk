@@ -26,11 +26,12 @@ unit_tests += %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch %D%/test
 noinst_HEADERS += %D%/talk.h
 
 # Connections over real sockets.
-unit_tests += %D%/test_stall %D%/test_hold %D%/test_conn %D%/test_park %D%/test_net %D%/test_listen
+unit_tests += %D%/test_stall %D%/test_hold %D%/test_conn %D%/test_park %D%/test_net %D%/test_listen %D%/test_handlers
 tests_unit_test_conn_SOURCES = %D%/test_conn.c %D%/net_lab.c
 tests_unit_test_hold_SOURCES = %D%/test_hold.c %D%/net_lab.c
 tests_unit_test_park_SOURCES = %D%/test_park.c %D%/net_lab.c
 tests_unit_test_net_SOURCES = %D%/test_net.c %D%/net_lab.c
+tests_unit_test_handlers_SOURCES = %D%/test_handlers.c %D%/net_lab.c
 tests_unit_test_listen_SOURCES = %D%/test_listen.c %D%/net_lab.c
 noinst_HEADERS += %D%/net_lab.h
 
