@@ -50,8 +50,8 @@ static void print_license(void) {
          "Redistribution and use in source and binary forms, with or without modification, are permitted under the\n"
          "terms of the 3-clause BSD licence (BSD-3-Clause), which comes with the source as the file LICENSE.\n"
          "\n"
-         "This program uses libevent (3-clause BSD licence), xxHash (2-clause BSD licence) and OpenSSL (Apache\n"
-         "licence, version 2.0).");
+         "This program uses libevent (3-clause BSD licence), Concurrency Kit (2-clause BSD licence), xxHash (2-clause\n"
+         "BSD licence) and OpenSSL (Apache licence, version 2.0).");
 }
 
 /* ------------------------------------------------------------------ the service manager */

@@ -179,15 +179,15 @@ static bool record_covered(const struct purge_record *r, const uint64_t *sorted,
 /* The numbers of a record if it is one of the pair's and the tags hold all of its own. */
 static bool record_look(const struct purge_record *r, uint64_t pair, const uint64_t *sorted, unsigned n,
                         struct view *v) {
-    for (unsigned turns = 0;;) {
-        uint64_t version = sync_load_acq(&r->version);
-        bool covered = sync_load_acq(&r->pair) == pair && record_covered(r, sorted, n);
+    bool covered;
+    unsigned version;
+    do {
+        version = sync_sequence_read_begin(&r->version);
+        covered = sync_load_acq(&r->pair) == pair && record_covered(r, sorted, n);
         *v = (struct view){
             .hard = sync_load_acq(&r->hard), .soft = sync_load_acq(&r->soft), .deadline = sync_load_acq(&r->deadline)};
-        sync_fence_load();
-        if (!(version & 1) && sync_load(&r->version) == version) return covered;
-        sync_wait(&turns);
-    }
+    } while (sync_sequence_read_retry(&r->version, version));
+    return covered;
 }
 
 /* Calls fn for each conjunction number pair that applies to the tags; stops when fn returns true. */

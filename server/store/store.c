@@ -44,9 +44,7 @@ static int make_workers(struct store *s) {
     if (s->workers == NULL || s->records == NULL) return -ENOMEM;
     memset(s->workers, 0, bytes);
     memset(s->records, 0, records);
-    s->epoch.now = 1;
-    s->epoch.records = s->records;
-    s->epoch.nrecords = n;
+    epoch_init(&s->epoch, s->records, n, &s->records[s->cfg.workers]);
     for (unsigned i = 0; i < n; i++) {
         struct store_worker *w = &s->workers[i];
         w->s = s;

@@ -47,8 +47,14 @@ unit_tests += %D%/test_order_locks
 tests_unit_test_order_locks_SOURCES = %D%/test_order_locks.c %D%/order.c
 noinst_HEADERS += %D%/order.h
 
-# Waiting for locks.
-unit_tests += %D%/test_sync
+# What threads share memory by: waiting for locks; the rest of base/sync; and what ThreadSanitizer sees of it.
+unit_tests += %D%/test_sync %D%/test_sync_shared %D%/test_sync_epoch
+if TSAN
+check_PROGRAMS += %D%/tsan_probe
+tests_unit_tsan_probe_LDADD = libtagcached_test.a $(base_libs)
+TESTS += %D%/test_tsan.py
+endif
+EXTRA_DIST += %D%/test_tsan.py %D%/tsan_probe.c
 noinst_HEADERS += %D%/threads.h
 
 # The store under real threads.
