@@ -39,11 +39,9 @@ void worker_post(struct net_worker *w, struct net_post *p, void (*fn)(struct net
     if (sync_exchange(&p->posted, 1) != 0) return;
     p->fn = fn;
     p->arg = arg;
-    struct net_post *head = sync_load(&w->posts);
-    do p->next = head;
-    while (!sync_cas(&w->posts, &head, p));
-    /* `p` may be gone by now. Who finds the list empty wakes the worker; the others ride along. */
-    if (head == NULL) worker_wake(w);
+    sync_stack_push(&w->posts, &p->entry);
+    /* `p` may be gone by now. Who comes first since the worker looked wakes it; the others ride along. */
+    if (sync_exchange(&w->woken, 1) == 0) worker_wake(w);
 }
 
 void worker_resume_all(struct net_worker *w) {
@@ -56,15 +54,12 @@ void worker_resume_all(struct net_worker *w) {
 /* ------------------------------------------------------------------ on the worker's thread */
 
 void worker_run_posts(struct net_worker *w) {
-    struct net_post *p = sync_exchange(&w->posts, (struct net_post *)NULL), *first = NULL;
-    while (p != NULL) { /* the last posted comes first: turn it round */
-        struct net_post *next = p->next;
-        p->next = first;
-        first = p;
-        p = next;
-    }
-    while ((p = first) != NULL) {
-        first = p->next;
+    /* Before the stack is taken: what is pushed behind that wakes us again. */
+    (void)sync_exchange(&w->woken, 0);
+    struct sync_stack_entry *e = sync_stack_take_all(&w->posts), *next;
+    for (; e != NULL; e = next) {
+        struct net_post *p = (struct net_post *)e;
+        next = sync_stack_next(e);
         w->room_seen = sync_load_acq(&w->room);
         (void)sync_exchange(&p->posted, 0);
         p->fn(w, p->arg); /* which may free it, or post it again */

@@ -10,13 +10,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/sync.h"
+
 struct net;
 struct net_worker;
 struct conn;
 
 /* A message to a worker. It is a member of whatever the message is about, so sending needs no memory. */
 struct net_post {
-    struct net_post *next;
+    struct sync_stack_entry entry; /* first: it is found by it */
     void (*fn)(struct net_worker *w, void *arg);
     void *arg;
     uint32_t posted; /* it is on its way; atomic */

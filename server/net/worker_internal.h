@@ -69,7 +69,8 @@ struct net_worker {
     uint64_t metrics[NET_METRICS];
 
     /* Written by other threads. */
-    struct net_post *posts __attribute__((aligned(SYNC_CACHE_LINE)));
+    struct sync_stack posts __attribute__((aligned(SYNC_CACHE_LINE)));
+    uint32_t woken; /* since it last took the posts */
     struct sync_spin room_lock;
     uint64_t room;    /* times somebody called worker_resume_all */
     uint32_t nparked; /* connections parked */

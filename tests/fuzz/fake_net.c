@@ -9,7 +9,7 @@
 struct net_worker {
     void *context;
     struct fake_node *node;
-    struct net_post *first, **last;
+    struct sync_stack posts;
     struct conn *conns;
 };
 
@@ -200,9 +200,8 @@ void *worker_context(const struct net_worker *w) {
 
 void worker_post(struct net_worker *w, struct net_post *p, void (*fn)(struct net_worker *w, void *arg), void *arg) {
     if (p->posted) return;
-    *p = (struct net_post){NULL, fn, arg, 1};
-    *w->last = p;
-    w->last = &p->next;
+    *p = (struct net_post){.fn = fn, .arg = arg, .posted = 1};
+    sync_stack_push(&w->posts, &p->entry);
 }
 
 void worker_resume_all(struct net_worker *w) {
@@ -215,10 +214,11 @@ void worker_each_conn(struct net_worker *w, void (*fn)(struct conn *c, void *arg
 }
 
 static bool run_posts(struct net_worker *w) {
-    bool any = false;
-    for (struct net_post *p; (p = w->first) != NULL; any = true) {
-        w->first = p->next;
-        if (w->first == NULL) w->last = &w->first;
+    struct sync_stack_entry *e = sync_stack_take_all(&w->posts), *next;
+    const bool any = e != NULL;
+    for (; e != NULL; e = next) {
+        struct net_post *p = (struct net_post *)e;
+        next = sync_stack_next(e);
         p->posted = 0;
         p->fn(w, p->arg);
     }
@@ -320,7 +320,6 @@ struct fake_node *fake_node_new(const struct fake_options *o) {
     CHECK(n->worker != NULL);
     n->worker->context = cmd_worker_context(n->cmd, 0);
     n->worker->node = n;
-    n->worker->last = &n->worker->first;
     return n;
 }
 
