@@ -74,15 +74,18 @@ static __attribute__((noinline)) bool find_slow(struct store *s, const struct st
     return find_locked(s, k, f);
 }
 
-/* The same; the likely slot first, as a rule the only one. */
+/* The same. As a rule one slot of the bucket has the fingerprint, and is the key's; if none has it, the key may be
+ * among the bucket's overflow. */
 static inline __attribute__((always_inline)) bool find(struct store *s, const struct store_key *k, struct found *f) {
     struct index_bucket *b = k->bucket;
     uint64_t *slot = k->slot;
     const uint64_t word = sync_load_acq(&b->word);
     (void)FAULT_POINT("read.word");
     if (slot == NULL) {
-        unsigned m = index_match(b->slot, index_fp(&s->ix, k->hash));
-        slot = &b->slot[m ? __builtin_ctz(m) : 0];
+        const uint32_t fp = index_fp(&s->ix, k->hash);
+        const unsigned m = index_match(b->slot, fp);
+        if (m == 0) return (try_chain(s, k, fp, word, f) && likely(still(b, word))) || find_slow(s, k, f);
+        slot = &b->slot[__builtin_ctz(m)];
     }
     return (likely(try_slot(s, k, slot, f)) && likely(still(b, word))) || find_slow(s, k, f);
 }
