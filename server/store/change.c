@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "store/internal.h"
+#include "store/account.h"
 
 #define NUMBER_TOP (1ull << 62) /* above every number: asks purge_overtook for announcements only */
 
@@ -14,8 +14,11 @@ static bool same_key(void *arg, uint64_t loc) {
 }
 
 /* The slot of the present version, or NULL. */
-static inline uint64_t *find_slot(struct change *c) {
+static inline __attribute__((always_inline)) uint64_t *find_slot(struct change *c) {
     struct index *ix = &c->w->s->ix;
+    uint64_t *const likely_one = c->key->slot;
+    if (likely_one != NULL && likely(c->b == c->key->bucket && same_key(c, index_slot_loc(sync_load(likely_one)))))
+        return likely_one;
     const uint32_t fp = index_fp(ix, c->key->hash);
     for (unsigned m = index_match(c->b->slot, fp); m; m &= m - 1) {
         uint64_t *slot = &c->b->slot[__builtin_ctz(m)];
@@ -24,43 +27,12 @@ static inline uint64_t *find_slot(struct change *c) {
     return index_word_count(sync_load(&c->b->word)) == 0 ? NULL : index_find(ix, c->b, fp, same_key, c);
 }
 
-/* Bytes that a record answers for: itself and its pieces. */
-static uint64_t footprint(const struct item *it) {
-    uint64_t n = item_record_bytes(it);
-    if (item_large(it)) n += item_size(it) + (uint64_t)item_pieces(it) * ITEM_PIECE_HEADER;
-    return n;
-}
-
-static void pieces_account(struct store *s, const struct item *it, bool link) {
-    for (unsigned i = 0; i < item_pieces(it); i++) {
-        uint64_t loc;
-        uint32_t bytes;
-        item_piece(it, i, &loc, &bytes);
-        (link ? segment_link : segment_unlink)(segment_by_loc(s, loc), bytes + ITEM_PIECE_HEADER);
-    }
-}
-
-static inline void unlink_record(struct store_worker *w, uint64_t loc, const struct item *it) {
-    segment_unlink(segment_by_loc(w->s, loc), item_record_bytes(it));
-    if (unlikely(item_large(it))) pieces_account(w->s, it, false);
-    COUNT(w, items_removed, 1);
-    COUNT(w, bytes_removed, footprint(it));
-}
-
-void account_link(struct store_worker *w, uint64_t loc, const struct item *it) {
-    segment_link(segment_by_loc(w->s, loc), item_record_bytes(it));
-    if (item_large(it)) pieces_account(w->s, it, true);
-    COUNT(w, items_added, 1);
-    COUNT(w, bytes_added, footprint(it));
-}
-
-void account_unlink(struct store_worker *w, uint64_t loc, const struct item *it) {
-    unlink_record(w, loc, it);
-}
-
 void change_unlink(struct change *c) {
-    account_unlink(c->w, c->loc, &c->old);
+    const bool early = FAULT_POINT("change.mutate.dead_first");
+    if (early) account_removed(c->w, c->loc, &c->old);
+    (void)FAULT_POINT("change.unlinking");
     index_remove(&c->w->s->ix, c->b, c->slot);
+    if (!early) account_removed(c->w, c->loc, &c->old);
     c->slot = NULL;
 }
 
@@ -71,12 +43,13 @@ static __attribute__((noinline)) void unlink_dead(struct change *c) {
         if (!(c->old.bits & ITEM_FETCHED)) COUNT(c->w, expired_unfetched, 1);
     } else {
         COUNT(c->w, purged_items, 1);
-        COUNT(c->w, purged_bytes, footprint(&c->old));
+        COUNT(c->w, purged_bytes, account_bytes(&c->old));
     }
     change_unlink(c);
 }
 
-static inline void begin(struct change *c, struct store_worker *w, const struct store_key *k) {
+static inline __attribute__((always_inline)) void begin(struct change *c, struct store_worker *w,
+                                                        const struct store_key *k) {
     struct store *s = w->s;
     c->w = w;
     c->key = k;
@@ -112,11 +85,31 @@ static inline enum segment_queue queue_of(const struct change *c) {
     return SEGMENT_MAIN;
 }
 
+/* The version at loc has given way to one of so many bytes in its slot. pieces: its pieces are dead, too. */
+static __attribute__((noinline)) void replaced_large(struct store_worker *w, uint64_t loc, uint64_t bytes,
+                                                     const struct item *old, bool pieces) {
+    COUNT(w, bytes_added, bytes);
+    COUNT(w, bytes_removed, account_bytes(old));
+    if (pieces) account_pieces_dead(w, old);
+    account_dead(w, loc, item_record_bytes(old));
+}
+
+static inline void replaced(struct store_worker *w, uint64_t loc, uint64_t bytes, const struct item *old, bool pieces) {
+    if (unlikely(item_large(old))) {
+        replaced_large(w, loc, bytes, old, pieces);
+        return;
+    }
+    const uint32_t before = old->value_at + (old->len & ITEM_LEN_MASK);
+    COUNT(w, bytes_added, bytes);
+    COUNT(w, bytes_removed, before);
+    account_dead(w, loc, before);
+}
+
 /* The new version's slot: the old one's, or a new one. False: the index has no room. Accounting is the caller's. */
 static inline bool change_slot(struct change *c, const struct segment *g, uint64_t loc) {
     struct store *s = c->w->s;
     if (c->slot) {
-        index_swing(c->slot, loc, index_slot_freq(sync_load(c->slot)));
+        index_relocate(c->slot, loc);
     } else {
         unsigned freq = sync_load(&g->queue) == SEGMENT_MAIN;
         if (!index_insert(&s->ix, c->b, index_slot_make(loc, index_fp(&s->ix, c->key->hash), freq))) return false;
@@ -127,30 +120,34 @@ static inline bool change_slot(struct change *c, const struct segment *g, uint64
     return true;
 }
 
-bool change_link(struct change *c, uint64_t loc, uint64_t birth) {
-    struct store *s = c->w->s;
-    uint8_t *p = segment_at(&s->segs, loc);
+/* As change_link; same_pieces: the new version has the pieces of the present one, which go on living. */
+static bool link_version(struct change *c, uint64_t loc, uint64_t birth, bool same_pieces) {
+    struct store_worker *w = c->w;
+    uint8_t *p = segment_at(&w->s->segs, loc);
     struct item it;
     (void)FAULT_POINT("store.numbered");
     item_set_birth(p, birth);
     item_read(&it, p);
-    struct segment *g = segment_by_loc(s, loc);
+    struct segment *g = segment_by_loc(w->s, loc);
     segment_expiry(g, it.expiry);
     const bool had = c->slot != NULL;
     const uint64_t was = c->loc;
-    if (!change_slot(c, g, loc)) return false;
-    /* In before out: the pieces of a large value may serve both versions, and their segments must never look dead. */
-    if (had && FAULT_POINT("change.mutate.out_first")) {
-        account_unlink(c->w, was, &c->old);
-        (void)FAULT_POINT("change.accounting");
-        account_link(c->w, loc, &it);
-    } else {
-        account_link(c->w, loc, &it);
-        (void)FAULT_POINT("change.accounting");
-        if (had) account_unlink(c->w, was, &c->old);
+    if (!change_slot(c, g, loc)) {
+        account_dead(w, loc, item_record_bytes(&it));
+        return false;
     }
+    if (had) {
+        replaced(w, was, account_bytes(&it), &c->old, !same_pieces || FAULT_POINT("change.mutate.pieces_dead"));
+    } else {
+        account_added(w, &it);
+    }
+    (void)FAULT_POINT("change.accounting");
     c->old = it;
     return true;
+}
+
+bool change_link(struct change *c, uint64_t loc, uint64_t birth) {
+    return link_version(c, loc, birth, false);
 }
 
 bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t birth) {
@@ -173,7 +170,7 @@ bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t birth) {
     if (!room_take(c->w, item_spec_bytes(&spec), change_queue(c), &room)) return false;
     memcpy(item_write(room.p, &spec), o->p + o->value_at, spec.value_bytes);
     room_done(c->w, &room);
-    return change_link(c, room.loc, birth);
+    return link_version(c, room.loc, birth, true);
 }
 
 bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birth) {
@@ -237,7 +234,7 @@ void change_carry_state(const struct change *c, enum carry carry, uint32_t deadl
 void change_drop(struct change *c) {
     if (c->slot == NULL) return;
     COUNT(c->w, purged_items, 1);
-    COUNT(c->w, purged_bytes, footprint(&c->old));
+    COUNT(c->w, purged_bytes, account_bytes(&c->old));
     change_unlink(c);
 }
 
@@ -298,24 +295,25 @@ enum store_status change_set(struct store_worker *w, const struct store_key *k, 
     if (unlikely(!place(&c, spec, value, &room))) {
         st = change_no_room(w->s);
     } else {
-        const uint64_t birth = number_take(w, c.slot ? c.old.birth : 0);
-        struct segment *g = segment_by_loc(w->s, room.loc);
+        const bool had = c.slot != NULL;
+        const uint64_t birth = number_take(w, had ? c.old.birth : 0), was = c.loc;
         (void)FAULT_POINT("store.put.numbered");
         room_done(w, &room);
         (void)FAULT_POINT("store.put.checked");
         item_set_birth(room.p, birth);
-        if (spec->expiry) segment_expiry(g, spec->expiry);
-        const bool had = c.slot != NULL;
-        const uint64_t was = c.loc;
-        if (likely(change_slot(&c, g, room.loc))) {
-            segment_link(g, room.bytes);
-            COUNT(w, items_added, 1);
-            COUNT(w, bytes_added, room.bytes);
-            if (had) unlink_record(w, was, &c.old);
+        if (spec->expiry) segment_expiry(room.g, spec->expiry);
+        if (unlikely(!change_slot(&c, room.g, room.loc))) {
+            account_dead(w, room.loc, room.bytes);
+            st = STORE_NO_MEMORY;
+        } else {
+            if (likely(had)) {
+                replaced(w, was, room.bytes, &c.old, true);
+            } else {
+                COUNT(w, items_added, 1);
+                COUNT(w, bytes_added, room.bytes);
+            }
             COUNT(w, total_items, 1);
             change_show(&c, out);
-        } else {
-            st = STORE_NO_MEMORY;
         }
     }
     change_end(&c);

@@ -2,6 +2,7 @@
  *
  * compact - giving segments back: those without a live record at once, the ones that are a quarter dead by moving what
  * lives, and every one only after its grace period and its pins. Maintenance thread. */
+#include "store/account.h"
 #include "store/move.h"
 
 #define FREE_SCAN 64     /* segments one call looks at */
@@ -14,7 +15,7 @@ bool segment_idle(struct store *s, const struct segment *g) {
 
 void retire(struct store *s, uint32_t i) {
     struct segment *g = &s->segs.seg[i];
-    CHECK(segment_live_items(g) == 0);
+    account_empty(s, i);
     if (s->compacting[sync_load(&g->queue)] == i) s->compacting[sync_load(&g->queue)] = SEGMENT_NONE;
     cold_left(s, i);
     segment_unqueue(&s->segs, i);
@@ -39,7 +40,7 @@ static uint32_t deadest(struct store *s) {
         if (++s->compact_at >= touched) s->compact_at = 0;
         struct segment *c = &g->seg[s->compact_at];
         if (sync_load_acq(&c->state) != SEGMENT_SEALED || sync_load(&c->whole)) continue;
-        uint32_t dead = sync_load(&c->used) - segment_live_bytes(c);
+        uint32_t dead = account_dead_bytes(s, s->compact_at);
         if (dead < most || !segment_idle(s, c) || s->compacting[sync_load(&c->queue)] == s->compact_at) continue;
         most = dead;
         best = s->compact_at;
@@ -96,15 +97,15 @@ bool compact_one(struct store *s) {
     return true;
 }
 
-/* Sealed segments without a live record, of either queue, need no walk at all. */
+/* Sealed segments without a live record, of either queue, need no walk at all. Once all of one is dead it stays so:
+ * what somebody has appended and may yet link is not counted as dead. */
 bool free_dead(struct store *s) {
     bool any = false;
     for (unsigned k = 0; k < FREE_SCAN; k++) {
         if (++s->dead_at >= sync_load(&s->segs.touched)) s->dead_at = 0;
         struct segment *g = &s->segs.seg[s->dead_at];
-        if (sync_load_acq(&g->state) != SEGMENT_SEALED || segment_live_items(g) || !segment_idle(s, g)) continue;
-        /* Idle, so whoever appended to it has linked or given up: looked at once more, in that order. */
-        if (segment_live_items(g)) continue;
+        if (sync_load_acq(&g->state) != SEGMENT_SEALED || !segment_idle(s, g)) continue;
+        if (account_live_bytes(s, s->dead_at) > 0) continue;
         retire(s, s->dead_at);
         COUNT(maintenance(s), segments_expired, 1);
         any = true;

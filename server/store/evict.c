@@ -12,6 +12,7 @@
  * Progress. Whatever was hit, eviction carries on no more than its credit allows: half of the bytes that it goes
  * through, and a reserve that pays for stretches where more than half is worth keeping. So going through n segments
  * frees at least a third of n, once the reserve is used up (records leave a quarter of a segment unused at most). */
+#include "store/account.h"
 #include "store/move.h"
 
 #define DENSITY_STEPS 16 /* of one doubling of hits per byte */
@@ -124,8 +125,9 @@ static unsigned hits_left(const struct record *r, const struct item *it, unsigne
 static void evict_item(struct store *s, struct index_bucket *b, uint64_t *slot, const struct record *r,
                        const struct item *it, enum segment_queue q) {
     struct store_worker *w = maintenance(s);
-    account_unlink(w, index_slot_loc(sync_load(slot)), it);
+    const uint64_t loc = index_slot_loc(sync_load(slot));
     index_remove(&s->ix, b, slot);
+    account_removed(w, loc, it);
     COUNT(w, evictions, 1);
     if (!(it->bits & ITEM_FETCHED)) COUNT(w, evicted_unfetched, 1);
     if (q == SEGMENT_SMALL && log2_steps(weight(it)) <= s->leaving + REMEMBERED)

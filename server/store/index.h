@@ -218,6 +218,10 @@ uint64_t *index_find_loc(struct index *ix, struct index_bucket *b, uint64_t loc)
 bool index_insert(struct index *ix, struct index_bucket *b, uint64_t slot);
 /* Takes a slot out. Lock held. */
 void index_remove(struct index *ix, struct index_bucket *b, uint64_t *slot);
+/* Puts another location in place, with the hits that were counted until now. Lock held. */
+static inline void index_relocate(uint64_t *slot, uint64_t loc) {
+    sync_store_rel(slot, (sync_load(slot) & ~INDEX_LOC_MASK) | loc);
+}
 /* Puts another location and frequency in place. Lock held (a frequency bump may be going on: it is then lost). */
 static inline void index_swing(uint64_t *slot, uint64_t loc, unsigned freq) {
     sync_store_rel(slot, index_slot_make(loc, index_slot_fp(sync_load(slot)), freq));

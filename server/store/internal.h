@@ -44,7 +44,8 @@ struct store_worker {
     bool inside;                      /* a section is open */
     struct opened open;               /* small segments it appends to */
     uint64_t number_next, number_end; /* its block of numbers */
-    uint32_t *pins;                   /* per segment */
+    uint32_t *pins;                   /* of each segment */
+    uint32_t *dead;                   /* of each segment, bytes that it has said to be dead (account.h) */
     uint64_t metrics[STORE_METRICS];
 } __attribute__((aligned(64)));
 
@@ -180,6 +181,7 @@ void store_tell_room(struct store *s);
 struct room {
     uint64_t loc;
     uint8_t *p;
+    struct segment *g;
     uint32_t bytes;
     enum segment_queue queue;
 };
@@ -188,18 +190,18 @@ static inline bool room_take(struct store_worker *w, uint32_t bytes, enum segmen
     struct segments *segs = &w->s->segs;
     const uint32_t open = w->open.segment;
     if (likely(q == SEGMENT_SMALL && open != SEGMENT_NONE)) {
-        uint32_t used = sync_load(&segs->seg[open].used);
+        struct segment *g = &segs->seg[open];
+        uint32_t used = sync_load(&g->used);
         if (likely(bytes <= segs->bytes - used)) {
             uint64_t loc = segment_base(segs, open) + used;
-            *r = (struct room){loc, segment_at(segs, loc), bytes, q};
+            *r = (struct room){loc, segment_at(segs, loc), g, bytes, q};
             return true;
         }
     }
     return room_take_slow(w, bytes, q, r);
 }
 static inline void room_done(struct store_worker *w, struct room *r) {
-    struct segment *g = segment_by_loc(w->s, r->loc);
-    sync_store_rel(&g->used, sync_load(&g->used) + r->bytes);
+    sync_store_rel(&r->g->used, sync_load(&r->g->used) + r->bytes);
     if (r->queue == SEGMENT_MAIN) sync_spin_unlock(&w->s->main_open.lock);
 }
 /* Takes a segment for a worker to append to and wakes the maintenance thread, which sees to the next one. SEGMENT_NONE:
@@ -366,10 +368,6 @@ enum store_status change_set(struct store_worker *w, const struct store_key *k, 
 /* What a change says when there is no room: wait; or no, if none will be made (-M, or nothing is left to evict). */
 enum store_status change_no_room(const struct store *s);
 
-/* An item's record, and its pieces, count as dead from now on. */
-void account_unlink(struct store_worker *w, uint64_t loc, const struct item *it);
-void account_link(struct store_worker *w, uint64_t loc, const struct item *it);
-
 /* ---- turn.c: which uploads may take memory */
 /* Gives turns to those that wait, and has those that stall give way. Any thread, through its own handle. */
 void turn_look(struct store_worker *w);
@@ -382,6 +380,8 @@ unsigned upload_pieces(const struct store_upload *u);
 void upload_list(const struct store_upload *u, uint8_t *value);
 /* The bytes of piece i; false past the last. */
 bool upload_span(const struct store *s, const struct store_upload *u, unsigned i, struct iovec *v);
+/* The item of its pieces was linked: they no longer belong to the upload. */
+void upload_linked(struct store_upload *u);
 /* The number that was the latest when it began. */
 uint64_t upload_since(const struct store_upload *u);
 /* Appends bytes; false if there is no room. */

@@ -118,11 +118,16 @@ SYNC_UNSANITIZED static inline void item_copy_header(uint8_t to[32], const uint8
 /* Copies a whole record whose header others may be changing. */
 SYNC_UNSANITIZED void item_copy_record(uint8_t *to, const uint8_t *from, uint32_t bytes);
 
+/* Bytes before the tags, or the key, of a record with these bits. */
+static inline __attribute__((always_inline)) unsigned item_header_bytes(unsigned bits) {
+    static const uint8_t bytes[8] = {10, 14, 14, 18, 18, 22, 22, 26}; /* by expiry, flags, CAS */
+    return bytes[bits >> 4 & 7];
+}
+
 /* Where the tags, their count first, or else the key of the record with this header begin. What it depends on never
  * changes in place. In line always: whoever looks only to bring memory near is not to be sanitized (base/sync.h). */
 static inline __attribute__((always_inline)) unsigned item_tags_at(const uint8_t *h) {
-    static const uint8_t tags_at[8] = {10, 14, 14, 18, 18, 22, 22, 26}; /* by expiry, flags, CAS */
-    return tags_at[h[7] >> 4 & 7];
+    return item_header_bytes(h[7]);
 }
 
 /* Where its key begins. */
@@ -220,12 +225,8 @@ static inline void item_spec_layout(struct item_spec *s) {
 }
 
 static inline uint32_t item_spec_bytes(const struct item_spec *s) {
-    uint32_t n = ITEM_FIXED + s->key_len + s->value_bytes;
-    if (s->bits & ITEM_EXPIRY) n += 4;
-    if (s->bits & ITEM_FLAGS) n += 4;
-    if (s->bits & ITEM_CAS) n += 8;
-    if (s->bits & ITEM_TAGS) n += 1 + 8u * s->ntags;
-    return n;
+    const uint32_t n = item_header_bytes(s->bits) + s->key_len + s->value_bytes;
+    return s->bits & ITEM_TAGS ? n + 1 + 8u * s->ntags : n;
 }
 
 /* Writes header, tags and key (birth 0) and returns where the value part goes. */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/account.c \
   %D%/age.c \
   %D%/change.c \
   %D%/cold.c \
@@ -27,6 +28,7 @@ tagcached_sources += \
   %D%/upload.c \
   %D%/write.c
 noinst_HEADERS += \
+  %D%/account.h \
   %D%/age.h \
   %D%/ghost.h \
   %D%/index.h \

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/move.h"
 
+#include "store/account.h"
+
 unsigned move_next(struct store *s, uint32_t seg, uint32_t *at, struct record *out, unsigned max) {
     uint32_t used = sync_load_acq(&s->segs.seg[seg].used);
     unsigned n = 0;
@@ -83,8 +85,8 @@ bool move_allowed(struct store *s, struct index_bucket *b, uint64_t *slot, uint6
     if (v == ITEM_PURGED) COUNT(w, purged_items, 1);
     if (v == ITEM_PURGED) sweep_count(s, it);
     if (v == ITEM_PURGED) COUNT(w, purged_bytes, item_record_bytes(it));
-    account_unlink(w, loc, it);
     index_remove(&s->ix, b, slot);
+    account_removed(w, loc, it);
     return false;
 }
 
@@ -97,9 +99,8 @@ void move_swing(struct store *s, uint64_t *slot, const struct item *old, uint64_
     if (old->bits & ITEM_EXPIRY) item_set_expiry(p, old->expiry);
     segment_expiry(segment_by_loc(s, to), old->expiry);
     item_read(&it, p);
-    account_link(w, to, &it);
-    account_unlink(w, from, old);
     index_swing(slot, to, freq);
+    account_dead(w, from, item_record_bytes(old));
     COUNT(w, copied_items, 1);
     COUNT(w, copied_bytes, item_record_bytes(&it));
 }
@@ -137,23 +138,26 @@ static uint64_t copy_head(struct store *s, uint64_t head, uint64_t from, uint64_
     return loc;
 }
 
-/* It is copied without the lock, since it may be large, so its item may meanwhile have changed or left. */
+/* It is copied without the lock, since it may be large, so its item may meanwhile have changed or left. One of the two
+ * copies is dead in the end. */
 bool move_piece(struct store *s, const struct record *r, uint32_t target, bool forget) {
-    uint64_t to = move_copy(s, r->loc, r->bytes, target);
-    if (to == 0) return false;
+    const uint64_t copy = move_copy(s, r->loc, r->bytes, target);
+    if (copy == 0) return false;
     struct index_bucket *b = index_lock(&s->ix, r->hash);
-    uint64_t *slot = move_slot(s, b, r);
+    uint64_t *slot = move_slot(s, b, r), dead = copy;
     bool ok = true;
     if (slot) {
         uint64_t from = index_slot_loc(sync_load(slot));
         struct item old;
         if (move_allowed(s, b, slot, from, &old)) {
-            to = copy_head(s, from, r->loc, to, target);
+            const uint64_t to = copy_head(s, from, r->loc, copy, target);
             ok = to != 0;
             unsigned freq = index_slot_freq(sync_load(slot));
             if (ok) move_swing(s, slot, &old, from, to, forget ? freq / 4 : freq);
+            if (ok) dead = r->loc;
         }
     }
+    account_dead(maintenance(s), dead, r->bytes);
     index_unlock(b);
     return ok;
 }

@@ -56,7 +56,8 @@ bool room_take_slow(struct store_worker *w, uint32_t bytes, enum segment_queue q
         if (q == SEGMENT_MAIN) sync_spin_unlock(&s->main_open.lock);
         return false;
     }
-    r->loc = segment_base(&s->segs, i) + sync_load(&s->segs.seg[i].used);
+    r->g = &s->segs.seg[i];
+    r->loc = segment_base(&s->segs, i) + sync_load(&r->g->used);
     r->p = segment_at(&s->segs, r->loc);
     r->bytes = bytes;
     r->queue = q;

@@ -102,7 +102,7 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     struct segment *g = &s->seg[i];
     if (g->state == SEGMENT_ABSENT) (void)madvise(s->arena + segment_base(s, i), s->bytes, MADV_POPULATE_WRITE);
     CHECK(g->state == SEGMENT_FREE || g->state == SEGMENT_ABSENT);
-    CHECK(segment_live_items(g) == 0 && sync_load(&g->uploads) == 0);
+    CHECK(sync_load(&g->uploads) == 0);
     sync_store(&g->queue, q);
     sync_store(&g->soonest, 0);
     sync_store(&g->opened, now);

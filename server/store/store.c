@@ -54,7 +54,8 @@ static int make_workers(struct store *s) {
         w->index = i;
         w->open = NOTHING_OPEN;
         w->pins = pages_new(s->segs.max * sizeof *w->pins);
-        if (w->pins == NULL) return -ENOMEM;
+        w->dead = pages_new(s->segs.max * sizeof *w->dead);
+        if (w->pins == NULL || w->dead == NULL) return -ENOMEM;
     }
     return 0;
 }
@@ -114,8 +115,10 @@ void store_free(struct store *s) {
     CHECK(!s->started);
     jobs_end(s, s->sweep.jobs);
     jobs_end(s, s->jobs);
-    for (unsigned i = 0; s->workers && i <= s->cfg.workers; i++)
+    for (unsigned i = 0; s->workers && i <= s->cfg.workers; i++) {
         pages_free(s->workers[i].pins, s->segs.max * sizeof *s->workers[i].pins);
+        pages_free(s->workers[i].dead, s->segs.max * sizeof *s->workers[i].dead);
+    }
     free(s->workers);
     free(s->records);
     purge_fini(&s->purge);

@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#include "store/account.h"
+
 #define CUT_LEAST 1024 /* bytes at the end of a segment that are worth a piece of their own */
 #define CUTS_MAX 4     /* of one upload: others may fill the segments in between */
 
@@ -189,8 +191,10 @@ void upload_list(const struct store_upload *u, uint8_t *value) {
 }
 
 /* Ends the hold on every piece; a whole segment goes to its queue only now. */
-static void let_go(struct store *s, struct store_upload *u) {
+static void let_go(struct store_worker *w, struct store_upload *u) {
+    struct store *s = w->s;
     for (unsigned i = 0; i < u->npieces; i++) {
+        if (!u->linked) account_dead(w, u->pieces[i].loc, ITEM_PIECE_HEADER + u->pieces[i].bytes);
         uint32_t seg = segment_of(&s->segs, u->pieces[i].loc);
         struct segment *g = &s->segs.seg[seg];
         bool whole = sync_load(&g->whole);
@@ -203,8 +207,12 @@ void upload_finish(struct store_worker *w, struct store_upload *u, uint64_t hash
     for (unsigned i = 0; i < u->npieces; i++) item_set_piece_owner(segment_at(&w->s->segs, u->pieces[i].loc), hash);
 }
 
+void upload_linked(struct store_upload *u) {
+    u->linked = true;
+}
+
 void upload_end(struct store_worker *w, struct store_upload *u) {
-    let_go(w->s, u); /* only now: linked or not, nobody will touch its segments any more */
+    let_go(w, u); /* only now: linked or not, nobody will touch its segments any more */
     turn_end(w, u);
     free(u);
 }

@@ -33,6 +33,7 @@ struct store_upload {
     uint64_t moved_got; /* bytes there were at moved_ns */
     uint64_t room;      /* bytes of all pieces so far */
     unsigned npieces, cap, cuts;
+    bool linked; /* its pieces belong to an item */
     struct upload_piece pieces[];
 };
 

@@ -2,7 +2,7 @@
  *
  * write - every change of an item: look it up with its bucket locked, make the new version, number it, ask whether a
  * purge has overtaken it, link it. In that order. */
-#include "store/internal.h"
+#include "store/account.h"
 
 /* ------------------------------------------------------------------ put */
 
@@ -248,6 +248,7 @@ static enum store_status put_link(struct putting *g, struct store_item *out) {
     room_done(c->w, &g->room);
     (void)FAULT_POINT("store.put.checked");
     if (dead) {
+        account_dead(c->w, g->room.loc, g->room.bytes);
         change_drop(c);
         if (g->join) return STORE_NOT_STORED;
         if (out) { /* stored, and purged at once */
@@ -257,6 +258,7 @@ static enum store_status put_link(struct putting *g, struct store_item *out) {
         return STORE_OK;
     }
     if (!change_link(c, g->room.loc, birth)) return STORE_NO_MEMORY;
+    if (g->upload) upload_linked(g->upload);
     COUNT(c->w, total_items, 1);
     change_show(c, out);
     return STORE_OK;

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/fault.h"
+#include "store/account.h"
 
 /* ------------------------------------------------------------------ points */
 
@@ -288,11 +289,6 @@ struct seen {
     uint8_t *p;
 };
 
-struct tally {
-    uint64_t bytes;
-    uint32_t items;
-};
-
 static char wrong[200];
 #define WRONG(...) return snprintf(wrong, sizeof wrong, __VA_ARGS__), wrong
 
@@ -308,7 +304,7 @@ static bool usable(const struct store *s, uint64_t loc, uint32_t bytes) {
     return (g->state == SEGMENT_OPEN || g->state == SEGMENT_SEALED) && end <= g->used;
 }
 
-static const char *check_item(struct store *s, uint64_t loc, struct tally *per, struct seen *out, uint64_t *bytes) {
+static const char *check_item(struct store *s, uint64_t loc, uint64_t *per, struct seen *out, uint64_t *bytes) {
     struct item it;
     uint8_t *p = segment_at(&s->segs, loc);
     if (!usable(s, loc, ITEM_FIXED) || item_is_piece(p)) WRONG("a slot leads to no item (%llu)", (long long)loc);
@@ -317,8 +313,7 @@ static const char *check_item(struct store *s, uint64_t loc, struct tally *per, 
     if (!usable(s, loc, n)) WRONG("a record reaches beyond its segment");
     if (it.birth == 0 || it.birth >= s->number) WRONG("a linked item has a number that was never given");
     *out = (struct seen){hash_key(p + it.key_at, it.key_len, s->cfg.seed), p};
-    per[segment_of(&s->segs, loc)].bytes += n;
-    per[segment_of(&s->segs, loc)].items++;
+    per[segment_of(&s->segs, loc)] += n;
     *bytes += n;
     uint64_t size = 0;
     for (unsigned i = 0; i < item_pieces(&it); i++) {
@@ -329,8 +324,7 @@ static const char *check_item(struct store *s, uint64_t loc, struct tally *per, 
         uint8_t *q = segment_at(&s->segs, at);
         if (!item_is_piece(q) || item_piece_bytes(q) != b) WRONG("an item lists a piece that is none");
         if (item_piece_owner(q) != out->hash) WRONG("a piece has another owner");
-        per[segment_of(&s->segs, at)].bytes += b + ITEM_PIECE_HEADER;
-        per[segment_of(&s->segs, at)].items++;
+        per[segment_of(&s->segs, at)] += b + ITEM_PIECE_HEADER;
         size += b;
         *bytes += b + ITEM_PIECE_HEADER;
     }
@@ -338,7 +332,7 @@ static const char *check_item(struct store *s, uint64_t loc, struct tally *per, 
     return NULL;
 }
 
-static const char *check_index(struct store *s, struct tally *per, uint64_t *items, uint64_t *bytes) {
+static const char *check_index(struct store *s, uint64_t *per, uint64_t *items, uint64_t *bytes) {
     uint64_t max = store_metric(s, STORE_METRIC_items_added) - store_metric(s, STORE_METRIC_items_removed), n = 0;
     struct seen *seen = calloc(max + 1, sizeof *seen);
     const char *bad = NULL;
@@ -369,13 +363,12 @@ static const char *check_index(struct store *s, struct tally *per, uint64_t *ite
     return bad;
 }
 
-static const char *check_segments(struct store *s, const struct tally *per) {
+static const char *check_segments(struct store *s, const uint64_t *per) {
     uint32_t free_ones = 0, exist = 0, queued[2] = {0, 0}, retired = 0;
     for (uint32_t i = 0; i < s->segs.touched; i++) {
         const struct segment *g = &s->segs.seg[i];
-        if (segment_live_bytes(g) != per[i].bytes || segment_live_items(g) != per[i].items)
-            WRONG("segment %u counts %u items of %u bytes, there are %u of %llu", i, segment_live_items(g),
-                  segment_live_bytes(g), per[i].items, (long long)per[i].bytes);
+        if (account_live_bytes(s, i) != per[i])
+            WRONG("segment %u counts %u bytes, there are %llu", i, account_live_bytes(s, i), (long long)per[i]);
         exist += g->state != SEGMENT_ABSENT;
         free_ones += g->state == SEGMENT_FREE;
         retired += g->state == SEGMENT_RETIRED;
@@ -397,7 +390,7 @@ static const char *check_segments(struct store *s, const struct tally *per) {
 }
 
 const char *lab_validate(struct store *s) {
-    struct tally *per = calloc(s->segs.max, sizeof *per);
+    uint64_t *per = calloc(s->segs.max, sizeof *per);
     uint64_t items = 0, bytes = 0;
     struct store_gauges g;
     const char *bad = check_index(s, per, &items, &bytes);
