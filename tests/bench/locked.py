@@ -20,7 +20,7 @@ def locked_addresses(program):
     found, function = {}, ""
     for line in run(["objdump", "-d", "--no-show-raw-insn", program]).splitlines():
         if line.endswith(">:"):
-            function = line.split("<", 1)[1][:-2]
+            function = re.split(r"[.@]", line.split("<", 1)[1][:-2])[0]  # without what the linker adds to names
         m = INSTRUCTION.match(line)
         if m:
             found[int(m.group(1), 16)] = function

@@ -34,6 +34,8 @@ class Work:
     instructions: bool = True
     quick: bool = True  # counted by callgrind in quick mode too
     wide: int = 0  # replies of which a floor takes as much memory as the items
+    fresh: bool = False  # callgrind counts all the keys, each read for the first time; else a few of them, again and again
+    cpu: bool = True
 
 
 WORKS = [
@@ -47,6 +49,7 @@ WORKS = [
     Work("90/10, pipelined 16", ["-g", 0.9, "-d", 16], None, quick=False),
     Work("get of 10 KiB", ["-d", 1], ["--get", 10240], value=10240, keys=5000, quick=False, wide=5000),
     Work("get of 100 KiB", ["-d", 1], ["--get", 102400], value=102400, keys=500, instructions=False, wide=500),
+    Work("1 M keys, first get of each, pipelined 16", ["-d", 16], None, peers=["tagcached"], fresh=True, cpu=False, quick=False),
 ]
 
 
@@ -95,8 +98,8 @@ def work_requests(s, w, counts, look):
     """Asks a work's requests of a server, as often as `counts` says: batches on each of the 50 connections. Returns
     both times what `look` then says and how many requests (multi-get: keys) there were."""
     depth = w.load[w.load.index("-d") + 1] if "-d" in w.load else 1
-    options = common(w, min(w.keys, 10000 if w.value < 1000 else 500))
-    if w.value not in s.filled:
+    options = common(w, w.keys if w.fresh else min(w.keys, 10000 if w.value < 1000 else 500))
+    if w.fresh or w.value not in s.filled:
         s.load(*options, "--fill-only")
         s.filled.add(w.value)
     look()
@@ -137,7 +140,7 @@ def cpu(job):
     with_servers = {k: Server(job.tools, k, 1024) for k in job.servers if k != "floor"}
     try:
         filled = set()
-        for w in WORKS:
+        for w in (w for w in WORKS if w.cpu):
             rows.append(cpu_row(job, w, with_servers, scale, duration, filled))
     finally:
         for s in with_servers.values():
