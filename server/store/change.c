@@ -129,7 +129,7 @@ static bool link_version(struct change *c, uint64_t loc, uint64_t birth, bool sa
     item_set_birth(p, birth);
     item_read(&it, p);
     struct segment *g = segment_by_loc(w->s, loc);
-    segment_expiry(g, it.expiry);
+    sweep_expiry(w->s, g, it.expiry);
     const bool had = c->slot != NULL;
     const uint64_t was = c->loc;
     if (!change_slot(c, g, loc)) {
@@ -190,7 +190,7 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birt
         (void)FAULT_POINT("change.writing");
         if (new_id) item_set_birth(o->p, birth);
         index_write_end(c->b);
-        segment_expiry(segment_by_loc(c->w->s, c->loc), expiry); /* after: see sweep_segment */
+        sweep_expiry(c->w->s, segment_by_loc(c->w->s, c->loc), expiry); /* after: see sweep_segment */
     }
     item_read(o, o->p);
     return true;
@@ -301,7 +301,7 @@ enum store_status change_set(struct store_worker *w, const struct store_key *k, 
         room_done(w, &room);
         (void)FAULT_POINT("store.put.checked");
         item_set_birth(room.p, birth);
-        if (spec->expiry) segment_expiry(room.g, spec->expiry);
+        if (spec->expiry) sweep_expiry(w->s, room.g, spec->expiry);
         if (unlikely(!change_slot(&c, room.g, room.loc))) {
             account_dead(w, room.loc, room.bytes);
             st = STORE_NO_MEMORY;

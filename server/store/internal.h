@@ -76,6 +76,7 @@ struct sweep {
     uint64_t next_ns;       /* when the next step may be taken */
     uint64_t group;         /* next index group to pack */
     uint64_t removed;       /* items ever taken out that it has packed groups for */
+    uint32_t soonest;       /* no item expires before this second; 0: none expires at all. Any thread lowers it */
     uint64_t progress_ns;   /* when it got on last, or no purge waited for it */
     uint64_t floors;        /* of the purge table, as told last */
     uint64_t floors_ns;     /* when */
@@ -128,6 +129,7 @@ struct store {
     uint32_t compacting[2];       /* of each queue the segment that compaction fills, or SEGMENT_NONE */
     uint64_t items_hint;          /* items held, as of this round */
     unsigned idle_rounds;         /* rounds since there was something to do */
+    bool line;                    /* uploads wait for their turn, as of this round */
     unsigned starved_rounds;      /* rounds in which segments were wanted and none became free */
     uint64_t starved_ns;          /* when the first of them was */
     struct sweep sweep;
@@ -153,6 +155,8 @@ static inline bool expired(uint32_t expiry, uint32_t now) {
     return expiry != 0 && expiry <= now;
 }
 uint32_t store_clock(const struct store *s);
+/* When that clock begins to show a second. */
+uint64_t store_second_ns(const struct store *s, uint32_t second);
 /* Reads the clock for a worker that is in no section. In a new second the worker gives up the numbers that it has
  * reserved: whatever it stores from now on would look as old as they are. */
 void worker_second(struct store_worker *w, uint32_t now);
@@ -170,6 +174,8 @@ static inline uint32_t segments_least(unsigned workers) {
 /* ---- maintain.c: asked for by workers */
 /* Wakes the maintenance thread. Any thread. */
 void store_kick(struct store *s);
+/* For how long the maintenance thread may sleep after a round that found nothing to do, unless it is woken. */
+uint64_t store_idle_ns(struct store *s);
 /* Whether so many segments (or half of all, if that is less) are free; if not, the maintenance thread sees to it. */
 bool store_want_room(struct store *s, uint32_t segments);
 /* Tells that whoever found no room may try again. Maintenance thread. */
@@ -369,8 +375,9 @@ enum store_status change_set(struct store_worker *w, const struct store_key *k, 
 enum store_status change_no_room(const struct store *s);
 
 /* ---- turn.c: which uploads may take memory */
-/* Gives turns to those that wait, and has those that stall give way. Any thread, through its own handle. */
-void turn_look(struct store_worker *w);
+/* Gives turns to those that wait, and has those that stall give way. False: nobody waits. Any thread, through its own
+ * handle. */
+bool turn_look(struct store_worker *w);
 
 /* ---- upload.c */
 /* An upload of bytes that are here already, which begins at once. Otherwise as store_upload_begin. */
@@ -417,6 +424,11 @@ bool reap(struct store *s);
 /* One step of the sweeper; false if there is nothing to do now. Without `hurry` it keeps to its share of a core unless
  * somebody waits for it or the purge table fills up. */
 bool sweep_step(struct store *s, bool hurry);
+/* An item with this expiry is about to be visible in a segment, or has just got it in place. Any thread. */
+void sweep_expiry(struct store *s, struct segment *g, uint32_t expiry);
+/* When the sweeper has something to do next, as far as is known, or has to look; UINT64_MAX: never. Times of the clock.
+ */
+uint64_t sweep_due_ns(const struct store *s, uint64_t now);
 /* Whether purges need the sweeper to get on. */
 static inline bool sweep_urgent(const struct store *s) {
     return sync_load(&s->purge_waits) || purge_crowded(&s->purge);

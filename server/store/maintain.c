@@ -11,10 +11,11 @@
 #define SPLITS_PER_ROUND 128
 #define LOAD_NUM 130 /* items per slot of the index, in percent, above which it grows */
 #define SHRINK_NUM 112
-#define IDLE_NS 100000000ull
-#define GRACE_NS 50000ull
-#define DOUBLINGS_MAX 11          /* of GRACE_NS, round by round without anything to do: about IDLE_NS */
-#define DOUBLINGS_WANTED 7        /* while somebody waits for a segment: 6 ms */
+#define IDLE_NS 2000000000ull     /* how long it sleeps when nothing is known that will have to be done */
+#define GRACE_NS 50000ull         /* and at first when it waits for others, then twice as long each round: */
+#define DOUBLINGS_WANTED 7        /* while somebody waits for a segment up to 6 ms, */
+#define DOUBLINGS_LOOK 11         /* for a purge or for an upload's turn up to 0.1 s, */
+#define DOUBLINGS_MAX 15          /* else up to 1.6 s */
 #define WORK_MAX 64               /* eviction steps of one round */
 #define EXHAUSTED_NS 500000000ull /* no segment became free for so long, */
 #define EXHAUSTED_ROUNDS 16       /* and so many rounds: there is none to be had */
@@ -151,7 +152,7 @@ bool store_maintain(struct store *s) {
     watch_progress(s, freed);
     any |= resize_index(s);
     reap_ghost(s);
-    turn_look(w);
+    s->line = turn_look(w);
     sweep_index(s);
     const uint64_t passes = w->metrics[STORE_METRIC_sweep_passes];
     any |= sweep_step(s, pressed(s) && sync_load(&s->room_missed));
@@ -185,19 +186,25 @@ static void wait_ns(struct store *s, uint64_t ns) {
     pthread_mutex_unlock(&s->mutex);
 }
 
-/* How long nothing needs doing: until a grace period may have passed, or the sweeper is due. What is waited for round
- * after round is looked at ever more seldom: a pin, or a thread that is not running, may keep it for any time. */
-static uint64_t idle_ns(struct store *s) {
+/* Whether something waits for others to leave their sections, or to give back what they have pinned. */
+static bool awaits_others(const struct store *s) {
+    return s->retired.count > s->stuck || s->merged_at != 0 || s->ghost_grace != 0 || pressed(s) ||
+           (s->sweep.running && s->sweep.next_ns <= clock_boot_ns(s->cfg.clock));
+}
+
+/* What is waited for round after round is looked at ever more seldom: a pin, or a thread that is not running, may keep
+ * it for any time. What nobody tells of (items that were deleted leave holes in the index) waits until IDLE_NS is over.
+ */
+uint64_t store_idle_ns(struct store *s) {
     const unsigned rounds = s->idle_rounds++;
-    const bool wanted = pressed(s) && s->cfg.evict && !sync_load(&s->exhausted);
-    const unsigned most = wanted ? DOUBLINGS_WANTED : DOUBLINGS_MAX;
-    const uint64_t soon = GRACE_NS << (rounds < most ? rounds : most), now = clock_boot_ns(s->cfg.clock);
-    const struct sweep *p = &s->sweep;
-    uint64_t ns = wanted || s->retired.count > s->stuck ? soon : IDLE_NS;
-    if (p->running && p->next_ns <= now && soon < ns) ns = soon; /* it waits for a grace period */
-    if (sweep_urgent(s) && soon < ns) ns = soon;
-    if (p->running && p->next_ns > now && p->next_ns - now < ns) ns = p->next_ns - now;
-    return ns < IDLE_NS ? ns : IDLE_NS;
+    unsigned most = DOUBLINGS_MAX;
+    if (sweep_urgent(s) || s->sweep.jobs || s->line) most = DOUBLINGS_LOOK;
+    if (pressed(s) && s->cfg.evict && !sync_load(&s->exhausted)) most = DOUBLINGS_WANTED;
+    uint64_t ns = IDLE_NS;
+    if (most < DOUBLINGS_MAX || awaits_others(s)) ns = GRACE_NS << (rounds < most ? rounds : most);
+    const uint64_t now = clock_boot_ns(s->cfg.clock), due = sweep_due_ns(s, now);
+    if (due > now && due - now < ns) ns = due - now;
+    return ns;
 }
 
 static void *run(void *arg) {
@@ -210,7 +217,7 @@ static void *run(void *arg) {
         if (store_maintain(s))
             s->idle_rounds = 0;
         else
-            wait_ns(s, idle_ns(s));
+            wait_ns(s, store_idle_ns(s));
         pthread_mutex_lock(&s->mutex);
     }
     pthread_mutex_unlock(&s->mutex);

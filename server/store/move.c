@@ -97,7 +97,7 @@ void move_swing(struct store *s, uint64_t *slot, const struct item *old, uint64_
     item_set_birth(p, old->birth);
     item_set_bits(p, old->bits);
     if (old->bits & ITEM_EXPIRY) item_set_expiry(p, old->expiry);
-    segment_expiry(segment_by_loc(s, to), old->expiry);
+    sweep_expiry(s, segment_by_loc(s, to), old->expiry);
     item_read(&it, p);
     index_swing(slot, to, freq);
     account_dead(w, from, item_record_bytes(old));

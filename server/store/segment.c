@@ -171,8 +171,10 @@ void segment_requeue_after(struct segments *s, uint32_t i, uint32_t after) {
     sync_spin_unlock(&s->queue_lock);
 }
 
-void segment_expiry(struct segment *g, uint32_t expiry) {
-    if (expiry == 0) return;
+bool segment_expiry(struct segment *g, uint32_t expiry) {
+    if (expiry == 0) return false;
     uint32_t seen = sync_load(&g->soonest);
-    while ((seen == 0 || seen > expiry) && !sync_cas(&g->soonest, &seen, expiry)) {}
+    while (seen == 0 || seen > expiry)
+        if (sync_cas(&g->soonest, &seen, expiry)) return true;
+    return false;
 }

@@ -106,7 +106,8 @@ static inline bool segment_older(const struct segment *a, const struct segment *
     return (int32_t)(a->born - b->born) < 0;
 }
 
-/* Lowers a segment's soonest expiry, before an item with this expiry is visible; 0 never expires. */
-void segment_expiry(struct segment *g, uint32_t expiry);
+/* Lowers a segment's soonest expiry, before an item with this expiry is visible; 0 never expires. True: it was later.
+ * For whoever has told the sweeper (sweep_expiry). */
+bool segment_expiry(struct segment *g, uint32_t expiry);
 
 #endif

@@ -150,6 +150,10 @@ uint32_t store_clock(const struct store *s) {
     return (uint32_t)((clock_boot_ns(s->cfg.clock) - s->start_ns) / 1000000000ull) + CLOCK_BASE;
 }
 
+uint64_t store_second_ns(const struct store *s, uint32_t second) {
+    return s->start_ns + (uint64_t)(second - CLOCK_BASE) * 1000000000ull;
+}
+
 void worker_second(struct store_worker *w, uint32_t now) {
     w->now = now;
     age_note(&w->s->ages, now, &w->s->number);

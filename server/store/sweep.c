@@ -14,6 +14,39 @@
 #define PATIENCE_NS 1000000000ull /* how long a purge waits for a sweeper that does not get on */
 #define FLOORS_NS 60000000000ull  /* lost purges are told of at most this often */
 
+/* ------------------------------------------------------------------ when there is something to do */
+
+static void lower(uint32_t *bound, uint32_t expiry) {
+    uint32_t seen = sync_load(bound);
+    while ((seen == 0 || seen > expiry) && !sync_cas(bound, &seen, expiry)) {}
+}
+
+/* The segment's bound first: a pass that begins in between sees it there, or leaves the other one to this thread. */
+void sweep_expiry(struct store *s, struct segment *g, uint32_t expiry) {
+    if (segment_expiry(g, expiry)) lower(&s->sweep.soonest, expiry);
+}
+
+/* Whether a pass would find something: items that may have expired, or purges that none has carried out. */
+static bool due(const struct store *s) {
+    const struct purge_table *t = &s->purge;
+    const uint32_t soonest = sync_load(&s->sweep.soonest);
+    return (soonest != 0 && soonest <= s->workers[s->cfg.workers].now) || sync_load_acq(&t->seq) > s->sweep.number ||
+           sync_load(&t->unswept[0]) + sync_load(&t->unswept[1]) > 0;
+}
+
+uint64_t sweep_due_ns(const struct store *s, uint64_t now) {
+    const struct sweep *p = &s->sweep;
+    const uint32_t soonest = sync_load(&p->soonest);
+    const uint64_t earliest = p->began_ns + PASS_NS;
+    if (p->running) return p->next_ns;
+    if (due(s) || now < earliest) return earliest; /* purges tell nobody, so one look after each pass */
+    if (soonest == 0) return UINT64_MAX;
+    const uint64_t then = store_second_ns(s, soonest);
+    return then > earliest ? then : earliest;
+}
+
+/* ------------------------------------------------------------------ jobs */
+
 static bool job_matches(const struct store_job *j, const struct item *it, const uint64_t *tags, unsigned n) {
     if (it->birth >= sync_load_acq(&j->number)) return false;
     const uint64_t *sel = j->words;
@@ -38,6 +71,8 @@ bool sweep_wants(struct store *s, const struct item *it) {
     j->removed++;
     return true;
 }
+
+/* ------------------------------------------------------------------ items */
 
 /* A soft purge becomes the item's own state, so that the table may forget it: of a new record, since this thread
  * changes none in place (readers would have to wait for it). */
@@ -118,17 +153,22 @@ static void sweep_segment(struct store *s, uint32_t i) {
     }
     (void)FAULT_POINT("sweep.walked");
     if (FAULT_POINT("sweep.mutate.overwrite_bound")) sync_store(&g->soonest, 0);
-    if (soonest) segment_expiry(g, soonest);
+    sweep_expiry(s, g, soonest);
     /* Not of later purges: whoever stores here with a number below theirs may not be done yet. */
     g->swept = FAULT_POINT("sweep.mutate.swept_ahead") ? sync_load_acq(&s->purge.seq) : s->sweep.number;
     COUNT(w, sweep_items, n);
 }
 
+/* Whether a segment has anything for the pass under way; if not, when it will have. */
 static bool wants_sweep(struct store *s, const struct segment *g) {
     uint32_t state = sync_load_acq(&g->state), soonest = sync_load(&g->soonest);
     if (state != SEGMENT_SEALED && state != SEGMENT_OPEN) return false;
-    return s->sweep.jobs || (soonest && soonest <= maintenance(s)->now) || g->swept < s->sweep.number;
+    if (s->sweep.jobs || (soonest && soonest <= maintenance(s)->now) || g->swept < s->sweep.number) return true;
+    if (soonest) lower(&s->sweep.soonest, soonest);
+    return false;
 }
+
+/* ------------------------------------------------------------------ passes */
 
 /* The jobs of purges that the pass about to begin will carry out; the others are left for the next one. */
 static struct store_job *take_jobs(struct store *s, uint64_t number) {
@@ -156,6 +196,8 @@ static void pass_begin(struct store *s) {
     p->number = FAULT_POINT("sweep.mutate.any_number") ? store_number(s) : number;
     p->grace = epoch_advance(&s->epoch);
     p->jobs = take_jobs(s, p->number);
+    /* The bound is taken anew, segment by segment; one that is lowered behind the pass stays. */
+    if (!FAULT_POINT("sweep.mutate.forget_late")) (void)sync_exchange(&p->soonest, 0);
 }
 
 /* Purges that wait for room may try again. */
@@ -167,6 +209,7 @@ static void pass_end(struct store *s) {
     struct sweep *p = &s->sweep;
     p->running = false;
     (void)FAULT_POINT("sweep.passed");
+    if (FAULT_POINT("sweep.mutate.forget_late")) (void)sync_exchange(&p->soonest, 0);
     purge_unmark(&s->purge);
     pthread_mutex_lock(&s->purge.lock);
     purge_swept(&s->purge, p->number, sync_load(&s->jobs) == NULL);
@@ -229,7 +272,7 @@ bool sweep_step(struct store *s, bool hurry) {
     hurry |= p->jobs || sync_load_acq(&s->jobs) || sweep_urgent(s);
     if (!hurry && now < p->next_ns) return false;
     if (!p->running) {
-        if (!hurry && now < p->began_ns + PASS_NS) return false;
+        if (!hurry && (now < p->began_ns + PASS_NS || !due(s))) return false;
         p->began_ns = now;
         pass_begin(s);
     }

@@ -115,7 +115,9 @@ void turn_begin(struct store_worker *w, struct store_upload *u) {
         list_move(u, &s->uploads_waiting);
         look(w);
     }
+    const bool waits = u->list == &s->uploads_waiting;
     pthread_mutex_unlock(&s->uploads_lock);
+    if (waits) store_kick(s); /* to look again and again whether somebody stalls */
 }
 
 void turn_progress(struct store_upload *u) {
@@ -136,8 +138,10 @@ void turn_end(struct store_worker *w, struct store_upload *u) {
     pthread_mutex_unlock(&s->uploads_lock);
 }
 
-void turn_look(struct store_worker *w) {
+bool turn_look(struct store_worker *w) {
     pthread_mutex_lock(&w->s->uploads_lock);
     look(w);
+    const bool line = !TAILQ_EMPTY(&w->s->uploads_waiting);
     pthread_mutex_unlock(&w->s->uploads_lock);
+    return line;
 }

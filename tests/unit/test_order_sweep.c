@@ -377,6 +377,30 @@ static void test_a_touch_behind_the_sweeper_is_swept_in_time(void **state) {
     guarded(bound_kept, "sweep.mutate.overwrite_bound");
 }
 
+static void store_briefly(void *arg) {
+    struct lab *l = arg;
+    struct store_put p = {.key = store_key(l->s, "A", 1), .value = "a", .size = 1};
+    p.expiry = store_clock(l->s) + 5;
+    lab_at(NULL, NULL, NULL);
+    assert_int_equal(lab_put(l, 0, &p), STORE_OK);
+}
+
+/* An item that is stored where the pass has been already is taken out in time by a later one. */
+static bool expiry_forgotten(struct lab *l) {
+    lab_at("sweep.passed", store_briefly, l);
+    assert_true(sweep_pass(l));
+    clock_manual_advance(&l->clock, 10 * SECOND);
+    for (unsigned i = 0; i < 100; i++) (void)store_maintain(l->s);
+    struct store_gauges g;
+    store_gauges(l->s, &g);
+    return g.items != 0;
+}
+
+static void test_an_expiry_behind_the_sweeper_is_not_forgotten(void **state) {
+    (void)state;
+    guarded(expiry_forgotten, "sweep.mutate.forget_late");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_sweep_waits_for_stores_under_way),
@@ -392,6 +416,7 @@ int main(void) {
         cmocka_unit_test(test_a_counted_purge_counts_what_a_pass_has_met),
         cmocka_unit_test(test_a_counted_purge_counts_what_eviction_has_met),
         cmocka_unit_test(test_a_touch_behind_the_sweeper_is_swept_in_time),
+        cmocka_unit_test(test_an_expiry_behind_the_sweeper_is_not_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
