@@ -26,7 +26,7 @@ void account_removed(struct store_worker *w, uint64_t loc, const struct item *it
  */
 uint32_t account_dead_bytes(const struct store *s, uint32_t i) {
     uint32_t n = 0;
-    for (unsigned k = 0; k <= s->cfg.workers; k++) n += sync_load_acq(&s->workers[k].dead[i]);
+    for (unsigned k = 0; k < s->nhandles; k++) n += sync_load_acq(&s->handles[k].dead[i]);
     return n - s->segs.seg[i].dead_before;
 }
 

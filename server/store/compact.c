@@ -114,8 +114,8 @@ bool free_dead(struct store *s) {
 }
 
 static bool is_pinned(const struct store *s, uint32_t i) {
-    for (unsigned w = 0; w <= s->cfg.workers; w++)
-        if (sync_load_seq(&s->workers[w].pins[i])) return true;
+    for (unsigned k = 0; k < s->nhandles; k++)
+        if (sync_load_seq(&s->handles[k].pins[i])) return true;
     return false;
 }
 

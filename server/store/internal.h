@@ -96,7 +96,8 @@ struct store {
     struct ages ages;
     struct epoch epoch;
     struct epoch_record *records;
-    struct store_worker *workers; /* cfg.workers and, last, the maintenance thread's */
+    struct store_worker *handles; /* those of the callers and, last, the maintenance thread's */
+    unsigned nhandles;            /* of these */
     struct shared_open main_open, upload_open;
     uint64_t start_ns;
     uint64_t inline_max;
@@ -146,7 +147,7 @@ struct store {
 #define COUNT(w, name, n) sync_bump(&(w)->metrics[STORE_METRIC_##name], (n))
 
 static inline struct store_worker *maintenance(struct store *s) {
-    return &s->workers[s->cfg.workers];
+    return &s->handles[s->nhandles - 1];
 }
 static inline struct segment *segment_by_loc(const struct store *s, uint64_t loc) {
     return &s->segs.seg[segment_of(&s->segs, loc)];
@@ -165,10 +166,11 @@ static inline void worker_clock(struct store_worker *w) {
     if (unlikely(now != w->now)) worker_second(w, now);
 }
 
-/* So many segments exist whatever the limit: two open for each worker and for main, and for uploads, what compaction
- * moves, the reserve, some to evict. Else workers that hold open ones and are idle could leave another none. */
-static inline uint32_t segments_least(unsigned workers) {
-    return 2 * (workers + 1) + 8;
+/* So many segments exist whatever the limit: two open for each handle (the maintenance thread's stand for main), and
+ * for uploads, what compaction moves, the reserve, some to evict. Else threads that hold open ones and are idle could
+ * leave another none. */
+static inline uint32_t segments_least(unsigned nhandles) {
+    return 2 * nhandles + 8;
 }
 
 /* ---- maintain.c: asked for by workers */

@@ -42,7 +42,7 @@ static bool update_limits(struct store *s) {
     uint64_t other = index_bytes(&s->ix) + ghost_bytes(&s->ghost) + sync_load(&s->purge.touched),
              limit = sync_load(&s->limit);
     uint64_t left = limit > other ? limit - other : 0;
-    uint32_t n = (uint32_t)(left / s->segs.bytes), least = segments_least(s->cfg.workers);
+    uint32_t n = (uint32_t)(left / s->segs.bytes), least = segments_least(s->nhandles);
     if (n < least) n = least;
     if (n > s->segs.max) n = s->segs.max;
     bool more = n > sync_load(&s->segs.limit);

@@ -3,7 +3,7 @@
 
 /* The last free segment is the maintenance thread's: eviction copies before it frees. */
 static uint32_t reserve_of(const struct store_worker *w) {
-    return w->index == w->s->cfg.workers ? SEGMENT_OVERDRAW : 1;
+    return w == maintenance(w->s) ? SEGMENT_OVERDRAW : 1;
 }
 
 #define REST_LEAST 64 /* bytes: too few to wait for a record that fits */

@@ -36,19 +36,19 @@ static uint64_t purge_bytes_for(uint64_t limit) {
     return limit / 100 > enough ? limit / 100 : enough;
 }
 
-static int make_workers(struct store *s) {
-    unsigned n = s->cfg.workers + 1;
-    size_t bytes = n * sizeof *s->workers, records = n * sizeof *s->records;
-    s->workers = aligned_alloc(64, bytes);
+static int make_handles(struct store *s) {
+    const unsigned n = s->nhandles;
+    size_t bytes = n * sizeof *s->handles, records = n * sizeof *s->records;
+    s->handles = aligned_alloc(64, bytes);
     s->records = aligned_alloc(64, records);
-    if (s->workers == NULL || s->records == NULL) return -ENOMEM;
-    memset(s->workers, 0, bytes);
+    if (s->handles == NULL || s->records == NULL) return -ENOMEM;
+    memset(s->handles, 0, bytes);
     memset(s->records, 0, records);
     s->epoch.now = 1;
     s->epoch.records = s->records;
     s->epoch.nrecords = n;
     for (unsigned i = 0; i < n; i++) {
-        struct store_worker *w = &s->workers[i];
+        struct store_worker *w = &s->handles[i];
         w->s = s;
         w->epoch = &s->records[i];
         w->index = i;
@@ -71,11 +71,15 @@ static void init_locks(struct store *s) {
 }
 
 int store_new(const struct store_config *cfg, struct store **out) {
-    if (cfg->memory_limit < 1u << 20 || cfg->workers < 1 || cfg->workers > 1024 || cfg->clock == NULL) return -EINVAL;
+    const unsigned handles = cfg->handles ? cfg->handles : cfg->workers;
+    if (cfg->memory_limit < 1u << 20 || cfg->workers < 1 || cfg->workers > 1024 || handles < cfg->workers ||
+        handles > 2048 || cfg->clock == NULL)
+        return -EINVAL;
     struct store *s = aligned_alloc(64, (sizeof *s + 63) / 64 * 64);
     if (s == NULL) return -ENOMEM;
     memset(s, 0, sizeof *s);
     s->cfg = *cfg;
+    s->nhandles = handles + 1;
     s->limit = cfg->memory_limit;
     if (s->cfg.sweep_cpu_percent == 0) s->cfg.sweep_cpu_percent = 5;
     if (s->cfg.relative_ttl_max == 0) s->cfg.relative_ttl_max = STORE_RELATIVE_TTL_MAX_S;
@@ -93,13 +97,13 @@ int store_new(const struct store_config *cfg, struct store **out) {
     uint32_t bytes = segment_bytes_for(cfg->memory_limit, cfg->workers);
     s->inline_max = bytes / 4 < ITEM_INLINE_MAX ? bytes / 4 : ITEM_INLINE_MAX;
     /* The limit may be raised later: address space for four times as much. */
-    uint64_t space = cfg->memory_limit * 4, least = (uint64_t)segments_least(cfg->workers) * bytes;
+    uint64_t space = cfg->memory_limit * 4, least = (uint64_t)segments_least(s->nhandles) * bytes;
     int err = segments_init(&s->segs, space > least ? space : least, bytes, cfg->hugepages);
     if (!err)
         err = index_init(&s->ix, cfg->memory_limit / 256 / 9, cfg->memory_limit * 4 / ITEM_MIN_BYTES, cfg->hugepages);
     if (!err) err = purge_init(&s->purge, purge_bytes_for(cfg->memory_limit));
     if (!err) err = age_init(&s->ages, CLOCK_BASE, s->number);
-    if (!err) err = make_workers(s);
+    if (!err) err = make_handles(s);
     if (err) {
         store_free(s);
         return err;
@@ -115,11 +119,11 @@ void store_free(struct store *s) {
     CHECK(!s->started);
     jobs_end(s, s->sweep.jobs);
     jobs_end(s, s->jobs);
-    for (unsigned i = 0; s->workers && i <= s->cfg.workers; i++) {
-        pages_free(s->workers[i].pins, s->segs.max * sizeof *s->workers[i].pins);
-        pages_free(s->workers[i].dead, s->segs.max * sizeof *s->workers[i].dead);
+    for (unsigned i = 0; s->handles && i < s->nhandles; i++) {
+        pages_free(s->handles[i].pins, s->segs.max * sizeof *s->handles[i].pins);
+        pages_free(s->handles[i].dead, s->segs.max * sizeof *s->handles[i].dead);
     }
-    free(s->workers);
+    free(s->handles);
     free(s->records);
     purge_fini(&s->purge);
     age_fini(&s->ages);
@@ -133,8 +137,8 @@ void store_free(struct store *s) {
 }
 
 struct store_worker *store_worker(struct store *s, unsigned i) {
-    CHECK(i < s->cfg.workers);
-    return &s->workers[i];
+    CHECK(i < s->nhandles - 1); /* the last one is the maintenance thread's */
+    return &s->handles[i];
 }
 
 bool store_set_limit(struct store *s, uint64_t bytes) {
@@ -265,7 +269,7 @@ void store_walk(struct store_worker *w, struct store_cursor *c, unsigned max,
 
 uint64_t store_metric(const struct store *s, enum store_metric m) {
     uint64_t n = 0;
-    for (unsigned i = 0; i <= s->cfg.workers; i++) n += sync_load(&s->workers[i].metrics[m]);
+    for (unsigned i = 0; i < s->nhandles; i++) n += sync_load(&s->handles[i].metrics[m]);
     return n - sync_load(&s->reset[m]);
 }
 

@@ -58,17 +58,19 @@ struct store_events {
     /* Purges were let go of before a sweep had carried them out, `floors` ever: items that nobody purged may have died.
      * At most once a minute. Maintenance thread. */
     void (*on_floors)(void *arg, uint64_t floors);
-    /* Of the uploads that this worker began some got their turn, or have to be given up: store_upload_span says which.
-     * Any thread, under a lock that uploads take. */
-    void (*on_upload)(void *arg, unsigned worker);
+    /* Of the uploads that were begun through this handle some got their turn, or have to be given up: store_upload_span
+     * says which. Any thread, under a lock that uploads take. */
+    void (*on_upload)(void *arg, unsigned handle);
 };
 
 struct store_config {
-    uint64_t memory_limit;      /* bytes, everything counted: items, index, ghost, purge table; at least 1 MiB */
-    uint64_t item_size_max;     /* bytes of the largest value (-I); above it STORE_TOO_LARGE */
-    unsigned workers;           /* handles for request threads, 1..1024 (beside them the store has its own) */
-    bool evict;                 /* false (-M): a full store refuses instead */
-    char prefix_delimiter;      /* keys carry their prefixes up to this byte as tags (--prefix-tags); 0: they do not */
+    uint64_t memory_limit;  /* bytes, everything counted: items, index, ghost, purge table; at least 1 MiB */
+    uint64_t item_size_max; /* bytes of the largest value (-I); above it STORE_TOO_LARGE */
+    unsigned workers;       /* threads that serve requests, 1..1024: by these free memory is kept ready */
+    unsigned handles;       /* for callers of the store: the workers' and, behind them, those of other threads; 0: the
+                               workers' only. One costs some hundred bytes, and open segments once it stores */
+    bool evict;             /* false (-M): a full store refuses instead */
+    char prefix_delimiter;  /* keys carry their prefixes up to this byte as tags (--prefix-tags); 0: they do not */
     unsigned sweep_cpu_percent; /* bound of the background sweep in % of one core while no purge needs it; 0 means 5 */
     int64_t relative_ttl_max;   /* exptimes up to this many seconds count from now, larger ones are unix time; 0 means
                                    STORE_RELATIVE_TTL_MAX_S */
@@ -91,7 +93,7 @@ bool store_maintain(struct store *s);
 /* Runs a full sweep pass at once (all rounds it takes). Same rule. */
 void store_sweep_all(struct store *s);
 
-/* The handle of request thread i, 0 <= i < workers. One thread at a time uses a handle. */
+/* Handle i, 0 <= i < handles: worker i's, or from `workers` on another thread's. One thread at a time uses a handle. */
 struct store_worker *store_worker(struct store *s, unsigned i);
 
 /* ------------------------------------------------------------------ sections */

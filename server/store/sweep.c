@@ -30,7 +30,7 @@ void sweep_expiry(struct store *s, struct segment *g, uint32_t expiry) {
 static bool due(const struct store *s) {
     const struct purge_table *t = &s->purge;
     const uint32_t soonest = sync_load(&s->sweep.soonest);
-    return (soonest != 0 && soonest <= s->workers[s->cfg.workers].now) || sync_load_acq(&t->seq) > s->sweep.number ||
+    return (soonest != 0 && soonest <= s->handles[s->nhandles - 1].now) || sync_load_acq(&t->seq) > s->sweep.number ||
            sync_load(&t->unswept[0]) + sync_load(&t->unswept[1]) > 0;
 }
 

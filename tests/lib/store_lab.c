@@ -104,13 +104,14 @@ void lab_open(struct lab *l, uint64_t limit, char prefix) {
     struct store_config cfg = {.memory_limit = limit,
                                .item_size_max = limit / 2,
                                .workers = LAB_WORKERS,
+                               .handles = LAB_HANDLES,
                                .evict = true,
                                .prefix_delimiter = prefix,
                                .seed = 42,
                                .clock = &l->clock.clock,
                                .events = {.on_job = on_job}};
     CHECK(store_new(&cfg, &l->s) == 0);
-    for (unsigned i = 0; i < LAB_WORKERS; i++) l->w[i] = store_worker(l->s, i);
+    for (unsigned i = 0; i < LAB_HANDLES; i++) l->w[i] = store_worker(l->s, i);
     mutation = watched = NULL;
 }
 

@@ -14,11 +14,12 @@
 #include "store/internal.h"
 
 #define LAB_WORKERS 4
+#define LAB_HANDLES (LAB_WORKERS + 1) /* the last one as of a thread that serves no requests */
 
 struct lab {
     struct clock_manual clock;
     struct store *s;
-    struct store_worker *w[LAB_WORKERS];
+    struct store_worker *w[LAB_HANDLES];
 };
 
 /* Makes a store of so many bytes; prefix: see store_config.prefix_delimiter. Fails the test if it cannot. */
