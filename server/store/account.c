@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/account.h"
 
+#include "base/check.h"
+#include "store/segment.h"
+#include "store/state.h"
+
 void account_pieces_dead(struct store_worker *w, const struct item *it) {
     for (unsigned i = 0; i < item_pieces(it); i++) {
         uint64_t loc;

@@ -12,7 +12,13 @@
 #ifndef TAGCACHED_STORE_ACCOUNT_H
 #define TAGCACHED_STORE_ACCOUNT_H
 
-#include "store/internal.h"
+#include <stdint.h>
+
+#include "base/check.h"
+#include "base/sync.h"
+#include "store/handle.h"
+#include "store/item.h"
+#include "store/state.h"
 
 /* The record or piece at loc, of so many bytes, is dead from now on. Any thread, through its own handle. */
 static inline void account_dead(struct store_worker *w, uint64_t loc, uint32_t bytes) {

@@ -1,5 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "store/change.h"
+
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/sync.h"
 #include "store/account.h"
+#include "store/ghost.h"
+#include "store/number.h"
+#include "store/purge.h"
+#include "store/record.h"
+#include "store/room.h"
+#include "store/state.h"
+#include "store/sweep.h"
+#include "store/tag.h"
 
 #define NUMBER_TOP (1ull << 62) /* above every number: asks purge_overtook for announcements only */
 
@@ -38,7 +51,7 @@ void change_unlink(struct change *c) {
 
 /* A version that may not be served any more is taken out by whoever meets it with the lock. */
 static __attribute__((noinline)) void unlink_dead(struct change *c) {
-    if (c->verdict == ITEM_EXPIRED) {
+    if (c->verdict == VERDICT_EXPIRED) {
         COUNT(c->w, expired, 1);
         if (!(c->old.bits & ITEM_FETCHED)) COUNT(c->w, expired_unfetched, 1);
     } else {
@@ -53,7 +66,7 @@ static inline __attribute__((always_inline)) void begin(struct change *c, struct
     struct store *s = w->s;
     c->w = w;
     c->key = k;
-    c->verdict = ITEM_LIVE;
+    c->verdict = VERDICT_LIVE;
     c->deadline = 0;
     c->b = index_lock_at(&s->ix, k->bucket, k->hash);
     c->slot = find_slot(c);
@@ -61,8 +74,8 @@ static inline __attribute__((always_inline)) void begin(struct change *c, struct
         c->old.bits = 0; /* nothing stale, nothing won */
         return;
     }
-    c->verdict = item_verdict(w, &c->old, &c->deadline);
-    if (c->verdict == ITEM_PURGED || c->verdict == ITEM_EXPIRED) unlink_dead(c);
+    c->verdict = verdict_of(w, &c->old, &c->deadline);
+    if (c->verdict == VERDICT_PURGED || c->verdict == VERDICT_EXPIRED) unlink_dead(c);
 }
 
 void change_begin(struct change *c, struct store_worker *w, const struct store_key *k) {
@@ -116,7 +129,7 @@ static inline bool change_slot(struct change *c, const struct segment *g, uint64
         c->slot = index_find_loc(&s->ix, c->b, loc);
     }
     c->loc = loc;
-    c->verdict = ITEM_LIVE;
+    c->verdict = VERDICT_LIVE;
     return true;
 }
 
@@ -209,9 +222,9 @@ enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint
 
 enum carry change_carry_own(struct change *c, uint32_t *deadline) {
     const struct purge_table *t = &c->w->s->purge;
-    uint64_t all[ASKED_TAGS_MAX];
+    uint64_t all[TAG_READ_MAX];
     uint32_t read_deadline;
-    const unsigned nown = tag_all(c->w->s, &c->old, all), n = tags_unite(all, nown, c->read, c->nread);
+    const unsigned nown = tag_all(c->w->s, &c->old, all), n = tag_unite(all, nown, c->read, c->nread);
     enum carry carry = change_carry(c, all, nown, deadline);
     if (n == nown || carry == CARRY_DEAD || FAULT_POINT("change.mutate.read_unasked")) return carry;
     /* A purge of tags that the reader names may be known already and not yet be in `seq`. */
@@ -241,8 +254,8 @@ void change_drop(struct change *c) {
 void change_show(const struct change *c, struct store_item *out) {
     if (out == NULL) return;
     uint8_t *p = segment_at(&c->w->s->segs, c->loc);
-    item_show(p, p, c->loc, out);
-    out->soft |= c->verdict == ITEM_SOFTLY;
+    record_show(p, p, c->loc, out);
+    out->soft |= c->verdict == VERDICT_SOFT;
 }
 
 enum store_status change_no_room(const struct store *s) {

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * modify - changes of an item that is there: arithmetic, touch, delete, the meta get, winning, one more tag. */
-#include "store/internal.h"
+#include "base/fault.h"
+#include "base/sync.h"
+#include "store/change.h"
+#include "store/handle.h"
+#include "store/index.h"
+#include "store/item.h"
+#include "store/number.h"
+#include "store/tag.h"
+#include "store/verdict.h"
 
 /* The expiry a change may give: what is stale by a soft purge does not outlive its deadline. */
 static uint32_t capped_expiry(const struct change *c, uint32_t wanted) {
@@ -78,7 +86,7 @@ static enum store_status arith_change(struct change *c, const struct store_arith
                              .ntags = o->ntags,
                              .bits = (o->bits & ITEM_STATE) | (a->has_cas ? ITEM_CAS : 0),
                              .cas = a->cas};
-    if (c->verdict == ITEM_SOFTLY && spec.expiry == 0) spec.expiry = c->deadline;
+    if (c->verdict == VERDICT_SOFT && spec.expiry == 0) spec.expiry = c->deadline;
     spec.value_bytes = print_number(digits, n);
     spec.len = (uint16_t)(spec.value_bytes | (o->len & ITEM_LEN_B64));
     return change_write(c, &spec, digits, true);
@@ -167,7 +175,7 @@ static enum store_status delete_clear(struct change *c, const struct store_delet
                              .len = c->old.len & ITEM_LEN_B64,
                              .bits = (d->invalidate ? ITEM_STALE : 0) | (d->has_cas ? ITEM_CAS : 0),
                              .cas = d->cas};
-    if (c->verdict == ITEM_SOFTLY && spec.expiry == 0) spec.expiry = c->deadline; /* a field for it */
+    if (c->verdict == VERDICT_SOFT && spec.expiry == 0) spec.expiry = c->deadline; /* a field for it */
     return change_write(c, &spec, "", true);
 }
 
@@ -199,7 +207,7 @@ enum store_status store_delete(struct store_worker *w, const struct store_delete
 static bool win_soft(struct change *c) {
     uint32_t expiry = c->old.expiry;
     (void)FAULT_POINT("modify.winning");
-    if (c->verdict == ITEM_SOFTLY && (expiry == 0 || expiry > c->deadline)) expiry = c->deadline;
+    if (c->verdict == VERDICT_SOFT && (expiry == 0 || expiry > c->deadline)) expiry = c->deadline;
     uint64_t birth = number_take(c->w, c->old.birth);
     uint32_t deadline = 0;
     uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT | ITEM_WON);
@@ -211,7 +219,7 @@ static bool win_soft(struct change *c) {
     }
     if (carry == CARRY_SOFT && (expiry == 0 || expiry > deadline)) expiry = deadline;
     if (!change_state(c, bits, expiry, birth)) return false;
-    c->verdict = ITEM_LIVE;
+    c->verdict = VERDICT_LIVE;
     COUNT(c->w, soft_wins, 1);
     return true;
 }
@@ -275,13 +283,13 @@ static bool meta_shows(struct change *c, const struct store_meta_get *g) {
     if (c->slot == NULL || g->nread == 0) return c->slot != NULL;
     c->read = g->read;
     c->nread = g->nread;
-    enum verdict v = item_verdict_read(c->w, &c->old, g->read, g->nread, &deadline);
-    if (v == ITEM_PURGED) COUNT(c->w, get_purged, 1);
-    if (v == ITEM_SOFTLY) {
+    enum verdict v = verdict_for_reader(c->w, &c->old, g->read, g->nread, &deadline);
+    if (v == VERDICT_PURGED) COUNT(c->w, get_purged, 1);
+    if (v == VERDICT_SOFT) {
         c->verdict = v;
         c->deadline = deadline;
     }
-    return v != ITEM_PURGED;
+    return v != VERDICT_PURGED;
 }
 
 enum store_status store_meta_get(struct store_worker *w, const struct store_meta_get *g, struct store_item *out,
@@ -317,7 +325,7 @@ enum store_status store_tag_add(struct store_worker *w, const struct store_key *
     enum store_status st = STORE_NOT_FOUND;
     change_begin(&c, w, k);
     if (c.slot) {
-        uint64_t tags[ALL_TAGS_MAX + 1];
+        uint64_t tags[TAG_ALL_MAX + 1];
         uint32_t deadline = 0;
         unsigned n = c.old.ntags, at = 0;
         memcpy(tags, c.old.p + c.old.tags_at, 8u * n);

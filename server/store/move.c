@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/move.h"
 
+#include "base/fault.h"
+#include "base/hash.h"
+#include "base/sync.h"
 #include "store/account.h"
+#include "store/handle.h"
+#include "store/room.h"
+#include "store/segment.h"
+#include "store/sweep.h"
+#include "store/verdict.h"
 
 unsigned move_next(struct store *s, uint32_t seg, uint32_t *at, struct record *out, unsigned max) {
     uint32_t used = sync_load_acq(&s->segs.seg[seg].used);
@@ -76,15 +84,15 @@ bool move_allowed(struct store *s, struct index_bucket *b, uint64_t *slot, uint6
     struct store_worker *w = maintenance(s);
     uint32_t deadline;
     item_read(it, segment_at(&s->segs, loc));
-    enum verdict v = item_verdict(w, it, &deadline);
-    if (v == ITEM_SOFTLY && !FAULT_POINT("evict.mutate.copy_unfolded") && !fold_copy(it, deadline)) v = ITEM_PURGED;
-    if (sweep_wants(s, it)) v = ITEM_PURGED;
-    if (v <= ITEM_SOFTLY || FAULT_POINT("evict.mutate.copy_purged")) return true;
-    if (v == ITEM_EXPIRED) COUNT(w, expired, 1);
-    if (v == ITEM_EXPIRED && !(it->bits & ITEM_FETCHED)) COUNT(w, expired_unfetched, 1);
-    if (v == ITEM_PURGED) COUNT(w, purged_items, 1);
-    if (v == ITEM_PURGED) sweep_count(s, it);
-    if (v == ITEM_PURGED) COUNT(w, purged_bytes, item_record_bytes(it));
+    enum verdict v = verdict_of(w, it, &deadline);
+    if (v == VERDICT_SOFT && !FAULT_POINT("evict.mutate.copy_unfolded") && !fold_copy(it, deadline)) v = VERDICT_PURGED;
+    if (sweep_wants(s, it)) v = VERDICT_PURGED;
+    if (v <= VERDICT_SOFT || FAULT_POINT("evict.mutate.copy_purged")) return true;
+    if (v == VERDICT_EXPIRED) COUNT(w, expired, 1);
+    if (v == VERDICT_EXPIRED && !(it->bits & ITEM_FETCHED)) COUNT(w, expired_unfetched, 1);
+    if (v == VERDICT_PURGED) COUNT(w, purged_items, 1);
+    if (v == VERDICT_PURGED) sweep_count(s, it);
+    if (v == VERDICT_PURGED) COUNT(w, purged_bytes, item_record_bytes(it));
     index_remove(&s->ix, b, slot);
     account_removed(w, loc, it);
     return false;

@@ -5,7 +5,12 @@
 #ifndef TAGCACHED_STORE_MOVE_H
 #define TAGCACHED_STORE_MOVE_H
 
-#include "store/internal.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "store/index.h"
+#include "store/item.h"
+#include "store/state.h"
 
 #define MOVE_BLOCK 32 /* records looked up together, so that their cache misses overlap */
 

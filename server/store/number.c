@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "store/internal.h"
+#include "store/number.h"
+
+#include "base/fault.h"
 
 /*
  * Stores and purges take their numbers from one counter. Threads reserve blocks, since a contended counter is slow; a

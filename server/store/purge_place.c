@@ -3,9 +3,9 @@
  * purge_place - where an entry of the purge table lies: in one of its key's two buckets, in a free place, else in one
  * whose entry a sweep has carried out, else others make way: each goes to the other one of its own two buckets. So
  * nearly all places can be in use before a purge finds none. The table's mutex is held throughout. */
-#include "store/purge.h"
-
 #include "base/fault.h"
+#include "base/sync.h"
+#include "store/purge.h"
 
 #define SEARCH_MAX 128 /* buckets looked at to make way */
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * purge_write - applying a purge: all its selectors get places first, then one number. The table's mutex is held. */
-#include "store/purge.h"
-
+#include "base/check.h"
 #include "base/fault.h"
+#include "base/sync.h"
+#include "store/purge.h"
 
 /* ------------------------------------------------------------------ places */
 

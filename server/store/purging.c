@@ -2,9 +2,21 @@
  *
  * purging - a purge as the store is asked for one: at once if the table can file it, else a job for the next pass of
  * the sweeper. Nothing here waits for the sweeper. */
-#include "store/internal.h"
+#include "store/purging.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/sync.h"
+#include "store/handle.h"
+#include "store/maintain.h"
+#include "store/purge.h"
+#include "store/seconds.h"
+#include "store/state.h"
+
+#define COUNT_MAX 100000 /* items that a counted purge tells of */
 
 /* ------------------------------------------------------------------ jobs */
 
@@ -27,17 +39,17 @@ static struct store_job *job_new(const struct store_purge *p) {
 /* Lists a job for the next pass that begins after it has a number. */
 static void list_job(struct store *s, struct store_job *job) {
     if (job == NULL) return;
-    pthread_mutex_lock(&s->mutex);
+    pthread_mutex_lock(&s->jobs_lock);
     job->next = s->jobs;
     sync_store_rel(&s->jobs, job);
-    pthread_mutex_unlock(&s->mutex);
+    pthread_mutex_unlock(&s->jobs_lock);
 }
 
-void jobs_end(struct store *s, struct store_job *first) {
+void purging_end_jobs(struct store *s, struct store_job *first) {
     for (struct store_job *j = first, *next; j; j = next) {
         next = j->next;
         if (s->cfg.events.on_job)
-            s->cfg.events.on_job(s->cfg.events.arg, j->token, j->removed <= JOB_COUNT_MAX ? j->removed : -1);
+            s->cfg.events.on_job(s->cfg.events.arg, j->token, j->removed <= COUNT_MAX ? j->removed : -1);
         free(j);
     }
 }
@@ -54,7 +66,7 @@ static bool may_need_job(const struct store_purge *p) {
 static bool apply(struct store *s, const struct store_purge *p, struct store_job *job, bool *pending,
                   uint64_t *number) {
     struct purge_plan plan;
-    const uint32_t now = store_clock(s);
+    const uint32_t now = seconds_now(s);
     uint32_t deadline = now + (p->soft_ttl_s ? p->soft_ttl_s : STORE_SOFT_TTL_S);
     if (deadline < now) deadline = UINT32_MAX - 1;
     pthread_mutex_lock(&s->purge.lock);
@@ -82,7 +94,7 @@ enum store_status store_purge(struct store_worker *w, const struct store_purge *
     const bool crowded = purge_crowded(&s->purge), room = apply(s, p, job, &pending, number);
     if (!pending) free(job);
     /* Whoever fills the second half of the table wakes the sweeper; it knows by itself that there is more to do. */
-    if (pending || !room || (!crowded && purge_crowded(&s->purge))) store_kick(s);
+    if (pending || !room || (!crowded && purge_crowded(&s->purge))) maintain_wake(s);
     if (!room) {
         COUNT(w, purge_waits, 1);
         return STORE_AGAIN;
@@ -98,7 +110,7 @@ void store_flush_at(struct store_worker *w, uint32_t at) {
     struct store_selector all = {.all = true};
     struct store_purge p = {.selectors = &all, .nselectors = 1};
     uint64_t number;
-    if (at > store_clock(w->s)) {
+    if (at > seconds_now(w->s)) {
         sync_store_rel(&w->s->flush_at, at);
         return;
     }

@@ -1,7 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * read - look-ups without a lock: find the slot, copy the header, check that the bucket's word is still the same. */
-#include "store/internal.h"
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "base/sync.h"
+#include "store/age.h"
+#include "store/handle.h"
+#include "store/index.h"
+#include "store/item.h"
+#include "store/maintain.h"
+#include "store/purge.h"
+#include "store/record.h"
+#include "store/segment.h"
+#include "store/state.h"
+#include "store/verdict.h"
 
 #define PREFETCH_TAGS 4 /* of one item */
 #define CHAIN_MAX 96    /* lines one look-up follows: a chain that changes meanwhile must not lead it round for ever */
@@ -97,12 +110,12 @@ static __attribute__((noinline)) bool not_purged(struct store_worker *w, const s
     struct item it;
     uint32_t deadline;
     item_decode(&it, f->header, segment_at(&w->s->segs, out->loc));
-    enum verdict v = item_verdict_slow(w, &it, &deadline);
-    if (v > ITEM_SOFTLY) {
+    enum verdict v = verdict_slow(w, &it, &deadline);
+    if (v > VERDICT_SOFT) {
         COUNT(w, get_purged, 1);
         return false;
     }
-    out->soft |= v == ITEM_SOFTLY;
+    out->soft |= v == VERDICT_SOFT;
     return true;
 }
 
@@ -123,8 +136,8 @@ static inline __attribute__((always_inline)) bool find_item(struct store_worker 
     if (!find(w->s, k, f)) return false;
     (void)FAULT_POINT("read.found");
     const uint64_t loc = index_slot_loc(f->seen);
-    item_show(f->header, segment_at(&w->s->segs, loc), loc, out);
-    if (unlikely(expired(out->expiry, w->now))) {
+    record_show(f->header, segment_at(&w->s->segs, loc), loc, out);
+    if (unlikely(verdict_expired(out->expiry, w->now))) {
         COUNT(w, get_expired, 1);
         return false;
     }
@@ -145,12 +158,12 @@ bool store_get_read(struct store_worker *w, const struct store_key *k, const uin
     uint32_t deadline;
     if (!find_item(w, k, &f, out)) return false;
     item_decode(&it, f.header, segment_at(&w->s->segs, out->loc));
-    enum verdict v = item_verdict_read(w, &it, read, nread, &deadline);
-    if (v > ITEM_SOFTLY) {
+    enum verdict v = verdict_for_reader(w, &it, read, nread, &deadline);
+    if (v > VERDICT_SOFT) {
         COUNT(w, get_purged, 1);
         return false;
     }
-    out->soft |= v == ITEM_SOFTLY;
+    out->soft |= v == VERDICT_SOFT;
     if (count) index_bump(f.slot, f.seen);
     return true;
 }
@@ -265,5 +278,5 @@ void store_unpin(struct store_worker *w, uint64_t token) {
     CHECK(held > 0);
     sync_store_rel(&w->pins[i], held - 1);
     if (held == 1) sync_sub(&w->s->pinned, 1);
-    if (held == 1 && sync_load(&w->s->segs.seg[i].state) == SEGMENT_RETIRED) store_kick(w->s);
+    if (held == 1 && sync_load(&w->s->segs.seg[i].state) == SEGMENT_RETIRED) maintain_wake(w->s);
 }

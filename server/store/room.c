@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "store/internal.h"
+#include "store/room.h"
+
+#include "base/sync.h"
+#include "store/maintain.h"
 
 /* The last free segment is the maintenance thread's: eviction copies before it frees. */
 static uint32_t reserve_of(const struct store_worker *w) {
@@ -27,7 +30,7 @@ uint32_t room_segment(struct store_worker *w, enum segment_queue q) {
         COUNT(w, segment_waits, 1);
         sync_store(&w->s->room_missed, true);
     }
-    store_kick(w->s);
+    maintain_wake(w->s);
     return i;
 }
 

@@ -11,7 +11,12 @@
  * turn: the line is made of clients that stall themselves, or of more than can be served, and order would only make
  * everybody wait for all of them. Who gets no turn is refused by its connection, which knows how long it may wait
  * (body_timeout). */
-#include "store/upload.h"
+#include "store/turn.h"
+
+#include "base/clock.h"
+#include "base/sync.h"
+#include "store/maintain.h"
+#include "store/state.h"
 
 #define STALL_NS 1000000000ull
 #define STALL_SHORT_NS 250000000ull
@@ -117,7 +122,7 @@ void turn_begin(struct store_worker *w, struct store_upload *u) {
     }
     const bool waits = u->list == &s->uploads_waiting;
     pthread_mutex_unlock(&s->uploads_lock);
-    if (waits) store_kick(s); /* to look again and again whether somebody stalls */
+    if (waits) maintain_wake(s); /* to look again and again whether somebody stalls */
 }
 
 void turn_progress(struct store_upload *u) {

@@ -8,8 +8,18 @@
 #include "store/upload.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/check.h"
+#include "base/sync.h"
 #include "store/account.h"
+#include "store/change.h"
+#include "store/item.h"
+#include "store/maintain.h"
+#include "store/room.h"
+#include "store/seconds.h"
+#include "store/segment.h"
+#include "store/turn.h"
 
 #define CUT_LEAST 1024 /* bytes at the end of a segment that are worth a piece of their own */
 #define CUTS_MAX 4     /* of one upload: others may fill the segments in between */
@@ -127,7 +137,7 @@ enum store_status store_upload_span(struct store_worker *w, struct store_upload 
     CHECK(u->got < u->size);
     const uint32_t state = sync_load(&u->state);
     if (unlikely(state != UPLOAD_UNDER_WAY)) return state == UPLOAD_WAITS ? STORE_AGAIN : STORE_NO_MEMORY;
-    if (!w->inside) worker_clock(w);
+    if (!w->inside) seconds_read(w);
     if (u->got == u->room && !piece_add(w, u)) return change_no_room(w->s);
     const struct upload_piece *last = &u->pieces[u->npieces - 1];
     uint64_t left = u->room - u->got;
@@ -219,5 +229,5 @@ void upload_end(struct store_worker *w, struct store_upload *u) {
 
 void store_upload_abort(struct store_worker *w, struct store_upload *u) {
     upload_end(w, u);
-    store_kick(w->s);
+    maintain_wake(w->s);
 }

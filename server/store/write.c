@@ -2,7 +2,23 @@
  *
  * write - every change of an item: look it up with its bucket locked, make the new version, number it, ask whether a
  * purge has overtaken it, link it. In that order. */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/fault.h"
 #include "store/account.h"
+#include "store/change.h"
+#include "store/handle.h"
+#include "store/item.h"
+#include "store/maintain.h"
+#include "store/number.h"
+#include "store/purge.h"
+#include "store/record.h"
+#include "store/room.h"
+#include "store/state.h"
+#include "store/tag.h"
+#include "store/upload.h"
+#include "store/verdict.h"
 
 /* ------------------------------------------------------------------ put */
 
@@ -35,7 +51,7 @@ static enum store_status put_allowed(struct putting *g) {
     case STORE_SET: break;
     case STORE_ADD:
         /* After the classic miss of a soft purge the item is still there, but `add` is how clients refill. */
-        if (there && !item_softened(c->old.bits) && c->verdict != ITEM_SOFTLY) return STORE_NOT_STORED;
+        if (there && !item_softened(c->old.bits) && c->verdict != VERDICT_SOFT) return STORE_NOT_STORED;
         break;
     case STORE_REPLACE:
         if (!there) return STORE_NOT_STORED;
@@ -64,7 +80,7 @@ static void put_spec(struct putting *g) {
     s->bits = 0;
     s->len = p->bits & STORE_B64 ? ITEM_LEN_B64 : 0;
     if (g->stale) { /* it is as old as what it replaces: it lives no longer, and whoever refills that still does */
-        bool soft = g->c.verdict == ITEM_SOFTLY;
+        bool soft = g->c.verdict == VERDICT_SOFT;
         s->bits = (g->join || soft ? 0 : o->bits & ITEM_WON) | ITEM_STALE;
         s->expiry = soft && (o->expiry == 0 || o->expiry > g->c.deadline) ? g->c.deadline : o->expiry;
     }
@@ -72,10 +88,10 @@ static void put_spec(struct putting *g) {
         uint64_t had[STORE_TAGS_MAX];
         memcpy(had, o->p + o->tags_at, 8u * o->ntags);
         if (p->ntags) memcpy(g->united, p->tags, p->ntags * sizeof *p->tags);
-        g->ntags = tags_unite(g->united, p->ntags, had, o->ntags);
+        g->ntags = tag_unite(g->united, p->ntags, had, o->ntags);
         g->tags = g->united;
         s->flags = o->flags;
-        s->expiry = o->expiry == 0 && g->c.verdict == ITEM_SOFTLY ? g->c.deadline : o->expiry;
+        s->expiry = o->expiry == 0 && g->c.verdict == VERDICT_SOFT ? g->c.deadline : o->expiry;
         s->len = o->len & ITEM_LEN_B64;
     }
     if (p->has_cas) {
@@ -91,7 +107,7 @@ static bool upload_old(struct putting *g) {
     const struct item *o = &g->c.old;
     struct store_item it;
     struct iovec v = {0};
-    item_show(o->p, o->p, g->c.loc, &it);
+    record_show(o->p, o->p, g->c.loc, &it);
     for (unsigned i = 0, n = item_large(o) ? item_pieces(o) : 1; i < n; i++) {
         if (store_item_spans(g->c.w, &it, &v, i, 1) == 0) break;
         if (!upload_append(g->c.w, g->upload, v.iov_base, v.iov_len)) return false;
@@ -111,7 +127,7 @@ static bool upload_new(struct putting *g) {
 static enum store_status put_join_large(struct putting *g, uint64_t total) {
     struct store *s = g->c.w->s;
     const uint32_t segments = (uint32_t)(total / s->segs.bytes) + 3; /* the ends, and the one that is never given out */
-    if (!store_want_room(s, segments)) return change_no_room(s);
+    if (!maintain_want_room(s, segments)) return change_no_room(s);
     enum store_status st = upload_join(g->c.w, total, &g->upload);
     if (st != STORE_OK) return st;
     bool before = g->put->mode == STORE_PREPEND;
@@ -180,7 +196,7 @@ static enum store_status refuse_fill(struct change *c, uint64_t birth) {
     }
     if (carry == CARRY_SOFT) {
         change_carry_state(c, carry, deadline, &bits, &expiry);
-        c->verdict = ITEM_LIVE; /* folded */
+        c->verdict = VERDICT_LIVE; /* folded */
     }
     if (!(bits & ITEM_STALE)) bits |= ITEM_SOFT; /* item_rearmed */
     (void)change_state(c, bits, expiry, birth);
@@ -200,7 +216,7 @@ static enum store_status put_overtaken(struct putting *g, bool *dead) {
     const struct store_put *p = g->put;
     struct change *c = &g->c;
     const struct purge_table *t = &c->w->s->purge;
-    uint64_t all[2 * ALL_TAGS_MAX], had[ALL_TAGS_MAX];
+    uint64_t all[2 * TAG_ALL_MAX], had[TAG_ALL_MAX];
     *dead = false;
     bool plain = !p->guarded && !g->join && p->upload == NULL;
     if (plain) return STORE_OK;
@@ -253,7 +269,7 @@ static enum store_status put_link(struct putting *g, struct store_item *out) {
         if (g->join) return STORE_NOT_STORED;
         if (out) { /* stored, and purged at once */
             item_set_birth(g->room.p, birth);
-            item_show(g->room.p, g->room.p, g->room.loc, out);
+            record_show(g->room.p, g->room.p, g->room.loc, out);
         }
         return STORE_OK;
     }

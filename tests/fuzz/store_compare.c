@@ -3,11 +3,12 @@
  * What the store says beside what the model says. */
 #include <string.h>
 
+#include "store/seconds.h"
 #include "store_run.h"
 
 struct store_worker *enter(void) {
     struct store_worker *w = run.lab.w[run.worker];
-    bool due = run.m.flush_at && store_clock(run.lab.s) >= run.m.flush_at;
+    bool due = run.m.flush_at && seconds_now(run.lab.s) >= run.m.flush_at;
     store_enter(w);
     if (due) {
         model_purge(&run.m, 0, run.lab.s->purge.seq, false, 0, store_now(w));
@@ -133,5 +134,5 @@ void adopt(unsigned key, bool fresh) {
 struct model_item *present(unsigned key, bool *soft) {
     bool maybe;
     compare(key, false);
-    return model_look(&run.m, key, store_clock(run.lab.s), &maybe, soft);
+    return model_look(&run.m, key, seconds_now(run.lab.s), &maybe, soft);
 }

@@ -3,6 +3,7 @@
  * A put in all its forms, with what it must answer and leave behind. */
 #include <string.h>
 
+#include "store/seconds.h"
 #include "store_run.h"
 
 /* A round of maintenance for somebody who found no room so many times; in the end time goes by, so that he is refused
@@ -140,7 +141,7 @@ void op_put(void) {
             uint8_t mask = (uint8_t)(1 << byte() % MODEL_TAGS);
             uint64_t number =
                 lab_purge(&run.lab, run.worker, 1, &(uint64_t){tag_hash((unsigned)__builtin_ctz(mask))}, false, 0);
-            model_purge(&run.m, mask, number, false, 0, store_clock(run.lab.s));
+            model_purge(&run.m, mask, number, false, 0, seconds_now(run.lab.s));
         }
         m = present(key, &soft);
         join = join && m;
@@ -151,7 +152,7 @@ void op_put(void) {
     uint8_t all = (uint8_t)(tags | model_prefixes(key) | (join ? m->tags : 0));
     enum store_status want = put_expected(&p, m, soft, &stale), st = put_now(&p);
     if (no_room(st)) return (void)compare(key, false);
-    uint32_t deadline = 0, now = store_clock(run.lab.s);
+    uint32_t deadline = 0, now = seconds_now(run.lab.s);
     /* put_now may have run maintenance, which may have evicted it. */
     if (m && !run.m.items[key].there) {
         m = NULL;

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store_lab.h"
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "store/account.h"
+#include "store/index.h"
+#include "store/item.h"
+#include "store/purge.h"
+#include "store/segment.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/check.h"
-#include "base/fault.h"
-#include "store/account.h"
 
 /* ------------------------------------------------------------------ points */
 
@@ -210,7 +214,7 @@ enum store_status lab_delete(struct lab *l, unsigned worker, const char *key) {
 
 /* The sweeper gets on: its own thread, or here. */
 static void sweep_on(struct lab *l, unsigned *turns) {
-    if (l->s->started)
+    if (l->s->thread.started)
         sync_wait(turns);
     else
         store_sweep_all(l->s);
@@ -254,7 +258,7 @@ static bool known(const struct purge_table *t, uint64_t key) {
 
 void lab_shed(struct lab *l, unsigned worker, uint64_t tag) {
     struct purge_table *t = &l->s->purge;
-    CHECK(!l->s->started);
+    CHECK(!l->s->thread.started);
     for (unsigned i = 0; known(t, tag); i++) {
         t->shed = true;
         lab_purge(l, worker, 1, &(uint64_t){lab_neighbour(t, tag, i)}, false, 0);
@@ -383,7 +387,8 @@ static const char *check_segments(struct store *s, const uint64_t *per) {
     }
     if (exist != s->segs.exist) WRONG("%u segments exist, %u are counted", exist, s->segs.exist);
     if (free_ones != s->segs.free.count) WRONG("%u free segments, %u are counted", free_ones, s->segs.free.count);
-    if (retired != s->retired.count) WRONG("%u retired segments, %u are counted", retired, s->retired.count);
+    if (retired != s->maintain.compact.retired.count)
+        WRONG("%u retired segments, %u are counted", retired, s->maintain.compact.retired.count);
     for (int q = 0; q < 2; q++)
         if (queued[q] != s->segs.queues[q].count)
             WRONG("queue %d holds %u segments, %u are counted", q, queued[q], s->segs.queues[q].count);

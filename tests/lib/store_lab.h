@@ -11,7 +11,9 @@
 
 #include <pthread.h>
 
-#include "store/internal.h"
+#include "store/handle.h"
+#include "store/state.h"
+#include "store/store.h"
 
 #define LAB_WORKERS 4
 #define LAB_HANDLES (LAB_WORKERS + 1) /* the last one as of a thread that serves no requests */

@@ -10,7 +10,10 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "base/rand.h"
+#include "store/index.h"
+#include "store/segment.h"
 #include "store_lab.h"
 
 #define LIMIT (2u << 20)

@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "store/maintain.h"
+#include "store/seconds.h"
 #include "store_lab.h"
 
 #define SECOND 1000000000ull
@@ -21,13 +23,13 @@
 /* For how long the thread sleeps once it has done all there is to do now. */
 static uint64_t sleeps(struct lab *l) {
     uint64_t ns = 0;
-    l->s->idle_rounds = 0;
+    l->s->maintain.idle_rounds = 0;
     for (unsigned idle = 0; idle < 20;) {
         if (store_maintain(l->s)) {
-            idle = l->s->idle_rounds = 0;
+            idle = l->s->maintain.idle_rounds = 0;
             continue;
         }
-        ns = store_idle_ns(l->s);
+        ns = maintain_idle_ns(l->s);
         idle++;
     }
     return ns;
@@ -92,7 +94,7 @@ static void test_it_is_awake_when_an_item_expires(void **state) {
     struct lab l;
     lab_open(&l, LIMIT, 0);
     clock_manual_advance(&l.clock, 10 * SECOND);
-    const uint32_t now = store_clock(l.s);
+    const uint32_t now = seconds_now(l.s);
     set_until(&l, "A", now + 1);
     set_until(&l, "B", now + 2);
     set_until(&l, "C", now + 9);
@@ -153,7 +155,7 @@ static void test_it_is_awake_for_uploads_in_line(void **state) {
     lab_open(&l, LIMIT, 0);
     for (unsigned i = 0; i < 2; i++) assert_int_equal(store_upload_begin(l.w[i], LIMIT / 8 - 1000, &u[i]), STORE_OK);
     assert_true(store_upload_waits(u[1]));
-    assert_true(l.s->kicked);
+    assert_true(l.s->thread.woken);
     assert_true(sleeps(&l) <= 110 * MS);
     store_upload_abort(l.w[0], u[0]);
     assert_false(store_upload_waits(u[1]));

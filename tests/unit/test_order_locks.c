@@ -15,6 +15,8 @@
 #include <cmocka.h>
 
 #include "order.h"
+#include "store/evict.h"
+#include "store/index.h"
 #include "threads.h"
 
 #define KEYS 3000

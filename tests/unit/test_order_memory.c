@@ -11,6 +11,9 @@
 #include <cmocka.h>
 
 #include "order.h"
+#include "store/compact.h"
+#include "store/index.h"
+#include "store/segment.h"
 
 /* ------------------------------------------------------------------ memory */
 
@@ -76,7 +79,7 @@ static void test_a_pinned_segment_stays(void **state) {
 /* ------------------------------------------------------------------ what counts as dead */
 
 static void free_dead_ones(struct lab *l) {
-    for (unsigned i = 0; i < 10; i++) (void)free_dead(l->s);
+    for (unsigned i = 0; i < 10; i++) (void)compact_free_dead(l->s);
 }
 
 static bool retired(struct lab *l, uint64_t loc) {

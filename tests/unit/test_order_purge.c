@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "order.h"
+#include "store/seconds.h"
 
 /* ------------------------------------------------------------------ purges and numbers */
 
@@ -203,7 +204,7 @@ static bool flushed_twice(struct lab *l) {
     struct helper h = {.l = l, .key = "other"};
     struct lab_thread t;
     lab_set(l, 0, "old", "x", NULL, 0);
-    store_flush_at(l->w[0], store_clock(l->s) + 10);
+    store_flush_at(l->w[0], seconds_now(l->s) + 10);
     clock_manual_advance(&l->clock, 10 * SECOND);
     assert_true(lab_run(&t, "store.flush_due", run_get, &h));
     assert_false(lab_get(l, 0, "old", NULL)); /* carries it out */

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
+#include "store/purge.h"
 #include "store_lab.h"
 
 struct table {

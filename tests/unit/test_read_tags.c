@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "order.h"
+#include "store/purge.h"
+#include "store/segment.h"
 
 static const uint64_t named[1] = {TAG + 5};
 

@@ -12,6 +12,10 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
+#include "store/index.h"
+#include "store/seconds.h"
+#include "store/segment.h"
 #include "store_lab.h"
 
 #define SECOND 1000000000ull
@@ -59,12 +63,12 @@ static void test_pins_do_not_stop_stores(void **state) {
     struct store_gauges g;
     store_gauges(l.s, &g);
     assert_true(npins > 5 && g.segments_pinned > 5);
-    assert_true(l.s->stuck > 0);
+    assert_true(l.s->maintain.compact.stuck > 0);
     for (unsigned i = 0; i < npins; i++) store_unpin(l.w[0], pins[i]);
     maintain(&l);
     store_gauges(l.s, &g);
     assert_int_equal(g.segments_pinned, 0);
-    assert_int_equal(l.s->stuck, 0);
+    assert_int_equal(l.s->maintain.compact.stuck, 0);
     lab_close(&l);
 }
 
@@ -159,7 +163,7 @@ static void test_clearing_what_was_softly_purged(void **state) {
     assert_true(lab_get(&l, 0, "p:A", &it));
     assert_int_equal(it.size, 0);
     assert_true(it.soft);
-    assert_int_equal(it.expiry, store_clock(l.s) + 20);
+    assert_int_equal(it.expiry, seconds_now(l.s) + 20);
     lab_close(&l);
 }
 
@@ -184,7 +188,7 @@ static void test_a_stale_store_does_not_outlive_a_soft_purge(void **state) {
         assert_int_equal(lab_put(&l, 0, &p), STORE_OK);
         assert_true(lab_get(&l, 0, "A", &it));
         assert_true(it.bits & STORE_STALE);
-        assert_int_equal(it.expiry, store_clock(l.s) + 20);
+        assert_int_equal(it.expiry, seconds_now(l.s) + 20);
         lab_close(&l);
     }
 }

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "stage.h"
+#include "store/number.h"
 
 /* ------------------------------------------------------------------ sums and ids */
 
