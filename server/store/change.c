@@ -14,9 +14,9 @@
 #include "store/sweep.h"
 #include "store/tag.h"
 
-#define NUMBER_TOP (1ull << 62) /* above every number: asks purge_overtook for announcements only */
+#define VERSION_TOP (1ull << 62) /* above every version: asks purge_overtook for announcements only */
 
-/* Decodes the record that matches: it is the present version. */
+/* Decodes the record that matches: it is the present one of the key. */
 static bool same_key(void *arg, uint64_t loc) {
     struct change *c = arg;
     uint8_t header[32];
@@ -26,7 +26,7 @@ static bool same_key(void *arg, uint64_t loc) {
     return true;
 }
 
-/* The slot of the present version, or NULL. */
+/* The slot of the key's record, or NULL. */
 static inline __attribute__((always_inline)) uint64_t *find_slot(struct change *c) {
     struct index *ix = &c->w->s->ix;
     uint64_t *const likely_one = c->key->slot;
@@ -49,7 +49,7 @@ void change_unlink(struct change *c) {
     c->slot = NULL;
 }
 
-/* A version that may not be served any more is taken out by whoever meets it with the lock. */
+/* A record that may not be served any more is taken out by whoever meets it with the lock. */
 static __attribute__((noinline)) void unlink_dead(struct change *c) {
     if (c->verdict == VERDICT_EXPIRED) {
         COUNT(c->w, expired, 1);
@@ -98,7 +98,7 @@ static inline enum segment_queue queue_of(const struct change *c) {
     return SEGMENT_MAIN;
 }
 
-/* The version at loc has given way to one of so many bytes in its slot. pieces: its pieces are dead, too. */
+/* The record at loc has given way to one of so many bytes in its slot. pieces: its pieces are dead, too. */
 static __attribute__((noinline)) void replaced_large(struct store_worker *w, uint64_t loc, uint64_t bytes,
                                                      const struct item *old, bool pieces) {
     COUNT(w, bytes_added, bytes);
@@ -118,7 +118,8 @@ static inline void replaced(struct store_worker *w, uint64_t loc, uint64_t bytes
     account_dead(w, loc, before);
 }
 
-/* The new version's slot: the old one's, or a new one. False: the index has no room. Accounting is the caller's. */
+/* Puts the new record at loc into the old one's slot, or a free one. False: the index has none. Accounting is the
+ * caller's. */
 static inline bool change_slot(struct change *c, const struct segment *g, uint64_t loc) {
     struct store *s = c->w->s;
     if (c->slot) {
@@ -133,13 +134,13 @@ static inline bool change_slot(struct change *c, const struct segment *g, uint64
     return true;
 }
 
-/* As change_link; same_pieces: the new version has the pieces of the present one, which go on living. */
-static bool link_version(struct change *c, uint64_t loc, uint64_t birth, bool same_pieces) {
+/* As change_link; same_pieces: the new record has the pieces of the old one, which go on living. */
+static bool link_record(struct change *c, uint64_t loc, uint64_t version, bool same_pieces) {
     struct store_worker *w = c->w;
     uint8_t *p = segment_at(&w->s->segs, loc);
     struct item it;
-    (void)FAULT_POINT("store.numbered");
-    item_set_birth(p, birth);
+    (void)FAULT_POINT("store.versioned");
+    item_set_version(p, version);
     item_read(&it, p);
     struct segment *g = segment_by_loc(w->s, loc);
     sweep_expiry(w->s, g, it.expiry);
@@ -159,11 +160,11 @@ static bool link_version(struct change *c, uint64_t loc, uint64_t birth, bool sa
     return true;
 }
 
-bool change_link(struct change *c, uint64_t loc, uint64_t birth) {
-    return link_version(c, loc, birth, false);
+bool change_link(struct change *c, uint64_t loc, uint64_t version) {
+    return link_record(c, loc, version, false);
 }
 
-bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t birth) {
+bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t version) {
     const struct item *o = &c->old;
     struct item_spec spec = {.key = (const char *)o->p + o->key_at,
                              .key_len = o->key_len,
@@ -183,15 +184,15 @@ bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t birth) {
     if (!room_take(c->w, item_spec_bytes(&spec), change_queue(c), &room)) return false;
     memcpy(item_write(room.p, &spec), o->p + o->value_at, spec.value_bytes);
     room_done(c->w, &room);
-    return link_version(c, room.loc, birth, true);
+    return link_record(c, room.loc, version, true);
 }
 
-bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birth) {
+bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t version) {
     struct item *o = &c->old;
-    bool new_id = birth != o->birth;
+    bool new_id = version != o->version;
     if ((expiry != 0 && !(o->bits & ITEM_EXPIRY)) || (new_id && (o->bits & ITEM_CAS))) {
         struct rewrite r = {.bits = bits, .expiry = expiry, .flags = o->flags, .drop_cas = new_id};
-        return change_rewrite(c, &r, birth);
+        return change_rewrite(c, &r, version);
     }
     const uint8_t state = (uint8_t)((o->bits & ~ITEM_STATE) | (bits & ITEM_STATE));
     if (expiry == o->expiry && !new_id) {
@@ -201,7 +202,7 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birt
         if (expiry != o->expiry) item_set_expiry(o->p, expiry);
         item_set_bits(o->p, state);
         (void)FAULT_POINT("change.writing");
-        if (new_id) item_set_birth(o->p, birth);
+        if (new_id) item_set_version(o->p, version);
         index_write_end(c->b);
         sweep_expiry(c->w->s, segment_by_loc(c->w->s, c->loc), expiry); /* after: see sweep_segment */
     }
@@ -212,11 +213,12 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birt
 enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint32_t *deadline) {
     const struct purge_table *t = &c->w->s->purge;
     if (FAULT_POINT("change.mutate.carry_blindly")) return CARRY_LIVE;
-    if (purge_overtook(t, NUMBER_TOP, tags, n, NULL, 0)) return CARRY_DEAD;
-    /* While a sweep carries out a conjunction that the table could not file, an older version that it may select must
-     * not get away under a new number, nor into a segment that the sweep has passed. */
-    if (n > 1 && sync_load_acq(&t->unfiled) > c->old.birth && !FAULT_POINT("change.mutate.no_fence")) return CARRY_DEAD;
-    enum purge_verdict v = purge_check(t, c->old.birth, tags, n, c->w->now, deadline);
+    if (purge_overtook(t, VERSION_TOP, tags, n, NULL, 0)) return CARRY_DEAD;
+    /* While a sweep carries out a conjunction that the table could not file, an older item that it may select must not
+     * get away with a new version, nor into a segment that the sweep has passed. */
+    if (n > 1 && sync_load_acq(&t->unfiled) > c->old.version && !FAULT_POINT("change.mutate.no_fence"))
+        return CARRY_DEAD;
+    enum purge_verdict v = purge_check(t, c->old.version, tags, n, c->w->now, deadline);
     return v == PURGE_FRESH ? CARRY_LIVE : v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
 }
 
@@ -228,14 +230,14 @@ enum carry change_carry_own(struct change *c, uint32_t *deadline) {
     enum carry carry = change_carry(c, all, nown, deadline);
     if (n == nown || carry == CARRY_DEAD || FAULT_POINT("change.mutate.read_unasked")) return carry;
     /* A purge of tags that the reader names may be known already and not yet be in `seq`. */
-    if (purge_overtook(t, NUMBER_TOP, all, n, NULL, 0)) return CARRY_DEAD;
-    enum purge_verdict v = purge_check_read(t, c->old.birth, all, nown, n, c->w->now, &read_deadline);
+    if (purge_overtook(t, VERSION_TOP, all, n, NULL, 0)) return CARRY_DEAD;
+    enum purge_verdict v = purge_check_read(t, c->old.version, all, nown, n, c->w->now, &read_deadline);
     if (v == PURGE_FRESH) return CARRY_LIVE;
     *deadline = read_deadline; /* of all tags, the item's own too */
     return v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
 }
 
-/* The old item's state bits and expiry as a version that carries its content on has them. */
+/* The old item's state bits and expiry as a new record with its content has them. */
 void change_carry_state(const struct change *c, enum carry carry, uint32_t deadline, uint8_t *bits, uint32_t *expiry) {
     *bits = item_softened(c->old.bits) ? c->old.bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON) : 0;
     if (carry != CARRY_SOFT) return;
@@ -243,7 +245,7 @@ void change_carry_state(const struct change *c, enum carry carry, uint32_t deadl
     if (*expiry == 0 || *expiry > deadline) *expiry = deadline;
 }
 
-/* The old version turned out dead after all. */
+/* The old record turned out dead after all. */
 void change_drop(struct change *c) {
     if (c->slot == NULL) return;
     COUNT(c->w, purged_items, 1);
@@ -277,8 +279,8 @@ static inline bool place(struct change *c, struct item_spec *spec, const char *v
 enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried) {
     struct room room;
     if (!place(c, spec, value, &room)) return change_no_room(c->w->s);
-    uint64_t birth = number_take(c->w, c->slot ? c->old.birth : 0);
-    (void)FAULT_POINT("store.put.numbered");
+    uint64_t version = number_take(c->w, c->slot ? c->old.version : 0);
+    (void)FAULT_POINT("store.put.versioned");
     if (carried) {
         uint32_t deadline = 0;
         enum carry carry = change_carry_own(c, &deadline);
@@ -296,7 +298,7 @@ enum store_status change_write(struct change *c, struct item_spec *spec, const c
     }
     room_done(c->w, &room);
     (void)FAULT_POINT("store.put.checked");
-    return change_link(c, room.loc, birth) ? STORE_OK : STORE_NO_MEMORY;
+    return change_link(c, room.loc, version) ? STORE_OK : STORE_NO_MEMORY;
 }
 
 enum store_status change_set(struct store_worker *w, const struct store_key *k, struct item_spec *spec,
@@ -309,11 +311,11 @@ enum store_status change_set(struct store_worker *w, const struct store_key *k, 
         st = change_no_room(w->s);
     } else {
         const bool had = c.slot != NULL;
-        const uint64_t birth = number_take(w, had ? c.old.birth : 0), was = c.loc;
-        (void)FAULT_POINT("store.put.numbered");
+        const uint64_t version = number_take(w, had ? c.old.version : 0), was = c.loc;
+        (void)FAULT_POINT("store.put.versioned");
         room_done(w, &room);
         (void)FAULT_POINT("store.put.checked");
-        item_set_birth(room.p, birth);
+        item_set_version(room.p, version);
         if (spec->expiry) sweep_expiry(w->s, room.g, spec->expiry);
         if (unlikely(!change_slot(&c, room.g, room.loc))) {
             account_dead(w, room.loc, room.bytes);

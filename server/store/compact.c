@@ -67,7 +67,7 @@ static void place_target(struct store *s, uint32_t target, uint32_t behind) {
     struct segment *t = &s->segs.seg[target];
     const struct segment *g = &s->segs.seg[behind];
     sync_store(&t->opened, sync_load(&g->opened));
-    t->born = g->born;
+    t->taken = g->taken;
     segment_requeue_after(&s->segs, target, behind);
     cold_joined(s, target, behind);
 }

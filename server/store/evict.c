@@ -205,7 +205,7 @@ static void move_whole(struct store *s, const struct record *r, unsigned left) {
     segment_requeue(&s->segs, i, SEGMENT_MAIN);
     cold_left(s, i);
     s->segs.seg[i].inherited = left;
-    s->segs.seg[i].born = s->segs.seg[i].since = sync_load(&s->segs.taken);
+    s->segs.seg[i].taken = s->segs.seg[i].since = sync_load(&s->segs.taken);
 }
 
 /* A piece leaves likewise, or its whole item for good. True: its segment was moved as it is. */

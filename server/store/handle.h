@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * handle - what a thread uses the store through: its section, its open segment, its block of numbers, its counters.
+ * handle - what a thread uses the store through: its section, its open segment, its block of versions, its counters.
  *
  * One thread at a time uses a handle. Of what lies in it the maintenance thread reads `pins`, `dead` and `metrics`.
  */
@@ -27,7 +27,7 @@ struct store_worker {
     uint32_t now;                     /* store time of the section */
     bool inside;                      /* a section is open */
     struct opened open;               /* small segments it appends to */
-    uint64_t number_next, number_end; /* its block of numbers */
+    uint64_t number_next, number_end; /* the versions that it has reserved */
     uint32_t *pins;                   /* of each segment */
     uint32_t *dead;                   /* of each segment, bytes that it has said to be dead (account.h) */
     uint64_t metrics[STORE_METRICS];

@@ -124,7 +124,7 @@ static bool touch(struct change *c, uint32_t wanted) {
         if (carry == CARRY_SOFT && !FAULT_POINT("modify.mutate.touch_unfolded"))
             change_carry_state(c, carry, deadline, &bits, &expiry);
     }
-    return change_state(c, bits, expiry, c->old.birth);
+    return change_state(c, bits, expiry, c->old.version);
 }
 
 enum store_status store_touch(struct store_worker *w, const struct store_key *k, uint32_t expiry,
@@ -147,7 +147,7 @@ enum store_status store_touch(struct store_worker *w, const struct store_key *k,
 static enum store_status delete_invalidate(struct change *c, const struct store_delete *d) {
     uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE);
     uint32_t expiry = d->set_expiry ? capped_expiry(c, d->expiry) : c->old.expiry, deadline = 0;
-    uint64_t birth = number_take(c->w, c->old.birth);
+    uint64_t version = number_take(c->w, c->old.version);
     enum carry carry = change_carry_own(c, &deadline);
     if (carry == CARRY_DEAD) {
         change_drop(c);
@@ -158,9 +158,9 @@ static enum store_status delete_invalidate(struct change *c, const struct store_
     bool ok;
     if (d->has_cas) {
         struct rewrite r = {.bits = bits, .expiry = expiry, .flags = c->old.flags, .has_cas = true, .cas = d->cas};
-        ok = change_rewrite(c, &r, birth);
+        ok = change_rewrite(c, &r, version);
     } else {
-        ok = change_state(c, bits, expiry, birth);
+        ok = change_state(c, bits, expiry, version);
     }
     return ok ? STORE_OK : change_no_room(c->w->s);
 }
@@ -208,17 +208,17 @@ static bool win_soft(struct change *c) {
     uint32_t expiry = c->old.expiry;
     (void)FAULT_POINT("modify.winning");
     if (c->verdict == VERDICT_SOFT && (expiry == 0 || expiry > c->deadline)) expiry = c->deadline;
-    uint64_t birth = number_take(c->w, c->old.birth);
+    uint64_t version = number_take(c->w, c->old.version);
     uint32_t deadline = 0;
     uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT | ITEM_WON);
-    /* The new birth must not step over a purge that came after the soft one. */
+    /* The new version must not step over a purge that came after the soft one. */
     enum carry carry = change_carry_own(c, &deadline);
     if (carry == CARRY_DEAD) {
         change_drop(c);
         return true;
     }
     if (carry == CARRY_SOFT && (expiry == 0 || expiry > deadline)) expiry = deadline;
-    if (!change_state(c, bits, expiry, birth)) return false;
+    if (!change_state(c, bits, expiry, version)) return false;
     c->verdict = VERDICT_LIVE;
     COUNT(c->w, soft_wins, 1);
     return true;
@@ -332,7 +332,7 @@ enum store_status store_tag_add(struct store_worker *w, const struct store_key *
         while (at < n && tags[at] != tag) at++;
         tags[at] = tag;
         if (at == n) n++;
-        uint64_t birth = number_take(w, c.old.birth);
+        uint64_t version = number_take(w, c.old.version);
         unsigned all = tag_prefixes(w->s, k->p, (unsigned)k->len, tags, n);
         enum carry carry = n > STORE_TAGS_MAX ? CARRY_LIVE : change_carry(&c, tags, all, &deadline);
         struct rewrite r = {.expiry = c.old.expiry, .flags = c.old.flags, .tags = tags, .ntags = n, .drop_cas = true};
@@ -343,7 +343,7 @@ enum store_status store_tag_add(struct store_worker *w, const struct store_key *
         } else {
             change_carry_state(&c, carry, deadline, &r.bits, &r.expiry);
             if (carry == CARRY_LIVE) r.bits = c.old.bits & ITEM_STATE;
-            st = change_rewrite(&c, &r, birth) ? STORE_OK : change_no_room(w->s);
+            st = change_rewrite(&c, &r, version) ? STORE_OK : change_no_room(w->s);
         }
     }
     change_end(&c);

@@ -102,7 +102,7 @@ void move_swing(struct store *s, uint64_t *slot, const struct item *old, uint64_
     struct store_worker *w = maintenance(s);
     uint8_t *p = segment_at(&s->segs, to);
     struct item it;
-    item_set_birth(p, old->birth);
+    item_set_version(p, old->version);
     item_set_bits(p, old->bits);
     if (old->bits & ITEM_EXPIRY) item_set_expiry(p, old->expiry);
     sweep_expiry(s, segment_by_loc(s, to), old->expiry);

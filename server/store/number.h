@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * number - the counter that stores and purges take their numbers from.
+ * number - the counter that stores and purges take their versions from.
  */
 #ifndef TAGCACHED_STORE_NUMBER_H
 #define TAGCACHED_STORE_NUMBER_H
@@ -16,7 +16,7 @@
 
 uint64_t number_take_slow(struct store_worker *w, uint64_t above);
 
-/* The next number, above `above`. Bucket locked, in a section. */
+/* The next version, above `above`. Bucket locked, in a section. */
 static inline uint64_t number_take(struct store_worker *w, uint64_t above) {
     const uint64_t n = w->number_next;
     if (unlikely(n == w->number_end || n <= above || sync_load_acq(&w->s->purge.seq) >= n))

@@ -36,7 +36,7 @@ static struct store_job *job_new(const struct store_purge *p) {
     return j;
 }
 
-/* Lists a job for the next pass that begins after it has a number. */
+/* Lists a job for the next pass that begins after it has a version. */
 static void list_job(struct store *s, struct store_job *job) {
     if (job == NULL) return;
     pthread_mutex_lock(&s->jobs_lock);
@@ -61,10 +61,10 @@ static bool may_need_job(const struct store_purge *p) {
 
 /* ------------------------------------------------------------------ purges */
 
-/* The job is listed before the purge takes its number, so that whoever meets an item that the purge has killed also
+/* The job is listed before the purge takes its version, so that whoever meets an item that the purge has killed also
  * finds the job that counts it. */
 static bool apply(struct store *s, const struct store_purge *p, struct store_job *job, bool *pending,
-                  uint64_t *number) {
+                  uint64_t *version) {
     struct purge_plan plan;
     const uint32_t now = seconds_now(s);
     uint32_t deadline = now + (p->soft_ttl_s ? p->soft_ttl_s : STORE_SOFT_TTL_S);
@@ -75,7 +75,7 @@ static bool apply(struct store *s, const struct store_purge *p, struct store_job
         const bool late = FAULT_POINT("store.mutate.list_late");
         *pending = p->counted || plan.sweep;
         if (*pending && !late) list_job(s, job);
-        *number = purge_commit(&s->purge, &s->number, &plan, p->soft, deadline, now, *pending ? &job->number : NULL);
+        *version = purge_commit(&s->purge, &s->number, &plan, p->soft, deadline, now, *pending ? &job->version : NULL);
         (void)FAULT_POINT("store.purge.applied");
         if (*pending && late) list_job(s, job);
     } else {
@@ -85,13 +85,13 @@ static bool apply(struct store *s, const struct store_purge *p, struct store_job
     return room;
 }
 
-enum store_status store_purge(struct store_worker *w, const struct store_purge *p, uint64_t *number) {
+enum store_status store_purge(struct store_worker *w, const struct store_purge *p, uint64_t *version) {
     CHECK(!w->inside);
     struct store *s = w->s;
     struct store_job *job = NULL;
     bool pending = false;
     if (may_need_job(p) && (job = job_new(p)) == NULL) return STORE_NO_MEMORY;
-    const bool crowded = purge_crowded(&s->purge), room = apply(s, p, job, &pending, number);
+    const bool crowded = purge_crowded(&s->purge), room = apply(s, p, job, &pending, version);
     if (!pending) free(job);
     /* Whoever fills the second half of the table wakes the sweeper; it knows by itself that there is more to do. */
     if (pending || !room || (!crowded && purge_crowded(&s->purge))) maintain_wake(s);
@@ -109,12 +109,12 @@ enum store_status store_purge(struct store_worker *w, const struct store_purge *
 void store_flush_at(struct store_worker *w, uint32_t at) {
     struct store_selector all = {.all = true};
     struct store_purge p = {.selectors = &all, .nselectors = 1};
-    uint64_t number;
+    uint64_t version;
     if (at > seconds_now(w->s)) {
         sync_store_rel(&w->s->flush_at, at);
         return;
     }
     sync_store_rel(&w->s->flush_at, 0);
-    enum store_status st = store_purge(w, &p, &number);
+    enum store_status st = store_purge(w, &p, &version);
     CHECK(st == STORE_OK); /* everything has a place of its own */
 }

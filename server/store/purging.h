@@ -11,7 +11,7 @@ struct store;
 
 struct store_job {
     struct store_job *next;
-    uint64_t number; /* the purge's; 0: it is about to get one, and selects nothing until then */
+    uint64_t version; /* the purge's; 0: it is about to get one, and selects nothing until then */
     int64_t removed;
     void *token;
     unsigned nselectors;

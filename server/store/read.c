@@ -123,7 +123,7 @@ static __attribute__((noinline)) bool not_purged(struct store_worker *w, const s
 static inline bool survives(struct store_worker *w, const struct found *f, struct store_item *out) {
     if (likely(w->s->cfg.prefix_delimiter == 0)) { /* the item's own tags are all there are; they lie before its key */
         const uint8_t *tags = (const uint8_t *)out->key - 8 * (size_t)out->ntags;
-        if (likely(purge_unknown(&w->s->purge, out->birth, tags, out->ntags))) {
+        if (likely(purge_unknown(&w->s->purge, out->version, tags, out->ntags))) {
             COUNT(w, tag_lookups, out->ntags);
             return true;
         }
@@ -141,7 +141,7 @@ static inline __attribute__((always_inline)) bool find_item(struct store_worker 
         COUNT(w, get_expired, 1);
         return false;
     }
-    return likely(out->birth > sync_load_acq(&w->s->purge.seq)) || survives(w, f, out);
+    return likely(out->version > sync_load_acq(&w->s->purge.seq)) || survives(w, f, out);
 }
 
 bool store_get(struct store_worker *w, const struct store_key *k, struct store_item *out) {
@@ -249,7 +249,7 @@ unsigned store_item_spans(const struct store_worker *w, const struct store_item 
 }
 
 uint32_t store_item_age(const struct store_worker *w, const struct store_item *it) {
-    const uint32_t then = age_second(&w->s->ages, it->birth);
+    const uint32_t then = age_second(&w->s->ages, it->version);
     return w->now > then ? w->now - then : 0;
 }
 

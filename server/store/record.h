@@ -33,7 +33,7 @@ static inline void record_show(const uint8_t *h, uint8_t *p, uint64_t loc, struc
     unsigned at = ITEM_FIXED, bits = h[7];
     uint16_t len;
     memcpy(&len, h + 8, 2);
-    out->birth = out->cas = item_get48(h);
+    out->version = out->cas = item_get48(h);
     out->expiry = out->flags = 0;
     out->ntags = 0;
     if (bits & ITEM_EXPIRY) {

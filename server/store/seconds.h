@@ -16,7 +16,7 @@
 uint32_t seconds_now(const struct store *s);
 /* When a second begins, by the clock. */
 uint64_t seconds_begin_ns(const struct store *s, uint32_t second);
-/* A handle comes to another second: it gives up the numbers that it has reserved, since whatever it stores from now on
+/* A handle comes to another second: it gives up the versions that it has reserved, since whatever it stores from now on
  * would look as old as they are. */
 void seconds_enter(struct store_worker *w, uint32_t now);
 /* Reads the clock for a handle that is in no section. */

@@ -95,7 +95,7 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     uint32_t i = SEGMENT_NONE;
     sync_spin_lock(&s->free_lock);
     if (leave == SEGMENT_OVERDRAW || segment_available(s) > leave) i = take_locked(s);
-    uint32_t born = s->taken;
+    uint32_t taken = s->taken;
     if (i != SEGMENT_NONE) sync_bump(&s->taken, 1);
     sync_spin_unlock(&s->free_lock);
     if (i == SEGMENT_NONE) return SEGMENT_NONE;
@@ -108,7 +108,7 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     sync_store(&g->opened, now);
     sync_store(&g->whole, 0);
     sync_store(&g->swept, 0);
-    g->born = g->since = born;
+    g->taken = g->since = taken;
     g->inherited = 0;
     g->trial = false;
     sync_store_rel(&g->used, segment_first(i));

@@ -27,14 +27,14 @@ enum segment_queue { SEGMENT_SMALL, SEGMENT_MAIN };
 
 struct segment {
     uint64_t sealed_at;   /* grace period after which nobody still writes to it */
-    uint64_t swept;       /* number of the latest purge when it was last swept */
+    uint64_t swept;       /* version of the latest purge when it was last swept */
     uint32_t used;        /* bytes appended; released after the record's lengths are there */
     uint32_t soonest;     /* of the expiries in it; 0: none expires */
     uint32_t opened;      /* store time */
     uint32_t uploads;     /* bodies being received into it: not to be evicted */
     uint32_t prev, next;  /* in its queue, or the free list */
     uint32_t inherited;   /* hits that do not count: they were there when the others began to; maintenance thread */
-    uint32_t born;        /* segments taken before it (see segment_older) */
+    uint32_t taken;       /* segments taken before it (see segment_older) */
     uint32_t since;       /* and before its hits began to count anew; maintenance thread */
     uint32_t dead_before; /* what all had counted of it as dead when it was taken (account.c); maintenance thread */
     uint8_t state, queue;
@@ -103,7 +103,7 @@ void segment_free(struct segments *s, uint32_t i);
 
 /* Whether a was taken before b, of which neither is 2^31 segments old. */
 static inline bool segment_older(const struct segment *a, const struct segment *b) {
-    return (int32_t)(a->born - b->born) < 0;
+    return (int32_t)(a->taken - b->taken) < 0;
 }
 
 /* Lowers a segment's soonest expiry, before an item with this expiry is visible; 0 never expires. True: it was later.

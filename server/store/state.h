@@ -32,8 +32,8 @@ TAILQ_HEAD(upload_list, store_upload);
 
 struct store {
     struct store_config cfg;
-    uint64_t number_first;                        /* no number is below this */
-    uint64_t number __attribute__((aligned(64))); /* the next number to give */
+    uint64_t number_first;                        /* no version is below this */
+    uint64_t number __attribute__((aligned(64))); /* the next version to give out */
     struct segments segs __attribute__((aligned(64)));
     struct index ix;
     struct purge_table purge;

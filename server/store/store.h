@@ -75,7 +75,7 @@ struct store_config {
     int64_t relative_ttl_max;   /* exptimes up to this many seconds count from now, larger ones are unix time; 0 means
                                    STORE_RELATIVE_TTL_MAX_S */
     bool hugepages;             /* ask for huge pages */
-    uint64_t seed;              /* hash seed and first number; random in production */
+    uint64_t seed;              /* hash seed and where the counter of versions begins; random in production */
     const struct clock *clock;
     struct store_events events;
 };
@@ -154,8 +154,8 @@ struct store_item {
     const char *key;
     const char *value; /* the value's bytes if it lies in one piece, else NULL: ask store_item_spans */
     uint64_t size;     /* bytes of the value */
-    uint64_t cas;      /* as clients see it: an explicit one (meta E) or the birth */
-    uint64_t birth;    /* its number */
+    uint64_t cas;      /* as clients see it: an explicit one (meta E) or the version */
+    uint64_t version;  /* a number of the store's counter: later ones are higher, those of purges too */
     uint32_t flags;    /* the client's */
     uint32_t expiry;   /* seconds of the store's time; 0 never */
     uint8_t key_len;
@@ -184,7 +184,7 @@ void store_note_fetch(struct store_worker *w, const struct store_item *it);
  * found the item or while it is pinned. */
 unsigned store_item_spans(const struct store_worker *w, const struct store_item *it, struct iovec *iov, unsigned from,
                           unsigned max);
-/* Seconds since this version was stored (mg l), that is since it got its number: right to within a second up to an
+/* Seconds since the item was stored (mg l), that is since it got its version: right to within a second up to an
  * hour, to within 1/4000 of itself beyond. */
 uint32_t store_item_age(const struct store_worker *w, const struct store_item *it);
 /* The hashes of its tags (ntags of them) copied to out. */
@@ -240,7 +240,7 @@ struct store_put {
     unsigned ntags;
 };
 
-/* Stores. `out` (may be NULL) receives the new version's header on STORE_OK and, for STORE_EXISTS, the present one's.
+/* Stores. `out` (may be NULL) receives the new item's header on STORE_OK and, for STORE_EXISTS, the present one's.
  * A guarded store of a missing key is STORE_NOT_FOUND, unless vivify creates it. Inside a section. */
 enum store_status store_put(struct store_worker *w, const struct store_put *put, struct store_item *out);
 
@@ -267,7 +267,7 @@ struct store_arith {
 enum store_status store_arith(struct store_worker *w, const struct store_arith *a, uint64_t *number, bool *created,
                               struct store_item *out);
 
-/* Gives the item a new expiry, keeping birth, id and tags. May need room (STORE_AGAIN) if it had none before.
+/* Gives the item a new expiry, keeping version, id and tags. May need room (STORE_AGAIN) if it had none before.
  * `out` (may be NULL) shows the item after; its `expiry` is the new one, `*old_expiry` (may be NULL) the one before. */
 enum store_status store_touch(struct store_worker *w, const struct store_key *k, uint32_t expiry,
                               struct store_item *out, uint32_t *old_expiry);
@@ -359,7 +359,7 @@ struct store_purge {
 };
 
 /*
- * Purges by all selectors, under one number, which is *number on STORE_OK and STORE_PENDING.
+ * Purges by all selectors, with one version, which is *version on STORE_OK and STORE_PENDING.
  *
  * STORE_OK: no request that starts from here on is served what it selects and was stored before. STORE_PENDING: it is
  * counted, or has a selector that the table cannot file (which then takes items out even if it is soft): the promise
@@ -369,13 +369,13 @@ struct store_purge {
  * Never waits but for a mutex that is held for microseconds, and takes time O(1) in the number of items. Outside a
  * section; any thread through its own worker handle.
  */
-enum store_status store_purge(struct store_worker *w, const struct store_purge *p, uint64_t *number);
+enum store_status store_purge(struct store_worker *w, const struct store_purge *p, uint64_t *version);
 
 /* flush_all at the store's time `at`; now or earlier: at once. A later call replaces a pending one. A pending flush
  * takes effect in the first section that begins at or after `at`. Outside a section. */
 void store_flush_at(struct store_worker *w, uint32_t at);
 
-/* The number a store would exceed now: hand it to guards that begin now (an upload's tags, a token of a miss). */
+/* The latest number given out. The version of whatever is stored or purged from now on is higher. */
 uint64_t store_number(const struct store *s);
 
 /* ------------------------------------------------------------------ looking around */
@@ -402,7 +402,7 @@ struct store_gauges {
     uint64_t purge_entries, purge_capacity; /* tags in the table; places */
     uint64_t purge_unswept;                 /* tags purged that no sweep has carried out yet, about */
     uint64_t purge_floors;                  /* purges let go of before a sweep had carried them out */
-    uint64_t number, purge_number;          /* the last number given; the last purge's */
+    uint64_t number, purge_number;          /* the latest version given out; the latest purge's */
     uint64_t oldest_age_s;                  /* age of the oldest sealed segment */
     uint64_t uploads;                       /* under way */
     bool growing;                           /* index being resized */

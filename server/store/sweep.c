@@ -3,8 +3,8 @@
  * sweep - what nobody asks for any more: takes expired and purged items out, folds soft purges into items, packs the
  * index. One segment a step, at a bounded share of one core. Maintenance thread.
  *
- * A pass that began after the grace period following number p has met every item born before p: a store is one section
- * from its number to its link, and items that move meanwhile are checked as they move. So when it ends, every purge up
+ * A pass that began after the grace period following version p has met every item below p: a store is one section from
+ * its version to its link, and items that move meanwhile are checked as they move. So when it ends, every purge up
  * to p has been carried out and the table may let go of it. */
 #include "store/sweep.h"
 
@@ -44,7 +44,7 @@ void sweep_expiry(struct store *s, struct segment *g, uint32_t expiry) {
 static bool due(struct store *s) {
     const struct purge_table *t = &s->purge;
     const uint32_t soonest = sync_load(&s->soonest);
-    return (soonest != 0 && soonest <= maintenance(s)->now) || sync_load_acq(&t->seq) > s->maintain.sweep.number ||
+    return (soonest != 0 && soonest <= maintenance(s)->now) || sync_load_acq(&t->seq) > s->maintain.sweep.version ||
            sync_load(&t->unswept[0]) + sync_load(&t->unswept[1]) > 0;
 }
 
@@ -62,7 +62,7 @@ uint64_t sweep_due_ns(struct store *s, uint64_t now) {
 /* ------------------------------------------------------------------ jobs */
 
 static bool job_matches(const struct store_job *j, const struct item *it, const uint64_t *tags, unsigned n) {
-    if (it->birth >= sync_load_acq(&j->number)) return false;
+    if (it->version >= sync_load_acq(&j->version)) return false;
     const uint64_t *sel = j->words;
     for (unsigned i = 0; i < j->nselectors; i++, sel += 1 + *sel)
         if (tag_holds(tags, n, sel + 1, *sel)) return true;
@@ -95,7 +95,7 @@ static void fold(struct change *c) {
                         .expiry = c->old.expiry == 0 || c->old.expiry > c->deadline ? c->deadline : c->old.expiry,
                         .flags = c->old.flags};
     if ((c->old.bits & ITEM_STATE) == r.bits && c->old.expiry == r.expiry) return; /* an earlier pass did it */
-    if (!change_rewrite(c, &r, c->old.birth)) change_drop(c); /* no room for a deadline: rather a miss */
+    if (!change_rewrite(c, &r, c->old.version)) change_drop(c); /* no room for a deadline: rather a miss */
 }
 
 void sweep_count(struct store *s, const struct item *it) {
@@ -168,8 +168,8 @@ static void sweep_segment(struct store *s, uint32_t i) {
     (void)FAULT_POINT("sweep.walked");
     if (FAULT_POINT("sweep.mutate.overwrite_bound")) sync_store(&g->soonest, 0);
     sweep_expiry(s, g, soonest);
-    /* Not of later purges: whoever stores here with a number below theirs may not be done yet. */
-    g->swept = FAULT_POINT("sweep.mutate.swept_ahead") ? sync_load_acq(&s->purge.seq) : s->maintain.sweep.number;
+    /* Not of later purges: whoever stores here with a version below theirs may not be done yet. */
+    g->swept = FAULT_POINT("sweep.mutate.swept_ahead") ? sync_load_acq(&s->purge.seq) : s->maintain.sweep.version;
     COUNT(w, sweep_items, n);
 }
 
@@ -177,7 +177,7 @@ static void sweep_segment(struct store *s, uint32_t i) {
 static bool wants_sweep(struct store *s, const struct segment *g) {
     uint32_t state = sync_load_acq(&g->state), soonest = sync_load(&g->soonest);
     if (state != SEGMENT_SEALED && state != SEGMENT_OPEN) return false;
-    if (s->maintain.sweep.jobs || (soonest && soonest <= maintenance(s)->now) || g->swept < s->maintain.sweep.number)
+    if (s->maintain.sweep.jobs || (soonest && soonest <= maintenance(s)->now) || g->swept < s->maintain.sweep.version)
         return true;
     if (soonest) lower(&s->soonest, soonest);
     return false;
@@ -186,13 +186,13 @@ static bool wants_sweep(struct store *s, const struct segment *g) {
 /* ------------------------------------------------------------------ passes */
 
 /* The jobs of purges that the pass about to begin will carry out; the others are left for the next one. */
-static struct store_job *take_jobs(struct store *s, uint64_t number) {
+static struct store_job *take_jobs(struct store *s, uint64_t version) {
     struct store_job *taken = NULL, *left = NULL;
     pthread_mutex_lock(&s->jobs_lock);
     for (struct store_job *j = s->jobs, *next; j; j = next) {
         next = j->next;
-        const uint64_t n = sync_load_acq(&j->number);
-        struct store_job **to = n != 0 && n <= number ? &taken : &left;
+        const uint64_t n = sync_load_acq(&j->version);
+        struct store_job **to = n != 0 && n <= version ? &taken : &left;
         j->next = *to;
         *to = j;
     }
@@ -206,11 +206,11 @@ static void pass_begin(struct store *s) {
     p->running = true;
     p->ending = false;
     p->at = 0;
-    /* Of the latest purge that is written: one under way has its number already, but nobody sees it yet. */
-    uint64_t number = purge_pass(&s->purge);
-    p->number = FAULT_POINT("sweep.mutate.any_number") ? store_number(s) : number;
+    /* Of the latest purge that is written: one under way has its version already, but nobody sees it yet. */
+    uint64_t version = purge_pass(&s->purge);
+    p->version = FAULT_POINT("sweep.mutate.any_version") ? store_number(s) : version;
     p->grace = epoch_advance(&s->epoch);
-    p->jobs = take_jobs(s, p->number);
+    p->jobs = take_jobs(s, p->version);
     /* The bound is taken anew, segment by segment; one that is lowered behind the pass stays. */
     if (!FAULT_POINT("sweep.mutate.forget_late")) (void)sync_exchange(&s->soonest, 0);
 }
@@ -227,7 +227,7 @@ static void pass_end(struct store *s) {
     if (FAULT_POINT("sweep.mutate.forget_late")) (void)sync_exchange(&s->soonest, 0);
     purge_unmark(&s->purge);
     pthread_mutex_lock(&s->purge.lock);
-    purge_swept(&s->purge, p->number, sync_load(&s->jobs) == NULL);
+    purge_swept(&s->purge, p->version, sync_load(&s->jobs) == NULL);
     pthread_mutex_unlock(&s->purge.lock);
     COUNT(maintenance(s), sweep_passes, 1);
     struct store_job *ended = p->jobs;

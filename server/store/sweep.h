@@ -20,7 +20,7 @@ struct sweep {
     bool running;
     bool ending;            /* every segment was met: the pass ends when a grace period has passed */
     uint32_t at;            /* next segment */
-    uint64_t number;        /* purges up to here are done when the pass ends */
+    uint64_t version;       /* purges up to here are done when the pass ends */
     uint64_t grace;         /* the pass begins, or ends, when this grace period has passed */
     uint64_t began_ns;      /* when the pass began */
     uint64_t next_ns;       /* when the next step may be taken */

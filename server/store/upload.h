@@ -53,7 +53,7 @@ void upload_list(const struct store_upload *u, uint8_t *value);
 bool upload_span(const struct store *s, const struct store_upload *u, unsigned i, struct iovec *v);
 /* The item of its pieces was linked: they no longer belong to the upload. */
 void upload_linked(struct store_upload *u);
-/* The number that was the latest when it began. */
+/* The version that was the latest when it began. */
 uint64_t upload_since(const struct store_upload *u);
 /* Appends bytes; false if there is no room. */
 bool upload_append(struct store_worker *w, struct store_upload *u, const void *p, uint64_t n);

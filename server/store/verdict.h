@@ -30,7 +30,7 @@ enum verdict verdict_slow(struct store_worker *w, const struct item *it, uint32_
 /* What is true of an item in the handle's present second. *deadline is set for VERDICT_SOFT. */
 static inline enum verdict verdict_of(struct store_worker *w, const struct item *it, uint32_t *deadline) {
     if (unlikely(verdict_expired(it->expiry, w->now))) return VERDICT_EXPIRED;
-    if (likely(it->birth > sync_load_acq(&w->s->purge.seq))) return VERDICT_LIVE;
+    if (likely(it->version > sync_load_acq(&w->s->purge.seq))) return VERDICT_LIVE;
     return verdict_slow(w, it, deadline);
 }
 

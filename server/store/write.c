@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * write - every change of an item: look it up with its bucket locked, make the new version, number it, ask whether a
- * purge has overtaken it, link it. In that order. */
+ * write - every change of an item: look it up with its bucket locked, make the new record, take its version, ask
+ * whether a purge has overtaken it, link it. In that order. */
 #include <string.h>
 
 #include "base/check.h"
@@ -31,7 +31,7 @@ struct putting {
     const uint64_t *tags; /* the put's own, or `united` */
     unsigned ntags;
     bool join;  /* append, prepend to what there is */
-    bool stale; /* an invalidating store of an old version */
+    bool stale; /* an invalidating store with an old guard */
     uint64_t united[2 * STORE_TAGS_MAX];
 };
 
@@ -154,7 +154,7 @@ static void put_value(struct putting *g, uint8_t *to) {
     if (g->join && p->mode == STORE_PREPEND) memcpy(to + p->size, o->p + o->value_at, item_size(o));
 }
 
-/* Decides about the body, makes room and writes the record; the number is not taken yet. */
+/* Decides about the body, makes room and writes the record; the version is not taken yet. */
 static enum store_status put_write(struct putting *g) {
     const struct store_put *p = g->put;
     struct store *s = g->c.w->s;
@@ -182,9 +182,9 @@ static enum store_status put_write(struct putting *g) {
     return STORE_OK;
 }
 
-/* A guarded store that a purge has overtaken: the next reader wins, and whoever reads again may store. The new birth
- * must not carry the present version over a purge of its own tags. */
-static enum store_status refuse_fill(struct change *c, uint64_t birth) {
+/* A guarded store that a purge has overtaken: the next reader wins, and whoever reads again may store. The new version
+ * must not carry the present content over a purge of its own tags. */
+static enum store_status refuse_fill(struct change *c, uint64_t version) {
     COUNT(c->w, fills_refused, 1);
     uint32_t expiry = c->old.expiry, deadline = 0;
     uint8_t bits = c->old.bits & (uint8_t)~ITEM_WON;
@@ -199,19 +199,19 @@ static enum store_status refuse_fill(struct change *c, uint64_t birth) {
         c->verdict = VERDICT_LIVE; /* folded */
     }
     if (!(bits & ITEM_STALE)) bits |= ITEM_SOFT; /* item_rearmed */
-    (void)change_state(c, bits, expiry, birth);
+    (void)change_state(c, bits, expiry, version);
     return STORE_EXISTS;
 }
 
-/* The number of the version that a guard names. An id that a client gave (E) is no number: of the version that it named
- * nothing more is known than that the present one came later. */
-static uint64_t guarded_number(const struct putting *g) {
+/* The version that a guard names. An id that a client gave (E) is none: of the item that had it nothing more is known
+ * than that the present one came later. */
+static uint64_t guarded_version(const struct putting *g) {
     const struct item *o = &g->c.old;
     const uint64_t guard = g->put->guard;
-    return g->stale && !(o->bits & ITEM_CAS) && guard >= g->c.w->s->number_first ? guard : o->birth;
+    return g->stale && !(o->bits & ITEM_CAS) && guard >= g->c.w->s->number_first ? guard : o->version;
 }
 
-/* Asks the purge table about the new version, which has its number. STORE_OK: link it. */
+/* Asks the purge table about the new record, whose version is taken. STORE_OK: link it. */
 static enum store_status put_overtaken(struct putting *g, bool *dead) {
     const struct store_put *p = g->put;
     struct change *c = &g->c;
@@ -224,7 +224,7 @@ static enum store_status put_overtaken(struct putting *g, bool *dead) {
     unsigned n = tag_prefixes(c->w->s, p->key.p, (unsigned)p->key.len, all, g->ntags), nhad = 0;
     if (p->guarded && c->slot != NULL) {
         nhad = tag_all(c->w->s, &c->old, had);
-        if (!FAULT_POINT("store.mutate.no_guard") && purge_overtook(t, guarded_number(g), all, n, had, nhad))
+        if (!FAULT_POINT("store.mutate.no_guard") && purge_overtook(t, guarded_version(g), all, n, had, nhad))
             return STORE_EXISTS;
     }
     if (g->join) {
@@ -246,17 +246,17 @@ static enum store_status put_overtaken(struct putting *g, bool *dead) {
     return STORE_OK;
 }
 
-/* The record lies in place: number, question, link. */
+/* The record is written: takes its version, asks the purge table, links it. */
 static enum store_status put_link(struct putting *g, struct store_item *out) {
     struct change *c = &g->c;
     (void)FAULT_POINT("store.put.written");
-    uint64_t birth = number_take(c->w, c->slot ? c->old.birth : 0);
+    uint64_t version = number_take(c->w, c->slot ? c->old.version : 0);
     bool dead;
-    (void)FAULT_POINT("store.put.numbered");
+    (void)FAULT_POINT("store.put.versioned");
     enum store_status st = put_overtaken(g, &dead);
     if (st != STORE_OK) {
         room_drop(c->w, &g->room);
-        st = refuse_fill(c, birth);
+        st = refuse_fill(c, version);
         if (c->slot) change_show(c, out);
         return st;
     }
@@ -268,12 +268,12 @@ static enum store_status put_link(struct putting *g, struct store_item *out) {
         change_drop(c);
         if (g->join) return STORE_NOT_STORED;
         if (out) { /* stored, and purged at once */
-            item_set_birth(g->room.p, birth);
+            item_set_version(g->room.p, version);
             record_show(g->room.p, g->room.p, g->room.loc, out);
         }
         return STORE_OK;
     }
-    if (!change_link(c, g->room.loc, birth)) return STORE_NO_MEMORY;
+    if (!change_link(c, g->room.loc, version)) return STORE_NO_MEMORY;
     if (g->upload) upload_linked(g->upload);
     COUNT(c->w, total_items, 1);
     change_show(c, out);

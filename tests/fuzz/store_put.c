@@ -66,15 +66,15 @@ static void put_refused(unsigned key) {
     struct store_key k = key_of(key);
     struct store_item it;
     if (store_peek(w, &k, &it)) {
-        if (it.birth != m->birth) {
-            id_is_new(it.birth);
+        if (it.version != m->version) {
+            id_is_new(it.version);
             m->has_cas = false;
             m->won = false;
             m->rearmed = !m->stale;
         } else {
             WANT(m->has_cas); /* no room to rewrite it */
         }
-        m->birth = it.birth;
+        m->version = it.version;
         m->cas = it.cas;
     }
     store_leave(w);
@@ -147,7 +147,7 @@ void op_put(void) {
         join = join && m;
     }
     p.guard = m ? m->cas - (coin(4) ? byte() : 0) : run.first;
-    const uint64_t old_birth = m ? m->birth : 0;
+    const uint64_t old_birth = m ? m->version : 0;
     const bool given = m && m->has_cas; /* then the guard is no number */
     uint8_t all = (uint8_t)(tags | model_prefixes(key) | (join ? m->tags : 0));
     enum store_status want = put_expected(&p, m, soft, &stale), st = put_now(&p);

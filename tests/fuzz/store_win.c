@@ -74,7 +74,7 @@ void op_meta_get(void) {
         want = STORE_WIN_WON;
         elected = true;
         uint32_t deadline = 0;
-        if (model_verdict(&run.m, m->birth, m->tags | model_prefixes(key), now, &deadline) == MODEL_SOFT)
+        if (model_verdict(&run.m, m->version, m->tags | model_prefixes(key), now, &deadline) == MODEL_SOFT)
             model_expiry_cap(m, deadline);
     } else if (m->rearmed) {
         want = STORE_WIN_WON;
@@ -108,7 +108,8 @@ void op_win(void) {
     if (win != want) WRONG("win %d, not %d", win, want);
     if (win != STORE_WIN_WON) return (void)compare(key, false);
     uint32_t deadline = 0;
-    if (model_verdict(&run.m, m->birth, m->tags | model_prefixes(key), seconds_now(run.lab.s), &deadline) == MODEL_SOFT)
+    if (model_verdict(&run.m, m->version, m->tags | model_prefixes(key), seconds_now(run.lab.s), &deadline) ==
+        MODEL_SOFT)
         model_expiry_cap(m, deadline);
     won(m);
     adopt(key, true);

@@ -316,7 +316,7 @@ static const char *check_item(struct store *s, uint64_t loc, uint64_t *per, stru
     item_read(&it, p);
     uint32_t n = item_record_bytes(&it);
     if (!usable(s, loc, n)) WRONG("a record reaches beyond its segment");
-    if (it.birth == 0 || it.birth >= s->number) WRONG("a linked item has a number that was never given");
+    if (it.version == 0 || it.version >= s->number) WRONG("a linked item has a number that was never given");
     *out = (struct seen){hash_key(p + it.key_at, it.key_len, s->cfg.seed), p};
     per[segment_of(&s->segs, loc)] += n;
     *bytes += n;

@@ -24,7 +24,7 @@
 static bool sweep_waits(struct lab *l) {
     struct helper h = {.l = l, .key = "A", .value = "old", .tags = tag, .ntags = 1};
     struct lab_thread t;
-    assert_true(lab_run(&t, "store.put.numbered", run_set, &h));
+    assert_true(lab_run(&t, "store.put.versioned", run_set, &h));
     lab_purge(l, 0, 1, tag, false, 0);
     assert_false(sweep_pass(l));
     lab_finish(&t);
@@ -48,7 +48,7 @@ static bool swept_ahead(struct lab *l) {
     drop_block(l, 1);
     sweep_step(l->s, true);
     assert_true(l->s->maintain.sweep.running && l->s->maintain.sweep.at <= l->w[1]->open.segment);
-    assert_true(lab_run(&t, "store.put.numbered", run_set, &h));
+    assert_true(lab_run(&t, "store.put.versioned", run_set, &h));
     lab_purge(l, 0, 1, tag, false, 0);
     assert_false(sweep_pass(l)); /* all are met, but it does not end before sections of now have */
     lab_finish(&t);
