@@ -5,11 +5,11 @@
 #include "base/fault.h"
 #include "base/sync.h"
 #include "store/account.h"
+#include "store/append.h"
 #include "store/ghost.h"
 #include "store/number.h"
 #include "store/purge.h"
 #include "store/record.h"
-#include "store/room.h"
 #include "store/state.h"
 #include "store/sweep.h"
 #include "store/tag.h"
@@ -180,11 +180,11 @@ bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t version)
         spec.cas = r->has_cas ? r->cas : o->cas;
     }
     item_spec_layout(&spec);
-    struct room room;
-    if (!room_take(c->w, item_spec_bytes(&spec), change_queue(c), &room)) return false;
-    memcpy(item_write(room.p, &spec), o->p + o->value_at, spec.value_bytes);
-    room_done(c->w, &room);
-    return link_record(c, room.loc, version, true);
+    struct append rec;
+    if (!append_begin(c->w, item_spec_bytes(&spec), change_queue(c), &rec)) return false;
+    memcpy(item_write(rec.p, &spec), o->p + o->value_at, spec.value_bytes);
+    append_end(c->w, &rec);
+    return link_record(c, rec.loc, version, true);
 }
 
 bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t version) {
@@ -260,7 +260,7 @@ void change_show(const struct change *c, struct store_item *out) {
     out->soft |= c->verdict == VERDICT_SOFT;
 }
 
-enum store_status change_no_room(const struct store *s) {
+enum store_status change_no_segment(const struct store *s) {
     return s->cfg.evict && !sync_load(&s->exhausted) ? STORE_AGAIN : STORE_NO_MEMORY;
 }
 
@@ -268,64 +268,64 @@ enum segment_queue change_queue(const struct change *c) {
     return queue_of(c);
 }
 
-static inline bool place(struct change *c, struct item_spec *spec, const char *value, struct room *room) {
+static inline bool place(struct change *c, struct item_spec *spec, const char *value, struct append *rec) {
     item_spec_layout(spec);
-    if (!room_take(c->w, item_spec_bytes(spec), queue_of(c), room)) return false;
-    uint8_t *to = item_write(room->p, spec);
+    if (!append_begin(c->w, item_spec_bytes(spec), queue_of(c), rec)) return false;
+    uint8_t *to = item_write(rec->p, spec);
     if (spec->value_bytes) memcpy(to, value, spec->value_bytes);
     return true;
 }
 
 enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried) {
-    struct room room;
-    if (!place(c, spec, value, &room)) return change_no_room(c->w->s);
+    struct append rec;
+    if (!place(c, spec, value, &rec)) return change_no_segment(c->w->s);
     uint64_t version = number_take(c->w, c->slot ? c->old.version : 0);
     (void)FAULT_POINT("store.put.versioned");
     if (carried) {
         uint32_t deadline = 0;
         enum carry carry = change_carry_own(c, &deadline);
         if (carry == CARRY_DEAD || (carry == CARRY_SOFT && !(spec->bits & ITEM_EXPIRY))) {
-            room_drop(c->w, &room);
+            append_cancel(c->w, &rec);
             change_drop(c);
             return STORE_NOT_FOUND;
         }
         if (carry == CARRY_SOFT) {
             uint8_t bits;
             change_carry_state(c, carry, deadline, &bits, &spec->expiry);
-            item_set_bits(room.p, (uint8_t)((spec->bits & ~ITEM_STATE) | bits));
-            item_set_expiry(room.p, spec->expiry);
+            item_set_bits(rec.p, (uint8_t)((spec->bits & ~ITEM_STATE) | bits));
+            item_set_expiry(rec.p, spec->expiry);
         }
     }
-    room_done(c->w, &room);
+    append_end(c->w, &rec);
     (void)FAULT_POINT("store.put.checked");
-    return change_link(c, room.loc, version) ? STORE_OK : STORE_NO_MEMORY;
+    return change_link(c, rec.loc, version) ? STORE_OK : STORE_NO_MEMORY;
 }
 
 enum store_status change_set(struct store_worker *w, const struct store_key *k, struct item_spec *spec,
                              const char *value, struct store_item *out) {
     struct change c;
-    struct room room;
+    struct append rec;
     enum store_status st = STORE_OK;
     begin(&c, w, k);
-    if (unlikely(!place(&c, spec, value, &room))) {
-        st = change_no_room(w->s);
+    if (unlikely(!place(&c, spec, value, &rec))) {
+        st = change_no_segment(w->s);
     } else {
         const bool had = c.slot != NULL;
         const uint64_t version = number_take(w, had ? c.old.version : 0), was = c.loc;
         (void)FAULT_POINT("store.put.versioned");
-        room_done(w, &room);
+        append_end(w, &rec);
         (void)FAULT_POINT("store.put.checked");
-        item_set_version(room.p, version);
-        if (spec->expiry) sweep_expiry(w->s, room.g, spec->expiry);
-        if (unlikely(!change_slot(&c, room.g, room.loc))) {
-            account_dead(w, room.loc, room.bytes);
+        item_set_version(rec.p, version);
+        if (spec->expiry) sweep_expiry(w->s, rec.g, spec->expiry);
+        if (unlikely(!change_slot(&c, rec.g, rec.loc))) {
+            account_dead(w, rec.loc, rec.bytes);
             st = STORE_NO_MEMORY;
         } else {
             if (likely(had)) {
-                replaced(w, was, room.bytes, &c.old, true);
+                replaced(w, was, rec.bytes, &c.old, true);
             } else {
                 COUNT(w, items_added, 1);
-                COUNT(w, bytes_added, room.bytes);
+                COUNT(w, bytes_added, rec.bytes);
             }
             COUNT(w, total_items, 1);
             change_show(&c, out);

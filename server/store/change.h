@@ -47,7 +47,7 @@ static inline bool change_soft(const struct change *c) {
     return c->verdict == VERDICT_SOFT || (item_softened(c->old.bits) && !(c->old.bits & ITEM_WON));
 }
 /* Rewrites the item with other state bits, expiry, flags or tags but the same value, under `version` (its own, or a
- * higher one). False: no room. c->old, loc and slot follow. */
+ * higher one). False: no segment is free. c->old, loc and slot follow. */
 struct rewrite {
     uint8_t bits; /* state bits */
     uint32_t expiry, flags;
@@ -74,13 +74,13 @@ void change_drop(struct change *c);
 /* Shows the present record, if out is not NULL. */
 void change_show(const struct change *c, struct store_item *out);
 /* Writes a value that lies in one piece as a new record, takes its version and links it; `carried` when it goes on from
- * the old one, which may turn out dead (STORE_NOT_FOUND). Room is asked for first: STORE_AGAIN, STORE_NO_MEMORY. */
+ * the old one, which may turn out dead (STORE_NOT_FOUND). Space is asked for first: STORE_AGAIN, STORE_NO_MEMORY. */
 enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried);
 /* A set without conditions of a value that lies in one piece, from beginning to end: the change that most are, so all
  * of it is in one function. STORE_OK, STORE_AGAIN, STORE_NO_MEMORY. */
 enum store_status change_set(struct store_worker *w, const struct store_key *k, struct item_spec *spec,
                              const char *value, struct store_item *out);
-/* What a change says when there is no room: wait; or no, if none will be made (-M, or nothing is left to evict). */
-enum store_status change_no_room(const struct store *s);
+/* What a change says when no segment is free: wait; or no, if none will become free (-M, or nothing can be evicted). */
+enum store_status change_no_segment(const struct store *s);
 
 #endif

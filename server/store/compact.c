@@ -82,7 +82,7 @@ static uint32_t open_target(struct store *s, enum segment_queue q, uint32_t behi
     return i;
 }
 
-/* Moves a live record to the target. False: no room there. */
+/* Moves a live record to the target. False: it is full. */
 static bool compact_record(struct store *s, const struct record *r, uint32_t target) {
     struct item it;
     if (target == SEGMENT_NONE) return false;

@@ -23,7 +23,7 @@ void compact_init(struct compact *c);
 /* Whether nobody writes to a segment any more. */
 bool compact_quiet(struct store *s, const struct segment *g);
 /* Moves what lives in a segment that is a quarter dead elsewhere and retires it; false if there is none such among the
- * next ones, or no room. */
+ * next ones, or no segment to move it to. */
 bool compact_one(struct store *s);
 /* Retires those of the next segments in which nothing lives; false if there was none. */
 bool compact_free_dead(struct store *s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * evict - making room: S3-FIFO over segments (Yang et al., SOSP 2023), main by hits per byte. Maintenance thread.
+ * evict - freeing segments: S3-FIFO over segments (Yang et al., SOSP 2023), main by hits per byte. Maintenance thread.
  *
  * The oldest small segment: items hit at least once move to main; the others leave, and the ghost remembers those that
  * are not larger than usual: what is large must be asked for twice while it is in small.

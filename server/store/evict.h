@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * evict - making room: which segment goes and what of it stays. Maintenance thread only.
+ * evict - freeing segments: which one goes and what of it stays. Maintenance thread only.
  */
 #ifndef TAGCACHED_STORE_EVICT_H
 #define TAGCACHED_STORE_EVICT_H

@@ -2,6 +2,7 @@
 tagcached_sources += \
   %D%/account.c \
   %D%/age.c \
+  %D%/append.c \
   %D%/change.c \
   %D%/cold.c \
   %D%/compact.c \
@@ -19,7 +20,6 @@ tagcached_sources += \
   %D%/purge_write.c \
   %D%/purging.c \
   %D%/read.c \
-  %D%/room.c \
   %D%/seconds.c \
   %D%/segment.c \
   %D%/store.c \
@@ -32,6 +32,7 @@ tagcached_sources += \
 noinst_HEADERS += \
   %D%/account.h \
   %D%/age.h \
+  %D%/append.h \
   %D%/change.h \
   %D%/cold.h \
   %D%/compact.h \
@@ -47,7 +48,6 @@ noinst_HEADERS += \
   %D%/purge.h \
   %D%/purging.h \
   %D%/record.h \
-  %D%/room.h \
   %D%/seconds.h \
   %D%/segment.h \
   %D%/state.h \

@@ -42,11 +42,11 @@ void maintain_wake(struct store *s) {
     pthread_mutex_unlock(&s->thread.mutex);
 }
 
-bool maintain_want_room(struct store *s, uint32_t segments) {
-    uint32_t seen = sync_load(&s->room_wanted), most = sync_load(&s->segs.limit) / 2;
+bool maintain_want_segments(struct store *s, uint32_t segments) {
+    uint32_t seen = sync_load(&s->segments_wanted), most = sync_load(&s->segs.limit) / 2;
     if (segments > most) segments = most;
     if (segment_available(&s->segs) >= segments) return true;
-    while (seen < segments && !sync_cas(&s->room_wanted, &seen, segments)) {}
+    while (seen < segments && !sync_cas(&s->segments_wanted, &seen, segments)) {}
     maintain_wake(s);
     return false;
 }
@@ -90,7 +90,7 @@ static bool resize_index(struct store *s) {
 }
 
 static uint32_t target_free(const struct store *s) {
-    uint32_t wanted = sync_load(&s->room_wanted), usual = s->cfg.workers + 1;
+    uint32_t wanted = sync_load(&s->segments_wanted), usual = s->cfg.workers + 1;
     return wanted > usual ? wanted : usual;
 }
 
@@ -105,7 +105,7 @@ static uint32_t coming(const struct store *s) {
 }
 
 /* *freed: segments became free meanwhile, which somebody may wait for. */
-static bool make_room(struct store *s, bool *freed) {
+static bool free_segments(struct store *s, bool *freed) {
     bool any = false;
     uint32_t exist = sync_load(&s->segs.exist), limit = sync_load(&s->segs.limit);
     uint32_t over = exist > limit ? exist - limit : 0; /* the limit fell: these have to go */
@@ -116,12 +116,12 @@ static bool make_room(struct store *s, bool *freed) {
         *freed |= compact_reap(s);
         /* Who waits for one segment is told at once; who needs many at once would only use up the first of them in
          * vain. */
-        if (*freed && segment_available(&s->segs) >= sync_load(&s->room_wanted)) break;
+        if (*freed && segment_available(&s->segs) >= sync_load(&s->segments_wanted)) break;
     }
     return any;
 }
 
-void maintain_tell_room(struct store *s) {
+void maintain_tell_waiting(struct store *s) {
     if (s->cfg.events.on_room) s->cfg.events.on_room(s->cfg.events.arg);
 }
 
@@ -150,9 +150,9 @@ static void watch_progress(struct store *s, bool freed) {
         now - s->maintain.starved_ns < EXHAUSTED_NS)
         return;
     COUNT(maintenance(s), room_exhausted, 1);
-    sync_store(&s->room_wanted, 0);
+    sync_store(&s->segments_wanted, 0);
     sync_store(&s->exhausted, true);
-    maintain_tell_room(s); /* those who wait are refused when they try again */
+    maintain_tell_waiting(s); /* those who wait are refused when they try again */
 }
 
 bool store_maintain(struct store *s) {
@@ -160,20 +160,20 @@ bool store_maintain(struct store *s) {
     w->now = seconds_now(s);
     bool freed = update_limits(s);
     freed |= compact_reap(s);
-    bool any = make_room(s, &freed);
+    bool any = free_segments(s, &freed);
     freed |= compact_reap(s);
-    if (freed) maintain_tell_room(s);
-    if (sync_load(&s->room_wanted) && segment_available(&s->segs) >= sync_load(&s->room_wanted))
-        sync_store(&s->room_wanted, 0);
+    if (freed) maintain_tell_waiting(s);
+    if (sync_load(&s->segments_wanted) && segment_available(&s->segs) >= sync_load(&s->segments_wanted))
+        sync_store(&s->segments_wanted, 0);
     watch_progress(s, freed);
     any |= resize_index(s);
     reap_ghost(s);
     s->maintain.uploads_wait = turn_look(w);
     sweep_index(s);
     const uint64_t passes = w->metrics[STORE_METRIC_sweep_passes];
-    any |= sweep_step(s, pressed(s) && sync_load(&s->room_missed));
-    /* A whole pass for those who found no room; a second one would find no more. */
-    if (passes != w->metrics[STORE_METRIC_sweep_passes]) sync_store(&s->room_missed, false);
+    any |= sweep_step(s, pressed(s) && sync_load(&s->segment_missed));
+    /* A whole pass for those who found no free segment; a second one would find no more. */
+    if (passes != w->metrics[STORE_METRIC_sweep_passes]) sync_store(&s->segment_missed, false);
     return any || freed;
 }
 

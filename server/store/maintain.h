@@ -49,9 +49,9 @@ static inline uint32_t maintain_segments_least(unsigned nhandles) {
 void maintain_wake(struct store *s);
 /* Whether so many segments (or half of all, if that is less) are free; if not, the maintenance thread sees to it. Any
  * thread. */
-bool maintain_want_room(struct store *s, uint32_t segments);
-/* Tells that whoever found no room may try again. Maintenance thread. */
-void maintain_tell_room(struct store *s);
+bool maintain_want_segments(struct store *s, uint32_t segments);
+/* Tells whoever found no free segment, or no place for a purge, to try again. Maintenance thread. */
+void maintain_tell_waiting(struct store *s);
 /* For how long the maintenance thread may sleep after a round that found nothing to do, unless it is woken. */
 uint64_t maintain_idle_ns(struct store *s);
 

@@ -110,8 +110,8 @@ enum store_status store_arith(struct store_worker *w, const struct store_arith *
 
 /* ------------------------------------------------------------------ touch */
 
-/* An item without room for an expiry moves, maybe into a segment that the sweep has passed, so what a purge did to it
- * has to be settled on the way. False: no room; c->slot is NULL if it turned out dead. */
+/* An item without an expiry field is written anew, maybe into a segment that the sweep has passed, so what a purge did
+ * to it is written into it on the way. False: no segment is free; c->slot is NULL if it turned out dead. */
 static bool touch(struct change *c, uint32_t wanted) {
     uint32_t expiry = capped_expiry(c, wanted), deadline = 0;
     uint8_t bits = c->old.bits & ITEM_STATE;
@@ -135,7 +135,7 @@ enum store_status store_touch(struct store_worker *w, const struct store_key *k,
     if (c.slot) {
         if (old_expiry) *old_expiry = c.old.expiry;
         bool ok = touch(&c, expiry);
-        st = !ok ? change_no_room(w->s) : c.slot ? STORE_OK : STORE_NOT_FOUND;
+        st = !ok ? change_no_segment(w->s) : c.slot ? STORE_OK : STORE_NOT_FOUND;
         if (st == STORE_OK) change_show(&c, out);
     }
     change_end(&c);
@@ -162,7 +162,7 @@ static enum store_status delete_invalidate(struct change *c, const struct store_
     } else {
         ok = change_state(c, bits, expiry, version);
     }
-    return ok ? STORE_OK : change_no_room(c->w->s);
+    return ok ? STORE_OK : change_no_segment(c->w->s);
 }
 
 static enum store_status delete_clear(struct change *c, const struct store_delete *d) {
@@ -274,7 +274,7 @@ static enum store_status meta_change(struct change *c, const struct store_meta_g
         item_set_bits(c->old.p, c->old.bits |= ITEM_WON);
         *win = STORE_WIN_WON;
     }
-    return ok ? STORE_OK : change_no_room(c->w->s);
+    return ok ? STORE_OK : change_no_segment(c->w->s);
 }
 
 /* Whether the reader is to see what is there, given the tags that he names; notes if a soft purge of one has it. */
@@ -343,7 +343,7 @@ enum store_status store_tag_add(struct store_worker *w, const struct store_key *
         } else {
             change_carry_state(&c, carry, deadline, &r.bits, &r.expiry);
             if (carry == CARRY_LIVE) r.bits = c.old.bits & ITEM_STATE;
-            st = change_rewrite(&c, &r, version) ? STORE_OK : change_no_room(w->s);
+            st = change_rewrite(&c, &r, version) ? STORE_OK : change_no_segment(w->s);
         }
     }
     change_end(&c);

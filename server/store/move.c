@@ -5,8 +5,8 @@
 #include "base/hash.h"
 #include "base/sync.h"
 #include "store/account.h"
+#include "store/append.h"
 #include "store/handle.h"
-#include "store/room.h"
 #include "store/segment.h"
 #include "store/sweep.h"
 #include "store/verdict.h"
@@ -72,7 +72,7 @@ uint64_t move_look(struct store *s, const struct record *r, struct item *it) {
 /* ------------------------------------------------------------------ moving */
 
 /* A soft purge becomes the copy's own state: the sweep may have passed the segment it goes to. Only in the decoded
- * header, which the copy is given. False: there is no room for the deadline. */
+ * header, which the copy is given. False: it has no field for the deadline. */
 static bool fold_copy(struct item *it, uint32_t deadline) {
     if (!(it->bits & ITEM_EXPIRY)) return false;
     it->bits = (uint8_t)((it->bits & ~(ITEM_STATE & ~ITEM_FETCHED)) | ITEM_STALE | ITEM_SOFT);
@@ -114,7 +114,7 @@ void move_swing(struct store *s, uint64_t *slot, const struct item *old, uint64_
 }
 
 uint64_t move_copy(struct store *s, uint64_t loc, uint32_t bytes, uint32_t target) {
-    struct room room;
+    struct append rec;
     if (target != SEGMENT_NONE) {
         struct segment *g = &s->segs.seg[target];
         uint32_t used = sync_load(&g->used);
@@ -124,13 +124,13 @@ uint64_t move_copy(struct store *s, uint64_t loc, uint32_t bytes, uint32_t targe
         sync_store_rel(&g->used, used + bytes);
         return to;
     }
-    if (!room_take(maintenance(s), bytes, SEGMENT_MAIN, &room)) return 0;
-    item_copy_record(room.p, segment_at(&s->segs, loc), bytes);
-    room_done(maintenance(s), &room);
-    return room.loc;
+    if (!append_begin(maintenance(s), bytes, SEGMENT_MAIN, &rec)) return 0;
+    item_copy_record(rec.p, segment_at(&s->segs, loc), bytes);
+    append_end(maintenance(s), &rec);
+    return rec.loc;
 }
 
-/* A copy of a large item's record whose list names `to` instead of `from`. Returns 0 when there is no room. */
+/* A copy of a large item's record whose list names `to` instead of `from`. Returns 0 when there is no space. */
 static uint64_t copy_head(struct store *s, uint64_t head, uint64_t from, uint64_t to, uint32_t target) {
     struct item it, copy;
     item_read(&it, segment_at(&s->segs, head));

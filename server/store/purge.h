@@ -206,7 +206,7 @@ struct purge_plan {
     struct purge_cell cells[PURGE_PLAN_CELLS];
 };
 
-/* Finds places for all selectors of a purge. False: there is no room before a sweep has carried out more; nothing has
+/* Finds places for all selectors of a purge. False: there are none before a sweep has carried out more; nothing has
  * happened then. Else purge_commit has to follow. */
 bool purge_prepare(struct purge_table *t, const struct store_selector *sel, unsigned nsel, struct purge_plan *plan);
 

@@ -70,8 +70,8 @@ static bool apply(struct store *s, const struct store_purge *p, struct store_job
     uint32_t deadline = now + (p->soft_ttl_s ? p->soft_ttl_s : STORE_SOFT_TTL_S);
     if (deadline < now) deadline = UINT32_MAX - 1;
     pthread_mutex_lock(&s->purge.lock);
-    const bool room = purge_prepare(&s->purge, p->selectors, p->nselectors, &plan);
-    if (room) {
+    const bool placed = purge_prepare(&s->purge, p->selectors, p->nselectors, &plan);
+    if (placed) {
         const bool late = FAULT_POINT("store.mutate.list_late");
         *pending = p->counted || plan.sweep;
         if (*pending && !late) list_job(s, job);
@@ -82,7 +82,7 @@ static bool apply(struct store *s, const struct store_purge *p, struct store_job
         sync_store(&s->purge_waits, true);
     }
     pthread_mutex_unlock(&s->purge.lock);
-    return room;
+    return placed;
 }
 
 enum store_status store_purge(struct store_worker *w, const struct store_purge *p, uint64_t *version) {
@@ -91,11 +91,11 @@ enum store_status store_purge(struct store_worker *w, const struct store_purge *
     struct store_job *job = NULL;
     bool pending = false;
     if (may_need_job(p) && (job = job_new(p)) == NULL) return STORE_NO_MEMORY;
-    const bool crowded = purge_crowded(&s->purge), room = apply(s, p, job, &pending, version);
+    const bool crowded = purge_crowded(&s->purge), placed = apply(s, p, job, &pending, version);
     if (!pending) free(job);
     /* Whoever fills the second half of the table wakes the sweeper; it knows by itself that there is more to do. */
-    if (pending || !room || (!crowded && purge_crowded(&s->purge))) maintain_wake(s);
-    if (!room) {
+    if (pending || !placed || (!crowded && purge_crowded(&s->purge))) maintain_wake(s);
+    if (!placed) {
         COUNT(w, purge_waits, 1);
         return STORE_AGAIN;
     }

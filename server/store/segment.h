@@ -64,7 +64,7 @@ struct segments {
     bool hugepages;
 };
 
-/* Reserves room for max_bytes, in segments of `bytes` (a power of two). 0 or -ENOMEM. */
+/* Reserves address space for max_bytes, in segments of `bytes` (a power of two). 0 or -ENOMEM. */
 int segments_init(struct segments *s, uint64_t max_bytes, uint32_t bytes, bool hugepages);
 void segments_fini(struct segments *s);
 

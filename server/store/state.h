@@ -56,11 +56,11 @@ struct store {
     uint64_t turns;                                  /* uploads that ever began */
     uint64_t uploads, upload_bytes, upload_segments; /* under way; their bytes; segments that hold some of them */
 
-    uint32_t room_wanted; /* free segments somebody needs at once */
-    uint32_t pinned;      /* segments with a pin, estimated */
-    bool room_missed;     /* somebody found no segment since a sweep pass ended */
-    bool exhausted;       /* and none is to be had (maintain.c) */
-    bool purge_waits;     /* a purge found no room: on_room when there is some; written with the table's mutex */
+    uint32_t segments_wanted; /* free ones, that somebody needs at once */
+    uint32_t pinned;          /* segments with a pin, estimated */
+    bool segment_missed;      /* somebody found no segment since a sweep pass ended */
+    bool exhausted;           /* and none is to be had (maintain.c) */
+    bool purge_waits;         /* a purge found no place: on_room when there is one; written with the table's mutex */
 
     pthread_mutex_t jobs_lock; /* for the list; nothing is locked under it */
     struct store_job *jobs;    /* for the next pass of the sweeper */

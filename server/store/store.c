@@ -179,8 +179,8 @@ static void flush_due(struct store_worker *w) {
     pthread_mutex_lock(&s->purge.lock);
     uint32_t at = sync_load(&s->flush_at);
     if ((at != 0 && at <= w->now) || FAULT_POINT("store.mutate.flush_again")) {
-        bool room = purge_prepare(&s->purge, &all, 1, &plan); /* it needs none */
-        CHECK(room);
+        bool placed = purge_prepare(&s->purge, &all, 1, &plan); /* it has a place of its own */
+        CHECK(placed);
         purge_commit(&s->purge, &s->number, &plan, false, 0, w->now, NULL);
         (void)sync_cas(&s->flush_at, &at, 0);
         COUNT(w, purges, 1);

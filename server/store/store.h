@@ -50,7 +50,7 @@ struct store_events {
     void *arg;
     /* A segment became free, or places for purges: workers told STORE_AGAIN may try again. Maintenance thread. */
     void (*on_room)(void *arg);
-    /* A live item leaves for want of room; called only while store_watch_evictions is on. Maintenance thread. */
+    /* A live item is evicted; called only while store_watch_evictions is on. Maintenance thread. */
     void (*on_evict)(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size);
     /* A purge that was STORE_PENDING has ended. n: the items it took out if it was `counted`, or -1 above 100,000.
      * Maintenance thread; or store_free's caller, if there was no end before. */
@@ -212,7 +212,7 @@ enum store_status {
     STORE_NOT_FOUND,   /* guard or change of an item that is not there */
     STORE_TOO_LARGE,   /* above item_size_max (the caller answers and may delete the old value) */
     STORE_NO_MEMORY,   /* -M and full, or an upload that gave way to others */
-    STORE_AGAIN,       /* no room just now: leave the section, wait for on_room, repeat */
+    STORE_AGAIN,       /* no segment is free just now: leave the section, wait for on_room, repeat */
     STORE_NON_NUMERIC, /* incr/decr of something that is no number */
     STORE_TOO_MANY,    /* more than STORE_TAGS_MAX tags in the union */
     STORE_PENDING,     /* store_purge: under way, on_job tells its end */
@@ -267,7 +267,7 @@ struct store_arith {
 enum store_status store_arith(struct store_worker *w, const struct store_arith *a, uint64_t *number, bool *created,
                               struct store_item *out);
 
-/* Gives the item a new expiry, keeping version, id and tags. May need room (STORE_AGAIN) if it had none before.
+/* Gives the item a new expiry, keeping version, id and tags. May need space (STORE_AGAIN) if it had none before.
  * `out` (may be NULL) shows the item after; its `expiry` is the new one, `*old_expiry` (may be NULL) the one before. */
 enum store_status store_touch(struct store_worker *w, const struct store_key *k, uint32_t expiry,
                               struct store_item *out, uint32_t *old_expiry);
@@ -363,7 +363,7 @@ struct store_purge {
  *
  * STORE_OK: no request that starts from here on is served what it selects and was stored before. STORE_PENDING: it is
  * counted, or has a selector that the table cannot file (which then takes items out even if it is soft): the promise
- * holds once on_job tells its end, guarded fills obey it already. STORE_AGAIN: a sweep has to make room for it first,
+ * holds once on_job tells its end, guarded fills obey it already. STORE_AGAIN: a sweep has to make places for it first,
  * nothing has happened. STORE_NO_MEMORY: nothing has happened.
  *
  * Never waits but for a mutex that is held for microseconds, and takes time O(1) in the number of items. Outside a

@@ -95,7 +95,7 @@ static void fold(struct change *c) {
                         .expiry = c->old.expiry == 0 || c->old.expiry > c->deadline ? c->deadline : c->old.expiry,
                         .flags = c->old.flags};
     if ((c->old.bits & ITEM_STATE) == r.bits && c->old.expiry == r.expiry) return; /* an earlier pass did it */
-    if (!change_rewrite(c, &r, c->old.version)) change_drop(c); /* no room for a deadline: rather a miss */
+    if (!change_rewrite(c, &r, c->old.version)) change_drop(c); /* no space for a deadline: rather a miss */
 }
 
 void sweep_count(struct store *s, const struct item *it) {
@@ -215,9 +215,9 @@ static void pass_begin(struct store *s) {
     if (!FAULT_POINT("sweep.mutate.forget_late")) (void)sync_exchange(&s->soonest, 0);
 }
 
-/* Purges that wait for room may try again. */
+/* Purges that wait for places may try again. */
 static void admit_purges(struct store *s) {
-    if (sync_exchange(&s->purge_waits, false)) maintain_tell_room(s);
+    if (sync_exchange(&s->purge_waits, false)) maintain_tell_waiting(s);
 }
 
 static void pass_end(struct store *s) {

@@ -5,7 +5,7 @@
  *
  * While somebody waits, who stalls gives way: the one whose last progress is longest ago, if that is a second or more;
  * or a quarter of one, once the first in line has waited for half a second. Progress is 16 KiB, or the end: a client
- * that sends a byte now and then does not hold the room either.
+ * that sends a byte now and then does not keep its turn either.
  *
  * Turns go in the order of coming, until the first in line has waited for half a second. Then it and the newest go in
  * turn: the line is made of clients that stall themselves, or of more than can be served, and order would only make
@@ -71,8 +71,8 @@ static struct store_upload *next_in_line(struct store *s, uint64_t now) {
     return newest ? TAILQ_LAST(&s->uploads_waiting, upload_list) : TAILQ_FIRST(&s->uploads_waiting);
 }
 
-/* Has the one that stalls for longest give way, unless the room that others have yet to give up is enough. True if one
- * has to. */
+/* Has the one that stalls for longest give way, unless the memory that others have yet to give up is enough. True if
+ * one has to. */
 static bool displace_one(struct store_worker *w, uint64_t size, uint64_t now) {
     struct store *s = w->s;
     struct store_upload *u, *slowest = NULL;

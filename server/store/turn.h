@@ -14,7 +14,7 @@
 void turn_begin(struct store_worker *w, struct store_upload *u);
 /* Bytes have come. On its own worker. */
 void turn_progress(struct store_upload *u);
-/* Its segments were let go: others may have the room. */
+/* Its segments were let go: others may have the memory. */
 void turn_end(struct store_worker *w, struct store_upload *u);
 /* Gives turns to those that wait, and has those that stall give way. False: nobody waits. Any thread, through its own
  * handle. */

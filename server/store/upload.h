@@ -38,7 +38,7 @@ struct store_upload {
 
     uint64_t size, got, since;
     uint64_t moved_got; /* bytes there were at moved_ns */
-    uint64_t room;      /* bytes of all pieces so far */
+    uint64_t reserved;  /* bytes of all pieces so far */
     unsigned npieces, cap, cuts;
     bool linked; /* its pieces belong to an item */
     struct upload_piece pieces[];
@@ -55,7 +55,7 @@ bool upload_span(const struct store *s, const struct store_upload *u, unsigned i
 void upload_linked(struct store_upload *u);
 /* The version that was the latest when it began. */
 uint64_t upload_since(const struct store_upload *u);
-/* Appends bytes; false if there is no room. */
+/* Appends bytes; false if no segment is free. */
 bool upload_append(struct store_worker *w, struct store_upload *u, const void *p, uint64_t n);
 /* The pieces now belong to the item of this hash, which is about to be linked. */
 void upload_finish(struct store_worker *w, struct store_upload *u, uint64_t hash);

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/fault.h"
 #include "store/account.h"
+#include "store/append.h"
 #include "store/change.h"
 #include "store/handle.h"
 #include "store/item.h"
@@ -14,7 +15,6 @@
 #include "store/number.h"
 #include "store/purge.h"
 #include "store/record.h"
-#include "store/room.h"
 #include "store/state.h"
 #include "store/tag.h"
 #include "store/upload.h"
@@ -27,7 +27,7 @@ struct putting {
     const struct store_put *put;
     struct store_upload *upload; /* the body's, or one made to join large ones */
     struct item_spec spec;
-    struct room room;
+    struct append rec;
     const uint64_t *tags; /* the put's own, or `united` */
     unsigned ntags;
     bool join;  /* append, prepend to what there is */
@@ -127,7 +127,7 @@ static bool upload_new(struct putting *g) {
 static enum store_status put_join_large(struct putting *g, uint64_t total) {
     struct store *s = g->c.w->s;
     const uint32_t segments = (uint32_t)(total / s->segs.bytes) + 3; /* the ends, and the one that is never given out */
-    if (!maintain_want_room(s, segments)) return change_no_room(s);
+    if (!maintain_want_segments(s, segments)) return change_no_segment(s);
     enum store_status st = upload_join(g->c.w, total, &g->upload);
     if (st != STORE_OK) return st;
     bool before = g->put->mode == STORE_PREPEND;
@@ -135,7 +135,7 @@ static enum store_status put_join_large(struct putting *g, uint64_t total) {
     if (ok) return STORE_OK;
     store_upload_abort(g->c.w, g->upload);
     g->upload = NULL;
-    return change_no_room(s); /* others were quicker */
+    return change_no_segment(s); /* others were quicker */
 }
 
 /* Writes the value part: bytes, joined bytes, or the list of pieces. */
@@ -154,7 +154,7 @@ static void put_value(struct putting *g, uint8_t *to) {
     if (g->join && p->mode == STORE_PREPEND) memcpy(to + p->size, o->p + o->value_at, item_size(o));
 }
 
-/* Decides about the body, makes room and writes the record; the version is not taken yet. */
+/* Decides about the body, finds space and writes the record; the version is not taken yet. */
 static enum store_status put_write(struct putting *g) {
     const struct store_put *p = g->put;
     struct store *s = g->c.w->s;
@@ -177,8 +177,8 @@ static enum store_status put_write(struct putting *g) {
         spec->value_bytes = (uint32_t)total;
     }
     item_spec_layout(spec);
-    if (!room_take(g->c.w, item_spec_bytes(spec), change_queue(&g->c), &g->room)) return change_no_room(s);
-    put_value(g, item_write(g->room.p, spec));
+    if (!append_begin(g->c.w, item_spec_bytes(spec), change_queue(&g->c), &g->rec)) return change_no_segment(s);
+    put_value(g, item_write(g->rec.p, spec));
     return STORE_OK;
 }
 
@@ -236,8 +236,8 @@ static enum store_status put_overtaken(struct putting *g, bool *dead) {
         /* A soft purge of the very last moment, and no field for its deadline: rather a miss. */
         if (carry == CARRY_SOFT && !(g->spec.bits & ITEM_EXPIRY)) *dead = true;
         if (!*dead && bits) {
-            item_set_bits(g->room.p, (uint8_t)((g->room.p[7] & ~ITEM_STATE) | bits));
-            if (carry == CARRY_SOFT) item_set_expiry(g->room.p, g->spec.expiry);
+            item_set_bits(g->rec.p, (uint8_t)((g->rec.p[7] & ~ITEM_STATE) | bits));
+            if (carry == CARRY_SOFT) item_set_expiry(g->rec.p, g->spec.expiry);
         }
     }
     if (p->upload && purge_overtook(t, upload_since(p->upload), all, n, NULL, 0) &&
@@ -255,25 +255,25 @@ static enum store_status put_link(struct putting *g, struct store_item *out) {
     (void)FAULT_POINT("store.put.versioned");
     enum store_status st = put_overtaken(g, &dead);
     if (st != STORE_OK) {
-        room_drop(c->w, &g->room);
+        append_cancel(c->w, &g->rec);
         st = refuse_fill(c, version);
         if (c->slot) change_show(c, out);
         return st;
     }
     if (g->upload) upload_finish(c->w, g->upload, c->key->hash);
-    room_done(c->w, &g->room);
+    append_end(c->w, &g->rec);
     (void)FAULT_POINT("store.put.checked");
     if (dead) {
-        account_dead(c->w, g->room.loc, g->room.bytes);
+        account_dead(c->w, g->rec.loc, g->rec.bytes);
         change_drop(c);
         if (g->join) return STORE_NOT_STORED;
         if (out) { /* stored, and purged at once */
-            item_set_version(g->room.p, version);
-            record_show(g->room.p, g->room.p, g->room.loc, out);
+            item_set_version(g->rec.p, version);
+            record_show(g->rec.p, g->rec.p, g->rec.loc, out);
         }
         return STORE_OK;
     }
-    if (!change_link(c, g->room.loc, version)) return STORE_NO_MEMORY;
+    if (!change_link(c, g->rec.loc, version)) return STORE_NO_MEMORY;
     if (g->upload) upload_linked(g->upload);
     COUNT(c->w, total_items, 1);
     change_show(c, out);
