@@ -47,8 +47,9 @@ static void on_evict(void *arg, const char *key, size_t key_len, bool fetched, u
     cmd_on_evict(((struct node *)arg)->cmd, key, key_len, fetched, expiry, size);
 }
 
-static void on_upload(void *arg, unsigned worker) {
-    cmd_on_upload(((struct node *)arg)->cmd, worker);
+static void on_upload(void *arg, unsigned handle) {
+    const struct node *n = arg;
+    if (handle < (unsigned)n->settings->threads) cmd_on_upload(n->cmd, handle); /* the other one's thread begins none */
 }
 
 static void on_job(void *arg, void *token, int64_t count) {
@@ -150,6 +151,7 @@ static int make_store(struct node *n, const struct clock *clock) {
         .memory_limit = (uint64_t)s->memory_limit,
         .item_size_max = value_max(s),
         .workers = (unsigned)s->threads,
+        .handles = (unsigned)s->threads + 1, /* the last one is for a thread that serves no connections */
         .evict = s->evict,
         .prefix_delimiter = s->prefix_tags,
         .sweep_cpu_percent = (unsigned)s->sweep_cpu_percent,

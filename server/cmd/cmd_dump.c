@@ -38,7 +38,7 @@ uint64_t cmd_dump_item_bytes(const struct store_item *it) {
     if (it->size > UINT16_MAX) n += 2;
     if (it->expiry != 0 || it->ntags > 0) n += 4;
     if (it->flags != 0) n += 4;
-    if (it->cas != it->birth) n += 8;
+    if (it->cas != it->version) n += 8;
     if (it->ntags > 0) n += 1 + 8 * (uint64_t)it->ntags;
     return n;
 }

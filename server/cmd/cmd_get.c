@@ -117,7 +117,8 @@ unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) {
     for (; i < n && r->way == CMD_WAY_GET; r++) {
         struct store_item it;
         const bool found = store_get(w->store, &r->key, &it);
-        if (likely(found && !it.soft && (it.bits & STORE_FETCHED) != 0 && cmd_value_fits(&it))) {
+        if (likely(found && !it.soft && cmd_value_fits(&it))) {
+            if (unlikely((it.bits & STORE_FETCHED) == 0)) store_note_fetch(w->store, &it);
             hits++;
             i++;
             reply_small(s, r, &it, false);

@@ -13,9 +13,9 @@
  * on, and the connection is closed.
  */
 struct part {
-    uint64_t birth; /* of the version that was begun */
-    unsigned next;  /* its next piece */
-    size_t at;      /* and what was sent of it */
+    uint64_t version; /* of the version that was begun */
+    unsigned next;    /* its next piece */
+    size_t at;        /* and what was sent of it */
     uint8_t tail_len;
     uint8_t key_len;
     char tail[8]; /* what follows the value */
@@ -59,7 +59,7 @@ static void part_produce(struct session *s) {
     struct store_key key = store_key(w->cmd->store, part->key, part->key_len);
     struct store_item it;
     cmd_enter(w);
-    bool there = store_peek(w->store, &key, &it) && it.birth == part->birth;
+    bool there = store_peek(w->store, &key, &it) && it.version == part->version;
     bool done = there && send_pieces(s, &it, &part->next, &part->at);
     cmd_leave(w);
     if (there && !done) return;
@@ -82,7 +82,7 @@ static void send_later(struct session *s, const struct store_item *it, unsigned 
         conn_close(s->conn);
         return;
     }
-    part->birth = it->birth;
+    part->version = it->version;
     part->next = next;
     part->at = at;
     part->tail_len = (uint8_t)n;

@@ -57,8 +57,10 @@ def may_be_first():
 class Server:
     """One running server on SERVER_CPU. kind: tagcached, memcached, redis or floor. first: before all others there."""
 
-    def __init__(self, tools, kind, memory_mb=1024, args=(), callgrind=None, threads=1, cpus=None, first=False):
+    def __init__(self, tools, kind, memory_mb=1024, args=(), callgrind=None, threads=1, cpus=None, first=False,
+                 callgrind_options=()):
         self.tools, self.kind, self.port, self.callgrind = tools, kind, free_port(), callgrind
+        self.filled = set()  # sizes of the values that it has been filled with
         self.proto = "resp" if kind == "redis" else "text"
         self.log = tempfile.TemporaryFile("w+")
         cmd = self._command(memory_mb, list(args), threads)
@@ -66,7 +68,7 @@ class Server:
             for f in glob.glob(glob.escape(callgrind) + "*"):
                 os.remove(f)  # an earlier server's dumps carry the same numbers
             cmd = ["valgrind", "-q", "--tool=callgrind", "--separate-threads=yes",
-                   f"--callgrind-out-file={callgrind}"] + cmd
+                   f"--callgrind-out-file={callgrind}", *callgrind_options] + cmd
         if cpus is None:
             cpus = str(SERVER_CPU)
         cmd = ["taskset", "-c", cpus] + (["chrt", "-f", "1"] if first and may_be_first() else []) + cmd
@@ -175,17 +177,19 @@ class Server:
         out = run(["callgrind_control", "-d", self.pid])
         if "OK" not in out:
             raise Failed(f"callgrind_control: {out}")
+        best = (0, "")
+        for path in self.dumps():
+            with open(path) as h:
+                total = next((int(l.split()[1]) for l in h if l.startswith(("summary:", "totals:"))), 0)
+            best = max(best, (total, path))
+        return best
+
+    def dumps(self):
+        """The files of the last dump, one for each thread."""
         folder, stem = os.path.split(self.callgrind)
         numbered = [(int(m.group(1)), f) for f in os.listdir(folder) if (m := re.fullmatch(re.escape(stem) + r"\.(\d+)-\d+", f))]
         last = max(n for n, _ in numbered)
-        best = (0, "")
-        for n, f in numbered:
-            if n == last:
-                path = os.path.join(folder, f)
-                with open(path) as h:
-                    total = next((int(l.split()[1]) for l in h if l.startswith(("summary:", "totals:"))), 0)
-                best = max(best, (total, path))
-        return best
+        return [os.path.join(folder, f) for n, f in numbered if n == last]
 
 
 def versions(tools):

@@ -34,6 +34,8 @@ class Work:
     instructions: bool = True
     quick: bool = True  # counted by callgrind in quick mode too
     wide: int = 0  # replies of which a floor takes as much memory as the items
+    fresh: bool = False  # callgrind counts all the keys, each read for the first time; else a few of them, again and again
+    cpu: bool = True
 
 
 WORKS = [
@@ -47,6 +49,7 @@ WORKS = [
     Work("90/10, pipelined 16", ["-g", 0.9, "-d", 16], None, quick=False),
     Work("get of 10 KiB", ["-d", 1], ["--get", 10240], value=10240, keys=5000, quick=False, wide=5000),
     Work("get of 100 KiB", ["-d", 1], ["--get", 102400], value=102400, keys=500, instructions=False, wide=500),
+    Work("1 M keys, first get of each, pipelined 16", ["-d", 16], None, peers=["tagcached"], fresh=True, cpu=False, quick=False),
 ]
 
 
@@ -79,10 +82,9 @@ def instructions(job):
             continue
         path = os.path.join(job.keep, f"callgrind.{kind}")
         with Server(job.tools, kind, 256, callgrind=path) as s:
-            filled = set()
             for w in works:
                 if kind in w.peers:
-                    got[w.name, kind] = work_instructions(job, s, w, counts, filled)
+                    got[w.name, kind] = work_instructions(job, s, w, counts)
     rows = []
     for w in works:
         v = {k: got.get((w.name, k)) for k in ("tagcached", "memcached", "redis", "floor")}
@@ -92,26 +94,28 @@ def instructions(job):
                   ["work", "tagcached", "memcached", "redis", "floor", "of memcached"], rows)
 
 
-def count_instructions(s, w, options, batches):
+def work_requests(s, w, counts, look):
+    """Asks a work's requests of a server, as often as `counts` says: batches on each of the 50 connections. Returns
+    both times what `look` then says and how many requests (multi-get: keys) there were."""
     depth = w.load[w.load.index("-d") + 1] if "-d" in w.load else 1
-    requests = 50 * depth * max(batches // (4 if depth > 1 or "-m" in w.load else 1), 2)
-    s.load(*options, "-w", 0, "-n", requests, "--seq", 65536, "--timeout", 120)
-    total, path = s.dump()
-    return total, requests * (50 if "-m" in w.load else 1), path
+    options = common(w, w.keys if w.fresh else min(w.keys, 10000 if w.value < 1000 else 500))
+    if w.fresh or w.value not in s.filled:
+        s.load(*options, "--fill-only")
+        s.filled.add(w.value)
+    look()
+    seen = []
+    for batches in counts:
+        requests = 50 * depth * max(batches // (4 if depth > 1 or "-m" in w.load else 1), 2)
+        s.load(*options, *w.load, "-w", 0, "-n", requests, "--seq", 65536, "--timeout", 120)
+        seen.append((look(), requests * (50 if "-m" in w.load else 1)))
+    return seen
 
 
-def work_instructions(job, s, w, counts, filled):
+def work_instructions(job, s, w, counts):
     proto, s.proto = s.proto, w.proto or s.proto
-    keys = min(w.keys, 10000 if w.value < 1000 else 500)
-    options = common(w, keys) + w.load
-    if w.value not in filled:
-        s.load(*common(w, keys), "--fill-only")
-        filled.add(w.value)
     if s.kind == "floor":
         counts = tuple(c * 10 for c in counts)  # it does so little that accepting connections would show
-    s.dump()
-    a, na, _ = count_instructions(s, w, options, counts[0])
-    b, nb, path = count_instructions(s, w, options, counts[1])
+    ((a, _), na), ((b, path), nb) = work_requests(s, w, counts, s.dump)
     if job.keep != job.tmp and path:
         name = f"{s.kind}.{w.name.replace(' ', '_').replace(',', '').replace('/', '-')}.callgrind"
         os.replace(path, os.path.join(job.keep, name))
@@ -121,7 +125,8 @@ def work_instructions(job, s, w, counts, filled):
 
 def floor_instructions(job, w, counts):
     with Server(job.tools, "floor", args=map(str, w.floor), callgrind=os.path.join(job.tmp, "callgrind.floor")) as s:
-        return work_instructions(job, s, w, counts, {w.value})
+        s.filled.add(w.value)  # it has no items
+        return work_instructions(job, s, w, counts)
 
 
 # ------------------------------------------------------------------ CPU
@@ -135,7 +140,7 @@ def cpu(job):
     with_servers = {k: Server(job.tools, k, 1024) for k in job.servers if k != "floor"}
     try:
         filled = set()
-        for w in WORKS:
+        for w in (w for w in WORKS if w.cpu):
             rows.append(cpu_row(job, w, with_servers, scale, duration, filled))
     finally:
         for s in with_servers.values():

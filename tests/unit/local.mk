@@ -21,7 +21,7 @@ unit_tests += %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
 single_tests += %D%/test_store %D%/test_store_rules %D%/test_purge %D%/test_lowest
 unit_tests += %D%/test_age %D%/test_index
-single_tests += %D%/test_turn %D%/test_ghost %D%/test_evict %D%/test_segment
+single_tests += %D%/test_turn %D%/test_idle %D%/test_ghost %D%/test_evict %D%/test_segment
 unit_tests += %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch %D%/test_conns
 noinst_HEADERS += %D%/talk.h
 

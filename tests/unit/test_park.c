@@ -71,13 +71,13 @@ static void waiting_is_logged(void **state) {
     close(pipefd[1]);
 }
 
-struct room {
+struct append {
     struct net_lab *lab;
     uint32_t stop;
 };
 
 static void *make_room(void *arg) {
-    struct room *r = arg;
+    struct append *r = arg;
     while (!sync_load_acq(&r->stop)) {
         worker_resume_all(net_worker_at(r->lab->net, 0));
         sched_yield();
@@ -87,7 +87,7 @@ static void *make_room(void *arg) {
 
 static void no_wake_up_is_lost(void **state) {
     struct net_lab *l = net_lab_new();
-    struct room room = {l, 0};
+    struct append room = {l, 0};
     pthread_t t;
     int fd = dial(l);
     (void)state;

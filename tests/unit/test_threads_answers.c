@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "stage.h"
+#include "store/number.h"
 
 /* ------------------------------------------------------------------ sums and ids */
 
@@ -197,7 +198,7 @@ static void test_a_present_key_is_never_missed(void **state) {
 
 static struct {
     uint64_t first;               /* births are counted from here */
-    uint32_t expiry[4 * CHANGES]; /* by birth */
+    uint32_t expiry[4 * CHANGES]; /* by version */
     uint64_t births[2][SAMPLES];  /* what readers saw */
     uint32_t expiries[2][SAMPLES], n[2];
     bool over;
@@ -214,7 +215,7 @@ static void change_in_place(struct actor *a) {
         store_enter(a->w);
         if (store_delete(a->w, &d, &it) != STORE_OK) BROKEN("A is gone\n");
         store_leave(a->w);
-        uint64_t i = it.birth - inplace.first;
+        uint64_t i = it.version - inplace.first;
         if (i >= 4 * CHANGES) BROKEN("a number out of range\n");
         inplace.expiry[i] = d.expiry;
         for (uint64_t k = rand_below(&a->rand, 200); k > 0; k--) sync_pause(); /* or readers hardly get a look */
@@ -231,10 +232,10 @@ static void look_on(struct actor *a) {
         if (!store_get(a->w, &k, &it)) BROKEN("A is missed\n");
         store_leave(a->w);
         uint32_t i = inplace.n[me];
-        if (i > 0 && inplace.births[me][i - 1] == it.birth) {
+        if (i > 0 && inplace.births[me][i - 1] == it.version) {
             if (inplace.expiries[me][i - 1] != it.expiry) BROKEN("one version, two expiries\n");
         } else {
-            inplace.births[me][i] = it.birth;
+            inplace.births[me][i] = it.version;
             inplace.expiries[me][i] = it.expiry;
             inplace.n[me]++;
         }

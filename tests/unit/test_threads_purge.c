@@ -11,7 +11,9 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "stage.h"
+#include "store/purge.h"
 
 #define KEYS 48
 #define SELECTORS 16
