@@ -239,7 +239,7 @@ enum carry change_carry_own(struct change *c, uint32_t *deadline) {
 
 /* The old item's state bits and expiry as a new record with its content has them. */
 void change_carry_state(const struct change *c, enum carry carry, uint32_t deadline, uint8_t *bits, uint32_t *expiry) {
-    *bits = item_softened(c->old.bits) ? c->old.bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON) : 0;
+    *bits = item_softly_stale(c->old.bits) ? c->old.bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON) : 0;
     if (carry != CARRY_SOFT) return;
     *bits = ITEM_SOFT | ITEM_STALE;
     if (*expiry == 0 || *expiry > deadline) *expiry = deadline;

@@ -44,7 +44,7 @@ bool change_link(struct change *c, uint64_t loc, uint64_t version);
 enum segment_queue change_queue(const struct change *c);
 /* Whether a softly purged, or stale by a soft purge, item can still be won by a classic get. */
 static inline bool change_soft(const struct change *c) {
-    return c->verdict == VERDICT_SOFT || (item_softened(c->old.bits) && !(c->old.bits & ITEM_WON));
+    return c->verdict == VERDICT_SOFT || (item_softly_stale(c->old.bits) && !(c->old.bits & ITEM_WON));
 }
 /* Rewrites the item with other state bits, expiry, flags or tags but the same value, under `version` (its own, or a
  * higher one). False: no segment is free. c->old, loc and slot follow. */

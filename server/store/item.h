@@ -78,7 +78,7 @@ static inline bool item_large(const struct item *it) {
 }
 
 /* Stale because of a soft purge. */
-static inline bool item_softened(unsigned bits) {
+static inline bool item_softly_stale(unsigned bits) {
     return (bits & (ITEM_SOFT | ITEM_STALE)) == (ITEM_SOFT | ITEM_STALE);
 }
 

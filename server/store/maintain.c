@@ -121,7 +121,7 @@ static bool free_segments(struct store *s, bool *freed) {
     return any;
 }
 
-void maintain_tell_waiting(struct store *s) {
+void maintain_notify_waiting(struct store *s) {
     if (s->cfg.events.on_room) s->cfg.events.on_room(s->cfg.events.arg);
 }
 
@@ -152,7 +152,7 @@ static void watch_progress(struct store *s, bool freed) {
     COUNT(maintenance(s), room_exhausted, 1);
     sync_store(&s->segments_wanted, 0);
     sync_store(&s->exhausted, true);
-    maintain_tell_waiting(s); /* those who wait are refused when they try again */
+    maintain_notify_waiting(s); /* those who wait are refused when they try again */
 }
 
 bool store_maintain(struct store *s) {
@@ -162,7 +162,7 @@ bool store_maintain(struct store *s) {
     freed |= compact_reap(s);
     bool any = free_segments(s, &freed);
     freed |= compact_reap(s);
-    if (freed) maintain_tell_waiting(s);
+    if (freed) maintain_notify_waiting(s);
     if (sync_load(&s->segments_wanted) && segment_available(&s->segs) >= sync_load(&s->segments_wanted))
         sync_store(&s->segments_wanted, 0);
     watch_progress(s, freed);
@@ -181,7 +181,7 @@ void store_sweep_all(struct store *s) {
     maintenance(s)->now = seconds_now(s);
     uint64_t passes = store_metric(s, STORE_METRIC_sweep_passes);
     /* The pass under way began too early; a whole one has to follow. */
-    uint64_t want = passes + (s->maintain.sweep.running ? 2 : 1);
+    uint64_t want = passes + (s->maintain.sweep.active ? 2 : 1);
     while (store_metric(s, STORE_METRIC_sweep_passes) < want) sweep_step(s, true);
     while (compact_free_dead(s)) {}
     compact_reap(s);
@@ -207,7 +207,7 @@ static void wait_ns(struct store *s, uint64_t ns) {
 static bool awaits_others(const struct store *s) {
     return s->maintain.compact.retired.count > s->maintain.compact.stuck || s->maintain.merged_at != 0 ||
            s->maintain.ghost_grace != 0 || pressed(s) ||
-           (s->maintain.sweep.running && s->maintain.sweep.next_ns <= clock_boot_ns(s->cfg.clock));
+           (s->maintain.sweep.active && s->maintain.sweep.next_ns <= clock_boot_ns(s->cfg.clock));
 }
 
 /* What is waited for round after round is looked at ever more seldom: a pin, or a thread that is not running, may keep
@@ -225,7 +225,7 @@ uint64_t maintain_idle_ns(struct store *s) {
     return ns;
 }
 
-static void *run(void *arg) {
+static void *thread_main(void *arg) {
     struct store *s = arg;
     pthread_mutex_lock(&s->thread.mutex);
     while (!s->thread.stop) {
@@ -245,7 +245,7 @@ static void *run(void *arg) {
 int store_start(struct store *s) {
     CHECK(!s->thread.started);
     s->thread.stop = false;
-    int err = pthread_create(&s->thread.thread, NULL, run, s);
+    int err = pthread_create(&s->thread.thread, NULL, thread_main, s);
     if (err) return -err;
     pthread_setname_np(s->thread.thread, "tc-store");
     s->thread.started = true;

@@ -51,7 +51,7 @@ void maintain_wake(struct store *s);
  * thread. */
 bool maintain_want_segments(struct store *s, uint32_t segments);
 /* Tells whoever found no free segment, or no place for a purge, to try again. Maintenance thread. */
-void maintain_tell_waiting(struct store *s);
+void maintain_notify_waiting(struct store *s);
 /* For how long the maintenance thread may sleep after a round that found nothing to do, unless it is woken. */
 uint64_t maintain_idle_ns(struct store *s);
 

@@ -13,7 +13,7 @@
 
 /* The expiry a change may give: what is stale by a soft purge does not outlive its deadline. */
 static uint32_t capped_expiry(const struct change *c, uint32_t wanted) {
-    if (!item_softened(c->old.bits)) return wanted;
+    if (!item_softly_stale(c->old.bits)) return wanted;
     return wanted == 0 || wanted > c->old.expiry ? c->old.expiry : wanted;
 }
 
@@ -121,7 +121,7 @@ static bool touch(struct change *c, uint32_t wanted) {
             change_drop(c);
             return true;
         }
-        if (carry == CARRY_SOFT && !FAULT_POINT("modify.mutate.touch_unfolded"))
+        if (carry == CARRY_SOFT && !FAULT_POINT("modify.mutate.touch_without_soft"))
             change_carry_state(c, carry, deadline, &bits, &expiry);
     }
     return change_state(c, bits, expiry, c->old.version);
@@ -153,7 +153,7 @@ static enum store_status delete_invalidate(struct change *c, const struct store_
         change_drop(c);
         return STORE_NOT_FOUND;
     }
-    if (carry == CARRY_SOFT || item_softened(c->old.bits)) bits |= ITEM_SOFT;
+    if (carry == CARRY_SOFT || item_softly_stale(c->old.bits)) bits |= ITEM_SOFT;
     if (carry == CARRY_SOFT && (expiry == 0 || expiry > deadline)) expiry = deadline;
     bool ok;
     if (d->has_cas) {
@@ -203,7 +203,7 @@ enum store_status store_delete(struct store_worker *w, const struct store_delete
 
 /* ------------------------------------------------------------------ winning */
 
-/* Folds a soft purge into the item: its deadline becomes the expiry, the winner's id is newer than the purge. */
+/* Writes a soft purge into the item: its deadline becomes the expiry, the winner's id is newer than the purge. */
 static bool win_soft(struct change *c) {
     uint32_t expiry = c->old.expiry;
     (void)FAULT_POINT("modify.winning");
@@ -231,7 +231,7 @@ enum store_win store_win(struct store_worker *w, const struct store_key *k, stru
     if (c.slot && change_soft(&c)) {
         win = win_soft(&c) ? STORE_WIN_WON : STORE_WIN_OTHERS;
         if (c.slot == NULL) win = STORE_WIN_NONE;
-    } else if (c.slot && item_softened(c.old.bits)) {
+    } else if (c.slot && item_softly_stale(c.old.bits)) {
         win = STORE_WIN_OTHERS;
     }
     if (c.slot) change_show(&c, out);

@@ -73,7 +73,7 @@ uint64_t move_look(struct store *s, const struct record *r, struct item *it) {
 
 /* A soft purge becomes the copy's own state: the sweep may have passed the segment it goes to. Only in the decoded
  * header, which the copy is given. False: it has no field for the deadline. */
-static bool fold_copy(struct item *it, uint32_t deadline) {
+static bool apply_soft_to_copy(struct item *it, uint32_t deadline) {
     if (!(it->bits & ITEM_EXPIRY)) return false;
     it->bits = (uint8_t)((it->bits & ~(ITEM_STATE & ~ITEM_FETCHED)) | ITEM_STALE | ITEM_SOFT);
     if (it->expiry == 0 || it->expiry > deadline) it->expiry = deadline;
@@ -85,7 +85,8 @@ bool move_allowed(struct store *s, struct index_bucket *b, uint64_t *slot, uint6
     uint32_t deadline;
     item_read(it, segment_at(&s->segs, loc));
     enum verdict v = verdict_of(w, it, &deadline);
-    if (v == VERDICT_SOFT && !FAULT_POINT("evict.mutate.copy_unfolded") && !fold_copy(it, deadline)) v = VERDICT_PURGED;
+    if (v == VERDICT_SOFT && !FAULT_POINT("evict.mutate.copy_without_soft") && !apply_soft_to_copy(it, deadline))
+        v = VERDICT_PURGED;
     if (sweep_wants(s, it)) v = VERDICT_PURGED;
     if (v <= VERDICT_SOFT || FAULT_POINT("evict.mutate.copy_purged")) return true;
     if (v == VERDICT_EXPIRED) COUNT(w, expired, 1);

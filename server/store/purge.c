@@ -12,7 +12,7 @@
 #include "base/pages.h"
 #include "base/sync.h"
 
-#define SALT_MARK 0x9e3779b97f4a7c15ull
+#define SALT_SIGNPOST 0x9e3779b97f4a7c15ull
 #define SALT_MORE 0xc2b2ae3d27d4eb4full
 #define BYTES_MAX (16ull << 30) /* places are counted in 32 bits */
 #define RECORD_SHARE 16         /* one part in so many is for records of conjunctions */
@@ -29,8 +29,8 @@ static uint64_t mix(uint64_t x) {
     return x ? x : 1;
 }
 
-uint64_t purge_mark_key(uint64_t tag) {
-    return mix(tag ^ SALT_MARK);
+uint64_t purge_signpost_key(uint64_t tag) {
+    return mix(tag ^ SALT_SIGNPOST);
 }
 uint64_t purge_pair_key(uint64_t lo, uint64_t hi) {
     return mix(mix(lo) + hi);
@@ -39,7 +39,7 @@ uint64_t purge_more_key(uint64_t pair) {
     return mix(pair ^ SALT_MORE);
 }
 
-/* All of it lies in one mapping: buckets, records, marks, held. */
+/* All of it lies in one mapping: buckets, records, filter, held. */
 int purge_init(struct purge_table *t, uint64_t bytes) {
     memset(t, 0, sizeof *t);
     if (bytes > BYTES_MAX) bytes = BYTES_MAX;
@@ -48,9 +48,9 @@ int purge_init(struct purge_table *t, uint64_t bytes) {
     const uint64_t records = (uint64_t)t->nsets * PURGE_SET, record_bytes = records * (sizeof *t->records + 1);
     CHECK(bytes > 2 * record_bytes);
     t->nbuckets = (uint32_t)((bytes - record_bytes) / (sizeof *t->buckets + 3 * PURGE_WAYS / 8 + 1));
-    t->nmarks = t->nbuckets * PURGE_WAYS / PURGE_MARK_BITS + 1;
+    t->nfilter = t->nbuckets * PURGE_WAYS / PURGE_FILTER_BITS + 1;
     const uint64_t held = purge_capacity(t) + records;
-    t->bytes = t->nbuckets * sizeof *t->buckets + records * sizeof *t->records + t->nmarks * sizeof *t->marks +
+    t->bytes = t->nbuckets * sizeof *t->buckets + records * sizeof *t->records + t->nfilter * sizeof *t->filter +
                (held / 64 + 1) * sizeof *t->held;
     t->memory = pages_new(t->bytes);
     t->pages = calloc((t->bytes >> PURGE_PAGE_SHIFT) / 64 + 1, sizeof *t->pages);
@@ -62,8 +62,8 @@ int purge_init(struct purge_table *t, uint64_t bytes) {
     }
     t->buckets = t->memory;
     t->records = (struct purge_record *)(t->buckets + t->nbuckets);
-    t->marks = (struct purge_marks *)(t->records + records);
-    t->held = (uint64_t *)(t->marks + t->nmarks);
+    t->filter = (struct purge_filter *)(t->records + records);
+    t->held = (uint64_t *)(t->filter + t->nfilter);
     pthread_mutex_init(&t->lock, NULL);
     return 0;
 }
@@ -134,7 +134,7 @@ bool purge_unknown_rest(const struct purge_table *t, uint64_t version, const uin
     for (unsigned i = 0; i < ntags; i++) {
         uint64_t tag;
         memcpy(&tag, tags + 8 * (size_t)i, 8);
-        if (purge_marked(t, tag) && may_hold(t, tag, version)) return false;
+        if (purge_filter_has(t, tag) && may_hold(t, tag, version)) return false;
     }
     return true;
 }
@@ -199,10 +199,10 @@ static bool each_conjunction(const struct purge_table *t, uint64_t version, cons
     memcpy(sorted, tags, ntags * sizeof *tags);
     purge_sort(sorted, ntags);
     for (unsigned i = 0; i + 1 < ntags; i++) {
-        struct view mark = look(t, purge_mark_key(sorted[i]));
-        struct view floors = {.item_floor = mark.item_floor, .fill_floor = mark.fill_floor};
+        struct view sign = look(t, purge_signpost_key(sorted[i]));
+        struct view floors = {.item_floor = sign.item_floor, .fill_floor = sign.fill_floor};
         if (fn(arg, &floors)) return true;
-        if (PURGE_VERSION(mark.hard) <= version && !(mark.hard & PURGE_PENDING)) continue;
+        if (PURGE_VERSION(sign.hard) <= version && !(sign.hard & PURGE_PENDING)) continue;
         for (unsigned k = i + 1; k < ntags; k++) {
             uint64_t pair = purge_pair_key(sorted[i], sorted[k]);
             struct view v = look(t, pair);
@@ -317,11 +317,11 @@ uint64_t purge_pass(struct purge_table *t) {
     return version;
 }
 
-/* Nobody else writes to that generation, so this may take its time. What was never marked is not touched. */
-void purge_unmark(struct purge_table *t) {
+/* Nobody else writes to that generation, so this may take its time. Words without a bit are not touched. */
+void purge_filter_clear(struct purge_table *t) {
     const unsigned old = t->fresh ^ 1;
-    for (uint32_t i = 0; t->ending && i < t->nmarks; i++)
-        if (sync_load(&t->marks[i].of[old]) != 0) sync_store(&t->marks[i].of[old], 0);
+    for (uint32_t i = 0; t->ending && i < t->nfilter; i++)
+        if (sync_load(&t->filter[i].of[old]) != 0) sync_store(&t->filter[i].of[old], 0);
     if (t->ending) sync_store(&t->unswept[1], 0);
     t->ending = false;
 }

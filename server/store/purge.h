@@ -61,8 +61,8 @@ struct purge_record {
  * answered, forgotten when a sweep has carried it out. The many tags that nobody has purged lately cost a look at a
  * table a hundredth as large. Two generations: a pass that begins starts a new one, and its end ends the other.
  */
-#define PURGE_MARK_BITS 64
-struct purge_marks {
+#define PURGE_FILTER_BITS 64
+struct purge_filter {
     uint64_t of[2];
 };
 
@@ -76,9 +76,9 @@ struct purge_table {
     uint64_t swept;   /* every purge up to this version has been carried out by a sweep */
     uint64_t moves;   /* entries that went from one of their buckets to the other */
     struct purge_bucket *buckets;
-    struct purge_marks *marks; /* four bits for each bucket */
-    uint32_t nbuckets, nmarks;
-    unsigned fresh; /* the generation that is being marked; changed by the maintenance thread with the mutex */
+    struct purge_filter *filter; /* four bits for each bucket */
+    uint32_t nbuckets, nfilter;
+    unsigned fresh; /* the generation that bits are added to; changed by the maintenance thread with the mutex */
     bool ending;    /* the other one ends with the pass under way; maintenance thread */
     struct purge_record *records;
     uint32_t nsets;
@@ -124,18 +124,18 @@ static inline struct purge_bucket *purge_second(const struct purge_table *t, uin
     return &t->buckets[(uint64_t)((uint32_t)(key * 0x9e3779b97f4a7c15ull >> 32)) * t->nbuckets >> 32];
 }
 
-/* The place of a key's mark: bit `*bit` of the generations' words. */
-static inline struct purge_marks *purge_mark_of(const struct purge_table *t, uint64_t key, unsigned *bit) {
+/* The words of a key in both generations of the filter, and its bit in them. */
+static inline struct purge_filter *purge_filter_word(const struct purge_table *t, uint64_t key, unsigned *bit) {
     uint64_t i = (uint64_t)((uint32_t)(key >> 32)) * (t->nbuckets * PURGE_WAYS) >> 32;
-    *bit = i % PURGE_MARK_BITS;
-    return &t->marks[i / PURGE_MARK_BITS];
+    *bit = i % PURGE_FILTER_BITS;
+    return &t->filter[i / PURGE_FILTER_BITS];
 }
 
 /* False: what the table has of the key, floors included, is too old to concern an item that can still be found. Inside
  * a section that began before the item was looked up. */
-static inline bool purge_marked(const struct purge_table *t, uint64_t key) {
+static inline bool purge_filter_has(const struct purge_table *t, uint64_t key) {
     unsigned bit;
-    const struct purge_marks *m = purge_mark_of(t, key, &bit);
+    const struct purge_filter *m = purge_filter_word(t, key, &bit);
     return ((sync_load(&m->of[0]) | sync_load(&m->of[1])) >> bit & 1) != 0;
 }
 
@@ -156,7 +156,7 @@ static inline bool purge_bucket_may_hold(const struct purge_bucket *b, uint64_t 
 #endif
 }
 
-/* As purge_unknown, of tags by themselves, the first of which is marked: looks into their buckets. (False wrongly
+/* As purge_unknown, of tags by themselves, the first of which the filter has: looks into their buckets. (False wrongly
  * once in 500 million times, and when entries move meanwhile.) */
 bool purge_unknown_rest(const struct purge_table *t, uint64_t version, const uint8_t *tags, unsigned ntags);
 
@@ -169,7 +169,7 @@ static inline bool purge_unknown(const struct purge_table *t, uint64_t version, 
     for (unsigned i = 0; i < ntags; i++) {
         uint64_t tag;
         memcpy(&tag, tags + 8 * (size_t)i, 8);
-        if (unlikely(purge_marked(t, tag))) return purge_unknown_rest(t, version, tags + 8 * (size_t)i, ntags - i);
+        if (unlikely(purge_filter_has(t, tag))) return purge_unknown_rest(t, version, tags + 8 * (size_t)i, ntags - i);
     }
     return true;
 }
@@ -232,7 +232,7 @@ static inline void purge_raise(uint64_t *floor, uint64_t to) {
 }
 
 /* The table keys of: "this tag is the smaller one of some conjunction", a pair, "this pair has wider conjunctions". */
-uint64_t purge_mark_key(uint64_t tag);
+uint64_t purge_signpost_key(uint64_t tag);
 uint64_t purge_pair_key(uint64_t lo, uint64_t hi);
 uint64_t purge_more_key(uint64_t pair);
 /* Sorts hashes, ascending. */
@@ -243,9 +243,9 @@ void purge_sort(uint64_t *tags, unsigned n);
 /* A sweep pass begins: the version of the latest purge that is carried out when it ends. Maintenance thread. */
 uint64_t purge_pass(struct purge_table *t);
 /* That pass began after a grace period following its version, has met every item, and a grace period after that has
- * passed: nobody still holds an item that it took out, so what was marked before it is forgotten. Maintenance thread,
- * without the mutex. */
-void purge_unmark(struct purge_table *t);
+ * passed: nobody still holds an item that it took out, so bits that were added before it are cleared. Maintenance
+ * thread, without the mutex. */
+void purge_filter_clear(struct purge_table *t);
 /* And so are the purges up to `version`. no_jobs: it has carried out every conjunction that could not be filed. The
  * table's mutex is held. */
 void purge_swept(struct purge_table *t, uint64_t version, bool no_jobs);

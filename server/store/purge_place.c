@@ -37,11 +37,11 @@ void purge_touch(struct purge_table *t, const void *p, size_t n) {
 }
 
 /* Readers look for the key from now on; for all keys that have the same first bucket when its floor rises. */
-static void mark(struct purge_table *t, uint64_t key, bool all) {
+static void filter_add(struct purge_table *t, uint64_t key, bool all) {
     unsigned bit;
-    struct purge_marks *m = purge_mark_of(t, key, &bit);
+    struct purge_filter *m = purge_filter_word(t, key, &bit);
     uint64_t bits = all ? ((1ull << PURGE_WAYS) - 1) << (bit - bit % PURGE_WAYS) : 1ull << bit;
-    if (FAULT_POINT("purge.mutate.unmarked")) return;
+    if (FAULT_POINT("purge.mutate.unfiltered")) return;
     purge_touch(t, m, sizeof *m);
     sync_store_rel(&m->of[t->fresh], m->of[t->fresh] | bits);
 }
@@ -86,7 +86,7 @@ static void empty(struct purge_table *t, struct spot s) {
     purge_touch(t, first, sizeof *first);
     if (!FAULT_POINT("purge.mutate.no_fill_floor")) purge_raise(&first->fill_floor, version);
     if (version > t->swept) {
-        mark(t, key, true);
+        filter_add(t, key, true);
         if (!FAULT_POINT("purge.mutate.no_item_floor")) purge_raise(&first->item_floor, version);
         sync_bump(&t->floors, 1);
     }
@@ -185,7 +185,7 @@ static struct spot make(struct purge_table *t, uint64_t key) {
 }
 
 enum purge_place purge_place(struct purge_table *t, uint64_t key, struct purge_cell *c) {
-    mark(t, key, false);
+    filter_add(t, key, false);
     struct spot s = find(t, key);
     if (s.b == NULL) s = make(t, key);
     if (s.b == NULL)

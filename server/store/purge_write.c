@@ -64,7 +64,7 @@ static enum purge_place add_conjunction(struct purge_table *t, struct purge_plan
     } else {
         got = add_key(t, plan, pair, false);
     }
-    if (got == PURGE_PLACED) got = add_key(t, plan, purge_mark_key(sorted[0]), true);
+    if (got == PURGE_PLACED) got = add_key(t, plan, purge_signpost_key(sorted[0]), true);
     if (got == PURGE_PLACED) plan->conjunction = true;
     return got;
 }
@@ -123,7 +123,7 @@ static void announce(const struct purge_cell *c) {
 }
 
 /* Writes version p, which ends the announcement. */
-static void settle(const struct purge_cell *c, uint64_t p, bool soft, uint32_t deadline, uint32_t now) {
+static void write_version(const struct purge_cell *c, uint64_t p, bool soft, uint32_t deadline, uint32_t now) {
     uint64_t hard = PURGE_VERSION(*c->hard);
     if (!soft) {
         sync_store_rel(c->hard, p);
@@ -176,7 +176,7 @@ uint64_t purge_commit(struct purge_table *t, uint64_t *counter, const struct pur
     for (unsigned i = plan->ncells; i-- > 0;) {
         const struct purge_cell *c = &plan->cells[i];
         count_unswept(t, c);
-        settle(c, p, soft && !c->sign, deadline, now);
+        write_version(c, p, soft && !c->sign, deadline, now);
     }
     (void)FAULT_POINT("purge.written");
     if (plan->sweep) {

@@ -173,8 +173,8 @@ bool store_peek(struct store_worker *w, const struct store_key *k, struct store_
     return find_item(w, k, &f, out);
 }
 
-/* Without the bucket's lock, which the maintenance thread may hold: if the item is written anew meanwhile, the mark
- * stays with the old record, and the next reader sets it again. */
+/* Without the bucket's lock, which the maintenance thread may hold: if the item is written anew meanwhile, the bit
+ * stays with the old record, and the next reader sets it in the new one. */
 void store_note_fetch(struct store_worker *w, const struct store_item *it) {
     if (!(it->bits & STORE_FETCHED)) item_note_fetched(segment_at(&w->s->segs, it->loc));
 }
@@ -214,7 +214,7 @@ SYNC_UNSANITIZED void store_prefetch_tags(const struct store_worker *w, const st
     for (unsigned i = 0; i < n; i++) {
         uint64_t tag;
         memcpy(&tag, p + at + 1 + 8 * i, 8);
-        if (!purge_marked(&s->purge, tag)) continue;
+        if (!purge_filter_has(&s->purge, tag)) continue;
         __builtin_prefetch(purge_first(&s->purge, tag));
         __builtin_prefetch(purge_second(&s->purge, tag));
     }

@@ -28,7 +28,7 @@ static inline bool record_is(const struct store *s, uint64_t loc, const struct s
 _Static_assert(ITEM_LEN_B64 >> 11 == STORE_B64, "record_show moves one to the other");
 
 /* Shows an item to the caller of the store: its header, copied to h or (bucket locked) in place, of the record at p.
- * Whether a purge still to be folded into it makes it `soft` is for the caller to add. */
+ * Whether a purge that is not yet written into it makes it `soft` is for the caller to add. */
 static inline void record_show(const uint8_t *h, uint8_t *p, uint64_t loc, struct store_item *out) {
     unsigned at = ITEM_FIXED, bits = h[7];
     uint16_t len;
@@ -62,7 +62,7 @@ static inline void record_show(const uint8_t *h, uint8_t *p, uint64_t loc, struc
     out->loc = loc;
     if (unlikely(bits & ITEM_SOFT)) {
         if (item_rearmed(bits)) out->bits |= STORE_REARMED;
-        out->soft = item_softened(bits) && !(bits & ITEM_WON);
+        out->soft = item_softly_stale(bits) && !(bits & ITEM_WON);
     }
     if (unlikely(len & ITEM_LEN_LARGE)) {
         out->value = NULL;

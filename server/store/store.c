@@ -255,9 +255,9 @@ void store_walk(struct store_worker *w, struct store_cursor *c, unsigned max,
     for (unsigned groups = 0; groups < 512 && shown < max; groups++) {
         if (c->group >= sync_load_acq(&ix->groups)) {
             uint64_t row = c->group % ix->min_groups, merges = sync_load_acq(&ix->merges);
-            bool again = c->merges != merges && !FAULT_POINT("store.mutate.walk_once");
+            bool repeat = c->merges != merges && !FAULT_POINT("store.mutate.walk_once");
             c->merges = merges;
-            c->group = again ? row : row + 1;
+            c->group = repeat ? row : row + 1;
             if (c->group == ix->min_groups) {
                 c->done = true;
                 return;

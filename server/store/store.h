@@ -304,7 +304,8 @@ enum store_win { STORE_WIN_NONE, STORE_WIN_WON, STORE_WIN_OTHERS };
 
 /* A meta get that may change the item: the reader may win the right to refill (`*win`: W or Z), the item may be
  * created (`*created`, found as an empty item) or touched. STORE_OK, STORE_NOT_FOUND, STORE_AGAIN, STORE_NO_MEMORY.
- * A softly purged item is folded: stale bit, deadline, new id for the winner. `out->expiry` is the new one after T;
+ * A soft purge is written into the item: stale bit, deadline, new id for the winner. `out->expiry` is the new one after
+ * T;
  * `*old_expiry` (may be NULL) the one before. Inside a section. */
 enum store_status store_meta_get(struct store_worker *w, const struct store_meta_get *g, struct store_item *out,
                                  enum store_win *win, bool *created, uint32_t *old_expiry);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * sweep - what nobody asks for any more: takes expired and purged items out, folds soft purges into items, packs the
+ * sweep - what nobody asks for any more: takes expired and purged items out, writes soft purges into items, packs the
  * index. One segment a step, at a bounded share of one core. Maintenance thread.
  *
  * A pass that began after the grace period following version p has met every item below p: a store is one section from
@@ -52,7 +52,7 @@ uint64_t sweep_due_ns(struct store *s, uint64_t now) {
     const struct sweep *p = &s->maintain.sweep;
     const uint32_t soonest = sync_load(&s->soonest);
     const uint64_t earliest = p->began_ns + PASS_NS;
-    if (p->running) return p->next_ns;
+    if (p->active) return p->next_ns;
     if (due(s) || now < earliest) return earliest; /* purges tell nobody, so one look after each pass */
     if (soonest == 0) return UINT64_MAX;
     const uint64_t then = seconds_begin_ns(s, soonest);
@@ -90,7 +90,7 @@ bool sweep_wants(struct store *s, const struct item *it) {
 
 /* A soft purge becomes the item's own state, so that the table may forget it: of a new record, since this thread
  * changes none in place (readers would have to wait for it). */
-static void fold(struct change *c) {
+static void apply_soft(struct change *c) {
     struct rewrite r = {.bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT),
                         .expiry = c->old.expiry == 0 || c->old.expiry > c->deadline ? c->deadline : c->old.expiry,
                         .flags = c->old.flags};
@@ -135,7 +135,7 @@ static void sweep_item(struct store *s, uint64_t loc, const struct item *seen) {
             sweep_count(s, &c.old);
         change_drop(&c);
     } else if (c.verdict == VERDICT_SOFT) {
-        fold(&c);
+        apply_soft(&c);
     }
     index_unlock(c.b);
 }
@@ -203,7 +203,7 @@ static struct store_job *take_jobs(struct store *s, uint64_t version) {
 
 static void pass_begin(struct store *s) {
     struct sweep *p = &s->maintain.sweep;
-    p->running = true;
+    p->active = true;
     p->ending = false;
     p->at = 0;
     /* Of the latest purge that is written: one under way has its version already, but nobody sees it yet. */
@@ -217,15 +217,15 @@ static void pass_begin(struct store *s) {
 
 /* Purges that wait for places may try again. */
 static void admit_purges(struct store *s) {
-    if (sync_exchange(&s->purge_waits, false)) maintain_tell_waiting(s);
+    if (sync_exchange(&s->purge_waits, false)) maintain_notify_waiting(s);
 }
 
 static void pass_end(struct store *s) {
     struct sweep *p = &s->maintain.sweep;
-    p->running = false;
+    p->active = false;
     (void)FAULT_POINT("sweep.passed");
     if (FAULT_POINT("sweep.mutate.forget_late")) (void)sync_exchange(&s->soonest, 0);
-    purge_unmark(&s->purge);
+    purge_filter_clear(&s->purge);
     pthread_mutex_lock(&s->purge.lock);
     purge_swept(&s->purge, p->version, sync_load(&s->jobs) == NULL);
     pthread_mutex_unlock(&s->purge.lock);
@@ -290,7 +290,7 @@ bool sweep_step(struct store *s, bool hurry) {
     watch_purges(s, now);
     hurry |= p->jobs || sync_load_acq(&s->jobs) || sweep_urgent(s);
     if (!hurry && now < p->next_ns) return false;
-    if (!p->running) {
+    if (!p->active) {
         if (!hurry && (now < p->began_ns + PASS_NS || !due(s))) return false;
         p->began_ns = now;
         pass_begin(s);

@@ -17,7 +17,7 @@ struct store_job;
 
 /* The pass under way, or the latest one. */
 struct sweep {
-    bool running;
+    bool active;
     bool ending;            /* every segment was met: the pass ends when a grace period has passed */
     uint32_t at;            /* next segment */
     uint64_t version;       /* purges up to here are done when the pass ends */

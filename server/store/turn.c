@@ -33,7 +33,7 @@ static uint64_t since_ns(const struct store_upload *u, uint64_t now) {
     return now > moved ? now - moved : 0;
 }
 
-static void tell(const struct store *s, const struct store_upload *u) {
+static void notify(const struct store *s, const struct store_upload *u) {
     if (s->cfg.events.on_upload) s->cfg.events.on_upload(s->cfg.events.arg, u->worker);
 }
 
@@ -81,7 +81,7 @@ static bool displace_one(struct store_worker *w, uint64_t size, uint64_t now) {
     TAILQ_FOREACH(u, &s->uploads_under_way, link) {
         if (sync_load(&u->state) == UPLOAD_DISPLACED) {
             coming += u->size;
-            tell(s, u); /* again: there may have been no memory to tell it */
+            notify(s, u); /* again: there may have been no memory to tell it */
         } else if (since_ns(u, now) >= stalled && (slowest == NULL || since_ns(u, now) > since_ns(slowest, now))) {
             slowest = u;
         }
@@ -92,7 +92,7 @@ static bool displace_one(struct store_worker *w, uint64_t size, uint64_t now) {
     if (slowest == NULL || (bytes && coming > 0)) return false;
     sync_store_rel(&slowest->state, UPLOAD_DISPLACED);
     COUNT(w, uploads_displaced, 1);
-    tell(s, slowest);
+    notify(s, slowest);
     return true;
 }
 
@@ -102,7 +102,7 @@ static void look(struct store_worker *w) {
     const uint64_t now = now_ns(s);
     while ((u = next_in_line(s, now)) != NULL && fits(s, u->size)) {
         begin(s, u, now);
-        tell(s, u);
+        notify(s, u);
     }
     while (u != NULL && displace_one(w, u->size, now)) {}
 }

@@ -201,7 +201,7 @@ void upload_list(const struct store_upload *u, uint8_t *value) {
 }
 
 /* Ends the hold on every piece; a whole segment goes to its queue only now. */
-static void let_go(struct store_worker *w, struct store_upload *u) {
+static void release_pieces(struct store_worker *w, struct store_upload *u) {
     struct store *s = w->s;
     for (unsigned i = 0; i < u->npieces; i++) {
         if (!u->linked) account_dead(w, u->pieces[i].loc, ITEM_PIECE_HEADER + u->pieces[i].bytes);
@@ -222,7 +222,7 @@ void upload_linked(struct store_upload *u) {
 }
 
 void upload_end(struct store_worker *w, struct store_upload *u) {
-    let_go(w, u); /* only now: linked or not, nobody will touch its segments any more */
+    release_pieces(w, u); /* only now: linked or not, nobody will touch its segments any more */
     turn_end(w, u);
     free(u);
 }

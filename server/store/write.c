@@ -51,7 +51,7 @@ static enum store_status put_allowed(struct putting *g) {
     case STORE_SET: break;
     case STORE_ADD:
         /* After the classic miss of a soft purge the item is still there, but `add` is how clients refill. */
-        if (there && !item_softened(c->old.bits) && c->verdict != VERDICT_SOFT) return STORE_NOT_STORED;
+        if (there && !item_softly_stale(c->old.bits) && c->verdict != VERDICT_SOFT) return STORE_NOT_STORED;
         break;
     case STORE_REPLACE:
         if (!there) return STORE_NOT_STORED;
@@ -196,7 +196,7 @@ static enum store_status refuse_fill(struct change *c, uint64_t version) {
     }
     if (carry == CARRY_SOFT) {
         change_carry_state(c, carry, deadline, &bits, &expiry);
-        c->verdict = VERDICT_LIVE; /* folded */
+        c->verdict = VERDICT_LIVE; /* its soft purge is in its record now */
     }
     if (!(bits & ITEM_STALE)) bits |= ITEM_SOFT; /* item_rearmed */
     (void)change_state(c, bits, expiry, version);

@@ -47,7 +47,7 @@ static bool swept_ahead(struct lab *l) {
     lab_purge(l, 0, 1, &(uint64_t){77}, false, 0);
     drop_block(l, 1);
     sweep_step(l->s, true);
-    assert_true(l->s->maintain.sweep.running && l->s->maintain.sweep.at <= l->w[1]->open.segment);
+    assert_true(l->s->maintain.sweep.active && l->s->maintain.sweep.at <= l->w[1]->open.segment);
     assert_true(lab_run(&t, "store.put.versioned", run_set, &h));
     lab_purge(l, 0, 1, tag, false, 0);
     assert_false(sweep_pass(l)); /* all are met, but it does not end before sections of now have */
@@ -71,7 +71,7 @@ static bool found_before(struct lab *l) {
     lab_set(l, 1, "A", "old", tag, 1);
     lab_purge(l, 0, 1, tag, false, 0);
     sweep_step(l->s, true);
-    assert_true(l->s->maintain.sweep.running && l->s->maintain.sweep.at <= l->w[1]->open.segment);
+    assert_true(l->s->maintain.sweep.active && l->s->maintain.sweep.at <= l->w[1]->open.segment);
     assert_true(lab_run(&t, "read.found", run_get, &h));
     sweep_pass(l);
     assert_int_equal(store_metric(l->s, STORE_METRIC_items_removed), 1);
@@ -85,7 +85,7 @@ static void test_a_pass_ends_when_nobody_holds_what_it_took_out(void **state) {
 }
 
 /* Before a purge is answered readers are told to look for it. */
-static bool unmarked(struct lab *l) {
+static bool unfiltered(struct lab *l) {
     lab_set(l, 0, "A", "old", tag, 1);
     lab_purge(l, 0, 1, tag, false, 0);
     return lab_get(l, 0, "A", NULL);
@@ -94,19 +94,19 @@ static bool unmarked(struct lab *l) {
 /* The mark of a purge that comes while a pass is under way outlives that pass, for whose number it is too late. */
 static void test_a_purge_is_marked_until_a_pass_of_its_own_has_ended(void **state) {
     (void)state;
-    guarded(unmarked, "purge.mutate.unmarked");
+    guarded(unfiltered, "purge.mutate.unfiltered");
     struct lab l;
     lab_open(&l, 2 << 20, 0);
     lab_set(&l, 0, "X", "x", NULL, 0);
     lab_purge(&l, 0, 1, &(uint64_t){77}, false, 0);
     sweep_step(l.s, true);
-    assert_true(l.s->maintain.sweep.running);
+    assert_true(l.s->maintain.sweep.active);
     lab_purge(&l, 0, 1, tag, false, 0);
-    assert_true(purge_marked(&l.s->purge, TAG));
-    while (l.s->maintain.sweep.running) sweep_step(l.s, true);
-    assert_true(purge_marked(&l.s->purge, TAG));
+    assert_true(purge_filter_has(&l.s->purge, TAG));
+    while (l.s->maintain.sweep.active) sweep_step(l.s, true);
+    assert_true(purge_filter_has(&l.s->purge, TAG));
     assert_true(sweep_pass(&l));
-    assert_false(purge_marked(&l.s->purge, TAG));
+    assert_false(purge_filter_has(&l.s->purge, TAG));
     lab_close(&l);
 }
 
@@ -145,7 +145,7 @@ static void move_it(struct lab *l) {
 
 /* Whether the sweeper has passed main's open segment, but not A's. */
 static void sweep_half(struct lab *l) {
-    while (!l->s->maintain.sweep.running || l->s->maintain.sweep.at <= l->s->main_open.open.segment)
+    while (!l->s->maintain.sweep.active || l->s->maintain.sweep.at <= l->s->main_open.open.segment)
         assert_true(sweep_step(l->s, true));
 }
 
@@ -175,7 +175,7 @@ static void test_items_that_move_during_a_pass_are_checked(void **state) {
 
 static void test_items_that_move_during_a_pass_take_a_soft_purge_along(void **state) {
     (void)state;
-    guarded(moved_soft, "evict.mutate.copy_unfolded");
+    guarded(moved_soft, "evict.mutate.copy_without_soft");
 }
 
 /* Untagged, with a tag from its key: a touch has to move it, to a segment that the pass has been to. */
@@ -188,7 +188,7 @@ static bool touched(struct lab *l) {
     lab_set(l, 0, "a:b", "old", NULL, 0);
     assert_true(lab_segment(l, "a:b") > low);
     lab_purge(l, 1, 1, &prefix, true, 1000);
-    while (!l->s->maintain.sweep.running || l->s->maintain.sweep.at <= low) assert_true(sweep_step(l->s, true));
+    while (!l->s->maintain.sweep.active || l->s->maintain.sweep.at <= low) assert_true(sweep_step(l->s, true));
     assert_true(l->s->maintain.sweep.at <= lab_segment(l, "a:b"));
     struct store_key k = store_key(l->s, "a:b", 3);
     store_enter(l->w[2]);
@@ -203,7 +203,7 @@ static bool touched(struct lab *l) {
 static void test_a_touch_that_moves_takes_a_soft_purge_along(void **state) {
     (void)state;
     holds(touched, ':');
-    breaks(touched, ':', "modify.mutate.touch_unfolded");
+    breaks(touched, ':', "modify.mutate.touch_without_soft");
 }
 
 /* ------------------------------------------------------------------ wide conjunctions */
@@ -327,7 +327,7 @@ static bool miscounted(struct lab *l, void (*taker)(void *arg)) {
     lab_set(l, 0, "A", "old", tag, 1);
     lab_next_segment(l, 0);
     lab_purge(l, 1, 1, &other, false, 0); /* else a pass has nothing to look at */
-    while (!l->s->maintain.sweep.running || l->s->maintain.sweep.at == 0) assert_true(sweep_step(l->s, true));
+    while (!l->s->maintain.sweep.active || l->s->maintain.sweep.at == 0) assert_true(sweep_step(l->s, true));
     assert_true(l->s->maintain.sweep.at <= lab_segment(l, "A"));
     assert_true(lab_run(&purge, "store.purge.applied", run_counted, &counted));
     taker(&h);

@@ -56,7 +56,7 @@ static uint64_t purge(struct table *t, unsigned n, const uint64_t *tags, bool so
 /* What a whole pass does to the table. */
 static void pass(struct table *t) {
     uint64_t number = purge_pass(&t->t);
-    purge_unmark(&t->t);
+    purge_filter_clear(&t->t);
     swept(t, number);
 }
 
@@ -320,7 +320,7 @@ static void test_what_is_unswept_is_counted(void **state) {
     purge(&t, 1, &b, false, 0, 10, NULL);
     assert_int_equal(t.t.unswept[0], 2);
     assert_int_equal(t.t.unswept[1], 1);
-    purge_unmark(&t.t);
+    purge_filter_clear(&t.t);
     swept(&t, number);
     assert_int_equal(t.t.unswept[0], 2);
     assert_int_equal(t.t.unswept[1], 0);
