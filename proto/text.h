@@ -38,6 +38,27 @@ bool text_u32(const char *p, size_t n, uint32_t *out);
 /* The same with an optional minus. */
 bool text_i64(const char *p, size_t n, int64_t *out);
 
+/* text_usual_number of any length. */
+const char *text_usual_number_slow(const char *p, const char *end, uint32_t *out);
+
+/* A number of 1 to 9 digits at p: returns where it ends, NULL when there is none. A tenth digit is left where it is.
+ * Short ones are read without a loop. */
+static inline const char *text_usual_number(const char *p, const char *end, uint32_t *out) {
+    uint32_t v, d;
+    if (__builtin_expect(end - p < 6, 0)) return text_usual_number_slow(p, end, out);
+    if ((v = (uint32_t)(unsigned char)p[0] - '0') > 9) return NULL;
+#define TEXT_DIGIT(i)                                                                                                  \
+    if ((d = (uint32_t)(unsigned char)p[i] - '0') > 9) return *out = v, p + (i);                                       \
+    v = v * 10 + d;
+    TEXT_DIGIT(1)
+    TEXT_DIGIT(2)
+    TEXT_DIGIT(3)
+    TEXT_DIGIT(4)
+    TEXT_DIGIT(5)
+#undef TEXT_DIGIT
+    return text_usual_number_slow(p, end, out);
+}
+
 /* The decimal digits of 00 to 99, one pair after the other. */
 extern const char text_pairs[200];
 /* text_put_u64 of any number. */

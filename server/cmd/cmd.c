@@ -54,7 +54,7 @@ static void tell_command(struct session *s, const struct request *r) {
     if (s->worker->notes & CMD_NOTE_LOG) cmd_log_command(s, line, n);
 }
 
-static void run(struct session *s, struct request *r) {
+static __attribute__((noinline)) void run(struct session *s, struct request *r) {
     struct cmd_worker *w = s->worker;
     if (unlikely((w->notes & (CMD_NOTE_RAWCMDS | CMD_NOTE_LOG)) != 0) && s->job == NULL) tell_command(s, r);
     if (unlikely(r->error != CMD_OK)) {
@@ -104,7 +104,13 @@ static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     if (unlikely(r->way < CMD_WAY_GET || w->notes != 0)) return 0;
     cmd_enter(w);
-    return r->way == CMD_WAY_GET ? cmd_get_run(s, r, n) : cmd_set_run(s, r, n);
+    switch ((enum cmd_way)r->way) {
+    case CMD_WAY_GET: return cmd_get_run(s, r, n);
+    case CMD_WAY_SET: return cmd_set_run(s, r, n);
+    case CMD_WAY_MG: return cmd_mg_run(s, r, n);
+    case CMD_WAY_MS: return cmd_ms_run(s, r, n);
+    default: return 0;
+    }
 }
 
 /* Has the memory that a batch's keys lead to brought near, one step for all before the next. */

@@ -110,7 +110,7 @@ static void answer(struct session *s, struct request *r, struct store_item *it, 
     reply_value(s, r, it, cas);
 }
 
-unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) {
+__attribute__((noinline)) unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     uint64_t hits = 0;
     unsigned i = 0;

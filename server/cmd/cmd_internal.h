@@ -124,6 +124,8 @@ enum cmd_way {
     CMD_WAY_KEY,     /* likewise, and it is a key of a gets, gat or gats line (or a long one of a get line) */
     CMD_WAY_GET,     /* a key of a get line: cmd_get_run */
     CMD_WAY_SET,     /* a set with nothing unusual: cmd_set_run */
+    CMD_WAY_MG,      /* an mg whose line is a usual one (meta_read_usual): cmd_mg_run */
+    CMD_WAY_MS,      /* likewise an ms: cmd_ms_run */
 };
 
 /* One command, or one key of a get. Pointers go into the input buffer; valid while its handler runs. */
@@ -159,6 +161,7 @@ struct request {
     char *body;       /* the block, body_len bytes (its \r\n follows); NULL: none, or uploaded */
     uint64_t body_len;
     struct store_upload *upload; /* a large block, filled */
+    struct meta_usual meta;      /* CMD_WAY_MG, CMD_WAY_MS: the flags, which begin at `rest` */
 };
 
 /* ------------------------------------------------------------------ a connection */
@@ -280,8 +283,10 @@ static inline bool cmd_is_key(const struct request *r) {
 /* cmd_get.c, cmd_set.c. Answers r[0..n) as far as their way is get, or set, as the first one's is; returns how many it
  * answered (a set may find no room: then it is for its handler). Inside the section, when nobody has asked for
  * notes. */
-unsigned cmd_get_run(struct session *s, struct request *r, unsigned n);
-unsigned cmd_set_run(struct session *s, struct request *r, unsigned n);
+__attribute__((noinline)) unsigned cmd_get_run(struct session *s, struct request *r, unsigned n);
+__attribute__((noinline)) unsigned cmd_set_run(struct session *s, struct request *r, unsigned n);
+__attribute__((noinline)) unsigned cmd_mg_run(struct session *s, struct request *r, unsigned n);
+__attribute__((noinline)) unsigned cmd_ms_run(struct session *s, struct request *r, unsigned n);
 
 /* cmd_parse.c. Makes key[0..n) the request's key: splits its suffix, checks lengths and list, hashes the bare key and
  * prefetches its bucket. False, and r->error is CMD_ERROR_FORMAT, when it is no key. `mark` false: the marker's first

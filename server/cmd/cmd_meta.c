@@ -35,10 +35,10 @@ static bool settle_key(struct session *s, struct request *r) {
     return r->key.len <= BASE64_MAX;
 }
 
-enum meta_error cmd_meta_read(struct session *s, struct request *r, unsigned words, unsigned allow) {
+enum meta_error cmd_meta_read(struct session *s, struct request *r, unsigned words, enum meta_command command) {
     struct cmd_worker *w = s->worker;
     w->wire = (struct text_token){r->asked, r->asked_len};
-    enum meta_error e = meta_parse(r->line, r->line_len, r->rest, words, allow, &w->wire, w->decoded, &w->meta);
+    enum meta_error e = meta_parse(r->line, r->line_len, r->rest, words, command, &w->wire, w->decoded, &w->meta);
     if (likely(e == META_OK)) return settle_key(s, r) ? META_OK : META_FORMAT;
     /* A key that is none comes before what is wrong with flags. */
     const bool none = meta_has(&w->meta, 'b') ? w->wire.n > STORE_KEY_MAX : r->key.len == 0;

@@ -24,7 +24,7 @@ void cmd_md(struct session *s, struct request *r) {
     struct store_delete d = {.key = {0}};
     struct store_item it;
     uint64_t number;
-    enum meta_error e = cmd_meta_read(s, r, 2, 0);
+    enum meta_error e = cmd_meta_read(s, r, 2, META_MD);
     if (unlikely(e != META_OK)) {
         cmd_meta_error(s, e);
         return;
@@ -80,7 +80,7 @@ static void reply_ma(struct session *s, struct request *r, uint64_t number, cons
             if (it != NULL) head_put_flag(&h, 'c', cmd_cas(s, it));
             break;
         case 't':
-            if (it != NULL) head_put_ttl(&h, expiry);
+            if (it != NULL) head_put_signed(&h, 't', cmd_ttl(s, expiry));
             break;
         case 'T':
         case 'N':
@@ -162,7 +162,7 @@ static void answer_ma(struct session *s, struct request *r, const struct store_a
 void cmd_ma(struct session *s, struct request *r) {
     struct store_arith a = {.key = {0}};
     uint64_t number;
-    enum meta_error e = cmd_meta_read(s, r, 2, META_ALLOW_TAGS);
+    enum meta_error e = cmd_meta_read(s, r, 2, META_MA);
     if (e != META_OK && e != META_OPAQUE) {
         if (e == META_FORMAT && (r->key.len == 0 || s->worker->wire.n > STORE_KEY_MAX))
             cmd_meta_error(s, e); /* it is the key that is none */

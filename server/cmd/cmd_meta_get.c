@@ -75,29 +75,37 @@ static enum store_status look_up(struct session *s, struct request *r, struct mg
     return STORE_OK;
 }
 
+/* What each flag shows of an item, as meta.def says. expiry: the item's as of this flag; usual: the line is one that
+ * meta_read_usual has read. */
+static inline __attribute__((always_inline)) void put_flag(struct head *h, const struct request *r, char letter,
+                                                           const struct store_item *it, uint32_t expiry, bool usual) {
+    const struct session *s = h->s;
+#define SHOW_NOTHING ((void)0)
+#define SHOW_NUMBER(value) head_put_flag(h, letter, (value))
+#define SHOW_SIGNED(value) head_put_signed(h, letter, (value))
+#define SHOW_KEY                                                                                                       \
+    usual ? head_put_echo(h, 'k', r->asked, r->asked_len) : cmd_meta_put_key(h, r, (it->bits & STORE_B64) != 0)
+#define SHOW_OPAQUE usual ? head_put_echo(h, 'O', r->meta.opaque.p, r->meta.opaque.n) : head_put_opaque(h)
+    switch (letter) {
+#define META_FLAG(character, argument, commands, kind, member, error, quick, shows, ...)                               \
+    case character:                                                                                                    \
+        SHOW_##shows;                                                                                                  \
+        break;
+#include "proto/meta.def"
+#undef META_FLAG
+    default: break;
+    }
+}
+
 static void put_found(struct head *h, struct request *r, const struct mg *g) {
-    struct session *s = h->s;
-    const struct meta *m = &s->worker->meta;
+    const struct meta *m = &h->s->worker->meta;
     const struct store_item *it = &g->it;
     uint32_t expiry = g->created ? 0 : meta_has(m, 'T') ? g->old_expiry : it->expiry;
     for (unsigned i = 0; i < m->norder; i++) {
-        switch (m->order[i]) {
-        case 'T':
-        case 'N':
-            if (g->created || m->order[i] == 'T')
-                expiry = g->created ? cmd_expiry(s, m->order[i] == 'T' ? m->ttl : m->vivify) : it->expiry;
-            break;
-        case 's': head_put_flag(h, 's', it->size); break;
-        case 't': head_put_ttl(h, expiry); break;
-        case 'c': head_put_flag(h, 'c', cmd_cas(s, it)); break;
-        case 'f': head_put_flag(h, 'f', it->flags); break;
-        case 'g': head_put_flag(h, 'g', it->ntags); break;
-        case 'h': head_put_flag(h, 'h', (it->bits & STORE_FETCHED) != 0); break;
-        case 'l': head_put_flag(h, 'l', store_item_age(s->worker->store, it)); break;
-        case 'O': head_put_opaque(h); break;
-        case 'k': cmd_meta_put_key(h, r, (it->bits & STORE_B64) != 0); break;
-        default: break;
-        }
+        const char letter = m->order[i];
+        if (letter == 'T' || (letter == 'N' && g->created))
+            expiry = g->created ? cmd_expiry(h->s, letter == 'T' ? m->ttl : m->vivify) : it->expiry;
+        put_flag(h, r, letter, it, expiry, false);
     }
     if (unlikely(g->win == STORE_WIN_OTHERS)) head_put(h, " Z", 2);
     if (unlikely((it->bits & STORE_STALE) != 0)) head_put(h, " X", 2);
@@ -149,7 +157,7 @@ static void note_mg(struct session *s, const struct request *r, const struct sto
 
 void cmd_mg(struct session *s, struct request *r) {
     struct mg g;
-    enum meta_error e = cmd_meta_read(s, r, 2, META_ALLOW_TAGS | META_ALLOW_READ);
+    enum meta_error e = cmd_meta_read(s, r, 2, META_MG);
     if (unlikely(e != META_OK)) {
         cmd_meta_error(s, e);
         return;
@@ -170,6 +178,77 @@ void cmd_mg(struct session *s, struct request *r) {
     if (unlikely(g.created)) cmd_born(s, cmd_meta_vivified(m), g.it.expiry);
     reply_found(s, r, &g);
     if (unlikely((g.it.bits & STORE_FETCHED) == 0) && !meta_has(m, 'u')) store_note_fetch(s->worker->store, &g.it);
+}
+
+/* ------------------------------------------------------------------ usual lines */
+
+/* Answers a usual line that found an item in the state of most. */
+static inline void reply_usual(struct session *s, const struct request *r, const struct store_item *it) {
+    const bool value = meta_usual_has(&r->meta, 'v'), copy = value && cmd_value_fits(it);
+    const char *p = r->line + r->rest;
+    struct head h;
+    char letter;
+    head_begin(&h, s, copy ? it->size + 2 : 0);
+    if (value) {
+        head_put(&h, "VA ", 3);
+        h.out = text_put_u64(h.out, it->size);
+    } else {
+        head_put(&h, "HD", 2);
+    }
+    while ((p = meta_next_usual(&r->meta, p, &letter)) != NULL) put_flag(&h, r, letter, it, it->expiry, true);
+    head_put(&h, "\r\n", 2);
+    if (copy) {
+        head_put(&h, it->value, it->size);
+        head_put(&h, "\r\n", 2);
+    }
+    head_end(&h);
+    if (unlikely(value && !copy)) cmd_value(s, it, "\r\n", 2);
+}
+
+/* Answers a usual line that found none. */
+static void reply_usual_miss(struct session *s, const struct request *r) {
+    const char *p = r->line + r->rest;
+    struct head h;
+    char letter;
+    if (meta_usual_has(&r->meta, 'q')) return;
+    head_begin(&h, s, 0);
+    head_put(&h, "EN", 2);
+    while ((p = meta_next_usual(&r->meta, p, &letter)) != NULL) {
+        if (letter == 'O') head_put_echo(&h, 'O', r->meta.opaque.p, r->meta.opaque.n);
+        if (letter == 'k') head_put_echo(&h, 'k', r->asked, r->asked_len);
+    }
+    head_put(&h, "\r\n", 2);
+    head_end(&h);
+}
+
+__attribute__((noinline)) unsigned cmd_mg_run(struct session *s, struct request *r, unsigned n) {
+    struct cmd_worker *w = s->worker;
+    uint64_t hits = 0;
+    unsigned i = 0;
+    while (i < n && r->way == CMD_WAY_MG) {
+        struct store_item it;
+        const bool found = store_get(w->store, &r->key, &it);
+        if (unlikely(found && (it.soft || (it.bits & (STORE_STALE | STORE_WON | STORE_REARMED | STORE_B64)) != 0))) {
+            r->way = CMD_WAY_CAREFUL;
+            break;
+        }
+        i++;
+        if (likely(found)) {
+            hits++;
+            reply_usual(s, r, &it);
+            if (unlikely((it.bits & STORE_FETCHED) == 0)) store_note_fetch(w->store, &it);
+            if (unlikely(w->halt) || (!cmd_value_fits(&it) && conn_full(s->conn))) break;
+        } else {
+            reply_usual_miss(s, r);
+        }
+        if (unlikely(conn_stuck(s->conn))) break;
+        r++;
+    }
+    sync_bump(&w->metrics[CMD_METRIC_cmd_meta], i);
+    sync_bump(&w->metrics[CMD_METRIC_cmd_get], i);
+    sync_bump(&w->metrics[CMD_METRIC_get_hits], hits);
+    sync_bump(&w->metrics[CMD_METRIC_get_misses], i - hits);
+    return i;
 }
 
 /* ------------------------------------------------------------------ me */

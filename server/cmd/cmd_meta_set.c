@@ -18,7 +18,7 @@ static bool mode_of(const struct meta *m, enum store_mode *mode) {
 
 bool cmd_ms_valid(struct session *s, struct request *r) {
     enum store_mode mode;
-    enum meta_error e = cmd_meta_read(s, r, 3, META_ALLOW_TAGS);
+    enum meta_error e = cmd_meta_read(s, r, 3, META_MS);
     if (e != META_OK && e != META_OPAQUE) {
         cmd_meta_error(s, e);
         return false;
@@ -131,4 +131,63 @@ void cmd_ms(struct session *s, struct request *r) {
     case STORE_TOO_MANY: cmd_line_lit(s, CMD_TOO_MANY_TAGS); break;
     default: reply_ms(s, r, "NS", 0, r->body_len); break;
     }
+}
+
+/* ------------------------------------------------------------------ usual lines */
+
+/* Answers a usual line whose value was stored. */
+static inline void reply_usual(struct session *s, const struct request *r, uint64_t cas) {
+    const char *p = r->line + r->rest;
+    struct head h;
+    char letter;
+    head_begin(&h, s, 0);
+    head_put(&h, "HD", 2);
+    while ((p = meta_next_usual(&r->meta, p, &letter)) != NULL) {
+        switch (letter) {
+        case 'O': head_put_echo(&h, 'O', r->meta.opaque.p, r->meta.opaque.n); break;
+        case 'k': head_put_echo(&h, 'k', r->asked, r->asked_len); break;
+        case 'c': head_put_flag(&h, 'c', cas); break;
+        case 's': head_put_flag(&h, 's', r->body_len); break;
+        default: break;
+        }
+    }
+    head_put(&h, "\r\n", 2);
+    head_end(&h);
+}
+
+/* Stores it. *cas: the id that its answer shows. */
+static inline enum store_status put_usual(struct session *s, const struct request *r, uint32_t expiry, uint64_t *cas) {
+    struct store_worker *w = s->worker->store;
+    if (likely(!meta_usual_has(&r->meta, 'c')))
+        return store_set(w, &r->key, r->body, r->body_len, r->meta.flags, expiry);
+    struct store_put p = {
+        .key = r->key, .value = r->body, .size = r->body_len, .flags = r->meta.flags, .expiry = expiry};
+    struct store_item it;
+    enum store_status st = store_put(w, &p, &it);
+    if (st == STORE_OK) *cas = cmd_cas(s, &it);
+    return st;
+}
+
+__attribute__((noinline)) unsigned cmd_ms_run(struct session *s, struct request *r, unsigned n) {
+    const uint64_t shown = META_BIT('O') | META_BIT('k') | META_BIT('c') | META_BIT('s');
+    struct cmd_worker *w = s->worker;
+    unsigned i = 0;
+    while (i < n && r->way == CMD_WAY_MS) {
+        const uint32_t expiry = cmd_expiry(s, r->meta.ttl);
+        uint64_t cas = 0;
+        if (unlikely(put_usual(s, r, expiry, &cas) != STORE_OK)) break;
+        cmd_born(s, r->meta.ttl, expiry);
+        if (!meta_usual_has(&r->meta, 'q')) {
+            if ((r->meta.have & shown) == 0)
+                cmd_line_lit(s, "HD");
+            else
+                reply_usual(s, r, cas);
+        }
+        i++;
+        r++;
+        if ((i & 15) == 0 && unlikely(conn_full(s->conn))) break;
+    }
+    sync_bump(&w->metrics[CMD_METRIC_cmd_meta], i);
+    sync_bump(&w->metrics[CMD_METRIC_cmd_set], i);
+    return i;
 }

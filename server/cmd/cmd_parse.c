@@ -396,7 +396,7 @@ static bool is_set(const char *p, const char *end) {
 
 /* Sets as clients send them, their blocks behind them, from b->at on. False: the first one has to be looked at with
  * care. */
-static bool parse_sets(struct run *b) {
+static __attribute__((noinline)) bool parse_sets(struct run *b) {
     const struct cmd *cmd = b->s->worker->cmd;
     const char first = cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at;
@@ -413,9 +413,97 @@ static bool parse_sets(struct run *b) {
         r->way = CMD_WAY_SET;
         r->flags = t.flags;
         r->exptime = t.exptime;
-        r->body = b->p + (body - base);
+        r->body = (char *)body;
         r->body_len = t.length;
         line = body + t.length + 2;
+        r->end = (uint32_t)(line - base);
+    }
+    b->count = (unsigned)(r - b->batch);
+    b->lines += (unsigned)(r - begin);
+    b->at = (size_t)(line - base);
+    return r > begin;
+}
+
+/* ------------------------------------------------------------------ mg and ms with an ordinary key */
+
+static bool is_mg(const char *p, const char *end) {
+    return end - p > 3 && memcmp(p, "mg ", 3) == 0;
+}
+
+static bool is_ms(const char *p, const char *end) {
+    return end - p > 3 && memcmp(p, "ms ", 3) == 0;
+}
+
+/* The key at p. Returns where it ends; NULL: it is not ordinary (a suffix, no key), or not all here. */
+static inline const char *ordinary_key(const char *base, const char *p, const char *end, char first) {
+    bool mark = false;
+    const char *e = text_word_end(base, p, end, '\n', first, &mark);
+    if (e == end) return NULL;
+    if (*e == '\n' && e[-1] == '\r') e--;
+    return mark || (size_t)(e - p) - 1 >= STORE_KEY_MAX ? NULL : e;
+}
+
+/* Fills r in but for its end and block: a line of mg or ms whose key ends at e and whose flags begin at `flags`.
+ * Returns where the next line begins; NULL: its end is not here, or too far away. */
+static inline const char *ordinary_meta(struct run *b, struct request *r, enum cmd_id id, const char *line,
+                                        const char *e, const char *flags) {
+    const char *const end = b->p + b->n, *next, *nl;
+    const enum meta_command command = id == CMD_ID_mg ? META_MG : META_MS;
+    enum cmd_way way = id == CMD_ID_mg ? CMD_WAY_MG : CMD_WAY_MS;
+    size_t n;
+    if (likely((next = meta_read_usual(b->p, flags, end, command, &r->meta)) != NULL)) {
+        n = (size_t)(next - 2 - line);
+    } else { /* its handler reads the flags */
+        nl = text_newline(b->p, flags, end);
+        if (nl == NULL || nl - line >= CMD_LINE_MAX) return NULL;
+        way = CMD_WAY_CAREFUL;
+        next = nl + 1;
+        n = (size_t)(nl - line) - (nl[-1] == '\r');
+    }
+    clear(r, &cmd_rows[id], line, n);
+    r->way = (uint8_t)way;
+    r->asked = line + 3;
+    r->asked_len = (uint32_t)(e - r->asked);
+    r->rest = (uint32_t)(flags - line);
+    store_key_hash(b->store, &r->key, r->asked, r->asked_len);
+    return next;
+}
+
+/* Lines of mg from b->at on. False: the first one has to be looked at with care. */
+static __attribute__((noinline)) bool parse_mgs(struct run *b) {
+    const char first = b->s->worker->cmd->marker.p[0];
+    const char *const base = b->p, *const end = base + b->n, *line = base + b->at, *e, *next;
+    struct request *r = b->batch + b->count;
+    const struct request *const begin = r, *const full = b->batch + CMD_BATCH;
+    for (; r < full && is_mg(line, end); r++, line = next) {
+        if ((e = ordinary_key(base, line + 3, end, first)) == NULL) break;
+        if ((next = ordinary_meta(b, r, CMD_ID_mg, line, e, e)) == NULL) break;
+        r->end = (uint32_t)(next - base);
+    }
+    b->count = (unsigned)(r - b->batch);
+    b->lines += (unsigned)(r - begin);
+    b->at = (size_t)(line - base);
+    return r > begin;
+}
+
+/* Likewise lines of ms with small blocks, which are all here. */
+static __attribute__((noinline)) bool parse_mss(struct run *b) {
+    const struct cmd *cmd = b->s->worker->cmd;
+    const char first = cmd->marker.p[0];
+    const char *const base = b->p, *const end = base + b->n, *line = base + b->at, *e, *flags, *body;
+    struct request *r = b->batch + b->count;
+    const struct request *const begin = r, *const full = b->batch + CMD_BATCH;
+    uint32_t length;
+    for (; r < full && is_ms(line, end); r++) {
+        if ((e = ordinary_key(base, line + 3, end, first)) == NULL || *e != ' ') break;
+        if ((flags = text_usual_number(e + 1, end, &length)) == NULL || flags == end) break;
+        if (*flags != ' ' && (end - flags < 2 || flags[0] != '\r' || flags[1] != '\n')) break;
+        if (length > cmd->inline_max) break;
+        if ((body = ordinary_meta(b, r, CMD_ID_ms, line, e, flags)) == NULL) break;
+        if ((size_t)(end - body) < (size_t)length + 2 || body[length] != '\r' || body[length + 1] != '\n') break;
+        r->body = (char *)body;
+        r->body_len = length;
+        line = body + length + 2;
         r->end = (uint32_t)(line - base);
     }
     b->count = (unsigned)(r - b->batch);
@@ -543,7 +631,7 @@ static const struct cmd_row *get_row(const char *p, size_t n) {
     return p[1] == 'a' ? &cmd_rows[s ? CMD_ID_gats : CMD_ID_gat] : NULL;
 }
 
-static void parse_next(struct run *b) {
+static __attribute__((noinline)) void parse_next(struct run *b) {
     struct session *s = b->s;
     const size_t begin = b->at;
     const char *p = b->p + begin;
@@ -599,7 +687,9 @@ unsigned cmd_parse(struct session *s, char *p, size_t n) {
         if (usual && is_get(p + begin, p + n)) {
             b.at += 4;
             parse_keys(&b, &cmd_rows[CMD_ID_get], begin, true, 0);
-        } else if (!usual || !is_set(p + begin, p + n) || !parse_sets(&b)) {
+        } else if (!usual ||
+                   !((is_set(p + begin, p + n) && parse_sets(&b)) || (is_mg(p + begin, p + n) && parse_mgs(&b)) ||
+                     (is_ms(p + begin, p + n) && parse_mss(&b)))) {
             parse_next(&b);
         }
     }

@@ -97,18 +97,17 @@ void cmd_set(struct session *s, struct request *r) {
     }
 }
 
-unsigned cmd_set_run(struct session *s, struct request *r, unsigned n) {
+__attribute__((noinline)) unsigned cmd_set_run(struct session *s, struct request *r, unsigned n) {
     struct store_worker *w = s->worker->store;
     unsigned i = 0;
-    for (; i < n && r[i].way == CMD_WAY_SET; i++) {
-        const uint32_t expiry = cmd_expiry(s, r[i].exptime);
-        if (unlikely(store_set(w, &r[i].key, r[i].body, r[i].body_len, r[i].flags, expiry) != STORE_OK)) break;
-        cmd_born(s, r[i].exptime, expiry);
+    while (i < n && r->way == CMD_WAY_SET) {
+        const uint32_t expiry = cmd_expiry(s, r->exptime);
+        if (unlikely(store_set(w, &r->key, r->body, r->body_len, r->flags, expiry) != STORE_OK)) break;
+        cmd_born(s, r->exptime, expiry);
         cmd_line_lit(s, "STORED");
-        if ((i & 15) == 15 && unlikely(conn_full(s->conn))) {
-            i++;
-            break;
-        }
+        i++;
+        r++;
+        if ((i & 15) == 0 && unlikely(conn_full(s->conn))) break;
     }
     sync_bump(&s->worker->metrics[CMD_METRIC_cmd_set], i);
     return i;

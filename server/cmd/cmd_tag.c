@@ -232,7 +232,7 @@ void cmd_mp(struct session *s, struct request *r) {
     struct purged got;
     size_t at = r->row->name_len;
     text_next(r->line, r->line_len, &at, &list);
-    enum meta_error e = meta_parse(r->line, r->line_len, at, 2, META_PURGE, &list, s->worker->decoded, m);
+    enum meta_error e = meta_parse(r->line, r->line_len, at, 2, META_MP, &list, s->worker->decoded, m);
     if (e == META_OK && !keytags_is_selectors(list.p, list.n)) e = META_FORMAT;
     if (e == META_OK) read_list(s, list.p, list.n, &p);
     if (e == META_OK && !soften(m, &p)) e = META_TOKEN;
