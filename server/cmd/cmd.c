@@ -188,12 +188,10 @@ static size_t body(struct session *s, const char *p, size_t n) {
 }
 
 static size_t cmd_step(struct session *s, char *p, size_t n) {
-    switch ((enum cmd_phase)s->phase) {
-    case CMD_PHASE_SKIP: return skip_line(s, p, n);
-    case CMD_PHASE_SWALLOW: return swallow(s, n);
-    case CMD_PHASE_BODY: return body(s, p, n);
-    default: return n == 0 || n < s->need ? 0 : run_batch(s, p, n);
-    }
+    if (likely(s->phase == CMD_PHASE_LINE || s->phase == CMD_PHASE_KEYS))
+        return unlikely(n == 0 || n < s->need) ? 0 : run_batch(s, p, n);
+    if (s->phase == CMD_PHASE_SKIP) return skip_line(s, p, n);
+    return s->phase == CMD_PHASE_SWALLOW ? swallow(s, n) : body(s, p, n);
 }
 
 /* memcached lets other connections go first each time one has had as many requests run as -R says. */
@@ -213,8 +211,8 @@ static size_t cmd_input(struct conn *c, void *session, char *p, size_t n) {
             return n;
         }
     }
-    if (unlikely(cmd_job_waits(s) ||
-                 cmd_dump_waits(s))) { /* room was found for others: this one waits for its own answer */
+    if (unlikely(s->job != NULL || s->producer != NULL) && (cmd_job_waits(s) || cmd_dump_waits(s))) {
+        /* Room was found for others: this one waits for its own answer. */
         conn_park(c);
         return 0;
     }
@@ -356,6 +354,7 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     cmd->inline_max = store_inline_max(cfg->store);
     if (cmd->inline_max > cfg->item_size_max) cmd->inline_max = cfg->item_size_max;
     cmd->nworkers = cfg->workers;
+    cmd_names_init(&cmd->names);
     int rc = own_strings(cmd, cfg);
     if (rc == 0) rc = init_workers(cmd);
     if (rc == 0) rc = cmd_stats_new(cmd);

@@ -117,10 +117,11 @@ __attribute__((noinline)) unsigned cmd_get_run(struct session *s, struct request
     for (; i < n && r->way == CMD_WAY_GET; r++) {
         struct store_item it;
         const bool found = store_get(w->store, &r->key, &it);
-        if (likely(found && !it.soft && (it.bits & STORE_FETCHED) != 0 && cmd_value_fits(&it))) {
+        if (likely(found && !it.soft && cmd_value_fits(&it))) {
             hits++;
             i++;
             reply_small(s, r, &it, false);
+            if (unlikely((it.bits & STORE_FETCHED) == 0)) store_note_fetch(w->store, &it);
             if (unlikely(conn_stuck(s->conn))) break;
         } else {
             i++;

@@ -29,56 +29,18 @@
 #include "base/check.h"
 #include "base/sync.h"
 #include "cmd/cmd.h"
+#include "cmd/cmd_table.h"
 #include "proto/keytags.h"
 #include "proto/meta.h"
 #include "proto/text.h"
 
 #define CMD_BATCH 64           /* requests (keys of a multi-get count singly) run in one section */
-#define CMD_NAME_MAX 16        /* bytes of a command's name, at most */
 #define CMD_AUTH_MAX 2048      /* bytes of a line, and of a block, before authentication */
 #define CMD_LINE_MAX 65536     /* bytes of a line other than a get's */
 #define CMD_LONG_KEY 2048      /* keys with a suffix may be long: those are not formatted in one run */
 #define CMD_COPY_MAX 2048      /* values up to this are copied into the reply, larger ones sent from the segment */
 #define CMD_MARKER_MAX 16      /* bytes of the key-tags marker */
 #define CMD_MEMCACHED "1.6.45" /* what VERSION says */
-
-/* ------------------------------------------------------------------ dispatch */
-
-enum cmd_class { CMD_CLASS_GET, CMD_CLASS_STORE, CMD_CLASS_MSET, CMD_CLASS_KEYED, CMD_CLASS_PLAIN, CMD_CLASS_OUT };
-
-enum cmd_id {
-#define CMD(name, class, handler, min, max, few, help) CMD_ID_##name,
-#include "proto/cmd.def"
-#undef CMD
-    CMD_IDS
-};
-
-struct session;
-struct request;
-
-typedef void cmd_handler_fn(struct session *s, struct request *r);
-
-struct cmd_row {
-    const char *name;
-    cmd_handler_fn *handler;
-    const char *help;
-    uint16_t min, max; /* words of the line; max 0: no limit */
-    uint8_t name_len;
-    uint8_t class;     /* enum cmd_class */
-    uint8_t id;        /* enum cmd_id */
-    bool few_is_error; /* too few words: ERROR instead of CLIENT_ERROR bad command line format */
-};
-
-/* The table, in the order of cmd.def, CMD_IDS rows. */
-extern const struct cmd_row cmd_rows[CMD_IDS];
-
-/* The row of a command's name, or NULL. */
-const struct cmd_row *cmd_find(const char *name, size_t n);
-
-/* Every handler of cmd.def, declared once (a handler serving several rows is declared several times: harmless). */
-#define CMD(name, class, handler, min, max, few, help) cmd_handler_fn handler;
-#include "proto/cmd.def"
-#undef CMD
 
 /* ------------------------------------------------------------------ notes: watchers and detailed statistics */
 
@@ -240,7 +202,8 @@ struct cmd_worker {
 struct cmd {
     uint32_t notes; /* enum cmd_note; relaxed */
     struct store *store;
-    struct cmd_config cfg;        /* its strings are this instance's own */
+    struct cmd_config cfg; /* its strings are this instance's own */
+    struct cmd_names names;
     struct keytags_marker marker; /* len 0: key tags are off */
     uint64_t inline_max;          /* bodies up to this wait in the input buffer */
     unsigned nworkers;

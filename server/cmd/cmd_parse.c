@@ -188,10 +188,6 @@ static void part_keys(struct run *b, const struct cmd_row *row, size_t begin, un
     b->stop = true;
 }
 
-static bool is_get(const char *p, const char *end) {
-    return end - p > 4 && memcmp(p, "get ", 4) == 0;
-}
-
 /* Parses keys from b->at on, and goes on with further get lines. `begin` is where the line began, or b->at in the
  * middle of one; `fresh` whether this is its beginning. */
 static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, bool fresh, uint32_t expiry) {
@@ -221,7 +217,7 @@ static void parse_keys(struct run *b, const struct cmd_row *row, size_t begin, b
         r++;
         if (!eol) continue;
         b->lines++;
-        if (!is_get(p, end) || r == full) {
+        if (!cmd_begins(get, p, end) || r == full) {
             e = NULL;
             break;
         }
@@ -390,10 +386,6 @@ static bool parse_storage(struct run *b, struct request *r, size_t begin) {
     return take_block(b, r, begin, length);
 }
 
-static bool is_set(const char *p, const char *end) {
-    return end - p > 4 && memcmp(p, "set ", 4) == 0;
-}
-
 /* Sets as clients send them, their blocks behind them, from b->at on. False: the first one has to be looked at with
  * care. */
 static __attribute__((noinline)) bool parse_sets(struct run *b) {
@@ -402,7 +394,7 @@ static __attribute__((noinline)) bool parse_sets(struct run *b) {
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at;
     struct request *r = b->batch + b->count;
     const struct request *const begin = r, *const full = b->batch + CMD_BATCH;
-    for (; r < full && is_set(line, end); r++) {
+    for (; r < full && cmd_begins(set, line, end); r++) {
         struct text_store t;
         const char *body = text_store_usual(base, line + 4, end, first, &t);
         if (body == NULL || t.mark || t.key.n - 1 >= STORE_KEY_MAX || t.length > cmd->inline_max ||
@@ -425,14 +417,6 @@ static __attribute__((noinline)) bool parse_sets(struct run *b) {
 }
 
 /* ------------------------------------------------------------------ mg and ms with an ordinary key */
-
-static bool is_mg(const char *p, const char *end) {
-    return end - p > 3 && memcmp(p, "mg ", 3) == 0;
-}
-
-static bool is_ms(const char *p, const char *end) {
-    return end - p > 3 && memcmp(p, "ms ", 3) == 0;
-}
 
 /* The key at p. Returns where it ends; NULL: it is not ordinary (a suffix, no key), or not all here. */
 static inline const char *ordinary_key(const char *base, const char *p, const char *end, char first) {
@@ -475,7 +459,7 @@ static __attribute__((noinline)) bool parse_mgs(struct run *b) {
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at, *e, *next;
     struct request *r = b->batch + b->count;
     const struct request *const begin = r, *const full = b->batch + CMD_BATCH;
-    for (; r < full && is_mg(line, end); r++, line = next) {
+    for (; r < full && cmd_begins(mg, line, end); r++, line = next) {
         if ((e = ordinary_key(base, line + 3, end, first)) == NULL) break;
         if ((next = ordinary_meta(b, r, CMD_ID_mg, line, e, e)) == NULL) break;
         r->end = (uint32_t)(next - base);
@@ -494,7 +478,7 @@ static __attribute__((noinline)) bool parse_mss(struct run *b) {
     struct request *r = b->batch + b->count;
     const struct request *const begin = r, *const full = b->batch + CMD_BATCH;
     uint32_t length;
-    for (; r < full && is_ms(line, end); r++) {
+    for (; r < full && cmd_begins(ms, line, end); r++) {
         if ((e = ordinary_key(base, line + 3, end, first)) == NULL || *e != ' ') break;
         if ((flags = text_usual_number(e + 1, end, &length)) == NULL || flags == end) break;
         if (*flags != ' ' && (end - flags < 2 || flags[0] != '\r' || flags[1] != '\n')) break;
@@ -583,22 +567,14 @@ static bool parse_auth(struct run *b, struct request *r, size_t begin) {
     return true;
 }
 
-/* The row of a line's first word; the commonest ones without looking for its end. */
-static const struct cmd_row *find_row(const char *line, size_t n) {
-    if (n > 4 && memcmp(line, "set ", 4) == 0) return &cmd_rows[CMD_ID_set];
-    if (n > 3 && memcmp(line, "mg ", 3) == 0) return &cmd_rows[CMD_ID_mg];
-    if (n > 3 && memcmp(line, "ms ", 3) == 0) return &cmd_rows[CMD_ID_ms];
-    const char *space = memchr(line, ' ', n);
-    return cmd_find(line, space == NULL ? n : (size_t)(space - line));
-}
-
-/* One line, its newline at nl. Returns false when the request is not to be run now. */
-static bool parse_line(struct run *b, size_t begin, const char *nl) {
+/* One line, its newline at nl, its row NULL when it is not known yet. Returns false when the request is not to be run
+ * now. */
+static bool parse_line(struct run *b, const struct cmd_row *row, size_t begin, const char *nl) {
     const char *line = b->p + begin;
     const size_t full = (size_t)(nl + 1 - line);
     size_t n = full - 1;
     if (n > 0 && line[n - 1] == '\r') n--;
-    const struct cmd_row *row = find_row(line, n);
+    if (row == NULL) row = cmd_names_line(&b->s->worker->cmd->names, line, n);
     struct request *r = take(b, row, line, n);
     r->end = (uint32_t)(begin + full);
     if (unlikely(!b->s->authenticated)) return parse_auth(b, r, begin);
@@ -622,16 +598,19 @@ static bool parse_line(struct run *b, size_t begin, const char *nl) {
 
 /* ------------------------------------------------------------------ a batch */
 
-/* Whether p[0..n) begins with the name of a command whose line is split key by key; its row. */
-static const struct cmd_row *get_row(const char *p, size_t n) {
-    if (n < 5 || p[0] != 'g') return NULL;
-    bool s = p[3] == 's';
-    if (p[3 + s] != ' ' || p[2] != 't') return NULL;
-    if (p[1] == 'e') return &cmd_rows[s ? CMD_ID_gets : CMD_ID_get];
-    return p[1] == 'a' ? &cmd_rows[s ? CMD_ID_gats : CMD_ID_gat] : NULL;
+/* Lines whose keys are split one by one: no end need be here. False: it is none of these. */
+static bool parse_get(struct run *b, const struct cmd_row *row) {
+    const size_t begin = b->at;
+    b->at += row->name_len + 1u;
+    if (row->id >= CMD_ID_gat)
+        parse_gat(b, row, begin);
+    else
+        parse_keys(b, row, begin, true, 0);
+    return true;
 }
 
-static __attribute__((noinline)) void parse_next(struct run *b) {
+/* A line of any kind, from b->at on; row: its command's, NULL when that is not known yet. */
+static __attribute__((noinline)) void parse_next(struct run *b, const struct cmd_row *row) {
     struct session *s = b->s;
     const size_t begin = b->at;
     const char *p = b->p + begin;
@@ -646,13 +625,8 @@ static __attribute__((noinline)) void parse_next(struct run *b) {
             return;
         }
     }
-    const struct cmd_row *get = get_row(p, left);
-    if (get != NULL && s->authenticated) {
-        b->at += get->name_len;
-        if (get->id >= CMD_ID_gat)
-            parse_gat(b, get, begin);
-        else
-            parse_keys(b, get, begin, true, 0);
+    if (row != NULL && row->class == CMD_CLASS_GET) {
+        parse_get(b, row);
         return;
     }
     if (nl == NULL) nl = text_newline(b->p, p, p + left);
@@ -668,7 +642,7 @@ static __attribute__((noinline)) void parse_next(struct run *b) {
         return;
     }
     unsigned before = b->count;
-    if (parse_line(b, begin, nl)) {
+    if (parse_line(b, row, begin, nl)) {
         b->at = b->batch[before].end;
     } else {
         b->count = before;
@@ -677,21 +651,30 @@ static __attribute__((noinline)) void parse_next(struct run *b) {
     }
 }
 
+/* As many of the next lines as are of one of the usual kinds. False: the first one is for parse_next. */
+static inline bool parse_usual(struct run *b, const struct cmd_row *row) {
+    if (row->class == CMD_CLASS_GET) return parse_get(b, row);
+    switch ((enum cmd_id)row->id) {
+    case CMD_ID_set: return parse_sets(b);
+    case CMD_ID_mg: return parse_mgs(b);
+    case CMD_ID_ms: return parse_mss(b);
+    default: return false;
+    }
+}
+
 unsigned cmd_parse(struct session *s, char *p, size_t n) {
     struct run b = {.s = s, .store = s->worker->cmd->store, .batch = s->worker->batch, .p = p, .n = n};
+    const struct cmd_names *names = &s->worker->cmd->names;
+    bool more = n > 0;
     s->need = 0;
-    if (s->phase == CMD_PHASE_KEYS && n > 0) parse_keys(&b, &cmd_rows[s->keys_row], 0, false, s->keys_expiry);
-    while (!b.stop && b.at < n && b.count < CMD_BATCH) {
-        const size_t begin = b.at;
-        const bool usual = s->scanned == 0 && s->authenticated;
-        if (usual && is_get(p + begin, p + n)) {
-            b.at += 4;
-            parse_keys(&b, &cmd_rows[CMD_ID_get], begin, true, 0);
-        } else if (!usual ||
-                   !((is_set(p + begin, p + n) && parse_sets(&b)) || (is_mg(p + begin, p + n) && parse_mgs(&b)) ||
-                     (is_ms(p + begin, p + n) && parse_mss(&b)))) {
-            parse_next(&b);
-        }
+    if (unlikely(s->phase == CMD_PHASE_KEYS) && more) {
+        parse_keys(&b, &cmd_rows[s->keys_row], 0, false, s->keys_expiry);
+        more = b.at < n && !b.stop && b.count < CMD_BATCH;
+    }
+    while (more) {
+        const struct cmd_row *row = likely(s->authenticated) ? cmd_names_begin(names, p + b.at, p + n) : NULL;
+        if (row == NULL || s->scanned > 0 || !parse_usual(&b, row)) parse_next(&b, row);
+        more = b.at < n && !b.stop && b.count < CMD_BATCH;
     }
     s->worker->lines = b.lines;
     return b.count;

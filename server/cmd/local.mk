@@ -20,7 +20,8 @@ noinst_HEADERS += \
   %D%/cmd.metrics.def \
   %D%/cmd_internal.h \
   %D%/cmd_meta.h \
-  %D%/cmd_parse.h
+  %D%/cmd_parse.h \
+  %D%/cmd_table.h
 
 # What the operator sees and does: statistics, watchers, dumps, authentication, administration.
 tagcached_sources += \
