@@ -143,7 +143,7 @@ enum text_store_error {
     TEXT_STORE_OK,
     TEXT_STORE_FEW,    /* no length among the words: nothing is known of a block */
     TEXT_STORE_LENGTH, /* the length is none: likewise */
-    TEXT_STORE_BAD,    /* flags, exptime or id are bad, or the id is missing: the block follows and must be swallowed */
+    TEXT_STORE_BAD,    /* flags, exptime or id are bad, or the id is missing: the block follows and must be discarded */
 };
 
 struct text_store {

@@ -2,13 +2,22 @@
  *
  * cmd_meta - what the files of the meta commands share (cmd_meta.c, and inline what each request runs).
  *
- * Threads: as cmd_internal.h says; all of it runs on the session's worker, inside the batch's section.
+ * All of it runs on the session's worker, inside the batch's section.
  */
 #ifndef TAGCACHED_CMD_CMD_META_H
 #define TAGCACHED_CMD_CMD_META_H
 
+#include <string.h>
+
 #include "base/bytes.h"
-#include "cmd/cmd_internal.h"
+#include "base/check.h"
+#include "cmd/cmd_tag.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+#include "proto/keytags.h"
+#include "proto/meta.h"
+#include "proto/text.h"
 
 #define HEAD_MAX 768  /* of a reply's first line, the key not counted: 20 flags of at most 33 bytes */
 #define SHORT_KEY 256 /* keys up to this are written in one run with the rest */
@@ -19,12 +28,15 @@
  * finds wrong is not answered yet: cmd_meta_error does. */
 enum meta_error cmd_meta_read(struct session *s, struct request *r, unsigned words, enum meta_command command);
 
+/* Answers what is wrong with flags. */
+void cmd_meta_error(struct session *s, enum meta_error error);
+
 /* Unites the tags of G, Lt= and the suffix in the worker's set, and takes those of Lr=. False: they are bad, and that
  * is answered. The sets have begun. */
 bool cmd_meta_lists(struct session *s, const struct request *r);
 /* The same; a line has none as a rule. */
 static inline bool cmd_meta_tags(struct session *s, const struct request *r) {
-    cmd_tags_begin(s);
+    cmd_tag_begin(s);
     return likely((s->worker->meta.have & (META_BIT('G') | META_BIT('L'))) == 0 && r->suffix != KEYTAGS_TAGS) ||
            cmd_meta_lists(s, r);
 }

@@ -1,9 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * cmd_meta_get - mg, and me. */
-#include "cmd/cmd_meta.h"
+#include "cmd/cmd_meta_get.h"
 
+#include <string.h>
+
+#include "base/check.h"
+#include "base/sync.h"
+#include "cmd/cmd_detail.h"
+#include "cmd/cmd_expiry.h"
+#include "cmd/cmd_key.h"
+#include "cmd/cmd_meta.h"
+#include "cmd/cmd_value.h"
+#include "cmd/cmd_watch.h"
+#include "cmd/instance.h"
+#include "cmd/observers.h"
+#include "cmd/reply.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "net/conn.h"
 #include "proto/base64.h"
+#include "proto/meta.h"
+#include "proto/text.h"
+#include "store/store.h"
 
 /* ------------------------------------------------------------------ mg */
 
@@ -84,7 +103,7 @@ static inline __attribute__((always_inline)) void put_flag(struct head *h, const
 #define SHOW_NUMBER(value) head_put_flag(h, letter, (value))
 #define SHOW_SIGNED(value) head_put_signed(h, letter, (value))
 #define SHOW_KEY                                                                                                       \
-    usual ? head_put_echo(h, 'k', r->asked, r->asked_len) : cmd_meta_put_key(h, r, (it->bits & STORE_B64) != 0)
+    usual ? head_put_echo(h, 'k', r->raw_key, r->raw_key_len) : cmd_meta_put_key(h, r, (it->bits & STORE_B64) != 0)
 #define SHOW_OPAQUE usual ? head_put_echo(h, 'O', r->meta.opaque.p, r->meta.opaque.n) : head_put_opaque(h)
     switch (letter) {
 #define META_FLAG(character, argument, commands, kind, member, error, quick, shows, ...)                               \
@@ -117,7 +136,7 @@ static void reply_found(struct session *s, struct request *r, const struct mg *g
     const struct meta *m = &s->worker->meta;
     const struct store_item *it = &g->it;
     bool value = meta_has(m, 'v');
-    if (value && meta_has(m, 'C') && m->cas == cmd_cas(s, it)) value = false; /* the client has it */
+    if (value && meta_has(m, 'C') && m->cas == cmd_value_cas(s, it)) value = false; /* the client has it */
     const bool copy = value && cmd_value_fits(it);
     struct head h;
     head_begin(&h, s, copy ? it->size + 2 : 0);
@@ -146,12 +165,12 @@ static void note_mg(struct session *s, const struct request *r, const struct sto
         cmd_bump(s, it != NULL ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
     else
         cmd_bump(s, it != NULL ? CMD_METRIC_get_hits : CMD_METRIC_get_misses);
-    if (likely(!cmd_noted(s, CMD_NOTE_FETCHERS | CMD_NOTE_DETAIL))) return;
-    if (cmd_noted(s, CMD_NOTE_DETAIL)) {
-        cmd_detail(s, CMD_DETAIL_GET, r->key.p, r->key.len);
-        if (it != NULL) cmd_detail(s, CMD_DETAIL_HIT, r->key.p, r->key.len);
+    if (likely(!cmd_observed(s, CMD_OBSERVE_FETCHERS | CMD_OBSERVE_DETAIL))) return;
+    if (cmd_observed(s, CMD_OBSERVE_DETAIL)) {
+        cmd_detail_count(s, CMD_DETAIL_GET, r->key.p, r->key.len);
+        if (it != NULL) cmd_detail_count(s, CMD_DETAIL_HIT, r->key.p, r->key.len);
     }
-    if (cmd_noted(s, CMD_NOTE_FETCHERS))
+    if (cmd_observed(s, CMD_OBSERVE_FETCHERS))
         cmd_watch_fetch(s, r->key.p, r->key.len, it, it != NULL ? "found" : "not_found");
 }
 
@@ -166,7 +185,7 @@ void cmd_mg(struct session *s, struct request *r) {
     if (!cmd_meta_tags(s, r)) return;
     enum store_status st = look_up(s, r, &g);
     if (unlikely(st == STORE_AGAIN)) {
-        cmd_again(s);
+        cmd_retry_later(s);
         return;
     }
     cmd_bump(s, CMD_METRIC_cmd_meta);
@@ -175,7 +194,7 @@ void cmd_mg(struct session *s, struct request *r) {
         if (!meta_has(m, 'q')) cmd_meta_reply(s, r, "EN");
         return;
     }
-    if (unlikely(g.created)) cmd_born(s, cmd_meta_vivified(m), g.it.expiry);
+    if (unlikely(g.created)) cmd_expiry_check(s, cmd_meta_vivified(m), g.it.expiry);
     reply_found(s, r, &g);
     if (unlikely((g.it.bits & STORE_FETCHED) == 0) && !meta_has(m, 'u')) store_note_fetch(s->worker->store, &g.it);
 }
@@ -215,21 +234,21 @@ static void reply_usual_miss(struct session *s, const struct request *r) {
     head_put(&h, "EN", 2);
     while ((p = meta_next_usual(&r->meta, p, &letter)) != NULL) {
         if (letter == 'O') head_put_echo(&h, 'O', r->meta.opaque.p, r->meta.opaque.n);
-        if (letter == 'k') head_put_echo(&h, 'k', r->asked, r->asked_len);
+        if (letter == 'k') head_put_echo(&h, 'k', r->raw_key, r->raw_key_len);
     }
     head_put(&h, "\r\n", 2);
     head_end(&h);
 }
 
-__attribute__((noinline)) unsigned cmd_mg_run(struct session *s, struct request *r, unsigned n) {
+unsigned cmd_mg_run(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     uint64_t hits = 0;
     unsigned i = 0;
-    while (i < n && r->way == CMD_WAY_MG) {
+    while (i < n && r->path == CMD_PATH_MG) {
         struct store_item it;
         const bool found = store_get(w->store, &r->key, &it);
         if (unlikely(found && (it.soft || (it.bits & (STORE_STALE | STORE_WON | STORE_REARMED | STORE_B64)) != 0))) {
-            r->way = CMD_WAY_CAREFUL;
+            r->path = CMD_PATH_HANDLER;
             break;
         }
         i++;
@@ -237,7 +256,7 @@ __attribute__((noinline)) unsigned cmd_mg_run(struct session *s, struct request 
             hits++;
             reply_usual(s, r, &it);
             if (unlikely((it.bits & STORE_FETCHED) == 0)) store_note_fetch(w->store, &it);
-            if (unlikely(w->halt) || (!cmd_value_fits(&it) && conn_full(s->conn))) break;
+            if (unlikely(w->end_batch) || (!cmd_value_fits(&it) && conn_full(s->conn))) break;
         } else {
             reply_usual_miss(s, r);
         }
@@ -273,7 +292,7 @@ void cmd_me(struct session *s, struct request *r) {
     cmd_bump(s, CMD_METRIC_cmd_meta);
     if (n >= 3 && text_is_lit(&words[2], "b")) {
         size_t len = words[1].n <= STORE_KEY_MAX ? base64_decode(words[1].p, words[1].n, w->decoded) : 0;
-        if (len == 0 || !cmd_set_key(s, r, w->decoded, len, true)) r->key.len = 0;
+        if (len == 0 || !cmd_key_set(s, r, w->decoded, len, true)) r->key.len = 0;
     }
     if (r->key.len == 0 || !are_flags(r)) {
         cmd_line_lit(s, CMD_BAD_FORMAT);
@@ -289,7 +308,7 @@ void cmd_me(struct session *s, struct request *r) {
     else
         memcpy(key, r->key.p, len);
     cmd_linef(s, "ME %.*s exp=%lld la=%lu cas=%llu fetch=%s cls=1 size=%llu", (int)len, key,
-              (long long)cmd_ttl(s, it.expiry), (unsigned long)store_item_age(w->store, &it),
-              (unsigned long long)cmd_cas(s, &it), (it.bits & STORE_FETCHED) != 0 ? "yes" : "no",
+              (long long)cmd_expiry_ttl(s, it.expiry), (unsigned long)store_item_age(w->store, &it),
+              (unsigned long long)cmd_value_cas(s, &it), (it.bits & STORE_FETCHED) != 0 ? "yes" : "no",
               (unsigned long long)(it.size + it.key_len));
 }

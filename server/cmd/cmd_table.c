@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cmd/cmd_table.h"
 
+#include <string.h>
+
 #include "base/check.h"
 
 #define MULTIPLIERS 1000000 /* are tried; about one in a hundred will do */

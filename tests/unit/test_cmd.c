@@ -14,7 +14,9 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "cmd/cmd_internal.h"
+#include "cmd/cmd_table.h"
+#include "cmd/reply.h"
+#include "cmd/session.h"
 #include "tests/fuzz/fake_net.h"
 
 static struct fake_node *node(void) {
@@ -241,7 +243,7 @@ static void test_larger_than_may_be_held(void **state) {
     fake_node_free(f);
 }
 
-/* Refused blocks are swallowed without being kept; what was stored before goes with a set, stays with an add. */
+/* Refused blocks are discarded without being kept; what was stored before goes with a set, stays with an add. */
 static void test_too_large(void **state) {
     (void)state;
     struct fake_node *f = node();

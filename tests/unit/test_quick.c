@@ -5,96 +5,97 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#include "cmd/cmd_internal.h"
+#include "cmd/session.h"
 #include "tests/fuzz/fake_net.h"
 
 #define LINE_MAX_BYTES 8192
 
 struct step {
     const char *request;
-    int way; /* how it must be run as it stands; -1: all the same */
+    int path; /* how it must be run as it stands; -1: all the same */
 };
 
 static const struct step talk[] = {
     /* stores: every flag of the quick path, alone and in each other's company */
-    {"ms a 3\r\nabc\r\n", CMD_WAY_MS},
-    {"mg a\r\n", CMD_WAY_MG},
-    {"mg a v\r\n", CMD_WAY_MG},
-    {"mg a h v\r\n", CMD_WAY_MG},
-    {"mg a s v c f k Oxyz t h l g\r\n", CMD_WAY_MG},
-    {"mg a Oxyz g l h t f s k v q\r\n", CMD_WAY_MG},
-    {"mg a O\r\n", CMD_WAY_MG},
-    {"mg a Oq\rq v\r\n", CMD_WAY_MG},
-    {"mg a O1234567890123456789012345678901 k\r\n", CMD_WAY_MG},
-    {"ms b 3 T100\r\nabc\r\n", CMD_WAY_MS},
-    {"mg b t\r\n", CMD_WAY_MG},
-    {"ms b 3 T0 F4\r\nabc\r\n", CMD_WAY_MS},
-    {"mg b t f v\r\n", CMD_WAY_MG},
-    {"ms b 4 F123456789 c s k Ox I MS T999999999\r\nabcd\r\n", CMD_WAY_MS},
-    {"mg b t f c v\r\n", CMD_WAY_MG},
-    {"ms b 4 q\r\nabcd\r\n", CMD_WAY_MS},
-    {"ms b 4 q k c\r\nabcd\r\n", CMD_WAY_MS},
-    {"ms b 0 s k\r\n\r\n", CMD_WAY_MS},
-    {"mg b s v\r\n", CMD_WAY_MG},
-    {"ms past 1 T999999999\r\nx\r\n", CMD_WAY_MS}, /* a unix time, in 2001 */
-    {"mg past v\r\n", CMD_WAY_MG},
+    {"ms a 3\r\nabc\r\n", CMD_PATH_MS},
+    {"mg a\r\n", CMD_PATH_MG},
+    {"mg a v\r\n", CMD_PATH_MG},
+    {"mg a h v\r\n", CMD_PATH_MG},
+    {"mg a s v c f k Oxyz t h l g\r\n", CMD_PATH_MG},
+    {"mg a Oxyz g l h t f s k v q\r\n", CMD_PATH_MG},
+    {"mg a O\r\n", CMD_PATH_MG},
+    {"mg a Oq\rq v\r\n", CMD_PATH_MG},
+    {"mg a O1234567890123456789012345678901 k\r\n", CMD_PATH_MG},
+    {"ms b 3 T100\r\nabc\r\n", CMD_PATH_MS},
+    {"mg b t\r\n", CMD_PATH_MG},
+    {"ms b 3 T0 F4\r\nabc\r\n", CMD_PATH_MS},
+    {"mg b t f v\r\n", CMD_PATH_MG},
+    {"ms b 4 F123456789 c s k Ox I MS T999999999\r\nabcd\r\n", CMD_PATH_MS},
+    {"mg b t f c v\r\n", CMD_PATH_MG},
+    {"ms b 4 q\r\nabcd\r\n", CMD_PATH_MS},
+    {"ms b 4 q k c\r\nabcd\r\n", CMD_PATH_MS},
+    {"ms b 0 s k\r\n\r\n", CMD_PATH_MS},
+    {"mg b s v\r\n", CMD_PATH_MG},
+    {"ms past 1 T999999999\r\nx\r\n", CMD_PATH_MS}, /* a unix time, in 2001 */
+    {"mg past v\r\n", CMD_PATH_MG},
     /* misses */
-    {"mg nope\r\n", CMD_WAY_MG},
-    {"mg nope k v Oabc s\r\n", CMD_WAY_MG},
-    {"mg nope k q Oabc\r\n", CMD_WAY_MG},
+    {"mg nope\r\n", CMD_PATH_MG},
+    {"mg nope k v Oabc s\r\n", CMD_PATH_MG},
+    {"mg nope k q Oabc\r\n", CMD_PATH_MG},
     /* what the handlers have to do */
-    {"mg nope N30 v c t\r\n", CMD_WAY_CAREFUL},
+    {"mg nope N30 v c t\r\n", CMD_PATH_HANDLER},
     {"mg nope v t\r\n", -1}, /* somebody has won it */
-    {"mg nope R60 v\r\n", CMD_WAY_CAREFUL},
-    {"ms st 2 T50\r\nab\r\n", CMD_WAY_MS},
-    {"md st I T30\r\n", CMD_WAY_CAREFUL},
+    {"mg nope R60 v\r\n", CMD_PATH_HANDLER},
+    {"ms st 2 T50\r\nab\r\n", CMD_PATH_MS},
+    {"md st I T30\r\n", CMD_PATH_HANDLER},
     {"mg st v t c s\r\n", -1}, /* stale: the first one wins */
     {"mg st v t c s\r\n", -1},
-    {"ms Zm9v 2 b T60\r\nab\r\n", CMD_WAY_CAREFUL},
+    {"ms Zm9v 2 b T60\r\nab\r\n", CMD_PATH_HANDLER},
     {"mg foo k v\r\n", -1}, /* stored in base64, and shown so */
-    {"mg Zm9v b k v\r\n", CMD_WAY_CAREFUL},
-    {"ms tag 2 Gx,y\r\nab\r\n", CMD_WAY_CAREFUL},
-    {"mg tag g v\r\n", CMD_WAY_MG},
-    {"mp x I T40\r\n", CMD_WAY_CAREFUL},
+    {"mg Zm9v b k v\r\n", CMD_PATH_HANDLER},
+    {"ms tag 2 Gx,y\r\nab\r\n", CMD_PATH_HANDLER},
+    {"mg tag g v\r\n", CMD_PATH_MG},
+    {"mp x I T40\r\n", CMD_PATH_HANDLER},
     {"mg tag v t\r\n", -1}, /* softly purged */
     {"mg tag v t\r\n", -1},
-    {"ms m 1 ME\r\n1\r\n", CMD_WAY_CAREFUL},
-    {"ms m 1 ME\r\n1\r\n", CMD_WAY_CAREFUL},
-    {"ms m 1 MSx\r\n2\r\n", CMD_WAY_CAREFUL},
-    {"ms m 1 M\r\n3\r\n", CMD_WAY_CAREFUL},
-    {"ms m 1 C5\r\n3\r\n", CMD_WAY_CAREFUL},
-    {"ms m 1 E77 c\r\n3\r\n", CMD_WAY_CAREFUL},
-    {"mg m u v\r\n", CMD_WAY_CAREFUL},
-    {"mg m T60 v t\r\n", CMD_WAY_CAREFUL},
-    {"ms k|#|t=q 1 k\r\nx\r\n", CMD_WAY_CAREFUL},
-    {"mg k|#|t=q k v\r\n", CMD_WAY_CAREFUL},
+    {"ms m 1 ME\r\n1\r\n", CMD_PATH_HANDLER},
+    {"ms m 1 ME\r\n1\r\n", CMD_PATH_HANDLER},
+    {"ms m 1 MSx\r\n2\r\n", CMD_PATH_HANDLER},
+    {"ms m 1 M\r\n3\r\n", CMD_PATH_HANDLER},
+    {"ms m 1 C5\r\n3\r\n", CMD_PATH_HANDLER},
+    {"ms m 1 E77 c\r\n3\r\n", CMD_PATH_HANDLER},
+    {"mg m u v\r\n", CMD_PATH_HANDLER},
+    {"mg m T60 v t\r\n", CMD_PATH_HANDLER},
+    {"ms k|#|t=q 1 k\r\nx\r\n", CMD_PATH_HANDLER},
+    {"mg k|#|t=q k v\r\n", CMD_PATH_HANDLER},
     /* lines that are not usual, and wrong ones */
-    {"mg a v\n", CMD_WAY_CAREFUL},
-    {"mg a v \r\n", CMD_WAY_CAREFUL},
-    {"mg a  v\r\n", CMD_WAY_CAREFUL},
-    {"mg a v5 s\r\n", CMD_WAY_CAREFUL},
-    {"mg a v v\r\n", CMD_WAY_CAREFUL},
-    {"mg a Q\r\n", CMD_WAY_CAREFUL},
-    {"mg a @\r\n", CMD_WAY_CAREFUL},
-    {"mg a v\r\r\n", CMD_WAY_CAREFUL},
-    {"mg a O12345678901234567890123456789012\r\n", CMD_WAY_CAREFUL},
-    {"ms a 3 T1234567890\r\nabc\r\n", CMD_WAY_CAREFUL},
-    {"ms a 3 T-1\r\nabc\r\n", CMD_WAY_CAREFUL},
+    {"mg a v\n", CMD_PATH_HANDLER},
+    {"mg a v \r\n", CMD_PATH_HANDLER},
+    {"mg a  v\r\n", CMD_PATH_HANDLER},
+    {"mg a v5 s\r\n", CMD_PATH_HANDLER},
+    {"mg a v v\r\n", CMD_PATH_HANDLER},
+    {"mg a Q\r\n", CMD_PATH_HANDLER},
+    {"mg a @\r\n", CMD_PATH_HANDLER},
+    {"mg a v\r\r\n", CMD_PATH_HANDLER},
+    {"mg a O12345678901234567890123456789012\r\n", CMD_PATH_HANDLER},
+    {"ms a 3 T1234567890\r\nabc\r\n", CMD_PATH_HANDLER},
+    {"ms a 3 T-1\r\nabc\r\n", CMD_PATH_HANDLER},
     {"mg a v\r\n", -1},
-    {"ms a 3 Tx\r\nabc\r\n", CMD_WAY_CAREFUL},
-    {"ms a 3 T\r\nabc\r\n", CMD_WAY_CAREFUL},
-    {"ms a 3 F\r\nabc\r\n", CMD_WAY_CAREFUL},
-    {"ms a 3 F4294967296\r\nabc\r\n", CMD_WAY_CAREFUL},
-    {"ms a 3 v\r\nabc\r\n", CMD_WAY_CAREFUL},
-    {"ms a 3 s s\r\nabc\r\n", CMD_WAY_CAREFUL},
-    {"ms a 2 k\r\nabc\r\nmn\r\n", CMD_WAY_CAREFUL},
+    {"ms a 3 Tx\r\nabc\r\n", CMD_PATH_HANDLER},
+    {"ms a 3 T\r\nabc\r\n", CMD_PATH_HANDLER},
+    {"ms a 3 F\r\nabc\r\n", CMD_PATH_HANDLER},
+    {"ms a 3 F4294967296\r\nabc\r\n", CMD_PATH_HANDLER},
+    {"ms a 3 v\r\nabc\r\n", CMD_PATH_HANDLER},
+    {"ms a 3 s s\r\nabc\r\n", CMD_PATH_HANDLER},
+    {"ms a 2 k\r\nabc\r\nmn\r\n", CMD_PATH_HANDLER},
     {"mg a v c\r\n", -1},
-    {"mg a k O1 t v q c\r\n", CMD_WAY_MG},
+    {"mg a k O1 t v q c\r\n", CMD_PATH_MG},
 };
 
 struct side {
@@ -144,10 +145,10 @@ static void test_same_answers(void **state) {
         fake_clear(quick.conn);
         fake_clear(handler.conn);
         fake_feed(quick.conn, talk[i].request, strlen(talk[i].request));
-        if (talk[i].way >= 0 && first_request(&quick)->way != talk[i].way)
-            fail_msg("%s: way %d", talk[i].request, first_request(&quick)->way);
+        if (talk[i].path >= 0 && first_request(&quick)->path != talk[i].path)
+            fail_msg("%s: way %d", talk[i].request, first_request(&quick)->path);
         fake_feed(handler.conn, line, unusual(talk[i].request, line));
-        assert_int_equal(first_request(&handler)->way, CMD_WAY_CAREFUL);
+        assert_int_equal(first_request(&handler)->path, CMD_PATH_HANDLER);
         same_output(&quick, &handler, talk[i].request);
     }
     same_counts(&quick, &handler);
