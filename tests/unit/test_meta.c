@@ -2,10 +2,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
+#include "page.h"
 #include "proto/meta.h"
 
 static char decoded[256];
@@ -103,12 +105,81 @@ static void test_ours(void **state) {
     expect("mp s wx", META_MP, META_TOKEN);
 }
 
+/* ------------------------------------------------------------------ the rows */
+
+enum { MG = 1 << META_MG, MS = 1 << META_MS, MD = 1 << META_MD, MA = 1 << META_MA, MP = 1 << META_MP };
+enum { KEYED = MG | MS | MD | MA };
+
+static const struct {
+    char letter;
+    const char *argument;
+    unsigned commands, quick;
+    const char *help[META_COMMANDS];
+} rows[] = {
+#define META_FLAG(letter, argument, commands, kind, member, error, quick, shows, ...)                                  \
+    {letter, argument, commands, quick, {__VA_ARGS__}},
+#include "proto/meta.def"
+#undef META_FLAG
+};
+
+/* Each command accepts the flags whose rows name it, and no other. */
+static void test_accepted(void **state) {
+    (void)state;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        for (unsigned c = 0; c < META_COMMANDS; c++) {
+            const bool known = (rows[i].commands >> c & 1) != 0;
+            struct meta m;
+            char line[40];
+            snprintf(line, sizeof line, "xx Zm9v %c", rows[i].letter);
+            const enum meta_error e = parse(line, (enum meta_command)c, &m);
+            if ((e != META_UNKNOWN) != known) fail_msg("%s: command %u, error %d", line, c, (int)e);
+            if (known) assert_true(meta_has(&m, rows[i].letter));
+        }
+    }
+}
+
+/* The quick path of a command serves only what the command accepts; all of it together is not too many words, with the
+ * command's own, the key and the length. */
+static void test_quick_flags(void **state) {
+    (void)state;
+    unsigned count[META_COMMANDS] = {0};
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(rows[i].quick & ~rows[i].commands, 0);
+        for (unsigned c = 0; c < META_COMMANDS; c++) {
+            const bool quick = (rows[i].quick >> c & 1) != 0, has = rows[i].argument[0] != '\0';
+            char text[20];
+            struct meta_usual m;
+            const char *argument = !has ? "" : rows[i].letter == 'M' ? "S" : "1";
+            const size_t n = (size_t)snprintf(text, sizeof text, " %c%s\r\n", rows[i].letter, argument);
+            const char *end = meta_read_usual(text, text, text + n, (enum meta_command)c, &m);
+            if (end != (quick ? text + n : NULL)) fail_msg("%s: command %u", text, c);
+            count[c] += quick;
+        }
+    }
+    for (unsigned c = 0; c < META_COMMANDS; c++) assert_true(count[c] + 3 <= META_WORDS_MAX);
+}
+
+/* The table of flags in PROTOCOL.md shows the rows. */
+static void test_page(void **state) {
+    (void)state;
+    char table[8192], *p = table;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        p += sprintf(p, "| `%c%s` |", rows[i].letter, rows[i].argument);
+        for (unsigned c = 0; c < META_COMMANDS; c++) {
+            const char *help = (rows[i].commands >> c & 1) != 0 ? rows[i].help[c] : "no";
+            p += sprintf(p, "%s%s |", help[0] == '\0' ? "" : " ", help);
+        }
+        *p++ = '\n';
+    }
+    *p = '\0';
+    if (!page_holds("proto/PROTOCOL.md", table)) fail_msg("PROTOCOL.md should have this table:\n%s", table);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_base64_key),
-        cmocka_unit_test(test_ours),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_errors),   cmocka_unit_test(test_base64_key),
+        cmocka_unit_test(test_ours),   cmocka_unit_test(test_accepted), cmocka_unit_test(test_quick_flags),
+        cmocka_unit_test(test_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "cmd/cmd_watch.h"
 #include "cmd/cmd_watch_line.h"
 #include "cmd/observers.h"
+#include "page.h"
 #include "tests/unit/talk.h"
 
 #define TS .gid = 7, .time_us = 1795386425000042, .fd = 28
@@ -135,7 +136,7 @@ static void *fill(void *arg) {
 }
 
 /* One thread fills, another empties: every note arrives whole and in order, or is counted as skipped. */
-static void notes_cross_threads_whole(void **state) {
+static void events_cross_threads_whole(void **state) {
     (void)state;
     struct watch_ring *r = ring_new(4096);
     pthread_t filler;
@@ -340,14 +341,45 @@ static void evictions_are_seen(void **state) {
     peer_stop(node);
 }
 
+/* Every row of watch.def is a word of watch with a bit of its own, and the table in PROTOCOL.md shows the rows. */
+static void streams_are_rows(void **state) {
+    static const struct {
+        const char *name, *help;
+        unsigned bit;
+    } rows[] = {
+#define STREAM(name, constant, help) {#name, help, CMD_OBSERVE_##constant},
+#define EMPTY(name) {#name, NULL, 0},
+#include "cmd/watch.def"
+#undef STREAM
+#undef EMPTY
+    };
+    struct peer *node = talk_node("-m 8 -t 1");
+    char table[4096], request[64], *p = table;
+    unsigned all = 0;
+    (void)state;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int fd = talk_open(node);
+        snprintf(request, sizeof request, "watch %s\r\n", rows[i].name);
+        talk_expect(fd, request, "OK\r\n");
+        close(fd);
+        assert_int_equal(all & rows[i].bit, 0);
+        all |= rows[i].bit;
+        if (rows[i].help != NULL) p += sprintf(p, "| `%s` | %s |\n", rows[i].name, rows[i].help);
+    }
+    peer_stop(node);
+    assert_int_equal(all, CMD_OBSERVE_STREAMS);
+    if (!page_holds("proto/PROTOCOL.md", table)) fail_msg("PROTOCOL.md should have this table:\n%s", table);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(streams_are_rows),
         cmocka_unit_test(lines_read_as_those_of_memcached),
         cmocka_unit_test(our_own_lines),
         cmocka_unit_test(keys_are_escaped),
         cmocka_unit_test(the_longest_line_fits),
         cmocka_unit_test(a_full_ring_counts_what_it_drops),
-        cmocka_unit_test(notes_cross_threads_whole),
+        cmocka_unit_test(events_cross_threads_whole),
         cmocka_unit_test(watchers_see_what_they_asked_for),
         cmocka_unit_test(words_of_watch),
         cmocka_unit_test(a_slow_watcher_is_told_what_it_missed),
