@@ -103,22 +103,28 @@ const char *text_word_end_slow(const char *p, const char *end, char other, char 
 static inline const char *text_word_end(const char *base, const char *p, const char *end, char other, char first,
                                         bool *mark) {
 #if defined(__SSE2__)
-    const __m128i space = _mm_set1_epi8(' '), too = _mm_set1_epi8(other), bar = _mm_set1_epi8(first);
-    for (unsigned over = 0;; p += 16) {
+    const __m128i space = _mm_set1_epi8(' '), too = _mm_set1_epi8(other);
+    __m128i bar = _mm_set1_epi8(first);
+    for (unsigned over = 0;;) {
         if (__builtin_expect(end - p < 16, 0)) {
             if (end - base < 16) break;
             if (p >= end) return end;
             over = 16 - (unsigned)(end - p);
         }
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p - over));
-        __m128i stops = _mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, too));
-        unsigned stop = (unsigned)_mm_movemask_epi8(stops) >> over;
-        unsigned seen = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, bar)) >> over;
-        if (stop != 0) {
-            *mark |= (seen & (stop - 1) & ~stop) != 0; /* below the lowest stop */
-            return p + __builtin_ctz(stop);
+        const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p - over));
+        const __m128i hits =
+            _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, too)), _mm_cmpeq_epi8(x, bar));
+        const unsigned hit = (unsigned)_mm_movemask_epi8(hits) >> over;
+        if (hit == 0) {
+            p += 16;
+            continue;
         }
-        *mark |= seen != 0;
+        p += __builtin_ctz(hit);
+        if (__builtin_expect(*p != first, 1) || first == ' ' || first == other) return p;
+        *mark = true; /* once is enough: from here on only what ends the word is looked for */
+        first = ' ';
+        bar = space;
+        p++;
     }
 #endif
     return text_word_end_slow(p, end, other, first, mark);
