@@ -46,6 +46,7 @@ WORKS = [
     Work("multi-get of 50, per key", ["-m", 50], ["--get", 100, "--multiget", 50], wide=20000),
     Work("set, one per write", ["-g", 0], ["--set", 100]),
     Work("set, pipelined 16", ["-g", 0, "-d", 16], ["--set", 100]),
+    Work("ms, pipelined 16", ["-g", 0, "-d", 16], None, peers=["tagcached", "memcached"], proto="meta"),
     Work("90/10, pipelined 16", ["-g", 0.9, "-d", 16], None, quick=False),
     Work("get of 10 KiB", ["-d", 1], ["--get", 10240], value=10240, keys=5000, quick=False, wide=5000),
     Work("get of 100 KiB", ["-d", 1], ["--get", 102400], value=102400, keys=500, instructions=False, wide=500),

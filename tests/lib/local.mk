@@ -4,3 +4,5 @@ test_sources += %D%/peer.c
 noinst_HEADERS += %D%/peer.h
 test_sources += %D%/store_lab.c %D%/model_store.c
 noinst_HEADERS += %D%/store_lab.h %D%/model_store.h
+test_sources += %D%/page.c
+noinst_HEADERS += %D%/page.h

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "cmd/cmd_internal.h"
+#include "cmd/reply.h"
 #include "tests/fuzz/fake_net.h"
 
 #define BLOCK "set pwned 0 0 1\r\nx" /* 18 bytes */
@@ -229,7 +229,7 @@ static void before_authentication(void **state) {
             fake_close(c);
         }
     }
-    /* One that is too large, above the largest item too: told once, swallowed, and nothing is deleted by it. */
+    /* One that is too large, above the largest item too: told once, discarded, and nothing is deleted by it. */
     struct conn *c = fake_open(f);
     size_t n;
     fake_feed(c, "set foo 0 0 2500\r\n", 18);
