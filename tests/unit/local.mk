@@ -75,3 +75,7 @@ single_tests += %D%/test_purge_waits
 unit_tests += %D%/test_purging
 tests_unit_test_purging_SOURCES = %D%/test_purging.c %D%/order.c
 tests_unit_test_purge_waits_SOURCES = %D%/test_purge_waits.c tests/fuzz/fake_net.c
+
+# Numbers that are promises, beside the options.
+single_tests += %D%/test_promises
+tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
