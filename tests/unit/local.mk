@@ -16,6 +16,11 @@ EXTRA_DIST += %D%/test_main.py
 TESTS += %D%/test_exporter.py
 EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
 
+# The options: parsing; what each does, seen from outside and from inside; tools/check-options runs them.
+TESTS += %D%/test_options.py
+EXTRA_DIST += %D%/test_options.py tests/options.tsv
+unit_tests += %D%/test_node_options
+tests_unit_test_node_options_LDADD = $(LDADD) $(OPENSSL_LIBS)
 single_tests += %D%/test_option
 unit_tests += %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
@@ -79,3 +84,7 @@ single_tests += %D%/test_purge_waits
 unit_tests += %D%/test_purging
 tests_unit_test_purging_SOURCES = %D%/test_purging.c %D%/order.c
 tests_unit_test_purge_waits_SOURCES = %D%/test_purge_waits.c tests/fuzz/fake_net.c
+
+# Numbers that are promises, beside the options.
+single_tests += %D%/test_promises
+tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
