@@ -91,11 +91,11 @@
 /* The type of *p, without const; and its size. */
 #define SYNC_TYPE(p) __typeof__(((void)0, *(p)))
 #define SYNC_SIZE(p)                                                                                                   \
-    (sizeof *(p) + 0 * sizeof(struct {                                                                                 \
-                       _Static_assert(sizeof *(p) <= 8 && _Generic(*(p), float : 0, double : 0, default : 1),          \
-                                      "not of an atomic type");                                                        \
-                       char c;                                                                                         \
-                   }))
+    (sizeof(SYNC_TYPE(p)) + 0 * sizeof(struct {                                                                        \
+                                _Static_assert(sizeof *(p) <= 8 && _Generic(*(p), float : 0, double : 0, default : 1), \
+                                               "not of an atomic type");                                               \
+                                char c;                                                                                \
+                            }))
 #define SYNC_STORE(store, p, v)                                                                                        \
     ({                                                                                                                 \
         SYNC_TYPE(p) store_v = (v);                                                                                    \
