@@ -4,10 +4,9 @@
  * asked for has changed, and hits of before say nothing. The oldest part of main is put on trial: their hits are
  * forgotten, and what is not hit again until its segment's turn comes, leaves. Main goes before small as long as that
  * holds. Maintenance thread.
- *
- * Compared is the one rate with the other: hits of a segment for each segment taken meanwhile, which is the clock here.
- * Counts of hits end at INDEX_FREQ_MAX, so the rate of main looks lower than it is; hence the wide margin, and the look
- * at segments on trial, whose counts began anew, before each step further. */
+ * Two rates are compared, both in hits of a segment for each segment taken meanwhile: that is the clock here. An item's
+ * count of hits ends at INDEX_FREQ_MAX, so the rate of main looks lower than it is. That is why the margin is wide, and
+ * why each further step looks at the segments on trial first, whose counts began at 0. */
 #include "store/cold.h"
 
 #include "base/sync.h"

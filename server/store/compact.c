@@ -44,8 +44,8 @@ void compact_retire(struct store *s, uint32_t i) {
     own->retired.count++;
 }
 
-/* Of the next segments the one with the most dead bytes, if they are a quarter of it. Each step takes so many away for
- * good, so there is an end to it. */
+/* Finds among the next segments the one with the most dead bytes, if these are a quarter of it or more. Compacting it
+ * frees so many bytes for good, so compaction comes to an end. */
 static uint32_t deadest(struct store *s) {
     struct compact *own = &s->maintain.compact;
     struct segments *g = &s->segs;
@@ -62,7 +62,7 @@ static uint32_t deadest(struct store *s) {
     return best;
 }
 
-/* Gives compaction's target the place of a segment, which it is as old as then. */
+/* Puts compaction's target right behind a segment of its queue. It counts as just as old from then on. */
 static void place_target(struct store *s, uint32_t target, uint32_t behind) {
     struct segment *t = &s->segs.seg[target];
     const struct segment *g = &s->segs.seg[behind];
@@ -90,9 +90,9 @@ static bool compact_record(struct store *s, const struct record *r, uint32_t tar
     return move_item(s, r, target);
 }
 
-/* Moves what is live in the deadest segment to one that such records share, one for each queue. It is in its queue from
- * the start, where the newest of them were (nothing may leave before its time; a little may stay for longer), and may
- * itself be evicted. */
+/* Moves what lives in the deadest segment to the target of its queue, which collects such records. The target lies in
+ * the queue from the start, at the place of the newest segment whose records it has: so nothing is evicted before its
+ * time, and a little stays for longer. It may itself be evicted. */
 bool compact_one(struct store *s) {
     struct compact *own = &s->maintain.compact;
     uint32_t i = deadest(s), at;

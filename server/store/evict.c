@@ -55,7 +55,7 @@ static int density(unsigned freq, const struct item *it) {
     return d < 1 ? 1 : d < DENSITY_BINS ? d : DENSITY_BINS - 1;
 }
 
-/* What is learned from a segment on its way out. */
+/* What eviction learns from the items of a segment. */
 struct census {
     enum segment_queue queue;
     bool trial;                        /* of main: what was hit during its trial stays */
@@ -129,7 +129,8 @@ static bool worth_keeping(struct store *s, const struct record *r, const struct 
     return freq > 0 && (seen->trial || d >= own->density) && pay(s, r);
 }
 
-/* The hits that an item has left once a record of it was carried on: a quarter, each time that it was decided about. */
+/* The hits that an item keeps when one of its records is carried on: a quarter, if that record decides about the item.
+ */
 static unsigned hits_left(const struct record *r, const struct item *it, unsigned freq) {
     return decides(r, it) && !(r->piece && FAULT_POINT("evict.mutate.hits_stay")) ? freq / 4 : freq;
 }

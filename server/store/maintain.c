@@ -25,12 +25,13 @@
 #define SPLITS_PER_ROUND 128
 #define LOAD_NUM 130 /* items per slot of the index, in percent, above which it grows */
 #define SHRINK_NUM 112
-#define IDLE_NS 2000000000ull     /* how long it sleeps when nothing is known that will have to be done */
-#define GRACE_NS 50000ull         /* and at first when it waits for others, then twice as long each round: */
-#define DOUBLINGS_WANTED 7        /* while somebody waits for a segment up to 6 ms, */
-#define DOUBLINGS_LOOK 11         /* for a purge or for an upload's turn up to 0.1 s, */
-#define DOUBLINGS_MAX 15          /* else up to 1.6 s */
-#define WORK_MAX 64               /* eviction steps of one round */
+#define IDLE_NS 62500000ull /* how long it sleeps after a round with nothing to do; then twice as long each round */
+#define DOUBLINGS_IDLE 5    /* up to 2 s */
+#define GRACE_NS 50000ull   /* the same while it waits for other threads: */
+#define DOUBLINGS_WANTED 7  /* up to 6 ms while somebody waits for a segment, */
+#define DOUBLINGS_LOOK 11   /* up to 0.1 s for a purge or the turn of an upload, */
+#define DOUBLINGS_MAX 15    /* up to 1.6 s for anything else */
+#define WORK_MAX 64         /* eviction steps of one round */
 #define EXHAUSTED_NS 500000000ull /* no segment became free for so long, */
 #define EXHAUSTED_ROUNDS 16       /* and so many rounds: there is none to be had */
 
@@ -211,14 +212,13 @@ static bool awaits_others(const struct store *s) {
 }
 
 /* What is waited for round after round is looked at ever more seldom: a pin, or a thread that is not running, may keep
- * it for any time. What nobody tells of (items that were deleted leave holes in the index) waits until IDLE_NS is over.
- */
+ * it for any time. So is what nobody tells of: items that were added or deleted since it was last woken. */
 uint64_t maintain_idle_ns(struct store *s) {
     const unsigned rounds = s->maintain.idle_rounds++;
     unsigned most = DOUBLINGS_MAX;
     if (sweep_urgent(s) || s->maintain.sweep.jobs || s->maintain.uploads_wait) most = DOUBLINGS_LOOK;
     if (pressed(s) && s->cfg.evict && !sync_load(&s->exhausted)) most = DOUBLINGS_WANTED;
-    uint64_t ns = IDLE_NS;
+    uint64_t ns = IDLE_NS << (rounds < DOUBLINGS_IDLE ? rounds : DOUBLINGS_IDLE);
     if (most < DOUBLINGS_MAX || awaits_others(s)) ns = GRACE_NS << (rounds < most ? rounds : most);
     const uint64_t now = clock_boot_ns(s->cfg.clock), due = sweep_due_ns(s, now);
     if (due > now && due - now < ns) ns = due - now;

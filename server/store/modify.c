@@ -211,7 +211,7 @@ static bool win_soft(struct change *c) {
     uint64_t version = number_take(c->w, c->old.version);
     uint32_t deadline = 0;
     uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT | ITEM_WON);
-    /* The new version must not step over a purge that came after the soft one. */
+    /* The new version must not hide a purge that came after the soft one. */
     enum carry carry = change_carry_own(c, &deadline);
     if (carry == CARRY_DEAD) {
         change_drop(c);

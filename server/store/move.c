@@ -71,8 +71,8 @@ uint64_t move_look(struct store *s, const struct record *r, struct item *it) {
 
 /* ------------------------------------------------------------------ moving */
 
-/* A soft purge becomes the copy's own state: the sweep may have passed the segment it goes to. Only in the decoded
- * header, which the copy is given. False: it has no field for the deadline. */
+/* Writes a soft purge into the decoded header that the copy is going to get: the sweep may have passed the segment that
+ * the copy goes to. False: it has no field for the deadline. */
 static bool apply_soft_to_copy(struct item *it, uint32_t deadline) {
     if (!(it->bits & ITEM_EXPIRY)) return false;
     it->bits = (uint8_t)((it->bits & ~(ITEM_STATE & ~ITEM_FETCHED)) | ITEM_STALE | ITEM_SOFT);
@@ -147,8 +147,8 @@ static uint64_t copy_head(struct store *s, uint64_t head, uint64_t from, uint64_
     return loc;
 }
 
-/* It is copied without the lock, since it may be large, so its item may meanwhile have changed or left. One of the two
- * copies is dead in the end. */
+/* Copies the piece without the lock, since it may be large; so its item may change or leave meanwhile. In the end one
+ * of the two copies is dead. */
 bool move_piece(struct store *s, const struct record *r, uint32_t target, bool forget) {
     const uint64_t copy = move_copy(s, r->loc, r->bytes, target);
     if (copy == 0) return false;

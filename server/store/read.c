@@ -61,7 +61,8 @@ static bool try_all(const struct store *s, const struct store_key *k, uint32_t f
     return try_bucket(s, k, fp, b, f) || (index_word_count(word) > 0 && try_chain(s, k, fp, word, f));
 }
 
-/* The bucket changes all the time, or whoever writes to a record in place does not run: looks with its lock held. */
+/* Looks with the bucket's lock held, after many looks without it failed: the bucket changes all the time, or a thread
+ * that was writing to a record in place does not run. */
 static __attribute__((noinline)) bool find_locked(struct store *s, const struct store_key *k, struct found *f) {
     struct index_bucket *b = index_lock(&s->ix, k->hash);
     bool hit = try_all(s, k, index_fp(&s->ix, k->hash), b, sync_load(&b->word), f);
@@ -103,8 +104,8 @@ static inline __attribute__((always_inline)) bool find(struct store *s, const st
     return (likely(try_slot(s, k, slot, f)) && likely(still(b, word))) || find_slow(s, k, f);
 }
 
-/* The table knows something of its tags: asks what. False, and counted, if a purge has the item; or notes that it is
- * softly purged. */
+/* The purge table may know something of the item's tags: asks it. False, and counted: a purge has taken the item. Sets
+ * out->soft if the item is softly purged. */
 static __attribute__((noinline)) bool not_purged(struct store_worker *w, const struct found *f,
                                                  struct store_item *out) {
     struct item it;

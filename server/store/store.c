@@ -37,9 +37,9 @@
 
 /* ------------------------------------------------------------------ life */
 
-/* About 5/2 segments a worker and 3/2 more are open or free; of each of the others a tail is left that the next record
- * did not fit into, on average half a record as met by bytes (1.7 KB where sizes vary much). The largest power of two
- * at which the first does not outweigh the second. */
+/* Segments lose memory in two ways. About 5/2 of them a worker, and 3/2 more, are open or free. Each of the others has
+ * an unused end, since its next record did not fit: half a record on average, weighted by size (1.7 KB where sizes vary
+ * much). Returns the largest power of two for which the first loss is not above the second. */
 static uint32_t segment_bytes_for(uint64_t limit, unsigned workers) {
     uint32_t n = SEGMENT_MAX;
     while (n > SEGMENT_MIN && (uint64_t)n * n * (5 * workers + 3) / 2 > limit * TAIL_BYTES) n >>= 1;
@@ -167,8 +167,8 @@ bool store_set_limit(struct store *s, uint64_t bytes) {
 
 /* ------------------------------------------------------------------ time and sections */
 
-/* A flush whose time has come. One worker carries it out; the others wait for its mutex, for nobody may read past it,
- * and then find it done: a second one would take what was stored since. */
+/* Carries out a flush whose time has come. One thread does; the others wait for the mutex, since nobody may read what
+ * the flush takes out, and then find it done. A second flush would take out what was stored meanwhile, too. */
 static void flush_due(struct store_worker *w) {
     struct store *s = w->s;
     struct store_selector all = {.all = true};
@@ -246,8 +246,10 @@ static bool show_group(struct store_worker *w, uint64_t group, unsigned *shown,
     return true;
 }
 
-/* Groups that splits and merges pass items between are walked one after the other, upwards: what a split moves goes
- * ahead of the walk, or has been shown. A merge may carry items back behind it: then that row is walked once more. */
+/* Walks row by row: a row is the groups whose numbers are equal modulo min_groups, and splits and merges move items
+ * only within one. In a row the walk goes upwards. A split moves items to a higher group: the walk is still to come
+ * there, or it has shown them already. A merge may move items to a group behind the walk: then the row is walked once
+ * more. */
 void store_walk(struct store_worker *w, struct store_cursor *c, unsigned max,
                 bool (*fn)(void *arg, const struct store_item *it), void *arg) {
     const struct index *ix = &w->s->ix;
@@ -278,7 +280,7 @@ uint64_t store_metric(const struct store *s, enum store_metric m) {
 
 void store_metrics_reset(struct store *s) {
     for (unsigned m = 0; m < STORE_METRICS; m++) {
-        /* The balance of items and bytes must go on. */
+        /* The items and bytes held are differences of these: they are not reset. */
         if (m <= STORE_METRIC_bytes_removed) continue;
         sync_store(&s->reset[m], store_metric(s, m) + sync_load(&s->reset[m]));
     }

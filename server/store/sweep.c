@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
- *
- * sweep - what nobody asks for any more: takes expired and purged items out, writes soft purges into items, packs the
- * index. One segment a step, at a bounded share of one core. Maintenance thread.
+ * sweep - takes out the expired and purged items that nobody asks for, writes soft purges into items, packs the index.
+ * One segment a step, at a bounded share of one core. Maintenance thread.
  *
  * A pass that began after the grace period following version p has met every item below p: a store is one section from
  * its version to its link, and items that move meanwhile are checked as they move. So when it ends, every purge up
@@ -88,7 +87,7 @@ bool sweep_wants(struct store *s, const struct item *it) {
 
 /* ------------------------------------------------------------------ items */
 
-/* A soft purge becomes the item's own state, so that the table may forget it: of a new record, since this thread
+/* Writes a soft purge into the item, so that the table may forget it. The item gets a new record, since this thread
  * changes none in place (readers would have to wait for it). */
 static void apply_soft(struct change *c) {
     struct rewrite r = {.bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT),
@@ -236,7 +235,8 @@ static void pass_end(struct store *s) {
     admit_purges(s);
 }
 
-/* Whoever found an item before it was taken out, in a section of then, still has to learn of its purge. */
+/* The pass ends a grace period after its last segment: a reader that has found an item before the pass took it out must
+ * still find its purge in the table. False: not yet. */
 static bool try_end(struct store *s) {
     struct sweep *p = &s->maintain.sweep;
     if (!p->ending) p->grace = epoch_advance(&s->epoch);
@@ -246,7 +246,8 @@ static bool try_end(struct store *s) {
     return true;
 }
 
-/* Round and round over all groups, as fast as items leave, for that is what leaves holes. */
+/* Packs one group after the other, round and round: one for so many items that have left, since they leave the holes.
+ */
 void sweep_index(struct store *s) {
     uint64_t n = (store_metric(s, STORE_METRIC_items_removed) - s->maintain.sweep.removed) / REMOVED_PER_GROUP;
     if (n > GROUPS_PER_STEP) n = GROUPS_PER_STEP;
@@ -258,13 +259,14 @@ void sweep_index(struct store *s) {
     if (n) index_trim(&s->ix);
 }
 
-/* The sweeper has got on: what is in the purge table stays there until it is carried out. */
+/* The sweeper makes progress, so no purge is let go of before a sweep has carried it out. */
 static void got_on(struct store *s, uint64_t now) {
     s->maintain.sweep.progress_ns = now;
     if (sync_load(&s->purge.shed)) sync_store(&s->purge.shed, false);
 }
 
-/* A purge waits for the sweeper, which does not get on: it takes the place of one that no sweep has carried out. */
+/* When a purge has waited for too long without any progress of the sweeper, it may take the place of one that no sweep
+ * has carried out. Tells when that has happened. */
 static void watch_purges(struct store *s, uint64_t now) {
     struct sweep *p = &s->maintain.sweep;
     if (!sync_load(&s->purge_waits)) {
