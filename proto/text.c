@@ -42,7 +42,7 @@ bool text_u64(const char *p, size_t n, uint64_t *out) {
     for (size_t i = 0; i < n; i++) {
         unsigned d = (unsigned char)p[i] - '0';
         if (d > 9) return false;
-        /* 19 digits always fit; beyond that ask the arithmetic. */
+        /* 19 digits always fit; with more the arithmetic is checked. */
         if (i >= 19 && (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, d, &v))) return false;
         if (i < 19) v = v * 10 + d;
     }
@@ -70,7 +70,7 @@ const char text_pairs[200] = "00010203040506070809101112131415161718192021222324
                              "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
                              "8081828384858687888990919293949596979899";
 
-/* Exactly four, or eight, digits. */
+/* Write exactly four, or eight, digits. */
 static inline char *put_4(char *out, uint32_t v) {
     memcpy(out, text_pairs + 2 * (v / 100), 2);
     memcpy(out + 2, text_pairs + 2 * (v % 100), 2);
@@ -135,7 +135,7 @@ static bool is_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* The digits, and the minus before them, of a word that is read as strtol would read it. */
+/* The part of a word that strtol would read: a minus and digits. */
 static struct text_token as_strtol(const struct text_token *t) {
     const char *p = t->p, *const end = p + t->n;
     while (p < end && is_space(*p)) p++;
@@ -165,7 +165,7 @@ static bool is_number(const struct text_token *t) {
     return text_u64(t->p, t->n, &v);
 }
 
-/* What stands behind the length: the id of a cas, noreply. Returns whether there is more. */
+/* Reads what stands behind the length: the id of a cas, noreply. Returns whether there are more words. */
 static bool parse_tail(const char *line, size_t n, size_t at, bool cas, struct text_token *id, bool *noreply) {
     struct text_token word;
     const struct text_token last = text_last(line, n);

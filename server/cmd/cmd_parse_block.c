@@ -34,7 +34,7 @@ bool cmd_parse_small(struct batch *b, struct request *r, size_t begin, uint64_t 
     return true;
 }
 
-/* Finds the block behind a line. False: it is not all here yet and the request is not to be run now. */
+/* Finds the block behind a line, or begins to receive a large one. False: the request is not to be run now. */
 static bool take_block(struct batch *b, struct request *r, size_t begin, uint64_t length) {
     struct cmd *cmd = b->s->worker->cmd;
     r->body_len = length;
@@ -44,12 +44,12 @@ static bool take_block(struct batch *b, struct request *r, size_t begin, uint64_
     }
     if (unlikely(length > cmd->inline_max)) {
         b->stop = true;
-        return b->count == 1; /* what comes before is run first */
+        return b->count == 1; /* it is received by cmd_body, once all before it has been run */
     }
     return cmd_parse_small(b, r, begin, length);
 }
 
-/* Whether a key's suffix, found to be a list, holds no more tags than an item may carry. */
+/* Whether a key's suffix, if it is a list of tags, holds no more than an item may carry. */
 static bool suffix_fits(struct session *s, const struct request *r) {
     if (r->suffix != KEYTAGS_TAGS || r->list_len < 2 * STORE_TAGS_MAX) return true;
     cmd_tag_begin(s);
@@ -79,8 +79,8 @@ bool cmd_parse_store_line(struct session *s, struct request *r, uint64_t *length
     return true;
 }
 
-/* Whether the words of an ms line whose second one is no length look as if its key were empty or held a blank: a number
- * is among the others. */
+/* Of an ms line whose third word is no length: whether another word is a number. Then its key may be empty or hold a
+ * blank, and that number be the length. */
 static bool is_shifted(const struct request *r) {
     struct text_token word;
     size_t at = r->row->name_len;

@@ -51,8 +51,8 @@ static inline const char *ordinary_key(const char *base, const char *p, const ch
     return mark || (size_t)(e - p) - 1 >= STORE_KEY_MAX ? NULL : e;
 }
 
-/* Fills r in but for its end and block: a line of mg or ms whose key ends at e and whose flags begin at `flags`.
- * Returns where the next line begins; NULL: its end is not here, or too far away. */
+/* Fills r, but for `end` and the block, with a line of mg or ms whose key ends at e and whose flags begin at `flags`.
+ * Returns where the next line begins; NULL: the line's end is not here, or is too far away. */
 static inline const char *ordinary_meta(struct batch *b, struct request *r, enum cmd_id id, const char *line,
                                         const char *e, const char *flags) {
     const char *const end = b->p + b->n, *next, *nl;
