@@ -119,13 +119,14 @@ const char *text_store_usual(const char *base, const char *p, const char *end, c
     out->mark = false;
     const char *e = text_word_end(base, p, end, '\n', first, &out->mark);
     out->key = (struct text_token){p, (size_t)(e - p)};
-    if (end - e > 4 && memcmp(e, " 0 0 ", 5) == 0) { /* the commonest of all */
+    if (end - e > 4 && memcmp(e, " 0 0 ", 5) == 0) { /* most are like this */
         out->flags = exptime = 0;
-        e += 4;
-    } else if ((e = usual_number(e, end, &out->flags)) == NULL || (e = usual_number(e, end, &exptime)) == NULL) {
+        e += 5;
+    } else if ((e = usual_number(e, end, &out->flags)) == NULL || (e = usual_number(e, end, &exptime)) == NULL ||
+               e == end || *e++ != ' ') {
         return NULL;
     }
-    if ((e = usual_number(e, end, &length)) == NULL || end - e < 2 || *e != '\r' || e[1] != '\n') return NULL;
+    if ((e = text_usual_number(e, end, &length)) == NULL || end - e < 2 || *e != '\r' || e[1] != '\n') return NULL;
     out->exptime = exptime;
     out->length = length;
     return e + 2;

@@ -97,6 +97,15 @@ static inline bool text_is(const struct text_token *t, const char *literal, size
 /* text_word_end, one byte at a time. */
 const char *text_word_end_slow(const char *p, const char *end, char other, char first, bool *mark);
 
+#if defined(__SSE2__)
+/* Which of the 16 bytes at p are a, b or c: a bit each. */
+static inline unsigned text_hits(const char *p, __m128i a, __m128i b, __m128i c) {
+    const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m128i hits = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, a), _mm_cmpeq_epi8(x, b)), _mm_cmpeq_epi8(x, c));
+    return (unsigned)_mm_movemask_epi8(hits);
+}
+#endif
+
 /* Where a word ends: the first space, or `other` byte, at or behind p, or `end`. *mark becomes true when `first`, the
  * first byte of the key-tags marker, was passed on the way. All bytes from `base` to `end` may be read: the last ones
  * are looked at together with what lies before them. */
@@ -105,19 +114,18 @@ static inline const char *text_word_end(const char *base, const char *p, const c
 #if defined(__SSE2__)
     const __m128i space = _mm_set1_epi8(' '), too = _mm_set1_epi8(other);
     __m128i bar = _mm_set1_epi8(first);
-    for (unsigned over = 0;;) {
-        if (__builtin_expect(end - p < 16, 0)) {
+    for (;;) {
+        unsigned hit;
+        if (__builtin_expect(end - p >= 16, 1)) {
+            hit = text_hits(p, space, too, bar);
+            if (hit == 0) {
+                p += 16;
+                continue;
+            }
+        } else {
+            const unsigned over = 16 - (unsigned)(end - p);
             if (end - base < 16) break;
-            if (p >= end) return end;
-            over = 16 - (unsigned)(end - p);
-        }
-        const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p - over));
-        const __m128i hits =
-            _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, too)), _mm_cmpeq_epi8(x, bar));
-        const unsigned hit = (unsigned)_mm_movemask_epi8(hits) >> over;
-        if (hit == 0) {
-            p += 16;
-            continue;
+            if (p >= end || (hit = text_hits(p - over, space, too, bar) >> over) == 0) return end;
         }
         p += __builtin_ctz(hit);
         if (__builtin_expect(*p != first, 1) || first == ' ' || first == other) return p;
