@@ -52,7 +52,7 @@ static void end_upload(struct session *s) {
 
 void cmd_body_begin(struct session *s, struct request *r) {
     /* An error of the line is answered now, not after a megabyte has come. */
-    if (r->row->class == CMD_CLASS_MSET && !cmd_ms_valid(s, r)) {
+    if (r->row->class == CMD_CLASS_MSET && !cmd_meta_set_valid(s, r)) {
         r->discard_body = r->body_len + 2;
         return;
     }
@@ -92,7 +92,7 @@ static bool finish(struct session *s, bool good) {
     struct cmd_upload *u = s->upload;
     struct request *r = &w->batch[0];
     cmd_enter(w);
-    cmd_parse_kept(s, u->row, u->line, u->line_len, r);
+    cmd_parse_block_kept(s, u->row, u->line, u->line_len, r);
     r->body_len = u->length;
     r->upload = u->bytes;
     if (good)
@@ -121,9 +121,9 @@ static void give_up(struct session *s) {
     s->left = store_upload_left(u->bytes) + 2;
     s->phase = CMD_PHASE_DISCARD_BODY;
     cmd_enter(w);
-    cmd_parse_kept(s, u->row, u->line, u->line_len, r);
+    cmd_parse_block_kept(s, u->row, u->line, u->line_len, r);
     r->body_len = u->length;
-    if (u->row->class != CMD_CLASS_MSET || cmd_ms_valid(s, r)) cmd_set_refuse(s, r, STORE_NO_MEMORY);
+    if (u->row->class != CMD_CLASS_MSET || cmd_meta_set_valid(s, r)) cmd_set_refuse(s, r, STORE_NO_MEMORY);
     cmd_leave(w);
     cmd_body_abort(s);
 }

@@ -32,7 +32,7 @@
 static void answer_error(struct session *s, struct request *r) {
     /* An ms line may be wrong too: that error is answered instead of the one of its block. */
     if ((r->error == CMD_ERROR_CHUNK || r->error == CMD_ERROR_TOO_LARGE || r->error == CMD_ERROR_TIMEOUT) &&
-        r->row->class == CMD_CLASS_MSET && !cmd_ms_valid(s, r))
+        r->row->class == CMD_CLASS_MSET && !cmd_meta_set_valid(s, r))
         return;
     switch ((enum cmd_error)r->error) {
     case CMD_OK: break;
@@ -125,8 +125,8 @@ static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     switch ((enum cmd_path)r->path) {
     case CMD_PATH_GET: return cmd_get_run(s, r, n);
     case CMD_PATH_SET: return cmd_set_run(s, r, n);
-    case CMD_PATH_MG: return cmd_mg_run(s, r, n);
-    case CMD_PATH_MS: return cmd_ms_run(s, r, n);
+    case CMD_PATH_MG: return cmd_meta_get_run(s, r, n);
+    case CMD_PATH_MS: return cmd_meta_set_run(s, r, n);
     default: return 0;
     }
 }

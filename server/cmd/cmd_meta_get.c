@@ -238,7 +238,7 @@ static void reply_usual_miss(struct session *s, const struct request *r) {
     head_end(&h);
 }
 
-unsigned cmd_mg_run(struct session *s, struct request *r, unsigned n) {
+unsigned cmd_meta_get_run(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     uint64_t hits = 0;
     unsigned i = 0;

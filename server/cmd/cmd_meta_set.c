@@ -31,7 +31,7 @@ static bool mode_of(const struct meta *m, enum store_mode *mode) {
     }
 }
 
-bool cmd_ms_valid(struct session *s, struct request *r) {
+bool cmd_meta_set_valid(struct session *s, struct request *r) {
     enum store_mode mode;
     enum meta_error e = cmd_meta_read(s, r, 3, META_MS);
     if (e != META_OK && e != META_OPAQUE) {
@@ -120,7 +120,7 @@ static void note_ms(struct session *s, const struct request *r, const struct sto
 void cmd_ms(struct session *s, struct request *r) {
     struct store_put p = {.key = {0}};
     struct store_item it;
-    if (unlikely(!cmd_ms_valid(s, r))) return;
+    if (unlikely(!cmd_meta_set_valid(s, r))) return;
     fill_put(s, r, &p);
     enum store_status st = store_put(s->worker->store, &p, &it);
     if (unlikely(st == STORE_AGAIN)) {
@@ -183,7 +183,7 @@ static inline enum store_status put_usual(struct session *s, const struct reques
     return st;
 }
 
-unsigned cmd_ms_run(struct session *s, struct request *r, unsigned n) {
+unsigned cmd_meta_set_run(struct session *s, struct request *r, unsigned n) {
     const uint64_t shown = META_BIT('O') | META_BIT('k') | META_BIT('c') | META_BIT('s');
     struct cmd_worker *w = s->worker;
     unsigned i = 0;

@@ -61,17 +61,17 @@ static bool parse_auth(struct batch *b, struct request *r, size_t begin) {
     const struct cmd_row *row = r->row;
     uint64_t length = 0;
     bool block = false;
-    if (row != NULL && row->class == CMD_CLASS_STORE) block = cmd_parse_store_line(b->s, r, &length);
-    if (row != NULL && row->class == CMD_CLASS_MSET) block = cmd_parse_mset_line(b->s, r, &length);
+    if (row != NULL && row->class == CMD_CLASS_STORE) block = cmd_parse_block_set_line(b->s, r, &length);
+    if (row != NULL && row->class == CMD_CLASS_MSET) block = cmd_parse_block_ms_line(b->s, r, &length);
     r->key.len = 0; /* any key will do: nothing is looked up */
     r->error = CMD_ERROR_AUTH;
     if (!block) return true;
     if (row->id != CMD_ID_set || length > CMD_AUTH_MAX) {
-        cmd_parse_refuse(b, r, length, row->id == CMD_ID_set ? CMD_ERROR_AUTH_LONG : CMD_ERROR_AUTH);
+        cmd_parse_block_refuse(b, r, length, row->id == CMD_ID_set ? CMD_ERROR_AUTH_LONG : CMD_ERROR_AUTH);
         return true;
     }
     r->error = CMD_OK; /* flags and exptime have no meaning here and may be wrong */
-    if (!cmd_parse_small(b, r, begin, length)) return false;
+    if (!cmd_parse_block_small(b, r, begin, length)) return false;
     b->stop = true; /* how the next line is parsed depends on the outcome */
     return true;
 }
@@ -100,7 +100,7 @@ static bool parse_line(struct batch *b, const struct cmd_row *row, size_t begin,
     }
     switch ((enum cmd_class)row->class) {
     case CMD_CLASS_STORE:
-    case CMD_CLASS_MSET: return cmd_parse_storage(b, r, begin);
+    case CMD_CLASS_MSET: return cmd_parse_block_line(b, r, begin);
     case CMD_CLASS_KEYED: parse_keyed(b->s, r); return true;
     default: parse_plain(r); return true;
     }
@@ -125,7 +125,7 @@ static __attribute__((noinline)) void parse_next(struct batch *b, const struct c
         }
     }
     if (row != NULL && row->class == CMD_CLASS_GET) {
-        cmd_parse_get(b, row);
+        cmd_parse_keys_line(b, row);
         return;
     }
     if (nl == NULL) nl = text_newline(b->p, p, p + left);
@@ -154,13 +154,13 @@ static __attribute__((noinline)) void parse_next(struct batch *b, const struct c
  * False: the line is for parse_next. */
 static inline bool parse_usual(struct batch *b, const struct cmd_row *row) {
     if (row->class == CMD_CLASS_GET) {
-        cmd_parse_get(b, row);
+        cmd_parse_keys_line(b, row);
         return true;
     }
     switch ((enum cmd_id)row->id) {
-    case CMD_ID_set: return cmd_parse_sets(b);
-    case CMD_ID_mg: return cmd_parse_mgs(b);
-    case CMD_ID_ms: return cmd_parse_mss(b);
+    case CMD_ID_set: return cmd_parse_usual_sets(b);
+    case CMD_ID_mg: return cmd_parse_usual_mgs(b);
+    case CMD_ID_ms: return cmd_parse_usual_mss(b);
     default: return false;
     }
 }

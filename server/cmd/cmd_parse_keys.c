@@ -195,7 +195,7 @@ static void parse_gat(struct batch *b, const struct cmd_row *row, size_t begin) 
     }
 }
 
-void cmd_parse_get(struct batch *b, const struct cmd_row *row) {
+void cmd_parse_keys_line(struct batch *b, const struct cmd_row *row) {
     const size_t begin = b->at;
     b->at += row->name_len + 1u;
     if (row->id >= CMD_ID_gat)

@@ -12,7 +12,7 @@
 
 /* ------------------------------------------------------------------ set */
 
-bool cmd_parse_sets(struct batch *b) {
+bool cmd_parse_usual_sets(struct batch *b) {
     const struct cmd *cmd = b->s->worker->cmd;
     const char first = cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at;
@@ -77,7 +77,7 @@ static inline const char *ordinary_meta(struct batch *b, struct request *r, enum
     return next;
 }
 
-bool cmd_parse_mgs(struct batch *b) {
+bool cmd_parse_usual_mgs(struct batch *b) {
     const char first = b->s->worker->cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at, *e, *next;
     struct request *r = b->batch + b->count;
@@ -93,7 +93,7 @@ bool cmd_parse_mgs(struct batch *b) {
     return r > begin;
 }
 
-bool cmd_parse_mss(struct batch *b) {
+bool cmd_parse_usual_mss(struct batch *b) {
     const struct cmd *cmd = b->s->worker->cmd;
     const char first = cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at, *e, *flags, *body;
