@@ -37,7 +37,7 @@ int keytags_next(const char *list, size_t n, char sep, size_t *at, struct text_t
     out->p = begin;
     out->n = end == NULL ? n - *at : (size_t)(end - begin);
     *at += out->n + 1;
-    if (sep == '+' && out->n == n && n == 1 && begin[0] == '*') return 1; /* the selector of everything */
+    if (sep == '+' && out->n == n && n == 1 && begin[0] == '*') return 1; /* the selector * */
     return keytags_is_tag(out->p, out->n) ? 1 : -1;
 }
 

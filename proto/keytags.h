@@ -18,7 +18,7 @@
 #define KEYTAGS_SELECTOR_MAX 64  /* tags of a selector */
 #define KEYTAGS_SELECTORS_MAX 64 /* selectors of a list */
 
-/* What begins a suffix, "|#|" by default, without the "t=" or "p=" behind it. len 0: there are no suffixes. */
+/* The bytes that begin a suffix, "|#|" by default; "t=" or "p=" follows them. len 0: keys have no suffixes. */
 struct keytags_marker {
     char p[16];
     uint8_t len;
@@ -41,10 +41,10 @@ bool keytags_is_tag(const char *p, size_t n);
 /* The next tag of a list separated by `sep` (',' for a list of tags, '+' for a selector), from *at, which it moves
  * behind the separator. 1: a tag in *out; 0: the list ended; -1: no tag there. An empty list is malformed. */
 int keytags_next(const char *list, size_t n, char sep, size_t *at, struct text_token *out);
-/* Whether p[0..n) is a list of tags separated by ',', at least one. How many may be is for the caller to say, who knows
- * which of them are the same. */
+/* Whether p[0..n) is a list of at least one tag, separated by ','. The caller bounds their number, since repeats count
+ * once. */
 bool keytags_is_list(const char *list, size_t n);
-/* Whether a list that is none has a piece longer than a tag may be. */
+/* Of a malformed list: whether one of its pieces is longer than a tag may be. */
 bool keytags_is_too_long(const char *list, size_t n);
 /* Whether p[0..n) is a selector: "*", or 1 to 64 tags joined by '+'. */
 bool keytags_is_selector(const char *p, size_t n);

@@ -14,7 +14,7 @@ enum kind { NOTHING, U32, U64, I64, LETTER, TEXT, LISTS, KEY };
 static const struct flag {
     uint8_t commands, quick; /* sets of commands */
     uint8_t kind;            /* enum kind */
-    uint8_t unused;          /* so that one is four bytes */
+    uint8_t unused;          /* a row is four bytes: an index is one shift */
 } flags[256] = {
 #define META_FLAG(letter, argument, commands, kind, member, error, quick, ...)                                         \
     [letter] = {(commands), (quick), (kind), 0},
@@ -32,13 +32,13 @@ static bool is_digit(unsigned char c) {
 
 /* ------------------------------------------------------------------ any line */
 
-/* What is known while the flags of a line are read. */
+/* The state of reading the flags of a line. */
 struct reading {
     enum meta_command command;
     const struct text_token *key;
     char *decoded;
     struct meta *m;
-    enum meta_error error; /* of an argument: the last one is told, as in memcached */
+    enum meta_error error; /* of an argument; the last one of the line is answered, as in memcached */
 };
 
 static void read_lists(const struct reading *g, const char *p, size_t n) {
@@ -50,7 +50,7 @@ static void read_lists(const struct reading *g, const char *p, size_t n) {
     if (reads && p[0] == 'r') m->r_tags = (struct text_token){p + 2, n - 2};
 }
 
-/* How each kind of argument p[0..n) is read; false when it cannot be. */
+/* Each kind's way to read an argument p[0..n); false: it is malformed. */
 #define READ_NOTHING(member) true
 #define READ_U32(member) text_u32(p, n, &g->m->member)
 #define READ_U64(member) text_u64(p, n, &g->m->member)
@@ -86,7 +86,8 @@ enum meta_error meta_parse(const char *line, size_t n, size_t at, unsigned words
                            const struct text_token *key, char *decoded, struct meta *m) {
     const char *p = line + at, *const end = line + n, *e;
     struct reading g = {.command = command, .key = key, .decoded = decoded, .m = m, .error = META_OK};
-    enum meta_error final = META_OK; /* one that ends the reading; words are still looked at for punctuation */
+    enum meta_error final =
+        META_OK; /* an error after which flags are not read; the words behind it are still checked for punctuation */
     m->have = 0;
     m->norder = 0;
     for (;; p = e) {
@@ -126,7 +127,7 @@ static const char *usual_argument(const char *base, const char *p, const char *e
     switch (letter) {
     case 'T': return text_usual_number(p, end, &out->ttl);
     case 'F': return text_usual_number(p, end, &out->flags);
-    case 'M': return p < end && *p == 'S' ? p + 1 : NULL; /* a mode of ms: set, as without it */
+    case 'M': return p < end && *p == 'S' ? p + 1 : NULL; /* ms: mode set, the same as without M */
     case 'O': {
         const char *e = text_word_end(base, p, end, '\n', '\n', &mark);
         if (e < end && *e == '\n' && e > p && e[-1] == '\r') e--;

@@ -35,8 +35,8 @@ enum meta_error {
     META_OPAQUE,    /* CLIENT_ERROR opaque token too long (known only after everything else was found right) */
 };
 
-/* The flags of a line: for each row of meta.def with an argument the field that receives it. Those of flags that were
- * not given mean nothing. */
+/* The flags of a line: for each row of meta.def that has an argument the field that receives it. Fields of flags that
+ * were not given are not set. */
 struct meta {
     uint64_t have; /* META_BITs of the flags given */
 #define META_FIELD_NOTHING(member)
@@ -62,12 +62,13 @@ static inline bool meta_has(const struct meta *m, char letter) {
 
 /*
  * Reads the flags line[at..n), before which the line had `words` words. `key` is decoded from base64 into
- * `decoded`, which holds 3 bytes for each 4 of it, when b is among them. On an error the rest of *out means nothing.
+ * `decoded`, which holds 3 bytes for each 4 of it, when b is among them. On an error the rest of *out is not set.
  */
 enum meta_error meta_parse(const char *line, size_t n, size_t at, unsigned words, enum meta_command command,
                            const struct text_token *key, char *decoded, struct meta *out);
 
-/* The flags of a line that the quick path of its command serves. The letters in their order are those of the line. */
+/* The flags of a line that the quick path of its command serves. Their order is read from the line (meta_next_usual).
+ */
 struct meta_usual {
     uint64_t have;            /* META_BITs of the flags given */
     struct text_token opaque; /* O */
@@ -84,8 +85,8 @@ static inline bool meta_usual_has(const struct meta_usual *m, char letter) {
 const char *meta_read_usual(const char *base, const char *p, const char *end, enum meta_command command,
                             struct meta_usual *out);
 
-/* The next of the flags that meta_read_usual accepted, p being where its blank is, or their end. Returns where the next
- * one's blank is, or NULL when there was none; *letter is its letter. */
+/* Goes through the flags of a line that meta_read_usual accepted: p is the blank before a flag, or their end. Gives the
+ * flag's letter and returns where the next blank is; NULL: p was the end. */
 static inline const char *meta_next_usual(const struct meta_usual *m, const char *p, char *letter) {
     if (*p != ' ') return NULL;
     *letter = p[1];

@@ -42,7 +42,7 @@ bool text_u64(const char *p, size_t n, uint64_t *out) {
     for (size_t i = 0; i < n; i++) {
         unsigned d = (unsigned char)p[i] - '0';
         if (d > 9) return false;
-        /* 19 digits always fit; beyond that ask the arithmetic. */
+        /* 19 digits always fit; with more the arithmetic is checked. */
         if (i >= 19 && (__builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, d, &v))) return false;
         if (i < 19) v = v * 10 + d;
     }
@@ -70,7 +70,7 @@ const char text_pairs[200] = "00010203040506070809101112131415161718192021222324
                              "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
                              "8081828384858687888990919293949596979899";
 
-/* Exactly four, or eight, digits. */
+/* Write exactly four, or eight, digits. */
 static inline char *put_4(char *out, uint32_t v) {
     memcpy(out, text_pairs + 2 * (v / 100), 2);
     memcpy(out + 2, text_pairs + 2 * (v % 100), 2);
@@ -119,13 +119,14 @@ const char *text_store_usual(const char *base, const char *p, const char *end, c
     out->mark = false;
     const char *e = text_word_end(base, p, end, '\n', first, &out->mark);
     out->key = (struct text_token){p, (size_t)(e - p)};
-    if (end - e > 4 && memcmp(e, " 0 0 ", 5) == 0) { /* the commonest of all */
+    if (end - e > 4 && memcmp(e, " 0 0 ", 5) == 0) { /* most are like this */
         out->flags = exptime = 0;
-        e += 4;
-    } else if ((e = usual_number(e, end, &out->flags)) == NULL || (e = usual_number(e, end, &exptime)) == NULL) {
+        e += 5;
+    } else if ((e = usual_number(e, end, &out->flags)) == NULL || (e = usual_number(e, end, &exptime)) == NULL ||
+               e == end || *e++ != ' ') {
         return NULL;
     }
-    if ((e = usual_number(e, end, &length)) == NULL || end - e < 2 || *e != '\r' || e[1] != '\n') return NULL;
+    if ((e = text_usual_number(e, end, &length)) == NULL || end - e < 2 || *e != '\r' || e[1] != '\n') return NULL;
     out->exptime = exptime;
     out->length = length;
     return e + 2;
@@ -135,7 +136,7 @@ static bool is_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* The digits, and the minus before them, of a word that is read as strtol would read it. */
+/* The part of a word that strtol would read: a minus and digits. */
 static struct text_token as_strtol(const struct text_token *t) {
     const char *p = t->p, *const end = p + t->n;
     while (p < end && is_space(*p)) p++;
@@ -165,7 +166,7 @@ static bool is_number(const struct text_token *t) {
     return text_u64(t->p, t->n, &v);
 }
 
-/* What stands behind the length: the id of a cas, noreply. Returns whether there is more. */
+/* Reads what stands behind the length: the id of a cas, noreply. Returns whether there are more words. */
 static bool parse_tail(const char *line, size_t n, size_t at, bool cas, struct text_token *id, bool *noreply) {
     struct text_token word;
     const struct text_token last = text_last(line, n);

@@ -29,13 +29,13 @@ unsigned text_split(const char *line, size_t n, struct text_token *out, unsigned
 /* The word that begins at or behind *at; moves *at behind it. False at the end of the line. */
 bool text_next(const char *line, size_t n, size_t *at, struct text_token *out);
 
-/* The last word of line[0..n); n 0 and p line when there is none. */
+/* The last word of line[0..n). Without one: an empty word at the line's beginning. */
 struct text_token text_last(const char *line, size_t n);
 
-/* Decimal digits only, all of the word, no sign, fits the type. */
+/* Read a whole word p[0..n) of decimal digits, without a sign. False: it is anything else, or does not fit the type. */
 bool text_u64(const char *p, size_t n, uint64_t *out);
 bool text_u32(const char *p, size_t n, uint32_t *out);
-/* The same with an optional minus. */
+/* The same; a minus may stand before the digits. */
 bool text_i64(const char *p, size_t n, int64_t *out);
 
 /* text_usual_number of any length. */
@@ -72,7 +72,7 @@ static inline char *text_put_u64(char *out, uint64_t v) {
         return out + 1;
     }
     if (v >= 10000) return text_put_long(out, v);
-    /* Sizes of most values: two pairs, of which the zeros in front are left out. */
+    /* As most sizes are: two pairs of digits are written, the zeros in front shifted out. */
     char four[4];
     const unsigned high = (unsigned)v / 100, skip = (unsigned)(v < 1000) + (v < 100);
     memcpy(four, text_pairs + 2 * high, 2);
@@ -94,8 +94,17 @@ static inline bool text_is(const struct text_token *t, const char *literal, size
 }
 #define text_is_lit(t, literal) text_is((t), (literal), sizeof(literal) - 1)
 
-/* text_word_end, byte by byte. */
+/* text_word_end, one byte at a time. */
 const char *text_word_end_slow(const char *p, const char *end, char other, char first, bool *mark);
+
+#if defined(__SSE2__)
+/* Which of the 16 bytes at p are a, b or c: a bit each. */
+static inline unsigned text_hits(const char *p, __m128i a, __m128i b, __m128i c) {
+    const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m128i hits = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, a), _mm_cmpeq_epi8(x, b)), _mm_cmpeq_epi8(x, c));
+    return (unsigned)_mm_movemask_epi8(hits);
+}
+#endif
 
 /* Where a word ends: the first space, or `other` byte, at or behind p, or `end`. *mark becomes true when `first`, the
  * first byte of the key-tags marker, was passed on the way. All bytes from `base` to `end` may be read: the last ones
@@ -105,23 +114,22 @@ static inline const char *text_word_end(const char *base, const char *p, const c
 #if defined(__SSE2__)
     const __m128i space = _mm_set1_epi8(' '), too = _mm_set1_epi8(other);
     __m128i bar = _mm_set1_epi8(first);
-    for (unsigned over = 0;;) {
-        if (__builtin_expect(end - p < 16, 0)) {
+    for (;;) {
+        unsigned hit;
+        if (__builtin_expect(end - p >= 16, 1)) {
+            hit = text_hits(p, space, too, bar);
+            if (hit == 0) {
+                p += 16;
+                continue;
+            }
+        } else {
+            const unsigned over = 16 - (unsigned)(end - p);
             if (end - base < 16) break;
-            if (p >= end) return end;
-            over = 16 - (unsigned)(end - p);
-        }
-        const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p - over));
-        const __m128i hits =
-            _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, too)), _mm_cmpeq_epi8(x, bar));
-        const unsigned hit = (unsigned)_mm_movemask_epi8(hits) >> over;
-        if (hit == 0) {
-            p += 16;
-            continue;
+            if (p >= end || (hit = text_hits(p - over, space, too, bar) >> over) == 0) return end;
         }
         p += __builtin_ctz(hit);
         if (__builtin_expect(*p != first, 1) || first == ' ' || first == other) return p;
-        *mark = true; /* once is enough: from here on only what ends the word is looked for */
+        *mark = true; /* from here on only the word's end is looked for */
         first = ' ';
         bar = space;
         p++;
@@ -130,7 +138,8 @@ static inline const char *text_word_end(const char *base, const char *p, const c
     return text_word_end_slow(p, end, other, first, mark);
 }
 
-/* The first newline at or behind p, or NULL; all bytes from `base` to `end` may be read. Short lines are the rule. */
+/* The first newline at or behind p, or NULL; all bytes from `base` to `end` may be read. Most lines are short: the
+ * first 64 bytes are searched in line. */
 static inline const char *text_newline(const char *base, const char *p, const char *end) {
 #if defined(__SSE2__)
     const __m128i newline = _mm_set1_epi8('\n');
@@ -147,8 +156,8 @@ static inline const char *text_newline(const char *base, const char *p, const ch
 /* A line of set, add, replace, append, prepend or cas, without its ending. */
 enum text_store_error {
     TEXT_STORE_OK,
-    TEXT_STORE_FEW,    /* no length among the words: nothing is known of a block */
-    TEXT_STORE_LENGTH, /* the length is none: likewise */
+    TEXT_STORE_FEW,    /* too few words: there is no length, so nothing is known of a block */
+    TEXT_STORE_LENGTH, /* the length is no number: likewise */
     TEXT_STORE_BAD,    /* flags, exptime or id are bad, or the id is missing: the block follows and must be discarded */
 };
 
@@ -159,8 +168,8 @@ struct text_store {
     uint64_t cas;
     uint32_t flags;
     bool noreply; /* the last word, behind the length, is "noreply" */
-    bool shifted; /* a word too many, as when the key holds a blank, or too few and the first a number, as when the key
-                     is empty: the length may be another word */
+    bool shifted; /* there is a word too many, as if the key held a blank; or one too few and the first is a number, as
+                     if the key were empty: then the length may be another word */
     bool mark;    /* the key holds the first byte of the key-tags marker */
 };
 
@@ -168,12 +177,12 @@ struct text_store {
 
 /* The same of a line as clients send it: KEY FLAGS EXPTIME LENGTH from p on with single blanks between, numbers of at
  * most nine digits, ended by \r\n. Returns where the block begins; NULL when the line is any different, or not all
- * here (all bytes from `base` to `end` are): it is to be read with care then. */
+ * here (all bytes from `base` to `end` are): then it is for text_parse_store. */
 const char *text_store_usual(const char *base, const char *p, const char *end, char first, struct text_store *out);
 
-/* Reads any such line. `at` is where the command's own word ends, `cas` whether an id belongs to it, `first` the first
- * byte of the key-tags marker. Flags and exptime are read as C programs read numbers: white space (a tab, say: a blank
- * would end the word) and a plus may come before the digits, and white space or a NUL ends them. */
+/* Reads any line of these commands. `at` is where the command's own word ends, `cas` whether an id belongs to it,
+ * `first` the first byte of the key-tags marker. Flags and exptime are read as C programs read numbers: white space (a
+ * tab, say: a blank would end the word) and a plus may come before the digits, and white space or a NUL ends them. */
 enum text_store_error text_parse_store(const char *line, size_t n, size_t at, bool cas, char first,
                                        struct text_store *out);
 

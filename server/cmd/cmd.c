@@ -69,7 +69,7 @@ static void on_release(struct conn *c, uint64_t token) {
     store_unpin(s->worker->store, token);
 }
 
-/* Why the connection ends, as watchers are told; NULL: as usual. */
+/* The reason that watchers are told for the end of a connection; NULL: there is no special one. */
 static const char *end_name(const struct session *s) {
     if (s->ended == CMD_END_SHUTDOWN) return "shutdown";
     if (s->ended == CMD_END_ERROR) return "error";
@@ -114,7 +114,7 @@ static int init_workers(struct cmd *cmd) {
     size_t bytes = cmd->nworkers * sizeof(struct cmd_worker);
     cmd->workers = aligned_alloc(SYNC_CACHE_LINE, bytes);
     if (cmd->workers == NULL) return -ENOMEM;
-    /* But for what is seldom touched: it need not be resident. */
+    /* `decoded` is left out: it is large and seldom used, and stays out of resident memory until then. */
     for (unsigned i = 0; i < cmd->nworkers; i++) memset(&cmd->workers[i], 0, offsetof(struct cmd_worker, decoded));
     for (unsigned i = 0; i < cmd->nworkers; i++) {
         struct cmd_worker *w = &cmd->workers[i];
@@ -128,7 +128,7 @@ static int init_workers(struct cmd *cmd) {
     return 0;
 }
 
-/* Makes the strings of the configuration this instance's own. */
+/* Copies the strings of the configuration. */
 static int own_strings(struct cmd *cmd, const struct cmd_config *cfg) {
     cmd->cfg.auth_file = NULL;
     cmd->cfg.key_tags = NULL;

@@ -6,7 +6,7 @@
  * and cmd_on_job / cmd_on_evict to the store as events. No globals: N of them may live in one process.
  *
  * Threads: cmd_new, cmd_free by the node while no worker runs; the handler's upcalls on the connection's own worker;
- * cmd_on_job and cmd_on_evict on the store's maintenance thread; cmd_metric and cmd_verbose from any.
+ * cmd_on_job and cmd_on_evict on the store's maintenance thread; all others from any.
  */
 #ifndef TAGCACHED_CMD_CMD_H
 #define TAGCACHED_CMD_CMD_H
@@ -33,10 +33,11 @@ void *cmd_worker_context(struct cmd *cmd, unsigned i);
 /* The upcalls of every connection. The same for all instances; lives for ever. */
 const struct net_handler *cmd_handler(void);
 
-/* For struct store_events, `cmd` being the arg: a purge that took time has ended, a live item left. */
+/* For struct store_events, `cmd` being the arg: a purge that took time has ended. */
 void cmd_on_job(void *cmd, void *token, int64_t n);
-/* Of the uploads of a worker some got their turn, or have to be given up. */
+/* Likewise: some of a worker's uploads got their turn, or have to be given up. */
 void cmd_on_upload(void *cmd, unsigned worker);
+/* Likewise: a live item leaves for want of room. */
 void cmd_on_evict(void *cmd, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size);
 
 /* Sum of a counter over all workers since the start or the last `stats reset`. */

@@ -30,7 +30,7 @@
 #define MEMLIMIT_MIN 8 /* megabytes */
 #define MEMLIMIT_MAX 1000000000
 
-/* The last word when it says noreply: rare commands are parsed here, not by the dispatcher. */
+/* The words of a rare command, whose noreply the parser does not look for: it is the last word. */
 static unsigned split(struct request *r, struct text_token *words, unsigned max) {
     unsigned n = cmd_split(r, words, max);
     if (n > 0 && n <= max && text_is_lit(&words[n - 1], "noreply")) r->noreply = true;
@@ -49,7 +49,7 @@ static void bad_format(struct session *s, const struct request *r) {
     cmd_reply_lit(s, r, CMD_BAD_FORMAT);
 }
 
-/* OK to a command that has no effect here; `bit` numbers the command. */
+/* Answers OK to a command that has no effect here, and logs that once for each command; `bit` is the command's. */
 static void ok_without_effect(struct session *s, const struct request *r, unsigned bit) {
     struct cmd *cmd = s->worker->cmd;
     if (!sync_set_bit(&cmd->no_effect_logged, bit))
@@ -100,7 +100,7 @@ void cmd_refresh_certs(struct session *s, struct request *r) {
     char err[256] = "";
     (void)split(r, w, 3);
     up->net_stats(up->arg, &net);
-    if (net.cert_time == 0) { /* none were ever loaded */
+    if (net.cert_time == 0) { /* no certificates were ever loaded */
         cmd_reply_lit(s, r, "Error TLS not enabled");
     } else if (up->refresh_certs(up->arg, err, sizeof err)) {
         cmd_watch_sysevent(s->worker->cmd, "refresh_certs", "status=ok");
@@ -134,7 +134,7 @@ void cmd_cache_memlimit(struct session *s, struct request *r) {
 
 /* ------------------------------------------------------------------ lru_crawler */
 
-/* Whether a list of classes, "1,2,3", is one; *ours: class 1 is in it. */
+/* Whether the word is a list of classes, "1,2,3". *ours: class 1, that of every item, is in it. */
 static bool class_list(const struct text_token *t, bool *ours) {
     size_t at = 0;
     *ours = false;
@@ -150,7 +150,7 @@ static bool class_list(const struct text_token *t, bool *ours) {
     return true;
 }
 
-/* Reads tag=SELECTOR in place of classes; *of is NULL when it is not that. False: there is no selector behind it. */
+/* Reads a word tag=SELECTOR; *of is NULL when the word is none such. False: what follows tag= is no selector. */
 static bool tag_selector(struct session *s, const struct text_token *which, struct store_selector **of) {
     *of = NULL;
     if (which->n < 4 || memcmp(which->p, "tag=", 4) != 0) return true;

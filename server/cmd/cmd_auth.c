@@ -50,7 +50,7 @@ int cmd_auth_parse(const char *text, size_t n, struct cmd_auth_table **out) {
         rc = t->n == AUTH_USERS_MAX ? -E2BIG : parse_line(line, len, &t->users[t->n]);
         t->n++;
     }
-    if (rc == 0 && t->n == 0) rc = -EINVAL; /* nobody could ever enter: surely not what was meant */
+    if (rc == 0 && t->n == 0) rc = -EINVAL; /* an empty file would lock everybody out */
     if (rc != 0) {
         free(t);
         return rc;
@@ -139,7 +139,7 @@ int cmd_auth_reload(struct cmd *cmd) {
     return 0;
 }
 
-/* The block of the `set`: the user up to the first blank, then the password, which is all the rest. */
+/* The block of the `set` is the user, up to the first blank, and the password, all behind it. */
 void cmd_auth_set(struct session *s, struct request *r) {
     struct cmd_auth *a = s->worker->cmd->auth;
     const char *user = r->body, *blank = memchr(user, ' ', r->body_len);

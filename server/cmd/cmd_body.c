@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Storage requests whose block is too large to wait for in the input buffer. The line is kept, the bytes go straight
- * into the store's memory, and when the last of them is there the request is run like any other. */
+ * The bytes of a block go straight into the store's memory; when the last one is there the line, which was kept, is
+ * parsed again and its handler run. */
 #include "cmd/cmd_body.h"
 
 #include <stdlib.h>
@@ -21,7 +21,7 @@
 #include "store/store.h"
 
 struct cmd_upload {
-    TAILQ_ENTRY(cmd_upload) link; /* of its worker's */
+    TAILQ_ENTRY(cmd_upload) link; /* in its worker's list */
     struct session *session;
     struct store_upload *bytes;
     const struct cmd_row *row;
@@ -30,7 +30,7 @@ struct cmd_upload {
     char line[];
 };
 
-static struct cmd_upload *keep(const struct request *r) {
+static struct cmd_upload *keep_line(const struct request *r) {
     struct cmd_upload *u = malloc(sizeof(*u) + r->line_len);
     if (u == NULL) return NULL;
     u->bytes = NULL;
@@ -41,7 +41,7 @@ static struct cmd_upload *keep(const struct request *r) {
     return u;
 }
 
-static void keep_end(struct session *s) {
+static void end_upload(struct session *s) {
     struct cmd_upload *u = s->upload;
     TAILQ_REMOVE(&s->worker->uploads, u, link);
     conn_set_body(s->conn, false);
@@ -51,12 +51,12 @@ static void keep_end(struct session *s) {
 }
 
 void cmd_body_begin(struct session *s, struct request *r) {
-    /* The line is judged now: what is wrong with it must not wait for a megabyte. */
-    if (r->row->class == CMD_CLASS_MSET && !cmd_ms_valid(s, r)) {
+    /* An error of the line is answered now, not after a megabyte has come. */
+    if (r->row->class == CMD_CLASS_MSET && !cmd_meta_set_valid(s, r)) {
         r->discard_body = r->body_len + 2;
         return;
     }
-    struct cmd_upload *u = keep(r);
+    struct cmd_upload *u = keep_line(r);
     enum store_status st = u == NULL ? STORE_NO_MEMORY : store_upload_begin(s->worker->store, r->body_len, &u->bytes);
     if (st != STORE_OK) {
         free(u);
@@ -73,10 +73,10 @@ void cmd_body_begin(struct session *s, struct request *r) {
 
 void cmd_body_abort(struct session *s) {
     store_upload_abort(s->worker->store, s->upload->bytes);
-    keep_end(s);
+    end_upload(s);
 }
 
-/* The store has no room for the next bytes just now. */
+/* Waits for room for the next bytes, or for this upload's turn. */
 static void wait_room(struct session *s) {
     if (store_upload_waits(s->upload->bytes))
         conn_wait(s->conn);
@@ -86,13 +86,13 @@ static void wait_room(struct session *s) {
 
 /* ------------------------------------------------------------------ receiving */
 
-/* Runs the request whose block is complete. False: it must be tried again when there is room. */
+/* Runs the request whose block is complete; good: the block ends in \r\n. False: it is run again when there is room. */
 static bool finish(struct session *s, bool good) {
     struct cmd_worker *w = s->worker;
     struct cmd_upload *u = s->upload;
     struct request *r = &w->batch[0];
     cmd_enter(w);
-    cmd_parse_kept(s, u->row, u->line, u->line_len, r);
+    cmd_parse_block_kept(s, u->row, u->line, u->line_len, r);
     r->body_len = u->length;
     r->upload = u->bytes;
     if (good)
@@ -107,13 +107,13 @@ static bool finish(struct session *s, bool good) {
     }
     if (!good) store_upload_abort(w->store, u->bytes);
     if (!good && r->shifted) cmd_end(s, CMD_END_ERROR);
-    keep_end(s);
+    end_upload(s);
     s->phase = CMD_PHASE_LINE;
     return true;
 }
 
-/* The store has no room for the rest of the block, and none will be made (-M), or the block has to give way to others:
- * the request is refused, and what is still to come of the block discarded. */
+/* Refuses the request, and discards what is still to come of the block: the store has no room for it and will make none
+ * (-M), or the block has to give way to others, or its bytes do not come. */
 static void give_up(struct session *s) {
     struct cmd_worker *w = s->worker;
     struct cmd_upload *u = s->upload;
@@ -121,9 +121,9 @@ static void give_up(struct session *s) {
     s->left = store_upload_left(u->bytes) + 2;
     s->phase = CMD_PHASE_DISCARD_BODY;
     cmd_enter(w);
-    cmd_parse_kept(s, u->row, u->line, u->line_len, r);
+    cmd_parse_block_kept(s, u->row, u->line, u->line_len, r);
     r->body_len = u->length;
-    if (u->row->class != CMD_CLASS_MSET || cmd_ms_valid(s, r)) cmd_set_refuse(s, r, STORE_NO_MEMORY);
+    if (u->row->class != CMD_CLASS_MSET || cmd_meta_set_valid(s, r)) cmd_set_refuse(s, r, STORE_NO_MEMORY);
     cmd_leave(w);
     cmd_body_abort(s);
 }
@@ -167,15 +167,15 @@ void cmd_body_received(struct session *s, size_t n) {
 
 /* ------------------------------------------------------------------ turns */
 
-/* Some of the worker's uploads may go on, or have to be given up. */
-static void look(struct net_worker *nw, void *arg) {
+/* On the worker: resumes those of its uploads that have their turn, gives up those that were displaced. */
+static void visit_uploads(struct net_worker *nw, void *arg) {
     struct cmd_worker *w = arg;
     struct cmd_upload *u, *next;
     (void)nw;
     for (u = TAILQ_FIRST(&w->uploads); u != NULL; u = next) {
         struct session *s = u->session;
         next = TAILQ_NEXT(u, link);
-        /* Here, and not when input is next shown: that may be never, if the client does not read either. */
+        /* Now, and not when input is next shown: if the client does not read either that may be never. */
         if (store_upload_displaced(u->bytes)) give_up(s);
         if (conn_parked(s->conn) && (s->upload == NULL || !store_upload_waits(u->bytes))) conn_resume(s->conn);
     }
@@ -184,7 +184,7 @@ static void look(struct net_worker *nw, void *arg) {
 void cmd_body_turn(struct cmd *cmd, unsigned worker) {
     struct cmd_worker *w = &cmd->workers[worker];
     struct net_worker *nw = cmd->cfg.up.worker(cmd->cfg.up.arg, worker);
-    worker_post(nw, &w->turns_post, look, w);
+    worker_post(nw, &w->turns_post, visit_uploads, w);
 }
 
 bool cmd_body_stalled(struct session *s) {
@@ -192,7 +192,7 @@ bool cmd_body_stalled(struct session *s) {
         give_up(s);
         return true;
     }
-    /* A short block waits in the connection's buffer: shown once more, its request is refused. */
+    /* A short block waits in the connection's buffer: its request is refused when the input is shown once more. */
     if (s->phase != CMD_PHASE_LINE || s->need == 0 || !s->authenticated) return false;
     s->need = 0;
     s->refuse = true;

@@ -25,17 +25,17 @@
 #include "net/conn.h"
 #include "net/worker.h"
 
-#define CONNS_RUNNING_MAX 16 /* questions under way: each carries a text about all connections */
+#define CONNS_RUNNING_MAX 16 /* `stats conns` at a time: each holds a text about all connections */
 
-/* One question under way. Handed on with worker_post, so only one thread has it at a time; but `gone` may be set by the
- * thread of the one who asked, who leaves it to whoever has the question then. */
+/* One `stats conns` under way. worker_post hands it from worker to worker, so one thread has it at a time; only `gone`
+ * is set by the asking connection's thread, and whoever has the question then frees it. */
 struct conns {
     struct cmd *cmd;
-    struct session *session; /* who asked; its worker's thread only */
-    uint32_t gone;           /* who asked has closed the connection */
-    const void *asker;       /* the same, to be compared only */
-    unsigned home;           /* the index of its worker */
-    unsigned at;             /* the worker being asked */
+    struct session *session; /* the asking session; for its worker's thread only */
+    uint32_t gone;           /* atomic: the asking connection has closed */
+    const void *asker;       /* the asking session, to be compared by any thread */
+    unsigned home;           /* the index of the asking worker */
+    unsigned at;             /* the index of the worker that has it */
     struct net_post post;    /* takes it there */
     char *text;
     size_t n, max;
@@ -61,7 +61,7 @@ static void append(struct conns *q, const char *fmt, ...) {
     q->n += n < 512 ? (size_t)n : 511;
 }
 
-/* Where the connection came in, as memcached writes it: tcp:1.2.3.4:11211. */
+/* The address that a socket is bound to, as memcached writes it: tcp:1.2.3.4:11211. */
 static void listen_addr(int fd, char *out, size_t max) {
     union {
         struct sockaddr sa;
@@ -86,7 +86,8 @@ static void listen_addr(int fd, char *out, size_t max) {
 
 static const char *state_name(struct conn *c, const struct conns *q) {
     const struct session *s = conn_session(c);
-    if (s == q->asker) return "conn_parse_cmd"; /* parked, to be exact, for this answer */
+    if (s == q->asker)
+        return "conn_parse_cmd"; /* it is parked for this answer; memcached shows the command being parsed */
     if (cmd_watch_is(s)) return "conn_watch";
     const char *name = conn_state_name(c);
     if (strcmp(name, "conn_read") != 0) return name;
@@ -139,7 +140,7 @@ static void answer(struct net_worker *nw, void *arg) {
             char *fit = realloc(q->text, q->n);
             cmd_dump_text(s, fit != NULL ? fit : q->text, q->n);
             q->text = NULL;
-            if (s->producer == NULL) cmd_producer_end(s); /* it was written at once */
+            if (s->producer == NULL) cmd_producer_end(s); /* cmd_dump_text had no memory and wrote it at once */
         }
     }
     conns_free(q);
@@ -147,7 +148,7 @@ static void answer(struct net_worker *nw, void *arg) {
 
 static void visit(struct net_worker *nw, void *arg) {
     struct conns *q = arg;
-    if (sync_load_acq(&q->gone)) { /* as every connection is when the node ends: then no worker may be posted to */
+    if (sync_load_acq(&q->gone)) { /* when the node ends every connection is gone, and no worker may be posted to */
         conns_free(q);
         return;
     }

@@ -71,7 +71,7 @@ static void empty(struct prefix **buckets) {
     }
 }
 
-/* The counters of a prefix in a worker's table, which is locked; NULL if it is new and there is no room. */
+/* The prefix in a worker's table, which is locked, added if it is new; NULL: there are too many, or no memory. */
 static struct prefix *find_or_add(struct cmd_detail *d, struct table *t, const char *name, size_t n) {
     uint64_t hash = hash_key(name, n, 0);
     if (t->buckets == NULL && (t->buckets = calloc(DETAIL_BUCKETS, sizeof(struct prefix *))) == NULL) return NULL;
@@ -86,7 +86,7 @@ static struct prefix *find_or_add(struct cmd_detail *d, struct table *t, const c
 void cmd_detail_count(struct session *s, enum cmd_detail_kind kind, const char *key, size_t n) {
     struct cmd_detail *d = s->worker->cmd->detail;
     const char *end = memchr(key, s->worker->cmd->cfg.stats_delimiter, n < 250 ? n : 250);
-    if (end == NULL) return; /* a key without prefix is nobody's, as in memcached */
+    if (end == NULL) return; /* a key without the delimiter is not counted, as in memcached */
     struct table *t = &d->tables[s->worker->index];
     pthread_mutex_lock(&t->lock);
     struct prefix *p = find_or_add(d, t, key, (size_t)(end - key));

@@ -18,29 +18,29 @@
 #include "proto/text.h"
 #include "store/store.h"
 
-#define DUMP_STEP 64       /* items shown in one section of the store, about */
-#define DUMP_STEPS 32      /* sections in one upcall; others are served in between */
-#define DUMP_LINE_MAX 1024 /* a key of 250 bytes escaped, and the rest */
-#define SIZING_MAX 8       /* `stats sizes` under way on one worker: each takes 128 KiB */
-#define SIZE_CLASS 32      /* bytes of a class of `stats sizes` */
-#define SIZE_CLASSES 32768 /* classes counted in an array: up to 1 MiB; beyond it one by one */
+#define DUMP_STEP 64        /* items shown in one section of the store, about */
+#define DUMP_STEPS 32       /* sections in one upcall; others are served in between */
+#define DUMP_LINE_MAX 1024  /* a key of 250 bytes escaped, and the rest */
+#define SIZES_RUNNING_MAX 8 /* `stats sizes` under way on one worker: each takes 128 KiB */
+#define SIZE_CLASS 32       /* bytes of a class of `stats sizes` */
+#define SIZE_CLASSES 32768  /* classes counted in an array, up to 1 MiB; items beyond are listed in `large` */
 
 struct dump {
     enum cmd_dump_kind kind;
-    bool selects; /* only items of this selector */
+    bool selects; /* only items that `of` selects */
     struct store_selector of;
     struct store_cursor cursor;
-    uint64_t items, bytes; /* still allowed */
+    uint64_t items, bytes; /* that may still be shown */
     int64_t epoch;         /* unix time of the store's time 0 */
     uint32_t now;          /* the store's time of this step */
     struct conn *conn;
     struct store_worker *store;
     /* CMD_DUMP_SIZES */
     uint32_t *classes;  /* SIZE_CLASSES */
-    uint32_t *large;    /* the classes of the items beyond, one each: at most as many as MiB in the store */
+    uint32_t *large;    /* the class of each item above 1 MiB: there are at most as many as MiB in the store */
     size_t nlarge, max; /* in use, allocated */
     bool failed;        /* no memory */
-    size_t shown;       /* SIZE_CLASSES and nlarge together: so many have been written */
+    size_t shown;       /* classes written so far, those of `large` counted behind SIZE_CLASSES */
 };
 
 uint64_t cmd_dump_item_bytes(const struct store_item *it) {
@@ -55,7 +55,7 @@ uint64_t cmd_dump_item_bytes(const struct store_item *it) {
 
 /* ------------------------------------------------------------------ one item */
 
-/* When an item that does expire has no time left, unix time. */
+/* The unix time at which an item with an expiry dies. */
 static int64_t end_of(const struct dump *d, const struct store_item *it) {
     return d->epoch + d->now + store_ttl(it->expiry, d->now);
 }
@@ -97,7 +97,7 @@ static size_t mg_line(const struct store_item *it, char *out) {
     return (size_t)(p - out);
 }
 
-/* Nothing for a key that would break the line: such keys come in base64, which this format has no way to say. */
+/* Leaves out a key with blanks or control bytes: it would break the line, and this format has no base64. */
 static size_t cache_line(const struct dump *d, const struct store_item *it, char *out) {
     if (!is_plain(it)) return 0;
     int64_t exp = it->expiry == 0 ? 0 : end_of(d, it);
@@ -130,7 +130,9 @@ static bool dump_item(void *arg, const struct store_item *it) {
         return true;
     }
     if (d->selects && !store_item_selected(d->store, it, &d->of)) return true;
-    if (d->items == 0) return true; /* the rest of the group: stopping here would show it again */
+    if (d->items == 0)
+        return true; /* all that were asked for are shown; the walk goes on to the group's end, or it would show the
+                        group again */
     char *p = conn_reserve(d->conn, DUMP_LINE_MAX);
     size_t n = d->kind == CMD_DUMP_META ? meta_line(d, it, p)
                : d->kind == CMD_DUMP_MG ? mg_line(it, p)
@@ -158,7 +160,7 @@ static void size_line(struct conn *c, uint64_t class, uint64_t n) {
     conn_write(c, line, (size_t)k);
 }
 
-/* The next lines of `stats sizes`, as many as are taken now. True: that was all. */
+/* Writes the next lines of `stats sizes` until the output is full. True: all of them are written. */
 static bool write_sizes(struct dump *d) {
     if (d->failed) {
         static const char oom[] = "SERVER_ERROR out of memory writing stats\r\n";
@@ -188,7 +190,7 @@ static void dump_free(struct session *s) {
     free(d);
 }
 
-/* Everything was walked over. False: it is not written whole yet. */
+/* Ends a dump whose walk is done. False: `stats sizes` is not written whole yet. */
 static bool dump_finish(struct session *s, struct dump *d) {
     if (d->kind == CMD_DUMP_SIZES) {
         if (!write_sizes(d)) return false;
@@ -206,7 +208,7 @@ static void dump_produce(struct session *s) {
     struct dump *d = s->produce_state;
     struct store_worker *w = s->worker->store;
     for (unsigned i = 0; i < DUMP_STEPS; i++) {
-        if (conn_full(s->conn)) return; /* asked again when it has drained */
+        if (conn_full(s->conn)) return; /* it is called again when the output has drained */
         if (d->cursor.done || d->items == 0) {
             if (dump_finish(s, d)) return;
             continue;
@@ -230,7 +232,7 @@ bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, const struct sto
     d->selects = of != NULL;
     if (of != NULL) d->of = *of;
     if (kind == CMD_DUMP_SIZES) {
-        d->classes = s->worker->sizes_running < SIZING_MAX ? calloc(SIZE_CLASSES, sizeof *d->classes) : NULL;
+        d->classes = s->worker->sizes_running < SIZES_RUNNING_MAX ? calloc(SIZE_CLASSES, sizeof *d->classes) : NULL;
         if (d->classes == NULL) {
             free(d);
             return false;
@@ -270,7 +272,7 @@ static const struct cmd_producer text_producer = {text_produce, text_free};
 
 void cmd_dump_text(struct session *s, char *text, size_t n) {
     struct text *t = malloc(sizeof *t);
-    if (t == NULL) { /* a few bytes short: then all at once */
+    if (t == NULL) { /* without memory for a producer it is written at once */
         conn_write(s->conn, text, n);
         free(text);
         return;

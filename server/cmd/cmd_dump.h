@@ -3,9 +3,9 @@
  * cmd_dump - long answers that are written as the client takes them (cmd_producer.h): dumps of keys, a histogram of all
  * items, a text prepared before.
  *
- * While one runs its connection is parked, so that the answers behind it wait their turn. A walk holds nothing between
- * its steps but where it is: a client that reads slowly costs the store nothing, and never more output than
- * conn_full() allows. Owned by the session (session->produce_state). All functions run on the session's worker.
+ * Between its steps a walk holds nothing of the store, only where it is: a client that reads slowly costs the store
+ * nothing, and no more output than conn_full() allows. Owned by the session (session->produce_state). All functions run
+ * on the session's worker.
  */
 #ifndef TAGCACHED_CMD_CMD_DUMP_H
 #define TAGCACHED_CMD_CMD_DUMP_H

@@ -7,7 +7,7 @@
 #include "cmd/session.h"
 #include "store/store.h"
 
-#define LONG_AGO 1000000000 /* unix time, in 2001: nobody who speaks of a moment means an earlier one */
+#define LONG_AGO 1000000000 /* unix time, in 2001: an earlier one was probably meant as seconds from now */
 
 int64_t cmd_expiry_ttl(const struct session *s, uint32_t expiry) {
     if (expiry == 0) return -1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * get, gets, gat, gats: each call looks one key of the line up. And touch. */
+ * A handler is called for each key of a line. */
 #include "cmd/cmd_get.h"
 
 #include <string.h>
@@ -24,7 +24,8 @@
 
 #define HEAD_MAX 80 /* of a VALUE line and END, the key not counted */
 
-/* A softly purged item: one caller gets a miss, being the one to refill it; the others get the stale value. */
+/* Decides what the reader of a softly purged item gets. One reader gets a miss, and is to refill it; the others get the
+ * stale value. False: a miss. */
 static bool win_or_stale(struct session *s, struct request *r, struct store_item *it) {
     for (int i = 0; i < 4 && it->soft; i++) {
         switch (store_win(s->worker->store, &r->key, it)) {
@@ -46,7 +47,7 @@ static void tell_get(struct session *s, struct request *r, const struct store_it
         cmd_watch_fetch(s, r->key.p, r->key.len, it, it != NULL ? "found" : "not_found");
 }
 
-/* Counts and tells. */
+/* Counts a get or touch, and tells observers. */
 static inline void note_get(struct session *s, struct request *r, const struct store_item *it, bool touch) {
     struct cmd_worker *w = s->worker;
     if (touch) {
@@ -85,7 +86,7 @@ static void put_end(struct session *s) {
     conn_commit(s->conn, 5);
 }
 
-/* A value that is copied, in one run. */
+/* Answers with a value that is copied: all of it into one run of reserved memory. */
 static inline __attribute__((always_inline)) void reply_small(struct session *s, const struct request *r,
                                                               const struct store_item *it, bool cas) {
     char *const begin = conn_reserve(s->conn, HEAD_MAX + r->raw_key_len + it->size);
@@ -116,7 +117,7 @@ static void reply_value(struct session *s, struct request *r, const struct store
     cmd_value(s, it, "\r\nEND\r\n", r->last ? 7 : 2);
 }
 
-/* What was found, or not: settles who refills, notes, and answers. */
+/* Answers for one key: decides who refills a softly purged item, counts, tells observers, writes the reply. */
 static void answer(struct session *s, struct request *r, struct store_item *it, bool found, bool touch, bool cas) {
     if (found && it->soft) found = win_or_stale(s, r, it);
     note_get(s, r, found ? it : NULL, touch);

@@ -30,9 +30,9 @@
 /* ------------------------------------------------------------------ running a batch */
 
 static void answer_error(struct session *s, struct request *r) {
-    /* What is wrong with an ms line comes before what is wrong with its block. */
+    /* An ms line may be wrong too: that error is answered instead of the one of its block. */
     if ((r->error == CMD_ERROR_CHUNK || r->error == CMD_ERROR_TOO_LARGE || r->error == CMD_ERROR_TIMEOUT) &&
-        r->row->class == CMD_CLASS_MSET && !cmd_ms_valid(s, r))
+        r->row->class == CMD_CLASS_MSET && !cmd_meta_set_valid(s, r))
         return;
     switch ((enum cmd_error)r->error) {
     case CMD_OK: break;
@@ -55,7 +55,8 @@ static void answer_error(struct session *s, struct request *r) {
     if (r->shifted && r->error != CMD_OK) cmd_end(s, CMD_END_ERROR);
 }
 
-/* Tells the watchers and the log of a command's line; of a line of keys, key by key: it was not kept. */
+/* Tells the watchers and the log of a command's line. The line of a get is not kept: each of its keys is told as a
+ * command. */
 static void tell_command(struct session *s, const struct request *r) {
     char text[WATCH_TEXT_MAX];
     const char *line = r->line;
@@ -94,11 +95,11 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
     else
         r->row->handler(s, r);
     if (unlikely(r->row->class == CMD_CLASS_OUT))
-        w->observed = sync_load(&w->cmd->observed); /* it may have asked for notes */
+        w->observed = sync_load(&w->cmd->observed); /* the command may have changed it (watch, verbosity) */
 }
 
-/* Where the stream stands once this request was run. */
-static void follow(struct session *s, const struct request *r) {
+/* Sets the session's phase: what comes next in the input once r has been run. */
+static void set_phase(struct session *s, const struct request *r) {
     s->phase = CMD_PHASE_LINE;
     if (r->row == NULL) return;
     if (cmd_is_key(r)) {
@@ -116,7 +117,7 @@ static void follow(struct session *s, const struct request *r) {
     }
 }
 
-/* Runs requests of the usual kinds from r on; returns how many, 0 when the first one is to be run with care. */
+/* Runs requests from r on while they share a quick path; returns how many. 0: r is for its handler. */
 static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     if (unlikely(r->path < CMD_PATH_GET || w->observed != 0)) return 0;
@@ -124,13 +125,14 @@ static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     switch ((enum cmd_path)r->path) {
     case CMD_PATH_GET: return cmd_get_run(s, r, n);
     case CMD_PATH_SET: return cmd_set_run(s, r, n);
-    case CMD_PATH_MG: return cmd_mg_run(s, r, n);
-    case CMD_PATH_MS: return cmd_ms_run(s, r, n);
+    case CMD_PATH_MG: return cmd_meta_get_run(s, r, n);
+    case CMD_PATH_MS: return cmd_meta_set_run(s, r, n);
     default: return 0;
     }
 }
 
-/* Has the memory that a batch's keys lead to brought near, one step for all before the next. */
+/* Prefetches the items of a batch's keys, then what is known of their tags: each step for all keys before the next, so
+ * that the memory of the first has arrived by then. */
 static void prefetch(struct cmd_worker *w, unsigned count) {
     for (unsigned i = 0; i < count; i++)
         if (w->batch[i].key.len > 0) store_prefetch_item(w->store, &w->batch[i].key);
@@ -139,7 +141,7 @@ static void prefetch(struct cmd_worker *w, unsigned count) {
         if (w->batch[i].key.len > 0) store_prefetch_tags(w->store, &w->batch[i].key);
 }
 
-/* How many lines r[0..n) came from: the keys of one are one. */
+/* How many lines r[0..n) came from; all keys of a get line came from one. */
 static unsigned count_lines(const struct request *r, unsigned n) {
     unsigned lines = 0;
     for (unsigned i = 0; i < n; i++) lines += !cmd_is_key(&r[i]) || r[i].last;
@@ -156,7 +158,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     if (count > 1) prefetch(w, count);
     unsigned i = 0;
     while (i < count) {
-        const unsigned quick = run_quick(s, &w->batch[i], count - i); /* the way of most */
+        const unsigned quick = run_quick(s, &w->batch[i], count - i);
         i += quick;
         if (unlikely(quick == 0)) {
             run(s, &w->batch[i]);
@@ -168,9 +170,9 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     cmd_leave(w);
     if (i > 0) {
         used = w->batch[i - 1].end;
-        follow(s, &w->batch[i - 1]);
+        set_phase(s, &w->batch[i - 1]);
     }
-    if (i < count) { /* what was noted about the bytes behind is no longer where they will be shown */
+    if (i < count) { /* need and scanned were about bytes at another place than they will be shown at */
         s->need = 0;
         s->scanned = 0;
         w->batch_lines = count_lines(w->batch, i);
@@ -214,7 +216,7 @@ static size_t step(struct session *s, char *p, size_t n) {
     return s->phase == CMD_PHASE_DISCARD_BODY ? discard_body(s, n) : receive_body(s, p, n);
 }
 
-/* memcached lets other connections go first each time one has had as many requests run as -R says. */
+/* conn_yields, as memcached counts: each -R requests that one connection sends at once make it yield to others. */
 static void count_yields(struct session *s) {
     const unsigned each = s->worker->cmd->cfg.requests_per_event;
     if (each > 0) sync_bump(&s->worker->metrics[CMD_METRIC_conn_yields], s->worker->requests_run / each);
@@ -226,7 +228,7 @@ size_t cmd_input(struct session *s, char *p, size_t n) {
     size_t done = 0;
     if (unlikely(!s->started) && n > 0) {
         s->started = true;
-        if ((unsigned char)p[0] == 0x80) { /* the binary protocol, which is not spoken here */
+        if ((unsigned char)p[0] == 0x80) { /* the binary protocol, which is not served */
             cmd_log_binary(s);
             cmd_end(s, CMD_END_ERROR);
             return n;

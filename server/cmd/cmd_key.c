@@ -10,7 +10,7 @@
 #include "proto/text.h"
 #include "store/store.h"
 
-/* Which rows purge when their key carries a list of selectors. */
+/* Whether a command purges when its key carries a list of selectors; in all others that is an ordinary key. */
 static bool purges(const struct cmd_row *row) {
     return row->id == CMD_ID_delete || row->id == CMD_ID_incr || row->id == CMD_ID_md || row->id == CMD_ID_ma;
 }

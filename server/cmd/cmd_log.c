@@ -15,7 +15,7 @@
 #include "net/conn.h"
 #include "proto/text.h"
 
-#define BINARY_SILENCE_S 60 /* how long the log is not told again of clients of the binary protocol */
+#define BINARY_SILENCE_S 60 /* after a client of the binary protocol was logged, no other is for so long */
 #define SHOWN_MAX 900       /* bytes of a command, escaped: what fits into a line of the log */
 
 void cmd_log_adapt(struct cmd *cmd) {
@@ -25,7 +25,7 @@ void cmd_log_adapt(struct cmd *cmd) {
         sync_and(&cmd->observed, ~(uint32_t)CMD_OBSERVE_LOG);
 }
 
-/* What would end the quotes, or do things to a terminal, is shown as \xNN. */
+/* Writes bytes that would end the quotes, or control a terminal, as \xNN. */
 static const char *escape(char out[SHOWN_MAX + 1], const char *p, size_t n) {
     size_t at = 0;
     for (size_t i = 0; i < n && at + 4 <= SHOWN_MAX; i++) {

@@ -1,6 +1,4 @@
-/* SPDX-License-Identifier: BSD-3-Clause
- *
- * cmd_meta - what the meta commands share: flags, keys and tags, the flags that every reply may carry; mn. */
+/* SPDX-License-Identifier: BSD-3-Clause */
 #include "cmd/cmd_meta.h"
 
 #include "base/check.h"
@@ -35,7 +33,7 @@ void cmd_meta_error(struct session *s, enum meta_error error) {
     }
 }
 
-/* The key as the store knows it. False: it is none. */
+/* Makes the key that the line's flags ask for: decodes it if b is among them. False: it is no key. */
 static bool resolve_key(struct session *s, struct request *r) {
     struct cmd_worker *w = s->worker;
     if (!meta_has(&w->meta, 'b')) return r->key.len > 0;
@@ -51,12 +49,12 @@ enum meta_error cmd_meta_read(struct session *s, struct request *r, unsigned wor
     w->wire = (struct text_token){r->raw_key, r->raw_key_len};
     enum meta_error e = meta_parse(r->line, r->line_len, r->rest, words, command, &w->wire, w->decoded, &w->meta);
     if (likely(e == META_OK)) return resolve_key(s, r) ? META_OK : META_FORMAT;
-    /* A key that is none comes before what is wrong with flags. */
+    /* That the key is none is told before any error of the flags. */
     const bool none = meta_has(&w->meta, 'b') ? w->wire.n > STORE_KEY_MAX : r->key.len == 0;
     return none ? META_FORMAT : e;
 }
 
-/* The list of G, Lt= or Lr=; p NULL without one. */
+/* The list of tags given by G ('G'), Lt= ('t') or Lr= ('r'); p NULL: it was not given. */
 static struct text_token list_of(const struct meta *m, char which) {
     if (which == 'G' && meta_has(m, 'G')) return m->tags;
     if (which == 't' && meta_has(m, 'L')) return m->l_tags;
@@ -99,7 +97,7 @@ int64_t cmd_meta_vivified(const struct meta *m) {
 
 /* ------------------------------------------------------------------ replies */
 
-/* Echoes a key that is too long to fit what was reserved: such a one has a suffix. */
+/* Writes a key that does not fit into what was reserved; only a key with a suffix is that long. */
 static void put_long(struct head *h, const char *p, size_t n) {
     head_end(h);
     conn_write(h->s->conn, p, n);
@@ -114,7 +112,7 @@ void cmd_meta_put_key(struct head *h, const struct request *r, bool b64) {
     if (sent_b64 && !b64) key = (struct text_token){r->raw_key, r->raw_key_len};
     head_put(h, " k", 2);
     if (!sent_b64 && b64) {
-        /* What does not fit was asked for with a suffix: the stored key is what a client can use. */
+        /* A longer one has a suffix: then the stored key is encoded, which is what a client can ask for. */
         size_t n = r->raw_key_len <= STORE_KEY_MAX ? r->raw_key_len : r->key.len;
         key = (struct text_token){encoded, base64_encode(r->raw_key, n, encoded)};
         put_long(h, key.p, key.n);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_meta - what the files of the meta commands share (cmd_meta.c, and inline what each request runs).
+ * cmd_meta - what the meta commands share: reading flags, key and tags, and the flags that every reply may carry; mn.
  *
  * All of it runs on the session's worker, inside the batch's section.
  */
@@ -31,22 +31,22 @@ enum meta_error cmd_meta_read(struct session *s, struct request *r, unsigned wor
 /* Answers what is wrong with flags. */
 void cmd_meta_error(struct session *s, enum meta_error error);
 
-/* Unites the tags of G, Lt= and the suffix in the worker's set, and takes those of Lr=. False: they are bad, and that
- * is answered. The sets have begun. */
+/* Adds the tags of G, Lt= and the suffix to the worker's `tags`, and those of Lr= to its `read`. Both have been begun
+ * (cmd_tag_begin). False: a list is malformed or too long, and that is answered. */
 bool cmd_meta_lists(struct session *s, const struct request *r);
-/* The same; a line has none as a rule. */
+/* The same, and begins the sets. Most lines have no tags. */
 static inline bool cmd_meta_tags(struct session *s, const struct request *r) {
     cmd_tag_begin(s);
     return likely((s->worker->meta.have & (META_BIT('G') | META_BIT('L'))) == 0 && r->suffix != KEYTAGS_TAGS) ||
            cmd_meta_lists(s, r);
 }
 
-/* The exptime a created item gets: of N and T the one that came later. */
+/* The exptime of an item that N creates: that of N or T, whichever came later in the line. */
 int64_t cmd_meta_vivified(const struct meta *m);
 
 /* ------------------------------------------------------------------ replies */
 
-/* A reply's first line while it is written. */
+/* The first line of a reply while it is written: HEAD_MAX bytes and more are reserved from `begin` on. */
 struct head {
     struct session *s;
     char *begin, *out;
@@ -78,7 +78,7 @@ static inline void head_put_signed(struct head *h, char letter, int64_t v) {
     h->out = text_put_i64(h->out, v);
 }
 
-/* A flag that echoes what came with it. */
+/* Writes a flag and what was sent with it. */
 static inline void head_put_echo(struct head *h, char letter, const char *p, size_t n) {
     *h->out++ = ' ';
     *h->out++ = letter;
@@ -91,10 +91,10 @@ static inline void head_put_opaque(struct head *h) {
     head_put_echo(h, 'O', opaque->p, opaque->n);
 }
 
-/* Echoes the key as it was asked for, in base64 if `b64`. */
+/* Writes k and the key as the client sent it, in base64 if `b64`. */
 void cmd_meta_put_key(struct head *h, const struct request *r, bool b64);
 
-/* A reply of a status of two letters, and the flags that every reply may carry. */
+/* Answers a status of two letters with the flags that every reply may carry: opaque and key. */
 void cmd_meta_reply(struct session *s, const struct request *r, const char *status);
 
 #endif

@@ -73,7 +73,7 @@ void cmd_md(struct session *s, struct request *r) {
 
 /* ------------------------------------------------------------------ ma */
 
-/* Answers the number, under v, or that it was done. */
+/* Answers HD, or, if v is among the flags, the number. it NULL: there is no item to show flags of. */
 static void reply_ma(struct session *s, struct request *r, uint64_t number, const struct store_item *it, bool created,
                      uint32_t old_expiry) {
     const struct meta *m = &s->worker->meta;
@@ -148,7 +148,7 @@ static void answer_ma(struct session *s, struct request *r, const struct store_a
     uint64_t number;
     bool created;
     uint32_t old_expiry = 0;
-    /* The old expiry is wanted only for a t before a T. */
+    /* t before T shows the expiry that there was. */
     const bool peek = a->set_expiry && meta_has(&s->worker->meta, 't');
     if (peek && store_peek(w, &r->key, &before)) old_expiry = before.expiry;
     enum store_status st = store_arith(w, a, &number, &created, &it);
@@ -180,7 +180,7 @@ void cmd_ma(struct session *s, struct request *r) {
     enum meta_error e = cmd_meta_read(s, r, 2, META_MA);
     if (e != META_OK && e != META_OPAQUE) {
         if (e == META_FORMAT && (r->key.len == 0 || s->worker->wire.n > STORE_KEY_MAX))
-            cmd_meta_error(s, e); /* it is the key that is none */
+            cmd_meta_error(s, e); /* the error is that the key is none */
         else
             cmd_line_lit(s, "CLIENT_ERROR invalid or duplicate flag");
         return;

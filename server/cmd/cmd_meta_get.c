@@ -1,6 +1,4 @@
-/* SPDX-License-Identifier: BSD-3-Clause
- *
- * cmd_meta_get - mg, and me. */
+/* SPDX-License-Identifier: BSD-3-Clause */
 #include "cmd/cmd_meta_get.h"
 
 #include <string.h>
@@ -26,7 +24,7 @@
 
 /* ------------------------------------------------------------------ mg */
 
-/* What a meta get found, and how. */
+/* What a meta get found, and what it did. */
 struct mg {
     struct store_item it;
     enum store_win win;
@@ -34,14 +32,14 @@ struct mg {
     uint32_t old_expiry;
 };
 
-/* Whether flag a comes before flag b, both being there. */
+/* Whether flag a comes before flag b in a line that has both. */
 static bool comes_before(const struct meta *m, char a, char b) {
     unsigned i = 0;
     while (m->order[i] != a && m->order[i] != b) i++;
     return m->order[i] == a;
 }
 
-static enum store_status change(struct session *s, struct request *r, struct mg *g) {
+static enum store_status get_and_change(struct session *s, struct request *r, struct mg *g) {
     const struct meta *m = &s->worker->meta;
     struct store_worker *w = s->worker->store;
     struct store_meta_get get = {.key = r->key, .read = s->worker->read, .nread = s->worker->nread};
@@ -56,14 +54,14 @@ static enum store_status change(struct session *s, struct request *r, struct mg 
         get.ntags = s->worker->ntags;
     }
     if (meta_has(m, 'R')) {
-        /* An item with less than this left to live is refilled; a time point means what is left until then. */
+        /* The reader wins an item that has less than this left to live; of a unix time, what is left until then. */
         uint32_t until = cmd_expiry(s, m->recache), now = store_now(w);
         get.recache = until > now;
         get.recache_s = until - now;
     }
     if (!meta_has(m, 'T')) return store_meta_get(w, &get, &g->it, &g->win, &g->created, &g->old_expiry);
     if (get.recache && comes_before(m, 'R', 'T')) {
-        /* R looks at the time to live that there was before T: two steps. */
+        /* R stands before T and looks at the old time to live: so it is done first, and T in a second call. */
         enum store_status st = store_meta_get(w, &get, &g->it, &g->win, &g->created, &g->old_expiry);
         if (st != STORE_OK || g->created) return st;
         get.recache = false;
@@ -79,23 +77,23 @@ static enum store_status change(struct session *s, struct request *r, struct mg 
 static enum store_status look_up(struct session *s, struct request *r, struct mg *g) {
     const struct meta *m = &s->worker->meta;
     struct store_worker *w = s->worker->store;
-    if ((m->have & (META_BIT('N') | META_BIT('R') | META_BIT('T'))) != 0) return change(s, r, g);
+    if ((m->have & (META_BIT('N') | META_BIT('R') | META_BIT('T'))) != 0) return get_and_change(s, r, g);
     bool found;
     if (unlikely(s->worker->nread > 0))
         found = store_get_read(w, &r->key, s->worker->read, s->worker->nread, !meta_has(m, 'u'), &g->it);
     else
         found = meta_has(m, 'u') ? store_peek(w, &r->key, &g->it) : store_get(w, &r->key, &g->it);
     if (!found) return STORE_NOT_FOUND;
-    /* A stale item that nobody refills yet: this reader may win it. */
+    /* A stale item that nobody refills yet: this reader may win the right to. */
     if (unlikely(g->it.soft || (g->it.bits & STORE_REARMED) || (g->it.bits & (STORE_STALE | STORE_WON)) == STORE_STALE))
-        return change(s, r, g);
+        return get_and_change(s, r, g);
     g->win = (g->it.bits & STORE_WON) != 0 ? STORE_WIN_OTHERS : STORE_WIN_NONE;
     g->created = false;
     return STORE_OK;
 }
 
-/* What each flag shows of an item, as meta.def says. expiry: the item's as of this flag; usual: the line is one that
- * meta_read_usual has read. */
+/* Writes what a flag shows of an item, as its row in meta.def says. expiry: the item's as of this flag; usual: the line
+ * was read by meta_read_usual. */
 static inline __attribute__((always_inline)) void put_flag(struct head *h, const struct request *r, char letter,
                                                            const struct store_item *it, uint32_t expiry, bool usual) {
     const struct session *s = h->s;
@@ -136,7 +134,7 @@ static void reply_found(struct session *s, struct request *r, const struct mg *g
     const struct meta *m = &s->worker->meta;
     const struct store_item *it = &g->it;
     bool value = meta_has(m, 'v');
-    if (value && meta_has(m, 'C') && m->cas == cmd_value_cas(s, it)) value = false; /* the client has it */
+    if (value && meta_has(m, 'C') && m->cas == cmd_value_cas(s, it)) value = false; /* the client has that version */
     const bool copy = value && cmd_value_fits(it);
     struct head h;
     head_begin(&h, s, copy ? it->size + 2 : 0);
@@ -201,7 +199,7 @@ void cmd_mg(struct session *s, struct request *r) {
 
 /* ------------------------------------------------------------------ usual lines */
 
-/* Answers a usual line that found an item in the state of most. */
+/* Answers a usual line with an item that is neither stale nor won nor stored in base64. */
 static inline void reply_usual(struct session *s, const struct request *r, const struct store_item *it) {
     const bool value = meta_usual_has(&r->meta, 'v'), copy = value && cmd_value_fits(it);
     const char *p = r->line + r->rest;
@@ -224,7 +222,7 @@ static inline void reply_usual(struct session *s, const struct request *r, const
     if (unlikely(value && !copy)) cmd_value(s, it, "\r\n", 2);
 }
 
-/* Answers a usual line that found none. */
+/* Answers a usual line whose key was not found. */
 static void reply_usual_miss(struct session *s, const struct request *r) {
     const char *p = r->line + r->rest;
     struct head h;
@@ -240,7 +238,7 @@ static void reply_usual_miss(struct session *s, const struct request *r) {
     head_end(&h);
 }
 
-unsigned cmd_mg_run(struct session *s, struct request *r, unsigned n) {
+unsigned cmd_meta_get_run(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     uint64_t hits = 0;
     unsigned i = 0;

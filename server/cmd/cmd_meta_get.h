@@ -11,6 +11,6 @@
 
 /* Answers r[0..n) as far as their path is CMD_PATH_MG, as the first one's is; returns how many it answered. One that
  * needs its handler gets that path. Inside the section, while nothing is observed. */
-unsigned cmd_mg_run(struct session *s, struct request *r, unsigned n) __attribute__((noinline));
+unsigned cmd_meta_get_run(struct session *s, struct request *r, unsigned n) __attribute__((noinline));
 
 #endif

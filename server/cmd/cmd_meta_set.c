@@ -1,6 +1,4 @@
-/* SPDX-License-Identifier: BSD-3-Clause
- *
- * cmd_meta_set - ms. */
+/* SPDX-License-Identifier: BSD-3-Clause */
 #include "cmd/cmd_meta_set.h"
 
 #include "base/check.h"
@@ -33,7 +31,7 @@ static bool mode_of(const struct meta *m, enum store_mode *mode) {
     }
 }
 
-bool cmd_ms_valid(struct session *s, struct request *r) {
+bool cmd_meta_set_valid(struct session *s, struct request *r) {
     enum store_mode mode;
     enum meta_error e = cmd_meta_read(s, r, 3, META_MS);
     if (e != META_OK && e != META_OPAQUE) {
@@ -62,11 +60,11 @@ static void fill_put(struct session *s, const struct request *r, struct store_pu
     p->flags = meta_has(m, 'F') ? m->flags : 0;
     p->expiry = meta_has(m, 'T') ? cmd_expiry(s, m->ttl) : 0;
     p->bits = meta_has(m, 'b') ? STORE_B64 : 0;
-    if (meta_has(m, 'C') && p->mode != STORE_ADD) { /* an add that finds none needs no guard */
-        p->guarded = !joins || m->cas != 0;         /* memcached joins to any version when it is 0 */
+    if (meta_has(m, 'C') && p->mode != STORE_ADD) { /* an add stores only if there is none: C adds nothing */
+        p->guarded = !joins || m->cas != 0;         /* append and prepend take 0 for any version, as in memcached */
         p->guard = m->cas;
         p->invalidate = meta_has(m, 'I') && !joins;
-        if (p->mode == STORE_REPLACE) p->mode = STORE_SET; /* so that a missing one is NF */
+        if (p->mode == STORE_REPLACE) p->mode = STORE_SET; /* the guard finds a missing one, so the answer is NF */
     }
     p->has_cas = meta_has(m, 'E');
     p->cas = m->id;
@@ -96,7 +94,7 @@ static void reply_ms(struct session *s, struct request *r, const char *status, u
     head_end(&h);
 }
 
-/* The classic command that an ms amounts to, as memcached's watchers see it. */
+/* The classic command that does the same: memcached's watchers are told that name. */
 static const char *classic_name(const struct meta *m) {
     if (meta_has(m, 'C')) return "cas";
     switch (meta_has(m, 'M') ? m->mode : 'S') {
@@ -122,7 +120,7 @@ static void note_ms(struct session *s, const struct request *r, const struct sto
 void cmd_ms(struct session *s, struct request *r) {
     struct store_put p = {.key = {0}};
     struct store_item it;
-    if (unlikely(!cmd_ms_valid(s, r))) return;
+    if (unlikely(!cmd_meta_set_valid(s, r))) return;
     fill_put(s, r, &p);
     enum store_status st = store_put(s->worker->store, &p, &it);
     if (unlikely(st == STORE_AGAIN)) {
@@ -131,7 +129,7 @@ void cmd_ms(struct session *s, struct request *r) {
     }
     cmd_bump(s, CMD_METRIC_cmd_meta);
     cmd_bump(s, CMD_METRIC_cmd_set);
-    if (st == STORE_OK) p.size = it.size; /* of all that was joined */
+    if (st == STORE_OK) p.size = it.size; /* of the whole value, for append and prepend */
     note_ms(s, r, &p, st);
     switch (st) {
     case STORE_OK:
@@ -140,7 +138,7 @@ void cmd_ms(struct session *s, struct request *r) {
         break;
     case STORE_EXISTS: reply_ms(s, r, "EX", 0, r->body_len); break;
     case STORE_NOT_FOUND:
-        /* Nothing to join to is not stored, guarded or not. */
+        /* Append and prepend answer NS when there is nothing to join to, guarded or not. */
         reply_ms(s, r, p.mode == STORE_SET ? "NF" : "NS", 0, r->body_len);
         break;
     case STORE_TOO_LARGE:
@@ -172,7 +170,7 @@ static inline void reply_usual(struct session *s, const struct request *r, uint6
     head_end(&h);
 }
 
-/* Stores it. *cas: the id that its answer shows. */
+/* Stores the value of a usual line. *cas: its id, if the line asks for it. */
 static inline enum store_status put_usual(struct session *s, const struct request *r, uint32_t expiry, uint64_t *cas) {
     struct store_worker *w = s->worker->store;
     if (likely(!meta_usual_has(&r->meta, 'c')))
@@ -185,7 +183,7 @@ static inline enum store_status put_usual(struct session *s, const struct reques
     return st;
 }
 
-unsigned cmd_ms_run(struct session *s, struct request *r, unsigned n) {
+unsigned cmd_meta_set_run(struct session *s, struct request *r, unsigned n) {
     const uint64_t shown = META_BIT('O') | META_BIT('k') | META_BIT('c') | META_BIT('s');
     struct cmd_worker *w = s->worker;
     unsigned i = 0;

@@ -11,10 +11,10 @@
 
 /* Answers r[0..n) as far as their path is CMD_PATH_MS, as the first one's is; returns how many it answered (one that
  * finds no room is left to its handler). Inside the section, while nothing is observed. */
-unsigned cmd_ms_run(struct session *s, struct request *r, unsigned n) __attribute__((noinline));
+unsigned cmd_meta_set_run(struct session *s, struct request *r, unsigned n) __attribute__((noinline));
 
 /* Reads the flags of an ms line into the worker's `meta` and finds its key. False: they are wrong, and that is
  * answered. */
-bool cmd_ms_valid(struct session *s, struct request *r);
+bool cmd_meta_set_valid(struct session *s, struct request *r);
 
 #endif

@@ -17,7 +17,7 @@
 
 /* ------------------------------------------------------------------ the other classes */
 
-/* Words beyond the `min` that a row needs: at least that many, and noreply as the last of more. */
+/* A line whose second word is a key. It has at least `min` words; the last one may be noreply. */
 static void parse_keyed(struct session *s, struct request *r) {
     struct text_token key, word;
     size_t at;
@@ -61,18 +61,18 @@ static bool parse_auth(struct batch *b, struct request *r, size_t begin) {
     const struct cmd_row *row = r->row;
     uint64_t length = 0;
     bool block = false;
-    if (row != NULL && row->class == CMD_CLASS_STORE) block = cmd_parse_store_line(b->s, r, &length);
-    if (row != NULL && row->class == CMD_CLASS_MSET) block = cmd_parse_mset_line(b->s, r, &length);
-    r->key.len = 0; /* any will do, and nothing is looked up */
+    if (row != NULL && row->class == CMD_CLASS_STORE) block = cmd_parse_block_set_line(b->s, r, &length);
+    if (row != NULL && row->class == CMD_CLASS_MSET) block = cmd_parse_block_ms_line(b->s, r, &length);
+    r->key.len = 0; /* any key will do: nothing is looked up */
     r->error = CMD_ERROR_AUTH;
     if (!block) return true;
     if (row->id != CMD_ID_set || length > CMD_AUTH_MAX) {
-        cmd_parse_refuse(b, r, length, row->id == CMD_ID_set ? CMD_ERROR_AUTH_LONG : CMD_ERROR_AUTH);
+        cmd_parse_block_refuse(b, r, length, row->id == CMD_ID_set ? CMD_ERROR_AUTH_LONG : CMD_ERROR_AUTH);
         return true;
     }
-    r->error = CMD_OK; /* flags and exptime mean nothing, good or bad */
-    if (!cmd_parse_small(b, r, begin, length)) return false;
-    b->stop = true; /* what follows depends on the outcome */
+    r->error = CMD_OK; /* flags and exptime have no meaning here and may be wrong */
+    if (!cmd_parse_block_small(b, r, begin, length)) return false;
+    b->stop = true; /* how the next line is parsed depends on the outcome */
     return true;
 }
 
@@ -94,12 +94,13 @@ static bool parse_line(struct batch *b, const struct cmd_row *row, size_t begin,
     if (unlikely(row == NULL)) {
         const struct text_token last = text_last(line, n);
         r->error = is_http(line, &last) ? CMD_ERROR_CLOSE : CMD_ERROR;
-        r->noreply = text_is_lit(&last, "noreply"); /* whoever says so would take an answer for that of the next */
+        r->noreply = text_is_lit(
+            &last, "noreply"); /* its client reads no answer to it, and would take one for the next command's */
         return true;
     }
     switch ((enum cmd_class)row->class) {
     case CMD_CLASS_STORE:
-    case CMD_CLASS_MSET: return cmd_parse_storage(b, r, begin);
+    case CMD_CLASS_MSET: return cmd_parse_block_line(b, r, begin);
     case CMD_CLASS_KEYED: parse_keyed(b->s, r); return true;
     default: parse_plain(r); return true;
     }
@@ -114,7 +115,7 @@ static __attribute__((noinline)) void parse_next(struct batch *b, const struct c
     const char *p = b->p + begin;
     const size_t left = b->n - begin;
     const char *nl = NULL;
-    if (s->scanned > 0) { /* what was here before held no newline */
+    if (s->scanned > 0) { /* the bytes that were here before hold no newline */
         size_t from = s->scanned < left ? s->scanned : left;
         s->scanned = 0;
         nl = memchr(p + from, '\n', left - from);
@@ -124,7 +125,7 @@ static __attribute__((noinline)) void parse_next(struct batch *b, const struct c
         }
     }
     if (row != NULL && row->class == CMD_CLASS_GET) {
-        cmd_parse_get(b, row);
+        cmd_parse_keys_line(b, row);
         return;
     }
     if (nl == NULL) nl = text_newline(b->p, p, p + left);
@@ -149,16 +150,17 @@ static __attribute__((noinline)) void parse_next(struct batch *b, const struct c
     }
 }
 
-/* As many of the next lines as are of one of the usual kinds. False: the first one is for parse_next. */
+/* Parses the line at b->at, and those of the same kind behind it, if they are of a kind that is read in one pass.
+ * False: the line is for parse_next. */
 static inline bool parse_usual(struct batch *b, const struct cmd_row *row) {
     if (row->class == CMD_CLASS_GET) {
-        cmd_parse_get(b, row);
+        cmd_parse_keys_line(b, row);
         return true;
     }
     switch ((enum cmd_id)row->id) {
-    case CMD_ID_set: return cmd_parse_sets(b);
-    case CMD_ID_mg: return cmd_parse_mgs(b);
-    case CMD_ID_ms: return cmd_parse_mss(b);
+    case CMD_ID_set: return cmd_parse_usual_sets(b);
+    case CMD_ID_mg: return cmd_parse_usual_mgs(b);
+    case CMD_ID_ms: return cmd_parse_usual_mss(b);
     default: return false;
     }
 }

@@ -2,8 +2,8 @@
  *
  * cmd_parse - from input bytes to an array of requests, keys hashed and their buckets on the way into the cache.
  *
- * Runs on the session's worker, inside a section of the store. Changes nothing but the batch, and what the session
- * notes about an unfinished request so that bytes are not looked at again and again.
+ * Runs on the session's worker, inside a section of the store. Changes nothing but the batch, and the session's `need`
+ * and `scanned`, which tell how much of an unfinished request has been looked at already.
  */
 #ifndef TAGCACHED_CMD_CMD_PARSE_H
 #define TAGCACHED_CMD_CMD_PARSE_H

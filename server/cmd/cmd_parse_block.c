@@ -12,17 +12,17 @@
 #include "proto/text.h"
 #include "store/store.h"
 
-void cmd_parse_refuse(struct batch *b, struct request *r, uint64_t length, enum cmd_error error) {
+void cmd_parse_block_refuse(struct batch *b, struct request *r, uint64_t length, enum cmd_error error) {
     r->error = (uint8_t)error;
     r->discard_body = length + 2;
     b->stop = true;
 }
 
-bool cmd_parse_small(struct batch *b, struct request *r, size_t begin, uint64_t length) {
+bool cmd_parse_block_small(struct batch *b, struct request *r, size_t begin, uint64_t length) {
     r->body_len = length;
     if (b->n - r->end < length + 2) {
         if (unlikely(b->s->refuse)) {
-            cmd_parse_refuse(b, r, length, CMD_ERROR_TIMEOUT);
+            cmd_parse_block_refuse(b, r, length, CMD_ERROR_TIMEOUT);
             return true;
         }
         b->s->need = r->end - begin + length + 2;
@@ -34,29 +34,29 @@ bool cmd_parse_small(struct batch *b, struct request *r, size_t begin, uint64_t 
     return true;
 }
 
-/* Finds the block behind a line. False: it is not all here yet and the request is not to be run now. */
+/* Finds the block behind a line, or begins to receive a large one. False: the request is not to be run now. */
 static bool take_block(struct batch *b, struct request *r, size_t begin, uint64_t length) {
     struct cmd *cmd = b->s->worker->cmd;
     r->body_len = length;
     if (unlikely(length > cmd->cfg.item_size_max)) {
-        cmd_parse_refuse(b, r, length, CMD_ERROR_TOO_LARGE);
+        cmd_parse_block_refuse(b, r, length, CMD_ERROR_TOO_LARGE);
         return true;
     }
     if (unlikely(length > cmd->inline_max)) {
         b->stop = true;
-        return b->count == 1; /* what comes before is run first */
+        return b->count == 1; /* it is received by cmd_body, once all before it has been run */
     }
-    return cmd_parse_small(b, r, begin, length);
+    return cmd_parse_block_small(b, r, begin, length);
 }
 
-/* Whether a key's suffix, found to be a list, holds no more tags than an item may carry. */
+/* Whether a key's suffix, if it is a list of tags, holds no more than an item may carry. */
 static bool suffix_fits(struct session *s, const struct request *r) {
     if (r->suffix != KEYTAGS_TAGS || r->list_len < 2 * STORE_TAGS_MAX) return true;
     cmd_tag_begin(s);
     return cmd_tag_add_list(s, r->list, r->list_len);
 }
 
-bool cmd_parse_store_line(struct session *s, struct request *r, uint64_t *length) {
+bool cmd_parse_block_set_line(struct session *s, struct request *r, uint64_t *length) {
     struct text_store t;
     const char first = s->worker->cmd->marker.p[0];
     enum text_store_error e =
@@ -79,8 +79,8 @@ bool cmd_parse_store_line(struct session *s, struct request *r, uint64_t *length
     return true;
 }
 
-/* Whether the words of an ms line whose second one is no length look as if its key were empty or held a blank: a number
- * is among the others. */
+/* Of an ms line whose third word is no length: whether another word is a number. Then its key may be empty or hold a
+ * blank, and that number be the length. */
 static bool is_shifted(const struct request *r) {
     struct text_token word;
     size_t at = r->row->name_len;
@@ -90,7 +90,7 @@ static bool is_shifted(const struct request *r) {
     return false;
 }
 
-bool cmd_parse_mset_line(struct session *s, struct request *r, uint64_t *length) {
+bool cmd_parse_block_ms_line(struct session *s, struct request *r, uint64_t *length) {
     struct text_token key, len;
     size_t at;
     bool mark;
@@ -105,24 +105,24 @@ bool cmd_parse_mset_line(struct session *s, struct request *r, uint64_t *length)
     return true;
 }
 
-bool cmd_parse_storage(struct batch *b, struct request *r, size_t begin) {
+bool cmd_parse_block_line(struct batch *b, struct request *r, size_t begin) {
     uint64_t length = 0;
-    bool block = r->row->class == CMD_CLASS_STORE ? cmd_parse_store_line(b->s, r, &length)
-                                                  : cmd_parse_mset_line(b->s, r, &length);
+    bool block = r->row->class == CMD_CLASS_STORE ? cmd_parse_block_set_line(b->s, r, &length)
+                                                  : cmd_parse_block_ms_line(b->s, r, &length);
     if (unlikely(!block)) return true;
     if (unlikely(r->error != CMD_OK)) {
-        cmd_parse_refuse(b, r, length, (enum cmd_error)r->error);
+        cmd_parse_block_refuse(b, r, length, (enum cmd_error)r->error);
         return true;
     }
     return take_block(b, r, begin, length);
 }
 
-void cmd_parse_kept(struct session *s, const struct cmd_row *row, const char *line, size_t n, struct request *r) {
+void cmd_parse_block_kept(struct session *s, const struct cmd_row *row, const char *line, size_t n, struct request *r) {
     struct batch b = {.s = s, .store = s->worker->cmd->store, .batch = r};
     uint64_t length;
     cmd_batch_take(&b, row, line, n);
     if (row->class == CMD_CLASS_STORE)
-        cmd_parse_store_line(s, r, &length);
+        cmd_parse_block_set_line(s, r, &length);
     else
-        cmd_parse_mset_line(s, r, &length);
+        cmd_parse_block_ms_line(s, r, &length);
 }

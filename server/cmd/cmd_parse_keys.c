@@ -12,7 +12,7 @@
 #include "proto/text.h"
 #include "store/store.h"
 
-/* One key of a line: what only other requests need is left as it is. False: it is no key. */
+/* Fills r with a key of a line; fields that only other requests use keep what they held. False: it is no key. */
 static inline bool take_key(struct batch *b, struct request *r, const struct cmd_row *row, enum cmd_path path,
                             const char *p, size_t n, bool mark) {
     r->row = row;
@@ -29,7 +29,8 @@ static inline bool take_key(struct batch *b, struct request *r, const struct cmd
     return true;
 }
 
-/* Answers a whole get line with one error: the keys of this batch that belong to it are dropped. */
+/* Answers a whole get line with one error and drops those of its keys that are in the batch. `fresh`: the line began in
+ * this batch. */
 static void refuse_keys(struct batch *b, const struct cmd_row *row, size_t begin, unsigned first, bool fresh,
                         enum cmd_error error) {
     const char *nl = memchr(b->p + b->at, '\n', b->n - b->at);
@@ -47,7 +48,7 @@ static void refuse_keys(struct batch *b, const struct cmd_row *row, size_t begin
     b->stop = nl == NULL;
 }
 
-/* Whether all further keys of a line, up to its end or that of the input, are keys. *ended: its end is here. */
+/* Whether the rest of a line, as far as it is here, holds nothing but keys. *ended: its end is here. */
 static bool keys_valid(struct batch *b, const struct cmd_row *row, bool *ended) {
     const char *p = b->p + b->at, *end = b->p + b->n;
     *ended = false;
@@ -70,7 +71,7 @@ static bool keys_valid(struct batch *b, const struct cmd_row *row, bool *ended) 
     return true;
 }
 
-/* The line ended in blanks, or held no key at all. */
+/* A line that ends in blanks, or holds no key at all. */
 static void end_keys(struct batch *b, const struct cmd_row *row, const char *p, unsigned first, bool fresh) {
     if (b->count > first) {
         b->lines++;
@@ -84,7 +85,8 @@ static void end_keys(struct batch *b, const struct cmd_row *row, const char *p, 
     r->end = (uint32_t)b->at;
 }
 
-/* The batch is full in the middle of a line. A fresh line of usual length is answered as a whole or not at all. */
+/* The batch is full in the middle of a line. A line that began in this batch, and is below CMD_LINE_MAX, is first
+ * looked at as a whole, so that an error in it is its only answer. */
 static void full_keys(struct batch *b, const struct cmd_row *row, size_t begin, unsigned first, bool fresh) {
     bool ended = false;
     if (fresh && !keys_valid(b, row, &ended))
@@ -94,7 +96,7 @@ static void full_keys(struct batch *b, const struct cmd_row *row, size_t begin, 
     b->stop = true;
 }
 
-/* The input ends inside the line. A long line's keys are answered as they come. */
+/* The input ends in the middle of a line. The keys of a line above CMD_LINE_MAX are answered as they come. */
 static void part_keys(struct batch *b, const struct cmd_row *row, size_t begin, unsigned first, bool fresh) {
     if (fresh && b->n - begin < CMD_LINE_MAX) {
         cmd_batch_wait(b, begin, first);
@@ -149,7 +151,7 @@ void cmd_parse_keys(struct batch *b, const struct cmd_row *row, size_t begin, bo
     }
     b->count = (unsigned)(r - b->batch);
     b->at = (size_t)(p - base);
-    if (e == NULL) return; /* a line's end */
+    if (e == NULL) return; /* the loop ended behind a whole line */
     if (e == end) {
         part_keys(b, row, begin, first, fresh);
     } else if (*e == '\n' && (e == p || (e == p + 1 && *p == '\r'))) {
@@ -169,7 +171,7 @@ static void parse_gat(struct batch *b, const struct cmd_row *row, size_t begin) 
     const char *e = text_word_end(b->p, p, end, '\n', '\n', &mark);
     int64_t exptime;
     if (e == end) {
-        /* An expiry that long is none. */
+        /* No number is that long. */
         if (b->n - begin < CMD_LINE_MAX)
             cmd_batch_wait(b, begin, first);
         else
@@ -193,7 +195,7 @@ static void parse_gat(struct batch *b, const struct cmd_row *row, size_t begin) 
     }
 }
 
-void cmd_parse_get(struct batch *b, const struct cmd_row *row) {
+void cmd_parse_keys_line(struct batch *b, const struct cmd_row *row) {
     const size_t begin = b->at;
     b->at += row->name_len + 1u;
     if (row->id >= CMD_ID_gat)

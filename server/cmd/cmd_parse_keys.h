@@ -9,7 +9,7 @@
 #include "cmd/cmd_batch.h"
 
 /* Parses the line at b->at, which is one of row, and goes on with further get lines. */
-void cmd_parse_get(struct batch *b, const struct cmd_row *row);
+void cmd_parse_keys_line(struct batch *b, const struct cmd_row *row);
 
 /* Parses keys from b->at on, and goes on with further get lines. `begin` is where the line began, or b->at in the
  * middle of one; `fresh` whether this is its beginning; `expiry` that of gat. */

@@ -12,7 +12,7 @@
 
 /* ------------------------------------------------------------------ set */
 
-bool cmd_parse_sets(struct batch *b) {
+bool cmd_parse_usual_sets(struct batch *b) {
     const struct cmd *cmd = b->s->worker->cmd;
     const char first = cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at;
@@ -51,8 +51,8 @@ static inline const char *ordinary_key(const char *base, const char *p, const ch
     return mark || (size_t)(e - p) - 1 >= STORE_KEY_MAX ? NULL : e;
 }
 
-/* Fills r in but for its end and block: a line of mg or ms whose key ends at e and whose flags begin at `flags`.
- * Returns where the next line begins; NULL: its end is not here, or too far away. */
+/* Fills r, but for `end` and the block, with a line of mg or ms whose key ends at e and whose flags begin at `flags`.
+ * Returns where the next line begins; NULL: the line's end is not here, or is too far away. */
 static inline const char *ordinary_meta(struct batch *b, struct request *r, enum cmd_id id, const char *line,
                                         const char *e, const char *flags) {
     const char *const end = b->p + b->n, *next, *nl;
@@ -77,7 +77,7 @@ static inline const char *ordinary_meta(struct batch *b, struct request *r, enum
     return next;
 }
 
-bool cmd_parse_mgs(struct batch *b) {
+bool cmd_parse_usual_mgs(struct batch *b) {
     const char first = b->s->worker->cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at, *e, *next;
     struct request *r = b->batch + b->count;
@@ -93,7 +93,7 @@ bool cmd_parse_mgs(struct batch *b) {
     return r > begin;
 }
 
-bool cmd_parse_mss(struct batch *b) {
+bool cmd_parse_usual_mss(struct batch *b) {
     const struct cmd *cmd = b->s->worker->cmd;
     const char first = cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at, *e, *flags, *body;

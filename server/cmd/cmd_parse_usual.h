@@ -11,9 +11,9 @@
 #include "cmd/cmd_batch.h"
 
 /* set: single blanks, short numbers, an ordinary key (text_store_usual). */
-bool cmd_parse_sets(struct batch *b) __attribute__((noinline));
+bool cmd_parse_usual_sets(struct batch *b) __attribute__((noinline));
 /* mg and ms: an ordinary key. The flags are read here, too, if they are of those that the quick paths serve. */
-bool cmd_parse_mgs(struct batch *b) __attribute__((noinline));
-bool cmd_parse_mss(struct batch *b) __attribute__((noinline));
+bool cmd_parse_usual_mgs(struct batch *b) __attribute__((noinline));
+bool cmd_parse_usual_mss(struct batch *b) __attribute__((noinline));
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * mp, purge, tag_delete, tags_delete, flush_all, and what delete, incr, md and ma need to purge by a key's suffix. */
+ * Handlers: mp, purge, tag_delete, tags_delete, flush_all. */
 #include "cmd/cmd_purge.h"
 
 #include <stdlib.h>
@@ -28,7 +28,6 @@ _Static_assert(KEYTAGS_SELECTORS_MAX <= STORE_SELECTORS_MAX, "a list is one purg
 
 /* ------------------------------------------------------------------ selectors */
 
-/* Reads one well-formed selector. */
 void cmd_purge_selector(const char *p, size_t n, struct store_selector *out) {
     struct text_token tag;
     size_t at = 0;
@@ -55,9 +54,12 @@ static void read_list(struct session *s, const char *list, size_t n, struct stor
 /* ------------------------------------------------------------------ purges that are answered later */
 
 /*
- * A purge under way. Its connection waits, and shows the request again, from the start, when the purge has ended; then
- * the job has the number, and the answer is the same as if there had been nothing to wait for. Belongs to the worker;
- * the store's thread writes `n`, then `state`, and posts the job to the worker unless its connection is gone by then.
+ * A purge under way. Its connection waits meanwhile. When the purge has ended the connection is resumed, the request is
+ * run again from the start, and its handler finds number and count here and answers as it would have at once.
+ *
+ * While store_purge is pending both the store and the session hold it. Two things may end that: the purge ends
+ * (JOB_ENDED), and the store's thread posts the job to the worker, or the connection does (JOB_ABANDONED). Whoever
+ * finds that the other has happened already frees it.
  */
 enum { JOB_WAITS, JOB_ENDED, JOB_ABANDONED };
 struct cmd_job {
@@ -103,14 +105,14 @@ void cmd_purge_abandon(struct session *s) {
         (void)sync_exchange(&job->state, JOB_ABANDONED); /* the store's thread frees it, or what it has posted */
 }
 
-/* What came of a purge. */
+/* The outcome of a purge. */
 struct purged {
     uint64_t number;
     int64_t n; /* of a counted one */
 };
 
-/* Asks the store. The job goes along in case that the purge takes time; else it is there for the worker's next one. */
-static enum store_status ask(struct session *s, struct store_purge *p, struct purged *out) {
+/* Purges. If the purge takes time the worker's spare job becomes the session's; else it stays for the next purge. */
+static enum store_status start_purge(struct session *s, struct store_purge *p, struct purged *out) {
     struct cmd_worker *w = s->worker;
     if (w->spare == NULL && (w->spare = malloc(sizeof *w->spare)) == NULL) return STORE_NO_MEMORY;
     *w->spare = (struct cmd_job){.net = conn_worker(s->conn), .session = s};
@@ -124,10 +126,10 @@ static enum store_status ask(struct session *s, struct store_purge *p, struct pu
     return st;
 }
 
-/* Applies p, whose selectors came as text. True: it has been carried out, here is what came of it. False: it is
- * answered, or the request will be run again when there is something to answer. */
-static bool apply(struct session *s, const struct request *r, struct store_purge *p, const char *text, size_t n,
-                  struct purged *out) {
+/* Carries out p, whose selectors came as text[0..n). True: it is done, *out is its outcome. False: an error was
+ * answered, or the request will be run again once there is an outcome. */
+static bool carry_out(struct session *s, const struct request *r, struct store_purge *p, const char *text, size_t n,
+                      struct purged *out) {
     struct cmd_worker *w = s->worker;
     if (s->job != NULL) {
         *out = (struct purged){s->job->number, s->job->n};
@@ -140,7 +142,7 @@ static bool apply(struct session *s, const struct request *r, struct store_purge
         cmd_reply_lit(s, r, "CLIENT_ERROR flush_all not allowed");
         return false;
     }
-    enum store_status st = ask(s, p, out);
+    enum store_status st = start_purge(s, p, out);
     if (st == STORE_NO_MEMORY) {
         cmd_reply_lit(s, r, "SERVER_ERROR out of memory");
         return false;
@@ -156,14 +158,15 @@ bool cmd_purge_list(struct session *s, const struct request *r, const char *list
     struct store_purge p;
     struct purged got;
     read_list(s, list, n, &p);
-    if (!apply(s, r, &p, list, n, &got)) return false;
+    if (!carry_out(s, r, &p, list, n, &got)) return false;
     *number = got.number;
     return true;
 }
 
 /* ------------------------------------------------------------------ purge */
 
-/* Reads the words behind the command, noreply excepted, as selectors or (tags) as plain tags. False: answered. */
+/* Reads the words behind the command, but for noreply, as selectors or (tags) as plain tags. False: one is malformed,
+ * or there are too many, and that is answered. */
 static bool read_words(struct session *s, const struct request *r, bool tags, struct store_purge *p,
                        struct text_token *text) {
     struct text_token word;
@@ -188,16 +191,16 @@ void cmd_purge(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token text;
     struct purged got;
-    if (read_words(s, r, false, &p, &text) && apply(s, r, &p, text.p, text.n, &got)) cmd_reply_lit(s, r, "PURGED");
+    if (read_words(s, r, false, &p, &text) && carry_out(s, r, &p, text.p, text.n, &got)) cmd_reply_lit(s, r, "PURGED");
 }
 
 /* ------------------------------------------------------------------ mp */
 
-/* How the purge that m describes treats items. False: for longer than a stale copy may be served. */
+/* Fills in whether the purge is soft, and for how long, from the flags I and T. False: T is out of range. */
 static bool apply_soft_flags(const struct meta *m, struct store_purge *p) {
     const int64_t ttl = meta_has(m, 'T') ? m->ttl : STORE_SOFT_TTL_S;
     if (ttl < 0 || ttl > MP_TTL_MAX) return false;
-    p->soft = meta_has(m, 'I') && ttl > 0; /* T0: not at all, so it is a hard one */
+    p->soft = meta_has(m, 'I') && ttl > 0; /* T0: stale copies are not served at all, so it is a hard purge */
     p->soft_ttl_s = (uint32_t)ttl;
     return true;
 }
@@ -237,7 +240,7 @@ void cmd_mp(struct session *s, struct request *r) {
     if (e == META_OK && !apply_soft_flags(m, &p)) e = META_TOKEN;
     if (e != META_OK)
         cmd_meta_error(s, e);
-    else if (apply(s, r, &p, list.p, list.n, &got))
+    else if (carry_out(s, r, &p, list.p, list.n, &got))
         reply_mp(s, m, &list, got.number);
     if (!s->worker->retry) cmd_bump(s, CMD_METRIC_cmd_meta);
 }
@@ -250,7 +253,7 @@ void cmd_tags_delete(struct session *s, struct request *r) {
     struct purged got;
     if (!read_words(s, r, true, &p, &text)) return;
     p.counted = true;
-    if (!apply(s, r, &p, text.p, text.n, &got) || r->noreply) return;
+    if (!carry_out(s, r, &p, text.p, text.n, &got) || r->noreply) return;
     cmd_linef(s, "%lld ITEMS_DELETED", got.n < 0 ? 0ll : (long long)got.n);
 }
 

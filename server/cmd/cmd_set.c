@@ -1,6 +1,4 @@
-/* SPDX-License-Identifier: BSD-3-Clause
- *
- * set, add, replace, append, prepend, cas; incr, decr; delete. */
+/* SPDX-License-Identifier: BSD-3-Clause */
 #include "cmd/cmd_set.h"
 
 #include "base/check.h"
@@ -24,7 +22,7 @@
 
 /* ------------------------------------------------------------------ storage */
 
-/* Whether what was stored before would be stale now. */
+/* Whether the request would have replaced what was stored before, which is then outdated if the store is refused. */
 static bool replaces(const struct session *s, const struct request *r) {
     const struct meta *m = &s->worker->meta;
     if (r->row->class != CMD_CLASS_MSET) return r->row->id == CMD_ID_set;
@@ -98,7 +96,7 @@ void cmd_set(struct session *s, struct request *r) {
         cmd_retry_later(s);
         return;
     }
-    if (joins && st == STORE_OK) put.size = it.size; /* what watchers are told */
+    if (joins && st == STORE_OK) put.size = it.size; /* watchers are told the size of the whole value */
     cmd_bump(s, CMD_METRIC_cmd_set);
     if (put.guarded) count_cas(s, st);
     if (put.ntags > 0 && st == STORE_OK) sync_bump(&w->metrics[CMD_METRIC_tags_stored], put.ntags);

@@ -27,7 +27,7 @@
 #define PACKAGE_VERSION "unversioned"
 #endif
 
-#define SLAB_CHUNK 32            /* bytes; what `stats slabs` counts in */
+#define SLAB_CHUNK 32            /* bytes of what `stats slabs` calls a chunk */
 #define CACHEDUMP_MAX (2u << 20) /* bytes of a `stats cachedump` */
 #define CACHEDUMP_CLASSES 64     /* class ids from here on are illegal */
 
@@ -74,7 +74,7 @@ static void view_take(struct cmd *cmd, struct view *v) {
     cmd_watch_stats(cmd, &v->watch);
     v->used_chunks = (v->store.bytes + SLAB_CHUNK - 1) / SLAB_CHUNK;
     uint64_t chunks = v->store.segments * (v->store.segment_bytes / SLAB_CHUNK);
-    if (v->used_chunks > chunks) v->used_chunks = chunks; /* the gauges are not of one instant */
+    if (v->used_chunks > chunks) v->used_chunks = chunks; /* the gauges were read one after the other */
     for (unsigned i = 0; i < CMD_METRICS; i++) v->cmd[i] = cmd_stats_metric(cmd, (enum cmd_metric)i);
     for (unsigned i = 0; i < STORE_METRICS; i++) v->items[i] = store_metric(cmd->store, (enum store_metric)i);
 }
@@ -97,7 +97,7 @@ static void line_T(struct session *s, const char *prefix, const char *name, stru
     cmd_linef(s, "STAT %s%s %ld.%06ld", prefix, name, (long)v.tv_sec, (long)v.tv_usec);
 }
 
-/* Only where there is what they count. */
+/* Kinds of rows that are shown only where there is what they count. */
 #define line_if(condition, s, prefix, name, value)                                                                     \
     do {                                                                                                               \
         if (condition) line_U((s), (prefix), (name), (value));                                                         \
@@ -192,7 +192,7 @@ static void group_purge(struct session *s, const struct args *a) {
     show(s, rows_purge);
 }
 
-/* A setting, or what has become of it since the start. */
+/* Shows a setting; of those that commands may change, its present value. */
 static void setting(void *arg, const char *name, const char *value) {
     struct session *s = arg;
     struct cmd *cmd = s->worker->cmd;

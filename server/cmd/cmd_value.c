@@ -16,21 +16,22 @@
 /* ------------------------------------------------------------------ values that cannot be held all at once */
 
 /*
- * At most an eighth of the memory may be held for readers. What is beyond is copied, and as much only as the socket
- * takes; the rest is sent when that has left. In between the value may go or change; then there is no honest way to go
- * on, and the connection is closed.
+ * A value that is sent in parts. Readers may pin at most an eighth of the memory. Beyond that a value is copied, only
+ * as much as the socket takes, and the rest is sent when the output has drained. If the value is gone or replaced by
+ * then the reply cannot be completed, and the connection is closed.
  */
 struct part {
-    uint64_t version; /* of the version that was begun */
-    unsigned next;    /* its next piece */
-    size_t at;        /* and what was sent of it */
+    uint64_t version; /* of the version that is being sent */
+    unsigned next;    /* the next piece */
+    size_t at;        /* bytes of it that have been sent */
     uint8_t tail_len;
     uint8_t key_len;
     char tail[8]; /* what follows the value */
     char key[STORE_KEY_MAX];
 };
 
-/* Sends what follows, as much as can be held or the socket takes. True: that was all. */
+/* Sends the pieces from *next on, of that one from *at: pins what it can, copies what the socket takes. True: all of it
+ * was sent. */
 static bool send_pieces(struct session *s, const struct store_item *it, unsigned *next, size_t *at) {
     struct store_worker *w = s->worker->store;
     struct iovec iov[SPANS];
@@ -60,7 +61,7 @@ static void part_end(struct session *s) {
     free(s->produce_state);
 }
 
-/* The output has drained: the next part. */
+/* The output has drained: sends the next part. */
 static void part_produce(struct session *s) {
     struct part *part = s->produce_state;
     struct cmd_worker *w = s->worker;
@@ -81,7 +82,7 @@ static void part_produce(struct session *s) {
 
 static const struct cmd_producer part_producer = {part_produce, part_end};
 
-/* Goes on with a value later. */
+/* Has the rest of a value sent when the output has drained. */
 static void send_later(struct session *s, const struct store_item *it, unsigned next, size_t at, const char *tail,
                        size_t n) {
     struct part *part = s->producer == NULL ? malloc(sizeof(*part)) : NULL;

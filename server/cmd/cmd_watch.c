@@ -36,8 +36,8 @@ static const struct {
 
 struct watcher {
     uint32_t mask;        /* streams wanted, 0: nobody; read by those who record */
-    uint32_t wake;        /* its worker has been told, or is awake */
-    struct net_post post; /* tells it */
+    uint32_t wake;        /* atomic: 1 while its worker is awake, or has been woken */
+    struct net_post post; /* wakes it */
     struct net_worker *nw;
     struct conn *conn; /* nw's thread only; NULL: nobody */
     uint64_t first;    /* events older than this were meant for an earlier watcher */
@@ -47,13 +47,13 @@ struct watcher {
 
 /* Ring i < nworkers is filled by worker i, the last one by any other thread, under `others`. */
 struct cmd_watch {
-    pthread_mutex_t lock; /* who watches */
+    pthread_mutex_t lock; /* protects who watches */
     pthread_mutex_t others;
     unsigned nrings;
     uint32_t ring_size;
     unsigned taken;
     uint64_t gid;
-    int64_t wall_offset_ns; /* unix time minus time since boot, as well as a clock of seconds shows it */
+    int64_t wall_offset_ns; /* unix time minus time since boot, to within the second that the wall clock shows */
     uint64_t sent, skipped; /* lines sent; events that watchers were told they missed */
     struct watcher watchers[WATCH_MAX];
 };
@@ -72,13 +72,13 @@ static int64_t now_us(struct cmd *cmd) {
 
 static void wake_post(struct net_worker *nw, void *arg) {
     struct watcher *w = arg;
-    /* The mask first: one that is not 0 comes with the worker it belongs to. */
-    if (sync_load_acq(&w->mask) == 0) { /* nobody watches here any more, as always when the node ends */
+    /* The mask is read first: a mask other than 0 was published behind the worker that it belongs to. */
+    if (sync_load_acq(&w->mask) == 0) { /* the watcher has left; all have when the node ends */
         sync_store_seq(&w->wake, 0);
         return;
     }
     struct net_worker *now = sync_load_acq(&w->nw);
-    if (now != nw) { /* the place has gone to a watcher elsewhere meanwhile, who may rely on this */
+    if (now != nw) { /* a watcher of another worker has the place now, and `wake` is 1: so wake that one */
         worker_post(now, &w->post, wake_post, w);
         return;
     }
@@ -226,7 +226,8 @@ void cmd_watch_sysevent(struct cmd *cmd, const char *type, const char *text) {
 
 /* ------------------------------------------------------------------ sending */
 
-/* The ring whose oldest event is the oldest of all, so that lines leave in order as far as that can be known. */
+/* The ring whose oldest event is the oldest of all rings', so that lines are sent in the order of their gid; NULL: all
+ * are empty. */
 static struct watch_ring *oldest(struct cmd_watch *h, struct watcher *w, struct watch_event *n) {
     struct watch_ring *best = NULL;
     struct watch_event at;
@@ -238,7 +239,7 @@ static struct watch_ring *oldest(struct cmd_watch *h, struct watcher *w, struct 
     return best;
 }
 
-/* Tells the watcher what it has missed since it was last told. */
+/* Tells the watcher how many events it has missed since it was last told. */
 static void send_skipped(struct cmd_watch *h, struct watcher *w, struct conn *c) {
     uint64_t missed = 0;
     for (unsigned i = 0; i < h->nrings; i++) {
@@ -270,14 +271,14 @@ static void watch_produce(struct session *s) {
     store_enter(s->worker->store);
     uint32_t now = store_now(s->worker->store);
     store_leave(s->worker->store);
-    send_skipped(h, w, c); /* here too: a watcher that is never up to date must hear of it */
+    send_skipped(h, w, c); /* at the beginning, too: a slow watcher may never come to the end */
     for (unsigned i = 0; i < WATCH_PRODUCE_MAX; i++) {
-        if (conn_full(c)) return; /* asked again when it has drained */
+        if (conn_full(c)) return; /* it is called again when the output has drained */
         struct watch_event n;
         struct watch_ring *r = oldest(h, w, &n);
         if (r == NULL) {
             send_skipped(h, w, c);
-            /* Asleep first, then one more look: an event put in between is seen here or wakes us. */
+            /* Falls asleep before it looks again: an event put in between is seen here, or its writer wakes us. */
             sync_store_seq(&w->wake, 0);
             if (oldest(h, w, &n) == NULL) return; /* called again when kicked */
             sync_store_seq(&w->wake, 1);
@@ -328,7 +329,7 @@ static void watch_end(struct session *s) {
 
 static const struct cmd_producer watch_producer = {watch_produce, watch_end};
 
-/* Takes a place. 0, -EBUSY when all are taken, -ENOMEM. */
+/* Makes the session a watcher. 0, -EBUSY when there are WATCH_MAX, -ENOMEM. */
 static int watch_begin(struct session *s, uint32_t mask) {
     struct cmd *cmd = s->worker->cmd;
     struct cmd_watch *h = cmd->watch;
@@ -341,7 +342,7 @@ static int watch_begin(struct session *s, uint32_t mask) {
             rc = -ENOMEM;
             break;
         }
-        for (unsigned r = 0; r < h->nrings; r++) { /* what lies there was for an earlier watcher */
+        for (unsigned r = 0; r < h->nrings; r++) { /* drops what an earlier watcher left */
             sync_store_rel(&w->rings[r].head, sync_load_acq(&w->rings[r].tail));
             w->rings[r].seen = sync_load(&w->rings[r].skipped);
         }
@@ -397,8 +398,8 @@ void cmd_watch(struct session *s, struct request *r) {
         cmd_reply_lit(s, r, "WATCHER_FAILED failed to add log watcher");
     } else {
         cmd_reply_lit(s, r, "OK");
-        /* From here on the connection only listens: whatever it sends is of no interest, be it part of this batch
-         * (hence parked until the producer has its first turn) or later. */
+        /* From here on the connection is only written to. What it sends is discarded, what follows in this batch too:
+         * so it is parked until the producer has its first turn. */
         r->discard_body = UINT64_MAX;
         conn_wait(s->conn);
         conn_set_producer(s->conn, true);

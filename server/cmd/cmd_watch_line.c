@@ -26,12 +26,12 @@ char *cmd_watch_escape(char *out, const char *p, size_t n) {
     return out;
 }
 
-/* Seconds left, as item_store's ttl: 0 for no expiry. */
+/* Seconds left to live; 0: without end, as memcached has it in item_store. */
 static int64_t ttl_left(uint32_t expiry, uint32_t now) {
     return expiry == 0 ? 0 : store_ttl(expiry, now);
 }
 
-/* What follows the type and the key. */
+/* Writes what follows type and key; at most max bytes, as snprintf. */
 static int format_rest(const struct watch_event *n, const char *text, uint32_t now, char *out, size_t max) {
     const char *yes = n->flag ? "yes" : "no";
     switch ((enum watch_kind)n->kind) {
@@ -58,7 +58,7 @@ static int format_rest(const struct watch_event *n, const char *text, uint32_t n
     return 0;
 }
 
-/* The kinds that end in escaped text: too long for a formatted buffer. */
+/* Writes the end of those kinds that carry a text, which is too long for format_rest. */
 static char *format_text(const struct watch_event *n, const char *text, char *p) {
     if (n->kind == WATCH_PURGE) {
         p += sprintf(p, " cmd=%s soft=%s number=%" PRIu64 " cfd=%d sel=", n->cmd, n->flag ? "yes" : "no", n->number,
@@ -126,7 +126,7 @@ bool cmd_watch_ring_put(struct watch_ring *r, const struct watch_event *n, const
     copy_in(r, tail, n, sizeof *n);
     copy_in(r, tail + sizeof *n, key, n->key_len);
     copy_in(r, tail + sizeof *n + n->key_len, text, n->text_len);
-    /* Sequentially consistent against the taker going to sleep: either it sees this event or we see it asleep. */
+    /* Sequentially consistent: either the taker sees this event before it sleeps, or the filler sees it asleep. */
     sync_store_seq(&r->tail, tail + need);
     return true;
 }

@@ -42,8 +42,8 @@ enum cmd_path {
     CMD_PATH_KEY,     /* its row's handler; it is a key of a gets, gat or gats line, or a long one of a get line */
     CMD_PATH_GET,     /* cmd_get_run: a key of a get line */
     CMD_PATH_SET,     /* cmd_set_run: a set line as clients send it (text_store_usual) */
-    CMD_PATH_MG,      /* cmd_mg_run: an mg line as clients send it (meta_read_usual) */
-    CMD_PATH_MS,      /* cmd_ms_run: likewise an ms line */
+    CMD_PATH_MG,      /* cmd_meta_get_run: an mg line as clients send it (meta_read_usual) */
+    CMD_PATH_MS,      /* cmd_meta_set_run: likewise an ms line */
 };
 
 struct request {
