@@ -13,7 +13,11 @@
 
 #include "base/fault.h"
 #include "base/rand.h"
-#include "cmd/cmd.h"
+#include "cmd/cmd_auth.h"
+#include "cmd/cmd_watch.h"
+#include "net/net.h"
+#include "proto/keytags.h"
+#include "proto/meta.h"
 #include "store_lab.h"
 #include "tests/fuzz/fake_net.h"
 
@@ -119,11 +123,65 @@ static void test_a_get_that_others_overtake_looks_again(void **state) {
     fake_node_free(f);
 }
 
+/* ------------------------------------------------------------------ where a block waits */
+
+/* How many blocks of a size are received into the store's memory, of which the beginning has come. */
+static uint64_t uploads_of(unsigned bytes) {
+    struct fake_node *f = fake_node_new(&(struct fake_options){.memory = 64 << 20});
+    struct conn *c = fake_open(f);
+    struct store_gauges g;
+    char begin[64];
+    int n = snprintf(begin, sizeof begin, "set k 0 0 %u\r\nabc", bytes);
+    fake_feed(c, begin, (size_t)n);
+    store_gauges(f->store, &g);
+    fake_node_free(f);
+    return g.uploads;
+}
+
+static void test_blocks_to_16k_wait_in_the_buffer(void **state) {
+    (void)state;
+    assert_int_equal(uploads_of(16 * 1024 - 1), 0);
+    assert_int_equal(uploads_of(16 * 1024 + 1), 1);
+}
+
+/* ------------------------------------------------------------------ as they are written down */
+
+/* Other tests see to it that these bounds are kept, but name them as the code does: here is what README.md and
+ * PROTOCOL.md promise. */
+static void test_bounds_are_as_promised(void **state) {
+    static const struct {
+        const char *name;
+        long long is, promised;
+    } bounds[] = {
+        {"bytes of a key", STORE_KEY_MAX, 250},
+        {"bytes of a tag", STORE_TAG_MAX, 200},
+        {"bytes of a tag in a suffix", KEYTAGS_TAG_MAX, 200},
+        {"tags of an item", STORE_TAGS_MAX, 128},
+        {"tags that a reader names", STORE_READ_TAGS_MAX, 64},
+        {"tags of a selector", STORE_SELECTOR_TAGS_MAX, 64},
+        {"selectors of a purge", STORE_SELECTORS_MAX, 64},
+        {"tags of a selector in a suffix", KEYTAGS_SELECTOR_MAX, 64},
+        {"selectors in a suffix", KEYTAGS_SELECTORS_MAX, 64},
+        {"seconds that a softly purged item is served", STORE_SOFT_TTL_S, 60},
+        {"seconds of a relative time to live", STORE_RELATIVE_TTL_MAX_S, 30LL * 24 * 3600},
+        {"bytes of an opaque", META_OPAQUE_MAX, 31},
+        {"watchers", WATCH_MAX, 20},
+        {"lines of a password file", AUTH_USERS_MAX, 256},
+        {"bytes that all connections hold, at least", NET_HELD_DEFAULT, 16 << 20},
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof bounds / sizeof *bounds; i++)
+        if (bounds[i].is != bounds[i].promised)
+            fail_msg("%s: %lld, not %lld", bounds[i].name, bounds[i].is, bounds[i].promised);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_has_a_tenth),
         cmocka_unit_test(test_purges_are_counted_to_100000),
         cmocka_unit_test(test_a_get_that_others_overtake_looks_again),
+        cmocka_unit_test(test_blocks_to_16k_wait_in_the_buffer),
+        cmocka_unit_test(test_bounds_are_as_promised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
