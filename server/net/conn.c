@@ -110,8 +110,10 @@ static void on_event(evutil_socket_t fd, short what, void *arg) {
     struct conn *c = arg;
     (void)fd;
     __builtin_prefetch(c->session); /* of thousands of connections each is cold when its turn comes */
-    const uint32_t ready = (uint32_t)what & (NET_READ | NET_WRITE | NET_LAST); /* it tells of EV_ET, too */
-    conn_ready(c, unlikely(ready & NET_LAST) ? NET_READ | NET_LAST : ready);
+    if (likely(what == (EV_READ | EV_ET)))
+        conn_ready(c, NET_READ);
+    else
+        conn_ready(c, (what & EV_CLOSED) ? NET_READ | NET_LAST : (uint32_t)what & (NET_READ | NET_WRITE));
 }
 
 /* Asks the loop for exactly these events, which tells of them again if they are there already. */
@@ -363,7 +365,7 @@ static __attribute__((noinline)) void conn_step(struct conn *c, uint32_t what) {
 
 /* Whether it is the usual case: bytes have come, nothing was kept, nothing is to be sent first. */
 static inline bool conn_plain(const struct conn *c, uint32_t what) {
-    return likely((c->flags & CONN_SLOW) == 0 && what == NET_READ && c->in_len == 0 && c->out_head == NULL);
+    return likely((c->flags & (CONN_SLOW | CONN_HOLDS)) == 0 && what == NET_READ);
 }
 
 /* The socket is ready. The usual case goes the short way: the handler consumes and answers all. */

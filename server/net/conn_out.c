@@ -212,8 +212,8 @@ void conn_flush_out(struct net_worker *w) {
     struct net_out *o = w->out;
     struct conn *c = o->room.owner;
     if (c == NULL) return;
-    size_t total = out_bytes(o);
-    bool plain = o->niov == 0 && c->ssl == NULL;
+    const bool plain = o->niov == 0 && c->ssl == NULL;
+    const size_t total = likely(plain) ? (size_t)(o->room.next - o->buf) : out_bytes(o);
     if (total != 0) {
         ssize_t n = likely(plain) ? net_send(c->fd, o->buf, total) : out_send_spans(c, o);
         if (unlikely(n != (ssize_t)total)) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "stage.h"
 
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,8 +68,12 @@ enum store_status actor_put(struct actor *a, struct store_put *p, struct store_i
         store_enter(a->w);
         enum store_status st = store_put(a->w, p, out);
         store_leave(a->w);
-        if (st != STORE_AGAIN) return st;
-        stage_wait(a->stage, seen);
+        if (st == STORE_AGAIN)
+            stage_wait(a->stage, seen);
+        else if (st == STORE_NO_MEMORY)
+            sched_yield(); /* actors move the clock, so half a second may pass before the store's thread has its turn */
+        else
+            return st;
     }
 }
 
