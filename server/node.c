@@ -2,7 +2,6 @@
 #include "node.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -48,8 +47,9 @@ static void on_evict(void *arg, const char *key, size_t key_len, bool fetched, u
     cmd_on_evict(((struct node *)arg)->cmd, key, key_len, fetched, expiry, size);
 }
 
-static void on_upload(void *arg, unsigned worker) {
-    cmd_on_upload(((struct node *)arg)->cmd, worker);
+static void on_upload(void *arg, unsigned handle) {
+    const struct node *n = arg;
+    if (handle < (unsigned)n->settings->threads) cmd_on_upload(n->cmd, handle); /* the other one's thread begins none */
 }
 
 static void on_job(void *arg, void *token, int64_t count) {
@@ -151,6 +151,7 @@ static int make_store(struct node *n, const struct clock *clock) {
         .memory_limit = (uint64_t)s->memory_limit,
         .item_size_max = value_max(s),
         .workers = (unsigned)s->threads,
+        .handles = (unsigned)s->threads + 1, /* the last one is for a thread that serves no connections */
         .evict = s->evict,
         .prefix_delimiter = s->prefix_tags,
         .sweep_cpu_percent = (unsigned)s->sweep_cpu_percent,
@@ -334,9 +335,7 @@ int node_end_fd(const struct node *n) {
     return n->end_fd;
 }
 
-enum node_end node_wait(struct node *n, int timeout_ms) {
-    struct pollfd p = {.fd = n->end_fd, .events = POLLIN};
-    while (poll(&p, 1, timeout_ms) < 0 && errno == EINTR) {}
+enum node_end node_end(const struct node *n) {
     return (enum node_end)sync_load_acq(&n->end);
 }
 

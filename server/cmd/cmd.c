@@ -41,13 +41,12 @@ static size_t on_input(struct conn *c, void *session, char *p, size_t n) {
     return cmd_input(session, p, n);
 }
 
-static char *on_sink(struct conn *c, void *session, size_t *n) {
+static char *on_body_space(struct conn *c, void *session, size_t *n) {
     (void)c;
-    struct session *s = session;
-    return s->phase == CMD_PHASE_BODY ? cmd_body_sink(s, n) : NULL;
+    return cmd_body_space(session, n);
 }
 
-static void on_received(struct conn *c, void *session, size_t n) {
+static void on_body_received(struct conn *c, void *session, size_t n) {
     (void)c;
     cmd_body_received(session, n);
 }
@@ -97,8 +96,8 @@ static const struct net_handler handler = {
     .session_size = sizeof(struct session),
     .open = on_open,
     .input = on_input,
-    .sink = on_sink,
-    .sunk = on_received,
+    .body_space = on_body_space,
+    .body_received = on_body_received,
     .stalled = on_stalled,
     .produce = on_produce,
     .release = on_release,

@@ -52,7 +52,7 @@ static void bad_format(struct session *s, const struct request *r) {
 /* Answers OK to a command that has no effect here, and logs that once for each command; `bit` is the command's. */
 static void ok_without_effect(struct session *s, const struct request *r, unsigned bit) {
     struct cmd *cmd = s->worker->cmd;
-    if ((sync_or(&cmd->no_effect_logged, 1u << bit) & 1u << bit) == 0)
+    if (!sync_set_bit(&cmd->no_effect_logged, bit))
         log_event(cmd->cfg.log, LOG_ALWAYS, "no_effect",
                   "command=%s reason=\"accepted for memcached's sake, nothing to tune\"", r->row->name);
     ok(s, r);

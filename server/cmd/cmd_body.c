@@ -153,7 +153,7 @@ size_t cmd_body_input(struct session *s, const char *p, size_t n) {
     return finish(s, p[done] == '\r' && p[done + 1] == '\n') ? done + 2 : done;
 }
 
-char *cmd_body_sink(struct session *s, size_t *n) {
+char *cmd_body_space(struct session *s, size_t *n) {
     char *to;
     if (store_upload_left(s->upload->bytes) == 0) return NULL; /* the block's ending comes to the input */
     enum store_status st = store_upload_span(s->worker->store, s->upload->bytes, &to, n);
@@ -172,7 +172,6 @@ static void visit_uploads(struct net_worker *nw, void *arg) {
     struct cmd_worker *w = arg;
     struct cmd_upload *u, *next;
     (void)nw;
-    sync_store_seq(&w->turns, 0);
     for (u = TAILQ_FIRST(&w->uploads); u != NULL; u = next) {
         struct session *s = u->session;
         next = TAILQ_NEXT(u, link);
@@ -185,9 +184,7 @@ static void visit_uploads(struct net_worker *nw, void *arg) {
 void cmd_body_turn(struct cmd *cmd, unsigned worker) {
     struct cmd_worker *w = &cmd->workers[worker];
     struct net_worker *nw = cmd->cfg.up.worker(cmd->cfg.up.arg, worker);
-    if (sync_exchange(&w->turns, 1) != 0) return;
-    /* Without memory for the message: the store tells this again, or the uploads time out. */
-    if (worker_post(nw, visit_uploads, w) != 0) sync_store_seq(&w->turns, 0);
+    worker_post(nw, &w->turns_post, visit_uploads, w);
 }
 
 bool cmd_body_stalled(struct session *s) {

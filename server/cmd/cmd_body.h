@@ -17,7 +17,7 @@ void cmd_body_begin(struct session *s, struct request *r);
 /* Takes bytes of it from the input; returns how many were used. */
 size_t cmd_body_input(struct session *s, const char *p, size_t n);
 /* Where the next bytes of it are to be received, *n of them at most; NULL: they go to the input. */
-char *cmd_body_sink(struct session *s, size_t *n);
+char *cmd_body_space(struct session *s, size_t *n);
 /* n bytes were received there. */
 void cmd_body_received(struct session *s, size_t n);
 /* No byte of a block has come for too long. True: its request is refused, now or when input is shown again. */

@@ -36,6 +36,7 @@ struct conns {
     const void *asker;       /* the asking session, to be compared by any thread */
     unsigned home;           /* the index of the asking worker */
     unsigned at;             /* the index of the worker that has it */
+    struct net_post post;    /* takes it there */
     char *text;
     size_t n, max;
     bool failed; /* no memory */
@@ -153,12 +154,10 @@ static void visit(struct net_worker *nw, void *arg) {
     }
     worker_each_conn(nw, one_conn, q);
     const struct cmd_upcalls *up = &q->cmd->cfg.up;
-    if (++q->at < q->cmd->nworkers) {
-        if (worker_post(up->worker(up->arg, q->at), visit, q) == 0) return;
-        q->failed = true;
-    }
-    /* Without the message the asking connection would stay parked for ever: so this waits for memory. */
-    while (worker_post(up->worker(up->arg, q->home), answer, q) != 0) usleep(1000);
+    if (++q->at < q->cmd->nworkers)
+        worker_post(up->worker(up->arg, q->at), &q->post, visit, q);
+    else
+        worker_post(up->worker(up->arg, q->home), &q->post, answer, q);
 }
 
 /* The connection closed before the answer came. */
@@ -172,7 +171,7 @@ static void conns_wait(struct session *s) {
     conn_set_producer(s->conn, false);
 }
 
-static const struct cmd_producer conns_producer = {conns_wait, conns_gone, true};
+static const struct cmd_producer conns_producer = {conns_wait, conns_gone};
 
 void cmd_conns_command(struct session *s) {
     struct cmd *cmd = s->worker->cmd;
@@ -181,14 +180,11 @@ void cmd_conns_command(struct session *s) {
     if (sync_add(&cmd->conns_running, 1) < CONNS_RUNNING_MAX && q != NULL) {
         *q = (struct conns){.cmd = cmd, .session = s, .asker = s, .home = s->worker->index};
         up->listeners_each(up->arg, one_listener, q);
-        if (worker_post(up->worker(up->arg, 0), visit, q) == 0) {
-            cmd_producer_begin(s, &conns_producer, q);
-            return;
-        }
-        conns_free(q);
-    } else {
-        sync_sub(&cmd->conns_running, 1);
-        free(q);
+        cmd_producer_begin(s, &conns_producer, q);
+        worker_post(up->worker(up->arg, 0), &q->post, visit, q);
+        return;
     }
+    sync_sub(&cmd->conns_running, 1);
+    free(q);
     cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
 }

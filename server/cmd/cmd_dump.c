@@ -48,7 +48,7 @@ uint64_t cmd_dump_item_bytes(const struct store_item *it) {
     if (it->size > UINT16_MAX) n += 2;
     if (it->expiry != 0 || it->ntags > 0) n += 4;
     if (it->flags != 0) n += 4;
-    if (it->cas != it->birth) n += 8;
+    if (it->cas != it->version) n += 8;
     if (it->ntags > 0) n += 1 + 8 * (uint64_t)it->ntags;
     return n;
 }
@@ -222,7 +222,7 @@ static void dump_produce(struct session *s) {
     conn_kick(s->conn);
 }
 
-static const struct cmd_producer dump_producer = {dump_produce, dump_free, true};
+static const struct cmd_producer dump_producer = {dump_produce, dump_free};
 
 bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, const struct store_selector *of, uint64_t items,
                     uint64_t bytes) {
@@ -268,7 +268,7 @@ static void text_produce(struct session *s) {
     cmd_producer_end(s);
 }
 
-static const struct cmd_producer text_producer = {text_produce, text_free, true};
+static const struct cmd_producer text_producer = {text_produce, text_free};
 
 void cmd_dump_text(struct session *s, char *text, size_t n) {
     struct text *t = malloc(sizeof *t);

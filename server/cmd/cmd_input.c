@@ -182,7 +182,10 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     s->refuse = false;
     if (unlikely(w->retry)) {
         w->retry = false;
-        conn_park(s->conn);
+        if (cmd_purge_waits(s))
+            conn_wait(s->conn);
+        else
+            conn_park(s->conn);
     }
     return used;
 }
@@ -230,11 +233,6 @@ size_t cmd_input(struct session *s, char *p, size_t n) {
             cmd_end(s, CMD_END_ERROR);
             return n;
         }
-    }
-    if (unlikely(s->job != NULL || s->producer != NULL) && (cmd_purge_waits(s) || cmd_producer_waits(s))) {
-        /* It was resumed because room was found for stores, but it waits for its own answer. */
-        conn_park(s->conn);
-        return 0;
     }
     s->worker->requests_run = 0;
     for (;;) {

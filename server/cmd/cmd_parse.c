@@ -114,12 +114,13 @@ static __attribute__((noinline)) void parse_next(struct batch *b, const struct c
     const size_t begin = b->at;
     const char *p = b->p + begin;
     const size_t left = b->n - begin;
+    const size_t unfinished_max = s->authenticated ? CMD_LINE_MAX : CMD_AUTH_MAX;
     const char *nl = NULL;
     if (s->scanned > 0) { /* the bytes that were here before hold no newline */
         size_t from = s->scanned < left ? s->scanned : left;
         s->scanned = 0;
         nl = memchr(p + from, '\n', left - from);
-        if (nl == NULL && left < CMD_LINE_MAX) {
+        if (nl == NULL && left < unfinished_max) {
             cmd_batch_wait(b, begin, b->count);
             return;
         }
@@ -130,7 +131,7 @@ static __attribute__((noinline)) void parse_next(struct batch *b, const struct c
     }
     if (nl == NULL) nl = text_newline(b->p, p, p + left);
     if (nl == NULL || (size_t)(nl - p) >= CMD_LINE_MAX) {
-        if (left < (s->authenticated ? CMD_LINE_MAX : CMD_AUTH_MAX)) {
+        if (left < unfinished_max) {
             cmd_batch_wait(b, begin, b->count);
             return;
         }

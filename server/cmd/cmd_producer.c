@@ -19,7 +19,3 @@ void cmd_producer_end(struct session *s) {
     conn_set_producer(s->conn, false);
     conn_resume(s->conn);
 }
-
-bool cmd_producer_waits(const struct session *s) {
-    return s->producer != NULL && s->producer->answers;
-}

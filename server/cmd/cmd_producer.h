@@ -13,8 +13,4 @@ void cmd_producer_begin(struct session *s, const struct cmd_producer *p, void *s
 /* The answer is complete: removes the producer (without calling its end) and goes on with the connection. */
 void cmd_producer_end(struct session *s);
 
-/* Whether the session waits for such an answer to be complete: a connection that is resumed for another reason (room
- * was found for stores) must be parked again. */
-bool cmd_producer_waits(const struct session *s);
-
 #endif

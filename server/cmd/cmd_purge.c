@@ -54,38 +54,55 @@ static void read_list(struct session *s, const char *list, size_t n, struct stor
 /* ------------------------------------------------------------------ purges that are answered later */
 
 /*
- * A purge under way. Its connection is parked meanwhile. When the purge has ended the connection is resumed, the
- * request is run again from the start, and its handler finds number and count here and answers as it would have at
- * once.
+ * A purge under way. Its connection waits meanwhile. When the purge has ended the connection is resumed, the request is
+ * run again from the start, and its handler finds number and count here and answers as it would have at once.
  *
  * While store_purge is pending both the store and the session hold it. Two things may end that: the purge ends
- * (JOB_ENDED), or the connection does (JOB_ABANDONED). Whoever finds that the other has happened already frees it.
+ * (JOB_ENDED), and the store's thread posts the job to the worker, or the connection does (JOB_ABANDONED). Whoever
+ * finds that the other has happened already frees it.
  */
 enum { JOB_WAITS, JOB_ENDED, JOB_ABANDONED };
 struct cmd_job {
     struct net_worker *net;
-    uint64_t number; /* of the purge */
-    int64_t n;       /* items it took out, if it counts them; -1: too many to count */
-    uint32_t state;  /* one of the above; atomic */
+    struct net_post post;
+    struct session *session; /* who waits for it; NULL: the connection is gone */
+    uint64_t number;         /* of the purge */
+    int64_t n;               /* items it took out, if it counts them; -1: too many to count */
+    uint32_t state;          /* one of the above; atomic */
+    bool delivered;          /* the worker knows that it has ended */
 };
 
 bool cmd_purge_waits(const struct session *s) {
-    return s->job != NULL && sync_load_acq(&s->job->state) == JOB_WAITS;
+    return s->job != NULL && !s->job->delivered;
+}
+
+static void deliver(struct net_worker *nw, void *arg) {
+    struct cmd_job *job = arg;
+    (void)nw;
+    job->delivered = true;
+    if (job->session != NULL)
+        conn_resume(job->session->conn);
+    else
+        free(job);
 }
 
 void cmd_purge_ended(void *token, int64_t n) {
     struct cmd_job *job = token;
-    struct net_worker *net = job->net;
     job->n = n;
     if (sync_exchange(&job->state, JOB_ENDED) == JOB_ABANDONED)
         free(job);
     else
-        worker_resume_all(net);
+        worker_post(job->net, &job->post, deliver, job);
 }
 
 void cmd_purge_abandon(struct session *s) {
-    if (sync_exchange(&s->job->state, JOB_ABANDONED) == JOB_ENDED) free(s->job);
+    struct cmd_job *job = s->job;
     s->job = NULL;
+    job->session = NULL;
+    if (job->delivered)
+        free(job);
+    else
+        (void)sync_exchange(&job->state, JOB_ABANDONED); /* the store's thread frees it, or what it has posted */
 }
 
 /* The outcome of a purge. */
@@ -98,7 +115,7 @@ struct purged {
 static enum store_status start_purge(struct session *s, struct store_purge *p, struct purged *out) {
     struct cmd_worker *w = s->worker;
     if (w->spare == NULL && (w->spare = malloc(sizeof *w->spare)) == NULL) return STORE_NO_MEMORY;
-    *w->spare = (struct cmd_job){.net = conn_worker(s->conn)};
+    *w->spare = (struct cmd_job){.net = conn_worker(s->conn), .session = s};
     p->token = w->spare;
     cmd_leave(w);
     enum store_status st = store_purge(w->store, p, &out->number);

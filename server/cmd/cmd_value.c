@@ -21,9 +21,9 @@
  * then the reply cannot be completed, and the connection is closed.
  */
 struct part {
-    uint64_t birth; /* of the version that is being sent */
-    unsigned next;  /* the next piece */
-    size_t at;      /* bytes of it that have been sent */
+    uint64_t version; /* of the version that is being sent */
+    unsigned next;    /* the next piece */
+    size_t at;        /* bytes of it that have been sent */
     uint8_t tail_len;
     uint8_t key_len;
     char tail[8]; /* what follows the value */
@@ -68,7 +68,7 @@ static void part_produce(struct session *s) {
     struct store_key key = store_key(w->cmd->store, part->key, part->key_len);
     struct store_item it;
     cmd_enter(w);
-    bool there = store_peek(w->store, &key, &it) && it.birth == part->birth;
+    bool there = store_peek(w->store, &key, &it) && it.version == part->version;
     bool done = there && send_pieces(s, &it, &part->next, &part->at);
     cmd_leave(w);
     if (there && !done) return;
@@ -80,7 +80,7 @@ static void part_produce(struct session *s) {
     free(part);
 }
 
-static const struct cmd_producer part_producer = {part_produce, part_end, true};
+static const struct cmd_producer part_producer = {part_produce, part_end};
 
 /* Has the rest of a value sent when the output has drained. */
 static void send_later(struct session *s, const struct store_item *it, unsigned next, size_t at, const char *tail,
@@ -91,7 +91,7 @@ static void send_later(struct session *s, const struct store_item *it, unsigned 
         conn_close(s->conn);
         return;
     }
-    part->birth = it->birth;
+    part->version = it->version;
     part->next = next;
     part->at = at;
     part->tail_len = (uint8_t)n;

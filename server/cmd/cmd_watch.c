@@ -35,8 +35,9 @@ static const struct {
 };
 
 struct watcher {
-    uint32_t mask; /* streams wanted, 0: nobody; read by those who record */
-    uint32_t wake; /* atomic: 1 while its worker is awake, or has been woken */
+    uint32_t mask;        /* streams wanted, 0: nobody; read by those who record */
+    uint32_t wake;        /* atomic: 1 while its worker is awake, or has been woken */
+    struct net_post post; /* wakes it */
     struct net_worker *nw;
     struct conn *conn; /* nw's thread only; NULL: nobody */
     uint64_t first;    /* events older than this were meant for an earlier watcher */
@@ -78,7 +79,7 @@ static void wake_post(struct net_worker *nw, void *arg) {
     }
     struct net_worker *now = sync_load_acq(&w->nw);
     if (now != nw) { /* a watcher of another worker has the place now, and `wake` is 1: so wake that one */
-        if (worker_post(now, wake_post, w) != 0) sync_store_seq(&w->wake, 0);
+        worker_post(now, &w->post, wake_post, w);
         return;
     }
     if (w->conn != NULL) conn_kick(w->conn);
@@ -86,8 +87,7 @@ static void wake_post(struct net_worker *nw, void *arg) {
 
 static void wake(struct watcher *w) {
     if (sync_load_seq(&w->wake) != 0 || sync_exchange(&w->wake, 1) != 0) return;
-    /* Without memory for the message the next event tries again. */
-    if (worker_post(sync_load_acq(&w->nw), wake_post, w) != 0) sync_store_seq(&w->wake, 0);
+    worker_post(sync_load_acq(&w->nw), &w->post, wake_post, w);
 }
 
 /* Hands an event to whoever wants it. ring: the caller's own. */
@@ -327,7 +327,7 @@ static void watch_end(struct session *s) {
     pthread_mutex_unlock(&cmd->watch->lock);
 }
 
-static const struct cmd_producer watch_producer = {watch_produce, watch_end, false};
+static const struct cmd_producer watch_producer = {watch_produce, watch_end};
 
 /* Makes the session a watcher. 0, -EBUSY when there are WATCH_MAX, -ENOMEM. */
 static int watch_begin(struct session *s, uint32_t mask) {
@@ -401,7 +401,7 @@ void cmd_watch(struct session *s, struct request *r) {
         /* From here on the connection is only written to. What it sends is discarded, what follows in this batch too:
          * so it is parked until the producer has its first turn. */
         r->discard_body = UINT64_MAX;
-        conn_park(s->conn);
+        conn_wait(s->conn);
         conn_set_producer(s->conn, true);
         conn_kick(s->conn);
     }

@@ -17,6 +17,7 @@
 #include "cmd/cmd_config.h"
 #include "cmd/cmd_table.h"
 #include "cmd/request.h"
+#include "net/worker.h"
 #include "proto/keytags.h"
 #include "proto/meta.h"
 #include "proto/text.h"
@@ -39,7 +40,7 @@ struct cmd_worker {
     bool retry;        /* the handler asks to be run again when there is room */
     uint32_t observed; /* cmd->observed as of the batch's beginning, or its last command that may change it */
     TAILQ_HEAD(, cmd_upload) uploads; /* under way, or waiting for their turn */
-    uint32_t turns;                   /* atomic: it has been told to look at them */
+    struct net_post turns_post;       /* has it look at them */
     unsigned sizes_running;           /* answers to `stats sizes` under way */
     uint64_t metrics[CMD_METRICS];
 

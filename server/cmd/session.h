@@ -31,7 +31,6 @@
 struct cmd_producer {
     void (*produce)(struct session *s);
     void (*end)(struct session *s);
-    bool answers; /* it writes the answer to a request, which those behind it wait for; false: it goes on for ever */
 };
 
 /* What the next bytes of the input are. */

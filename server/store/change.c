@@ -1,9 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "store/internal.h"
+#include "store/change.h"
 
-#define NUMBER_TOP (1ull << 62) /* above every number: asks purge_overtook for announcements only */
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/sync.h"
+#include "store/account.h"
+#include "store/append.h"
+#include "store/ghost.h"
+#include "store/number.h"
+#include "store/purge.h"
+#include "store/record.h"
+#include "store/state.h"
+#include "store/sweep.h"
+#include "store/tag.h"
 
-/* Decodes the record that matches: it is the present version. */
+#define VERSION_TOP (1ull << 62) /* above every version: asks purge_overtook for announcements only */
+
+/* Decodes the record that matches: it is the present one of the key. */
 static bool same_key(void *arg, uint64_t loc) {
     struct change *c = arg;
     uint8_t header[32];
@@ -13,9 +26,12 @@ static bool same_key(void *arg, uint64_t loc) {
     return true;
 }
 
-/* The slot of the present version, or NULL. */
-static inline uint64_t *find_slot(struct change *c) {
+/* The slot of the key's record, or NULL. */
+static inline __attribute__((always_inline)) uint64_t *find_slot(struct change *c) {
     struct index *ix = &c->w->s->ix;
+    uint64_t *const likely_one = c->key->slot;
+    if (likely_one != NULL && likely(c->b == c->key->bucket && same_key(c, index_slot_loc(sync_load(likely_one)))))
+        return likely_one;
     const uint32_t fp = index_fp(ix, c->key->hash);
     for (unsigned m = index_match(c->b->slot, fp); m; m &= m - 1) {
         uint64_t *slot = &c->b->slot[__builtin_ctz(m)];
@@ -24,63 +40,33 @@ static inline uint64_t *find_slot(struct change *c) {
     return index_word_count(sync_load(&c->b->word)) == 0 ? NULL : index_find(ix, c->b, fp, same_key, c);
 }
 
-/* Bytes that a record answers for: itself and its pieces. */
-static uint64_t footprint(const struct item *it) {
-    uint64_t n = item_record_bytes(it);
-    if (item_large(it)) n += item_size(it) + (uint64_t)item_pieces(it) * ITEM_PIECE_HEADER;
-    return n;
-}
-
-static void pieces_account(struct store *s, const struct item *it, bool link) {
-    for (unsigned i = 0; i < item_pieces(it); i++) {
-        uint64_t loc;
-        uint32_t bytes;
-        item_piece(it, i, &loc, &bytes);
-        (link ? segment_link : segment_unlink)(segment_by_loc(s, loc), bytes + ITEM_PIECE_HEADER);
-    }
-}
-
-static inline void unlink_record(struct store_worker *w, uint64_t loc, const struct item *it) {
-    segment_unlink(segment_by_loc(w->s, loc), item_record_bytes(it));
-    if (unlikely(item_large(it))) pieces_account(w->s, it, false);
-    COUNT(w, items_removed, 1);
-    COUNT(w, bytes_removed, footprint(it));
-}
-
-void account_link(struct store_worker *w, uint64_t loc, const struct item *it) {
-    segment_link(segment_by_loc(w->s, loc), item_record_bytes(it));
-    if (item_large(it)) pieces_account(w->s, it, true);
-    COUNT(w, items_added, 1);
-    COUNT(w, bytes_added, footprint(it));
-}
-
-void account_unlink(struct store_worker *w, uint64_t loc, const struct item *it) {
-    unlink_record(w, loc, it);
-}
-
 void change_unlink(struct change *c) {
-    account_unlink(c->w, c->loc, &c->old);
+    const bool early = FAULT_POINT("change.mutate.dead_first");
+    if (early) account_removed(c->w, c->loc, &c->old);
+    (void)FAULT_POINT("change.unlinking");
     index_remove(&c->w->s->ix, c->b, c->slot);
+    if (!early) account_removed(c->w, c->loc, &c->old);
     c->slot = NULL;
 }
 
-/* A version that may not be served any more is taken out by whoever meets it with the lock. */
+/* A record that may not be served any more is taken out by whoever meets it with the lock. */
 static __attribute__((noinline)) void unlink_dead(struct change *c) {
-    if (c->verdict == ITEM_EXPIRED) {
+    if (c->verdict == VERDICT_EXPIRED) {
         COUNT(c->w, expired, 1);
         if (!(c->old.bits & ITEM_FETCHED)) COUNT(c->w, expired_unfetched, 1);
     } else {
         COUNT(c->w, purged_items, 1);
-        COUNT(c->w, purged_bytes, footprint(&c->old));
+        COUNT(c->w, purged_bytes, account_bytes(&c->old));
     }
     change_unlink(c);
 }
 
-static inline void begin(struct change *c, struct store_worker *w, const struct store_key *k) {
+static inline __attribute__((always_inline)) void begin(struct change *c, struct store_worker *w,
+                                                        const struct store_key *k) {
     struct store *s = w->s;
     c->w = w;
     c->key = k;
-    c->verdict = ITEM_LIVE;
+    c->verdict = VERDICT_LIVE;
     c->deadline = 0;
     c->b = index_lock_at(&s->ix, k->bucket, k->hash);
     c->slot = find_slot(c);
@@ -88,8 +74,8 @@ static inline void begin(struct change *c, struct store_worker *w, const struct 
         c->old.bits = 0; /* nothing stale, nothing won */
         return;
     }
-    c->verdict = item_verdict(w, &c->old, &c->deadline);
-    if (c->verdict == ITEM_PURGED || c->verdict == ITEM_EXPIRED) unlink_dead(c);
+    c->verdict = verdict_of(w, &c->old, &c->deadline);
+    if (c->verdict == VERDICT_PURGED || c->verdict == VERDICT_EXPIRED) unlink_dead(c);
 }
 
 void change_begin(struct change *c, struct store_worker *w, const struct store_key *k) {
@@ -112,48 +98,73 @@ static inline enum segment_queue queue_of(const struct change *c) {
     return SEGMENT_MAIN;
 }
 
-/* The new version's slot: the old one's, or a new one. False: the index has no room. Accounting is the caller's. */
+/* The record at loc has given way to one of so many bytes in its slot. pieces: its pieces are dead, too. */
+static __attribute__((noinline)) void replaced_large(struct store_worker *w, uint64_t loc, uint64_t bytes,
+                                                     const struct item *old, bool pieces) {
+    COUNT(w, bytes_added, bytes);
+    COUNT(w, bytes_removed, account_bytes(old));
+    if (pieces) account_pieces_dead(w, old);
+    account_dead(w, loc, item_record_bytes(old));
+}
+
+static inline void replaced(struct store_worker *w, uint64_t loc, uint64_t bytes, const struct item *old, bool pieces) {
+    if (unlikely(item_large(old))) {
+        replaced_large(w, loc, bytes, old, pieces);
+        return;
+    }
+    const uint32_t before = old->value_at + (old->len & ITEM_LEN_MASK);
+    COUNT(w, bytes_added, bytes);
+    COUNT(w, bytes_removed, before);
+    account_dead(w, loc, before);
+}
+
+/* Puts the new record at loc into the old one's slot, or a free one. False: the index has none. Accounting is the
+ * caller's. */
 static inline bool change_slot(struct change *c, const struct segment *g, uint64_t loc) {
     struct store *s = c->w->s;
     if (c->slot) {
-        index_swing(c->slot, loc, index_slot_freq(sync_load(c->slot)));
+        index_relocate(c->slot, loc);
     } else {
         unsigned freq = sync_load(&g->queue) == SEGMENT_MAIN;
         if (!index_insert(&s->ix, c->b, index_slot_make(loc, index_fp(&s->ix, c->key->hash), freq))) return false;
         c->slot = index_find_loc(&s->ix, c->b, loc);
     }
     c->loc = loc;
-    c->verdict = ITEM_LIVE;
+    c->verdict = VERDICT_LIVE;
     return true;
 }
 
-bool change_link(struct change *c, uint64_t loc, uint64_t birth) {
-    struct store *s = c->w->s;
-    uint8_t *p = segment_at(&s->segs, loc);
+/* As change_link; same_pieces: the new record has the pieces of the old one, which go on living. */
+static bool link_record(struct change *c, uint64_t loc, uint64_t version, bool same_pieces) {
+    struct store_worker *w = c->w;
+    uint8_t *p = segment_at(&w->s->segs, loc);
     struct item it;
-    (void)FAULT_POINT("store.numbered");
-    item_set_birth(p, birth);
+    (void)FAULT_POINT("store.versioned");
+    item_set_version(p, version);
     item_read(&it, p);
-    struct segment *g = segment_by_loc(s, loc);
-    segment_expiry(g, it.expiry);
+    struct segment *g = segment_by_loc(w->s, loc);
+    sweep_expiry(w->s, g, it.expiry);
     const bool had = c->slot != NULL;
     const uint64_t was = c->loc;
-    if (!change_slot(c, g, loc)) return false;
-    /* In before out: the pieces of a large value may serve both versions, and their segments must never look dead. */
-    if (had && FAULT_POINT("change.mutate.out_first")) {
-        account_unlink(c->w, was, &c->old);
-        (void)FAULT_POINT("change.accounting");
-        account_link(c->w, loc, &it);
-    } else {
-        account_link(c->w, loc, &it);
-        (void)FAULT_POINT("change.accounting");
-        if (had) account_unlink(c->w, was, &c->old);
+    if (!change_slot(c, g, loc)) {
+        account_dead(w, loc, item_record_bytes(&it));
+        return false;
     }
+    if (had) {
+        replaced(w, was, account_bytes(&it), &c->old, !same_pieces || FAULT_POINT("change.mutate.pieces_dead"));
+    } else {
+        account_added(w, &it);
+    }
+    (void)FAULT_POINT("change.accounting");
     c->old = it;
     return true;
 }
 
-bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t birth) {
+bool change_link(struct change *c, uint64_t loc, uint64_t version) {
+    return link_record(c, loc, version, false);
+}
+
+bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t version) {
     const struct item *o = &c->old;
     struct item_spec spec = {.key = (const char *)o->p + o->key_at,
                              .key_len = o->key_len,
@@ -169,19 +180,19 @@ bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t birth) {
         spec.cas = r->has_cas ? r->cas : o->cas;
     }
     item_spec_layout(&spec);
-    struct room room;
-    if (!room_take(c->w, item_spec_bytes(&spec), change_queue(c), &room)) return false;
-    memcpy(item_write(room.p, &spec), o->p + o->value_at, spec.value_bytes);
-    room_done(c->w, &room);
-    return change_link(c, room.loc, birth);
+    struct append rec;
+    if (!append_begin(c->w, item_spec_bytes(&spec), change_queue(c), &rec)) return false;
+    memcpy(item_write(rec.p, &spec), o->p + o->value_at, spec.value_bytes);
+    append_end(c->w, &rec);
+    return link_record(c, rec.loc, version, true);
 }
 
-bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birth) {
+bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t version) {
     struct item *o = &c->old;
-    bool new_id = birth != o->birth;
+    bool new_id = version != o->version;
     if ((expiry != 0 && !(o->bits & ITEM_EXPIRY)) || (new_id && (o->bits & ITEM_CAS))) {
         struct rewrite r = {.bits = bits, .expiry = expiry, .flags = o->flags, .drop_cas = new_id};
-        return change_rewrite(c, &r, birth);
+        return change_rewrite(c, &r, version);
     }
     const uint8_t state = (uint8_t)((o->bits & ~ITEM_STATE) | (bits & ITEM_STATE));
     if (expiry == o->expiry && !new_id) {
@@ -191,9 +202,9 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birt
         if (expiry != o->expiry) item_set_expiry(o->p, expiry);
         item_set_bits(o->p, state);
         (void)FAULT_POINT("change.writing");
-        if (new_id) item_set_birth(o->p, birth);
+        if (new_id) item_set_version(o->p, version);
         index_write_end(c->b);
-        segment_expiry(segment_by_loc(c->w->s, c->loc), expiry); /* after: see sweep_segment */
+        sweep_expiry(c->w->s, segment_by_loc(c->w->s, c->loc), expiry); /* after: see sweep_segment */
     }
     item_read(o, o->p);
     return true;
@@ -202,53 +213,54 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t birt
 enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint32_t *deadline) {
     const struct purge_table *t = &c->w->s->purge;
     if (FAULT_POINT("change.mutate.carry_blindly")) return CARRY_LIVE;
-    if (purge_overtook(t, NUMBER_TOP, tags, n, NULL, 0)) return CARRY_DEAD;
-    /* While a sweep carries out a conjunction that the table could not file, an older version that it may select must
-     * not get away under a new number, nor into a segment that the sweep has passed. */
-    if (n > 1 && sync_load_acq(&t->unfiled) > c->old.birth && !FAULT_POINT("change.mutate.no_fence")) return CARRY_DEAD;
-    enum purge_verdict v = purge_check(t, c->old.birth, tags, n, c->w->now, deadline);
+    if (purge_overtook(t, VERSION_TOP, tags, n, NULL, 0)) return CARRY_DEAD;
+    /* While a sweep carries out a conjunction that the table could not file, an older item that it may select must not
+     * get away with a new version, nor into a segment that the sweep has passed. */
+    if (n > 1 && sync_load_acq(&t->unfiled) > c->old.version && !FAULT_POINT("change.mutate.no_fence"))
+        return CARRY_DEAD;
+    enum purge_verdict v = purge_check(t, c->old.version, tags, n, c->w->now, deadline);
     return v == PURGE_FRESH ? CARRY_LIVE : v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
 }
 
 enum carry change_carry_own(struct change *c, uint32_t *deadline) {
     const struct purge_table *t = &c->w->s->purge;
-    uint64_t all[ASKED_TAGS_MAX];
+    uint64_t all[TAG_READ_MAX];
     uint32_t read_deadline;
-    const unsigned nown = tag_all(c->w->s, &c->old, all), n = tags_unite(all, nown, c->read, c->nread);
+    const unsigned nown = tag_all(c->w->s, &c->old, all), n = tag_unite(all, nown, c->read, c->nread);
     enum carry carry = change_carry(c, all, nown, deadline);
     if (n == nown || carry == CARRY_DEAD || FAULT_POINT("change.mutate.read_unasked")) return carry;
     /* A purge of tags that the reader names may be known already and not yet be in `seq`. */
-    if (purge_overtook(t, NUMBER_TOP, all, n, NULL, 0)) return CARRY_DEAD;
-    enum purge_verdict v = purge_check_read(t, c->old.birth, all, nown, n, c->w->now, &read_deadline);
+    if (purge_overtook(t, VERSION_TOP, all, n, NULL, 0)) return CARRY_DEAD;
+    enum purge_verdict v = purge_check_read(t, c->old.version, all, nown, n, c->w->now, &read_deadline);
     if (v == PURGE_FRESH) return CARRY_LIVE;
     *deadline = read_deadline; /* of all tags, the item's own too */
     return v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
 }
 
-/* The old item's state bits and expiry as a version that carries its content on has them. */
+/* The old item's state bits and expiry as a new record with its content has them. */
 void change_carry_state(const struct change *c, enum carry carry, uint32_t deadline, uint8_t *bits, uint32_t *expiry) {
-    *bits = item_softened(c->old.bits) ? c->old.bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON) : 0;
+    *bits = item_softly_stale(c->old.bits) ? c->old.bits & (ITEM_SOFT | ITEM_STALE | ITEM_WON) : 0;
     if (carry != CARRY_SOFT) return;
     *bits = ITEM_SOFT | ITEM_STALE;
     if (*expiry == 0 || *expiry > deadline) *expiry = deadline;
 }
 
-/* The old version turned out dead after all. */
+/* The old record turned out dead after all. */
 void change_drop(struct change *c) {
     if (c->slot == NULL) return;
     COUNT(c->w, purged_items, 1);
-    COUNT(c->w, purged_bytes, footprint(&c->old));
+    COUNT(c->w, purged_bytes, account_bytes(&c->old));
     change_unlink(c);
 }
 
 void change_show(const struct change *c, struct store_item *out) {
     if (out == NULL) return;
     uint8_t *p = segment_at(&c->w->s->segs, c->loc);
-    item_show(p, p, c->loc, out);
-    out->soft |= c->verdict == ITEM_SOFTLY;
+    record_show(p, p, c->loc, out);
+    out->soft |= c->verdict == VERDICT_SOFT;
 }
 
-enum store_status change_no_room(const struct store *s) {
+enum store_status change_no_segment(const struct store *s) {
     return s->cfg.evict && !sync_load(&s->exhausted) ? STORE_AGAIN : STORE_NO_MEMORY;
 }
 
@@ -256,66 +268,67 @@ enum segment_queue change_queue(const struct change *c) {
     return queue_of(c);
 }
 
-static inline bool place(struct change *c, struct item_spec *spec, const char *value, struct room *room) {
+static inline bool place(struct change *c, struct item_spec *spec, const char *value, struct append *rec) {
     item_spec_layout(spec);
-    if (!room_take(c->w, item_spec_bytes(spec), queue_of(c), room)) return false;
-    uint8_t *to = item_write(room->p, spec);
+    if (!append_begin(c->w, item_spec_bytes(spec), queue_of(c), rec)) return false;
+    uint8_t *to = item_write(rec->p, spec);
     if (spec->value_bytes) memcpy(to, value, spec->value_bytes);
     return true;
 }
 
 enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried) {
-    struct room room;
-    if (!place(c, spec, value, &room)) return change_no_room(c->w->s);
-    uint64_t birth = number_take(c->w, c->slot ? c->old.birth : 0);
-    (void)FAULT_POINT("store.put.numbered");
+    struct append rec;
+    if (!place(c, spec, value, &rec)) return change_no_segment(c->w->s);
+    uint64_t version = number_take(c->w, c->slot ? c->old.version : 0);
+    (void)FAULT_POINT("store.put.versioned");
     if (carried) {
         uint32_t deadline = 0;
         enum carry carry = change_carry_own(c, &deadline);
         if (carry == CARRY_DEAD || (carry == CARRY_SOFT && !(spec->bits & ITEM_EXPIRY))) {
-            room_drop(c->w, &room);
+            append_cancel(c->w, &rec);
             change_drop(c);
             return STORE_NOT_FOUND;
         }
         if (carry == CARRY_SOFT) {
             uint8_t bits;
             change_carry_state(c, carry, deadline, &bits, &spec->expiry);
-            item_set_bits(room.p, (uint8_t)((spec->bits & ~ITEM_STATE) | bits));
-            item_set_expiry(room.p, spec->expiry);
+            item_set_bits(rec.p, (uint8_t)((spec->bits & ~ITEM_STATE) | bits));
+            item_set_expiry(rec.p, spec->expiry);
         }
     }
-    room_done(c->w, &room);
+    append_end(c->w, &rec);
     (void)FAULT_POINT("store.put.checked");
-    return change_link(c, room.loc, birth) ? STORE_OK : STORE_NO_MEMORY;
+    return change_link(c, rec.loc, version) ? STORE_OK : STORE_NO_MEMORY;
 }
 
 enum store_status change_set(struct store_worker *w, const struct store_key *k, struct item_spec *spec,
                              const char *value, struct store_item *out) {
     struct change c;
-    struct room room;
+    struct append rec;
     enum store_status st = STORE_OK;
     begin(&c, w, k);
-    if (unlikely(!place(&c, spec, value, &room))) {
-        st = change_no_room(w->s);
+    if (unlikely(!place(&c, spec, value, &rec))) {
+        st = change_no_segment(w->s);
     } else {
-        const uint64_t birth = number_take(w, c.slot ? c.old.birth : 0);
-        struct segment *g = segment_by_loc(w->s, room.loc);
-        (void)FAULT_POINT("store.put.numbered");
-        room_done(w, &room);
-        (void)FAULT_POINT("store.put.checked");
-        item_set_birth(room.p, birth);
-        if (spec->expiry) segment_expiry(g, spec->expiry);
         const bool had = c.slot != NULL;
-        const uint64_t was = c.loc;
-        if (likely(change_slot(&c, g, room.loc))) {
-            segment_link(g, room.bytes);
-            COUNT(w, items_added, 1);
-            COUNT(w, bytes_added, room.bytes);
-            if (had) unlink_record(w, was, &c.old);
+        const uint64_t version = number_take(w, had ? c.old.version : 0), was = c.loc;
+        (void)FAULT_POINT("store.put.versioned");
+        append_end(w, &rec);
+        (void)FAULT_POINT("store.put.checked");
+        item_set_version(rec.p, version);
+        if (spec->expiry) sweep_expiry(w->s, rec.g, spec->expiry);
+        if (unlikely(!change_slot(&c, rec.g, rec.loc))) {
+            account_dead(w, rec.loc, rec.bytes);
+            st = STORE_NO_MEMORY;
+        } else {
+            if (likely(had)) {
+                replaced(w, was, rec.bytes, &c.old, true);
+            } else {
+                COUNT(w, items_added, 1);
+                COUNT(w, bytes_added, rec.bytes);
+            }
             COUNT(w, total_items, 1);
             change_show(&c, out);
-        } else {
-            st = STORE_NO_MEMORY;
         }
     }
     change_end(&c);

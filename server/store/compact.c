@@ -2,57 +2,72 @@
  *
  * compact - giving segments back: those without a live record at once, the ones that are a quarter dead by moving what
  * lives, and every one only after its grace period and its pins. Maintenance thread. */
+#include "store/compact.h"
+
+#include "base/fault.h"
+#include "base/sync.h"
+#include "store/account.h"
+#include "store/cold.h"
+#include "store/handle.h"
+#include "store/item.h"
 #include "store/move.h"
+#include "store/state.h"
 
 #define FREE_SCAN 64     /* segments one call looks at */
 #define COMPACT_SCAN 256 /* and one that chooses among them */
 
-bool segment_idle(struct store *s, const struct segment *g) {
+void compact_init(struct compact *c) {
+    *c = (struct compact){.retired = {SEGMENT_NONE, SEGMENT_NONE, 0}, .target = {SEGMENT_NONE, SEGMENT_NONE}};
+}
+
+bool compact_quiet(struct store *s, const struct segment *g) {
     return sync_load(&g->uploads) == 0 && sync_load(&s->epoch.now) >= g->sealed_at &&
            epoch_passed(&s->epoch, g->sealed_at);
 }
 
-void retire(struct store *s, uint32_t i) {
+void compact_retire(struct store *s, uint32_t i) {
+    struct compact *own = &s->maintain.compact;
     struct segment *g = &s->segs.seg[i];
-    CHECK(segment_live_items(g) == 0);
-    if (s->compacting[sync_load(&g->queue)] == i) s->compacting[sync_load(&g->queue)] = SEGMENT_NONE;
+    account_empty(s, i);
+    if (own->target[sync_load(&g->queue)] == i) own->target[sync_load(&g->queue)] = SEGMENT_NONE;
     cold_left(s, i);
     segment_unqueue(&s->segs, i);
     sync_store_rel(&g->state, SEGMENT_RETIRED);
     g->sealed_at = epoch_advance(&s->epoch);
     g->next = SEGMENT_NONE;
-    g->prev = s->retired.tail;
-    if (s->retired.tail == SEGMENT_NONE)
-        s->retired.head = i;
+    g->prev = own->retired.tail;
+    if (own->retired.tail == SEGMENT_NONE)
+        own->retired.head = i;
     else
-        s->segs.seg[s->retired.tail].next = i;
-    s->retired.tail = i;
-    s->retired.count++;
+        s->segs.seg[own->retired.tail].next = i;
+    own->retired.tail = i;
+    own->retired.count++;
 }
 
-/* Of the next segments the one with the most dead bytes, if they are a quarter of it. Each step takes so many away for
- * good, so there is an end to it. */
+/* Finds among the next segments the one with the most dead bytes, if these are a quarter of it or more. Compacting it
+ * frees so many bytes for good, so compaction comes to an end. */
 static uint32_t deadest(struct store *s) {
+    struct compact *own = &s->maintain.compact;
     struct segments *g = &s->segs;
     uint32_t best = SEGMENT_NONE, most = g->bytes / 4, touched = sync_load(&g->touched);
     for (unsigned k = 0; k < COMPACT_SCAN && k < touched; k++) {
-        if (++s->compact_at >= touched) s->compact_at = 0;
-        struct segment *c = &g->seg[s->compact_at];
+        if (++own->at >= touched) own->at = 0;
+        struct segment *c = &g->seg[own->at];
         if (sync_load_acq(&c->state) != SEGMENT_SEALED || sync_load(&c->whole)) continue;
-        uint32_t dead = sync_load(&c->used) - segment_live_bytes(c);
-        if (dead < most || !segment_idle(s, c) || s->compacting[sync_load(&c->queue)] == s->compact_at) continue;
+        uint32_t dead = account_dead_bytes(s, own->at);
+        if (dead < most || !compact_quiet(s, c) || own->target[sync_load(&c->queue)] == own->at) continue;
         most = dead;
-        best = s->compact_at;
+        best = own->at;
     }
     return best;
 }
 
-/* Gives compaction's target the place of a segment, which it is as old as then. */
+/* Puts compaction's target right behind a segment of its queue. It counts as just as old from then on. */
 static void place_target(struct store *s, uint32_t target, uint32_t behind) {
     struct segment *t = &s->segs.seg[target];
     const struct segment *g = &s->segs.seg[behind];
     sync_store(&t->opened, sync_load(&g->opened));
-    t->born = g->born;
+    t->taken = g->taken;
     segment_requeue_after(&s->segs, target, behind);
     cold_joined(s, target, behind);
 }
@@ -60,14 +75,14 @@ static void place_target(struct store *s, uint32_t target, uint32_t behind) {
 /* Opens a segment for what compaction moves, right behind the one that it begins with. */
 static uint32_t open_target(struct store *s, enum segment_queue q, uint32_t behind) {
     uint32_t i = segment_take(&s->segs, q, maintenance(s)->now, SEGMENT_OVERDRAW);
-    s->compacting[q] = i;
+    s->maintain.compact.target[q] = i;
     if (i == SEGMENT_NONE) return i;
     segment_seal(&s->segs, i, sync_load(&s->epoch.now) + 1);
     place_target(s, i, behind);
     return i;
 }
 
-/* Moves a live record to the target. False: no room there. */
+/* Moves a live record to the target. False: it is full. */
 static bool compact_record(struct store *s, const struct record *r, uint32_t target) {
     struct item it;
     if (target == SEGMENT_NONE) return false;
@@ -75,37 +90,39 @@ static bool compact_record(struct store *s, const struct record *r, uint32_t tar
     return move_item(s, r, target);
 }
 
-/* Moves what is live in the deadest segment to one that such records share, one for each queue. It is in its queue from
- * the start, where the newest of them were (nothing may leave before its time; a little may stay for longer), and may
- * itself be evicted. */
+/* Moves what lives in the deadest segment to the target of its queue, which collects such records. The target lies in
+ * the queue from the start, at the place of the newest segment whose records it has: so nothing is evicted before its
+ * time, and a little stays for longer. It may itself be evicted. */
 bool compact_one(struct store *s) {
+    struct compact *own = &s->maintain.compact;
     uint32_t i = deadest(s), at;
     if (i == SEGMENT_NONE) return false;
     enum segment_queue q = (enum segment_queue)sync_load(&s->segs.seg[i].queue);
     struct record r[MOVE_BLOCK];
-    uint32_t target = s->compacting[q];
+    uint32_t target = own->target[q];
     if (target != SEGMENT_NONE && segment_older(&s->segs.seg[target], &s->segs.seg[i])) place_target(s, target, i);
     at = segment_first(i);
     for (unsigned n; (n = move_next(s, i, &at, r, MOVE_BLOCK)) > 0;)
         for (unsigned k = 0; k < n; k++)
-            if (!compact_record(s, &r[k], s->compacting[q]) && !compact_record(s, &r[k], open_target(s, q, i)))
+            if (!compact_record(s, &r[k], own->target[q]) && !compact_record(s, &r[k], open_target(s, q, i)))
                 return false;
-    if (s->compacting[q] != SEGMENT_NONE) s->segs.seg[s->compacting[q]].inherited += s->segs.seg[i].inherited;
-    retire(s, i);
+    if (own->target[q] != SEGMENT_NONE) s->segs.seg[own->target[q]].inherited += s->segs.seg[i].inherited;
+    compact_retire(s, i);
     COUNT(maintenance(s), segments_compacted, 1);
     return true;
 }
 
-/* Sealed segments without a live record, of either queue, need no walk at all. */
-bool free_dead(struct store *s) {
+/* Sealed segments without a live record, of either queue, need no walk at all. Once all of one is dead it stays so:
+ * what somebody has appended and may yet link is not counted as dead. */
+bool compact_free_dead(struct store *s) {
+    struct compact *own = &s->maintain.compact;
     bool any = false;
     for (unsigned k = 0; k < FREE_SCAN; k++) {
-        if (++s->dead_at >= sync_load(&s->segs.touched)) s->dead_at = 0;
-        struct segment *g = &s->segs.seg[s->dead_at];
-        if (sync_load_acq(&g->state) != SEGMENT_SEALED || segment_live_items(g) || !segment_idle(s, g)) continue;
-        /* Idle, so whoever appended to it has linked or given up: looked at once more, in that order. */
-        if (segment_live_items(g)) continue;
-        retire(s, s->dead_at);
+        if (++own->dead_at >= sync_load(&s->segs.touched)) own->dead_at = 0;
+        struct segment *g = &s->segs.seg[own->dead_at];
+        if (sync_load_acq(&g->state) != SEGMENT_SEALED || !compact_quiet(s, g)) continue;
+        if (account_live_bytes(s, own->dead_at) > 0) continue;
+        compact_retire(s, own->dead_at);
         COUNT(maintenance(s), segments_expired, 1);
         any = true;
     }
@@ -113,26 +130,27 @@ bool free_dead(struct store *s) {
 }
 
 static bool is_pinned(const struct store *s, uint32_t i) {
-    for (unsigned w = 0; w <= s->cfg.workers; w++)
-        if (sync_load_seq(&s->workers[w].pins[i])) return true;
+    for (unsigned k = 0; k < s->nhandles; k++)
+        if (sync_load_seq(&s->handles[k].pins[i])) return true;
     return false;
 }
 
-bool reap(struct store *s) {
+bool compact_reap(struct store *s) {
+    struct compact *own = &s->maintain.compact;
     bool any = false;
-    s->stuck = 0;
-    for (uint32_t i = s->retired.head, next; i != SEGMENT_NONE; i = next) {
+    own->stuck = 0;
+    for (uint32_t i = own->retired.head, next; i != SEGMENT_NONE; i = next) {
         struct segment *g = &s->segs.seg[i];
         next = g->next;
         /* The later ones wait even longer. */
         if (!epoch_passed(&s->epoch, g->sealed_at) && !FAULT_POINT("evict.mutate.no_grace")) break;
         if (is_pinned(s, i) && !FAULT_POINT("evict.mutate.no_pins")) {
-            s->stuck++;
+            own->stuck++;
             continue;
         }
-        *(g->prev == SEGMENT_NONE ? &s->retired.head : &s->segs.seg[g->prev].next) = g->next;
-        *(g->next == SEGMENT_NONE ? &s->retired.tail : &s->segs.seg[g->next].prev) = g->prev;
-        s->retired.count--;
+        *(g->prev == SEGMENT_NONE ? &own->retired.head : &s->segs.seg[g->prev].next) = g->next;
+        *(g->next == SEGMENT_NONE ? &own->retired.tail : &s->segs.seg[g->next].prev) = g->prev;
+        own->retired.count--;
         segment_free(&s->segs, i);
         any = true;
     }

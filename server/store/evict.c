@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * evict - making room: S3-FIFO over segments (Yang et al., SOSP 2023), main by hits per byte. Maintenance thread.
+ * evict - freeing segments: S3-FIFO over segments (Yang et al., SOSP 2023), main by hits per byte. Maintenance thread.
  *
  * The oldest small segment: items hit at least once move to main; the others leave, and the ghost remembers those that
  * are not larger than usual: what is large must be asked for twice while it is in small.
@@ -12,7 +12,19 @@
  * Progress. Whatever was hit, eviction carries on no more than its credit allows: half of the bytes that it goes
  * through, and a reserve that pays for stretches where more than half is worth keeping. So going through n segments
  * frees at least a third of n, once the reserve is used up (records leave a quarter of a segment unused at most). */
+#include "store/evict.h"
+
+#include "base/fault.h"
+#include "base/sync.h"
+#include "store/account.h"
+#include "store/cold.h"
+#include "store/compact.h"
+#include "store/ghost.h"
+#include "store/handle.h"
+#include "store/index.h"
+#include "store/item.h"
 #include "store/move.h"
+#include "store/state.h"
 
 #define DENSITY_STEPS 16 /* of one doubling of hits per byte */
 #define DENSITY_BINS 640
@@ -43,7 +55,7 @@ static int density(unsigned freq, const struct item *it) {
     return d < 1 ? 1 : d < DENSITY_BINS ? d : DENSITY_BINS - 1;
 }
 
-/* What is learned from a segment on its way out. */
+/* What eviction learns from the items of a segment. */
 struct census {
     enum segment_queue queue;
     bool trial;                        /* of main: what was hit during its trial stays */
@@ -52,12 +64,13 @@ struct census {
 
 /* Moves the running threshold by a segment's own: the density above which half of its live bytes lie. */
 static void learn_density(struct store *s, const struct census *seen) {
+    struct evict *own = &s->maintain.evict;
     uint32_t sum = 0;
     int d = DENSITY_BINS;
     if (seen->live == 0) return;
     while (d > 0 && sum <= seen->live / 2) sum += seen->bins[--d];
-    s->density = s->density_known ? 0.9 * s->density + 0.1 * d : d;
-    s->density_known = true;
+    own->density = own->density_known ? 0.9 * own->density + 0.1 * d : d;
+    own->density_known = true;
 }
 
 /* ------------------------------------------------------------------ what may be carried on */
@@ -70,20 +83,22 @@ static uint64_t reserve(const struct store *s) {
 
 /* A segment is about to be gone through. */
 static void earn_credit(struct store *s) {
+    struct evict *own = &s->maintain.evict;
     uint64_t most = reserve(s);
-    s->credit += s->segs.bytes / CARRIED_PART;
-    if (s->credit > most || !s->credit_begun) s->credit = most;
-    s->credit_begun = true;
+    own->credit += s->segs.bytes / CARRIED_PART;
+    if (own->credit > most || !own->credit_begun) own->credit = most;
+    own->credit_begun = true;
 }
 
 /* Pays for a record to be carried on. False: there is no credit left for it, so it has to leave. */
 static bool pay(struct store *s, const struct record *r) {
+    struct evict *own = &s->maintain.evict;
     if (FAULT_POINT("evict.mutate.no_credit")) return true;
-    if (s->credit < r->bytes) {
+    if (own->credit < r->bytes) {
         COUNT(maintenance(s), evicted_over_credit, 1);
         return false;
     }
-    s->credit -= r->bytes;
+    own->credit -= r->bytes;
     return true;
 }
 
@@ -101,19 +116,21 @@ static bool decides(const struct record *r, const struct item *it) {
 /* Whether eviction moves a record on. */
 static bool worth_keeping(struct store *s, const struct record *r, const struct item *it, unsigned freq,
                           struct census *seen) {
+    struct evict *own = &s->maintain.evict;
     if (!decides(r, it)) return pay(s, r);
     if (seen->queue == SEGMENT_SMALL) {
         int size = log2_steps(weight(it));
-        s->leaving += s->leaving == 0 ? size : (size - s->leaving) / 1024;
+        own->leaving += own->leaving == 0 ? size : (size - own->leaving) / 1024;
         return freq > 0 && pay(s, r);
     }
     int d = density(freq, it);
     seen->bins[d] += r->bytes;
     seen->live += r->bytes;
-    return freq > 0 && (seen->trial || d >= s->density) && pay(s, r);
+    return freq > 0 && (seen->trial || d >= own->density) && pay(s, r);
 }
 
-/* The hits that an item has left once a record of it was carried on: a quarter, each time that it was decided about. */
+/* The hits that an item keeps when one of its records is carried on: a quarter, if that record decides about the item.
+ */
 static unsigned hits_left(const struct record *r, const struct item *it, unsigned freq) {
     return decides(r, it) && !(r->piece && FAULT_POINT("evict.mutate.hits_stay")) ? freq / 4 : freq;
 }
@@ -124,12 +141,13 @@ static unsigned hits_left(const struct record *r, const struct item *it, unsigne
 static void evict_item(struct store *s, struct index_bucket *b, uint64_t *slot, const struct record *r,
                        const struct item *it, enum segment_queue q) {
     struct store_worker *w = maintenance(s);
-    account_unlink(w, index_slot_loc(sync_load(slot)), it);
+    const uint64_t loc = index_slot_loc(sync_load(slot));
     index_remove(&s->ix, b, slot);
+    account_removed(w, loc, it);
     COUNT(w, evictions, 1);
     if (!(it->bits & ITEM_FETCHED)) COUNT(w, evicted_unfetched, 1);
-    if (q == SEGMENT_SMALL && log2_steps(weight(it)) <= s->leaving + REMEMBERED)
-        ghost_add(&s->ghost, r->hash, s->items_hint);
+    if (q == SEGMENT_SMALL && log2_steps(weight(it)) <= s->maintain.evict.leaving + REMEMBERED)
+        ghost_add(&s->ghost, r->hash, s->maintain.items);
     if (sync_load(&s->watch_evictions) && s->cfg.events.on_evict)
         s->cfg.events.on_evict(s->cfg.events.arg, (const char *)it->p + it->key_at, it->key_len,
                                (it->bits & ITEM_FETCHED) != 0, it->expiry, item_size(it));
@@ -188,7 +206,7 @@ static void move_whole(struct store *s, const struct record *r, unsigned left) {
     segment_requeue(&s->segs, i, SEGMENT_MAIN);
     cold_left(s, i);
     s->segs.seg[i].inherited = left;
-    s->segs.seg[i].born = s->segs.seg[i].since = sync_load(&s->segs.taken);
+    s->segs.seg[i].taken = s->segs.seg[i].since = sync_load(&s->segs.taken);
 }
 
 /* A piece leaves likewise, or its whole item for good. True: its segment was moved as it is. */
@@ -217,10 +235,10 @@ static bool evict_piece(struct store *s, const struct record *r, struct census *
 uint32_t evict_oldest(struct store *s, enum segment_queue q) {
     sync_spin_lock(&s->segs.queue_lock);
     uint32_t i = s->segs.queues[q].head;
-    for (unsigned n = 0; i != SEGMENT_NONE && n < SCAN_MAX && !segment_idle(s, &s->segs.seg[i]); n++)
+    for (unsigned n = 0; i != SEGMENT_NONE && n < SCAN_MAX && !compact_quiet(s, &s->segs.seg[i]); n++)
         i = s->segs.seg[i].next;
     sync_spin_unlock(&s->segs.queue_lock);
-    return i != SEGMENT_NONE && segment_idle(s, &s->segs.seg[i]) ? i : SEGMENT_NONE;
+    return i != SEGMENT_NONE && compact_quiet(s, &s->segs.seg[i]) ? i : SEGMENT_NONE;
 }
 
 static void evict_segment(struct store *s, uint32_t i) {
@@ -240,7 +258,7 @@ static void evict_segment(struct store *s, uint32_t i) {
     if (seen.queue == SEGMENT_MAIN && !seen.trial) learn_density(s, &seen);
     if (moved) return;
     COUNT(maintenance(s), segments_evicted, 1);
-    retire(s, i);
+    compact_retire(s, i);
 }
 
 /* Which segment is to go; SEGMENT_NONE: none can. */

@@ -3,14 +3,14 @@
  * index - from a key's hash to a place in the arena: linear hashing (Litwin 1980) by groups of eight 64-byte buckets.
  *
  * A bucket is seven slots and a word. A slot is location 40 bits, fingerprint 20, frequency 4. The word is lock,
- * version, depth, and where the bucket's overflow begins: lines of seven more slots, shared by the eight buckets of a
+ * sequence, depth, and where the bucket's overflow begins: lines of seven more slots, shared by the eight buckets of a
  * group. The table grows and shrinks by one group at a time while it serves; the fingerprint's bits are the hash bits
  * of the next splits, so splitting reads no item.
  *
  * Threads: look-ups take no lock and do not wait for one: they read, then check that the bucket's word still says the
  * same, its lock apart. Changes hold one bucket's lock, in its word; whoever finds it held for long sleeps on it. A
- * change keeps every entry findable at each moment: it is put to its new place first, then the word's version moves on,
- * then the old place is cleared; so only writing into a record in place (index_write_begin) makes readers wait, and
+ * change keeps every entry findable at each moment: it is put to its new place first, then the word's sequence moves
+ * on, then the old place is cleared; so only writing into a record in place (index_write_begin) makes readers wait, and
  * that is never done by the maintenance thread. Growing and shrinking is that thread's alone; it locks the buckets of
  * both groups. Lock order: bucket, then overflow stripe, then line pool.
  */
@@ -38,14 +38,14 @@
 #define INDEX_FREQ_MAX 15
 #define INDEX_OVERFLOW_MAX 63 /* overflow slots of one bucket */
 
-/* word: lock 1 | awaited 1 | version 23 | depth 5 (beyond the initial) | overflow slots 6 | first overflow line 28 */
+/* word: lock 1 | awaited 1 | sequence 23 | depth 5 (beyond the initial) | overflow slots 6 | first overflow line 28 */
 #define INDEX_LOCK 1ull
 #define INDEX_AWAITED 2ull /* somebody sleeps until the lock is free */
 #define INDEX_HELD (INDEX_LOCK | INDEX_AWAITED)
-#define INDEX_VERSION_SHIFT 2
-#define INDEX_VERSION_ONE (1ull << INDEX_VERSION_SHIFT)
-#define INDEX_VERSION_MASK (((1ull << 23) - 1) << INDEX_VERSION_SHIFT)
-#define INDEX_WRITING INDEX_VERSION_ONE /* odd: a record is being written to in place */
+#define INDEX_SEQUENCE_SHIFT 2
+#define INDEX_SEQUENCE_ONE (1ull << INDEX_SEQUENCE_SHIFT)
+#define INDEX_SEQUENCE_MASK (((1ull << 23) - 1) << INDEX_SEQUENCE_SHIFT)
+#define INDEX_WRITING INDEX_SEQUENCE_ONE /* odd: a record is being written to in place */
 #define INDEX_DEPTH_SHIFT 25
 #define INDEX_DEPTH_MASK (31ull << INDEX_DEPTH_SHIFT)
 #define INDEX_COUNT_SHIFT 30
@@ -178,9 +178,9 @@ static inline struct index_bucket *index_lock_at(struct index *ix, struct index_
     }
     return index_lock(ix, hash);
 }
-/* The same word, its version n steps on. */
+/* The same word, its sequence n steps on. */
 static inline uint64_t index_word_step(uint64_t word, uint64_t n) {
-    return (word & ~INDEX_VERSION_MASK) | ((word + n * INDEX_VERSION_ONE) & INDEX_VERSION_MASK);
+    return (word & ~INDEX_SEQUENCE_MASK) | ((word + n * INDEX_SEQUENCE_ONE) & INDEX_SEQUENCE_MASK);
 }
 /* The futex of a bucket's lock: the half of its word that holds it. */
 static inline const uint32_t *index_futex(const struct index_bucket *b) {
@@ -191,7 +191,7 @@ static inline void index_release_lock(struct index_bucket *b, uint64_t word, uin
     sync_store_rel(&b->word, index_word_step(word & ~INDEX_HELD, steps));
     if (unlikely((word & INDEX_AWAITED) != 0)) sync_wake(index_futex(b));
 }
-/* Unlocks it; its version moves on, so that readers of the meantime look again. */
+/* Unlocks it; its sequence moves on, so that readers of the meantime look again. */
 static inline void index_unlock(struct index_bucket *b) {
     index_release_lock(b, sync_load(&b->word), 2);
 }
@@ -218,6 +218,10 @@ uint64_t *index_find_loc(struct index *ix, struct index_bucket *b, uint64_t loc)
 bool index_insert(struct index *ix, struct index_bucket *b, uint64_t slot);
 /* Takes a slot out. Lock held. */
 void index_remove(struct index *ix, struct index_bucket *b, uint64_t *slot);
+/* Puts another location in place, with the hits that were counted until now. Lock held. */
+static inline void index_relocate(uint64_t *slot, uint64_t loc) {
+    sync_store_rel(slot, (sync_load(slot) & ~INDEX_LOC_MASK) | loc);
+}
 /* Puts another location and frequency in place. Lock held (a frequency bump may be going on: it is then lost). */
 static inline void index_swing(uint64_t *slot, uint64_t loc, unsigned freq) {
     sync_store_rel(slot, index_slot_make(loc, index_slot_fp(sync_load(slot)), freq));
@@ -231,8 +235,7 @@ unsigned index_collect_locked(struct index *ix, uint64_t group, unsigned i, uint
 /* Counts a hit: failure is ignored, and at the highest count nothing is written. Without the lock. */
 static inline void index_bump(uint64_t *slot, uint64_t seen) {
     if (index_slot_freq(seen) < INDEX_FREQ_MAX) {
-        uint64_t want = seen + (1ull << 60);
-        __atomic_compare_exchange_n(slot, &seen, want, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        (void)sync_cas_relaxed(slot, seen, seen + (1ull << 60));
     }
 }
 

@@ -2,13 +2,13 @@
  *
  * item - how a record lies in a segment, byte by byte, unaligned.
  *
- *   item    birth 6 | key length 1 | bits 1 | length 2 | expiry 4? | client flags 4? | explicit CAS 8? |
+ *   item    version 6 | key length 1 | bits 1 | length 2 | expiry 4? | client flags 4? | explicit CAS 8? |
  *           tag count 1 + 8 each? | key | value
  *   large   the same, its value being: size 8 | pieces of (location 5, bytes 4)
  *   piece   owner's key hash 6 | 255 | hash 1 | hash 1 | 0 | bytes 4 | data
  *
- * The optional fields are there when their bit says so; that never changes in place. Birth, the state bits and expiry
- * do change in place, under the lock of the key's bucket: whoever reads without it validates the bucket's version
+ * The optional fields are there when their bit says so; that never changes in place. Version, state bits and expiry
+ * do change in place, under the lock of the key's bucket: whoever reads without it validates the bucket's sequence
  * afterwards. Key, tags and value never change.
  */
 #ifndef TAGCACHED_STORE_ITEM_H
@@ -47,8 +47,8 @@ enum item_bits {
 /* A decoded header; pointers lead into the segment. */
 struct item {
     uint8_t *p;
-    uint64_t birth;
-    uint64_t cas; /* explicit, or the birth */
+    uint64_t version;
+    uint64_t cas; /* explicit, or the version */
     uint32_t expiry, flags;
     uint16_t len; /* raw length field */
     uint8_t key_len, bits, ntags;
@@ -78,7 +78,7 @@ static inline bool item_large(const struct item *it) {
 }
 
 /* Stale because of a soft purge. */
-static inline bool item_softened(unsigned bits) {
+static inline bool item_softly_stale(unsigned bits) {
     return (bits & (ITEM_SOFT | ITEM_STALE)) == (ITEM_SOFT | ITEM_STALE);
 }
 
@@ -106,7 +106,7 @@ static inline uint64_t item_size(const struct item *it) {
     return n;
 }
 
-/* Copies a header that others may be changing; the caller validates the bucket's version. */
+/* Copies a header that others may be changing; the caller validates the bucket's sequence. */
 SYNC_UNSANITIZED static inline void item_copy_header(uint8_t to[32], const uint8_t *from) {
 #ifdef SYNC_TSAN
     for (int i = 0; i < 32; i++) to[i] = from[i];
@@ -118,11 +118,16 @@ SYNC_UNSANITIZED static inline void item_copy_header(uint8_t to[32], const uint8
 /* Copies a whole record whose header others may be changing. */
 SYNC_UNSANITIZED void item_copy_record(uint8_t *to, const uint8_t *from, uint32_t bytes);
 
+/* Bytes before the tags, or the key, of a record with these bits. */
+static inline __attribute__((always_inline)) unsigned item_header_bytes(unsigned bits) {
+    static const uint8_t bytes[8] = {10, 14, 14, 18, 18, 22, 22, 26}; /* by expiry, flags, CAS */
+    return bytes[bits >> 4 & 7];
+}
+
 /* Where the tags, their count first, or else the key of the record with this header begin. What it depends on never
  * changes in place. In line always: whoever looks only to bring memory near is not to be sanitized (base/sync.h). */
 static inline __attribute__((always_inline)) unsigned item_tags_at(const uint8_t *h) {
-    static const uint8_t tags_at[8] = {10, 14, 14, 18, 18, 22, 22, 26}; /* by expiry, flags, CAS */
-    return tags_at[h[7] >> 4 & 7];
+    return item_header_bytes(h[7]);
 }
 
 /* Where its key begins. */
@@ -136,12 +141,12 @@ static inline unsigned item_key_at(const uint8_t *h) {
 static inline void item_decode(struct item *it, const uint8_t *h, uint8_t *p) {
     unsigned at = ITEM_FIXED;
     it->p = p;
-    it->birth = item_get48(h);
+    it->version = item_get48(h);
     it->key_len = h[6];
     it->bits = h[7];
     memcpy(&it->len, h + 8, 2);
     it->expiry = it->flags = 0;
-    it->cas = it->birth;
+    it->cas = it->version;
     it->ntags = 0;
     if (!(it->bits & (ITEM_EXPIRY | ITEM_FLAGS | ITEM_CAS | ITEM_TAGS))) { /* most items have none of these */
         it->tags_at = it->key_at = ITEM_FIXED;
@@ -177,11 +182,11 @@ static inline void item_read(struct item *it, uint8_t *p) {
 }
 
 /* In-place changes; the caller holds the bucket's lock. */
-SYNC_UNSANITIZED static inline void item_set_birth(uint8_t *p, uint64_t birth) {
+SYNC_UNSANITIZED static inline void item_set_version(uint8_t *p, uint64_t version) {
 #ifdef SYNC_TSAN
-    for (int i = 0; i < 6; i++) p[i] = (uint8_t)(birth >> (8 * i));
+    for (int i = 0; i < 6; i++) p[i] = (uint8_t)(version >> (8 * i));
 #else
-    item_put48(p, birth);
+    item_put48(p, version);
 #endif
 }
 SYNC_UNSANITIZED static inline void item_set_bits(uint8_t *p, uint8_t bits) {
@@ -220,15 +225,11 @@ static inline void item_spec_layout(struct item_spec *s) {
 }
 
 static inline uint32_t item_spec_bytes(const struct item_spec *s) {
-    uint32_t n = ITEM_FIXED + s->key_len + s->value_bytes;
-    if (s->bits & ITEM_EXPIRY) n += 4;
-    if (s->bits & ITEM_FLAGS) n += 4;
-    if (s->bits & ITEM_CAS) n += 8;
-    if (s->bits & ITEM_TAGS) n += 1 + 8u * s->ntags;
-    return n;
+    const uint32_t n = item_header_bytes(s->bits) + s->key_len + s->value_bytes;
+    return s->bits & ITEM_TAGS ? n + 1 + 8u * s->ntags : n;
 }
 
-/* Writes header, tags and key (birth 0) and returns where the value part goes. */
+/* Writes header, tags and key (version 0) and returns where the value part goes. */
 static inline uint8_t *item_write(uint8_t *p, const struct item_spec *s) {
     uint8_t *q = p;
     item_put48(q, 0);

@@ -4,6 +4,7 @@
  * empty as groups are packed, and their pages go back. */
 #include <sys/mman.h>
 
+#include "base/sync.h"
 #include "store/index.h"
 
 #define LINES_PAGE (4096 / sizeof(struct index_line)) /* as many as one word of the set's lowest level */

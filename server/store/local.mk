@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/account.c \
   %D%/age.c \
+  %D%/append.c \
   %D%/change.c \
   %D%/cold.c \
   %D%/compact.c \
@@ -18,24 +20,41 @@ tagcached_sources += \
   %D%/purge_write.c \
   %D%/purging.c \
   %D%/read.c \
-  %D%/room.c \
+  %D%/seconds.c \
   %D%/segment.c \
   %D%/store.c \
   %D%/sweep.c \
   %D%/tag.c \
   %D%/turn.c \
   %D%/upload.c \
+  %D%/verdict.c \
   %D%/write.c
 noinst_HEADERS += \
+  %D%/account.h \
   %D%/age.h \
+  %D%/append.h \
+  %D%/change.h \
+  %D%/cold.h \
+  %D%/compact.h \
+  %D%/evict.h \
   %D%/ghost.h \
+  %D%/handle.h \
   %D%/index.h \
-  %D%/internal.h \
   %D%/item.h \
   %D%/lowest.h \
+  %D%/maintain.h \
   %D%/move.h \
+  %D%/number.h \
   %D%/purge.h \
+  %D%/purging.h \
+  %D%/record.h \
+  %D%/seconds.h \
   %D%/segment.h \
+  %D%/state.h \
   %D%/store.h \
-  %D%/store.metrics.def \
-  %D%/upload.h
+  %D%/sweep.h \
+  %D%/tag.h \
+  %D%/turn.h \
+  %D%/upload.h \
+  %D%/verdict.h \
+  %D%/store.metrics.def

@@ -3,36 +3,52 @@
  * maintain - the store's own thread: frees segments ahead of need, resizes the index, sweeps. Everything it does comes
  * in steps of one segment or a few index groups, so that what is urgent never waits long. */
 #define _GNU_SOURCE
-#include "store/internal.h"
+#include "store/maintain.h"
 
 #include <errno.h>
 #include <time.h>
 
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/sync.h"
+#include "store/compact.h"
+#include "store/evict.h"
+#include "store/ghost.h"
+#include "store/handle.h"
+#include "store/index.h"
+#include "store/seconds.h"
+#include "store/segment.h"
+#include "store/state.h"
+#include "store/sweep.h"
+#include "store/turn.h"
+
 #define SPLITS_PER_ROUND 128
 #define LOAD_NUM 130 /* items per slot of the index, in percent, above which it grows */
 #define SHRINK_NUM 112
-#define IDLE_NS 100000000ull
-#define GRACE_NS 50000ull
-#define DOUBLINGS_MAX 11          /* of GRACE_NS, round by round without anything to do: about IDLE_NS */
-#define DOUBLINGS_WANTED 7        /* while somebody waits for a segment: 6 ms */
-#define WORK_MAX 64               /* eviction steps of one round */
+#define IDLE_NS 62500000ull /* how long it sleeps after a round with nothing to do; then twice as long each round */
+#define DOUBLINGS_IDLE 5    /* up to 2 s */
+#define GRACE_NS 50000ull   /* the same while it waits for other threads: */
+#define DOUBLINGS_WANTED 7  /* up to 6 ms while somebody waits for a segment, */
+#define DOUBLINGS_LOOK 11   /* up to 0.1 s for a purge or the turn of an upload, */
+#define DOUBLINGS_MAX 15    /* up to 1.6 s for anything else */
+#define WORK_MAX 64         /* eviction steps of one round */
 #define EXHAUSTED_NS 500000000ull /* no segment became free for so long, */
 #define EXHAUSTED_ROUNDS 16       /* and so many rounds: there is none to be had */
 
-void store_kick(struct store *s) {
-    sync_store_seq(&s->kicked, true);
-    if (!sync_load_seq(&s->sleeping)) return;
-    pthread_mutex_lock(&s->mutex);
-    pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->mutex);
+void maintain_wake(struct store *s) {
+    sync_store_seq(&s->thread.woken, true);
+    if (!sync_load_seq(&s->thread.sleeping)) return;
+    pthread_mutex_lock(&s->thread.mutex);
+    pthread_cond_signal(&s->thread.wake);
+    pthread_mutex_unlock(&s->thread.mutex);
 }
 
-bool store_want_room(struct store *s, uint32_t segments) {
-    uint32_t seen = sync_load(&s->room_wanted), most = sync_load(&s->segs.limit) / 2;
+bool maintain_want_segments(struct store *s, uint32_t segments) {
+    uint32_t seen = sync_load(&s->segments_wanted), most = sync_load(&s->segs.limit) / 2;
     if (segments > most) segments = most;
     if (segment_available(&s->segs) >= segments) return true;
-    while (seen < segments && !sync_cas(&s->room_wanted, &seen, segments)) {}
-    store_kick(s);
+    while (seen < segments && !sync_cas(&s->segments_wanted, &seen, segments)) {}
+    maintain_wake(s);
     return false;
 }
 
@@ -41,18 +57,18 @@ static bool update_limits(struct store *s) {
     uint64_t other = index_bytes(&s->ix) + ghost_bytes(&s->ghost) + sync_load(&s->purge.touched),
              limit = sync_load(&s->limit);
     uint64_t left = limit > other ? limit - other : 0;
-    uint32_t n = (uint32_t)(left / s->segs.bytes), least = segments_least(s->cfg.workers);
+    uint32_t n = (uint32_t)(left / s->segs.bytes), least = maintain_segments_least(s->nhandles);
     if (n < least) n = least;
     if (n > s->segs.max) n = s->segs.max;
     bool more = n > sync_load(&s->segs.limit);
     sync_store(&s->segs.limit, n);
-    s->items_hint = store_metric(s, STORE_METRIC_items_added) - store_metric(s, STORE_METRIC_items_removed);
+    s->maintain.items = store_metric(s, STORE_METRIC_items_added) - store_metric(s, STORE_METRIC_items_removed);
     return more;
 }
 
 static bool resize_index(struct store *s) {
     bool any = false;
-    uint64_t items = s->items_hint;
+    uint64_t items = s->maintain.items;
     for (unsigned i = 0; i < SPLITS_PER_ROUND; i++) {
         uint64_t slots = s->ix.groups * INDEX_GROUP_SLOTS;
         if (items * 100 > slots * LOAD_NUM) {
@@ -61,21 +77,21 @@ static bool resize_index(struct store *s) {
         } else if (items * 100 < slots * SHRINK_NUM) {
             if (!index_merge(&s->ix)) break;
             COUNT(maintenance(s), index_merges, 1);
-            s->merged_at = epoch_advance(&s->epoch);
+            s->maintain.merged_at = epoch_advance(&s->epoch);
         } else {
             break;
         }
         any = true;
     }
-    if (s->merged_at && !any && epoch_passed(&s->epoch, s->merged_at)) {
+    if (s->maintain.merged_at && !any && epoch_passed(&s->epoch, s->maintain.merged_at)) {
         index_release(&s->ix);
-        s->merged_at = 0;
+        s->maintain.merged_at = 0;
     }
     return any;
 }
 
 static uint32_t target_free(const struct store *s) {
-    uint32_t wanted = sync_load(&s->room_wanted), usual = s->cfg.workers + 1;
+    uint32_t wanted = sync_load(&s->segments_wanted), usual = s->cfg.workers + 1;
     return wanted > usual ? wanted : usual;
 }
 
@@ -86,38 +102,38 @@ static bool pressed(const struct store *s) {
 
 /* Free, and soon to be free: a pinned one may stay so for any time. */
 static uint32_t coming(const struct store *s) {
-    return segment_available(&s->segs) + s->retired.count - s->stuck;
+    return segment_available(&s->segs) + s->maintain.compact.retired.count - s->maintain.compact.stuck;
 }
 
 /* *freed: segments became free meanwhile, which somebody may wait for. */
-static bool make_room(struct store *s, bool *freed) {
+static bool free_segments(struct store *s, bool *freed) {
     bool any = false;
     uint32_t exist = sync_load(&s->segs.exist), limit = sync_load(&s->segs.limit);
     uint32_t over = exist > limit ? exist - limit : 0; /* the limit fell: these have to go */
     for (unsigned i = 0; i < WORK_MAX && coming(s) < target_free(s) + over; i++) {
-        bool ok = free_dead(s) || compact_one(s) || (s->cfg.evict && evict_one(s));
+        bool ok = compact_free_dead(s) || compact_one(s) || (s->cfg.evict && evict_one(s));
         if (!ok) break;
         any = true;
-        *freed |= reap(s);
+        *freed |= compact_reap(s);
         /* Who waits for one segment is told at once; who needs many at once would only use up the first of them in
          * vain. */
-        if (*freed && segment_available(&s->segs) >= sync_load(&s->room_wanted)) break;
+        if (*freed && segment_available(&s->segs) >= sync_load(&s->segments_wanted)) break;
     }
     return any;
 }
 
-void store_tell_room(struct store *s) {
+void maintain_notify_waiting(struct store *s) {
     if (s->cfg.events.on_room) s->cfg.events.on_room(s->cfg.events.arg);
 }
 
 /* A ghost table that was replaced is freed after a grace period. */
 static void reap_ghost(struct store *s) {
     if (s->ghost.dead == NULL) return;
-    if (s->ghost_grace == 0) {
-        s->ghost_grace = epoch_advance(&s->epoch);
-    } else if (epoch_passed(&s->epoch, s->ghost_grace)) {
+    if (s->maintain.ghost_grace == 0) {
+        s->maintain.ghost_grace = epoch_advance(&s->epoch);
+    } else if (epoch_passed(&s->epoch, s->maintain.ghost_grace)) {
         ghost_reap(&s->ghost);
-        s->ghost_grace = 0;
+        s->maintain.ghost_grace = 0;
     }
 }
 
@@ -125,49 +141,51 @@ static void reap_ghost(struct store *s) {
  * though some are wanted, stores that need one are refused, until one does. */
 static void watch_progress(struct store *s, bool freed) {
     if (freed || !pressed(s) || !s->cfg.evict) {
-        s->starved_rounds = 0;
+        s->maintain.starved_rounds = 0;
         sync_store(&s->exhausted, false);
         return;
     }
     uint64_t now = clock_boot_ns(s->cfg.clock);
-    if (s->starved_rounds++ == 0) s->starved_ns = now;
-    if (sync_load(&s->exhausted) || s->starved_rounds < EXHAUSTED_ROUNDS || now - s->starved_ns < EXHAUSTED_NS) return;
+    if (s->maintain.starved_rounds++ == 0) s->maintain.starved_ns = now;
+    if (sync_load(&s->exhausted) || s->maintain.starved_rounds < EXHAUSTED_ROUNDS ||
+        now - s->maintain.starved_ns < EXHAUSTED_NS)
+        return;
     COUNT(maintenance(s), room_exhausted, 1);
-    sync_store(&s->room_wanted, 0);
+    sync_store(&s->segments_wanted, 0);
     sync_store(&s->exhausted, true);
-    store_tell_room(s); /* those who wait are refused when they try again */
+    maintain_notify_waiting(s); /* those who wait are refused when they try again */
 }
 
 bool store_maintain(struct store *s) {
     struct store_worker *w = maintenance(s);
-    w->now = store_clock(s);
+    w->now = seconds_now(s);
     bool freed = update_limits(s);
-    freed |= reap(s);
-    bool any = make_room(s, &freed);
-    freed |= reap(s);
-    if (freed) store_tell_room(s);
-    if (sync_load(&s->room_wanted) && segment_available(&s->segs) >= sync_load(&s->room_wanted))
-        sync_store(&s->room_wanted, 0);
+    freed |= compact_reap(s);
+    bool any = free_segments(s, &freed);
+    freed |= compact_reap(s);
+    if (freed) maintain_notify_waiting(s);
+    if (sync_load(&s->segments_wanted) && segment_available(&s->segs) >= sync_load(&s->segments_wanted))
+        sync_store(&s->segments_wanted, 0);
     watch_progress(s, freed);
     any |= resize_index(s);
     reap_ghost(s);
-    turn_look(w);
+    s->maintain.uploads_wait = turn_look(w);
     sweep_index(s);
     const uint64_t passes = w->metrics[STORE_METRIC_sweep_passes];
-    any |= sweep_step(s, pressed(s) && sync_load(&s->room_missed));
-    /* A whole pass for those who found no room; a second one would find no more. */
-    if (passes != w->metrics[STORE_METRIC_sweep_passes]) sync_store(&s->room_missed, false);
+    any |= sweep_step(s, pressed(s) && sync_load(&s->segment_missed));
+    /* A whole pass for those who found no free segment; a second one would find no more. */
+    if (passes != w->metrics[STORE_METRIC_sweep_passes]) sync_store(&s->segment_missed, false);
     return any || freed;
 }
 
 void store_sweep_all(struct store *s) {
-    maintenance(s)->now = store_clock(s);
+    maintenance(s)->now = seconds_now(s);
     uint64_t passes = store_metric(s, STORE_METRIC_sweep_passes);
     /* The pass under way began too early; a whole one has to follow. */
-    uint64_t want = passes + (s->sweep.running ? 2 : 1);
+    uint64_t want = passes + (s->maintain.sweep.active ? 2 : 1);
     while (store_metric(s, STORE_METRIC_sweep_passes) < want) sweep_step(s, true);
-    while (free_dead(s)) {}
-    reap(s);
+    while (compact_free_dead(s)) {}
+    compact_reap(s);
 }
 
 /* ------------------------------------------------------------------ the thread */
@@ -178,61 +196,68 @@ static void wait_ns(struct store *s, uint64_t ns) {
     ns += (uint64_t)t.tv_nsec;
     t.tv_sec += (time_t)(ns / 1000000000ull);
     t.tv_nsec = (long)(ns % 1000000000ull);
-    pthread_mutex_lock(&s->mutex);
-    sync_store_seq(&s->sleeping, true);
-    if (!sync_load_seq(&s->kicked) && !s->stop) pthread_cond_timedwait(&s->wake, &s->mutex, &t);
-    sync_store_seq(&s->sleeping, false);
-    pthread_mutex_unlock(&s->mutex);
+    pthread_mutex_lock(&s->thread.mutex);
+    sync_store_seq(&s->thread.sleeping, true);
+    if (!sync_load_seq(&s->thread.woken) && !s->thread.stop)
+        pthread_cond_timedwait(&s->thread.wake, &s->thread.mutex, &t);
+    sync_store_seq(&s->thread.sleeping, false);
+    pthread_mutex_unlock(&s->thread.mutex);
 }
 
-/* How long nothing needs doing: until a grace period may have passed, or the sweeper is due. What is waited for round
- * after round is looked at ever more seldom: a pin, or a thread that is not running, may keep it for any time. */
-static uint64_t idle_ns(struct store *s) {
-    const unsigned rounds = s->idle_rounds++;
-    const bool wanted = pressed(s) && s->cfg.evict && !sync_load(&s->exhausted);
-    const unsigned most = wanted ? DOUBLINGS_WANTED : DOUBLINGS_MAX;
-    const uint64_t soon = GRACE_NS << (rounds < most ? rounds : most), now = clock_boot_ns(s->cfg.clock);
-    const struct sweep *p = &s->sweep;
-    uint64_t ns = wanted || s->retired.count > s->stuck ? soon : IDLE_NS;
-    if (p->running && p->next_ns <= now && soon < ns) ns = soon; /* it waits for a grace period */
-    if (sweep_urgent(s) && soon < ns) ns = soon;
-    if (p->running && p->next_ns > now && p->next_ns - now < ns) ns = p->next_ns - now;
-    return ns < IDLE_NS ? ns : IDLE_NS;
+/* Whether something waits for others to leave their sections, or to give back what they have pinned. */
+static bool awaits_others(const struct store *s) {
+    return s->maintain.compact.retired.count > s->maintain.compact.stuck || s->maintain.merged_at != 0 ||
+           s->maintain.ghost_grace != 0 || pressed(s) ||
+           (s->maintain.sweep.active && s->maintain.sweep.next_ns <= clock_boot_ns(s->cfg.clock));
 }
 
-static void *run(void *arg) {
+/* What is waited for round after round is looked at ever more seldom: a pin, or a thread that is not running, may keep
+ * it for any time. So is what nobody tells of: items that were added or deleted since it was last woken. */
+uint64_t maintain_idle_ns(struct store *s) {
+    const unsigned rounds = s->maintain.idle_rounds++;
+    unsigned most = DOUBLINGS_MAX;
+    if (sweep_urgent(s) || s->maintain.sweep.jobs || s->maintain.uploads_wait) most = DOUBLINGS_LOOK;
+    if (pressed(s) && s->cfg.evict && !sync_load(&s->exhausted)) most = DOUBLINGS_WANTED;
+    uint64_t ns = IDLE_NS << (rounds < DOUBLINGS_IDLE ? rounds : DOUBLINGS_IDLE);
+    if (most < DOUBLINGS_MAX || awaits_others(s)) ns = GRACE_NS << (rounds < most ? rounds : most);
+    const uint64_t now = clock_boot_ns(s->cfg.clock), due = sweep_due_ns(s, now);
+    if (due > now && due - now < ns) ns = due - now;
+    return ns;
+}
+
+static void *thread_main(void *arg) {
     struct store *s = arg;
-    pthread_mutex_lock(&s->mutex);
-    while (!s->stop) {
-        pthread_mutex_unlock(&s->mutex);
-        if (sync_load(&s->kicked)) s->idle_rounds = 0;
-        sync_store_seq(&s->kicked, false);
+    pthread_mutex_lock(&s->thread.mutex);
+    while (!s->thread.stop) {
+        pthread_mutex_unlock(&s->thread.mutex);
+        if (sync_load(&s->thread.woken)) s->maintain.idle_rounds = 0;
+        sync_store_seq(&s->thread.woken, false);
         if (store_maintain(s))
-            s->idle_rounds = 0;
+            s->maintain.idle_rounds = 0;
         else
-            wait_ns(s, idle_ns(s));
-        pthread_mutex_lock(&s->mutex);
+            wait_ns(s, maintain_idle_ns(s));
+        pthread_mutex_lock(&s->thread.mutex);
     }
-    pthread_mutex_unlock(&s->mutex);
+    pthread_mutex_unlock(&s->thread.mutex);
     return NULL;
 }
 
 int store_start(struct store *s) {
-    CHECK(!s->started);
-    s->stop = false;
-    int err = pthread_create(&s->thread, NULL, run, s);
+    CHECK(!s->thread.started);
+    s->thread.stop = false;
+    int err = pthread_create(&s->thread.thread, NULL, thread_main, s);
     if (err) return -err;
-    pthread_setname_np(s->thread, "tc-store");
-    s->started = true;
+    pthread_setname_np(s->thread.thread, "tc-store");
+    s->thread.started = true;
     return 0;
 }
 
 void store_stop(struct store *s) {
-    if (!s->started) return;
-    pthread_mutex_lock(&s->mutex);
-    s->stop = true;
-    pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->mutex);
-    pthread_join(s->thread, NULL);
-    s->started = false;
+    if (!s->thread.started) return;
+    pthread_mutex_lock(&s->thread.mutex);
+    s->thread.stop = true;
+    pthread_cond_signal(&s->thread.wake);
+    pthread_mutex_unlock(&s->thread.mutex);
+    pthread_join(s->thread.thread, NULL);
+    s->thread.started = false;
 }

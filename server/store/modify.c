@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * modify - changes of an item that is there: arithmetic, touch, delete, the meta get, winning, one more tag. */
-#include "store/internal.h"
+#include "base/fault.h"
+#include "base/sync.h"
+#include "store/change.h"
+#include "store/handle.h"
+#include "store/index.h"
+#include "store/item.h"
+#include "store/number.h"
+#include "store/tag.h"
+#include "store/verdict.h"
 
 /* The expiry a change may give: what is stale by a soft purge does not outlive its deadline. */
 static uint32_t capped_expiry(const struct change *c, uint32_t wanted) {
-    if (!item_softened(c->old.bits)) return wanted;
+    if (!item_softly_stale(c->old.bits)) return wanted;
     return wanted == 0 || wanted > c->old.expiry ? c->old.expiry : wanted;
 }
 
@@ -78,7 +86,7 @@ static enum store_status arith_change(struct change *c, const struct store_arith
                              .ntags = o->ntags,
                              .bits = (o->bits & ITEM_STATE) | (a->has_cas ? ITEM_CAS : 0),
                              .cas = a->cas};
-    if (c->verdict == ITEM_SOFTLY && spec.expiry == 0) spec.expiry = c->deadline;
+    if (c->verdict == VERDICT_SOFT && spec.expiry == 0) spec.expiry = c->deadline;
     spec.value_bytes = print_number(digits, n);
     spec.len = (uint16_t)(spec.value_bytes | (o->len & ITEM_LEN_B64));
     return change_write(c, &spec, digits, true);
@@ -102,8 +110,8 @@ enum store_status store_arith(struct store_worker *w, const struct store_arith *
 
 /* ------------------------------------------------------------------ touch */
 
-/* An item without room for an expiry moves, maybe into a segment that the sweep has passed, so what a purge did to it
- * has to be settled on the way. False: no room; c->slot is NULL if it turned out dead. */
+/* An item without an expiry field is written anew, maybe into a segment that the sweep has passed, so what a purge did
+ * to it is written into it on the way. False: no segment is free; c->slot is NULL if it turned out dead. */
 static bool touch(struct change *c, uint32_t wanted) {
     uint32_t expiry = capped_expiry(c, wanted), deadline = 0;
     uint8_t bits = c->old.bits & ITEM_STATE;
@@ -113,10 +121,10 @@ static bool touch(struct change *c, uint32_t wanted) {
             change_drop(c);
             return true;
         }
-        if (carry == CARRY_SOFT && !FAULT_POINT("modify.mutate.touch_unfolded"))
+        if (carry == CARRY_SOFT && !FAULT_POINT("modify.mutate.touch_without_soft"))
             change_carry_state(c, carry, deadline, &bits, &expiry);
     }
-    return change_state(c, bits, expiry, c->old.birth);
+    return change_state(c, bits, expiry, c->old.version);
 }
 
 enum store_status store_touch(struct store_worker *w, const struct store_key *k, uint32_t expiry,
@@ -127,7 +135,7 @@ enum store_status store_touch(struct store_worker *w, const struct store_key *k,
     if (c.slot) {
         if (old_expiry) *old_expiry = c.old.expiry;
         bool ok = touch(&c, expiry);
-        st = !ok ? change_no_room(w->s) : c.slot ? STORE_OK : STORE_NOT_FOUND;
+        st = !ok ? change_no_segment(w->s) : c.slot ? STORE_OK : STORE_NOT_FOUND;
         if (st == STORE_OK) change_show(&c, out);
     }
     change_end(&c);
@@ -139,22 +147,22 @@ enum store_status store_touch(struct store_worker *w, const struct store_key *k,
 static enum store_status delete_invalidate(struct change *c, const struct store_delete *d) {
     uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE);
     uint32_t expiry = d->set_expiry ? capped_expiry(c, d->expiry) : c->old.expiry, deadline = 0;
-    uint64_t birth = number_take(c->w, c->old.birth);
+    uint64_t version = number_take(c->w, c->old.version);
     enum carry carry = change_carry_own(c, &deadline);
     if (carry == CARRY_DEAD) {
         change_drop(c);
         return STORE_NOT_FOUND;
     }
-    if (carry == CARRY_SOFT || item_softened(c->old.bits)) bits |= ITEM_SOFT;
+    if (carry == CARRY_SOFT || item_softly_stale(c->old.bits)) bits |= ITEM_SOFT;
     if (carry == CARRY_SOFT && (expiry == 0 || expiry > deadline)) expiry = deadline;
     bool ok;
     if (d->has_cas) {
         struct rewrite r = {.bits = bits, .expiry = expiry, .flags = c->old.flags, .has_cas = true, .cas = d->cas};
-        ok = change_rewrite(c, &r, birth);
+        ok = change_rewrite(c, &r, version);
     } else {
-        ok = change_state(c, bits, expiry, birth);
+        ok = change_state(c, bits, expiry, version);
     }
-    return ok ? STORE_OK : change_no_room(c->w->s);
+    return ok ? STORE_OK : change_no_segment(c->w->s);
 }
 
 static enum store_status delete_clear(struct change *c, const struct store_delete *d) {
@@ -167,7 +175,7 @@ static enum store_status delete_clear(struct change *c, const struct store_delet
                              .len = c->old.len & ITEM_LEN_B64,
                              .bits = (d->invalidate ? ITEM_STALE : 0) | (d->has_cas ? ITEM_CAS : 0),
                              .cas = d->cas};
-    if (c->verdict == ITEM_SOFTLY && spec.expiry == 0) spec.expiry = c->deadline; /* a field for it */
+    if (c->verdict == VERDICT_SOFT && spec.expiry == 0) spec.expiry = c->deadline; /* a field for it */
     return change_write(c, &spec, "", true);
 }
 
@@ -195,23 +203,23 @@ enum store_status store_delete(struct store_worker *w, const struct store_delete
 
 /* ------------------------------------------------------------------ winning */
 
-/* Folds a soft purge into the item: its deadline becomes the expiry, the winner's id is newer than the purge. */
+/* Writes a soft purge into the item: its deadline becomes the expiry, the winner's id is newer than the purge. */
 static bool win_soft(struct change *c) {
     uint32_t expiry = c->old.expiry;
     (void)FAULT_POINT("modify.winning");
-    if (c->verdict == ITEM_SOFTLY && (expiry == 0 || expiry > c->deadline)) expiry = c->deadline;
-    uint64_t birth = number_take(c->w, c->old.birth);
+    if (c->verdict == VERDICT_SOFT && (expiry == 0 || expiry > c->deadline)) expiry = c->deadline;
+    uint64_t version = number_take(c->w, c->old.version);
     uint32_t deadline = 0;
     uint8_t bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT | ITEM_WON);
-    /* The new birth must not step over a purge that came after the soft one. */
+    /* The new version must not hide a purge that came after the soft one. */
     enum carry carry = change_carry_own(c, &deadline);
     if (carry == CARRY_DEAD) {
         change_drop(c);
         return true;
     }
     if (carry == CARRY_SOFT && (expiry == 0 || expiry > deadline)) expiry = deadline;
-    if (!change_state(c, bits, expiry, birth)) return false;
-    c->verdict = ITEM_LIVE;
+    if (!change_state(c, bits, expiry, version)) return false;
+    c->verdict = VERDICT_LIVE;
     COUNT(c->w, soft_wins, 1);
     return true;
 }
@@ -223,7 +231,7 @@ enum store_win store_win(struct store_worker *w, const struct store_key *k, stru
     if (c.slot && change_soft(&c)) {
         win = win_soft(&c) ? STORE_WIN_WON : STORE_WIN_OTHERS;
         if (c.slot == NULL) win = STORE_WIN_NONE;
-    } else if (c.slot && item_softened(c.old.bits)) {
+    } else if (c.slot && item_softly_stale(c.old.bits)) {
         win = STORE_WIN_OTHERS;
     }
     if (c.slot) change_show(&c, out);
@@ -266,7 +274,7 @@ static enum store_status meta_change(struct change *c, const struct store_meta_g
         item_set_bits(c->old.p, c->old.bits |= ITEM_WON);
         *win = STORE_WIN_WON;
     }
-    return ok ? STORE_OK : change_no_room(c->w->s);
+    return ok ? STORE_OK : change_no_segment(c->w->s);
 }
 
 /* Whether the reader is to see what is there, given the tags that he names; notes if a soft purge of one has it. */
@@ -275,13 +283,13 @@ static bool meta_shows(struct change *c, const struct store_meta_get *g) {
     if (c->slot == NULL || g->nread == 0) return c->slot != NULL;
     c->read = g->read;
     c->nread = g->nread;
-    enum verdict v = item_verdict_read(c->w, &c->old, g->read, g->nread, &deadline);
-    if (v == ITEM_PURGED) COUNT(c->w, get_purged, 1);
-    if (v == ITEM_SOFTLY) {
+    enum verdict v = verdict_for_reader(c->w, &c->old, g->read, g->nread, &deadline);
+    if (v == VERDICT_PURGED) COUNT(c->w, get_purged, 1);
+    if (v == VERDICT_SOFT) {
         c->verdict = v;
         c->deadline = deadline;
     }
-    return v != ITEM_PURGED;
+    return v != VERDICT_PURGED;
 }
 
 enum store_status store_meta_get(struct store_worker *w, const struct store_meta_get *g, struct store_item *out,
@@ -317,14 +325,14 @@ enum store_status store_tag_add(struct store_worker *w, const struct store_key *
     enum store_status st = STORE_NOT_FOUND;
     change_begin(&c, w, k);
     if (c.slot) {
-        uint64_t tags[ALL_TAGS_MAX + 1];
+        uint64_t tags[TAG_ALL_MAX + 1];
         uint32_t deadline = 0;
         unsigned n = c.old.ntags, at = 0;
         memcpy(tags, c.old.p + c.old.tags_at, 8u * n);
         while (at < n && tags[at] != tag) at++;
         tags[at] = tag;
         if (at == n) n++;
-        uint64_t birth = number_take(w, c.old.birth);
+        uint64_t version = number_take(w, c.old.version);
         unsigned all = tag_prefixes(w->s, k->p, (unsigned)k->len, tags, n);
         enum carry carry = n > STORE_TAGS_MAX ? CARRY_LIVE : change_carry(&c, tags, all, &deadline);
         struct rewrite r = {.expiry = c.old.expiry, .flags = c.old.flags, .tags = tags, .ntags = n, .drop_cas = true};
@@ -335,7 +343,7 @@ enum store_status store_tag_add(struct store_worker *w, const struct store_key *
         } else {
             change_carry_state(&c, carry, deadline, &r.bits, &r.expiry);
             if (carry == CARRY_LIVE) r.bits = c.old.bits & ITEM_STATE;
-            st = change_rewrite(&c, &r, birth) ? STORE_OK : change_no_room(w->s);
+            st = change_rewrite(&c, &r, version) ? STORE_OK : change_no_segment(w->s);
         }
     }
     change_end(&c);

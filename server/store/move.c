@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/move.h"
 
+#include "base/fault.h"
+#include "base/hash.h"
+#include "base/sync.h"
+#include "store/account.h"
+#include "store/append.h"
+#include "store/handle.h"
+#include "store/segment.h"
+#include "store/sweep.h"
+#include "store/verdict.h"
+
 unsigned move_next(struct store *s, uint32_t seg, uint32_t *at, struct record *out, unsigned max) {
     uint32_t used = sync_load_acq(&s->segs.seg[seg].used);
     unsigned n = 0;
@@ -61,9 +71,9 @@ uint64_t move_look(struct store *s, const struct record *r, struct item *it) {
 
 /* ------------------------------------------------------------------ moving */
 
-/* A soft purge becomes the copy's own state: the sweep may have passed the segment it goes to. Only in the decoded
- * header, which the copy is given. False: there is no room for the deadline. */
-static bool fold_copy(struct item *it, uint32_t deadline) {
+/* Writes a soft purge into the decoded header that the copy is going to get: the sweep may have passed the segment that
+ * the copy goes to. False: it has no field for the deadline. */
+static bool apply_soft_to_copy(struct item *it, uint32_t deadline) {
     if (!(it->bits & ITEM_EXPIRY)) return false;
     it->bits = (uint8_t)((it->bits & ~(ITEM_STATE & ~ITEM_FETCHED)) | ITEM_STALE | ITEM_SOFT);
     if (it->expiry == 0 || it->expiry > deadline) it->expiry = deadline;
@@ -74,17 +84,18 @@ bool move_allowed(struct store *s, struct index_bucket *b, uint64_t *slot, uint6
     struct store_worker *w = maintenance(s);
     uint32_t deadline;
     item_read(it, segment_at(&s->segs, loc));
-    enum verdict v = item_verdict(w, it, &deadline);
-    if (v == ITEM_SOFTLY && !FAULT_POINT("evict.mutate.copy_unfolded") && !fold_copy(it, deadline)) v = ITEM_PURGED;
-    if (sweep_wants(s, it)) v = ITEM_PURGED;
-    if (v <= ITEM_SOFTLY || FAULT_POINT("evict.mutate.copy_purged")) return true;
-    if (v == ITEM_EXPIRED) COUNT(w, expired, 1);
-    if (v == ITEM_EXPIRED && !(it->bits & ITEM_FETCHED)) COUNT(w, expired_unfetched, 1);
-    if (v == ITEM_PURGED) COUNT(w, purged_items, 1);
-    if (v == ITEM_PURGED) sweep_count(s, it);
-    if (v == ITEM_PURGED) COUNT(w, purged_bytes, item_record_bytes(it));
-    account_unlink(w, loc, it);
+    enum verdict v = verdict_of(w, it, &deadline);
+    if (v == VERDICT_SOFT && !FAULT_POINT("evict.mutate.copy_without_soft") && !apply_soft_to_copy(it, deadline))
+        v = VERDICT_PURGED;
+    if (sweep_wants(s, it)) v = VERDICT_PURGED;
+    if (v <= VERDICT_SOFT || FAULT_POINT("evict.mutate.copy_purged")) return true;
+    if (v == VERDICT_EXPIRED) COUNT(w, expired, 1);
+    if (v == VERDICT_EXPIRED && !(it->bits & ITEM_FETCHED)) COUNT(w, expired_unfetched, 1);
+    if (v == VERDICT_PURGED) COUNT(w, purged_items, 1);
+    if (v == VERDICT_PURGED) sweep_count(s, it);
+    if (v == VERDICT_PURGED) COUNT(w, purged_bytes, item_record_bytes(it));
     index_remove(&s->ix, b, slot);
+    account_removed(w, loc, it);
     return false;
 }
 
@@ -92,20 +103,19 @@ void move_swing(struct store *s, uint64_t *slot, const struct item *old, uint64_
     struct store_worker *w = maintenance(s);
     uint8_t *p = segment_at(&s->segs, to);
     struct item it;
-    item_set_birth(p, old->birth);
+    item_set_version(p, old->version);
     item_set_bits(p, old->bits);
     if (old->bits & ITEM_EXPIRY) item_set_expiry(p, old->expiry);
-    segment_expiry(segment_by_loc(s, to), old->expiry);
+    sweep_expiry(s, segment_by_loc(s, to), old->expiry);
     item_read(&it, p);
-    account_link(w, to, &it);
-    account_unlink(w, from, old);
     index_swing(slot, to, freq);
+    account_dead(w, from, item_record_bytes(old));
     COUNT(w, copied_items, 1);
     COUNT(w, copied_bytes, item_record_bytes(&it));
 }
 
 uint64_t move_copy(struct store *s, uint64_t loc, uint32_t bytes, uint32_t target) {
-    struct room room;
+    struct append rec;
     if (target != SEGMENT_NONE) {
         struct segment *g = &s->segs.seg[target];
         uint32_t used = sync_load(&g->used);
@@ -115,13 +125,13 @@ uint64_t move_copy(struct store *s, uint64_t loc, uint32_t bytes, uint32_t targe
         sync_store_rel(&g->used, used + bytes);
         return to;
     }
-    if (!room_take(maintenance(s), bytes, SEGMENT_MAIN, &room)) return 0;
-    item_copy_record(room.p, segment_at(&s->segs, loc), bytes);
-    room_done(maintenance(s), &room);
-    return room.loc;
+    if (!append_begin(maintenance(s), bytes, SEGMENT_MAIN, &rec)) return 0;
+    item_copy_record(rec.p, segment_at(&s->segs, loc), bytes);
+    append_end(maintenance(s), &rec);
+    return rec.loc;
 }
 
-/* A copy of a large item's record whose list names `to` instead of `from`. Returns 0 when there is no room. */
+/* A copy of a large item's record whose list names `to` instead of `from`. Returns 0 when there is no space. */
 static uint64_t copy_head(struct store *s, uint64_t head, uint64_t from, uint64_t to, uint32_t target) {
     struct item it, copy;
     item_read(&it, segment_at(&s->segs, head));
@@ -137,23 +147,26 @@ static uint64_t copy_head(struct store *s, uint64_t head, uint64_t from, uint64_
     return loc;
 }
 
-/* It is copied without the lock, since it may be large, so its item may meanwhile have changed or left. */
+/* Copies the piece without the lock, since it may be large; so its item may change or leave meanwhile. In the end one
+ * of the two copies is dead. */
 bool move_piece(struct store *s, const struct record *r, uint32_t target, bool forget) {
-    uint64_t to = move_copy(s, r->loc, r->bytes, target);
-    if (to == 0) return false;
+    const uint64_t copy = move_copy(s, r->loc, r->bytes, target);
+    if (copy == 0) return false;
     struct index_bucket *b = index_lock(&s->ix, r->hash);
-    uint64_t *slot = move_slot(s, b, r);
+    uint64_t *slot = move_slot(s, b, r), dead = copy;
     bool ok = true;
     if (slot) {
         uint64_t from = index_slot_loc(sync_load(slot));
         struct item old;
         if (move_allowed(s, b, slot, from, &old)) {
-            to = copy_head(s, from, r->loc, to, target);
+            const uint64_t to = copy_head(s, from, r->loc, copy, target);
             ok = to != 0;
             unsigned freq = index_slot_freq(sync_load(slot));
             if (ok) move_swing(s, slot, &old, from, to, forget ? freq / 4 : freq);
+            if (ok) dead = r->loc;
         }
     }
+    account_dead(maintenance(s), dead, r->bytes);
     index_unlock(b);
     return ok;
 }

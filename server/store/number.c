@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "store/internal.h"
+#include "store/number.h"
+
+#include "base/fault.h"
 
 /*
- * Stores and purges take their numbers from one counter. Threads reserve blocks, since a contended counter is slow; a
- * block is dropped once a purge has a number above what is left of it, for a store that begins after a purge was
- * answered must be born above it. A number is never invented: "the old one plus one" could be handed out twice.
+ * Stores and purges take their versions from one counter. Threads reserve blocks, since a contended counter is slow. A
+ * thread drops its block once a purge has a version above what is left of it: a store that begins after a purge was
+ * answered must get a higher version. Nobody makes up a version: "the old one plus one" could be handed out twice.
  */
 uint64_t number_take_slow(struct store_worker *w, uint64_t above) {
     struct store *s = w->s;

@@ -12,7 +12,7 @@
 #include "base/pages.h"
 #include "base/sync.h"
 
-#define SALT_MARK 0x9e3779b97f4a7c15ull
+#define SALT_SIGNPOST 0x9e3779b97f4a7c15ull
 #define SALT_MORE 0xc2b2ae3d27d4eb4full
 #define BYTES_MAX (16ull << 30) /* places are counted in 32 bits */
 #define RECORD_SHARE 16         /* one part in so many is for records of conjunctions */
@@ -29,8 +29,8 @@ static uint64_t mix(uint64_t x) {
     return x ? x : 1;
 }
 
-uint64_t purge_mark_key(uint64_t tag) {
-    return mix(tag ^ SALT_MARK);
+uint64_t purge_signpost_key(uint64_t tag) {
+    return mix(tag ^ SALT_SIGNPOST);
 }
 uint64_t purge_pair_key(uint64_t lo, uint64_t hi) {
     return mix(mix(lo) + hi);
@@ -39,7 +39,7 @@ uint64_t purge_more_key(uint64_t pair) {
     return mix(pair ^ SALT_MORE);
 }
 
-/* All of it lies in one mapping: buckets, records, marks, held. */
+/* All of it lies in one mapping: buckets, records, filter, held. */
 int purge_init(struct purge_table *t, uint64_t bytes) {
     memset(t, 0, sizeof *t);
     if (bytes > BYTES_MAX) bytes = BYTES_MAX;
@@ -48,9 +48,9 @@ int purge_init(struct purge_table *t, uint64_t bytes) {
     const uint64_t records = (uint64_t)t->nsets * PURGE_SET, record_bytes = records * (sizeof *t->records + 1);
     CHECK(bytes > 2 * record_bytes);
     t->nbuckets = (uint32_t)((bytes - record_bytes) / (sizeof *t->buckets + 3 * PURGE_WAYS / 8 + 1));
-    t->nmarks = t->nbuckets * PURGE_WAYS / PURGE_MARK_BITS + 1;
+    t->nfilter = t->nbuckets * PURGE_WAYS / PURGE_FILTER_BITS + 1;
     const uint64_t held = purge_capacity(t) + records;
-    t->bytes = t->nbuckets * sizeof *t->buckets + records * sizeof *t->records + t->nmarks * sizeof *t->marks +
+    t->bytes = t->nbuckets * sizeof *t->buckets + records * sizeof *t->records + t->nfilter * sizeof *t->filter +
                (held / 64 + 1) * sizeof *t->held;
     t->memory = pages_new(t->bytes);
     t->pages = calloc((t->bytes >> PURGE_PAGE_SHIFT) / 64 + 1, sizeof *t->pages);
@@ -62,8 +62,8 @@ int purge_init(struct purge_table *t, uint64_t bytes) {
     }
     t->buckets = t->memory;
     t->records = (struct purge_record *)(t->buckets + t->nbuckets);
-    t->marks = (struct purge_marks *)(t->records + records);
-    t->held = (uint64_t *)(t->marks + t->nmarks);
+    t->filter = (struct purge_filter *)(t->records + records);
+    t->held = (uint64_t *)(t->filter + t->nfilter);
     pthread_mutex_init(&t->lock, NULL);
     return 0;
 }
@@ -93,7 +93,7 @@ static bool look_in(const struct purge_bucket *b, uint64_t key, struct view *v, 
         v->soft = sync_load_acq(&b->soft[i]);
         (void)FAULT_POINT("purge.look.soft");
         v->deadline = sync_load_acq(&b->deadline[i]);
-        /* Shed meanwhile: its floor is there by now. Purged meanwhile: an old number, a new deadline. */
+        /* Shed meanwhile: its floor is there by now. Purged meanwhile: an old version, a new deadline. */
         *torn = sync_load_acq(&b->hash[i]) != key ||
                 ((sync_load_acq(&b->hard[i]) != v->hard || sync_load_acq(&b->soft[i]) != v->soft) &&
                  !FAULT_POINT("purge.mutate.torn"));
@@ -119,40 +119,41 @@ static struct view look(const struct purge_table *t, uint64_t key) {
     }
 }
 
-/* False: the table has no entry of the key, nor a floor that concerns an item born at `birth`. */
-static bool may_hold(const struct purge_table *t, uint64_t key, uint64_t birth) {
+/* False: the table has no entry of the key, nor a floor that concerns an item of this version. */
+static bool may_hold(const struct purge_table *t, uint64_t key, uint64_t version) {
     const struct purge_bucket *first = purge_first(t, key);
     const uint64_t moves = sync_load_acq(&t->moves);
     if (purge_bucket_may_hold(first, key)) return true;
     (void)FAULT_POINT("purge.unknown.second");
     if (purge_bucket_may_hold(purge_second(t, key), key)) return true;
     /* The floor last: it is raised before an entry is shed. */
-    return sync_load_acq(&t->moves) != moves || sync_load_acq(&first->item_floor) > birth;
+    return sync_load_acq(&t->moves) != moves || sync_load_acq(&first->item_floor) > version;
 }
 
-bool purge_unknown_rest(const struct purge_table *t, uint64_t birth, const uint8_t *tags, unsigned ntags) {
+bool purge_unknown_rest(const struct purge_table *t, uint64_t version, const uint8_t *tags, unsigned ntags) {
     for (unsigned i = 0; i < ntags; i++) {
         uint64_t tag;
         memcpy(&tag, tags + 8 * (size_t)i, 8);
-        if (purge_marked(t, tag) && may_hold(t, tag, birth)) return false;
+        if (purge_filter_has(t, tag) && may_hold(t, tag, version)) return false;
     }
     return true;
 }
 
-/* Joins one pair of numbers to the verdict so far. */
-static enum purge_verdict join(enum purge_verdict so_far, uint64_t birth, uint64_t hard, uint64_t soft,
+/* What the versions of a hard and a soft purge say of an item, added to the verdict so far. */
+static enum purge_verdict join(enum purge_verdict so_far, uint64_t version, uint64_t hard, uint64_t soft,
                                uint32_t soft_deadline, uint32_t now, uint32_t *deadline) {
-    if (PURGE_NUMBER(hard) > birth) return PURGE_DEAD;
-    if (soft <= birth) return so_far;
+    if (PURGE_VERSION(hard) > version) return PURGE_DEAD;
+    if (soft <= version) return so_far;
     if (soft_deadline <= now) return PURGE_DEAD;
     if (so_far == PURGE_FRESH || soft_deadline < *deadline) *deadline = soft_deadline;
     return PURGE_SOFT;
 }
 
-enum purge_verdict purge_check_untagged(const struct purge_table *t, uint64_t birth, uint32_t now, uint32_t *deadline) {
+enum purge_verdict purge_check_untagged(const struct purge_table *t, uint64_t version, uint32_t now,
+                                        uint32_t *deadline) {
     uint64_t hard = sync_load_acq(&t->star_hard), soft = sync_load_acq(&t->star_soft);
-    if (likely(PURGE_NUMBER(hard) <= birth && soft <= birth)) return PURGE_FRESH;
-    return join(PURGE_FRESH, birth, hard, soft, sync_load_acq(&t->star_deadline), now, deadline);
+    if (likely(PURGE_VERSION(hard) <= version && soft <= version)) return PURGE_FRESH;
+    return join(PURGE_FRESH, version, hard, soft, sync_load_acq(&t->star_deadline), now, deadline);
 }
 
 static int compare_u64(const void *a, const void *b) {
@@ -176,32 +177,32 @@ static bool record_covered(const struct purge_record *r, const uint64_t *sorted,
     return true;
 }
 
-/* The numbers of a record if it is one of the pair's and the tags hold all of its own. */
+/* The versions of a record if it is one of the pair's and the tags hold all of its own. */
 static bool record_look(const struct purge_record *r, uint64_t pair, const uint64_t *sorted, unsigned n,
                         struct view *v) {
-    for (unsigned turns = 0;;) {
-        uint64_t version = sync_load_acq(&r->version);
-        bool covered = sync_load_acq(&r->pair) == pair && record_covered(r, sorted, n);
+    bool covered;
+    unsigned sequence;
+    do {
+        sequence = sync_sequence_read_begin(&r->sequence);
+        covered = sync_load_acq(&r->pair) == pair && record_covered(r, sorted, n);
         *v = (struct view){
             .hard = sync_load_acq(&r->hard), .soft = sync_load_acq(&r->soft), .deadline = sync_load_acq(&r->deadline)};
-        sync_fence_load();
-        if (!(version & 1) && sync_load(&r->version) == version) return covered;
-        sync_wait(&turns);
-    }
+    } while (sync_sequence_read_retry(&r->sequence, sequence));
+    return covered;
 }
 
-/* Calls fn for each conjunction number pair that applies to the tags; stops when fn returns true. */
-static bool each_conjunction(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned ntags,
+/* Calls fn with the versions of each conjunction that applies to the tags; stops when fn returns true. */
+static bool each_conjunction(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned ntags,
                              bool (*fn)(void *arg, const struct view *v), void *arg) {
     uint64_t sorted[STORE_TAGS_MAX + 16 + STORE_READ_TAGS_MAX];
     CHECK(ntags <= sizeof sorted / sizeof sorted[0]);
     memcpy(sorted, tags, ntags * sizeof *tags);
     purge_sort(sorted, ntags);
     for (unsigned i = 0; i + 1 < ntags; i++) {
-        struct view mark = look(t, purge_mark_key(sorted[i]));
-        struct view floors = {.item_floor = mark.item_floor, .fill_floor = mark.fill_floor};
+        struct view sign = look(t, purge_signpost_key(sorted[i]));
+        struct view floors = {.item_floor = sign.item_floor, .fill_floor = sign.fill_floor};
         if (fn(arg, &floors)) return true;
-        if (PURGE_NUMBER(mark.hard) <= birth && !(mark.hard & PURGE_PENDING)) continue;
+        if (PURGE_VERSION(sign.hard) <= version && !(sign.hard & PURGE_PENDING)) continue;
         for (unsigned k = i + 1; k < ntags; k++) {
             uint64_t pair = purge_pair_key(sorted[i], sorted[k]);
             struct view v = look(t, pair);
@@ -209,7 +210,7 @@ static bool each_conjunction(const struct purge_table *t, uint64_t birth, const 
             struct view more = look(t, purge_more_key(pair));
             struct view more_floors = {.item_floor = more.item_floor, .fill_floor = more.fill_floor};
             if (fn(arg, &more_floors)) return true;
-            if (PURGE_NUMBER(more.hard) <= birth && !(more.hard & PURGE_PENDING)) continue;
+            if (PURGE_VERSION(more.hard) <= version && !(more.hard & PURGE_PENDING)) continue;
             const struct purge_record *r = &t->records[pair % t->nsets * PURGE_SET];
             for (unsigned s = 0; s < PURGE_SET; s++, r++) {
                 struct view w;
@@ -221,28 +222,28 @@ static bool each_conjunction(const struct purge_table *t, uint64_t birth, const 
 }
 
 struct check {
-    uint64_t birth;
+    uint64_t version;
     uint32_t now, *deadline;
     enum purge_verdict verdict;
 };
 
 static bool check_one(void *arg, const struct view *v) {
     struct check *c = arg;
-    c->verdict = v->item_floor > c->birth
+    c->verdict = v->item_floor > c->version
                      ? PURGE_DEAD
-                     : join(c->verdict, c->birth, v->hard, v->soft, v->deadline, c->now, c->deadline);
+                     : join(c->verdict, c->version, v->hard, v->soft, v->deadline, c->now, c->deadline);
     return c->verdict == PURGE_DEAD;
 }
 
-enum purge_verdict purge_check(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned ntags,
+enum purge_verdict purge_check(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned ntags,
                                uint32_t now, uint32_t *deadline) {
-    struct check c = {birth, now, deadline, purge_check_untagged(t, birth, now, deadline)};
+    struct check c = {version, now, deadline, purge_check_untagged(t, version, now, deadline)};
     if (c.verdict == PURGE_DEAD) return PURGE_DEAD;
     for (unsigned i = 0; i < ntags; i++) {
         struct view v = look(t, tags[i]);
         if (check_one(&c, &v)) return PURGE_DEAD;
     }
-    if (ntags > 1 && sync_load_acq(&t->conj_seq) > birth) each_conjunction(t, birth, tags, ntags, check_one, &c);
+    if (ntags > 1 && sync_load_acq(&t->conj_seq) > version) each_conjunction(t, version, tags, ntags, check_one, &c);
     return c.verdict;
 }
 
@@ -254,40 +255,42 @@ static bool check_read_one(void *arg, const struct view *v) {
     return check_one(arg, &w);
 }
 
-enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned nown,
+enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned nown,
                                     unsigned ntags, uint32_t now, uint32_t *deadline) {
-    struct check c = {birth, now, deadline, purge_check(t, birth, tags, nown, now, deadline)};
+    struct check c = {version, now, deadline, purge_check(t, version, tags, nown, now, deadline)};
     if (c.verdict == PURGE_DEAD) return PURGE_DEAD;
     for (unsigned i = nown; i < ntags; i++) {
         struct view v = look(t, tags[i]);
         if (check_read_one(&c, &v)) return PURGE_DEAD;
     }
     /* Conjunctions that could not be filed are in no sweep's reach either. */
-    if (ntags > 2 && sync_load_acq(&t->fence) > birth) return PURGE_DEAD;
-    if (ntags > 1 && sync_load_acq(&t->conj_seq) > birth) each_conjunction(t, birth, tags, ntags, check_read_one, &c);
+    if (ntags > 2 && sync_load_acq(&t->fence) > version) return PURGE_DEAD;
+    if (ntags > 1 && sync_load_acq(&t->conj_seq) > version)
+        each_conjunction(t, version, tags, ntags, check_read_one, &c);
     return c.verdict;
 }
 
 static bool view_overtook(void *arg, const struct view *v) {
-    uint64_t birth = *(uint64_t *)arg;
-    return (v->hard & PURGE_PENDING) || PURGE_NUMBER(v->hard) > birth || v->soft > birth || v->fill_floor > birth;
+    uint64_t version = *(uint64_t *)arg;
+    return (v->hard & PURGE_PENDING) || PURGE_VERSION(v->hard) > version || v->soft > version ||
+           v->fill_floor > version;
 }
 
-bool purge_overtook(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned ntags,
+bool purge_overtook(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned ntags,
                     const uint64_t *carried, unsigned ncarried) {
     struct view star = {.hard = sync_load_acq(&t->star_hard), .soft = sync_load_acq(&t->star_soft)};
-    if (view_overtook(&birth, &star)) return true;
-    if (ntags > 0 && sync_load_acq(&t->fence) > birth) return true;
+    if (view_overtook(&version, &star)) return true;
+    if (ntags > 0 && sync_load_acq(&t->fence) > version) return true;
     for (unsigned i = 0; i < ntags; i++) {
         struct view v = look(t, tags[i]);
-        /* A live version that carries the tag has proved that no purge of it came since its birth. */
+        /* A live item that carries the tag shows that no purge of the tag came after it. */
         for (unsigned k = 0; k < ncarried; k++)
             if (carried[k] == tags[i]) v.fill_floor = 0;
-        if (view_overtook(&birth, &v)) return true;
+        if (view_overtook(&version, &v)) return true;
     }
     /* conj_seq is announced as pending too, so a conjunction under way is never overlooked. */
-    if (ntags > 1 && sync_load_acq(&t->conj_seq) > birth)
-        return each_conjunction(t, birth, tags, ntags, view_overtook, &birth);
+    if (ntags > 1 && sync_load_acq(&t->conj_seq) > version)
+        return each_conjunction(t, version, tags, ntags, view_overtook, &version);
     return false;
 }
 
@@ -306,24 +309,24 @@ uint64_t purge_pass(struct purge_table *t) {
     if (t->ending || !try_lock(t)) return sync_load_acq(&t->seq);
     t->fresh ^= 1;
     t->ending = true;
-    const uint64_t number = t->seq;
-    t->pass = number;
+    const uint64_t version = t->seq;
+    t->pass = version;
     sync_bump(&t->unswept[1], t->unswept[0]);
     sync_store(&t->unswept[0], 0);
     pthread_mutex_unlock(&t->lock);
-    return number;
+    return version;
 }
 
-/* Nobody else writes to that generation, so this may take its time. What was never marked is not touched. */
-void purge_unmark(struct purge_table *t) {
+/* Nobody else writes to that generation, so this may take its time. Words without a bit are not touched. */
+void purge_filter_clear(struct purge_table *t) {
     const unsigned old = t->fresh ^ 1;
-    for (uint32_t i = 0; t->ending && i < t->nmarks; i++)
-        if (sync_load(&t->marks[i].of[old]) != 0) sync_store(&t->marks[i].of[old], 0);
+    for (uint32_t i = 0; t->ending && i < t->nfilter; i++)
+        if (sync_load(&t->filter[i].of[old]) != 0) sync_store(&t->filter[i].of[old], 0);
     if (t->ending) sync_store(&t->unswept[1], 0);
     t->ending = false;
 }
 
-void purge_swept(struct purge_table *t, uint64_t number, bool no_jobs) {
-    if (number > t->swept) sync_store_rel(&t->swept, number);
+void purge_swept(struct purge_table *t, uint64_t version, bool no_jobs) {
+    if (version > t->swept) sync_store_rel(&t->swept, version);
     if (no_jobs) sync_store_rel(&t->unfiled, 0);
 }

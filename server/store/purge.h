@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * purge - which tags were purged, at which number: a table of fixed size, O(1) to write and to ask.
+ * purge - which tags were purged, with which version: a table of fixed size, O(1) to write and to ask.
  *
- * An item is dead iff a hard purge of one of its tags (or of everything) has a number above its birth; soft purges
+ * An item is dead iff a hard purge of one of its tags (or of everything) has a version above its own; soft purges
  * make it stale until their deadline, dead after it.
  *
  * A key lies in one of two buckets (cuckoo hashing: R. Pagh, F. Rodler, 2001). An entry that a sweep has carried out
@@ -12,9 +12,9 @@
  * bucket (misses, never lies).
  *
  * Threads: purges run one at a time (the table's mutex). Everybody else reads without a lock. The order that makes it
- * safe: find places for all keys, announce (pending), take the number, write it (which ends pending), raise `seq`, only
- * then answer. Readers ignore pending; a guarded fill takes it as "purged after". So whoever holds a birth above the
- * number sees at least the announcement.
+ * safe: find places for all keys, announce (pending), take the version, write it (which ends pending), raise `seq`,
+ * only then answer. Readers ignore pending; a guarded fill takes it as "purged after". So whoever holds a version above
+ * the purge's sees at least the announcement.
  */
 #ifndef TAGCACHED_STORE_PURGE_H
 #define TAGCACHED_STORE_PURGE_H
@@ -33,7 +33,7 @@
 #include "store/store.h"
 
 #define PURGE_PENDING (1ull << 63)
-#define PURGE_NUMBER(x) ((x) & ~PURGE_PENDING)
+#define PURGE_VERSION(x) ((x) & ~PURGE_PENDING)
 #define PURGE_WAYS 4
 #define PURGE_PAGE_SHIFT 12  /* memory is counted by pages of this many bytes, log2 */
 #define PURGE_RECORD_TAGS 16 /* tags of a conjunction that the table can file; wider ones wait for a sweep */
@@ -49,8 +49,8 @@ struct purge_bucket {
 
 /* A conjunction of more than two tags, found through its pair of smallest ones. */
 struct purge_record {
-    uint64_t version; /* odd while it is being made into another */
-    uint64_t pair;    /* 0: free */
+    struct sync_sequence sequence; /* changes as it is made into another */
+    uint64_t pair;                 /* 0: free */
     uint64_t hard, soft;
     uint32_t deadline, ntags;
     uint64_t tags[PURGE_RECORD_TAGS]; /* all of them, ascending */
@@ -61,31 +61,31 @@ struct purge_record {
  * answered, forgotten when a sweep has carried it out. The many tags that nobody has purged lately cost a look at a
  * table a hundredth as large. Two generations: a pass that begins starts a new one, and its end ends the other.
  */
-#define PURGE_MARK_BITS 64
-struct purge_marks {
+#define PURGE_FILTER_BITS 64
+struct purge_filter {
     uint64_t of[2];
 };
 
 struct purge_table {
-    uint64_t seq;      /* number of the latest purge: nothing born above it needs a look-up */
+    uint64_t seq;      /* version of the latest purge: no item above it needs a look-up */
     uint64_t conj_seq; /* of the latest conjunction */
     uint64_t star_hard, star_soft;
     uint32_t star_deadline;
-    uint64_t fence;   /* guarded stores of tagged items born below it are refused (conjunctions not in the table) */
-    uint64_t unfiled; /* number of the latest of those that a sweep has still to carry out; 0: none */
-    uint64_t swept;   /* every purge up to this number has been carried out by a sweep */
+    uint64_t fence;   /* guarded stores of tagged items below it are refused (conjunctions not in the table) */
+    uint64_t unfiled; /* version of the latest of those that a sweep has still to carry out; 0: none */
+    uint64_t swept;   /* every purge up to this version has been carried out by a sweep */
     uint64_t moves;   /* entries that went from one of their buckets to the other */
     struct purge_bucket *buckets;
-    struct purge_marks *marks; /* four bits for each bucket */
-    uint32_t nbuckets, nmarks;
-    unsigned fresh; /* the generation that is being marked; changed by the maintenance thread with the mutex */
+    struct purge_filter *filter; /* four bits for each bucket */
+    uint32_t nbuckets, nfilter;
+    unsigned fresh; /* the generation that bits are added to; changed by the maintenance thread with the mutex */
     bool ending;    /* the other one ends with the pass under way; maintenance thread */
     struct purge_record *records;
     uint32_t nsets;
     uint64_t *held;      /* a bit for each place and record: taken by the purge that is being prepared */
     bool shed;           /* waiting does not help: an entry that no sweep has carried out may go */
     uint64_t pass;       /* the latest purge when the latest pass began */
-    uint64_t unswept[2]; /* entries numbered above `pass`; and those that the pass under way carries out */
+    uint64_t unswept[2]; /* entries with a version above `pass`; and those that the pass under way carries out */
     uint64_t entries, floors;
     void *memory; /* all of the above, page by page */
     size_t bytes;
@@ -108,12 +108,13 @@ static inline bool purge_crowded(const struct purge_table *t) {
 
 enum purge_verdict { PURGE_FRESH, PURGE_SOFT, PURGE_DEAD };
 
-/* Whether an item born at `birth` with these tags (prefix tags included) may be served at time `now`; on PURGE_SOFT
- * *deadline is the earliest one. Callers test `birth > seq` first: then it is fresh. Any thread. */
-enum purge_verdict purge_check(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned ntags,
+/* Whether an item of this version with these tags (prefix tags included) may be served at time `now`; on PURGE_SOFT
+ * *deadline is the earliest one. Callers test `version > seq` first: then it is fresh. Any thread. */
+enum purge_verdict purge_check(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned ntags,
                                uint32_t now, uint32_t *deadline);
 /* For items without any tag: only purges of everything count. */
-enum purge_verdict purge_check_untagged(const struct purge_table *t, uint64_t birth, uint32_t now, uint32_t *deadline);
+enum purge_verdict purge_check_untagged(const struct purge_table *t, uint64_t version, uint32_t now,
+                                        uint32_t *deadline);
 
 /* The two buckets of a key. The first one has its floors. */
 static inline struct purge_bucket *purge_first(const struct purge_table *t, uint64_t key) {
@@ -123,18 +124,18 @@ static inline struct purge_bucket *purge_second(const struct purge_table *t, uin
     return &t->buckets[(uint64_t)((uint32_t)(key * 0x9e3779b97f4a7c15ull >> 32)) * t->nbuckets >> 32];
 }
 
-/* The place of a key's mark: bit `*bit` of the generations' words. */
-static inline struct purge_marks *purge_mark_of(const struct purge_table *t, uint64_t key, unsigned *bit) {
+/* The words of a key in both generations of the filter, and its bit in them. */
+static inline struct purge_filter *purge_filter_word(const struct purge_table *t, uint64_t key, unsigned *bit) {
     uint64_t i = (uint64_t)((uint32_t)(key >> 32)) * (t->nbuckets * PURGE_WAYS) >> 32;
-    *bit = i % PURGE_MARK_BITS;
-    return &t->marks[i / PURGE_MARK_BITS];
+    *bit = i % PURGE_FILTER_BITS;
+    return &t->filter[i / PURGE_FILTER_BITS];
 }
 
 /* False: what the table has of the key, floors included, is too old to concern an item that can still be found. Inside
  * a section that began before the item was looked up. */
-static inline bool purge_marked(const struct purge_table *t, uint64_t key) {
+static inline bool purge_filter_has(const struct purge_table *t, uint64_t key) {
     unsigned bit;
-    const struct purge_marks *m = purge_mark_of(t, key, &bit);
+    const struct purge_filter *m = purge_filter_word(t, key, &bit);
     return ((sync_load(&m->of[0]) | sync_load(&m->of[1])) >> bit & 1) != 0;
 }
 
@@ -155,39 +156,39 @@ static inline bool purge_bucket_may_hold(const struct purge_bucket *b, uint64_t 
 #endif
 }
 
-/* As purge_unknown, of tags by themselves, the first of which is marked: looks into their buckets. (False wrongly
+/* As purge_unknown, of tags by themselves, the first of which the filter has: looks into their buckets. (False wrongly
  * once in 500 million times, and when entries move meanwhile.) */
-bool purge_unknown_rest(const struct purge_table *t, uint64_t birth, const uint8_t *tags, unsigned ntags);
+bool purge_unknown_rest(const struct purge_table *t, uint64_t version, const uint8_t *tags, unsigned ntags);
 
-/* Whether the table knows nothing of these tags that could concern an item born at `birth`: then it may be served. As a
+/* Whether the table knows nothing of these tags that could concern an item of this version: then it may be served. As a
  * rule so; if not, purge_check tells what it knows. The ntags hashes at `tags` may lie anywhere. Any thread, after
  * reading `seq`, inside a section that began before the item was looked up; or the maintenance thread. */
-static inline bool purge_unknown(const struct purge_table *t, uint64_t birth, const uint8_t *tags, unsigned ntags) {
-    if (PURGE_NUMBER(sync_load_acq(&t->star_hard)) > birth || sync_load_acq(&t->star_soft) > birth) return false;
-    if (ntags > 1 && sync_load_acq(&t->conj_seq) > birth) return false;
+static inline bool purge_unknown(const struct purge_table *t, uint64_t version, const uint8_t *tags, unsigned ntags) {
+    if (PURGE_VERSION(sync_load_acq(&t->star_hard)) > version || sync_load_acq(&t->star_soft) > version) return false;
+    if (ntags > 1 && sync_load_acq(&t->conj_seq) > version) return false;
     for (unsigned i = 0; i < ntags; i++) {
         uint64_t tag;
         memcpy(&tag, tags + 8 * (size_t)i, 8);
-        if (unlikely(purge_marked(t, tag))) return purge_unknown_rest(t, birth, tags + 8 * (size_t)i, ntags - i);
+        if (unlikely(purge_filter_has(t, tag))) return purge_unknown_rest(t, version, tags + 8 * (size_t)i, ntags - i);
     }
     return true;
 }
 
 /* The same for a reader who names tags that the item does not carry: those behind the first `nown`. Of such
  * a tag the table knows only what it still has, whatever sweeps have carried out, and for what it has let go of it has
- * the fill floor: what was born below that is PURGE_DEAD. Announced purges count for nothing. Any thread, after reading
+ * the fill floor: what is below that is PURGE_DEAD. Announced purges count for nothing. Any thread, after reading
  * `seq`; no section is needed for it. */
-enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned nown,
+enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned nown,
                                     unsigned ntags, uint32_t now, uint32_t *deadline);
 
-/* Whether a purge has overtaken a fill guarded by a version born at `birth`, which would leave `tags` on the item and
- * whose guarded version carries `carried`. The caller has taken the number of the new version before. Any thread. */
-bool purge_overtook(const struct purge_table *t, uint64_t birth, const uint64_t *tags, unsigned ntags,
+/* Whether a purge has overtaken a fill that is guarded by this version. The fill would leave `tags` on the item; the
+ * item that guards it carries `carried`. The caller has taken the fill's own version before. Any thread. */
+bool purge_overtook(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned ntags,
                     const uint64_t *carried, unsigned ncarried);
 
 /* ------------------------------------------------------------------ purging: the table's mutex is held */
 
-/* Where the numbers of a purge of one key go. */
+/* Where the version of a purge of one key is written. */
 struct purge_cell {
     uint64_t *hard, *soft;
     uint32_t *deadline;
@@ -197,7 +198,7 @@ struct purge_cell {
 #define PURGE_UNHELD UINT32_MAX
 #define PURGE_PLAN_CELLS (3 * STORE_SELECTORS_MAX)
 
-/* A purge that has places for all its numbers. */
+/* A purge that has places for all its keys. */
 struct purge_plan {
     unsigned ncells;
     bool conjunction;
@@ -205,14 +206,14 @@ struct purge_plan {
     struct purge_cell cells[PURGE_PLAN_CELLS];
 };
 
-/* Finds places for all selectors of a purge. False: there is no room before a sweep has carried out more; nothing has
+/* Finds places for all selectors of a purge. False: there are none before a sweep has carried out more; nothing has
  * happened then. Else purge_commit has to follow. */
 bool purge_prepare(struct purge_table *t, const struct store_selector *sel, unsigned nsel, struct purge_plan *plan);
 
-/* Takes the purge's number from *counter, puts it where it was planned, and returns it. *number (may be NULL) has it
- * before anybody can see the purge. now: the store's time. */
+/* Takes the purge's version from *counter, writes it where it was planned, and returns it. *version (may be NULL) has
+ * it before anybody can see the purge. now: the store's time. */
 uint64_t purge_commit(struct purge_table *t, uint64_t *counter, const struct purge_plan *plan, bool soft,
-                      uint32_t deadline, uint32_t now, uint64_t *number);
+                      uint32_t deadline, uint32_t now, uint64_t *version);
 
 /* The place of a key, made if need be, in *c; held until purge_release. */
 enum purge_place { PURGE_PLACED, PURGE_FULL, PURGE_NEVER /* the purge itself has taken all that there are */ };
@@ -231,7 +232,7 @@ static inline void purge_raise(uint64_t *floor, uint64_t to) {
 }
 
 /* The table keys of: "this tag is the smaller one of some conjunction", a pair, "this pair has wider conjunctions". */
-uint64_t purge_mark_key(uint64_t tag);
+uint64_t purge_signpost_key(uint64_t tag);
 uint64_t purge_pair_key(uint64_t lo, uint64_t hi);
 uint64_t purge_more_key(uint64_t pair);
 /* Sorts hashes, ascending. */
@@ -239,14 +240,14 @@ void purge_sort(uint64_t *tags, unsigned n);
 
 /* ------------------------------------------------------------------ sweeping */
 
-/* A sweep pass begins: the number of the latest purge that is carried out when it ends. Maintenance thread. */
+/* A sweep pass begins: the version of the latest purge that is carried out when it ends. Maintenance thread. */
 uint64_t purge_pass(struct purge_table *t);
-/* That pass began after a grace period following its number, has met every item, and a grace period after that has
- * passed: nobody still holds an item that it took out, so what was marked before it is forgotten. Maintenance thread,
- * without the mutex. */
-void purge_unmark(struct purge_table *t);
-/* And so are the purges up to `number`. no_jobs: it has carried out every conjunction that could not be filed. The
+/* That pass began after a grace period following its version, has met every item, and a grace period after that has
+ * passed: nobody still holds an item that it took out, so bits that were added before it are cleared. Maintenance
+ * thread, without the mutex. */
+void purge_filter_clear(struct purge_table *t);
+/* And so are the purges up to `version`. no_jobs: it has carried out every conjunction that could not be filed. The
  * table's mutex is held. */
-void purge_swept(struct purge_table *t, uint64_t number, bool no_jobs);
+void purge_swept(struct purge_table *t, uint64_t version, bool no_jobs);
 
 #endif

@@ -3,9 +3,9 @@
  * purge_place - where an entry of the purge table lies: in one of its key's two buckets, in a free place, else in one
  * whose entry a sweep has carried out, else others make way: each goes to the other one of its own two buckets. So
  * nearly all places can be in use before a purge finds none. The table's mutex is held throughout. */
-#include "store/purge.h"
-
 #include "base/fault.h"
+#include "base/sync.h"
+#include "store/purge.h"
 
 #define SEARCH_MAX 128 /* buckets looked at to make way */
 
@@ -15,7 +15,7 @@ struct spot {
     unsigned way;
 };
 
-static uint32_t number_of(const struct purge_table *t, struct spot s) {
+static uint32_t index_of(const struct purge_table *t, struct spot s) {
     return (uint32_t)(s.b - t->buckets) * PURGE_WAYS + s.way;
 }
 
@@ -37,11 +37,11 @@ void purge_touch(struct purge_table *t, const void *p, size_t n) {
 }
 
 /* Readers look for the key from now on; for all keys that have the same first bucket when its floor rises. */
-static void mark(struct purge_table *t, uint64_t key, bool all) {
+static void filter_add(struct purge_table *t, uint64_t key, bool all) {
     unsigned bit;
-    struct purge_marks *m = purge_mark_of(t, key, &bit);
+    struct purge_filter *m = purge_filter_word(t, key, &bit);
     uint64_t bits = all ? ((1ull << PURGE_WAYS) - 1) << (bit - bit % PURGE_WAYS) : 1ull << bit;
-    if (FAULT_POINT("purge.mutate.unmarked")) return;
+    if (FAULT_POINT("purge.mutate.unfiltered")) return;
     purge_touch(t, m, sizeof *m);
     sync_store_rel(&m->of[t->fresh], m->of[t->fresh] | bits);
 }
@@ -49,11 +49,11 @@ static void mark(struct purge_table *t, uint64_t key, bool all) {
 /* ------------------------------------------------------------------ entries that may go */
 
 static uint64_t newest(struct spot s) {
-    const uint64_t hard = PURGE_NUMBER(s.b->hard[s.way]), soft = s.b->soft[s.way];
+    const uint64_t hard = PURGE_VERSION(s.b->hard[s.way]), soft = s.b->soft[s.way];
     return hard > soft ? hard : soft;
 }
 
-/* The place of a bucket that costs least to use: a free one, else the oldest entry; with numbers up to `most` only. */
+/* The place of a bucket that costs least to use: a free one, else the oldest entry; with versions up to `most` only. */
 static struct spot cheapest(const struct purge_table *t, struct purge_bucket *b, uint64_t most) {
     struct spot best = {NULL, 0};
     uint64_t least = 0;
@@ -61,7 +61,7 @@ static struct spot cheapest(const struct purge_table *t, struct purge_bucket *b,
         struct spot s = {b, i};
         if (b->hash[i] == 0) return s;
         const uint64_t n = newest(s);
-        if (n > most || (best.b != NULL && n >= least) || purge_held(t, number_of(t, s))) continue;
+        if (n > most || (best.b != NULL && n >= least) || purge_held(t, index_of(t, s))) continue;
         best = s;
         least = n;
     }
@@ -80,14 +80,14 @@ static struct spot cheaper(const struct purge_table *t, struct purge_bucket *fir
 
 /* Empties a place; what its entry knew becomes a floor first. */
 static void empty(struct purge_table *t, struct spot s) {
-    const uint64_t key = s.b->hash[s.way], number = newest(s);
+    const uint64_t key = s.b->hash[s.way], version = newest(s);
     struct purge_bucket *first = purge_first(t, key);
     if (key == 0) return;
     purge_touch(t, first, sizeof *first);
-    if (!FAULT_POINT("purge.mutate.no_fill_floor")) purge_raise(&first->fill_floor, number);
-    if (number > t->swept) {
-        mark(t, key, true);
-        if (!FAULT_POINT("purge.mutate.no_item_floor")) purge_raise(&first->item_floor, number);
+    if (!FAULT_POINT("purge.mutate.no_fill_floor")) purge_raise(&first->fill_floor, version);
+    if (version > t->swept) {
+        filter_add(t, key, true);
+        if (!FAULT_POINT("purge.mutate.no_item_floor")) purge_raise(&first->item_floor, version);
         sync_bump(&t->floors, 1);
     }
     sync_store_seq(&s.b->hash[s.way], 0);
@@ -145,7 +145,7 @@ static struct spot make_way(struct purge_table *t, struct purge_bucket *first, s
     for (unsigned i = 0; i < n; i++)
         for (unsigned way = 0; way < PURGE_WAYS; way++) {
             struct spot s = {q[i].b, way};
-            if (purge_held(t, number_of(t, s))) continue;
+            if (purge_held(t, index_of(t, s))) continue;
             struct purge_bucket *b = other(t, s);
             if (seen(q, n, b)) continue;
             struct spot to = cheapest(t, b, t->swept);
@@ -185,12 +185,12 @@ static struct spot make(struct purge_table *t, uint64_t key) {
 }
 
 enum purge_place purge_place(struct purge_table *t, uint64_t key, struct purge_cell *c) {
-    mark(t, key, false);
+    filter_add(t, key, false);
     struct spot s = find(t, key);
     if (s.b == NULL) s = make(t, key);
     if (s.b == NULL)
         return cheaper(t, purge_first(t, key), purge_second(t, key), UINT64_MAX).b != NULL ? PURGE_FULL : PURGE_NEVER;
-    *c = (struct purge_cell){&s.b->hard[s.way], &s.b->soft[s.way], &s.b->deadline[s.way], number_of(t, s), false};
+    *c = (struct purge_cell){&s.b->hard[s.way], &s.b->soft[s.way], &s.b->deadline[s.way], index_of(t, s), false};
     purge_hold(t, c->held);
     return PURGE_PLACED;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * purge_write - applying a purge: all its selectors get places first, then one number. The table's mutex is held. */
-#include "store/purge.h"
-
+ * purge_write - applying a purge: all its selectors get places first, then one version. The table's mutex is held. */
+#include "base/check.h"
 #include "base/fault.h"
+#include "base/sync.h"
+#include "store/purge.h"
 
 /* ------------------------------------------------------------------ places */
 
@@ -26,15 +27,15 @@ static struct purge_record *record(struct purge_table *t, uint64_t pair, const u
         purge_touch(t, b, sizeof *b);
         purge_raise(&b->fill_floor, newest);
     }
-    sync_store_seq(&use->version, use->version + 1);
-    sync_store_seq(&use->pair, 0);
+    sync_sequence_write_begin(&use->sequence);
+    sync_store_rel(&use->pair, 0);
     sync_store_rel(&use->hard, 0);
     sync_store_rel(&use->soft, 0);
     sync_store_rel(&use->deadline, 0);
     sync_store_rel(&use->ntags, n);
     for (unsigned i = 0; i < n; i++) sync_store_rel(&use->tags[i], sorted[i]);
     sync_store_rel(&use->pair, pair);
-    sync_store_seq(&use->version, use->version + 1);
+    sync_sequence_write_end(&use->sequence);
     return use;
 }
 
@@ -63,7 +64,7 @@ static enum purge_place add_conjunction(struct purge_table *t, struct purge_plan
     } else {
         got = add_key(t, plan, pair, false);
     }
-    if (got == PURGE_PLACED) got = add_key(t, plan, purge_mark_key(sorted[0]), true);
+    if (got == PURGE_PLACED) got = add_key(t, plan, purge_signpost_key(sorted[0]), true);
     if (got == PURGE_PLACED) plan->conjunction = true;
     return got;
 }
@@ -115,15 +116,15 @@ bool purge_prepare(struct purge_table *t, const struct store_selector *sel, unsi
     return true;
 }
 
-/* ------------------------------------------------------------------ the number */
+/* ------------------------------------------------------------------ the version */
 
 static void announce(const struct purge_cell *c) {
     sync_store_seq(c->hard, *c->hard | PURGE_PENDING);
 }
 
-/* Writes number p, which ends the announcement. */
-static void settle(const struct purge_cell *c, uint64_t p, bool soft, uint32_t deadline, uint32_t now) {
-    uint64_t hard = PURGE_NUMBER(*c->hard);
+/* Writes version p, which ends the announcement. */
+static void write_version(const struct purge_cell *c, uint64_t p, bool soft, uint32_t deadline, uint32_t now) {
+    uint64_t hard = PURGE_VERSION(*c->hard);
     if (!soft) {
         sync_store_rel(c->hard, p);
         return;
@@ -144,20 +145,20 @@ static void settle(const struct purge_cell *c, uint64_t p, bool soft, uint32_t d
 
 /* An entry that is written for the first time since the latest pass began is for the next one to carry out. */
 static void count_unswept(struct purge_table *t, const struct purge_cell *c) {
-    const uint64_t hard = PURGE_NUMBER(*c->hard), newest = hard > *c->soft ? hard : *c->soft;
+    const uint64_t hard = PURGE_VERSION(*c->hard), newest = hard > *c->soft ? hard : *c->soft;
     if (c->held < t->nbuckets * PURGE_WAYS && newest <= t->pass) sync_bump(&t->unswept[0], 1);
 }
 
-/* Takes the number between the announcement and the writing. */
-static uint64_t take_number(uint64_t *counter) {
+/* Takes the version between the announcement and the writing. */
+static uint64_t take_version(uint64_t *counter) {
     (void)FAULT_POINT("purge.announced");
     uint64_t p = sync_add_acqrel(counter, 1);
-    (void)FAULT_POINT("purge.numbered");
+    (void)FAULT_POINT("purge.versioned");
     return p;
 }
 
 uint64_t purge_commit(struct purge_table *t, uint64_t *counter, const struct purge_plan *plan, bool soft,
-                      uint32_t deadline, uint32_t now, uint64_t *number) {
+                      uint32_t deadline, uint32_t now, uint64_t *version) {
     /* Pending: whoever guards a fill looks for conjunctions; or, if one is not in the table, is refused. */
     if (plan->conjunction) sync_store_seq(&t->conj_seq, UINT64_MAX);
     if (plan->sweep) {
@@ -166,8 +167,8 @@ uint64_t purge_commit(struct purge_table *t, uint64_t *counter, const struct pur
     }
     for (unsigned i = 0; i < plan->ncells; i++)
         if (!FAULT_POINT("purge.mutate.no_announcement")) announce(&plan->cells[i]);
-    uint64_t p = take_number(counter);
-    if (number) sync_store_rel(number, p);
+    uint64_t p = take_version(counter);
+    if (version) sync_store_rel(version, p);
     if (FAULT_POINT("purge.mutate.seq_first")) {
         sync_store_seq(&t->seq, p);
         (void)FAULT_POINT("purge.mutated");
@@ -175,7 +176,7 @@ uint64_t purge_commit(struct purge_table *t, uint64_t *counter, const struct pur
     for (unsigned i = plan->ncells; i-- > 0;) {
         const struct purge_cell *c = &plan->cells[i];
         count_unswept(t, c);
-        settle(c, p, soft && !c->sign, deadline, now);
+        write_version(c, p, soft && !c->sign, deadline, now);
     }
     (void)FAULT_POINT("purge.written");
     if (plan->sweep) {

@@ -1,7 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * read - look-ups without a lock: find the slot, copy the header, check that the bucket's word is still the same. */
-#include "store/internal.h"
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "base/sync.h"
+#include "store/age.h"
+#include "store/handle.h"
+#include "store/index.h"
+#include "store/item.h"
+#include "store/maintain.h"
+#include "store/purge.h"
+#include "store/record.h"
+#include "store/segment.h"
+#include "store/state.h"
+#include "store/verdict.h"
 
 #define PREFETCH_TAGS 4 /* of one item */
 #define CHAIN_MAX 96    /* lines one look-up follows: a chain that changes meanwhile must not lead it round for ever */
@@ -48,7 +61,8 @@ static bool try_all(const struct store *s, const struct store_key *k, uint32_t f
     return try_bucket(s, k, fp, b, f) || (index_word_count(word) > 0 && try_chain(s, k, fp, word, f));
 }
 
-/* The bucket changes all the time, or whoever writes to a record in place does not run: looks with its lock held. */
+/* Looks with the bucket's lock held, after many looks without it failed: the bucket changes all the time, or a thread
+ * that was writing to a record in place does not run. */
 static __attribute__((noinline)) bool find_locked(struct store *s, const struct store_key *k, struct found *f) {
     struct index_bucket *b = index_lock(&s->ix, k->hash);
     bool hit = try_all(s, k, index_fp(&s->ix, k->hash), b, sync_load(&b->word), f);
@@ -74,32 +88,35 @@ static __attribute__((noinline)) bool find_slow(struct store *s, const struct st
     return find_locked(s, k, f);
 }
 
-/* The same; the likely slot first, as a rule the only one. */
+/* The same. As a rule one slot of the bucket has the fingerprint, and is the key's; if none has it, the key may be
+ * among the bucket's overflow. */
 static inline __attribute__((always_inline)) bool find(struct store *s, const struct store_key *k, struct found *f) {
     struct index_bucket *b = k->bucket;
     uint64_t *slot = k->slot;
     const uint64_t word = sync_load_acq(&b->word);
     (void)FAULT_POINT("read.word");
     if (slot == NULL) {
-        unsigned m = index_match(b->slot, index_fp(&s->ix, k->hash));
-        slot = &b->slot[m ? __builtin_ctz(m) : 0];
+        const uint32_t fp = index_fp(&s->ix, k->hash);
+        const unsigned m = index_match(b->slot, fp);
+        if (m == 0) return (try_chain(s, k, fp, word, f) && likely(still(b, word))) || find_slow(s, k, f);
+        slot = &b->slot[__builtin_ctz(m)];
     }
     return (likely(try_slot(s, k, slot, f)) && likely(still(b, word))) || find_slow(s, k, f);
 }
 
-/* The table knows something of its tags: asks what. False, and counted, if a purge has the item; or notes that it is
- * softly purged. */
+/* The purge table may know something of the item's tags: asks it. False, and counted: a purge has taken the item. Sets
+ * out->soft if the item is softly purged. */
 static __attribute__((noinline)) bool not_purged(struct store_worker *w, const struct found *f,
                                                  struct store_item *out) {
     struct item it;
     uint32_t deadline;
     item_decode(&it, f->header, segment_at(&w->s->segs, out->loc));
-    enum verdict v = item_verdict_slow(w, &it, &deadline);
-    if (v > ITEM_SOFTLY) {
+    enum verdict v = verdict_slow(w, &it, &deadline);
+    if (v > VERDICT_SOFT) {
         COUNT(w, get_purged, 1);
         return false;
     }
-    out->soft |= v == ITEM_SOFTLY;
+    out->soft |= v == VERDICT_SOFT;
     return true;
 }
 
@@ -107,7 +124,7 @@ static __attribute__((noinline)) bool not_purged(struct store_worker *w, const s
 static inline bool survives(struct store_worker *w, const struct found *f, struct store_item *out) {
     if (likely(w->s->cfg.prefix_delimiter == 0)) { /* the item's own tags are all there are; they lie before its key */
         const uint8_t *tags = (const uint8_t *)out->key - 8 * (size_t)out->ntags;
-        if (likely(purge_unknown(&w->s->purge, out->birth, tags, out->ntags))) {
+        if (likely(purge_unknown(&w->s->purge, out->version, tags, out->ntags))) {
             COUNT(w, tag_lookups, out->ntags);
             return true;
         }
@@ -120,12 +137,12 @@ static inline __attribute__((always_inline)) bool find_item(struct store_worker 
     if (!find(w->s, k, f)) return false;
     (void)FAULT_POINT("read.found");
     const uint64_t loc = index_slot_loc(f->seen);
-    item_show(f->header, segment_at(&w->s->segs, loc), loc, out);
-    if (unlikely(expired(out->expiry, w->now))) {
+    record_show(f->header, segment_at(&w->s->segs, loc), loc, out);
+    if (unlikely(verdict_expired(out->expiry, w->now))) {
         COUNT(w, get_expired, 1);
         return false;
     }
-    return likely(out->birth > sync_load_acq(&w->s->purge.seq)) || survives(w, f, out);
+    return likely(out->version > sync_load_acq(&w->s->purge.seq)) || survives(w, f, out);
 }
 
 bool store_get(struct store_worker *w, const struct store_key *k, struct store_item *out) {
@@ -142,12 +159,12 @@ bool store_get_read(struct store_worker *w, const struct store_key *k, const uin
     uint32_t deadline;
     if (!find_item(w, k, &f, out)) return false;
     item_decode(&it, f.header, segment_at(&w->s->segs, out->loc));
-    enum verdict v = item_verdict_read(w, &it, read, nread, &deadline);
-    if (v > ITEM_SOFTLY) {
+    enum verdict v = verdict_for_reader(w, &it, read, nread, &deadline);
+    if (v > VERDICT_SOFT) {
         COUNT(w, get_purged, 1);
         return false;
     }
-    out->soft |= v == ITEM_SOFTLY;
+    out->soft |= v == VERDICT_SOFT;
     if (count) index_bump(f.slot, f.seen);
     return true;
 }
@@ -157,8 +174,8 @@ bool store_peek(struct store_worker *w, const struct store_key *k, struct store_
     return find_item(w, k, &f, out);
 }
 
-/* Without the bucket's lock, which the maintenance thread may hold: if the item is written anew meanwhile, the mark
- * stays with the old record, and the next reader sets it again. */
+/* Without the bucket's lock, which the maintenance thread may hold: if the item is written anew meanwhile, the bit
+ * stays with the old record, and the next reader sets it in the new one. */
 void store_note_fetch(struct store_worker *w, const struct store_item *it) {
     if (!(it->bits & STORE_FETCHED)) item_note_fetched(segment_at(&w->s->segs, it->loc));
 }
@@ -198,7 +215,7 @@ SYNC_UNSANITIZED void store_prefetch_tags(const struct store_worker *w, const st
     for (unsigned i = 0; i < n; i++) {
         uint64_t tag;
         memcpy(&tag, p + at + 1 + 8 * i, 8);
-        if (!purge_marked(&s->purge, tag)) continue;
+        if (!purge_filter_has(&s->purge, tag)) continue;
         __builtin_prefetch(purge_first(&s->purge, tag));
         __builtin_prefetch(purge_second(&s->purge, tag));
     }
@@ -233,7 +250,7 @@ unsigned store_item_spans(const struct store_worker *w, const struct store_item 
 }
 
 uint32_t store_item_age(const struct store_worker *w, const struct store_item *it) {
-    const uint32_t then = age_second(&w->s->ages, it->birth);
+    const uint32_t then = age_second(&w->s->ages, it->version);
     return w->now > then ? w->now - then : 0;
 }
 
@@ -262,5 +279,5 @@ void store_unpin(struct store_worker *w, uint64_t token) {
     CHECK(held > 0);
     sync_store_rel(&w->pins[i], held - 1);
     if (held == 1) sync_sub(&w->s->pinned, 1);
-    if (held == 1 && sync_load(&w->s->segs.seg[i].state) == SEGMENT_RETIRED) store_kick(w->s);
+    if (held == 1 && sync_load(&w->s->segs.seg[i].state) == SEGMENT_RETIRED) maintain_wake(w->s);
 }

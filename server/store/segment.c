@@ -95,20 +95,20 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     uint32_t i = SEGMENT_NONE;
     sync_spin_lock(&s->free_lock);
     if (leave == SEGMENT_OVERDRAW || segment_available(s) > leave) i = take_locked(s);
-    uint32_t born = s->taken;
+    uint32_t taken = s->taken;
     if (i != SEGMENT_NONE) sync_bump(&s->taken, 1);
     sync_spin_unlock(&s->free_lock);
     if (i == SEGMENT_NONE) return SEGMENT_NONE;
     struct segment *g = &s->seg[i];
     if (g->state == SEGMENT_ABSENT) (void)madvise(s->arena + segment_base(s, i), s->bytes, MADV_POPULATE_WRITE);
     CHECK(g->state == SEGMENT_FREE || g->state == SEGMENT_ABSENT);
-    CHECK(segment_live_items(g) == 0 && sync_load(&g->uploads) == 0);
+    CHECK(sync_load(&g->uploads) == 0);
     sync_store(&g->queue, q);
     sync_store(&g->soonest, 0);
     sync_store(&g->opened, now);
     sync_store(&g->whole, 0);
     sync_store(&g->swept, 0);
-    g->born = g->since = born;
+    g->taken = g->since = taken;
     g->inherited = 0;
     g->trial = false;
     sync_store_rel(&g->used, segment_first(i));
@@ -171,8 +171,10 @@ void segment_requeue_after(struct segments *s, uint32_t i, uint32_t after) {
     sync_spin_unlock(&s->queue_lock);
 }
 
-void segment_expiry(struct segment *g, uint32_t expiry) {
-    if (expiry == 0) return;
+bool segment_expiry(struct segment *g, uint32_t expiry) {
+    if (expiry == 0) return false;
     uint32_t seen = sync_load(&g->soonest);
-    while ((seen == 0 || seen > expiry) && !sync_cas(&g->soonest, &seen, expiry)) {}
+    while (seen == 0 || seen > expiry)
+        if (sync_cas(&g->soonest, &seen, expiry)) return true;
+    return false;
 }

@@ -26,17 +26,17 @@ enum segment_state { SEGMENT_ABSENT, SEGMENT_FREE, SEGMENT_OPEN, SEGMENT_SEALED,
 enum segment_queue { SEGMENT_SMALL, SEGMENT_MAIN };
 
 struct segment {
-    uint64_t live;       /* linked records: how many << 32 | their bytes, so that one addition does both */
-    uint64_t sealed_at;  /* grace period after which nobody still writes to it */
-    uint64_t swept;      /* number of the latest purge when it was last swept */
-    uint32_t used;       /* bytes appended; released after the record's lengths are there */
-    uint32_t soonest;    /* of the expiries in it; 0: none expires */
-    uint32_t opened;     /* store time */
-    uint32_t uploads;    /* bodies being received into it: not to be evicted */
-    uint32_t prev, next; /* in its queue, or the free list */
-    uint32_t inherited;  /* hits that do not count: they were there when the others began to; maintenance thread */
-    uint32_t born;       /* segments taken before it (see segment_older) */
-    uint32_t since;      /* and before its hits began to count anew; maintenance thread */
+    uint64_t sealed_at;   /* grace period after which nobody still writes to it */
+    uint64_t swept;       /* version of the latest purge when it was last swept */
+    uint32_t used;        /* bytes appended; released after the record's lengths are there */
+    uint32_t soonest;     /* of the expiries in it; 0: none expires */
+    uint32_t opened;      /* store time */
+    uint32_t uploads;     /* bodies being received into it: not to be evicted */
+    uint32_t prev, next;  /* in its queue, or the free list */
+    uint32_t inherited;   /* hits that do not count: they were there when the others began to; maintenance thread */
+    uint32_t taken;       /* segments taken before it (see segment_older) */
+    uint32_t since;       /* and before its hits began to count anew; maintenance thread */
+    uint32_t dead_before; /* what all had counted of it as dead when it was taken (account.c); maintenance thread */
     uint8_t state, queue;
     uint8_t whole; /* it is one piece of a large value from end to end */
     bool trial;    /* its items' hits were forgotten when it was put on trial; maintenance thread */
@@ -64,7 +64,7 @@ struct segments {
     bool hugepages;
 };
 
-/* Reserves room for max_bytes, in segments of `bytes` (a power of two). 0 or -ENOMEM. */
+/* Reserves address space for max_bytes, in segments of `bytes` (a power of two). 0 or -ENOMEM. */
 int segments_init(struct segments *s, uint64_t max_bytes, uint32_t bytes, bool hugepages);
 void segments_fini(struct segments *s);
 
@@ -103,23 +103,11 @@ void segment_free(struct segments *s, uint32_t i);
 
 /* Whether a was taken before b, of which neither is 2^31 segments old. */
 static inline bool segment_older(const struct segment *a, const struct segment *b) {
-    return (int32_t)(a->born - b->born) < 0;
+    return (int32_t)(a->taken - b->taken) < 0;
 }
 
-/* A record was linked or unlinked. Any thread. */
-static inline void segment_link(struct segment *g, uint32_t bytes) {
-    sync_add(&g->live, 1ull << 32 | bytes);
-}
-static inline void segment_unlink(struct segment *g, uint32_t bytes) {
-    sync_sub(&g->live, 1ull << 32 | bytes);
-}
-static inline uint32_t segment_live_items(const struct segment *g) {
-    return (uint32_t)(sync_load_acq(&g->live) >> 32);
-}
-static inline uint32_t segment_live_bytes(const struct segment *g) {
-    return (uint32_t)sync_load(&g->live);
-}
-/* Lowers a segment's soonest expiry, before an item with this expiry is visible; 0 never expires. */
-void segment_expiry(struct segment *g, uint32_t expiry);
+/* Lowers a segment's soonest expiry, before an item with this expiry is visible; 0 never expires. True: it was later.
+ * For whoever has told the sweeper (sweep_expiry). */
+bool segment_expiry(struct segment *g, uint32_t expiry);
 
 #endif

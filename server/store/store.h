@@ -50,7 +50,7 @@ struct store_events {
     void *arg;
     /* A segment became free, or places for purges: workers told STORE_AGAIN may try again. Maintenance thread. */
     void (*on_room)(void *arg);
-    /* A live item leaves for want of room; called only while store_watch_evictions is on. Maintenance thread. */
+    /* A live item is evicted; called only while store_watch_evictions is on. Maintenance thread. */
     void (*on_evict)(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size);
     /* A purge that was STORE_PENDING has ended. n: the items it took out if it was `counted`, or -1 above 100,000.
      * Maintenance thread; or store_free's caller, if there was no end before. */
@@ -58,22 +58,24 @@ struct store_events {
     /* Purges were let go of before a sweep had carried them out, `floors` ever: items that nobody purged may have died.
      * At most once a minute. Maintenance thread. */
     void (*on_floors)(void *arg, uint64_t floors);
-    /* Of the uploads that this worker began some got their turn, or have to be given up: store_upload_span says which.
-     * Any thread, under a lock that uploads take. */
-    void (*on_upload)(void *arg, unsigned worker);
+    /* Of the uploads that were begun through this handle some got their turn, or have to be given up: store_upload_span
+     * says which. Any thread, under a lock that uploads take. */
+    void (*on_upload)(void *arg, unsigned handle);
 };
 
 struct store_config {
-    uint64_t memory_limit;      /* bytes, everything counted: items, index, ghost, purge table; at least 1 MiB */
-    uint64_t item_size_max;     /* bytes of the largest value (-I); above it STORE_TOO_LARGE */
-    unsigned workers;           /* handles for request threads, 1..1024 (beside them the store has its own) */
-    bool evict;                 /* false (-M): a full store refuses instead */
-    char prefix_delimiter;      /* keys carry their prefixes up to this byte as tags (--prefix-tags); 0: they do not */
+    uint64_t memory_limit;  /* bytes, everything counted: items, index, ghost, purge table; at least 1 MiB */
+    uint64_t item_size_max; /* bytes of the largest value (-I); above it STORE_TOO_LARGE */
+    unsigned workers;       /* threads that serve requests, 1..1024: by these free memory is kept ready */
+    unsigned handles;       /* for callers of the store: the workers' and, behind them, those of other threads; 0: the
+                               workers' only. One costs some hundred bytes, and open segments once it stores */
+    bool evict;             /* false (-M): a full store refuses instead */
+    char prefix_delimiter;  /* keys carry their prefixes up to this byte as tags (--prefix-tags); 0: they do not */
     unsigned sweep_cpu_percent; /* bound of the background sweep in % of one core while no purge needs it; 0 means 5 */
     int64_t relative_ttl_max;   /* exptimes up to this many seconds count from now, larger ones are unix time; 0 means
                                    STORE_RELATIVE_TTL_MAX_S */
     bool hugepages;             /* ask for huge pages */
-    uint64_t seed;              /* hash seed and first number; random in production */
+    uint64_t seed;              /* hash seed and where the counter of versions begins; random in production */
     const struct clock *clock;
     struct store_events events;
 };
@@ -91,7 +93,7 @@ bool store_maintain(struct store *s);
 /* Runs a full sweep pass at once (all rounds it takes). Same rule. */
 void store_sweep_all(struct store *s);
 
-/* The handle of request thread i, 0 <= i < workers. One thread at a time uses a handle. */
+/* Handle i, 0 <= i < handles: worker i's, or from `workers` on another thread's. One thread at a time uses a handle. */
 struct store_worker *store_worker(struct store *s, unsigned i);
 
 /* ------------------------------------------------------------------ sections */
@@ -152,8 +154,8 @@ struct store_item {
     const char *key;
     const char *value; /* the value's bytes if it lies in one piece, else NULL: ask store_item_spans */
     uint64_t size;     /* bytes of the value */
-    uint64_t cas;      /* as clients see it: an explicit one (meta E) or the birth */
-    uint64_t birth;    /* its number */
+    uint64_t cas;      /* as clients see it: an explicit one (meta E) or the version */
+    uint64_t version;  /* a number of the store's counter: later ones are higher, those of purges too */
     uint32_t flags;    /* the client's */
     uint32_t expiry;   /* seconds of the store's time; 0 never */
     uint8_t key_len;
@@ -182,7 +184,7 @@ void store_note_fetch(struct store_worker *w, const struct store_item *it);
  * found the item or while it is pinned. */
 unsigned store_item_spans(const struct store_worker *w, const struct store_item *it, struct iovec *iov, unsigned from,
                           unsigned max);
-/* Seconds since this version was stored (mg l), that is since it got its number: right to within a second up to an
+/* Seconds since the item was stored (mg l), that is since it got its version: right to within a second up to an
  * hour, to within 1/4000 of itself beyond. */
 uint32_t store_item_age(const struct store_worker *w, const struct store_item *it);
 /* The hashes of its tags (ntags of them) copied to out. */
@@ -210,7 +212,7 @@ enum store_status {
     STORE_NOT_FOUND,   /* guard or change of an item that is not there */
     STORE_TOO_LARGE,   /* above item_size_max (the caller answers and may delete the old value) */
     STORE_NO_MEMORY,   /* -M and full, or an upload that gave way to others */
-    STORE_AGAIN,       /* no room just now: leave the section, wait for on_room, repeat */
+    STORE_AGAIN,       /* no segment is free just now: leave the section, wait for on_room, repeat */
     STORE_NON_NUMERIC, /* incr/decr of something that is no number */
     STORE_TOO_MANY,    /* more than STORE_TAGS_MAX tags in the union */
     STORE_PENDING,     /* store_purge: under way, on_job tells its end */
@@ -238,7 +240,7 @@ struct store_put {
     unsigned ntags;
 };
 
-/* Stores. `out` (may be NULL) receives the new version's header on STORE_OK and, for STORE_EXISTS, the present one's.
+/* Stores. `out` (may be NULL) receives the new item's header on STORE_OK and, for STORE_EXISTS, the present one's.
  * A guarded store of a missing key is STORE_NOT_FOUND, unless vivify creates it. Inside a section. */
 enum store_status store_put(struct store_worker *w, const struct store_put *put, struct store_item *out);
 
@@ -265,7 +267,7 @@ struct store_arith {
 enum store_status store_arith(struct store_worker *w, const struct store_arith *a, uint64_t *number, bool *created,
                               struct store_item *out);
 
-/* Gives the item a new expiry, keeping birth, id and tags. May need room (STORE_AGAIN) if it had none before.
+/* Gives the item a new expiry, keeping version, id and tags. May need space (STORE_AGAIN) if it had none before.
  * `out` (may be NULL) shows the item after; its `expiry` is the new one, `*old_expiry` (may be NULL) the one before. */
 enum store_status store_touch(struct store_worker *w, const struct store_key *k, uint32_t expiry,
                               struct store_item *out, uint32_t *old_expiry);
@@ -302,7 +304,8 @@ enum store_win { STORE_WIN_NONE, STORE_WIN_WON, STORE_WIN_OTHERS };
 
 /* A meta get that may change the item: the reader may win the right to refill (`*win`: W or Z), the item may be
  * created (`*created`, found as an empty item) or touched. STORE_OK, STORE_NOT_FOUND, STORE_AGAIN, STORE_NO_MEMORY.
- * A softly purged item is folded: stale bit, deadline, new id for the winner. `out->expiry` is the new one after T;
+ * A soft purge is written into the item: stale bit, deadline, new id for the winner. `out->expiry` is the new one after
+ * T;
  * `*old_expiry` (may be NULL) the one before. Inside a section. */
 enum store_status store_meta_get(struct store_worker *w, const struct store_meta_get *g, struct store_item *out,
                                  enum store_win *win, bool *created, uint32_t *old_expiry);
@@ -357,23 +360,23 @@ struct store_purge {
 };
 
 /*
- * Purges by all selectors, under one number, which is *number on STORE_OK and STORE_PENDING.
+ * Purges by all selectors, with one version, which is *version on STORE_OK and STORE_PENDING.
  *
  * STORE_OK: no request that starts from here on is served what it selects and was stored before. STORE_PENDING: it is
  * counted, or has a selector that the table cannot file (which then takes items out even if it is soft): the promise
- * holds once on_job tells its end, guarded fills obey it already. STORE_AGAIN: a sweep has to make room for it first,
+ * holds once on_job tells its end, guarded fills obey it already. STORE_AGAIN: a sweep has to make places for it first,
  * nothing has happened. STORE_NO_MEMORY: nothing has happened.
  *
  * Never waits but for a mutex that is held for microseconds, and takes time O(1) in the number of items. Outside a
  * section; any thread through its own worker handle.
  */
-enum store_status store_purge(struct store_worker *w, const struct store_purge *p, uint64_t *number);
+enum store_status store_purge(struct store_worker *w, const struct store_purge *p, uint64_t *version);
 
 /* flush_all at the store's time `at`; now or earlier: at once. A later call replaces a pending one. A pending flush
  * takes effect in the first section that begins at or after `at`. Outside a section. */
 void store_flush_at(struct store_worker *w, uint32_t at);
 
-/* The number a store would exceed now: hand it to guards that begin now (an upload's tags, a token of a miss). */
+/* The latest number given out. The version of whatever is stored or purged from now on is higher. */
 uint64_t store_number(const struct store *s);
 
 /* ------------------------------------------------------------------ looking around */
@@ -400,7 +403,7 @@ struct store_gauges {
     uint64_t purge_entries, purge_capacity; /* tags in the table; places */
     uint64_t purge_unswept;                 /* tags purged that no sweep has carried out yet, about */
     uint64_t purge_floors;                  /* purges let go of before a sweep had carried them out */
-    uint64_t number, purge_number;          /* the last number given; the last purge's */
+    uint64_t number, purge_number;          /* the latest version given out; the latest purge's */
     uint64_t oldest_age_s;                  /* age of the oldest sealed segment */
     uint64_t uploads;                       /* under way */
     bool growing;                           /* index being resized */

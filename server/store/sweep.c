@@ -1,12 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause
+ * sweep - takes out the expired and purged items that nobody asks for, writes soft purges into items, packs the index.
+ * One segment a step, at a bounded share of one core. Maintenance thread.
  *
- * sweep - what nobody asks for any more: takes expired and purged items out, folds soft purges into items, packs the
- * index. One segment a step, at a bounded share of one core. Maintenance thread.
- *
- * A pass that began after the grace period following number p has met every item born before p: a store is one section
- * from its number to its link, and items that move meanwhile are checked as they move. So when it ends, every purge up
+ * A pass that began after the grace period following version p has met every item below p: a store is one section from
+ * its version to its link, and items that move meanwhile are checked as they move. So when it ends, every purge up
  * to p has been carried out and the table may let go of it. */
-#include "store/internal.h"
+#include "store/sweep.h"
+
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/sync.h"
+#include "store/change.h"
+#include "store/handle.h"
+#include "store/index.h"
+#include "store/maintain.h"
+#include "store/purge.h"
+#include "store/purging.h"
+#include "store/seconds.h"
+#include "store/state.h"
+#include "store/tag.h"
+#include "store/verdict.h"
 
 #define PASS_NS 1000000000ull     /* passes begin at most this often unless somebody waits */
 #define REMOVED_PER_GROUP 16      /* items taken out for each index group that is packed */
@@ -14,20 +27,53 @@
 #define PATIENCE_NS 1000000000ull /* how long a purge waits for a sweeper that does not get on */
 #define FLOORS_NS 60000000000ull  /* lost purges are told of at most this often */
 
+/* ------------------------------------------------------------------ when there is something to do */
+
+static void lower(uint32_t *bound, uint32_t expiry) {
+    uint32_t seen = sync_load(bound);
+    while ((seen == 0 || seen > expiry) && !sync_cas(bound, &seen, expiry)) {}
+}
+
+/* The segment's bound first: a pass that begins in between sees it there, or leaves the other one to this thread. */
+void sweep_expiry(struct store *s, struct segment *g, uint32_t expiry) {
+    if (segment_expiry(g, expiry)) lower(&s->soonest, expiry);
+}
+
+/* Whether a pass would find something: items that may have expired, or purges that none has carried out. */
+static bool due(struct store *s) {
+    const struct purge_table *t = &s->purge;
+    const uint32_t soonest = sync_load(&s->soonest);
+    return (soonest != 0 && soonest <= maintenance(s)->now) || sync_load_acq(&t->seq) > s->maintain.sweep.version ||
+           sync_load(&t->unswept[0]) + sync_load(&t->unswept[1]) > 0;
+}
+
+uint64_t sweep_due_ns(struct store *s, uint64_t now) {
+    const struct sweep *p = &s->maintain.sweep;
+    const uint32_t soonest = sync_load(&s->soonest);
+    const uint64_t earliest = p->began_ns + PASS_NS;
+    if (p->active) return p->next_ns;
+    if (due(s) || now < earliest) return earliest; /* purges tell nobody, so one look after each pass */
+    if (soonest == 0) return UINT64_MAX;
+    const uint64_t then = seconds_begin_ns(s, soonest);
+    return then > earliest ? then : earliest;
+}
+
+/* ------------------------------------------------------------------ jobs */
+
 static bool job_matches(const struct store_job *j, const struct item *it, const uint64_t *tags, unsigned n) {
-    if (it->birth >= sync_load_acq(&j->number)) return false;
+    if (it->version >= sync_load_acq(&j->version)) return false;
     const uint64_t *sel = j->words;
     for (unsigned i = 0; i < j->nselectors; i++, sel += 1 + *sel)
-        if (tags_hold(tags, n, sel + 1, *sel)) return true;
+        if (tag_holds(tags, n, sel + 1, *sel)) return true;
     return false;
 }
 
 /* The job that asked for this item's end, if any. */
 static struct store_job *job_of(struct store *s, const struct item *it) {
-    if (s->sweep.jobs == NULL) return NULL;
-    uint64_t tags[ALL_TAGS_MAX];
+    if (s->maintain.sweep.jobs == NULL) return NULL;
+    uint64_t tags[TAG_ALL_MAX];
     unsigned n = tag_all(s, it, tags);
-    for (struct store_job *j = s->sweep.jobs; j; j = j->next)
+    for (struct store_job *j = s->maintain.sweep.jobs; j; j = j->next)
         if (job_matches(j, it, tags, n)) return j;
     return NULL;
 }
@@ -39,25 +85,27 @@ bool sweep_wants(struct store *s, const struct item *it) {
     return true;
 }
 
-/* A soft purge becomes the item's own state, so that the table may forget it: of a new record, since this thread
+/* ------------------------------------------------------------------ items */
+
+/* Writes a soft purge into the item, so that the table may forget it. The item gets a new record, since this thread
  * changes none in place (readers would have to wait for it). */
-static void fold(struct change *c) {
+static void apply_soft(struct change *c) {
     struct rewrite r = {.bits = (uint8_t)((c->old.bits & ITEM_FETCHED) | ITEM_STALE | ITEM_SOFT),
                         .expiry = c->old.expiry == 0 || c->old.expiry > c->deadline ? c->deadline : c->old.expiry,
                         .flags = c->old.flags};
     if ((c->old.bits & ITEM_STATE) == r.bits && c->old.expiry == r.expiry) return; /* an earlier pass did it */
-    if (!change_rewrite(c, &r, c->old.birth)) change_drop(c); /* no room for a deadline: rather a miss */
+    if (!change_rewrite(c, &r, c->old.version)) change_drop(c); /* no space for a deadline: rather a miss */
 }
 
 void sweep_count(struct store *s, const struct item *it) {
     if (sync_load_acq(&s->jobs) == NULL) return;
-    uint64_t tags[ALL_TAGS_MAX];
+    uint64_t tags[TAG_ALL_MAX];
     unsigned n = tag_all(s, it, tags);
-    pthread_mutex_lock(&s->mutex);
+    pthread_mutex_lock(&s->jobs_lock);
     struct store_job *j = s->jobs;
     while (j && !job_matches(j, it, tags, n)) j = j->next;
     if (j) j->removed++;
-    pthread_mutex_unlock(&s->mutex);
+    pthread_mutex_unlock(&s->jobs_lock);
 }
 
 /* The record looks dead, soft or wanted by a job: looks again with its bucket locked, and acts. */
@@ -74,19 +122,19 @@ static void sweep_item(struct store *s, uint64_t loc, const struct item *seen) {
     c.loc = loc;
     item_read(&c.old, segment_at(&s->segs, loc));
     struct store_job *j = job_of(s, &c.old);
-    c.verdict = item_verdict(w, &c.old, &c.deadline);
-    if (c.verdict == ITEM_EXPIRED) {
+    c.verdict = verdict_of(w, &c.old, &c.deadline);
+    if (c.verdict == VERDICT_EXPIRED) {
         COUNT(w, expired, 1);
         if (!(c.old.bits & ITEM_FETCHED)) COUNT(w, expired_unfetched, 1);
         change_unlink(&c);
-    } else if (c.verdict == ITEM_PURGED || j) {
+    } else if (c.verdict == VERDICT_PURGED || j) {
         if (j)
             j->removed++;
         else
             sweep_count(s, &c.old);
         change_drop(&c);
-    } else if (c.verdict == ITEM_SOFTLY) {
-        fold(&c);
+    } else if (c.verdict == VERDICT_SOFT) {
+        apply_soft(&c);
     }
     index_unlock(c.b);
 }
@@ -111,76 +159,86 @@ static void sweep_segment(struct store *s, uint32_t i) {
         uint32_t deadline;
         item_read(&it, p);
         at += item_record_bytes(&it);
-        enum verdict v = item_verdict(w, &it, &deadline);
-        if (v != ITEM_LIVE || job_of(s, &it)) sweep_item(s, loc, &it);
-        if (v != ITEM_EXPIRED && it.expiry && (soonest == 0 || it.expiry < soonest)) soonest = it.expiry;
-        if (v == ITEM_SOFTLY && (soonest == 0 || deadline < soonest)) soonest = deadline;
+        enum verdict v = verdict_of(w, &it, &deadline);
+        if (v != VERDICT_LIVE || job_of(s, &it)) sweep_item(s, loc, &it);
+        if (v != VERDICT_EXPIRED && it.expiry && (soonest == 0 || it.expiry < soonest)) soonest = it.expiry;
+        if (v == VERDICT_SOFT && (soonest == 0 || deadline < soonest)) soonest = deadline;
     }
     (void)FAULT_POINT("sweep.walked");
     if (FAULT_POINT("sweep.mutate.overwrite_bound")) sync_store(&g->soonest, 0);
-    if (soonest) segment_expiry(g, soonest);
-    /* Not of later purges: whoever stores here with a number below theirs may not be done yet. */
-    g->swept = FAULT_POINT("sweep.mutate.swept_ahead") ? sync_load_acq(&s->purge.seq) : s->sweep.number;
+    sweep_expiry(s, g, soonest);
+    /* Not of later purges: whoever stores here with a version below theirs may not be done yet. */
+    g->swept = FAULT_POINT("sweep.mutate.swept_ahead") ? sync_load_acq(&s->purge.seq) : s->maintain.sweep.version;
     COUNT(w, sweep_items, n);
 }
 
+/* Whether a segment has anything for the pass under way; if not, when it will have. */
 static bool wants_sweep(struct store *s, const struct segment *g) {
     uint32_t state = sync_load_acq(&g->state), soonest = sync_load(&g->soonest);
     if (state != SEGMENT_SEALED && state != SEGMENT_OPEN) return false;
-    return s->sweep.jobs || (soonest && soonest <= maintenance(s)->now) || g->swept < s->sweep.number;
+    if (s->maintain.sweep.jobs || (soonest && soonest <= maintenance(s)->now) || g->swept < s->maintain.sweep.version)
+        return true;
+    if (soonest) lower(&s->soonest, soonest);
+    return false;
 }
 
+/* ------------------------------------------------------------------ passes */
+
 /* The jobs of purges that the pass about to begin will carry out; the others are left for the next one. */
-static struct store_job *take_jobs(struct store *s, uint64_t number) {
+static struct store_job *take_jobs(struct store *s, uint64_t version) {
     struct store_job *taken = NULL, *left = NULL;
-    pthread_mutex_lock(&s->mutex);
+    pthread_mutex_lock(&s->jobs_lock);
     for (struct store_job *j = s->jobs, *next; j; j = next) {
         next = j->next;
-        const uint64_t n = sync_load_acq(&j->number);
-        struct store_job **to = n != 0 && n <= number ? &taken : &left;
+        const uint64_t n = sync_load_acq(&j->version);
+        struct store_job **to = n != 0 && n <= version ? &taken : &left;
         j->next = *to;
         *to = j;
     }
     sync_store_rel(&s->jobs, left);
-    pthread_mutex_unlock(&s->mutex);
+    pthread_mutex_unlock(&s->jobs_lock);
     return taken;
 }
 
 static void pass_begin(struct store *s) {
-    struct sweep *p = &s->sweep;
-    p->running = true;
+    struct sweep *p = &s->maintain.sweep;
+    p->active = true;
     p->ending = false;
     p->at = 0;
-    /* Of the latest purge that is written: one under way has its number already, but nobody sees it yet. */
-    uint64_t number = purge_pass(&s->purge);
-    p->number = FAULT_POINT("sweep.mutate.any_number") ? store_number(s) : number;
+    /* Of the latest purge that is written: one under way has its version already, but nobody sees it yet. */
+    uint64_t version = purge_pass(&s->purge);
+    p->version = FAULT_POINT("sweep.mutate.any_version") ? store_number(s) : version;
     p->grace = epoch_advance(&s->epoch);
-    p->jobs = take_jobs(s, p->number);
+    p->jobs = take_jobs(s, p->version);
+    /* The bound is taken anew, segment by segment; one that is lowered behind the pass stays. */
+    if (!FAULT_POINT("sweep.mutate.forget_late")) (void)sync_exchange(&s->soonest, 0);
 }
 
-/* Purges that wait for room may try again. */
+/* Purges that wait for places may try again. */
 static void admit_purges(struct store *s) {
-    if (sync_exchange(&s->purge_waits, false)) store_tell_room(s);
+    if (sync_exchange(&s->purge_waits, false)) maintain_notify_waiting(s);
 }
 
 static void pass_end(struct store *s) {
-    struct sweep *p = &s->sweep;
-    p->running = false;
+    struct sweep *p = &s->maintain.sweep;
+    p->active = false;
     (void)FAULT_POINT("sweep.passed");
-    purge_unmark(&s->purge);
+    if (FAULT_POINT("sweep.mutate.forget_late")) (void)sync_exchange(&s->soonest, 0);
+    purge_filter_clear(&s->purge);
     pthread_mutex_lock(&s->purge.lock);
-    purge_swept(&s->purge, p->number, sync_load(&s->jobs) == NULL);
+    purge_swept(&s->purge, p->version, sync_load(&s->jobs) == NULL);
     pthread_mutex_unlock(&s->purge.lock);
     COUNT(maintenance(s), sweep_passes, 1);
     struct store_job *ended = p->jobs;
     p->jobs = NULL;
-    jobs_end(s, ended);
+    purging_end_jobs(s, ended);
     admit_purges(s);
 }
 
-/* Whoever found an item before it was taken out, in a section of then, still has to learn of its purge. */
+/* The pass ends a grace period after its last segment: a reader that has found an item before the pass took it out must
+ * still find its purge in the table. False: not yet. */
 static bool try_end(struct store *s) {
-    struct sweep *p = &s->sweep;
+    struct sweep *p = &s->maintain.sweep;
     if (!p->ending) p->grace = epoch_advance(&s->epoch);
     p->ending = true;
     if (!epoch_passed(&s->epoch, p->grace) && !FAULT_POINT("sweep.mutate.end_at_once")) return false;
@@ -188,27 +246,29 @@ static bool try_end(struct store *s) {
     return true;
 }
 
-/* Round and round over all groups, as fast as items leave, for that is what leaves holes. */
+/* Packs one group after the other, round and round: one for so many items that have left, since they leave the holes.
+ */
 void sweep_index(struct store *s) {
-    uint64_t n = (store_metric(s, STORE_METRIC_items_removed) - s->sweep.removed) / REMOVED_PER_GROUP;
+    uint64_t n = (store_metric(s, STORE_METRIC_items_removed) - s->maintain.sweep.removed) / REMOVED_PER_GROUP;
     if (n > GROUPS_PER_STEP) n = GROUPS_PER_STEP;
-    s->sweep.removed += n * REMOVED_PER_GROUP;
+    s->maintain.sweep.removed += n * REMOVED_PER_GROUP;
     for (uint64_t k = 0; k < n; k++) {
-        if (s->sweep.group >= s->ix.groups) s->sweep.group = 0;
-        index_compact(&s->ix, s->sweep.group++);
+        if (s->maintain.sweep.group >= s->ix.groups) s->maintain.sweep.group = 0;
+        index_compact(&s->ix, s->maintain.sweep.group++);
     }
     if (n) index_trim(&s->ix);
 }
 
-/* The sweeper has got on: what is in the purge table stays there until it is carried out. */
+/* The sweeper makes progress, so no purge is let go of before a sweep has carried it out. */
 static void got_on(struct store *s, uint64_t now) {
-    s->sweep.progress_ns = now;
+    s->maintain.sweep.progress_ns = now;
     if (sync_load(&s->purge.shed)) sync_store(&s->purge.shed, false);
 }
 
-/* A purge waits for the sweeper, which does not get on: it takes the place of one that no sweep has carried out. */
+/* When a purge has waited for too long without any progress of the sweeper, it may take the place of one that no sweep
+ * has carried out. Tells when that has happened. */
 static void watch_purges(struct store *s, uint64_t now) {
-    struct sweep *p = &s->sweep;
+    struct sweep *p = &s->maintain.sweep;
     if (!sync_load(&s->purge_waits)) {
         p->progress_ns = now;
     } else if (now - p->progress_ns >= PATIENCE_NS) {
@@ -222,14 +282,18 @@ static void watch_purges(struct store *s, uint64_t now) {
     if (s->cfg.events.on_floors) s->cfg.events.on_floors(s->cfg.events.arg, floors);
 }
 
+bool sweep_urgent(const struct store *s) {
+    return sync_load(&s->purge_waits) || purge_crowded(&s->purge);
+}
+
 bool sweep_step(struct store *s, bool hurry) {
-    struct sweep *p = &s->sweep;
+    struct sweep *p = &s->maintain.sweep;
     uint64_t now = clock_boot_ns(s->cfg.clock);
     watch_purges(s, now);
     hurry |= p->jobs || sync_load_acq(&s->jobs) || sweep_urgent(s);
     if (!hurry && now < p->next_ns) return false;
-    if (!p->running) {
-        if (!hurry && now < p->began_ns + PASS_NS) return false;
+    if (!p->active) {
+        if (!hurry && (now < p->began_ns + PASS_NS || !due(s))) return false;
         p->began_ns = now;
         pass_begin(s);
     }

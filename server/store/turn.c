@@ -5,13 +5,18 @@
  *
  * While somebody waits, who stalls gives way: the one whose last progress is longest ago, if that is a second or more;
  * or a quarter of one, once the first in line has waited for half a second. Progress is 16 KiB, or the end: a client
- * that sends a byte now and then does not hold the room either.
+ * that sends a byte now and then does not keep its turn either.
  *
  * Turns go in the order of coming, until the first in line has waited for half a second. Then it and the newest go in
  * turn: the line is made of clients that stall themselves, or of more than can be served, and order would only make
  * everybody wait for all of them. Who gets no turn is refused by its connection, which knows how long it may wait
  * (body_timeout). */
-#include "store/upload.h"
+#include "store/turn.h"
+
+#include "base/clock.h"
+#include "base/sync.h"
+#include "store/maintain.h"
+#include "store/state.h"
 
 #define STALL_NS 1000000000ull
 #define STALL_SHORT_NS 250000000ull
@@ -28,7 +33,7 @@ static uint64_t since_ns(const struct store_upload *u, uint64_t now) {
     return now > moved ? now - moved : 0;
 }
 
-static void tell(const struct store *s, const struct store_upload *u) {
+static void notify(const struct store *s, const struct store_upload *u) {
     if (s->cfg.events.on_upload) s->cfg.events.on_upload(s->cfg.events.arg, u->worker);
 }
 
@@ -66,8 +71,8 @@ static struct store_upload *next_in_line(struct store *s, uint64_t now) {
     return newest ? TAILQ_LAST(&s->uploads_waiting, upload_list) : TAILQ_FIRST(&s->uploads_waiting);
 }
 
-/* Has the one that stalls for longest give way, unless the room that others have yet to give up is enough. True if one
- * has to. */
+/* Has the one that stalls for longest give way, unless the memory that others have yet to give up is enough. True if
+ * one has to. */
 static bool displace_one(struct store_worker *w, uint64_t size, uint64_t now) {
     struct store *s = w->s;
     struct store_upload *u, *slowest = NULL;
@@ -76,7 +81,7 @@ static bool displace_one(struct store_worker *w, uint64_t size, uint64_t now) {
     TAILQ_FOREACH(u, &s->uploads_under_way, link) {
         if (sync_load(&u->state) == UPLOAD_DISPLACED) {
             coming += u->size;
-            tell(s, u); /* again: there may have been no memory to tell it */
+            notify(s, u); /* again: there may have been no memory to tell it */
         } else if (since_ns(u, now) >= stalled && (slowest == NULL || since_ns(u, now) > since_ns(slowest, now))) {
             slowest = u;
         }
@@ -87,7 +92,7 @@ static bool displace_one(struct store_worker *w, uint64_t size, uint64_t now) {
     if (slowest == NULL || (bytes && coming > 0)) return false;
     sync_store_rel(&slowest->state, UPLOAD_DISPLACED);
     COUNT(w, uploads_displaced, 1);
-    tell(s, slowest);
+    notify(s, slowest);
     return true;
 }
 
@@ -97,7 +102,7 @@ static void look(struct store_worker *w) {
     const uint64_t now = now_ns(s);
     while ((u = next_in_line(s, now)) != NULL && fits(s, u->size)) {
         begin(s, u, now);
-        tell(s, u);
+        notify(s, u);
     }
     while (u != NULL && displace_one(w, u->size, now)) {}
 }
@@ -115,7 +120,9 @@ void turn_begin(struct store_worker *w, struct store_upload *u) {
         list_move(u, &s->uploads_waiting);
         look(w);
     }
+    const bool waits = u->list == &s->uploads_waiting;
     pthread_mutex_unlock(&s->uploads_lock);
+    if (waits) maintain_wake(s); /* to look again and again whether somebody stalls */
 }
 
 void turn_progress(struct store_upload *u) {
@@ -136,8 +143,10 @@ void turn_end(struct store_worker *w, struct store_upload *u) {
     pthread_mutex_unlock(&s->uploads_lock);
 }
 
-void turn_look(struct store_worker *w) {
+bool turn_look(struct store_worker *w) {
     pthread_mutex_lock(&w->s->uploads_lock);
     look(w);
+    const bool line = !TAILQ_EMPTY(&w->s->uploads_waiting);
     pthread_mutex_unlock(&w->s->uploads_lock);
+    return line;
 }

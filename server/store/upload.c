@@ -8,6 +8,18 @@
 #include "store/upload.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/sync.h"
+#include "store/account.h"
+#include "store/append.h"
+#include "store/change.h"
+#include "store/item.h"
+#include "store/maintain.h"
+#include "store/seconds.h"
+#include "store/segment.h"
+#include "store/turn.h"
 
 #define CUT_LEAST 1024 /* bytes at the end of a segment that are worth a piece of their own */
 #define CUTS_MAX 4     /* of one upload: others may fill the segments in between */
@@ -63,7 +75,7 @@ static void unhold(struct store *s, struct segment *g) {
 
 static bool piece_whole(struct store_worker *w, struct upload_piece *p) {
     struct store *s = w->s;
-    uint32_t i = room_segment(w, SEGMENT_SMALL);
+    uint32_t i = append_new_segment(w, SEGMENT_SMALL);
     if (i == SEGMENT_NONE) return false;
     struct segment *g = &s->segs.seg[i];
     hold(s, g);
@@ -74,7 +86,7 @@ static bool piece_whole(struct store_worker *w, struct upload_piece *p) {
     return true;
 }
 
-/* Bytes of a piece that the rest of a segment has room for. */
+/* Bytes of a piece that the rest of a segment can hold. */
 static uint32_t rest_of(const struct segments *segs, uint32_t i) {
     uint32_t rest = segs->bytes - sync_load(&segs->seg[i].used);
     return rest > ITEM_PIECE_HEADER ? rest - ITEM_PIECE_HEADER : 0;
@@ -92,7 +104,7 @@ static bool piece_shared(struct store_worker *w, uint32_t bytes, bool cut, struc
         segment_seal(segs, i, sync_load(&s->epoch.now) + 1);
         i = SEGMENT_NONE;
     }
-    if (i == SEGMENT_NONE) i = room_segment(w, SEGMENT_SMALL);
+    if (i == SEGMENT_NONE) i = append_new_segment(w, SEGMENT_SMALL);
     sync_store(&s->upload_open.open.segment, i);
     if (i == SEGMENT_NONE) {
         ok = false;
@@ -110,13 +122,13 @@ static bool piece_shared(struct store_worker *w, uint32_t bytes, bool cut, struc
 
 static bool piece_add(struct store_worker *w, struct store_upload *u) {
     struct store *s = w->s;
-    const uint64_t left = u->size - u->room;
+    const uint64_t left = u->size - u->reserved;
     const uint32_t most = left < quarter_bytes(s) ? (uint32_t)left : quarter_bytes(s);
     struct upload_piece *p = &u->pieces[u->npieces];
     CHECK(u->npieces < u->cap);
     if (!(left >= whole_bytes(s) ? piece_whole(w, p) : piece_shared(w, most, u->cuts < CUTS_MAX, p))) return false;
     if (p->bytes < most) u->cuts++;
-    u->room += p->bytes;
+    u->reserved += p->bytes;
     u->npieces++;
     return true;
 }
@@ -125,17 +137,17 @@ enum store_status store_upload_span(struct store_worker *w, struct store_upload 
     CHECK(u->got < u->size);
     const uint32_t state = sync_load(&u->state);
     if (unlikely(state != UPLOAD_UNDER_WAY)) return state == UPLOAD_WAITS ? STORE_AGAIN : STORE_NO_MEMORY;
-    if (!w->inside) worker_clock(w);
-    if (u->got == u->room && !piece_add(w, u)) return change_no_room(w->s);
+    if (!w->inside) seconds_read(w);
+    if (u->got == u->reserved && !piece_add(w, u)) return change_no_segment(w->s);
     const struct upload_piece *last = &u->pieces[u->npieces - 1];
-    uint64_t left = u->room - u->got;
+    uint64_t left = u->reserved - u->got;
     *p = (char *)segment_at(&w->s->segs, last->loc + ITEM_PIECE_HEADER + (last->bytes - left));
     *n = left;
     return STORE_OK;
 }
 
 void store_upload_fill(struct store_upload *u, size_t n) {
-    CHECK(u->got + n <= u->room);
+    CHECK(u->got + n <= u->reserved);
     u->got += n;
     turn_progress(u);
 }
@@ -156,9 +168,9 @@ bool upload_append(struct store_worker *w, struct store_upload *u, const void *f
     const char *q = from;
     while (n > 0) {
         char *p = NULL;
-        size_t room = 0;
-        if (store_upload_span(w, u, &p, &room) != STORE_OK) return false;
-        size_t k = n < room ? n : room;
+        size_t most = 0;
+        if (store_upload_span(w, u, &p, &most) != STORE_OK) return false;
+        size_t k = n < most ? n : most;
         memcpy(p, q, k);
         store_upload_fill(u, k);
         q += k;
@@ -189,8 +201,10 @@ void upload_list(const struct store_upload *u, uint8_t *value) {
 }
 
 /* Ends the hold on every piece; a whole segment goes to its queue only now. */
-static void let_go(struct store *s, struct store_upload *u) {
+static void release_pieces(struct store_worker *w, struct store_upload *u) {
+    struct store *s = w->s;
     for (unsigned i = 0; i < u->npieces; i++) {
+        if (!u->linked) account_dead(w, u->pieces[i].loc, ITEM_PIECE_HEADER + u->pieces[i].bytes);
         uint32_t seg = segment_of(&s->segs, u->pieces[i].loc);
         struct segment *g = &s->segs.seg[seg];
         bool whole = sync_load(&g->whole);
@@ -203,13 +217,17 @@ void upload_finish(struct store_worker *w, struct store_upload *u, uint64_t hash
     for (unsigned i = 0; i < u->npieces; i++) item_set_piece_owner(segment_at(&w->s->segs, u->pieces[i].loc), hash);
 }
 
+void upload_linked(struct store_upload *u) {
+    u->linked = true;
+}
+
 void upload_end(struct store_worker *w, struct store_upload *u) {
-    let_go(w->s, u); /* only now: linked or not, nobody will touch its segments any more */
+    release_pieces(w, u); /* only now: linked or not, nobody will touch its segments any more */
     turn_end(w, u);
     free(u);
 }
 
 void store_upload_abort(struct store_worker *w, struct store_upload *u) {
     upload_end(w, u);
-    store_kick(w->s);
+    maintain_wake(w->s);
 }

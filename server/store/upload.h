@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * upload - a body that is received piece by piece, and whose turn it is to be: what upload.c and turn.c share.
+ * upload - a body that is received piece by piece.
  *
  * An upload belongs to the worker that began it, but for what is said to be shared.
  */
 #ifndef TAGCACHED_STORE_UPLOAD_H
 #define TAGCACHED_STORE_UPLOAD_H
 
-#include "store/internal.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/uio.h>
+
+#include "store/handle.h"
+#include "store/state.h"
+#include "store/store.h"
 
 struct upload_piece {
     uint64_t loc; /* of its record */
@@ -31,16 +38,29 @@ struct store_upload {
 
     uint64_t size, got, since;
     uint64_t moved_got; /* bytes there were at moved_ns */
-    uint64_t room;      /* bytes of all pieces so far */
+    uint64_t reserved;  /* bytes of all pieces so far */
     unsigned npieces, cap, cuts;
+    bool linked; /* its pieces belong to an item */
     struct upload_piece pieces[];
 };
 
-/* Gives a new upload its turn, or puts it in line. */
-void turn_begin(struct store_worker *w, struct store_upload *u);
-/* Bytes have come. On its own worker. */
-void turn_progress(struct store_upload *u);
-/* Its segments were let go: others may have the room. */
-void turn_end(struct store_worker *w, struct store_upload *u);
+/* An upload of bytes that are here already, which begins at once. Otherwise as store_upload_begin. */
+enum store_status upload_join(struct store_worker *w, uint64_t size, struct store_upload **out);
+/* Pieces it has; their list, as a large item's value part. */
+unsigned upload_pieces(const struct store_upload *u);
+void upload_list(const struct store_upload *u, uint8_t *value);
+/* The bytes of piece i; false past the last. */
+bool upload_span(const struct store *s, const struct store_upload *u, unsigned i, struct iovec *v);
+/* The item of its pieces was linked: they no longer belong to the upload. */
+void upload_linked(struct store_upload *u);
+/* The version that was the latest when it began. */
+uint64_t upload_since(const struct store_upload *u);
+/* Appends bytes; false if no segment is free. */
+bool upload_append(struct store_worker *w, struct store_upload *u, const void *p, uint64_t n);
+/* The pieces now belong to the item of this hash, which is about to be linked. */
+void upload_finish(struct store_worker *w, struct store_upload *u, uint64_t hash);
+/* Frees the handle; the pieces stay if their item was linked, else they are dead bytes. After change_end, in the same
+ * section. */
+void upload_end(struct store_worker *w, struct store_upload *u);
 
 #endif

@@ -1,8 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * write - every change of an item: look it up with its bucket locked, make the new version, number it, ask whether a
- * purge has overtaken it, link it. In that order. */
-#include "store/internal.h"
+ * write - every change of an item: look it up with its bucket locked, make the new record, take its version, ask
+ * whether a purge has overtaken it, link it. In that order. */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/fault.h"
+#include "store/account.h"
+#include "store/append.h"
+#include "store/change.h"
+#include "store/handle.h"
+#include "store/item.h"
+#include "store/maintain.h"
+#include "store/number.h"
+#include "store/purge.h"
+#include "store/record.h"
+#include "store/state.h"
+#include "store/tag.h"
+#include "store/upload.h"
+#include "store/verdict.h"
 
 /* ------------------------------------------------------------------ put */
 
@@ -11,11 +27,11 @@ struct putting {
     const struct store_put *put;
     struct store_upload *upload; /* the body's, or one made to join large ones */
     struct item_spec spec;
-    struct room room;
+    struct append rec;
     const uint64_t *tags; /* the put's own, or `united` */
     unsigned ntags;
     bool join;  /* append, prepend to what there is */
-    bool stale; /* an invalidating store of an old version */
+    bool stale; /* an invalidating store with an old guard */
     uint64_t united[2 * STORE_TAGS_MAX];
 };
 
@@ -35,7 +51,7 @@ static enum store_status put_allowed(struct putting *g) {
     case STORE_SET: break;
     case STORE_ADD:
         /* After the classic miss of a soft purge the item is still there, but `add` is how clients refill. */
-        if (there && !item_softened(c->old.bits) && c->verdict != ITEM_SOFTLY) return STORE_NOT_STORED;
+        if (there && !item_softly_stale(c->old.bits) && c->verdict != VERDICT_SOFT) return STORE_NOT_STORED;
         break;
     case STORE_REPLACE:
         if (!there) return STORE_NOT_STORED;
@@ -64,7 +80,7 @@ static void put_spec(struct putting *g) {
     s->bits = 0;
     s->len = p->bits & STORE_B64 ? ITEM_LEN_B64 : 0;
     if (g->stale) { /* it is as old as what it replaces: it lives no longer, and whoever refills that still does */
-        bool soft = g->c.verdict == ITEM_SOFTLY;
+        bool soft = g->c.verdict == VERDICT_SOFT;
         s->bits = (g->join || soft ? 0 : o->bits & ITEM_WON) | ITEM_STALE;
         s->expiry = soft && (o->expiry == 0 || o->expiry > g->c.deadline) ? g->c.deadline : o->expiry;
     }
@@ -72,10 +88,10 @@ static void put_spec(struct putting *g) {
         uint64_t had[STORE_TAGS_MAX];
         memcpy(had, o->p + o->tags_at, 8u * o->ntags);
         if (p->ntags) memcpy(g->united, p->tags, p->ntags * sizeof *p->tags);
-        g->ntags = tags_unite(g->united, p->ntags, had, o->ntags);
+        g->ntags = tag_unite(g->united, p->ntags, had, o->ntags);
         g->tags = g->united;
         s->flags = o->flags;
-        s->expiry = o->expiry == 0 && g->c.verdict == ITEM_SOFTLY ? g->c.deadline : o->expiry;
+        s->expiry = o->expiry == 0 && g->c.verdict == VERDICT_SOFT ? g->c.deadline : o->expiry;
         s->len = o->len & ITEM_LEN_B64;
     }
     if (p->has_cas) {
@@ -91,7 +107,7 @@ static bool upload_old(struct putting *g) {
     const struct item *o = &g->c.old;
     struct store_item it;
     struct iovec v = {0};
-    item_show(o->p, o->p, g->c.loc, &it);
+    record_show(o->p, o->p, g->c.loc, &it);
     for (unsigned i = 0, n = item_large(o) ? item_pieces(o) : 1; i < n; i++) {
         if (store_item_spans(g->c.w, &it, &v, i, 1) == 0) break;
         if (!upload_append(g->c.w, g->upload, v.iov_base, v.iov_len)) return false;
@@ -111,7 +127,7 @@ static bool upload_new(struct putting *g) {
 static enum store_status put_join_large(struct putting *g, uint64_t total) {
     struct store *s = g->c.w->s;
     const uint32_t segments = (uint32_t)(total / s->segs.bytes) + 3; /* the ends, and the one that is never given out */
-    if (!store_want_room(s, segments)) return change_no_room(s);
+    if (!maintain_want_segments(s, segments)) return change_no_segment(s);
     enum store_status st = upload_join(g->c.w, total, &g->upload);
     if (st != STORE_OK) return st;
     bool before = g->put->mode == STORE_PREPEND;
@@ -119,7 +135,7 @@ static enum store_status put_join_large(struct putting *g, uint64_t total) {
     if (ok) return STORE_OK;
     store_upload_abort(g->c.w, g->upload);
     g->upload = NULL;
-    return change_no_room(s); /* others were quicker */
+    return change_no_segment(s); /* others were quicker */
 }
 
 /* Writes the value part: bytes, joined bytes, or the list of pieces. */
@@ -138,7 +154,7 @@ static void put_value(struct putting *g, uint8_t *to) {
     if (g->join && p->mode == STORE_PREPEND) memcpy(to + p->size, o->p + o->value_at, item_size(o));
 }
 
-/* Decides about the body, makes room and writes the record; the number is not taken yet. */
+/* Decides about the body, finds space and writes the record; the version is not taken yet. */
 static enum store_status put_write(struct putting *g) {
     const struct store_put *p = g->put;
     struct store *s = g->c.w->s;
@@ -161,14 +177,14 @@ static enum store_status put_write(struct putting *g) {
         spec->value_bytes = (uint32_t)total;
     }
     item_spec_layout(spec);
-    if (!room_take(g->c.w, item_spec_bytes(spec), change_queue(&g->c), &g->room)) return change_no_room(s);
-    put_value(g, item_write(g->room.p, spec));
+    if (!append_begin(g->c.w, item_spec_bytes(spec), change_queue(&g->c), &g->rec)) return change_no_segment(s);
+    put_value(g, item_write(g->rec.p, spec));
     return STORE_OK;
 }
 
-/* A guarded store that a purge has overtaken: the next reader wins, and whoever reads again may store. The new birth
- * must not carry the present version over a purge of its own tags. */
-static enum store_status refuse_fill(struct change *c, uint64_t birth) {
+/* A guarded store that a purge has overtaken: the next reader wins, and whoever reads again may store. The new version
+ * must not carry the present content over a purge of its own tags. */
+static enum store_status refuse_fill(struct change *c, uint64_t version) {
     COUNT(c->w, fills_refused, 1);
     uint32_t expiry = c->old.expiry, deadline = 0;
     uint8_t bits = c->old.bits & (uint8_t)~ITEM_WON;
@@ -180,27 +196,27 @@ static enum store_status refuse_fill(struct change *c, uint64_t birth) {
     }
     if (carry == CARRY_SOFT) {
         change_carry_state(c, carry, deadline, &bits, &expiry);
-        c->verdict = ITEM_LIVE; /* folded */
+        c->verdict = VERDICT_LIVE; /* its soft purge is in its record now */
     }
     if (!(bits & ITEM_STALE)) bits |= ITEM_SOFT; /* item_rearmed */
-    (void)change_state(c, bits, expiry, birth);
+    (void)change_state(c, bits, expiry, version);
     return STORE_EXISTS;
 }
 
-/* The number of the version that a guard names. An id that a client gave (E) is no number: of the version that it named
- * nothing more is known than that the present one came later. */
-static uint64_t guarded_number(const struct putting *g) {
+/* The version that a guard names. An id that a client gave (E) is none: of the item that had it nothing more is known
+ * than that the present one came later. */
+static uint64_t guarded_version(const struct putting *g) {
     const struct item *o = &g->c.old;
     const uint64_t guard = g->put->guard;
-    return g->stale && !(o->bits & ITEM_CAS) && guard >= g->c.w->s->number_first ? guard : o->birth;
+    return g->stale && !(o->bits & ITEM_CAS) && guard >= g->c.w->s->number_first ? guard : o->version;
 }
 
-/* Asks the purge table about the new version, which has its number. STORE_OK: link it. */
+/* Asks the purge table about the new record, whose version is taken. STORE_OK: link it. */
 static enum store_status put_overtaken(struct putting *g, bool *dead) {
     const struct store_put *p = g->put;
     struct change *c = &g->c;
     const struct purge_table *t = &c->w->s->purge;
-    uint64_t all[2 * ALL_TAGS_MAX], had[ALL_TAGS_MAX];
+    uint64_t all[2 * TAG_ALL_MAX], had[TAG_ALL_MAX];
     *dead = false;
     bool plain = !p->guarded && !g->join && p->upload == NULL;
     if (plain) return STORE_OK;
@@ -208,7 +224,7 @@ static enum store_status put_overtaken(struct putting *g, bool *dead) {
     unsigned n = tag_prefixes(c->w->s, p->key.p, (unsigned)p->key.len, all, g->ntags), nhad = 0;
     if (p->guarded && c->slot != NULL) {
         nhad = tag_all(c->w->s, &c->old, had);
-        if (!FAULT_POINT("store.mutate.no_guard") && purge_overtook(t, guarded_number(g), all, n, had, nhad))
+        if (!FAULT_POINT("store.mutate.no_guard") && purge_overtook(t, guarded_version(g), all, n, had, nhad))
             return STORE_EXISTS;
     }
     if (g->join) {
@@ -220,8 +236,8 @@ static enum store_status put_overtaken(struct putting *g, bool *dead) {
         /* A soft purge of the very last moment, and no field for its deadline: rather a miss. */
         if (carry == CARRY_SOFT && !(g->spec.bits & ITEM_EXPIRY)) *dead = true;
         if (!*dead && bits) {
-            item_set_bits(g->room.p, (uint8_t)((g->room.p[7] & ~ITEM_STATE) | bits));
-            if (carry == CARRY_SOFT) item_set_expiry(g->room.p, g->spec.expiry);
+            item_set_bits(g->rec.p, (uint8_t)((g->rec.p[7] & ~ITEM_STATE) | bits));
+            if (carry == CARRY_SOFT) item_set_expiry(g->rec.p, g->spec.expiry);
         }
     }
     if (p->upload && purge_overtook(t, upload_since(p->upload), all, n, NULL, 0) &&
@@ -230,33 +246,35 @@ static enum store_status put_overtaken(struct putting *g, bool *dead) {
     return STORE_OK;
 }
 
-/* The record lies in place: number, question, link. */
+/* The record is written: takes its version, asks the purge table, links it. */
 static enum store_status put_link(struct putting *g, struct store_item *out) {
     struct change *c = &g->c;
     (void)FAULT_POINT("store.put.written");
-    uint64_t birth = number_take(c->w, c->slot ? c->old.birth : 0);
+    uint64_t version = number_take(c->w, c->slot ? c->old.version : 0);
     bool dead;
-    (void)FAULT_POINT("store.put.numbered");
+    (void)FAULT_POINT("store.put.versioned");
     enum store_status st = put_overtaken(g, &dead);
     if (st != STORE_OK) {
-        room_drop(c->w, &g->room);
-        st = refuse_fill(c, birth);
+        append_cancel(c->w, &g->rec);
+        st = refuse_fill(c, version);
         if (c->slot) change_show(c, out);
         return st;
     }
     if (g->upload) upload_finish(c->w, g->upload, c->key->hash);
-    room_done(c->w, &g->room);
+    append_end(c->w, &g->rec);
     (void)FAULT_POINT("store.put.checked");
     if (dead) {
+        account_dead(c->w, g->rec.loc, g->rec.bytes);
         change_drop(c);
         if (g->join) return STORE_NOT_STORED;
         if (out) { /* stored, and purged at once */
-            item_set_birth(g->room.p, birth);
-            item_show(g->room.p, g->room.p, g->room.loc, out);
+            item_set_version(g->rec.p, version);
+            record_show(g->rec.p, g->rec.p, g->rec.loc, out);
         }
         return STORE_OK;
     }
-    if (!change_link(c, g->room.loc, birth)) return STORE_NO_MEMORY;
+    if (!change_link(c, g->rec.loc, version)) return STORE_NO_MEMORY;
+    if (g->upload) upload_linked(g->upload);
     COUNT(c->w, total_items, 1);
     change_show(c, out);
     return STORE_OK;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "store/seconds.h"
 #include "store_run.h"
 
 #define OPS_MAX 400
@@ -31,7 +32,7 @@ static void op_purge(void) {
     n = tags_of(mask, tags);
     uint64_t number = lab_purge(&run.lab, run.worker, n, tags, soft, ttl);
     id_is_new(number);
-    uint32_t now = store_clock(run.lab.s);
+    uint32_t now = seconds_now(run.lab.s);
     /* The ninth of its kind is swept at once, softly or not. */
     bool swept = run.lab.s->purge.fence == number;
     model_purge(&run.m, mask, number, soft && !swept, now + ttl, now);
@@ -39,7 +40,7 @@ static void op_purge(void) {
 }
 
 static void op_flush(void) {
-    uint32_t now = store_clock(run.lab.s), at = now + byte() % 20;
+    uint32_t now = seconds_now(run.lab.s), at = now + byte() % 20;
     store_flush_at(run.lab.w[run.worker], at);
     if (at > now) {
         run.m.flush_at = at;
@@ -80,7 +81,7 @@ static void op_walk(void) {
     }
     for (unsigned k = 0; k < MODEL_KEYS; k++) {
         bool maybe, soft;
-        struct model_item *m = model_look(&run.m, k, store_clock(run.lab.s), &maybe, &soft);
+        struct model_item *m = model_look(&run.m, k, seconds_now(run.lab.s), &maybe, &soft);
         if (m && !maybe && !(s.keys >> k & 1)) WRONG("a walk misses key %u", k);
     }
 }

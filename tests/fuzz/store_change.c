@@ -3,6 +3,7 @@
  * What changes an item that is there: arithmetic, touches, deletions in all their forms, tags. */
 #include <stdio.h>
 
+#include "store/seconds.h"
 #include "store_run.h"
 
 static bool is_space(uint8_t c) {
@@ -160,7 +161,7 @@ void op_delete(void) {
         if (soft && m->expiry_lo > lo) m->expiry_lo = lo;
         /* Folded into the item or not, it stays won by nobody while the table knows of the purge. */
         uint32_t deadline;
-        soft = model_verdict(&run.m, m->birth, m->tags | model_prefixes(key), store_clock(run.lab.s), &deadline) ==
+        soft = model_verdict(&run.m, m->version, m->tags | model_prefixes(key), seconds_now(run.lab.s), &deadline) ==
                MODEL_SOFT;
         carried(m, soft);
         m->has_cas = d.has_cas;
@@ -206,7 +207,7 @@ void op_tag_add(void) {
     }
     uint32_t deadline = 0;
     uint8_t all = (uint8_t)(m->tags | 1 << t | model_prefixes(key));
-    enum model_verdict v = model_verdict(&run.m, m->birth, all, store_clock(run.lab.s), &deadline);
+    enum model_verdict v = model_verdict(&run.m, m->version, all, seconds_now(run.lab.s), &deadline);
     if (v == MODEL_DEAD) {
         WANT(st == STORE_NOT_FOUND);
         model_drop(&run.m, key);

@@ -3,11 +3,12 @@
  * What the store says beside what the model says. */
 #include <string.h>
 
+#include "store/seconds.h"
 #include "store_run.h"
 
 struct store_worker *enter(void) {
     struct store_worker *w = run.lab.w[run.worker];
-    bool due = run.m.flush_at && store_clock(run.lab.s) >= run.m.flush_at;
+    bool due = run.m.flush_at && seconds_now(run.lab.s) >= run.m.flush_at;
     store_enter(w);
     if (due) {
         model_purge(&run.m, 0, run.lab.s->purge.seq, false, 0, store_now(w));
@@ -16,10 +17,10 @@ struct store_worker *enter(void) {
     return w;
 }
 
-void id_is_new(uint64_t birth) {
-    if (birth < run.first || birth - run.first >= IDS_MAX) WRONG("number %llu out of range", (long long)birth);
-    uint64_t i = birth - run.first;
-    if (run.ids[i / 8] >> i % 8 & 1) WRONG("number %llu given twice", (long long)birth);
+void id_is_new(uint64_t version) {
+    if (version < run.first || version - run.first >= IDS_MAX) WRONG("number %llu out of range", (long long)version);
+    uint64_t i = version - run.first;
+    if (run.ids[i / 8] >> i % 8 & 1) WRONG("number %llu given twice", (long long)version);
     run.ids[i / 8] |= (uint8_t)(1 << i % 8);
 }
 
@@ -55,7 +56,7 @@ static void same_item(const struct store_worker *w, const struct store_item *it,
     WANT(it->flags == m->flags);
     WANT(it->soft == soft);
     WANT(it->cas == m->cas);
-    WANT(it->birth == m->birth);
+    WANT(it->version == m->version);
     WANT(!(it->bits & STORE_B64) == !m->b64);
     uint32_t e = it->expiry ? it->expiry : UINT32_MAX;
     if (soft)
@@ -77,11 +78,11 @@ static void compare_read(struct store_worker *w, const struct store_key *k, unsi
     struct store_item it;
     unsigned n = tags_of(mask, read);
     enum model_verdict v =
-        model_verdict(&run.m, m->birth, m->tags | model_prefixes(key) | mask, store_now(w), &deadline);
+        model_verdict(&run.m, m->version, m->tags | model_prefixes(key) | mask, store_now(w), &deadline);
     bool hit = store_get_read(w, k, read, n, false, &it);
     if (hit && v == MODEL_DEAD) WRONG("key %u should be gone to a reader of tags %x", key, mask);
     if (hit && v == MODEL_SOFT) WANT(it.soft);
-    if (!hit) WANT(v == MODEL_DEAD || m->birth < run.lab.s->purge.seq);
+    if (!hit) WANT(v == MODEL_DEAD || m->version < run.lab.s->purge.seq);
 }
 
 bool compare(unsigned key, bool bump) {
@@ -98,8 +99,8 @@ bool compare(unsigned key, bool bump) {
         if (m == NULL) WRONG("key %u should be gone", key);
         same_item(w, &it, m, soft);
         m->unsure = false;
-        compare_read(w, &k, key, m, (uint8_t)(1u << m->birth % MODEL_TAGS));
-        compare_read(w, &k, key, m, (uint8_t)(m->birth * 0x9e37u >> 8));
+        compare_read(w, &k, key, m, (uint8_t)(1u << m->version % MODEL_TAGS));
+        compare_read(w, &k, key, m, (uint8_t)(m->version * 0x9e37u >> 8));
     }
     store_leave(w);
     return hit;
@@ -115,16 +116,16 @@ void adopt(unsigned key, bool fresh) {
     struct store_item it;
     struct model_item *m = &run.m.items[key];
     if (m->there && store_peek(w, &k, &it)) {
-        if (it.birth != m->birth) {
+        if (it.version != m->version) {
             WANT(fresh);
-            id_is_new(it.birth);
-            WANT(it.birth > run.lab.s->purge.seq);
+            id_is_new(it.version);
+            WANT(it.version > run.lab.s->purge.seq);
         } else {
             WANT(!fresh);
         }
-        m->birth = it.birth;
+        m->version = it.version;
         m->cas = it.cas;
-        if (!m->has_cas) WANT(it.cas == it.birth);
+        if (!m->has_cas) WANT(it.cas == it.version);
     }
     store_leave(w);
     compare(key, false);
@@ -133,5 +134,5 @@ void adopt(unsigned key, bool fresh) {
 struct model_item *present(unsigned key, bool *soft) {
     bool maybe;
     compare(key, false);
-    return model_look(&run.m, key, store_clock(run.lab.s), &maybe, soft);
+    return model_look(&run.m, key, seconds_now(run.lab.s), &maybe, soft);
 }

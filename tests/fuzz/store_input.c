@@ -3,6 +3,8 @@
  * What the bytes mean: keys, tags, times, values. */
 #include <stdio.h>
 
+#include "base/hash.h"
+#include "store/seconds.h"
 #include "store_run.h"
 
 unsigned byte(void) {
@@ -47,7 +49,7 @@ unsigned tags_of(uint8_t mask, uint64_t *out) {
 
 uint32_t expiry(void) {
     unsigned b = byte();
-    return b < 128 ? 0 : store_clock(run.lab.s) + b % 40;
+    return b < 128 ? 0 : seconds_now(run.lab.s) + b % 40;
 }
 
 uint64_t make_value(void) {

@@ -3,6 +3,7 @@
  * A put in all its forms, with what it must answer and leave behind. */
 #include <string.h>
 
+#include "store/seconds.h"
 #include "store_run.h"
 
 /* A round of maintenance for somebody who found no room so many times; in the end time goes by, so that he is refused
@@ -65,15 +66,15 @@ static void put_refused(unsigned key) {
     struct store_key k = key_of(key);
     struct store_item it;
     if (store_peek(w, &k, &it)) {
-        if (it.birth != m->birth) {
-            id_is_new(it.birth);
+        if (it.version != m->version) {
+            id_is_new(it.version);
             m->has_cas = false;
             m->won = false;
             m->rearmed = !m->stale;
         } else {
             WANT(m->has_cas); /* no room to rewrite it */
         }
-        m->birth = it.birth;
+        m->version = it.version;
         m->cas = it.cas;
     }
     store_leave(w);
@@ -140,18 +141,18 @@ void op_put(void) {
             uint8_t mask = (uint8_t)(1 << byte() % MODEL_TAGS);
             uint64_t number =
                 lab_purge(&run.lab, run.worker, 1, &(uint64_t){tag_hash((unsigned)__builtin_ctz(mask))}, false, 0);
-            model_purge(&run.m, mask, number, false, 0, store_clock(run.lab.s));
+            model_purge(&run.m, mask, number, false, 0, seconds_now(run.lab.s));
         }
         m = present(key, &soft);
         join = join && m;
     }
     p.guard = m ? m->cas - (coin(4) ? byte() : 0) : run.first;
-    const uint64_t old_birth = m ? m->birth : 0;
+    const uint64_t old_birth = m ? m->version : 0;
     const bool given = m && m->has_cas; /* then the guard is no number */
     uint8_t all = (uint8_t)(tags | model_prefixes(key) | (join ? m->tags : 0));
     enum store_status want = put_expected(&p, m, soft, &stale), st = put_now(&p);
     if (no_room(st)) return (void)compare(key, false);
-    uint32_t deadline = 0, now = store_clock(run.lab.s);
+    uint32_t deadline = 0, now = seconds_now(run.lab.s);
     /* put_now may have run maintenance, which may have evicted it. */
     if (m && !run.m.items[key].there) {
         m = NULL;

@@ -67,7 +67,7 @@ unsigned tags_of(uint8_t mask, uint64_t *out);
 /* Begins a section of the run's worker; the model carries out a flush that is due. */
 struct store_worker *enter(void);
 /* The number was never given before in this run. */
-void id_is_new(uint64_t birth);
+void id_is_new(uint64_t version);
 void same_value(const struct store_worker *w, const struct store_item *it, const struct model_item *m);
 /* Looks a key up and compares. bump: as a get does. Returns true for a hit. */
 bool compare(unsigned key, bool bump);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Who is told to fill: a meta get and an election. */
+#include "store/seconds.h"
 #include "store_run.h"
 
 static void won(struct model_item *m) {
@@ -29,7 +30,7 @@ void op_meta_get(void) {
     enum store_win win = STORE_WIN_NONE, want = STORE_WIN_NONE;
     struct store_item it;
     enum store_status st = STORE_AGAIN;
-    uint32_t now = store_clock(run.lab.s);
+    uint32_t now = seconds_now(run.lab.s);
     for (unsigned tries = 0; st == STORE_AGAIN && tries < 300; tries++) {
         struct store_worker *w = enter();
         st = store_meta_get(w, &g, &it, &win, &created, NULL);
@@ -73,7 +74,7 @@ void op_meta_get(void) {
         want = STORE_WIN_WON;
         elected = true;
         uint32_t deadline = 0;
-        if (model_verdict(&run.m, m->birth, m->tags | model_prefixes(key), now, &deadline) == MODEL_SOFT)
+        if (model_verdict(&run.m, m->version, m->tags | model_prefixes(key), now, &deadline) == MODEL_SOFT)
             model_expiry_cap(m, deadline);
     } else if (m->rearmed) {
         want = STORE_WIN_WON;
@@ -107,7 +108,8 @@ void op_win(void) {
     if (win != want) WRONG("win %d, not %d", win, want);
     if (win != STORE_WIN_WON) return (void)compare(key, false);
     uint32_t deadline = 0;
-    if (model_verdict(&run.m, m->birth, m->tags | model_prefixes(key), store_clock(run.lab.s), &deadline) == MODEL_SOFT)
+    if (model_verdict(&run.m, m->version, m->tags | model_prefixes(key), seconds_now(run.lab.s), &deadline) ==
+        MODEL_SOFT)
         model_expiry_cap(m, deadline);
     won(m);
     adopt(key, true);

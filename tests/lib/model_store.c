@@ -16,14 +16,14 @@ uint8_t model_prefixes(unsigned key) {
     return key % 4 == 1 ? 1 << 6 : key % 4 == 2 ? 3 << 6 : 0;
 }
 
-enum model_verdict model_verdict(const struct model *m, uint64_t birth, uint8_t tags, uint32_t now,
+enum model_verdict model_verdict(const struct model *m, uint64_t version, uint8_t tags, uint32_t now,
                                  uint32_t *deadline) {
     enum model_verdict v = MODEL_FRESH;
     for (unsigned mask = tags, last = 0; !last; mask = (mask - 1) & tags) { /* every set of them */
         const struct model_selector *p = &m->purges[mask];
         last = mask == 0;
-        if (p->hard > birth) return MODEL_DEAD;
-        if (p->soft <= birth) continue;
+        if (p->hard > version) return MODEL_DEAD;
+        if (p->soft <= version) continue;
         if (p->deadline <= now) return MODEL_DEAD;
         if (v == MODEL_FRESH || p->deadline < *deadline) *deadline = p->deadline;
         v = MODEL_SOFT;
@@ -31,9 +31,9 @@ enum model_verdict model_verdict(const struct model *m, uint64_t birth, uint8_t 
     return v;
 }
 
-bool model_purged_since(const struct model *m, uint64_t birth, uint8_t tags) {
+bool model_purged_since(const struct model *m, uint64_t version, uint8_t tags) {
     for (unsigned mask = 0; mask < 1 << MODEL_TAGS; mask++)
-        if ((mask & tags) == mask && (m->purges[mask].hard > birth || m->purges[mask].soft > birth)) return true;
+        if ((mask & tags) == mask && (m->purges[mask].hard > version || m->purges[mask].soft > version)) return true;
     return false;
 }
 
@@ -64,7 +64,7 @@ struct model_item *model_look(struct model *m, unsigned key, uint32_t now, bool 
     uint32_t deadline = 0;
     *maybe = *soft = false;
     if (!it->there) return NULL;
-    enum model_verdict v = model_verdict(m, it->birth, it->tags | model_prefixes(key), now, &deadline);
+    enum model_verdict v = model_verdict(m, it->version, it->tags | model_prefixes(key), now, &deadline);
     if (v == MODEL_DEAD || it->expiry_hi <= now) {
         model_drop(m, key);
         return NULL;

@@ -22,7 +22,7 @@ struct model_item {
     bool there;
     bool unsure; /* may be gone: nobody knows until it is looked up */
     uint8_t *value;
-    uint64_t size, cas, birth;
+    uint64_t size, cas, version;
     uint32_t flags;
     uint32_t expiry_lo, expiry_hi; /* UINT32_MAX: never; between them it depends on when a sweep passed */
     uint8_t tags;                  /* the explicit ones */
@@ -49,10 +49,11 @@ void model_fini(struct model *m);
 
 /* The tags that a key has by its name. */
 uint8_t model_prefixes(unsigned key);
-/* What purges say of an item born then, with these tags (prefixes included). *deadline when soft. */
-enum model_verdict model_verdict(const struct model *m, uint64_t birth, uint8_t tags, uint32_t now, uint32_t *deadline);
+/* What purges say of an item of this version, with these tags (prefixes included). *deadline when soft. */
+enum model_verdict model_verdict(const struct model *m, uint64_t version, uint8_t tags, uint32_t now,
+                                 uint32_t *deadline);
 /* Whether a purge of these tags has a number above. */
-bool model_purged_since(const struct model *m, uint64_t birth, uint8_t tags);
+bool model_purged_since(const struct model *m, uint64_t version, uint8_t tags);
 /* A purge with this number. */
 void model_purge(struct model *m, uint8_t mask, uint64_t number, bool soft, uint32_t deadline, uint32_t now);
 

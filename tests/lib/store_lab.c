@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store_lab.h"
+#include "base/check.h"
+#include "base/fault.h"
+#include "base/hash.h"
+#include "store/account.h"
+#include "store/index.h"
+#include "store/item.h"
+#include "store/purge.h"
+#include "store/segment.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/check.h"
-#include "base/fault.h"
 
 /* ------------------------------------------------------------------ points */
 
@@ -103,13 +108,14 @@ void lab_open(struct lab *l, uint64_t limit, char prefix) {
     struct store_config cfg = {.memory_limit = limit,
                                .item_size_max = limit / 2,
                                .workers = LAB_WORKERS,
+                               .handles = LAB_HANDLES,
                                .evict = true,
                                .prefix_delimiter = prefix,
                                .seed = 42,
                                .clock = &l->clock.clock,
                                .events = {.on_job = on_job}};
     CHECK(store_new(&cfg, &l->s) == 0);
-    for (unsigned i = 0; i < LAB_WORKERS; i++) l->w[i] = store_worker(l->s, i);
+    for (unsigned i = 0; i < LAB_HANDLES; i++) l->w[i] = store_worker(l->s, i);
     mutation = watched = NULL;
 }
 
@@ -208,7 +214,7 @@ enum store_status lab_delete(struct lab *l, unsigned worker, const char *key) {
 
 /* The sweeper gets on: its own thread, or here. */
 static void sweep_on(struct lab *l, unsigned *turns) {
-    if (l->s->started)
+    if (l->s->thread.started)
         sync_wait(turns);
     else
         store_sweep_all(l->s);
@@ -252,7 +258,7 @@ static bool known(const struct purge_table *t, uint64_t key) {
 
 void lab_shed(struct lab *l, unsigned worker, uint64_t tag) {
     struct purge_table *t = &l->s->purge;
-    CHECK(!l->s->started);
+    CHECK(!l->s->thread.started);
     for (unsigned i = 0; known(t, tag); i++) {
         t->shed = true;
         lab_purge(l, worker, 1, &(uint64_t){lab_neighbour(t, tag, i)}, false, 0);
@@ -288,11 +294,6 @@ struct seen {
     uint8_t *p;
 };
 
-struct tally {
-    uint64_t bytes;
-    uint32_t items;
-};
-
 static char wrong[200];
 #define WRONG(...) return snprintf(wrong, sizeof wrong, __VA_ARGS__), wrong
 
@@ -308,17 +309,16 @@ static bool usable(const struct store *s, uint64_t loc, uint32_t bytes) {
     return (g->state == SEGMENT_OPEN || g->state == SEGMENT_SEALED) && end <= g->used;
 }
 
-static const char *check_item(struct store *s, uint64_t loc, struct tally *per, struct seen *out, uint64_t *bytes) {
+static const char *check_item(struct store *s, uint64_t loc, uint64_t *per, struct seen *out, uint64_t *bytes) {
     struct item it;
     uint8_t *p = segment_at(&s->segs, loc);
     if (!usable(s, loc, ITEM_FIXED) || item_is_piece(p)) WRONG("a slot leads to no item (%llu)", (long long)loc);
     item_read(&it, p);
     uint32_t n = item_record_bytes(&it);
     if (!usable(s, loc, n)) WRONG("a record reaches beyond its segment");
-    if (it.birth == 0 || it.birth >= s->number) WRONG("a linked item has a number that was never given");
+    if (it.version == 0 || it.version >= s->number) WRONG("a linked item has a number that was never given");
     *out = (struct seen){hash_key(p + it.key_at, it.key_len, s->cfg.seed), p};
-    per[segment_of(&s->segs, loc)].bytes += n;
-    per[segment_of(&s->segs, loc)].items++;
+    per[segment_of(&s->segs, loc)] += n;
     *bytes += n;
     uint64_t size = 0;
     for (unsigned i = 0; i < item_pieces(&it); i++) {
@@ -329,8 +329,7 @@ static const char *check_item(struct store *s, uint64_t loc, struct tally *per, 
         uint8_t *q = segment_at(&s->segs, at);
         if (!item_is_piece(q) || item_piece_bytes(q) != b) WRONG("an item lists a piece that is none");
         if (item_piece_owner(q) != out->hash) WRONG("a piece has another owner");
-        per[segment_of(&s->segs, at)].bytes += b + ITEM_PIECE_HEADER;
-        per[segment_of(&s->segs, at)].items++;
+        per[segment_of(&s->segs, at)] += b + ITEM_PIECE_HEADER;
         size += b;
         *bytes += b + ITEM_PIECE_HEADER;
     }
@@ -338,7 +337,7 @@ static const char *check_item(struct store *s, uint64_t loc, struct tally *per, 
     return NULL;
 }
 
-static const char *check_index(struct store *s, struct tally *per, uint64_t *items, uint64_t *bytes) {
+static const char *check_index(struct store *s, uint64_t *per, uint64_t *items, uint64_t *bytes) {
     uint64_t max = store_metric(s, STORE_METRIC_items_added) - store_metric(s, STORE_METRIC_items_removed), n = 0;
     struct seen *seen = calloc(max + 1, sizeof *seen);
     const char *bad = NULL;
@@ -369,13 +368,12 @@ static const char *check_index(struct store *s, struct tally *per, uint64_t *ite
     return bad;
 }
 
-static const char *check_segments(struct store *s, const struct tally *per) {
+static const char *check_segments(struct store *s, const uint64_t *per) {
     uint32_t free_ones = 0, exist = 0, queued[2] = {0, 0}, retired = 0;
     for (uint32_t i = 0; i < s->segs.touched; i++) {
         const struct segment *g = &s->segs.seg[i];
-        if (segment_live_bytes(g) != per[i].bytes || segment_live_items(g) != per[i].items)
-            WRONG("segment %u counts %u items of %u bytes, there are %u of %llu", i, segment_live_items(g),
-                  segment_live_bytes(g), per[i].items, (long long)per[i].bytes);
+        if (account_live_bytes(s, i) != per[i])
+            WRONG("segment %u counts %u bytes, there are %llu", i, account_live_bytes(s, i), (long long)per[i]);
         exist += g->state != SEGMENT_ABSENT;
         free_ones += g->state == SEGMENT_FREE;
         retired += g->state == SEGMENT_RETIRED;
@@ -389,7 +387,8 @@ static const char *check_segments(struct store *s, const struct tally *per) {
     }
     if (exist != s->segs.exist) WRONG("%u segments exist, %u are counted", exist, s->segs.exist);
     if (free_ones != s->segs.free.count) WRONG("%u free segments, %u are counted", free_ones, s->segs.free.count);
-    if (retired != s->retired.count) WRONG("%u retired segments, %u are counted", retired, s->retired.count);
+    if (retired != s->maintain.compact.retired.count)
+        WRONG("%u retired segments, %u are counted", retired, s->maintain.compact.retired.count);
     for (int q = 0; q < 2; q++)
         if (queued[q] != s->segs.queues[q].count)
             WRONG("queue %d holds %u segments, %u are counted", q, queued[q], s->segs.queues[q].count);
@@ -397,7 +396,7 @@ static const char *check_segments(struct store *s, const struct tally *per) {
 }
 
 const char *lab_validate(struct store *s) {
-    struct tally *per = calloc(s->segs.max, sizeof *per);
+    uint64_t *per = calloc(s->segs.max, sizeof *per);
     uint64_t items = 0, bytes = 0;
     struct store_gauges g;
     const char *bad = check_index(s, per, &items, &bytes);

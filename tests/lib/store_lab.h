@@ -11,14 +11,17 @@
 
 #include <pthread.h>
 
-#include "store/internal.h"
+#include "store/handle.h"
+#include "store/state.h"
+#include "store/store.h"
 
 #define LAB_WORKERS 4
+#define LAB_HANDLES (LAB_WORKERS + 1) /* the last one as of a thread that serves no requests */
 
 struct lab {
     struct clock_manual clock;
     struct store *s;
-    struct store_worker *w[LAB_WORKERS];
+    struct store_worker *w[LAB_HANDLES];
 };
 
 /* Makes a store of so many bytes; prefix: see store_config.prefix_delimiter. Fails the test if it cannot. */

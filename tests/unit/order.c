@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "order.h"
+#include "store/sweep.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

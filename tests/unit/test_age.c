@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "store/item.h"
 #include "store_lab.h"
 
 #define SECOND 1000000000ull

@@ -10,7 +10,10 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "base/rand.h"
+#include "store/index.h"
+#include "store/segment.h"
 #include "store_lab.h"
 
 #define LIMIT (2u << 20)
@@ -98,21 +101,25 @@ static bool set_some(struct store *s, unsigned worker, unsigned n, bool large) {
     return st == STORE_OK;
 }
 
-/* Workers that hold two open segments each, all that they could get, and then do nothing any more. */
+/* Threads that hold two open segments each, all that they could get, and then do nothing any more. */
 static void test_idle_workers_leave_enough_for_another(void **state) {
     (void)state;
-    enum { WORKERS = 20 };
-    struct store_config cfg = {
-        .memory_limit = 1 << 20, .item_size_max = 1 << 19, .workers = WORKERS, .evict = true, .clock = clock_system()};
+    enum { WORKERS = 10, HANDLES = 20 };
+    struct store_config cfg = {.memory_limit = 1 << 20,
+                               .item_size_max = 1 << 19,
+                               .workers = WORKERS,
+                               .handles = HANDLES,
+                               .evict = true,
+                               .clock = clock_system()};
     struct store *s;
     unsigned n = 0;
     assert_int_equal(store_new(&cfg, &s), 0);
-    for (unsigned i = 0; i < WORKERS - 1; i++) {
+    for (unsigned i = 0; i < HANDLES - 1; i++) {
         struct opened *o = &store_worker(s, i)->open;
         assert_true(set_some(s, i, n++, false));
         while (o->next == SEGMENT_NONE) assert_true(set_some(s, i, n++, true));
     }
-    for (unsigned i = 0; i < 1000; i++) assert_true(set_some(s, WORKERS - 1, n++, i % 3 == 0));
+    for (unsigned i = 0; i < 1000; i++) assert_true(set_some(s, HANDLES - 1, n++, i % 3 == 0));
     store_free(s);
 }
 

@@ -15,6 +15,8 @@
 #include <cmocka.h>
 
 #include "order.h"
+#include "store/evict.h"
+#include "store/index.h"
 #include "threads.h"
 
 #define KEYS 3000
@@ -152,7 +154,7 @@ static void test_readers_go_on_while_somebody_stores(void **state) {
     struct lab_thread held;
     struct reading r = {&l, 0};
     pthread_t t;
-    assert_true(lab_run(&held, "store.put.numbered", run_set, &h));
+    assert_true(lab_run(&held, "store.put.versioned", run_set, &h));
     assert_int_equal(pthread_create(&t, NULL, read_all, &r), 0);
     assert_true(threads_join(t));
     assert_int_equal(r.wrong, 0);
@@ -192,7 +194,7 @@ static void test_only_the_same_bucket_waits(void **state) {
     struct lab_thread held;
     struct storing others = {&l, 2, 0, KEYS, nth(&l, 7, key).hash, 0}, same = {&l, 3, 7, 8, 0, 0};
     pthread_t t, waits;
-    assert_true(lab_run(&held, "store.put.numbered", run_set, &h)); /* worker 1 */
+    assert_true(lab_run(&held, "store.put.versioned", run_set, &h)); /* worker 1 */
     assert_int_equal(pthread_create(&t, NULL, store_all, &others), 0);
     assert_true(threads_join(t));
     assert_int_equal(pthread_create(&waits, NULL, store_all, &same), 0);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "order.h"
+#include "store/seconds.h"
 
 /* ------------------------------------------------------------------ purges and numbers */
 
@@ -23,7 +24,7 @@ static bool announced(struct lab *l) {
     struct lab_thread t;
     struct store_item it;
     uint64_t token = lab_token(l, 0, "A"), one = TAG;
-    assert_true(lab_run(&t, "purge.numbered", run_purge, &h));
+    assert_true(lab_run(&t, "purge.versioned", run_purge, &h));
     drop_block(l, 0);
     lab_fill(l, 0, "A", "late", token, announced_ntags ? announced_tags : &one, announced_ntags ? announced_ntags : 1);
     lab_finish(&t);
@@ -63,7 +64,7 @@ static bool pass_during_purge(struct lab *l) {
     struct helper h = {.l = l, .tags = tag, .ntags = 1};
     struct lab_thread purger, sweeper;
     lab_set(l, 0, "A", "old", tag, 1);
-    assert_true(lab_run(&purger, "purge.numbered", run_purge, &h));
+    assert_true(lab_run(&purger, "purge.versioned", run_purge, &h));
     assert_true(lab_run(&sweeper, "sweep.passed", run_sweep, &h));
     lab_finish(&purger);
     lab_finish(&sweeper);
@@ -73,7 +74,7 @@ static bool pass_during_purge(struct lab *l) {
 
 static void test_a_pass_covers_only_purges_that_are_written(void **state) {
     (void)state;
-    guarded(pass_during_purge, "sweep.mutate.any_number");
+    guarded(pass_during_purge, "sweep.mutate.any_version");
 }
 
 /* The same, with the sequence raised before the purge is written. */
@@ -203,7 +204,7 @@ static bool flushed_twice(struct lab *l) {
     struct helper h = {.l = l, .key = "other"};
     struct lab_thread t;
     lab_set(l, 0, "old", "x", NULL, 0);
-    store_flush_at(l->w[0], store_clock(l->s) + 10);
+    store_flush_at(l->w[0], seconds_now(l->s) + 10);
     clock_manual_advance(&l->clock, 10 * SECOND);
     assert_true(lab_run(&t, "store.flush_due", run_get, &h));
     assert_false(lab_get(l, 0, "old", NULL)); /* carries it out */

@@ -8,7 +8,14 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "order.h"
+#include "store/change.h"
+#include "store/evict.h"
+#include "store/purge.h"
+#include "store/seconds.h"
+#include "store/segment.h"
+#include "store/sweep.h"
 
 /* ------------------------------------------------------------------ stores under way */
 
@@ -17,7 +24,7 @@
 static bool sweep_waits(struct lab *l) {
     struct helper h = {.l = l, .key = "A", .value = "old", .tags = tag, .ntags = 1};
     struct lab_thread t;
-    assert_true(lab_run(&t, "store.put.numbered", run_set, &h));
+    assert_true(lab_run(&t, "store.put.versioned", run_set, &h));
     lab_purge(l, 0, 1, tag, false, 0);
     assert_false(sweep_pass(l));
     lab_finish(&t);
@@ -40,8 +47,8 @@ static bool swept_ahead(struct lab *l) {
     lab_purge(l, 0, 1, &(uint64_t){77}, false, 0);
     drop_block(l, 1);
     sweep_step(l->s, true);
-    assert_true(l->s->sweep.running && l->s->sweep.at <= l->w[1]->open.segment);
-    assert_true(lab_run(&t, "store.put.numbered", run_set, &h));
+    assert_true(l->s->maintain.sweep.active && l->s->maintain.sweep.at <= l->w[1]->open.segment);
+    assert_true(lab_run(&t, "store.put.versioned", run_set, &h));
     lab_purge(l, 0, 1, tag, false, 0);
     assert_false(sweep_pass(l)); /* all are met, but it does not end before sections of now have */
     lab_finish(&t);
@@ -64,7 +71,7 @@ static bool found_before(struct lab *l) {
     lab_set(l, 1, "A", "old", tag, 1);
     lab_purge(l, 0, 1, tag, false, 0);
     sweep_step(l->s, true);
-    assert_true(l->s->sweep.running && l->s->sweep.at <= l->w[1]->open.segment);
+    assert_true(l->s->maintain.sweep.active && l->s->maintain.sweep.at <= l->w[1]->open.segment);
     assert_true(lab_run(&t, "read.found", run_get, &h));
     sweep_pass(l);
     assert_int_equal(store_metric(l->s, STORE_METRIC_items_removed), 1);
@@ -78,7 +85,7 @@ static void test_a_pass_ends_when_nobody_holds_what_it_took_out(void **state) {
 }
 
 /* Before a purge is answered readers are told to look for it. */
-static bool unmarked(struct lab *l) {
+static bool unfiltered(struct lab *l) {
     lab_set(l, 0, "A", "old", tag, 1);
     lab_purge(l, 0, 1, tag, false, 0);
     return lab_get(l, 0, "A", NULL);
@@ -87,19 +94,19 @@ static bool unmarked(struct lab *l) {
 /* The mark of a purge that comes while a pass is under way outlives that pass, for whose number it is too late. */
 static void test_a_purge_is_marked_until_a_pass_of_its_own_has_ended(void **state) {
     (void)state;
-    guarded(unmarked, "purge.mutate.unmarked");
+    guarded(unfiltered, "purge.mutate.unfiltered");
     struct lab l;
     lab_open(&l, 2 << 20, 0);
     lab_set(&l, 0, "X", "x", NULL, 0);
     lab_purge(&l, 0, 1, &(uint64_t){77}, false, 0);
     sweep_step(l.s, true);
-    assert_true(l.s->sweep.running);
+    assert_true(l.s->maintain.sweep.active);
     lab_purge(&l, 0, 1, tag, false, 0);
-    assert_true(purge_marked(&l.s->purge, TAG));
-    while (l.s->sweep.running) sweep_step(l.s, true);
-    assert_true(purge_marked(&l.s->purge, TAG));
+    assert_true(purge_filter_has(&l.s->purge, TAG));
+    while (l.s->maintain.sweep.active) sweep_step(l.s, true);
+    assert_true(purge_filter_has(&l.s->purge, TAG));
     assert_true(sweep_pass(&l));
-    assert_false(purge_marked(&l.s->purge, TAG));
+    assert_false(purge_filter_has(&l.s->purge, TAG));
     lab_close(&l);
 }
 
@@ -138,7 +145,8 @@ static void move_it(struct lab *l) {
 
 /* Whether the sweeper has passed main's open segment, but not A's. */
 static void sweep_half(struct lab *l) {
-    while (!l->s->sweep.running || l->s->sweep.at <= l->s->main_open.open.segment) assert_true(sweep_step(l->s, true));
+    while (!l->s->maintain.sweep.active || l->s->maintain.sweep.at <= l->s->main_open.open.segment)
+        assert_true(sweep_step(l->s, true));
 }
 
 static bool moved(struct lab *l, bool soft) {
@@ -167,7 +175,7 @@ static void test_items_that_move_during_a_pass_are_checked(void **state) {
 
 static void test_items_that_move_during_a_pass_take_a_soft_purge_along(void **state) {
     (void)state;
-    guarded(moved_soft, "evict.mutate.copy_unfolded");
+    guarded(moved_soft, "evict.mutate.copy_without_soft");
 }
 
 /* Untagged, with a tag from its key: a touch has to move it, to a segment that the pass has been to. */
@@ -180,8 +188,8 @@ static bool touched(struct lab *l) {
     lab_set(l, 0, "a:b", "old", NULL, 0);
     assert_true(lab_segment(l, "a:b") > low);
     lab_purge(l, 1, 1, &prefix, true, 1000);
-    while (!l->s->sweep.running || l->s->sweep.at <= low) assert_true(sweep_step(l->s, true));
-    assert_true(l->s->sweep.at <= lab_segment(l, "a:b"));
+    while (!l->s->maintain.sweep.active || l->s->maintain.sweep.at <= low) assert_true(sweep_step(l->s, true));
+    assert_true(l->s->maintain.sweep.at <= lab_segment(l, "a:b"));
     struct store_key k = store_key(l->s, "a:b", 3);
     store_enter(l->w[2]);
     assert_int_equal(store_touch(l->w[2], &k, 5000, NULL, NULL), STORE_OK);
@@ -195,7 +203,7 @@ static bool touched(struct lab *l) {
 static void test_a_touch_that_moves_takes_a_soft_purge_along(void **state) {
     (void)state;
     holds(touched, ':');
-    breaks(touched, ':', "modify.mutate.touch_unfolded");
+    breaks(touched, ':', "modify.mutate.touch_without_soft");
 }
 
 /* ------------------------------------------------------------------ wide conjunctions */
@@ -212,7 +220,7 @@ static const uint64_t *wide_tags(void) {
 
 static void move_in_the_midst(void *arg) {
     struct lab *l = arg;
-    if (l->s->sweep.at == l->s->main_open.open.segment + 1) {
+    if (l->s->maintain.sweep.at == l->s->main_open.open.segment + 1) {
         lab_at(NULL, NULL, NULL);
         move_it(l);
     }
@@ -319,8 +327,8 @@ static bool miscounted(struct lab *l, void (*taker)(void *arg)) {
     lab_set(l, 0, "A", "old", tag, 1);
     lab_next_segment(l, 0);
     lab_purge(l, 1, 1, &other, false, 0); /* else a pass has nothing to look at */
-    while (!l->s->sweep.running || l->s->sweep.at == 0) assert_true(sweep_step(l->s, true));
-    assert_true(l->s->sweep.at <= lab_segment(l, "A"));
+    while (!l->s->maintain.sweep.active || l->s->maintain.sweep.at == 0) assert_true(sweep_step(l->s, true));
+    assert_true(l->s->maintain.sweep.at <= lab_segment(l, "A"));
     assert_true(lab_run(&purge, "store.purge.applied", run_counted, &counted));
     taker(&h);
     lab_finish(&purge);
@@ -377,6 +385,30 @@ static void test_a_touch_behind_the_sweeper_is_swept_in_time(void **state) {
     guarded(bound_kept, "sweep.mutate.overwrite_bound");
 }
 
+static void store_briefly(void *arg) {
+    struct lab *l = arg;
+    struct store_put p = {.key = store_key(l->s, "A", 1), .value = "a", .size = 1};
+    p.expiry = seconds_now(l->s) + 5;
+    lab_at(NULL, NULL, NULL);
+    assert_int_equal(lab_put(l, 0, &p), STORE_OK);
+}
+
+/* An item that is stored where the pass has been already is taken out in time by a later one. */
+static bool expiry_forgotten(struct lab *l) {
+    lab_at("sweep.passed", store_briefly, l);
+    assert_true(sweep_pass(l));
+    clock_manual_advance(&l->clock, 10 * SECOND);
+    for (unsigned i = 0; i < 100; i++) (void)store_maintain(l->s);
+    struct store_gauges g;
+    store_gauges(l->s, &g);
+    return g.items != 0;
+}
+
+static void test_an_expiry_behind_the_sweeper_is_not_forgotten(void **state) {
+    (void)state;
+    guarded(expiry_forgotten, "sweep.mutate.forget_late");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_sweep_waits_for_stores_under_way),
@@ -392,6 +424,7 @@ int main(void) {
         cmocka_unit_test(test_a_counted_purge_counts_what_a_pass_has_met),
         cmocka_unit_test(test_a_counted_purge_counts_what_eviction_has_met),
         cmocka_unit_test(test_a_touch_behind_the_sweeper_is_swept_in_time),
+        cmocka_unit_test(test_an_expiry_behind_the_sweeper_is_not_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,7 @@ static bool refusal_pending(struct lab *l) {
     struct lab_thread t;
     lab_set(l, 0, "A", "old", tag, 1);
     assert_true(lab_get(l, 0, "A", &it));
-    assert_true(lab_run(&t, "purge.numbered", run_purge, &h));
+    assert_true(lab_run(&t, "purge.versioned", run_purge, &h));
     drop_block(l, 0);
     assert_int_not_equal(lab_fill(l, 0, "A", "late", it.cas, tag, 1), STORE_OK);
     lab_finish(&t);
@@ -79,7 +79,7 @@ static bool fill_floor(struct lab *l) {
     assert_true(lab_get(l, 0, "B", NULL));
     assert_int_equal(lab_fill(l, 0, "B", "y", it.cas, &other, 1), STORE_OK);
     assert_true(lab_get(l, 0, "B", &it));
-    if (it.birth < l->s->purge.seq) fail();
+    if (it.version < l->s->purge.seq) fail();
     uint64_t both[2] = {other, third};
     assert_int_equal(lab_fill(l, 0, "B", "z", it.cas, both, 2), STORE_OK); /* it has a new number by now */
     return lab_has(l, 0, "A", "late");
@@ -128,7 +128,7 @@ static bool upload_purged(struct lab *l) {
     assert_int_equal(store_put(l->w[0], &p, &it), STORE_OK);
     store_leave(l->w[0]);
     assert_int_equal(it.size, sizeof body); /* the answer may show it, stored and purged at once */
-    assert_true(it.cas == it.birth && it.birth < l->s->number);
+    assert_true(it.cas == it.version && it.version < l->s->number);
     return lab_get(l, 0, "A", NULL);
 }
 
@@ -169,7 +169,7 @@ static bool carried(struct lab *l) {
     struct lab_thread t;
     lab_set(l, 0, "A", "1", tag, 1);
     if (carrier >= WIN) lab_purge(l, 2, 1, tag, true, 100); /* there has to be something to win */
-    assert_true(lab_run(&t, "purge.numbered", run_purge, &h));
+    assert_true(lab_run(&t, "purge.versioned", run_purge, &h));
     drop_block(l, 0);
     carry_on(l);
     lab_finish(&t);

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
+#include "store/purge.h"
 #include "store_lab.h"
 
 struct table {
@@ -54,13 +56,13 @@ static uint64_t purge(struct table *t, unsigned n, const uint64_t *tags, bool so
 /* What a whole pass does to the table. */
 static void pass(struct table *t) {
     uint64_t number = purge_pass(&t->t);
-    purge_unmark(&t->t);
+    purge_filter_clear(&t->t);
     swept(t, number);
 }
 
-static enum purge_verdict ask(struct table *t, uint64_t birth, unsigned n, const uint64_t *tags, uint32_t now) {
+static enum purge_verdict ask(struct table *t, uint64_t version, unsigned n, const uint64_t *tags, uint32_t now) {
     uint32_t deadline = 0;
-    return purge_check(&t->t, birth, tags, n, now, &deadline);
+    return purge_check(&t->t, version, tags, n, now, &deadline);
 }
 
 static uint64_t spread(uint64_t n) {
@@ -161,11 +163,11 @@ static void test_conjunctions_against_a_list(void **state) {
             if (rand() % 8 == 0) swept(&t, t.t.seq), memset(last, 0, sizeof last);
             continue;
         }
-        uint64_t birth = t.t.swept > t.next - 300 ? t.t.swept : t.next - 300, dead = 0;
-        birth += (uint64_t)rand() % (t.next - birth + 1);
+        uint64_t version = t.t.swept > t.next - 300 ? t.t.swept : t.next - 300, dead = 0;
+        version += (uint64_t)rand() % (t.next - version + 1);
         for (unsigned m = 1; m < 256; m++)
-            if ((m & mask) == m && last[m] > birth) dead = 1;
-        assert_int_equal(ask(&t, birth, n, tags, 10), dead ? PURGE_DEAD : PURGE_FRESH);
+            if ((m & mask) == m && last[m] > version) dead = 1;
+        assert_int_equal(ask(&t, version, n, tags, 10), dead ? PURGE_DEAD : PURGE_FRESH);
     }
     purge_fini(&t.t);
 }
@@ -318,7 +320,7 @@ static void test_what_is_unswept_is_counted(void **state) {
     purge(&t, 1, &b, false, 0, 10, NULL);
     assert_int_equal(t.t.unswept[0], 2);
     assert_int_equal(t.t.unswept[1], 1);
-    purge_unmark(&t.t);
+    purge_filter_clear(&t.t);
     swept(&t, number);
     assert_int_equal(t.t.unswept[0], 2);
     assert_int_equal(t.t.unswept[1], 0);
@@ -375,7 +377,7 @@ static void test_a_list_has_one_number(void **state) {
         list[7].ntags = PURGE_RECORD_TAGS + 1;
         for (unsigned k = 0; k < list[7].ntags; k++) list[7].tags[k] = spread(1000 + k);
         before = t.next;
-        lab_at("purge.numbered", while_listed, &l);
+        lab_at("purge.versioned", while_listed, &l);
         uint64_t p = purge_list(&t, 8, list, soft, 20, 10, &sweep);
         lab_at(NULL, NULL, NULL);
         assert_int_equal(l.seen, 1);
@@ -440,7 +442,7 @@ static void test_announcements(void **state) {
         bool sweep;
         open_table(&t, 1 << 18);
         struct pending p = {.t = &t, .tags = tags, .n = counts[i]};
-        lab_at("purge.numbered", while_pending, &p);
+        lab_at("purge.versioned", while_pending, &p);
         uint64_t number = purge(&t, counts[i], tags, false, 0, 10, &sweep);
         lab_at(NULL, NULL, NULL);
         assert_int_equal(p.seen, 1);

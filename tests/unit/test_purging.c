@@ -11,7 +11,10 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "order.h"
+#include "store/purge.h"
+#include "store/sweep.h"
 
 #define WIDE (PURGE_RECORD_TAGS + 1)
 
@@ -100,7 +103,7 @@ static void test_a_purge_waits_for_a_pass_of_its_own(void **state) {
     struct store_purge p = {.selectors = &sel, .nselectors = 1};
     lab_set(&l, 0, "A", "x", sel.tags, WIDE);
     lab_purge(&l, 0, 1, tag, false, 0);
-    while (!l.s->sweep.running) sweep_step(l.s, true);
+    while (!l.s->maintain.sweep.active) sweep_step(l.s, true);
     assert_int_equal(store_purge(l.w[0], &p, &number), STORE_PENDING);
     assert_true(sweep_pass(&l));
     assert_int_equal(told.jobs, 0);
@@ -139,7 +142,7 @@ static void test_the_end_of_the_store_ends_purges(void **state) {
         struct store_purge p = {.selectors = &sel, .nselectors = 1, .token = &p};
         lab_set(&l, 0, "A", "x", NULL, 0); /* so that a pass takes more than one step */
         assert_int_equal(store_purge(l.w[0], &p, &number), STORE_PENDING);
-        while (begun && !l.s->sweep.running) sweep_step(l.s, true);
+        while (begun && !l.s->maintain.sweep.active) sweep_step(l.s, true);
         lab_close(&l);
         assert_int_equal(told.jobs, 1);
         assert_ptr_equal(told.token, &p);

@@ -12,6 +12,8 @@
 #include <cmocka.h>
 
 #include "order.h"
+#include "store/purge.h"
+#include "store/segment.h"
 
 static const uint64_t named[1] = {TAG + 5};
 
@@ -85,7 +87,7 @@ static void test_what_is_forgotten_counts_as_purged(void **state) {
     struct lab l;
     lab_open(&l, 2 << 20, 0);
     assert_false(forgotten(&l));
-    lab_set(&l, 0, "A", "new", tag, 1); /* born above the floor */
+    lab_set(&l, 0, "A", "new", tag, 1); /* above the floor */
     assert_true(hits(&l, named, 1));
     lab_close(&l);
 }
@@ -133,7 +135,7 @@ static void test_an_announced_purge_does_not_count(void **state) {
     struct helper h = {.l = &l, .tags = named, .ntags = 1};
     lab_set(&l, 0, "A", "old", tag, 1);
     lab_purge(&l, 1, 1, (uint64_t[]){TAG + 77}, false, 0);
-    assert_true(lab_run(&t, "purge.numbered", run_purge, &h));
+    assert_true(lab_run(&t, "purge.versioned", run_purge, &h));
     assert_true(hits(&l, named, 1));
     lab_finish(&t);
     assert_false(hits(&l, named, 1));
@@ -147,7 +149,7 @@ static void purge_hard(void *arg) {
     lab_purge(purging, 1, 1, named, false, 0);
 }
 
-/* The winner's new birth is above a hard purge that came while he was winning. */
+/* The winner's new version is above a hard purge that came while he was winning. */
 static bool stepped_over(struct lab *l) {
     struct store_item it;
     enum store_win win;
@@ -178,7 +180,7 @@ static bool stepped_over_one_under_way(struct lab *l) {
     struct store_put more = {.key = store_key(l->s, "A", 1), .mode = STORE_APPEND, .value = "er", .size = 2};
     lab_set(l, 0, "A", "old", tag, 1);
     lab_purge(l, 1, 1, tag, true, 60);
-    assert_int_equal(lab_put(l, 0, &more), STORE_OK); /* its birth is above all purges so far */
+    assert_int_equal(lab_put(l, 0, &more), STORE_OK); /* its version is above all purges so far */
     assert_true(lab_run(&t, held_at, run_purge, &h));
     drop_block(l, 0);
     (void)ask(l, named, 1, &it, &win);
@@ -188,7 +190,7 @@ static bool stepped_over_one_under_way(struct lab *l) {
 
 static void test_winning_does_not_step_over_a_purge_under_way(void **state) {
     (void)state;
-    static const char *const points[] = {"purge.numbered", "purge.written"};
+    static const char *const points[] = {"purge.versioned", "purge.written"};
     for (unsigned p = 0; p < 2; p++)
         for (unsigned n = 1; n <= 2; n++) {
             held_at = points[p];

@@ -2,6 +2,7 @@
  *
  * Rules of the store that one thread can show: whom a pin may hold up, who is told of room, what a soft purge's
  * deadline bounds, what carries a purge along and what does not. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,10 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
+#include "store/index.h"
+#include "store/seconds.h"
+#include "store/segment.h"
 #include "store_lab.h"
 
 #define SECOND 1000000000ull
@@ -58,12 +63,12 @@ static void test_pins_do_not_stop_stores(void **state) {
     struct store_gauges g;
     store_gauges(l.s, &g);
     assert_true(npins > 5 && g.segments_pinned > 5);
-    assert_true(l.s->stuck > 0);
+    assert_true(l.s->maintain.compact.stuck > 0);
     for (unsigned i = 0; i < npins; i++) store_unpin(l.w[0], pins[i]);
     maintain(&l);
     store_gauges(l.s, &g);
     assert_int_equal(g.segments_pinned, 0);
-    assert_int_equal(l.s->stuck, 0);
+    assert_int_equal(l.s->maintain.compact.stuck, 0);
     lab_close(&l);
 }
 
@@ -158,7 +163,7 @@ static void test_clearing_what_was_softly_purged(void **state) {
     assert_true(lab_get(&l, 0, "p:A", &it));
     assert_int_equal(it.size, 0);
     assert_true(it.soft);
-    assert_int_equal(it.expiry, store_clock(l.s) + 20);
+    assert_int_equal(it.expiry, seconds_now(l.s) + 20);
     lab_close(&l);
 }
 
@@ -183,7 +188,7 @@ static void test_a_stale_store_does_not_outlive_a_soft_purge(void **state) {
         assert_int_equal(lab_put(&l, 0, &p), STORE_OK);
         assert_true(lab_get(&l, 0, "A", &it));
         assert_true(it.bits & STORE_STALE);
-        assert_int_equal(it.expiry, store_clock(l.s) + 20);
+        assert_int_equal(it.expiry, seconds_now(l.s) + 20);
         lab_close(&l);
     }
 }
@@ -308,9 +313,48 @@ static void test_a_key_survives_resizing(void **state) {
     lab_close(&l);
 }
 
+/* ------------------------------------------------------------------ handles */
+
+/* A thread that serves no requests does with its handle what workers do. Until it stores it has no segment. */
+static void test_the_handle_behind_the_workers(void **state) {
+    (void)state;
+    struct lab l;
+    struct store_gauges g;
+    lab_open(&l, 2 << 20, 0);
+    const unsigned last = LAB_HANDLES - 1;
+    lab_set(&l, 0, "A", "of a worker", &(uint64_t){77}, 1);
+    assert_true(lab_has(&l, last, "A", "of a worker"));
+    assert_true(l.w[last]->open.segment == SEGMENT_NONE);
+    store_gauges(l.s, &g);
+    const uint64_t before = g.segments_free;
+    assert_int_equal(lab_set(&l, last, "A", "of another thread", NULL, 0), STORE_OK);
+    assert_int_equal(lab_set(&l, last, "B", "b", &(uint64_t){77}, 1), STORE_OK);
+    store_gauges(l.s, &g);
+    assert_int_equal(g.segments_free, before - 1);
+    assert_true(lab_has(&l, 1, "A", "of another thread"));
+    assert_int_equal(lab_delete(&l, 1, "A"), STORE_OK);
+    lab_purge(&l, last, 1, &(uint64_t){77}, false, 0);
+    assert_false(lab_get(&l, 2, "B", NULL));
+    assert_int_equal(store_metric(l.s, STORE_METRIC_total_items), 3);
+    assert_int_equal(store_metric(l.s, STORE_METRIC_purges), 1);
+    lab_close(&l); /* all of it is accounted for */
+}
+
+static void test_there_are_no_fewer_handles_than_workers(void **state) {
+    (void)state;
+    struct clock_manual clock;
+    struct store *s;
+    clock_manual_init(&clock, 1000000000000ull, 1700000000);
+    struct store_config cfg = {
+        .memory_limit = 2 << 20, .item_size_max = 1 << 20, .workers = 4, .handles = 3, .clock = &clock.clock};
+    assert_int_equal(store_new(&cfg, &s), -EINVAL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_key_survives_resizing),
+        cmocka_unit_test(test_the_handle_behind_the_workers),
+        cmocka_unit_test(test_there_are_no_fewer_handles_than_workers),
         cmocka_unit_test(test_pins_do_not_stop_stores),
         cmocka_unit_test(test_a_higher_limit_is_told_as_room),
         cmocka_unit_test(test_nothing_outlives_a_soft_purge),

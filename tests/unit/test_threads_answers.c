@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "stage.h"
+#include "store/number.h"
 
 /* ------------------------------------------------------------------ sums and ids */
 
@@ -143,10 +144,13 @@ static void test_ids_never_repeat(void **state) {
 
 #define STAYING 500
 #define CHURN (4000 + SCALE(16000))
+#define SPLITS 11 /* while which nothing may be missed */
 
 static void churn(struct actor *a) {
     char name[32];
-    for (unsigned round = 0; round < 3; round++) {
+    /* On a machine that is busy the store's thread resizes less often than this thread changes direction. */
+    const struct store *s = a->stage->lab.s;
+    for (unsigned round = 0; round < 3 || store_metric(s, STORE_METRIC_index_splits) < SPLITS; round++) {
         for (unsigned i = 0; i < CHURN; i++) {
             snprintf(name, sizeof name, "churn-%u-%u", a->index, i);
             struct store_put p = {.key = store_key(a->stage->lab.s, name, strlen(name)), .value = "x", .size = 1};
@@ -183,7 +187,7 @@ static void test_a_present_key_is_never_missed(void **state) {
     print_message("%llu splits, %llu merges\n", (long long)store_metric(stage.lab.s, STORE_METRIC_index_splits),
                   (long long)store_metric(stage.lab.s, STORE_METRIC_index_merges));
     assert_int_equal(store_metric(stage.lab.s, STORE_METRIC_evictions), 0);
-    assert_true(store_metric(stage.lab.s, STORE_METRIC_index_splits) > 10);
+    assert_true(store_metric(stage.lab.s, STORE_METRIC_index_splits) >= SPLITS);
     stage_close(&stage);
 }
 
@@ -194,7 +198,7 @@ static void test_a_present_key_is_never_missed(void **state) {
 
 static struct {
     uint64_t first;               /* births are counted from here */
-    uint32_t expiry[4 * CHANGES]; /* by birth */
+    uint32_t expiry[4 * CHANGES]; /* by version */
     uint64_t births[2][SAMPLES];  /* what readers saw */
     uint32_t expiries[2][SAMPLES], n[2];
     bool over;
@@ -211,7 +215,7 @@ static void change_in_place(struct actor *a) {
         store_enter(a->w);
         if (store_delete(a->w, &d, &it) != STORE_OK) BROKEN("A is gone\n");
         store_leave(a->w);
-        uint64_t i = it.birth - inplace.first;
+        uint64_t i = it.version - inplace.first;
         if (i >= 4 * CHANGES) BROKEN("a number out of range\n");
         inplace.expiry[i] = d.expiry;
         for (uint64_t k = rand_below(&a->rand, 200); k > 0; k--) sync_pause(); /* or readers hardly get a look */
@@ -228,10 +232,10 @@ static void look_on(struct actor *a) {
         if (!store_get(a->w, &k, &it)) BROKEN("A is missed\n");
         store_leave(a->w);
         uint32_t i = inplace.n[me];
-        if (i > 0 && inplace.births[me][i - 1] == it.birth) {
+        if (i > 0 && inplace.births[me][i - 1] == it.version) {
             if (inplace.expiries[me][i - 1] != it.expiry) BROKEN("one version, two expiries\n");
         } else {
-            inplace.births[me][i] = it.birth;
+            inplace.births[me][i] = it.version;
             inplace.expiries[me][i] = it.expiry;
             inplace.n[me]++;
         }

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "stage.h"
 
 #define PRESSED_KEYS 40000

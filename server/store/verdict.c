@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "store/verdict.h"
+
+#include "store/purge.h"
+#include "store/tag.h"
+
+static enum verdict from_purge(enum purge_verdict v) {
+    return v == PURGE_FRESH ? VERDICT_LIVE : v == PURGE_SOFT ? VERDICT_SOFT : VERDICT_PURGED;
+}
+
+enum verdict verdict_slow(struct store_worker *w, const struct item *it, uint32_t *deadline) {
+    const struct purge_table *t = &w->s->purge;
+    enum purge_verdict v;
+    if (it->ntags == 0 && w->s->cfg.prefix_delimiter == 0) {
+        v = purge_check_untagged(t, it->version, w->now, deadline);
+    } else {
+        uint64_t tags[TAG_ALL_MAX];
+        unsigned n = tag_all(w->s, it, tags);
+        COUNT(w, tag_lookups, n);
+        v = purge_unknown(t, it->version, (const uint8_t *)tags, n)
+                ? PURGE_FRESH
+                : purge_check(t, it->version, tags, n, w->now, deadline);
+    }
+    return from_purge(v);
+}
+
+enum verdict verdict_for_reader(struct store_worker *w, const struct item *it, const uint64_t *read, unsigned nread,
+                                uint32_t *deadline) {
+    uint64_t tags[TAG_READ_MAX];
+    if (it->version > sync_load_acq(&w->s->purge.seq)) return VERDICT_LIVE;
+    const unsigned nown = tag_all(w->s, it, tags), n = tag_unite(tags, nown, read, nread);
+    COUNT(w, tag_lookups, n);
+    return from_purge(purge_check_read(&w->s->purge, it->version, tags, nown, n, w->now, deadline));
+}
