@@ -101,7 +101,7 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
 /* Sets the session's phase: what comes next in the input once r has been run. */
 static void set_phase(struct session *s, const struct request *r) {
     s->phase = CMD_PHASE_LINE;
-    if (r->row == NULL) return;
+    if (likely(r->path > CMD_PATH_GET) || r->row == NULL) return; /* a line of the quick paths is here whole */
     if (cmd_is_key(r)) {
         if (r->last) return;
         s->phase = CMD_PHASE_KEYS;

@@ -205,11 +205,55 @@ static void test_large_values(void **state) {
     fake_node_free(handler.node);
 }
 
+/* A request drawn at random: few keys, any flags, right and wrong ones, twice or not. */
+static size_t draw(uint32_t *seed, char *out) {
+    static const char *const flags[] = {
+        "v",  "f",    "s",    "t", "c", "k",   "q",   "h",  "l",  "g",    "Oab", "O",  "T100", "T0",          "F7",
+        "F0", "I",    "MS",   "b", "u", "N30", "R50", "E9", "C1", "T-1",  "x",   "ME", "Gt,u", "Q",           "v1",
+        "Tx", "Lt=t", "Lr=t", "P", "T", "F",   "!",   "MA", "D1", "O\t1", "",    "w1", "J1",   "T12345678901"};
+    static const char *const keys[] = {"a", "b", "Zm9v", "foo", "k|#|t=v", "averyveryveryverylongkey"};
+#define DRAW(n) (*seed = *seed * 1664525u + 1013904223u, (*seed >> 16) % (n))
+    const char *key = keys[DRAW(6)];
+    char *p = out;
+    const unsigned kind = DRAW(8);
+    if (kind == 0) return (size_t)sprintf(out, "md %s%s\r\n", key, DRAW(2) ? " I T30" : "");
+    if (kind == 1) return (size_t)sprintf(out, "mp t%s\r\n", DRAW(2) ? " I" : "");
+    p += kind < 5 ? sprintf(p, "mg %s", key) : sprintf(p, "ms %s 3", key);
+    for (unsigned n = DRAW(6); n > 0; n--) p += sprintf(p, " %s", flags[DRAW(sizeof flags / sizeof *flags)]);
+    p += sprintf(p, "%s", DRAW(16) == 0 ? "\n" : "\r\n");
+    if (kind >= 5) p += sprintf(p, "%u\r\n", 100 + DRAW(900));
+    return (size_t)(p - out);
+#undef DRAW
+}
+
+static void test_random_lines(void **state) {
+    (void)state;
+    struct side quick = begin(), handler = begin();
+    char request[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
+    uint32_t seed = 12345;
+    unsigned ways[CMD_PATH_MS + 1] = {0};
+    for (unsigned i = 0; i < 20000; i++) {
+        const size_t n = draw(&seed, request);
+        request[n] = '\0';
+        fake_clear(quick.conn);
+        fake_clear(handler.conn);
+        fake_feed(quick.conn, request, n);
+        ways[first_request(&quick)->path]++;
+        fake_feed(handler.conn, line, unusual(request, line));
+        same_output(&quick, &handler, request);
+    }
+    same_counts(&quick, &handler);
+    assert_true(ways[CMD_PATH_MG] > 1000 && ways[CMD_PATH_MS] > 500 && ways[CMD_PATH_HANDLER] > 1000);
+    fake_node_free(quick.node);
+    fake_node_free(handler.node);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_answers),
         cmocka_unit_test(test_one_piece),
         cmocka_unit_test(test_large_values),
+        cmocka_unit_test(test_random_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
