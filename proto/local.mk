@@ -8,6 +8,7 @@ noinst_HEADERS += \
   %D%/base64.h \
   %D%/cmd.def \
   %D%/keytags.h \
+  %D%/meta.def \
   %D%/meta.h \
   %D%/text.h
 EXTRA_DIST += %D%/PROTOCOL.md

@@ -2,8 +2,8 @@
  *
  * meta - the flags of the meta commands, read in one pass. Pure functions over bytes.
  *
- * All meta commands share one set of flags, as memcached's do: a flag that is known is accepted on every command and
- * does nothing where it has no meaning. G, g, n and w are ours and known only where META_* below allows them.
+ * meta.def has a row for each flag. A flag that a command accepts does nothing where it has no meaning, as in
+ * memcached.
  */
 #ifndef TAGCACHED_PROTO_META_H
 #define TAGCACHED_PROTO_META_H
@@ -17,15 +17,10 @@
 #define META_WORDS_MAX 20  /* words of a line, the command's own, key and length counted */
 #define META_OPAQUE_MAX 31 /* bytes of an opaque */
 
-/* A flag's bit in struct meta's `have`. */
-#define META_BIT(letter) (1ull << ((unsigned char)(letter) - 'A'))
+/* A letter's bit in a set of flags: the lower six bits of its code are no other letter's. */
+#define META_BIT(letter) (1ull << ((letter)&63))
 
-/* What a command knows beside the flags common to all. */
-enum meta_allow {
-    META_ALLOW_TAGS = 1, /* G, and L when it begins with t=, are lists of tags: mg, ms, ma */
-    META_ALLOW_READ = 2, /* g; L when it begins with r= is a list of tags, too: mg */
-    META_PURGE = 4,      /* mp: only q O k I T w n s P L */
-};
+enum meta_command { META_MG, META_MS, META_MD, META_MA, META_MP, META_COMMANDS };
 
 enum meta_error {
     META_OK,
@@ -40,23 +35,23 @@ enum meta_error {
     META_OPAQUE,    /* CLIENT_ERROR opaque token too long (known only after everything else was found right) */
 };
 
+/* The flags of a line: for each row of meta.def with an argument the field that receives it. Those of flags that were
+ * not given mean nothing. */
 struct meta {
-    uint64_t have;            /* META_BITs of the flags given */
-    uint64_t cas;             /* C */
-    uint64_t id;              /* E */
-    uint64_t initial;         /* J */
-    uint64_t delta;           /* D */
-    uint64_t wait_ms;         /* w */
-    int64_t vivify;           /* N */
-    int64_t ttl;              /* T */
-    int64_t recache;          /* R */
-    struct text_token opaque; /* O, without the letter */
-    struct text_token tags;   /* G's list */
+    uint64_t have; /* META_BITs of the flags given */
+#define META_FIELD_NOTHING(member)
+#define META_FIELD_U32(member) uint32_t member;
+#define META_FIELD_U64(member) uint64_t member;
+#define META_FIELD_I64(member) int64_t member;
+#define META_FIELD_LETTER(member) uint8_t member;         /* 0: there is no letter */
+#define META_FIELD_TEXT(member) struct text_token member; /* without the flag's own letter */
+#define META_FIELD_KEY(member) uint32_t member;           /* bytes of the key decoded */
+#define META_FIELD_LISTS(member)
+#define META_FLAG(letter, argument, commands, kind, member, ...) META_FIELD_##kind(member)
+#include "proto/meta.def"
+#undef META_FLAG
     struct text_token l_tags; /* with L: the list of Lt=; p NULL without one */
     struct text_token r_tags; /* likewise of Lr= */
-    uint32_t flags;           /* F */
-    uint32_t decoded;         /* with b: bytes of the key decoded */
-    uint8_t mode;             /* M: its letter; 0 without one, or without a letter */
     uint8_t norder;
     char order[META_WORDS_MAX]; /* the letters in the order they came */
 };
@@ -69,7 +64,35 @@ static inline bool meta_has(const struct meta *m, char letter) {
  * Reads the flags line[at..n), before which the line had `words` words. `key` is decoded from base64 into
  * `decoded`, which holds 3 bytes for each 4 of it, when b is among them. On an error the rest of *out means nothing.
  */
-enum meta_error meta_parse(const char *line, size_t n, size_t at, unsigned words, unsigned allow,
+enum meta_error meta_parse(const char *line, size_t n, size_t at, unsigned words, enum meta_command command,
                            const struct text_token *key, char *decoded, struct meta *out);
+
+/* The flags of a line that the quick path of its command serves. The letters in their order are those of the line. */
+struct meta_usual {
+    uint64_t have;            /* META_BITs of the flags given */
+    struct text_token opaque; /* O */
+    uint32_t ttl, flags;      /* T, F; 0 without them */
+};
+
+static inline bool meta_usual_has(const struct meta_usual *m, char letter) {
+    return (m->have & META_BIT(letter)) != 0;
+}
+
+/* Reads flags as clients send them: one blank before each, none twice, each of the command's quick ones, numbers of at
+ * most nine digits, ended by \r\n. p is where the first one's blank should be. Returns where the next line begins; NULL
+ * when the line is any different, or not all here (all bytes from `base` to `end` are): then it is for meta_parse. */
+const char *meta_read_usual(const char *base, const char *p, const char *end, enum meta_command command,
+                            struct meta_usual *out);
+
+/* The next of the flags that meta_read_usual accepted, p being where its blank is, or their end. Returns where the next
+ * one's blank is, or NULL when there was none; *letter is its letter. */
+static inline const char *meta_next_usual(const struct meta_usual *m, const char *p, char *letter) {
+    if (*p != ' ') return NULL;
+    *letter = p[1];
+    p += 2;
+    if (*letter == 'O') return p + m->opaque.n;
+    while (*p > ' ') p++; /* an argument */
+    return p;
+}
 
 #endif

@@ -70,24 +70,29 @@ const char text_pairs[200] = "00010203040506070809101112131415161718192021222324
                              "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
                              "8081828384858687888990919293949596979899";
 
+/* Exactly four, or eight, digits. */
+static inline char *put_4(char *out, uint32_t v) {
+    memcpy(out, text_pairs + 2 * (v / 100), 2);
+    memcpy(out + 2, text_pairs + 2 * (v % 100), 2);
+    return out + 4;
+}
+static inline char *put_8(char *out, uint32_t v) {
+    return put_4(put_4(out, v / 10000), v % 10000);
+}
+
 char *text_put_long(char *out, uint64_t v) {
-    char tmp[20];
-    char *p = tmp + sizeof(tmp);
-    while (v >= 100) {
-        unsigned two = (unsigned)(v % 100);
-        v /= 100;
-        p -= 2;
-        memcpy(p, text_pairs + 2 * two, 2);
+    const uint64_t e8 = 100000000, e16 = e8 * e8;
+    if (v >= e16) {
+        out = text_put_u64(out, v / e16);
+        v %= e16;
+        return put_8(put_8(out, (uint32_t)(v / e8)), (uint32_t)(v % e8));
     }
-    if (v >= 10) {
-        p -= 2;
-        memcpy(p, text_pairs + 2 * v, 2);
-    } else {
-        *--p = (char)('0' + v);
+    if (v >= e8) {
+        const uint32_t high = (uint32_t)(v / e8);
+        out = high < 10000 ? text_put_u64(out, high) : put_4(text_put_u64(out, high / 10000), high % 10000);
+        return put_8(out, (uint32_t)(v % e8));
     }
-    size_t n = (size_t)(tmp + sizeof(tmp) - p);
-    memcpy(out, p, n);
-    return out + n;
+    return put_4(text_put_u64(out, v / 10000), (uint32_t)(v % 10000));
 }
 
 char *text_put_i64(char *out, int64_t v) {
@@ -96,14 +101,17 @@ char *text_put_i64(char *out, int64_t v) {
     return text_put_u64(out + 1, 0 - (uint64_t)v);
 }
 
-/* A blank, then 1 to 9 digits. NULL: anything else. */
-static inline const char *usual_number(const char *p, const char *end, uint32_t *out) {
-    uint32_t v, d;
-    if (end - p < 2 || *p != ' ' || (v = (uint32_t)(unsigned char)p[1] - '0') > 9) return NULL;
-    const char *const most = end - p < 10 ? end : p + 10;
-    for (p += 2; p < most && (d = (uint32_t)(unsigned char)*p - '0') <= 9; p++) v = v * 10 + d;
+const char *text_usual_number_slow(const char *p, const char *end, uint32_t *out) {
+    uint32_t v = 0, d;
+    const char *const begin = p;
+    for (; p < end && p - begin < 9 && (d = (uint32_t)(unsigned char)*p - '0') <= 9; p++) v = v * 10 + d;
     *out = v;
-    return p;
+    return p > begin ? p : NULL;
+}
+
+/* A blank, then a number. NULL: anything else. */
+static inline const char *usual_number(const char *p, const char *end, uint32_t *out) {
+    return p < end && *p == ' ' ? text_usual_number(p + 1, end, out) : NULL;
 }
 
 const char *text_store_usual(const char *base, const char *p, const char *end, char first, struct text_store *out) {

@@ -38,6 +38,27 @@ bool text_u32(const char *p, size_t n, uint32_t *out);
 /* The same with an optional minus. */
 bool text_i64(const char *p, size_t n, int64_t *out);
 
+/* text_usual_number of any length. */
+const char *text_usual_number_slow(const char *p, const char *end, uint32_t *out);
+
+/* A number of 1 to 9 digits at p: returns where it ends, NULL when there is none. A tenth digit is left where it is.
+ * Short ones are read without a loop. */
+static inline const char *text_usual_number(const char *p, const char *end, uint32_t *out) {
+    uint32_t v, d;
+    if (__builtin_expect(end - p < 6, 0)) return text_usual_number_slow(p, end, out);
+    if ((v = (uint32_t)(unsigned char)p[0] - '0') > 9) return NULL;
+#define TEXT_DIGIT(i)                                                                                                  \
+    if ((d = (uint32_t)(unsigned char)p[i] - '0') > 9) return *out = v, p + (i);                                       \
+    v = v * 10 + d;
+    TEXT_DIGIT(1)
+    TEXT_DIGIT(2)
+    TEXT_DIGIT(3)
+    TEXT_DIGIT(4)
+    TEXT_DIGIT(5)
+#undef TEXT_DIGIT
+    return text_usual_number_slow(p, end, out);
+}
+
 /* The decimal digits of 00 to 99, one pair after the other. */
 extern const char text_pairs[200];
 /* text_put_u64 of any number. */
@@ -82,22 +103,28 @@ const char *text_word_end_slow(const char *p, const char *end, char other, char 
 static inline const char *text_word_end(const char *base, const char *p, const char *end, char other, char first,
                                         bool *mark) {
 #if defined(__SSE2__)
-    const __m128i space = _mm_set1_epi8(' '), too = _mm_set1_epi8(other), bar = _mm_set1_epi8(first);
-    for (unsigned over = 0;; p += 16) {
+    const __m128i space = _mm_set1_epi8(' '), too = _mm_set1_epi8(other);
+    __m128i bar = _mm_set1_epi8(first);
+    for (unsigned over = 0;;) {
         if (__builtin_expect(end - p < 16, 0)) {
             if (end - base < 16) break;
             if (p >= end) return end;
             over = 16 - (unsigned)(end - p);
         }
-        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p - over));
-        __m128i stops = _mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, too));
-        unsigned stop = (unsigned)_mm_movemask_epi8(stops) >> over;
-        unsigned seen = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, bar)) >> over;
-        if (stop != 0) {
-            *mark |= (seen & (stop - 1) & ~stop) != 0; /* below the lowest stop */
-            return p + __builtin_ctz(stop);
+        const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(p - over));
+        const __m128i hits =
+            _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(x, space), _mm_cmpeq_epi8(x, too)), _mm_cmpeq_epi8(x, bar));
+        const unsigned hit = (unsigned)_mm_movemask_epi8(hits) >> over;
+        if (hit == 0) {
+            p += 16;
+            continue;
         }
-        *mark |= seen != 0;
+        p += __builtin_ctz(hit);
+        if (__builtin_expect(*p != first, 1) || first == ' ' || first == other) return p;
+        *mark = true; /* once is enough: from here on only what ends the word is looked for */
+        first = ' ';
+        bar = space;
+        p++;
     }
 #endif
     return text_word_end_slow(p, end, other, first, mark);
@@ -122,7 +149,7 @@ enum text_store_error {
     TEXT_STORE_OK,
     TEXT_STORE_FEW,    /* no length among the words: nothing is known of a block */
     TEXT_STORE_LENGTH, /* the length is none: likewise */
-    TEXT_STORE_BAD,    /* flags, exptime or id are bad, or the id is missing: the block follows and must be swallowed */
+    TEXT_STORE_BAD,    /* flags, exptime or id are bad, or the id is missing: the block follows and must be discarded */
 };
 
 struct text_store {

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +13,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -22,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/pages.h"
+#include "net/loop.h"
 #include "net/net.h"
 #include "node.h"
 #include "settings.h"
@@ -51,8 +50,8 @@ static void print_license(void) {
          "Redistribution and use in source and binary forms, with or without modification, are permitted under the\n"
          "terms of the 3-clause BSD licence (BSD-3-Clause), which comes with the source as the file LICENSE.\n"
          "\n"
-         "This program uses libevent (3-clause BSD licence), xxHash (2-clause BSD licence) and OpenSSL (Apache\n"
-         "licence, version 2.0).");
+         "This program uses libevent (3-clause BSD licence), Concurrency Kit (2-clause BSD licence), xxHash (2-clause\n"
+         "BSD licence) and OpenSSL (Apache licence, version 2.0).");
 }
 
 /* ------------------------------------------------------------------ the service manager */
@@ -181,15 +180,24 @@ static void detach(int ready_fd, bool verbose) {
 
 /* ------------------------------------------------------------------ serving */
 
-static int signals(void) {
-    static const int ours[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
+static const int our_signals[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
+#define OUR_SIGNALS (sizeof our_signals / sizeof *our_signals)
+
+/* Holds our signals back (SIG_BLOCK) or lets them come (SIG_UNBLOCK), on this thread and those that it makes. */
+static void signals(int how) {
     sigset_t set;
     sigemptyset(&set);
-    for (unsigned i = 0; i < sizeof ours / sizeof *ours; i++) sigaddset(&set, ours[i]);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return signalfd(-1, &set, SFD_CLOEXEC);
+    for (unsigned i = 0; i < OUR_SIGNALS; i++) sigaddset(&set, our_signals[i]);
+    pthread_sigmask(how, &set, NULL);
 }
+
+/* What main's loop works on. */
+struct serving {
+    struct event_base *base;
+    struct node *node;
+    const struct settings *settings;
+    struct event *signals[OUR_SIGNALS], *end;
+};
 
 static void drain(struct node *n, const struct settings *s) {
     notify("STOPPING=1");
@@ -197,32 +205,54 @@ static void drain(struct node *n, const struct settings *s) {
         log_event(node_log(n), LOG_ALWAYS, "drain_timeout", "seconds=%lld", (long long)s->drain_seconds);
 }
 
-/* One signal. True: the process shall end. */
-static bool on_signal(struct node *n, const struct settings *s, int sig) {
+static void on_signal(evutil_socket_t sig, short what, void *arg) {
+    struct serving *s = arg;
+    (void)what;
     if (sig == SIGHUP) {
         notify("RELOADING=1");
-        if (node_reload(n)) log_event(node_log(n), LOG_ALWAYS, "reloaded", NULL);
+        if (node_reload(s->node)) log_event(node_log(s->node), LOG_ALWAYS, "reloaded", NULL);
         notify("READY=1");
-        return false;
+        return;
     }
     fprintf(stderr, "Signal handled: %s.\n", strsignal(sig));
-    if (sig == SIGUSR1) drain(n, s);
-    return true;
+    if (sig == SIGUSR1) drain(s->node, s->settings);
+    event_base_loopbreak(s->base);
 }
 
-static void serve(struct node *n, const struct settings *s, int signal_fd) {
-    for (;;) {
-        struct pollfd p[2] = {{.fd = signal_fd, .events = POLLIN}, {.fd = node_end_fd(n), .events = POLLIN}};
-        struct signalfd_siginfo info;
-        if (poll(p, 2, -1) < 0) continue;
-        if (p[0].revents != 0 && read(signal_fd, &info, sizeof info) == sizeof info &&
-            on_signal(n, s, (int)info.ssi_signo))
-            break;
-        if (p[1].revents != 0) {
-            if (node_wait(n, 0) == NODE_END_GRACEFUL) drain(n, s);
-            break;
-        }
+/* A client asked for the end. */
+static void on_end(evutil_socket_t fd, short what, void *arg) {
+    struct serving *s = arg;
+    (void)fd;
+    (void)what;
+    if (node_end(s->node) == NODE_END_GRACEFUL) drain(s->node, s->settings);
+    event_base_loopbreak(s->base);
+}
+
+static void serving_fini(struct serving *s) {
+    for (unsigned i = 0; i < OUR_SIGNALS; i++)
+        if (s->signals[i] != NULL) event_free(s->signals[i]);
+    if (s->end != NULL) event_free(s->end);
+    if (s->base != NULL) event_base_free(s->base);
+}
+
+/* Watches for signals and the node's end. False: no memory, or no descriptor. */
+static bool serving_init(struct serving *s, struct node *n, const struct settings *settings) {
+    *s = (struct serving){.base = loop_new(), .node = n, .settings = settings};
+    if (s->base == NULL) return false;
+    for (unsigned i = 0; i < OUR_SIGNALS; i++) {
+        s->signals[i] = evsignal_new(s->base, our_signals[i], on_signal, s);
+        if (s->signals[i] == NULL || evsignal_add(s->signals[i], NULL) != 0) return false;
     }
+    s->end = event_new(s->base, node_end_fd(n), EV_READ | EV_PERSIST, on_end, s);
+    return s->end != NULL && event_add(s->end, NULL) == 0;
+}
+
+/* Until a signal or a client ends it. */
+static void serve(struct serving *s) {
+    notify("READY=1");
+    signals(SIG_UNBLOCK); /* those that came meanwhile are delivered now */
+    event_base_dispatch(s->base);
+    signals(SIG_BLOCK);
     notify("STOPPING=1");
 }
 
@@ -235,10 +265,11 @@ static int write_ports(struct node *n) {
     return EX_OSERR;
 }
 
-static int run(const struct settings *s, int ready_fd, int signal_fd) {
+static int run(const struct settings *s, int ready_fd) {
     char err[1024];
     int fds[LISTEN_FDS_MAX];
     struct node *n = NULL;
+    struct serving serving = {0};
     struct node_config cfg = {.settings = s, .clock = clock_system(), .log_fd = STDERR_FILENO, .inherited = fds};
     cfg.ninherited = inherited(fds);
     int r = node_new(&cfg, &n, err, sizeof err);
@@ -249,16 +280,17 @@ static int run(const struct settings *s, int ready_fd, int signal_fd) {
     if (status == 0 && s->lock_memory) status = lock_memory();
     if (status == 0 && s->pid_file != NULL && !write_pid(s->pid_file))
         fprintf(stderr, "tagcached: could not write the pid file %s: %s\n", s->pid_file, strerror(errno));
+    if (status == 0 && !serving_init(&serving, n, s)) status = fail_errno(EX_OSERR, "cannot receive signals");
     if (status == 0 && (r = node_start(n)) != 0) {
         errno = -r;
         status = fail_errno(EX_OSERR, "cannot start the threads");
     }
     if (status == 0) {
         if (ready_fd >= 0) detach(ready_fd, s->verbose > 0);
-        notify("READY=1");
         pages_shed();
-        serve(n, s, signal_fd);
+        serve(&serving);
     }
+    serving_fini(&serving);
     node_free(n);
     if (s->daemonize && s->pid_file != NULL) unlink(s->pid_file);
     return status;
@@ -280,11 +312,9 @@ static int start(const struct settings *s) {
     if ((status = raise_files(s)) != 0) return status;
     if (s->coredumps && (status = raise_cores()) != 0) return status;
     int ready_fd = s->daemonize ? daemonize() : -1;
-    int signal_fd = signals();
-    if (signal_fd < 0) return finish(fail_errno(EX_OSERR, "cannot receive signals"), ready_fd);
-    status = run(s, ready_fd, signal_fd);
-    close(signal_fd);
-    return finish(status, ready_fd);
+    signal(SIGPIPE, SIG_IGN);
+    signals(SIG_BLOCK); /* the other threads get none */
+    return finish(run(s, ready_fd), ready_fd);
 }
 
 int main(int argc, char **argv) {

@@ -2,7 +2,6 @@
 #include "node.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -336,9 +335,7 @@ int node_end_fd(const struct node *n) {
     return n->end_fd;
 }
 
-enum node_end node_wait(struct node *n, int timeout_ms) {
-    struct pollfd p = {.fd = n->end_fd, .events = POLLIN};
-    while (poll(&p, 1, timeout_ms) < 0 && errno == EINTR) {}
+enum node_end node_end(const struct node *n) {
     return (enum node_end)sync_load_acq(&n->end);
 }
 

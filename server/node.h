@@ -37,10 +37,10 @@ void node_free(struct node *n);
 
 enum node_end { NODE_RUNS, NODE_END_NOW, NODE_END_GRACEFUL };
 
-/* Waits until a client has asked the node to end (shutdown), or timeout_ms have passed (-1: for ever). */
-enum node_end node_wait(struct node *n, int timeout_ms);
-/* A descriptor that becomes readable when a client asks the node to end. */
+/* A descriptor that becomes readable when a client asks the node to end (shutdown). Any thread. */
 int node_end_fd(const struct node *n);
+/* How a client has asked it to end; NODE_RUNS: none has. Any thread. */
+enum node_end node_end(const struct node *n);
 /* Accepts no more and lets requests under way end, at most timeout_ms. True if all did. */
 bool node_drain(struct node *n, unsigned timeout_ms);
 /* Reads the password file and the certificates again (SIGHUP). What cannot be read is logged, and the old one stays.

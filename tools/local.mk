@@ -2,6 +2,7 @@
 EXTRA_DIST += \
   %D%/README.md \
   %D%/check-includes \
+  %D%/check-options \
   %D%/debian-packages \
   %D%/demo \
   %D%/install \

@@ -11,6 +11,7 @@ tagcached_sources += \
 noinst_HEADERS += \
   %D%/bytes.h \
   %D%/check.h \
+  %D%/ck_tsan.h \
   %D%/clock.h \
   %D%/fault.h \
   %D%/hash.h \

@@ -6,11 +6,21 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
+#include "base/sync.h"
 #include "cmd/cmd_dump.h"
-#include "cmd/cmd_stats.h"
+#include "cmd/cmd_purge.h"
+#include "cmd/cmd_table.h"
 #include "cmd/cmd_watch.h"
+#include "cmd/instance.h"
+#include "cmd/reply.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "proto/keytags.h"
+#include "proto/text.h"
+#include "store/store.h"
 
 #define CRAWLER_CLASSES 64        /* class ids are below this */
 #define SLAB_CLASSES 63           /* those of slabs below this */
@@ -42,7 +52,7 @@ static void bad_format(struct session *s, const struct request *r) {
 /* OK to a command that has no effect here; `bit` numbers the command. */
 static void ok_without_effect(struct session *s, const struct request *r, unsigned bit) {
     struct cmd *cmd = s->worker->cmd;
-    if ((sync_or(&cmd->stats->warned, 1u << bit) & 1u << bit) == 0)
+    if (!sync_set_bit(&cmd->no_effect_logged, bit))
         log_event(cmd->cfg.log, LOG_ALWAYS, "no_effect",
                   "command=%s reason=\"accepted for memcached's sake, nothing to tune\"", r->row->name);
     ok(s, r);
@@ -146,7 +156,7 @@ static bool tag_selector(struct session *s, const struct text_token *which, stru
     if (which->n < 4 || memcmp(which->p, "tag=", 4) != 0) return true;
     if (!keytags_is_selector(which->p + 4, which->n - 4)) return false;
     *of = s->worker->selectors;
-    cmd_read_selector(which->p + 4, which->n - 4, *of);
+    cmd_purge_selector(which->p + 4, which->n - 4, *of);
     return true;
 }
 

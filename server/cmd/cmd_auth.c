@@ -5,9 +5,13 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "cmd/cmd_internal.h"
 #include "cmd/cmd_watch.h"
+#include "cmd/instance.h"
+#include "cmd/reply.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
 
 #define AUTH_FILE_MAX ((size_t)AUTH_USERS_MAX * 2 * (AUTH_WORD_MAX + 2)) /* bytes of a file that can be right */
 
@@ -118,7 +122,7 @@ void cmd_auth_free(struct cmd *cmd) {
     cmd->auth = NULL;
 }
 
-int cmd_reload_auth(struct cmd *cmd) {
+int cmd_auth_reload(struct cmd *cmd) {
     if (cmd->auth == NULL) return 0;
     struct cmd_auth_table *fresh = NULL, *old;
     int rc = load(cmd->cfg.auth_file, &fresh);

@@ -11,6 +11,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct cmd;
+struct request;
+struct session;
+
 #define AUTH_USERS_MAX 256 /* lines of the file */
 #define AUTH_WORD_MAX 255  /* bytes of a user's name, and of a password, which may hold blanks */
 
@@ -36,5 +40,16 @@ int cmd_auth_parse(const char *text, size_t n, struct cmd_auth_table **out);
 /* Whether that user has that password. Looks at every user, whole, in any case. Pure. */
 bool cmd_auth_check(const struct cmd_auth_table *t, const char *name, size_t name_len, const char *password,
                     size_t password_len);
+
+/* Reads cfg.auth_file into cmd->auth, if there is one; 0 or -errno. Frees it. */
+int cmd_auth_new(struct cmd *cmd);
+void cmd_auth_free(struct cmd *cmd);
+/* Reads the file again. 0, or -errno and what was read before stays. Any thread. */
+int cmd_auth_reload(struct cmd *cmd);
+
+/* A session that is not authenticated sent a complete `set`: checks "user password" in its block, answers, and sets
+ * s->authenticated. The block is r->body[0..r->body_len), its ending has been checked. The session's worker, outside
+ * any section. */
+void cmd_auth_set(struct session *s, struct request *r);
 
 #endif

@@ -2,8 +2,23 @@
  *
  * Storage requests whose block is too large to wait for in the input buffer. The line is kept, the bytes go straight
  * into the store's memory, and when the last of them is there the request is run like any other. */
-#include "cmd/cmd_internal.h"
-#include "cmd/cmd_parse.h"
+#include "cmd/cmd_body.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/sync.h"
+#include "cmd/cmd_meta_set.h"
+#include "cmd/cmd_parse_block.h"
+#include "cmd/cmd_set.h"
+#include "cmd/cmd_table.h"
+#include "cmd/instance.h"
+#include "cmd/reply.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+#include "net/worker.h"
+#include "store/store.h"
 
 struct cmd_upload {
     TAILQ_ENTRY(cmd_upload) link; /* of its worker's */
@@ -38,15 +53,15 @@ static void keep_end(struct session *s) {
 void cmd_body_begin(struct session *s, struct request *r) {
     /* The line is judged now: what is wrong with it must not wait for a megabyte. */
     if (r->row->class == CMD_CLASS_MSET && !cmd_ms_valid(s, r)) {
-        r->swallow = r->body_len + 2;
+        r->discard_body = r->body_len + 2;
         return;
     }
     struct cmd_upload *u = keep(r);
     enum store_status st = u == NULL ? STORE_NO_MEMORY : store_upload_begin(s->worker->store, r->body_len, &u->bytes);
     if (st != STORE_OK) {
         free(u);
-        cmd_refuse_store(s, r, st);
-        r->swallow = r->body_len + 2;
+        cmd_set_refuse(s, r, st);
+        r->discard_body = r->body_len + 2;
         return;
     }
     u->session = s;
@@ -85,8 +100,8 @@ static bool finish(struct session *s, bool good) {
     else
         cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");
     cmd_leave(w);
-    if (w->again) {
-        w->again = false;
+    if (w->retry) {
+        w->retry = false;
         conn_park(s->conn);
         return false;
     }
@@ -98,17 +113,17 @@ static bool finish(struct session *s, bool good) {
 }
 
 /* The store has no room for the rest of the block, and none will be made (-M), or the block has to give way to others:
- * the request is refused, and what is still to come of the block swallowed. */
+ * the request is refused, and what is still to come of the block discarded. */
 static void give_up(struct session *s) {
     struct cmd_worker *w = s->worker;
     struct cmd_upload *u = s->upload;
     struct request *r = &w->batch[0];
     s->left = store_upload_left(u->bytes) + 2;
-    s->phase = CMD_PHASE_SWALLOW;
+    s->phase = CMD_PHASE_DISCARD_BODY;
     cmd_enter(w);
     cmd_parse_kept(s, u->row, u->line, u->line_len, r);
     r->body_len = u->length;
-    if (u->row->class != CMD_CLASS_MSET || cmd_ms_valid(s, r)) cmd_refuse_store(s, r, STORE_NO_MEMORY);
+    if (u->row->class != CMD_CLASS_MSET || cmd_ms_valid(s, r)) cmd_set_refuse(s, r, STORE_NO_MEMORY);
     cmd_leave(w);
     cmd_body_abort(s);
 }
@@ -138,7 +153,7 @@ size_t cmd_body_input(struct session *s, const char *p, size_t n) {
     return finish(s, p[done] == '\r' && p[done + 1] == '\n') ? done + 2 : done;
 }
 
-char *cmd_body_sink(struct session *s, size_t *n) {
+char *cmd_body_space(struct session *s, size_t *n) {
     char *to;
     if (store_upload_left(s->upload->bytes) == 0) return NULL; /* the block's ending comes to the input */
     enum store_status st = store_upload_span(s->worker->store, s->upload->bytes, &to, n);
@@ -146,7 +161,7 @@ char *cmd_body_sink(struct session *s, size_t *n) {
     return st == STORE_OK ? to : NULL; /* refused: the bytes go to the input, which answers */
 }
 
-void cmd_body_sunk(struct session *s, size_t n) {
+void cmd_body_received(struct session *s, size_t n) {
     store_upload_fill(s->upload->bytes, n);
 }
 
@@ -157,7 +172,6 @@ static void look(struct net_worker *nw, void *arg) {
     struct cmd_worker *w = arg;
     struct cmd_upload *u, *next;
     (void)nw;
-    sync_store_seq(&w->turns, 0);
     for (u = TAILQ_FIRST(&w->uploads); u != NULL; u = next) {
         struct session *s = u->session;
         next = TAILQ_NEXT(u, link);
@@ -167,13 +181,10 @@ static void look(struct net_worker *nw, void *arg) {
     }
 }
 
-void cmd_on_upload(void *arg, unsigned worker) {
-    struct cmd *cmd = arg;
+void cmd_body_turn(struct cmd *cmd, unsigned worker) {
     struct cmd_worker *w = &cmd->workers[worker];
     struct net_worker *nw = cmd->cfg.up.worker(cmd->cfg.up.arg, worker);
-    if (sync_exchange(&w->turns, 1) != 0) return;
-    /* Without memory for the message this is told again, or the connections give up in time. */
-    if (worker_post(nw, look, w) != 0) sync_store_seq(&w->turns, 0);
+    worker_post(nw, &w->turns_post, look, w);
 }
 
 bool cmd_body_stalled(struct session *s) {

@@ -1,24 +1,31 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_conns - `stats conns`: a few lines about each socket that is listened on, and each connection.
- *
  * Connections belong to their workers, so the question travels from worker to worker, each adding its own, and comes
  * back to the one that asked, whose connection is parked meanwhile. */
+#include "cmd/cmd_conns.h"
+
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/sync.h"
 #include "cmd/cmd_dump.h"
-#include "cmd/cmd_stats.h"
+#include "cmd/cmd_producer.h"
 #include "cmd/cmd_watch.h"
+#include "cmd/instance.h"
+#include "cmd/reply.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+#include "net/worker.h"
 
-#define ASKED_MAX 16 /* questions under way: each carries a text about all connections */
+#define CONNS_RUNNING_MAX 16 /* questions under way: each carries a text about all connections */
 
 /* One question under way. Handed on with worker_post, so only one thread has it at a time; but `gone` may be set by the
  * thread of the one who asked, who leaves it to whoever has the question then. */
@@ -27,8 +34,9 @@ struct conns {
     struct session *session; /* who asked; its worker's thread only */
     uint32_t gone;           /* who asked has closed the connection */
     const void *asker;       /* the same, to be compared only */
-    unsigned asked;          /* its worker */
+    unsigned home;           /* the index of its worker */
     unsigned at;             /* the worker being asked */
+    struct net_post post;    /* takes it there */
     char *text;
     size_t n, max;
     bool failed; /* no memory */
@@ -82,7 +90,7 @@ static const char *state_name(struct conn *c, const struct conns *q) {
     if (cmd_watch_is(s)) return "conn_watch";
     const char *name = conn_state_name(c);
     if (strcmp(name, "conn_read") != 0) return name;
-    if (s->phase == CMD_PHASE_SWALLOW) return "conn_swallow";
+    if (s->phase == CMD_PHASE_DISCARD_BODY) return "conn_swallow";
     if (s->phase == CMD_PHASE_BODY || s->need > 0) return "conn_nread"; /* the rest of a block */
     return s->started ? name : "conn_new_cmd";
 }
@@ -110,7 +118,7 @@ static void one_conn(struct conn *c, void *arg) {
 }
 
 static void conns_free(struct conns *q) {
-    sync_sub(&q->cmd->asked, 1);
+    sync_sub(&q->cmd->conns_running, 1);
     free(q->text);
     free(q);
 }
@@ -126,12 +134,12 @@ static void answer(struct net_worker *nw, void *arg) {
         s->produce_state = NULL;
         if (q->failed) {
             cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
-            cmd_dump_end(s);
+            cmd_producer_end(s);
         } else {
             char *fit = realloc(q->text, q->n);
             cmd_dump_text(s, fit != NULL ? fit : q->text, q->n);
             q->text = NULL;
-            if (s->producer == NULL) cmd_dump_end(s); /* it was written at once */
+            if (s->producer == NULL) cmd_producer_end(s); /* it was written at once */
         }
     }
     conns_free(q);
@@ -145,12 +153,10 @@ static void visit(struct net_worker *nw, void *arg) {
     }
     worker_each_conn(nw, one_conn, q);
     const struct cmd_upcalls *up = &q->cmd->cfg.up;
-    if (++q->at < q->cmd->nworkers) {
-        if (worker_post(up->worker(up->arg, q->at), visit, q) == 0) return;
-        q->failed = true;
-    }
-    /* Without memory for the message the connection would wait for ever: wait for memory instead. */
-    while (worker_post(up->worker(up->arg, q->asked), answer, q) != 0) usleep(1000);
+    if (++q->at < q->cmd->nworkers)
+        worker_post(up->worker(up->arg, q->at), &q->post, visit, q);
+    else
+        worker_post(up->worker(up->arg, q->home), &q->post, answer, q);
 }
 
 /* The connection closed before the answer came. */
@@ -170,17 +176,14 @@ void cmd_conns_command(struct session *s) {
     struct cmd *cmd = s->worker->cmd;
     const struct cmd_upcalls *up = &cmd->cfg.up;
     struct conns *q = calloc(1, sizeof *q);
-    if (sync_add(&cmd->asked, 1) < ASKED_MAX && q != NULL) {
-        *q = (struct conns){.cmd = cmd, .session = s, .asker = s, .asked = s->worker->index};
+    if (sync_add(&cmd->conns_running, 1) < CONNS_RUNNING_MAX && q != NULL) {
+        *q = (struct conns){.cmd = cmd, .session = s, .asker = s, .home = s->worker->index};
         up->listeners_each(up->arg, one_listener, q);
-        if (worker_post(up->worker(up->arg, 0), visit, q) == 0) {
-            cmd_dump_install(s, &conns_producer, q);
-            return;
-        }
-        conns_free(q);
-    } else {
-        sync_sub(&cmd->asked, 1);
-        free(q);
+        cmd_producer_begin(s, &conns_producer, q);
+        worker_post(up->worker(up->arg, 0), &q->post, visit, q);
+        return;
     }
+    sync_sub(&cmd->conns_running, 1);
+    free(q);
     cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
 }

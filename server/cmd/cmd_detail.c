@@ -1,22 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_detail - `stats detail`: reads, hits, stores and deletes by the keys' prefix.
- *
  * Each worker counts in a table of its own, under a lock that only a dump or a reset ever contends for; a dump adds
  * the tables up. The number of prefixes in all is bounded: keys of further prefixes are only counted as lost. */
+#include "cmd/cmd_detail.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
+#include "base/sync.h"
 #include "cmd/cmd_dump.h"
-#include "cmd/cmd_stats.h"
+#include "cmd/instance.h"
+#include "cmd/observers.h"
+#include "cmd/reply.h"
+#include "cmd/session.h"
+#include "proto/text.h"
 
 #define DETAIL_PREFIXES 16384 /* in all tables together */
 #define DETAIL_BUCKETS 4096   /* of a table */
-#define DETAIL_KINDS 4        /* enum cmd_detail */
+#define DETAIL_KINDS 4        /* enum cmd_detail_kind */
 
 struct prefix {
     struct prefix *next;
@@ -26,9 +32,15 @@ struct prefix {
     char name[];
 };
 
-struct cmd_detail_table {
+struct table {
     pthread_mutex_t lock;
     struct prefix **buckets; /* made when the first prefix comes */
+};
+
+struct cmd_detail {
+    uint32_t prefixes;     /* in all tables; relaxed */
+    uint64_t lost;         /* keys not counted because there were too many prefixes; relaxed */
+    struct table tables[]; /* one a worker */
 };
 
 static struct prefix *find(struct prefix *const *buckets, uint64_t hash, const char *name, size_t n) {
@@ -60,33 +72,33 @@ static void empty(struct prefix **buckets) {
 }
 
 /* The counters of a prefix in a worker's table, which is locked; NULL if it is new and there is no room. */
-static struct prefix *find_or_add(struct cmd_stats *st, struct cmd_detail_table *t, const char *name, size_t n) {
+static struct prefix *find_or_add(struct cmd_detail *d, struct table *t, const char *name, size_t n) {
     uint64_t hash = hash_key(name, n, 0);
     if (t->buckets == NULL && (t->buckets = calloc(DETAIL_BUCKETS, sizeof(struct prefix *))) == NULL) return NULL;
     struct prefix *p = find(t->buckets, hash, name, n);
     if (p != NULL) return p;
-    if (sync_load(&st->prefixes) >= DETAIL_PREFIXES) return NULL;
+    if (sync_load(&d->prefixes) >= DETAIL_PREFIXES) return NULL;
     p = add(t->buckets, hash, name, n);
-    if (p != NULL) sync_add(&st->prefixes, 1);
+    if (p != NULL) sync_add(&d->prefixes, 1);
     return p;
 }
 
-void cmd_detail(struct session *s, enum cmd_detail what, const char *key, size_t n) {
-    struct cmd_stats *st = s->worker->cmd->stats;
+void cmd_detail_count(struct session *s, enum cmd_detail_kind kind, const char *key, size_t n) {
+    struct cmd_detail *d = s->worker->cmd->detail;
     const char *end = memchr(key, s->worker->cmd->cfg.stats_delimiter, n < 250 ? n : 250);
     if (end == NULL) return; /* a key without prefix is nobody's, as in memcached */
-    struct cmd_detail_table *t = &st->detail[s->worker->index];
+    struct table *t = &d->tables[s->worker->index];
     pthread_mutex_lock(&t->lock);
-    struct prefix *p = find_or_add(st, t, key, (size_t)(end - key));
-    if (p != NULL) p->count[what]++;
+    struct prefix *p = find_or_add(d, t, key, (size_t)(end - key));
+    if (p != NULL) p->count[kind]++;
     pthread_mutex_unlock(&t->lock);
-    if (p == NULL) sync_add(&st->lost, 1);
+    if (p == NULL) sync_add(&d->lost, 1);
 }
 
 /* ------------------------------------------------------------------ dumping */
 
 /* Adds a worker's table to sum. False if there is no memory. */
-static bool add_up(struct prefix **sum, struct cmd_detail_table *t, size_t *bytes) {
+static bool add_up(struct prefix **sum, struct table *t, size_t *bytes) {
     bool ok = true;
     pthread_mutex_lock(&t->lock);
     for (unsigned i = 0; ok && t->buckets != NULL && i < DETAIL_BUCKETS; i++) {
@@ -120,7 +132,7 @@ static void detail_dump(struct session *s) {
     struct prefix **sum = calloc(DETAIL_BUCKETS, sizeof(struct prefix *));
     size_t bytes = 0, n = 0;
     bool ok = sum != NULL;
-    for (unsigned i = 0; ok && i < cmd->nworkers; i++) ok = add_up(sum, &cmd->stats->detail[i], &bytes);
+    for (unsigned i = 0; ok && i < cmd->nworkers; i++) ok = add_up(sum, &cmd->detail->tables[i], &bytes);
     char *text = ok ? dump_lines(sum, bytes, &n) : NULL;
     if (sum != NULL) empty(sum);
     free(sum);
@@ -133,10 +145,10 @@ static void detail_dump(struct session *s) {
 void cmd_detail_command(struct session *s, const struct text_token *arg) {
     struct cmd *cmd = s->worker->cmd;
     if (arg != NULL && text_is_lit(arg, "on")) {
-        sync_or(&cmd->notes, CMD_NOTE_DETAIL);
+        sync_or(&cmd->observed, CMD_OBSERVE_DETAIL);
         cmd_line_lit(s, "OK");
     } else if (arg != NULL && text_is_lit(arg, "off")) {
-        sync_and(&cmd->notes, ~(uint32_t)CMD_NOTE_DETAIL);
+        sync_and(&cmd->observed, ~(uint32_t)CMD_OBSERVE_DETAIL);
         cmd_line_lit(s, "OK");
     } else if (arg != NULL && text_is_lit(arg, "dump")) {
         detail_dump(s);
@@ -148,35 +160,37 @@ void cmd_detail_command(struct session *s, const struct text_token *arg) {
 /* ------------------------------------------------------------------ life */
 
 int cmd_detail_new(struct cmd *cmd) {
-    struct cmd_detail_table *t = calloc(cmd->nworkers, sizeof *t);
-    if (t == NULL) return -ENOMEM;
-    for (unsigned i = 0; i < cmd->nworkers; i++) pthread_mutex_init(&t[i].lock, NULL);
-    cmd->stats->detail = t;
-    if (cmd->cfg.stats_detail) sync_or(&cmd->notes, CMD_NOTE_DETAIL);
+    struct cmd_detail *d = calloc(1, sizeof *d + cmd->nworkers * sizeof *d->tables);
+    if (d == NULL) return -ENOMEM;
+    for (unsigned i = 0; i < cmd->nworkers; i++) pthread_mutex_init(&d->tables[i].lock, NULL);
+    cmd->detail = d;
+    if (cmd->cfg.stats_detail) sync_or(&cmd->observed, CMD_OBSERVE_DETAIL);
     return 0;
 }
 
 void cmd_detail_reset(struct cmd *cmd) {
     for (unsigned i = 0; i < cmd->nworkers; i++) {
-        struct cmd_detail_table *t = &cmd->stats->detail[i];
+        struct table *t = &cmd->detail->tables[i];
         uint32_t n = 0;
         pthread_mutex_lock(&t->lock);
         for (unsigned b = 0; t->buckets != NULL && b < DETAIL_BUCKETS; b++)
             for (const struct prefix *p = t->buckets[b]; p != NULL; p = p->next) n++;
         if (t->buckets != NULL) empty(t->buckets);
         pthread_mutex_unlock(&t->lock);
-        sync_sub(&cmd->stats->prefixes, n);
+        sync_sub(&cmd->detail->prefixes, n);
     }
-    sync_store(&cmd->stats->lost, 0);
+    sync_store(&cmd->detail->lost, 0);
 }
 
 void cmd_detail_free(struct cmd *cmd) {
-    struct cmd_detail_table *t = cmd->stats->detail;
-    for (unsigned i = 0; t != NULL && i < cmd->nworkers; i++) {
-        if (t[i].buckets != NULL) empty(t[i].buckets);
-        free(t[i].buckets);
-        pthread_mutex_destroy(&t[i].lock);
+    struct cmd_detail *d = cmd->detail;
+    if (d == NULL) return;
+    for (unsigned i = 0; i < cmd->nworkers; i++) {
+        struct table *t = &d->tables[i];
+        if (t->buckets != NULL) empty(t->buckets);
+        free(t->buckets);
+        pthread_mutex_destroy(&t->lock);
     }
-    free(t);
-    cmd->stats->detail = NULL;
+    free(d);
+    cmd->detail = NULL;
 }

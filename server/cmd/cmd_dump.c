@@ -4,9 +4,19 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "cmd/cmd_watch.h"
+#include "base/clock.h"
+#include "cmd/cmd_producer.h"
+#include "cmd/cmd_watch_line.h"
+#include "cmd/instance.h"
+#include "cmd/reply.h"
+#include "cmd/session.h"
+#include "net/conn.h"
 #include "proto/base64.h"
+#include "proto/meta.h"
+#include "proto/text.h"
+#include "store/store.h"
 
 #define DUMP_STEP 64       /* items shown in one section of the store, about */
 #define DUMP_STEPS 32      /* sections in one upcall; others are served in between */
@@ -172,7 +182,7 @@ static bool write_sizes(struct dump *d) {
 
 static void dump_free(struct session *s) {
     struct dump *d = s->produce_state;
-    if (d->kind == CMD_DUMP_SIZES) s->worker->sizing--;
+    if (d->kind == CMD_DUMP_SIZES) s->worker->sizes_running--;
     free(d->classes);
     free(d->large);
     free(d);
@@ -188,7 +198,7 @@ static bool dump_finish(struct session *s, struct dump *d) {
         conn_write(d->conn, "END\r\n", 5);
     }
     dump_free(s);
-    cmd_dump_end(s);
+    cmd_producer_end(s);
     return true;
 }
 
@@ -220,14 +230,14 @@ bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, const struct sto
     d->selects = of != NULL;
     if (of != NULL) d->of = *of;
     if (kind == CMD_DUMP_SIZES) {
-        d->classes = s->worker->sizing < SIZING_MAX ? calloc(SIZE_CLASSES, sizeof *d->classes) : NULL;
+        d->classes = s->worker->sizes_running < SIZING_MAX ? calloc(SIZE_CLASSES, sizeof *d->classes) : NULL;
         if (d->classes == NULL) {
             free(d);
             return false;
         }
-        s->worker->sizing++;
+        s->worker->sizes_running++;
     }
-    cmd_dump_install(s, &dump_producer, d);
+    cmd_producer_begin(s, &dump_producer, d);
     return true;
 }
 
@@ -253,7 +263,7 @@ static void text_produce(struct session *s) {
         t->at += n;
     }
     text_free(s);
-    cmd_dump_end(s);
+    cmd_producer_end(s);
 }
 
 static const struct cmd_producer text_producer = {text_produce, text_free};
@@ -267,27 +277,5 @@ void cmd_dump_text(struct session *s, char *text, size_t n) {
     }
     *t = (struct text){text, n, 0};
     conn_hold(s->conn, sizeof *t + n);
-    cmd_dump_install(s, &text_producer, t);
-}
-
-/* ------------------------------------------------------------------ producers */
-
-void cmd_dump_install(struct session *s, const struct cmd_producer *p, void *state) {
-    s->producer = p;
-    s->produce_state = state;
-    conn_wait(s->conn);
-    conn_set_producer(s->conn, true);
-    conn_kick(s->conn);
-}
-
-void cmd_dump_end(struct session *s) {
-    s->producer = NULL;
-    s->produce_state = NULL;
-    conn_hold(s->conn, 0);
-    conn_set_producer(s->conn, false);
-    conn_resume(s->conn);
-}
-
-bool cmd_dump_waits(const struct session *s) {
-    return s->producer != NULL && !cmd_watch_is(s);
+    cmd_producer_begin(s, &text_producer, t);
 }

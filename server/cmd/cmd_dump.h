@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_dump - long answers that are written as the client takes them: dumps of keys, a histogram of all items, a text
- * prepared before.
+ * cmd_dump - long answers that are written as the client takes them (cmd_producer.h): dumps of keys, a histogram of all
+ * items, a text prepared before.
  *
  * While one runs its connection is parked, so that the answers behind it wait their turn. A walk holds nothing between
  * its steps but where it is: a client that reads slowly costs the store nothing, and never more output than
@@ -10,7 +10,8 @@
 #ifndef TAGCACHED_CMD_CMD_DUMP_H
 #define TAGCACHED_CMD_CMD_DUMP_H
 
-#include "cmd/cmd_internal.h"
+#include "cmd/session.h"
+#include "store/store.h"
 
 enum cmd_dump_kind {
     CMD_DUMP_META,  /* lru_crawler metadump */
@@ -27,15 +28,6 @@ bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, const struct sto
 
 /* Answers with text[0..n), which it takes over and frees. */
 void cmd_dump_text(struct session *s, char *text, size_t n);
-
-/* Installs a producer of one's own for an answer to come, and parks the connection until cmd_dump_end. */
-void cmd_dump_install(struct session *s, const struct cmd_producer *p, void *state);
-/* The answer is complete: removes the producer (without calling its end) and goes on with the connection. */
-void cmd_dump_end(struct session *s);
-
-/* Whether the session waits for such an answer to be complete: a connection that is resumed for another reason (room
- * was found for stores) must be parked again. */
-bool cmd_dump_waits(const struct session *s);
 
 /* Bytes the store spends on an item: header, key, tags and value. */
 uint64_t cmd_dump_item_bytes(const struct store_item *it);

@@ -1,8 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * get, gets, gat, gats: each call looks one key of the line up. And touch. */
+#include "cmd/cmd_get.h"
+
+#include <string.h>
+
 #include "base/bytes.h"
-#include "cmd/cmd_internal.h"
+#include "base/check.h"
+#include "base/sync.h"
+#include "cmd/cmd_detail.h"
+#include "cmd/cmd_expiry.h"
+#include "cmd/cmd_table.h"
+#include "cmd/cmd_value.h"
+#include "cmd/cmd_watch.h"
+#include "cmd/instance.h"
+#include "cmd/observers.h"
+#include "cmd/reply.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+#include "proto/text.h"
+#include "store/store.h"
 
 #define HEAD_MAX 80 /* of a VALUE line and END, the key not counted */
 
@@ -20,11 +38,11 @@ static bool win_or_stale(struct session *s, struct request *r, struct store_item
 }
 
 static void tell_get(struct session *s, struct request *r, const struct store_item *it) {
-    if (cmd_noted(s, CMD_NOTE_DETAIL)) {
-        cmd_detail(s, CMD_DETAIL_GET, r->key.p, r->key.len);
-        if (it != NULL) cmd_detail(s, CMD_DETAIL_HIT, r->key.p, r->key.len);
+    if (cmd_observed(s, CMD_OBSERVE_DETAIL)) {
+        cmd_detail_count(s, CMD_DETAIL_GET, r->key.p, r->key.len);
+        if (it != NULL) cmd_detail_count(s, CMD_DETAIL_HIT, r->key.p, r->key.len);
     }
-    if (cmd_noted(s, CMD_NOTE_FETCHERS))
+    if (cmd_observed(s, CMD_OBSERVE_FETCHERS))
         cmd_watch_fetch(s, r->key.p, r->key.len, it, it != NULL ? "found" : "not_found");
 }
 
@@ -38,14 +56,14 @@ static inline void note_get(struct session *s, struct request *r, const struct s
         sync_bump(&w->metrics[CMD_METRIC_cmd_get], 1);
         sync_bump(&w->metrics[it != NULL ? CMD_METRIC_get_hits : CMD_METRIC_get_misses], 1);
     }
-    if (unlikely((w->notes & (CMD_NOTE_FETCHERS | CMD_NOTE_DETAIL)) != 0)) tell_get(s, r, it);
+    if (unlikely((w->observed & (CMD_OBSERVE_FETCHERS | CMD_OBSERVE_DETAIL)) != 0)) tell_get(s, r, it);
 }
 
 static inline __attribute__((always_inline)) char *put_head(char *out, const struct request *r,
                                                             const struct store_item *it, bool cas, uint64_t id) {
     memcpy(out, "VALUE ", 6);
-    bytes_copy(out + 6, r->asked, r->asked_len);
-    out += 6 + r->asked_len;
+    bytes_copy(out + 6, r->raw_key, r->raw_key_len);
+    out += 6 + r->raw_key_len;
     *out++ = ' ';
     if (likely(it->flags == 0))
         *out++ = '0';
@@ -70,8 +88,8 @@ static void put_end(struct session *s) {
 /* A value that is copied, in one run. */
 static inline __attribute__((always_inline)) void reply_small(struct session *s, const struct request *r,
                                                               const struct store_item *it, bool cas) {
-    char *const begin = conn_reserve(s->conn, HEAD_MAX + r->asked_len + it->size);
-    char *out = put_head(begin, r, it, cas, cas ? cmd_cas(s, it) : 0);
+    char *const begin = conn_reserve(s->conn, HEAD_MAX + r->raw_key_len + it->size);
+    char *out = put_head(begin, r, it, cas, cas ? cmd_value_cas(s, it) : 0);
     memcpy(out, it->value, it->size);
     out += it->size;
     memcpy(out, "\r\nEND\r\n", 7);
@@ -80,19 +98,19 @@ static inline __attribute__((always_inline)) void reply_small(struct session *s,
 }
 
 static void reply_value(struct session *s, struct request *r, const struct store_item *it, bool cas) {
-    if (cmd_value_fits(it) && r->asked_len <= CMD_LONG_KEY) {
+    if (cmd_value_fits(it) && r->raw_key_len <= CMD_LONG_KEY) {
         reply_small(s, r, it, cas);
         return;
     }
-    if (r->asked_len <= CMD_LONG_KEY) {
-        char *begin = conn_reserve(s->conn, HEAD_MAX + r->asked_len);
-        conn_commit(s->conn, (size_t)(put_head(begin, r, it, cas, cmd_cas(s, it)) - begin));
+    if (r->raw_key_len <= CMD_LONG_KEY) {
+        char *begin = conn_reserve(s->conn, HEAD_MAX + r->raw_key_len);
+        conn_commit(s->conn, (size_t)(put_head(begin, r, it, cas, cmd_value_cas(s, it)) - begin));
     } else {
         char tail[HEAD_MAX];
-        struct request none = {.asked = tail};
-        char *end = put_head(tail, &none, it, cas, cmd_cas(s, it));
+        struct request none = {.raw_key = tail};
+        char *end = put_head(tail, &none, it, cas, cmd_value_cas(s, it));
         conn_write(s->conn, "VALUE ", 6);
-        conn_write(s->conn, r->asked, r->asked_len);
+        conn_write(s->conn, r->raw_key, r->raw_key_len);
         conn_write(s->conn, tail + 6, (size_t)(end - tail - 6));
     }
     cmd_value(s, it, "\r\nEND\r\n", r->last ? 7 : 2);
@@ -114,19 +132,19 @@ unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     uint64_t hits = 0;
     unsigned i = 0;
-    for (; i < n && r->way == CMD_WAY_GET; r++) {
+    for (; i < n && r->path == CMD_PATH_GET; r++) {
         struct store_item it;
         const bool found = store_get(w->store, &r->key, &it);
         if (likely(found && !it.soft && cmd_value_fits(&it))) {
-            if (unlikely((it.bits & STORE_FETCHED) == 0)) store_note_fetch(w->store, &it);
             hits++;
             i++;
             reply_small(s, r, &it, false);
+            if (unlikely((it.bits & STORE_FETCHED) == 0)) store_note_fetch(w->store, &it);
             if (unlikely(conn_stuck(s->conn))) break;
         } else {
             i++;
             answer(s, r, &it, found, false, false);
-            if (unlikely(w->halt) || (found && !cmd_value_fits(&it) && conn_full(s->conn))) break;
+            if (unlikely(w->end_batch) || (found && !cmd_value_fits(&it) && conn_full(s->conn))) break;
         }
     }
     sync_bump(&w->metrics[CMD_METRIC_cmd_get], hits);
@@ -147,7 +165,7 @@ void cmd_get(struct session *s, struct request *r) {
     if (unlikely(touch)) {
         enum store_status st = store_touch(w, &r->key, (uint32_t)r->exptime, &it, NULL);
         if (st == STORE_AGAIN) {
-            cmd_again(s);
+            cmd_retry_later(s);
             return;
         }
         found = st == STORE_OK;
@@ -170,7 +188,7 @@ void cmd_touch(struct session *s, struct request *r) {
     struct store_item it;
     enum store_status st = store_touch(w, &r->key, store_expiry(w, exptime), &it, NULL);
     if (st == STORE_AGAIN) {
-        cmd_again(s);
+        cmd_retry_later(s);
         return;
     }
     cmd_bump(s, CMD_METRIC_cmd_touch);

@@ -1,20 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_log - `verbosity`, the commands that -vv logs, and clients that speak another protocol. */
-#include <stdio.h>
-#include <string.h>
+ * The handler here is that of `verbosity`. */
+#include "cmd/cmd_log.h"
 
+#include <stdio.h>
+
+#include "base/clock.h"
 #include "base/log.h"
-#include "cmd/cmd_internal.h"
+#include "base/sync.h"
+#include "cmd/instance.h"
+#include "cmd/observers.h"
+#include "cmd/reply.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+#include "proto/text.h"
 
 #define BINARY_SILENCE_S 60 /* how long the log is not told again of clients of the binary protocol */
 #define SHOWN_MAX 900       /* bytes of a command, escaped: what fits into a line of the log */
 
 void cmd_log_adapt(struct cmd *cmd) {
     if (log_wanted(cmd->cfg.log, LOG_INFO))
-        sync_or(&cmd->notes, CMD_NOTE_LOG);
+        sync_or(&cmd->observed, CMD_OBSERVE_LOG);
     else
-        sync_and(&cmd->notes, ~(uint32_t)CMD_NOTE_LOG);
+        sync_and(&cmd->observed, ~(uint32_t)CMD_OBSERVE_LOG);
 }
 
 /* What would end the quotes, or do things to a terminal, is shown as \xNN. */
@@ -38,8 +46,8 @@ void cmd_log_command(struct session *s, const char *p, size_t n) {
 
 void cmd_log_binary(struct session *s) {
     struct cmd *cmd = s->worker->cmd;
-    uint64_t now = clock_boot_ns(cmd->cfg.clock) / 1000000000 + 1, told = sync_load(&cmd->binary_told_s);
-    if ((told != 0 && now - told < BINARY_SILENCE_S) || !sync_cas(&cmd->binary_told_s, &told, now)) return;
+    uint64_t now = clock_boot_ns(cmd->cfg.clock) / 1000000000 + 1, told = sync_load(&cmd->binary_logged_s);
+    if ((told != 0 && now - told < BINARY_SILENCE_S) || !sync_cas(&cmd->binary_logged_s, &told, now)) return;
     log_event(cmd->cfg.log, LOG_ALWAYS, "binary_protocol",
               "peer=%s reason=\"the client speaks memcached's binary protocol, which is not served\" "
               "set=\"PHP sessions: memcached.sess_binary_protocol=0; PHP Memcached: OPT_BINARY_PROTOCOL false; other "

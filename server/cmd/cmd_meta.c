@@ -3,7 +3,18 @@
  * cmd_meta - what the meta commands share: flags, keys and tags, the flags that every reply may carry; mn. */
 #include "cmd/cmd_meta.h"
 
+#include "base/check.h"
+#include "cmd/cmd_key.h"
+#include "cmd/instance.h"
+#include "cmd/reply.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "net/conn.h"
 #include "proto/base64.h"
+#include "proto/keytags.h"
+#include "proto/meta.h"
+#include "proto/text.h"
+#include "store/store.h"
 
 #define BASE64_MAX 186 /* bytes of a bare key whose base64 has at most 250 */
 
@@ -25,21 +36,21 @@ void cmd_meta_error(struct session *s, enum meta_error error) {
 }
 
 /* The key as the store knows it. False: it is none. */
-static bool settle_key(struct session *s, struct request *r) {
+static bool resolve_key(struct session *s, struct request *r) {
     struct cmd_worker *w = s->worker;
     if (!meta_has(&w->meta, 'b')) return r->key.len > 0;
-    if (!cmd_set_key(s, r, w->decoded, w->meta.decoded, true)) {
+    if (!cmd_key_set(s, r, w->decoded, w->meta.decoded, true)) {
         r->error = CMD_OK;
         return false;
     }
     return r->key.len <= BASE64_MAX;
 }
 
-enum meta_error cmd_meta_read(struct session *s, struct request *r, unsigned words, unsigned allow) {
+enum meta_error cmd_meta_read(struct session *s, struct request *r, unsigned words, enum meta_command command) {
     struct cmd_worker *w = s->worker;
-    w->wire = (struct text_token){r->asked, r->asked_len};
-    enum meta_error e = meta_parse(r->line, r->line_len, r->rest, words, allow, &w->wire, w->decoded, &w->meta);
-    if (likely(e == META_OK)) return settle_key(s, r) ? META_OK : META_FORMAT;
+    w->wire = (struct text_token){r->raw_key, r->raw_key_len};
+    enum meta_error e = meta_parse(r->line, r->line_len, r->rest, words, command, &w->wire, w->decoded, &w->meta);
+    if (likely(e == META_OK)) return resolve_key(s, r) ? META_OK : META_FORMAT;
     /* A key that is none comes before what is wrong with flags. */
     const bool none = meta_has(&w->meta, 'b') ? w->wire.n > STORE_KEY_MAX : r->key.len == 0;
     return none ? META_FORMAT : e;
@@ -66,11 +77,11 @@ bool cmd_meta_lists(struct session *s, const struct request *r) {
     }
     bool fits = true;
     for (unsigned i = 0; i < 2; i++)
-        if (fits && lists[i].p != NULL) fits = cmd_tags_add(s, lists[i].p, lists[i].n);
-    if (fits && r->suffix == KEYTAGS_TAGS) fits = cmd_tags_add(s, r->list, r->list_len);
+        if (fits && lists[i].p != NULL) fits = cmd_tag_add_list(s, lists[i].p, lists[i].n);
+    if (fits && r->suffix == KEYTAGS_TAGS) fits = cmd_tag_add_list(s, r->list, r->list_len);
     if (!fits) {
         cmd_line_lit(s, CMD_TOO_MANY_TAGS);
-    } else if (lists[2].p != NULL && !cmd_read_tags_add(s, lists[2].p, lists[2].n)) {
+    } else if (lists[2].p != NULL && !cmd_tag_add_read(s, lists[2].p, lists[2].n)) {
         cmd_line_lit(s, CMD_TOO_MANY_READ_TAGS);
         fits = false;
     }
@@ -100,12 +111,12 @@ void cmd_meta_put_key(struct head *h, const struct request *r, bool b64) {
     const bool sent_b64 = meta_has(&w->meta, 'b');
     struct text_token key = w->wire;
     char encoded[SHORT_KEY * 4 / 3 + 4];
-    if (sent_b64 && !b64) key = (struct text_token){r->asked, r->asked_len};
+    if (sent_b64 && !b64) key = (struct text_token){r->raw_key, r->raw_key_len};
     head_put(h, " k", 2);
     if (!sent_b64 && b64) {
         /* What does not fit was asked for with a suffix: the stored key is what a client can use. */
-        size_t n = r->asked_len <= STORE_KEY_MAX ? r->asked_len : r->key.len;
-        key = (struct text_token){encoded, base64_encode(r->asked, n, encoded)};
+        size_t n = r->raw_key_len <= STORE_KEY_MAX ? r->raw_key_len : r->key.len;
+        key = (struct text_token){encoded, base64_encode(r->raw_key, n, encoded)};
         put_long(h, key.p, key.n);
     } else if (key.n <= SHORT_KEY) {
         head_put(h, key.p, key.n);

@@ -1,7 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * cmd_meta_change - md and ma. */
+#include "base/check.h"
+#include "cmd/cmd_detail.h"
+#include "cmd/cmd_expiry.h"
 #include "cmd/cmd_meta.h"
+#include "cmd/cmd_purge.h"
+#include "cmd/cmd_value.h"
+#include "cmd/cmd_watch.h"
+#include "cmd/observers.h"
+#include "cmd/reply.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+#include "proto/keytags.h"
+#include "proto/meta.h"
+#include "proto/text.h"
+#include "store/store.h"
 
 /* ------------------------------------------------------------------ md */
 
@@ -24,7 +39,7 @@ void cmd_md(struct session *s, struct request *r) {
     struct store_delete d = {.key = {0}};
     struct store_item it;
     uint64_t number;
-    enum meta_error e = cmd_meta_read(s, r, 2, 0);
+    enum meta_error e = cmd_meta_read(s, r, 2, META_MD);
     if (unlikely(e != META_OK)) {
         cmd_meta_error(s, e);
         return;
@@ -33,21 +48,21 @@ void cmd_md(struct session *s, struct request *r) {
                keeps = meta_has(&s->worker->meta, 'I') && !meta_has(&s->worker->meta, 'x');
     if (unlikely(r->suffix == KEYTAGS_PURGE)) {
         if (cmd_purge_list(s, r, r->list, r->list_len, &number) && !quiet) cmd_meta_reply(s, r, "HD");
-        if (!s->worker->again) cmd_bump(s, CMD_METRIC_cmd_meta);
+        if (!s->worker->retry) cmd_bump(s, CMD_METRIC_cmd_meta);
         return;
     }
     fill_delete(s, r, &d);
     enum store_status st = store_delete(s->worker->store, &d, &it);
     if (unlikely(st == STORE_AGAIN)) {
-        cmd_again(s);
+        cmd_retry_later(s);
         return;
     }
     cmd_bump(s, CMD_METRIC_cmd_meta);
     cmd_bump(s, st == STORE_OK ? CMD_METRIC_delete_hits : CMD_METRIC_delete_misses);
-    if (cmd_noted(s, CMD_NOTE_DETAIL)) cmd_detail(s, CMD_DETAIL_DELETE, r->key.p, r->key.len);
+    if (cmd_observed(s, CMD_OBSERVE_DETAIL)) cmd_detail_count(s, CMD_DETAIL_DELETE, r->key.p, r->key.len);
     switch (st) {
     case STORE_OK:
-        if (!keeps && cmd_noted(s, CMD_NOTE_DELETIONS)) cmd_watch_deletion(s, "md", &r->key, it.size);
+        if (!keeps && cmd_observed(s, CMD_OBSERVE_DELETIONS)) cmd_watch_deletion(s, "md", &r->key, it.size);
         if (!quiet) cmd_meta_reply(s, r, "HD");
         break;
     case STORE_EXISTS: cmd_meta_reply(s, r, "EX"); break;
@@ -77,10 +92,10 @@ static void reply_ma(struct session *s, struct request *r, uint64_t number, cons
     for (unsigned i = 0; i < m->norder; i++) {
         switch (m->order[i]) {
         case 'c':
-            if (it != NULL) head_put_flag(&h, 'c', cmd_cas(s, it));
+            if (it != NULL) head_put_flag(&h, 'c', cmd_value_cas(s, it));
             break;
         case 't':
-            if (it != NULL) head_put_ttl(&h, expiry);
+            if (it != NULL) head_put_signed(&h, 't', cmd_expiry_ttl(s, expiry));
             break;
         case 'T':
         case 'N':
@@ -138,14 +153,14 @@ static void answer_ma(struct session *s, struct request *r, const struct store_a
     if (peek && store_peek(w, &r->key, &before)) old_expiry = before.expiry;
     enum store_status st = store_arith(w, a, &number, &created, &it);
     if (st == STORE_AGAIN) {
-        cmd_again(s);
+        cmd_retry_later(s);
         return;
     }
     cmd_bump(s, CMD_METRIC_cmd_meta);
     switch (st) {
     case STORE_OK:
         cmd_bump(s, a->decrement ? CMD_METRIC_decr_hits : CMD_METRIC_incr_hits);
-        if (created) cmd_born(s, cmd_meta_vivified(&s->worker->meta), it.expiry);
+        if (created) cmd_expiry_check(s, cmd_meta_vivified(&s->worker->meta), it.expiry);
         reply_ma(s, r, number, &it, created, peek ? old_expiry : it.expiry);
         break;
     case STORE_NOT_FOUND:
@@ -162,7 +177,7 @@ static void answer_ma(struct session *s, struct request *r, const struct store_a
 void cmd_ma(struct session *s, struct request *r) {
     struct store_arith a = {.key = {0}};
     uint64_t number;
-    enum meta_error e = cmd_meta_read(s, r, 2, META_ALLOW_TAGS);
+    enum meta_error e = cmd_meta_read(s, r, 2, META_MA);
     if (e != META_OK && e != META_OPAQUE) {
         if (e == META_FORMAT && (r->key.len == 0 || s->worker->wire.n > STORE_KEY_MAX))
             cmd_meta_error(s, e); /* it is the key that is none */
@@ -180,7 +195,7 @@ void cmd_ma(struct session *s, struct request *r) {
     a.ntags = s->worker->ntags;
     if (unlikely(r->suffix == KEYTAGS_PURGE)) {
         if (cmd_purge_list(s, r, r->list, r->list_len, &number)) reply_ma(s, r, number, NULL, false, 0);
-        if (!s->worker->again) cmd_bump(s, CMD_METRIC_cmd_meta);
+        if (!s->worker->retry) cmd_bump(s, CMD_METRIC_cmd_meta);
         return;
     }
     answer_ma(s, r, &a);

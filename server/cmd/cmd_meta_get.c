@@ -1,9 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * cmd_meta_get - mg, and me. */
-#include "cmd/cmd_meta.h"
+#include "cmd/cmd_meta_get.h"
 
+#include <string.h>
+
+#include "base/check.h"
+#include "base/sync.h"
+#include "cmd/cmd_detail.h"
+#include "cmd/cmd_expiry.h"
+#include "cmd/cmd_key.h"
+#include "cmd/cmd_meta.h"
+#include "cmd/cmd_value.h"
+#include "cmd/cmd_watch.h"
+#include "cmd/instance.h"
+#include "cmd/observers.h"
+#include "cmd/reply.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "net/conn.h"
 #include "proto/base64.h"
+#include "proto/meta.h"
+#include "proto/text.h"
+#include "store/store.h"
 
 /* ------------------------------------------------------------------ mg */
 
@@ -75,29 +94,37 @@ static enum store_status look_up(struct session *s, struct request *r, struct mg
     return STORE_OK;
 }
 
+/* What each flag shows of an item, as meta.def says. expiry: the item's as of this flag; usual: the line is one that
+ * meta_read_usual has read. */
+static inline __attribute__((always_inline)) void put_flag(struct head *h, const struct request *r, char letter,
+                                                           const struct store_item *it, uint32_t expiry, bool usual) {
+    const struct session *s = h->s;
+#define SHOW_NOTHING ((void)0)
+#define SHOW_NUMBER(value) head_put_flag(h, letter, (value))
+#define SHOW_SIGNED(value) head_put_signed(h, letter, (value))
+#define SHOW_KEY                                                                                                       \
+    usual ? head_put_echo(h, 'k', r->raw_key, r->raw_key_len) : cmd_meta_put_key(h, r, (it->bits & STORE_B64) != 0)
+#define SHOW_OPAQUE usual ? head_put_echo(h, 'O', r->meta.opaque.p, r->meta.opaque.n) : head_put_opaque(h)
+    switch (letter) {
+#define META_FLAG(character, argument, commands, kind, member, error, quick, shows, ...)                               \
+    case character:                                                                                                    \
+        SHOW_##shows;                                                                                                  \
+        break;
+#include "proto/meta.def"
+#undef META_FLAG
+    default: break;
+    }
+}
+
 static void put_found(struct head *h, struct request *r, const struct mg *g) {
-    struct session *s = h->s;
-    const struct meta *m = &s->worker->meta;
+    const struct meta *m = &h->s->worker->meta;
     const struct store_item *it = &g->it;
     uint32_t expiry = g->created ? 0 : meta_has(m, 'T') ? g->old_expiry : it->expiry;
     for (unsigned i = 0; i < m->norder; i++) {
-        switch (m->order[i]) {
-        case 'T':
-        case 'N':
-            if (g->created || m->order[i] == 'T')
-                expiry = g->created ? cmd_expiry(s, m->order[i] == 'T' ? m->ttl : m->vivify) : it->expiry;
-            break;
-        case 's': head_put_flag(h, 's', it->size); break;
-        case 't': head_put_ttl(h, expiry); break;
-        case 'c': head_put_flag(h, 'c', cmd_cas(s, it)); break;
-        case 'f': head_put_flag(h, 'f', it->flags); break;
-        case 'g': head_put_flag(h, 'g', it->ntags); break;
-        case 'h': head_put_flag(h, 'h', (it->bits & STORE_FETCHED) != 0); break;
-        case 'l': head_put_flag(h, 'l', store_item_age(s->worker->store, it)); break;
-        case 'O': head_put_opaque(h); break;
-        case 'k': cmd_meta_put_key(h, r, (it->bits & STORE_B64) != 0); break;
-        default: break;
-        }
+        const char letter = m->order[i];
+        if (letter == 'T' || (letter == 'N' && g->created))
+            expiry = g->created ? cmd_expiry(h->s, letter == 'T' ? m->ttl : m->vivify) : it->expiry;
+        put_flag(h, r, letter, it, expiry, false);
     }
     if (unlikely(g->win == STORE_WIN_OTHERS)) head_put(h, " Z", 2);
     if (unlikely((it->bits & STORE_STALE) != 0)) head_put(h, " X", 2);
@@ -109,7 +136,7 @@ static void reply_found(struct session *s, struct request *r, const struct mg *g
     const struct meta *m = &s->worker->meta;
     const struct store_item *it = &g->it;
     bool value = meta_has(m, 'v');
-    if (value && meta_has(m, 'C') && m->cas == cmd_cas(s, it)) value = false; /* the client has it */
+    if (value && meta_has(m, 'C') && m->cas == cmd_value_cas(s, it)) value = false; /* the client has it */
     const bool copy = value && cmd_value_fits(it);
     struct head h;
     head_begin(&h, s, copy ? it->size + 2 : 0);
@@ -138,18 +165,18 @@ static void note_mg(struct session *s, const struct request *r, const struct sto
         cmd_bump(s, it != NULL ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
     else
         cmd_bump(s, it != NULL ? CMD_METRIC_get_hits : CMD_METRIC_get_misses);
-    if (likely(!cmd_noted(s, CMD_NOTE_FETCHERS | CMD_NOTE_DETAIL))) return;
-    if (cmd_noted(s, CMD_NOTE_DETAIL)) {
-        cmd_detail(s, CMD_DETAIL_GET, r->key.p, r->key.len);
-        if (it != NULL) cmd_detail(s, CMD_DETAIL_HIT, r->key.p, r->key.len);
+    if (likely(!cmd_observed(s, CMD_OBSERVE_FETCHERS | CMD_OBSERVE_DETAIL))) return;
+    if (cmd_observed(s, CMD_OBSERVE_DETAIL)) {
+        cmd_detail_count(s, CMD_DETAIL_GET, r->key.p, r->key.len);
+        if (it != NULL) cmd_detail_count(s, CMD_DETAIL_HIT, r->key.p, r->key.len);
     }
-    if (cmd_noted(s, CMD_NOTE_FETCHERS))
+    if (cmd_observed(s, CMD_OBSERVE_FETCHERS))
         cmd_watch_fetch(s, r->key.p, r->key.len, it, it != NULL ? "found" : "not_found");
 }
 
 void cmd_mg(struct session *s, struct request *r) {
     struct mg g;
-    enum meta_error e = cmd_meta_read(s, r, 2, META_ALLOW_TAGS | META_ALLOW_READ);
+    enum meta_error e = cmd_meta_read(s, r, 2, META_MG);
     if (unlikely(e != META_OK)) {
         cmd_meta_error(s, e);
         return;
@@ -158,7 +185,7 @@ void cmd_mg(struct session *s, struct request *r) {
     if (!cmd_meta_tags(s, r)) return;
     enum store_status st = look_up(s, r, &g);
     if (unlikely(st == STORE_AGAIN)) {
-        cmd_again(s);
+        cmd_retry_later(s);
         return;
     }
     cmd_bump(s, CMD_METRIC_cmd_meta);
@@ -167,9 +194,80 @@ void cmd_mg(struct session *s, struct request *r) {
         if (!meta_has(m, 'q')) cmd_meta_reply(s, r, "EN");
         return;
     }
-    if (unlikely(g.created)) cmd_born(s, cmd_meta_vivified(m), g.it.expiry);
+    if (unlikely(g.created)) cmd_expiry_check(s, cmd_meta_vivified(m), g.it.expiry);
     reply_found(s, r, &g);
     if (unlikely((g.it.bits & STORE_FETCHED) == 0) && !meta_has(m, 'u')) store_note_fetch(s->worker->store, &g.it);
+}
+
+/* ------------------------------------------------------------------ usual lines */
+
+/* Answers a usual line that found an item in the state of most. */
+static inline void reply_usual(struct session *s, const struct request *r, const struct store_item *it) {
+    const bool value = meta_usual_has(&r->meta, 'v'), copy = value && cmd_value_fits(it);
+    const char *p = r->line + r->rest;
+    struct head h;
+    char letter;
+    head_begin(&h, s, copy ? it->size + 2 : 0);
+    if (value) {
+        head_put(&h, "VA ", 3);
+        h.out = text_put_u64(h.out, it->size);
+    } else {
+        head_put(&h, "HD", 2);
+    }
+    while ((p = meta_next_usual(&r->meta, p, &letter)) != NULL) put_flag(&h, r, letter, it, it->expiry, true);
+    head_put(&h, "\r\n", 2);
+    if (copy) {
+        head_put(&h, it->value, it->size);
+        head_put(&h, "\r\n", 2);
+    }
+    head_end(&h);
+    if (unlikely(value && !copy)) cmd_value(s, it, "\r\n", 2);
+}
+
+/* Answers a usual line that found none. */
+static void reply_usual_miss(struct session *s, const struct request *r) {
+    const char *p = r->line + r->rest;
+    struct head h;
+    char letter;
+    if (meta_usual_has(&r->meta, 'q')) return;
+    head_begin(&h, s, 0);
+    head_put(&h, "EN", 2);
+    while ((p = meta_next_usual(&r->meta, p, &letter)) != NULL) {
+        if (letter == 'O') head_put_echo(&h, 'O', r->meta.opaque.p, r->meta.opaque.n);
+        if (letter == 'k') head_put_echo(&h, 'k', r->raw_key, r->raw_key_len);
+    }
+    head_put(&h, "\r\n", 2);
+    head_end(&h);
+}
+
+unsigned cmd_mg_run(struct session *s, struct request *r, unsigned n) {
+    struct cmd_worker *w = s->worker;
+    uint64_t hits = 0;
+    unsigned i = 0;
+    while (i < n && r->path == CMD_PATH_MG) {
+        struct store_item it;
+        const bool found = store_get(w->store, &r->key, &it);
+        if (unlikely(found && (it.soft || (it.bits & (STORE_STALE | STORE_WON | STORE_REARMED | STORE_B64)) != 0))) {
+            r->path = CMD_PATH_HANDLER;
+            break;
+        }
+        i++;
+        if (likely(found)) {
+            hits++;
+            reply_usual(s, r, &it);
+            if (unlikely((it.bits & STORE_FETCHED) == 0)) store_note_fetch(w->store, &it);
+            if (unlikely(w->end_batch) || (!cmd_value_fits(&it) && conn_full(s->conn))) break;
+        } else {
+            reply_usual_miss(s, r);
+        }
+        if (unlikely(conn_stuck(s->conn))) break;
+        r++;
+    }
+    sync_bump(&w->metrics[CMD_METRIC_cmd_meta], i);
+    sync_bump(&w->metrics[CMD_METRIC_cmd_get], i);
+    sync_bump(&w->metrics[CMD_METRIC_get_hits], hits);
+    sync_bump(&w->metrics[CMD_METRIC_get_misses], i - hits);
+    return i;
 }
 
 /* ------------------------------------------------------------------ me */
@@ -194,7 +292,7 @@ void cmd_me(struct session *s, struct request *r) {
     cmd_bump(s, CMD_METRIC_cmd_meta);
     if (n >= 3 && text_is_lit(&words[2], "b")) {
         size_t len = words[1].n <= STORE_KEY_MAX ? base64_decode(words[1].p, words[1].n, w->decoded) : 0;
-        if (len == 0 || !cmd_set_key(s, r, w->decoded, len, true)) r->key.len = 0;
+        if (len == 0 || !cmd_key_set(s, r, w->decoded, len, true)) r->key.len = 0;
     }
     if (r->key.len == 0 || !are_flags(r)) {
         cmd_line_lit(s, CMD_BAD_FORMAT);
@@ -210,7 +308,7 @@ void cmd_me(struct session *s, struct request *r) {
     else
         memcpy(key, r->key.p, len);
     cmd_linef(s, "ME %.*s exp=%lld la=%lu cas=%llu fetch=%s cls=1 size=%llu", (int)len, key,
-              (long long)cmd_ttl(s, it.expiry), (unsigned long)store_item_age(w->store, &it),
-              (unsigned long long)cmd_cas(s, &it), (it.bits & STORE_FETCHED) != 0 ? "yes" : "no",
+              (long long)cmd_expiry_ttl(s, it.expiry), (unsigned long)store_item_age(w->store, &it),
+              (unsigned long long)cmd_value_cas(s, &it), (it.bits & STORE_FETCHED) != 0 ? "yes" : "no",
               (unsigned long long)(it.size + it.key_len));
 }

@@ -1,7 +1,24 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * cmd_meta_set - ms. */
+#include "cmd/cmd_meta_set.h"
+
+#include "base/check.h"
+#include "base/sync.h"
+#include "cmd/cmd_detail.h"
+#include "cmd/cmd_expiry.h"
 #include "cmd/cmd_meta.h"
+#include "cmd/cmd_set.h"
+#include "cmd/cmd_value.h"
+#include "cmd/cmd_watch.h"
+#include "cmd/instance.h"
+#include "cmd/observers.h"
+#include "cmd/reply.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+#include "proto/meta.h"
+#include "store/store.h"
 
 static bool mode_of(const struct meta *m, enum store_mode *mode) {
     *mode = STORE_SET;
@@ -18,7 +35,7 @@ static bool mode_of(const struct meta *m, enum store_mode *mode) {
 
 bool cmd_ms_valid(struct session *s, struct request *r) {
     enum store_mode mode;
-    enum meta_error e = cmd_meta_read(s, r, 3, META_ALLOW_TAGS);
+    enum meta_error e = cmd_meta_read(s, r, 3, META_MS);
     if (e != META_OK && e != META_OPAQUE) {
         cmd_meta_error(s, e);
         return false;
@@ -96,10 +113,10 @@ static void note_ms(struct session *s, const struct request *r, const struct sto
     if (p->guarded && st == STORE_EXISTS) cmd_bump(s, CMD_METRIC_cas_badval);
     if (p->guarded && st == STORE_NOT_FOUND) cmd_bump(s, CMD_METRIC_cas_misses);
     if (p->ntags > 0 && st == STORE_OK) sync_bump(&s->worker->metrics[CMD_METRIC_tags_stored], p->ntags);
-    if (cmd_noted(s, CMD_NOTE_MUTATIONS))
+    if (cmd_observed(s, CMD_OBSERVE_MUTATIONS))
         cmd_watch_mutation(s, classic_name(&s->worker->meta), &r->key, st, p->expiry, p->size);
-    if (cmd_noted(s, CMD_NOTE_TAGS) && st == STORE_OK && p->ntags > 0) cmd_watch_tags(s, "ms", &r->key, p->ntags);
-    if (cmd_noted(s, CMD_NOTE_DETAIL)) cmd_detail(s, CMD_DETAIL_SET, r->key.p, r->key.len);
+    if (cmd_observed(s, CMD_OBSERVE_TAGS) && st == STORE_OK && p->ntags > 0) cmd_watch_tags(s, "ms", &r->key, p->ntags);
+    if (cmd_observed(s, CMD_OBSERVE_DETAIL)) cmd_detail_count(s, CMD_DETAIL_SET, r->key.p, r->key.len);
 }
 
 void cmd_ms(struct session *s, struct request *r) {
@@ -109,7 +126,7 @@ void cmd_ms(struct session *s, struct request *r) {
     fill_put(s, r, &p);
     enum store_status st = store_put(s->worker->store, &p, &it);
     if (unlikely(st == STORE_AGAIN)) {
-        cmd_again(s);
+        cmd_retry_later(s);
         return;
     }
     cmd_bump(s, CMD_METRIC_cmd_meta);
@@ -118,8 +135,8 @@ void cmd_ms(struct session *s, struct request *r) {
     note_ms(s, r, &p, st);
     switch (st) {
     case STORE_OK:
-        cmd_born(s, p.vivify ? s->worker->meta.vivify : s->worker->meta.ttl, it.expiry);
-        if (!meta_has(&s->worker->meta, 'q')) reply_ms(s, r, "HD", cmd_cas(s, &it), it.size);
+        cmd_expiry_check(s, p.vivify ? s->worker->meta.vivify : s->worker->meta.ttl, it.expiry);
+        if (!meta_has(&s->worker->meta, 'q')) reply_ms(s, r, "HD", cmd_value_cas(s, &it), it.size);
         break;
     case STORE_EXISTS: reply_ms(s, r, "EX", 0, r->body_len); break;
     case STORE_NOT_FOUND:
@@ -127,8 +144,67 @@ void cmd_ms(struct session *s, struct request *r) {
         reply_ms(s, r, p.mode == STORE_SET ? "NF" : "NS", 0, r->body_len);
         break;
     case STORE_TOO_LARGE:
-    case STORE_NO_MEMORY: cmd_refuse_store(s, r, st); break;
+    case STORE_NO_MEMORY: cmd_set_refuse(s, r, st); break;
     case STORE_TOO_MANY: cmd_line_lit(s, CMD_TOO_MANY_TAGS); break;
     default: reply_ms(s, r, "NS", 0, r->body_len); break;
     }
+}
+
+/* ------------------------------------------------------------------ usual lines */
+
+/* Answers a usual line whose value was stored. */
+static inline void reply_usual(struct session *s, const struct request *r, uint64_t cas) {
+    const char *p = r->line + r->rest;
+    struct head h;
+    char letter;
+    head_begin(&h, s, 0);
+    head_put(&h, "HD", 2);
+    while ((p = meta_next_usual(&r->meta, p, &letter)) != NULL) {
+        switch (letter) {
+        case 'O': head_put_echo(&h, 'O', r->meta.opaque.p, r->meta.opaque.n); break;
+        case 'k': head_put_echo(&h, 'k', r->raw_key, r->raw_key_len); break;
+        case 'c': head_put_flag(&h, 'c', cas); break;
+        case 's': head_put_flag(&h, 's', r->body_len); break;
+        default: break;
+        }
+    }
+    head_put(&h, "\r\n", 2);
+    head_end(&h);
+}
+
+/* Stores it. *cas: the id that its answer shows. */
+static inline enum store_status put_usual(struct session *s, const struct request *r, uint32_t expiry, uint64_t *cas) {
+    struct store_worker *w = s->worker->store;
+    if (likely(!meta_usual_has(&r->meta, 'c')))
+        return store_set(w, &r->key, r->body, r->body_len, r->meta.flags, expiry);
+    struct store_put p = {
+        .key = r->key, .value = r->body, .size = r->body_len, .flags = r->meta.flags, .expiry = expiry};
+    struct store_item it;
+    enum store_status st = store_put(w, &p, &it);
+    if (st == STORE_OK) *cas = cmd_value_cas(s, &it);
+    return st;
+}
+
+unsigned cmd_ms_run(struct session *s, struct request *r, unsigned n) {
+    const uint64_t shown = META_BIT('O') | META_BIT('k') | META_BIT('c') | META_BIT('s');
+    struct cmd_worker *w = s->worker;
+    unsigned i = 0;
+    while (i < n && r->path == CMD_PATH_MS) {
+        const uint32_t expiry = cmd_expiry(s, r->meta.ttl);
+        uint64_t cas = 0;
+        if (unlikely(put_usual(s, r, expiry, &cas) != STORE_OK)) break;
+        cmd_expiry_check(s, r->meta.ttl, expiry);
+        if (!meta_usual_has(&r->meta, 'q')) {
+            if ((r->meta.have & shown) == 0)
+                cmd_line_lit(s, "HD");
+            else
+                reply_usual(s, r, cas);
+        }
+        i++;
+        r++;
+        if ((i & 15) == 0 && unlikely(conn_full(s->conn))) break;
+    }
+    sync_bump(&w->metrics[CMD_METRIC_cmd_meta], i);
+    sync_bump(&w->metrics[CMD_METRIC_cmd_set], i);
+    return i;
 }

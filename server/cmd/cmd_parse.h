@@ -8,15 +8,12 @@
 #ifndef TAGCACHED_CMD_CMD_PARSE_H
 #define TAGCACHED_CMD_CMD_PARSE_H
 
-#include "cmd/cmd_internal.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
 
 /* Parses complete requests of p[0..n) into the worker's batch, at most CMD_BATCH, and returns how many. None: more
  * bytes are needed (or n is 0). A request that cannot be followed by others (a block that is not all here, or is
  * refused) is the last of its batch. */
 unsigned cmd_parse(struct session *s, char *p, size_t n);
-
-/* Parses one storage line, set or ms, without looking for its block: for a line that was kept while its block was
- * uploaded. */
-void cmd_parse_kept(struct session *s, const struct cmd_row *row, const char *line, size_t n, struct request *r);
 
 #endif

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * version, quit. */
-#include "cmd/cmd_internal.h"
+#include "cmd/cmd_config.h"
+#include "cmd/reply.h"
+#include "cmd/session.h"
+#include "net/conn.h"
 
 void cmd_version(struct session *s, struct request *r) {
     (void)r;

@@ -1,7 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * set, add, replace, append, prepend, cas; incr, decr; delete. */
-#include "cmd/cmd_internal.h"
+#include "cmd/cmd_set.h"
+
+#include "base/check.h"
+#include "base/sync.h"
+#include "cmd/cmd_detail.h"
+#include "cmd/cmd_expiry.h"
+#include "cmd/cmd_purge.h"
+#include "cmd/cmd_table.h"
+#include "cmd/cmd_tag.h"
+#include "cmd/cmd_watch.h"
+#include "cmd/instance.h"
+#include "cmd/observers.h"
+#include "cmd/reply.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+#include "proto/keytags.h"
+#include "proto/meta.h"
+#include "proto/text.h"
+#include "store/store.h"
 
 /* ------------------------------------------------------------------ storage */
 
@@ -12,14 +31,14 @@ static bool replaces(const struct session *s, const struct request *r) {
     return (!meta_has(m, 'M') || m->mode == 'S') && !meta_has(m, 'C');
 }
 
-void cmd_refuse_store(struct session *s, const struct request *r, enum store_status status) {
+void cmd_set_refuse(struct session *s, const struct request *r, enum store_status status) {
     const bool large = status == STORE_TOO_LARGE;
     if (replaces(s, r)) {
         struct store_delete d = {.key = r->key};
         (void)store_delete(s->worker->store, &d, NULL);
     }
     cmd_bump(s, large ? CMD_METRIC_store_too_large : CMD_METRIC_store_no_memory);
-    if (cmd_noted(s, CMD_NOTE_MUTATIONS)) cmd_watch_mutation(s, r->row->name, &r->key, status, 0, r->body_len);
+    if (cmd_observed(s, CMD_OBSERVE_MUTATIONS)) cmd_watch_mutation(s, r->row->name, &r->key, status, 0, r->body_len);
     if (large)
         cmd_reply_lit(s, r, "SERVER_ERROR object too large for cache");
     else
@@ -37,10 +56,11 @@ static enum store_mode mode_of(const struct request *r) {
 }
 
 static void note_set(struct session *s, const struct request *r, const struct store_put *put, enum store_status st) {
-    if (cmd_noted(s, CMD_NOTE_MUTATIONS)) cmd_watch_mutation(s, r->row->name, &r->key, st, put->expiry, put->size);
-    if (cmd_noted(s, CMD_NOTE_TAGS) && st == STORE_OK && put->ntags > 0)
+    if (cmd_observed(s, CMD_OBSERVE_MUTATIONS))
+        cmd_watch_mutation(s, r->row->name, &r->key, st, put->expiry, put->size);
+    if (cmd_observed(s, CMD_OBSERVE_TAGS) && st == STORE_OK && put->ntags > 0)
         cmd_watch_tags(s, r->row->name, &r->key, put->ntags);
-    if (cmd_noted(s, CMD_NOTE_DETAIL)) cmd_detail(s, CMD_DETAIL_SET, r->key.p, r->key.len);
+    if (cmd_observed(s, CMD_OBSERVE_DETAIL)) cmd_detail_count(s, CMD_DETAIL_SET, r->key.p, r->key.len);
 }
 
 static void count_cas(struct session *s, enum store_status st) {
@@ -66,8 +86,8 @@ void cmd_set(struct session *s, struct request *r) {
         .guard = r->cas,
     };
     if (unlikely(r->suffix == KEYTAGS_TAGS)) {
-        cmd_tags_begin(s);
-        (void)cmd_tags_add(s, r->list, r->list_len); /* parsing found that they fit */
+        cmd_tag_begin(s);
+        (void)cmd_tag_add_list(s, r->list, r->list_len); /* parsing found that they fit */
         put.tags = w->tags;
         put.ntags = w->ntags;
     }
@@ -75,23 +95,24 @@ void cmd_set(struct session *s, struct request *r) {
     const bool joins = put.mode == STORE_APPEND || put.mode == STORE_PREPEND;
     enum store_status st = store_put(w->store, &put, joins ? &it : NULL);
     if (unlikely(st == STORE_AGAIN)) {
-        cmd_again(s);
+        cmd_retry_later(s);
         return;
     }
     if (joins && st == STORE_OK) put.size = it.size; /* what watchers are told */
     cmd_bump(s, CMD_METRIC_cmd_set);
     if (put.guarded) count_cas(s, st);
     if (put.ntags > 0 && st == STORE_OK) sync_bump(&w->metrics[CMD_METRIC_tags_stored], put.ntags);
-    if (unlikely((w->notes & (CMD_NOTE_MUTATIONS | CMD_NOTE_TAGS | CMD_NOTE_DETAIL)) != 0)) note_set(s, r, &put, st);
+    if (unlikely((w->observed & (CMD_OBSERVE_MUTATIONS | CMD_OBSERVE_TAGS | CMD_OBSERVE_DETAIL)) != 0))
+        note_set(s, r, &put, st);
     switch (st) {
     case STORE_OK:
-        cmd_born(s, r->exptime, put.expiry);
+        cmd_expiry_check(s, r->exptime, put.expiry);
         cmd_reply_lit(s, r, "STORED");
         break;
     case STORE_EXISTS: cmd_reply_lit(s, r, "EXISTS"); break;
     case STORE_NOT_FOUND: cmd_reply_lit(s, r, "NOT_FOUND"); break;
     case STORE_TOO_LARGE:
-    case STORE_NO_MEMORY: cmd_refuse_store(s, r, st); break;
+    case STORE_NO_MEMORY: cmd_set_refuse(s, r, st); break;
     case STORE_TOO_MANY: cmd_reply_lit(s, r, CMD_TOO_MANY_TAGS); break;
     default: cmd_reply_lit(s, r, "NOT_STORED"); break;
     }
@@ -100,15 +121,14 @@ void cmd_set(struct session *s, struct request *r) {
 unsigned cmd_set_run(struct session *s, struct request *r, unsigned n) {
     struct store_worker *w = s->worker->store;
     unsigned i = 0;
-    for (; i < n && r[i].way == CMD_WAY_SET; i++) {
-        const uint32_t expiry = cmd_expiry(s, r[i].exptime);
-        if (unlikely(store_set(w, &r[i].key, r[i].body, r[i].body_len, r[i].flags, expiry) != STORE_OK)) break;
-        cmd_born(s, r[i].exptime, expiry);
+    while (i < n && r->path == CMD_PATH_SET) {
+        const uint32_t expiry = cmd_expiry(s, r->exptime);
+        if (unlikely(store_set(w, &r->key, r->body, r->body_len, r->flags, expiry) != STORE_OK)) break;
+        cmd_expiry_check(s, r->exptime, expiry);
         cmd_line_lit(s, "STORED");
-        if ((i & 15) == 15 && unlikely(conn_full(s->conn))) {
-            i++;
-            break;
-        }
+        i++;
+        r++;
+        if ((i & 15) == 0 && unlikely(conn_full(s->conn))) break;
     }
     sync_bump(&s->worker->metrics[CMD_METRIC_cmd_set], i);
     return i;
@@ -143,7 +163,7 @@ void cmd_incr(struct session *s, struct request *r) {
         cmd_bump(s, incr ? CMD_METRIC_incr_hits : CMD_METRIC_decr_hits);
         reply_number(s, r, number);
         break;
-    case STORE_AGAIN: cmd_again(s); break;
+    case STORE_AGAIN: cmd_retry_later(s); break;
     case STORE_NON_NUMERIC: cmd_reply_lit(s, r, "CLIENT_ERROR cannot increment or decrement non-numeric value"); break;
     case STORE_NOT_FOUND:
         cmd_bump(s, incr ? CMD_METRIC_incr_misses : CMD_METRIC_decr_misses);
@@ -165,16 +185,16 @@ void cmd_delete(struct session *s, struct request *r) {
     }
     enum store_status st = store_delete(s->worker->store, &d, &it);
     if (unlikely(st == STORE_AGAIN)) {
-        cmd_again(s);
+        cmd_retry_later(s);
         return;
     }
-    if (cmd_noted(s, CMD_NOTE_DETAIL)) cmd_detail(s, CMD_DETAIL_DELETE, r->key.p, r->key.len);
+    if (cmd_observed(s, CMD_OBSERVE_DETAIL)) cmd_detail_count(s, CMD_DETAIL_DELETE, r->key.p, r->key.len);
     if (st != STORE_OK) {
         cmd_bump(s, CMD_METRIC_delete_misses);
         cmd_reply_lit(s, r, "NOT_FOUND");
         return;
     }
     cmd_bump(s, CMD_METRIC_delete_hits);
-    if (cmd_noted(s, CMD_NOTE_DELETIONS)) cmd_watch_deletion(s, "delete", &r->key, it.size);
+    if (cmd_observed(s, CMD_OBSERVE_DELETIONS)) cmd_watch_deletion(s, "delete", &r->key, it.size);
     cmd_reply_lit(s, r, "DELETED");
 }

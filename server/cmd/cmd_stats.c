@@ -6,11 +6,22 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/sync.h"
+#include "cmd/cmd_conns.h"
+#include "cmd/cmd_detail.h"
 #include "cmd/cmd_dump.h"
 #include "cmd/cmd_watch.h"
+#include "cmd/instance.h"
+#include "cmd/observers.h"
+#include "cmd/reply.h"
+#include "cmd/session.h"
+#include "proto/text.h"
+#include "store/store.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unversioned"
@@ -28,11 +39,11 @@ static uint64_t sum(const struct cmd *cmd, enum cmd_metric m) {
     return v;
 }
 
-uint64_t cmd_metric(const struct cmd *cmd, enum cmd_metric m) {
+uint64_t cmd_stats_metric(const struct cmd *cmd, enum cmd_metric m) {
     return sum(cmd, m) - sync_load(&cmd->base[m]);
 }
 
-void cmd_metrics_reset(struct cmd *cmd) {
+static void reset_metrics(struct cmd *cmd) {
     for (unsigned m = 0; m < CMD_METRICS; m++) sync_store(&cmd->base[m], sum(cmd, (enum cmd_metric)m));
 }
 
@@ -50,10 +61,6 @@ struct view {
     uint64_t items[STORE_METRICS];
 };
 
-uint64_t cmd_uptime_s(const struct cmd *cmd) {
-    return (clock_boot_ns(cmd->cfg.clock) - cmd->stats->started_ns) / 1000000000;
-}
-
 static void view_take(struct cmd *cmd, struct view *v) {
     memset(v, 0, sizeof *v);
     v->pid = (uint64_t)getpid();
@@ -68,13 +75,13 @@ static void view_take(struct cmd *cmd, struct view *v) {
     v->used_chunks = (v->store.bytes + SLAB_CHUNK - 1) / SLAB_CHUNK;
     uint64_t chunks = v->store.segments * (v->store.segment_bytes / SLAB_CHUNK);
     if (v->used_chunks > chunks) v->used_chunks = chunks; /* the gauges are not of one instant */
-    for (unsigned i = 0; i < CMD_METRICS; i++) v->cmd[i] = cmd_metric(cmd, (enum cmd_metric)i);
+    for (unsigned i = 0; i < CMD_METRICS; i++) v->cmd[i] = cmd_stats_metric(cmd, (enum cmd_metric)i);
     for (unsigned i = 0; i < STORE_METRICS; i++) v->items[i] = store_metric(cmd->store, (enum store_metric)i);
 }
 
 /* ------------------------------------------------------------------ lines */
 
-void cmd_stats_line(struct session *s, const char *name, const char *value) {
+static void stat_line(struct session *s, const char *name, const char *value) {
     cmd_linef(s, "STAT %s %s", name, value);
 }
 
@@ -194,11 +201,11 @@ static void setting(void *arg, const char *name, const char *value) {
         store_gauges(cmd->store, &g);
         line_U(s, "", name, g.limit_bytes);
     } else if (strcmp(name, "detail_enabled") == 0) {
-        cmd_stats_line(s, name, (sync_load(&cmd->notes) & CMD_NOTE_DETAIL) != 0 ? "yes" : "no");
+        stat_line(s, name, (sync_load(&cmd->observed) & CMD_OBSERVE_DETAIL) != 0 ? "yes" : "no");
     } else if (strcmp(name, "track_sizes") == 0) {
-        cmd_stats_line(s, name, sync_load(&cmd->stats->sizes) != 0 ? "yes" : "no");
+        stat_line(s, name, sync_load(&cmd->sizes_on) != 0 ? "yes" : "no");
     } else {
-        cmd_stats_line(s, name, value);
+        stat_line(s, name, value);
     }
 }
 
@@ -224,7 +231,7 @@ static void group_detail(struct session *s, const struct args *a) {
 static void group_reset(struct session *s, const struct args *a) {
     struct cmd *cmd = s->worker->cmd;
     (void)a;
-    cmd_metrics_reset(cmd);
+    reset_metrics(cmd);
     store_metrics_reset(cmd->store);
     cmd->cfg.up.net_reset(cmd->cfg.up.arg);
     cmd_detail_reset(cmd);
@@ -233,8 +240,8 @@ static void group_reset(struct session *s, const struct args *a) {
 
 static void group_sizes(struct session *s, const struct args *a) {
     (void)a;
-    if (sync_load(&s->worker->cmd->stats->sizes) == 0) {
-        cmd_stats_line(s, "sizes_status", "disabled");
+    if (sync_load(&s->worker->cmd->sizes_on) == 0) {
+        stat_line(s, "sizes_status", "disabled");
         end(s);
     } else if (!cmd_dump_begin(s, CMD_DUMP_SIZES, NULL, UINT64_MAX, UINT64_MAX)) {
         cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
@@ -244,14 +251,14 @@ static void group_sizes(struct session *s, const struct args *a) {
 /* These two answer without END, as memcached does. */
 static void group_sizes_enable(struct session *s, const struct args *a) {
     (void)a;
-    sync_store(&s->worker->cmd->stats->sizes, 1);
-    cmd_stats_line(s, "sizes_status", "enabled");
+    sync_store(&s->worker->cmd->sizes_on, 1);
+    stat_line(s, "sizes_status", "enabled");
 }
 
 static void group_sizes_disable(struct session *s, const struct args *a) {
     (void)a;
-    sync_store(&s->worker->cmd->stats->sizes, 0);
-    cmd_stats_line(s, "sizes_status", "disabled");
+    sync_store(&s->worker->cmd->sizes_on, 0);
+    stat_line(s, "sizes_status", "disabled");
 }
 
 static void group_cachedump(struct session *s, const struct args *a) {
@@ -311,23 +318,4 @@ void cmd_stats(struct session *s, struct request *r) {
         return;
     }
     cmd_line_lit(s, "ERROR");
-}
-
-/* ------------------------------------------------------------------ life */
-
-int cmd_stats_new(struct cmd *cmd) {
-    cmd->stats = calloc(1, sizeof *cmd->stats);
-    if (cmd->stats == NULL) return -ENOMEM;
-    cmd->stats->started_ns = clock_boot_ns(cmd->cfg.clock);
-    cmd->stats->sizes = cmd->cfg.track_sizes;
-    int rc = cmd_detail_new(cmd);
-    if (rc != 0) cmd_stats_free(cmd);
-    return rc;
-}
-
-void cmd_stats_free(struct cmd *cmd) {
-    if (cmd->stats == NULL) return;
-    cmd_detail_free(cmd);
-    free(cmd->stats);
-    cmd->stats = NULL;
 }

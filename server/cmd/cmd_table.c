@@ -1,9 +1,11 @@
-/* SPDX-License-Identifier: BSD-3-Clause
- *
- * cmd_table - the commands, and which one a name means. */
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd_table.h"
+
 #include <string.h>
 
-#include "cmd/cmd_internal.h"
+#include "base/check.h"
+
+#define MULTIPLIERS 1000000 /* are tried; about one in a hundred will do */
 
 const struct cmd_row cmd_rows[CMD_IDS] = {
 #define FORMAT false
@@ -16,57 +18,55 @@ const struct cmd_row cmd_rows[CMD_IDS] = {
 #undef ERROR
 };
 
-/* The only row that a name of n bytes could belong to; a test looks every row up. */
-static enum cmd_id candidate(const char *p, size_t n) {
-    switch (n) {
-    case 2:
-        switch (p[1]) {
-        case 'g': return CMD_ID_mg;
-        case 's': return CMD_ID_ms;
-        case 'd': return CMD_ID_md;
-        case 'a': return CMD_ID_ma;
-        case 'n': return CMD_ID_mn;
-        case 'e': return CMD_ID_me;
-        default: return CMD_ID_mp;
-        }
-    case 3:
-        switch (p[0]) {
-        case 's': return CMD_ID_set;
-        case 'a': return CMD_ID_add;
-        case 'c': return CMD_ID_cas;
-        case 'l': return CMD_ID_lru;
-        default: return p[1] == 'e' ? CMD_ID_get : CMD_ID_gat;
-        }
-    case 4:
-        switch (p[0]) {
-        case 'i': return CMD_ID_incr;
-        case 'd': return CMD_ID_decr;
-        case 'q': return CMD_ID_quit;
-        default: return p[1] == 'e' ? CMD_ID_gets : CMD_ID_gats;
-        }
-    case 5:
-        return p[0] == 't'   ? CMD_ID_touch
-               : p[0] == 'p' ? CMD_ID_purge
-               : p[0] == 'w' ? CMD_ID_watch
-               : p[1] == 't' ? CMD_ID_stats
-                             : CMD_ID_slabs;
-    case 6: return p[0] == 'd' ? CMD_ID_delete : CMD_ID_append;
-    case 7:
-        return p[0] == 'r'   ? CMD_ID_replace
-               : p[0] == 'p' ? CMD_ID_prepend
-               : p[0] == 'v' ? CMD_ID_version
-                             : CMD_ID_tag_add;
-    case 8: return CMD_ID_shutdown;
-    case 9: return p[0] == 'f' ? CMD_ID_flush_all : CMD_ID_verbosity;
-    case 10: return CMD_ID_tag_delete;
-    case 11: return p[0] == 't' ? CMD_ID_tags_delete : CMD_ID_lru_crawler;
-    case 13: return CMD_ID_refresh_certs;
-    default: return CMD_ID_cache_memlimit;
-    }
+/* What names are looked up by, when they may be shorter than four bytes. */
+static uint32_t key_of(const char *p, size_t n) {
+    char bytes[4];
+    memset(bytes, ' ', sizeof bytes);
+    memcpy(bytes, p, n < sizeof bytes ? n : sizeof bytes);
+    return cmd_names_key(bytes);
 }
 
-const struct cmd_row *cmd_find(const char *name, size_t n) {
-    if (n < 2) return NULL;
-    const struct cmd_row *row = &cmd_rows[candidate(name, n)];
-    return row->name_len == n && memcmp(row->name, name, n) == 0 ? row : NULL;
+/* Fills the slots with this multiplier. False: two beginnings share one. */
+static bool fill(struct cmd_names *t, uint32_t multiplier) {
+    bool taken[CMD_SLOTS] = {false};
+    t->multiplier = multiplier;
+    for (unsigned i = 0; i < CMD_IDS; i++) {
+        const unsigned slot = cmd_names_slot(t, t->begin[i]);
+        const uint8_t other = t->slot[slot];
+        t->next[i] = CMD_IDS;
+        if (taken[slot] && t->begin[other] != t->begin[i]) return false;
+        if (taken[slot]) t->next[i] = other;
+        taken[slot] = true;
+        t->slot[slot] = (uint8_t)i;
+    }
+    return true;
+}
+
+void cmd_names_init(struct cmd_names *t) {
+    memset(t, 0, sizeof *t);
+    for (unsigned i = 0; i < CMD_IDS; i++) t->begin[i] = key_of(cmd_rows[i].name, cmd_rows[i].name_len);
+    for (uint32_t tries = 1; tries <= MULTIPLIERS; tries++)
+        if (fill(t, tries * 0x9e3779b9 | 1)) return; /* as good as random */
+    CHECK(false);                                    /* test_cmd would have met it: the names are constant */
+}
+
+/* Whether the name is the first word of p[0..n); `whole`: which has no more words behind it than are here. */
+static bool is_first(const struct cmd_row *row, const char *p, size_t n, bool whole) {
+    if (n < row->name_len || memcmp(p, row->name, row->name_len) != 0) return false;
+    return n == row->name_len ? whole : p[row->name_len] == ' ';
+}
+
+static const struct cmd_row *find(const struct cmd_names *t, unsigned id, const char *p, size_t n, bool whole) {
+    for (; id < CMD_IDS; id = t->next[id])
+        if (is_first(&cmd_rows[id], p, n, whole)) return &cmd_rows[id];
+    return NULL;
+}
+
+__attribute__((noinline)) const struct cmd_row *cmd_names_long(const struct cmd_names *t, const struct cmd_row *row,
+                                                               const char *p, size_t n) {
+    return find(t, row->id, p, n, false);
+}
+
+const struct cmd_row *cmd_names_line(const struct cmd_names *t, const char *line, size_t n) {
+    return find(t, t->slot[cmd_names_slot(t, key_of(line, n))], line, n, true);
 }

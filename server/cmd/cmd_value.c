@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "cmd/cmd_dump.h"
-#include "cmd/cmd_internal.h"
+#include "cmd/cmd_value.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/cmd_producer.h"
+#include "cmd/instance.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+#include "store/store.h"
 
 #define SPANS 32            /* pieces looked at in one go */
 #define COPY_MAX (1u << 20) /* bytes of a value copied in one go when they cannot be pinned */
@@ -67,7 +75,7 @@ static void part_produce(struct session *s) {
         conn_write(s->conn, part->tail, part->tail_len);
     else
         conn_close(s->conn);
-    cmd_dump_end(s);
+    cmd_producer_end(s);
     free(part);
 }
 
@@ -77,7 +85,7 @@ static const struct cmd_producer part_producer = {part_produce, part_end};
 static void send_later(struct session *s, const struct store_item *it, unsigned next, size_t at, const char *tail,
                        size_t n) {
     struct part *part = s->producer == NULL ? malloc(sizeof(*part)) : NULL;
-    s->worker->halt = true;
+    s->worker->end_batch = true;
     if (part == NULL) {
         conn_close(s->conn);
         return;
@@ -89,7 +97,7 @@ static void send_later(struct session *s, const struct store_item *it, unsigned 
     memcpy(part->tail, tail, n);
     part->key_len = it->key_len;
     memcpy(part->key, it->key, it->key_len);
-    cmd_dump_install(s, &part_producer, part);
+    cmd_producer_begin(s, &part_producer, part);
 }
 
 /* ------------------------------------------------------------------ values */

@@ -3,40 +3,44 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/sync.h"
+#include "cmd/cmd_watch_line.h"
+#include "cmd/instance.h"
+#include "cmd/observers.h"
+#include "cmd/reply.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+#include "net/worker.h"
+#include "proto/text.h"
+#include "store/store.h"
 
 #define WATCH_PRODUCE_MAX 1024 /* lines written in one upcall, so that a busy watcher does not starve its worker */
-#define WATCH_STREAMS                                                                                                  \
-    (CMD_NOTE_FETCHERS | CMD_NOTE_MUTATIONS | CMD_NOTE_EVICTIONS | CMD_NOTE_CONNEVENTS | CMD_NOTE_DELETIONS |          \
-     CMD_NOTE_TAGS | CMD_NOTE_PURGES | CMD_NOTE_RAWCMDS | CMD_NOTE_SYSEVENTS)
 
-/* Words of `watch`. Those of memcached's proxy are known, and nothing ever happens there. */
 static const struct {
     const char *name;
-    uint32_t bits;
+    uint32_t bits; /* enum cmd_observer; 0: nothing ever happens there */
 } streams[] = {
-    {"fetchers", CMD_NOTE_FETCHERS},
-    {"mutations", CMD_NOTE_MUTATIONS},
-    {"evictions", CMD_NOTE_EVICTIONS},
-    {"connevents", CMD_NOTE_CONNEVENTS},
-    {"deletions", CMD_NOTE_DELETIONS},
-    {"rawcmds", CMD_NOTE_RAWCMDS},
-    {"sysevents", CMD_NOTE_SYSEVENTS},
-    {"tags", CMD_NOTE_TAGS},
-    {"purges", CMD_NOTE_PURGES},
-    {"proxyreqs", 0},
-    {"proxyevents", 0},
-    {"proxyuser", 0},
+#define STREAM(name, constant, help) {#name, CMD_OBSERVE_##constant},
+#define EMPTY(name) {#name, 0},
+#include "cmd/watch.def"
+#undef STREAM
+#undef EMPTY
 };
 
 struct watcher {
-    uint32_t mask; /* streams wanted, 0: nobody; read by those who note */
-    uint32_t wake; /* its worker has been told, or is awake */
+    uint32_t mask;        /* streams wanted, 0: nobody; read by those who record */
+    uint32_t wake;        /* its worker has been told, or is awake */
+    struct net_post post; /* tells it */
     struct net_worker *nw;
     struct conn *conn; /* nw's thread only; NULL: nobody */
-    uint64_t first;    /* notes older than this were meant for an earlier watcher */
+    uint64_t first;    /* events older than this were meant for an earlier watcher */
     bool taken;        /* under the lock */
     struct watch_ring *rings;
 };
@@ -50,11 +54,11 @@ struct cmd_watch {
     unsigned taken;
     uint64_t gid;
     int64_t wall_offset_ns; /* unix time minus time since boot, as well as a clock of seconds shows it */
-    uint64_t sent, skipped; /* lines sent; notes the watchers were told they missed */
+    uint64_t sent, skipped; /* lines sent; events that watchers were told they missed */
     struct watcher watchers[WATCH_MAX];
 };
 
-/* ------------------------------------------------------------------ noting */
+/* ------------------------------------------------------------------ recording */
 
 /* Unix time with a fraction: seconds come from the wall clock, the fraction from the steady one. The offset between
  * them is the largest seen, since a clock of whole seconds lags; a larger step back means the clock was set. */
@@ -75,7 +79,7 @@ static void wake_post(struct net_worker *nw, void *arg) {
     }
     struct net_worker *now = sync_load_acq(&w->nw);
     if (now != nw) { /* the place has gone to a watcher elsewhere meanwhile, who may rely on this */
-        if (worker_post(now, wake_post, w) != 0) sync_store_seq(&w->wake, 0);
+        worker_post(now, &w->post, wake_post, w);
         return;
     }
     if (w->conn != NULL) conn_kick(w->conn);
@@ -83,12 +87,11 @@ static void wake_post(struct net_worker *nw, void *arg) {
 
 static void wake(struct watcher *w) {
     if (sync_load_seq(&w->wake) != 0 || sync_exchange(&w->wake, 1) != 0) return;
-    /* Without memory for the message the next note tries again. */
-    if (worker_post(sync_load_acq(&w->nw), wake_post, w) != 0) sync_store_seq(&w->wake, 0);
+    worker_post(sync_load_acq(&w->nw), &w->post, wake_post, w);
 }
 
-/* Hands a note to whoever wants it. ring: the caller's own. */
-static void note(struct cmd *cmd, unsigned ring, struct watch_note *n, const char *key, const char *text) {
+/* Hands an event to whoever wants it. ring: the caller's own. */
+static void record(struct cmd *cmd, unsigned ring, struct watch_event *n, const char *key, const char *text) {
     struct cmd_watch *h = cmd->watch;
     n->gid = sync_add(&h->gid, 1) + 1;
     n->time_us = now_us(cmd);
@@ -100,26 +103,26 @@ static void note(struct cmd *cmd, unsigned ring, struct watch_note *n, const cha
     }
 }
 
-static void note_session(struct session *s, struct watch_note *n, const char *key, const char *text) {
+static void record_of_session(struct session *s, struct watch_event *n, const char *key, const char *text) {
     n->fd = conn_fd(s->conn);
-    note(s->worker->cmd, s->worker->index, n, key, text);
+    record(s->worker->cmd, s->worker->index, n, key, text);
 }
 
-static void note_other(struct cmd *cmd, struct watch_note *n, const char *key, const char *text) {
+static void record_of_other(struct cmd *cmd, struct watch_event *n, const char *key, const char *text) {
     struct cmd_watch *h = cmd->watch;
     pthread_mutex_lock(&h->others);
-    note(cmd, h->nrings - 1, n, key, text);
+    record(cmd, h->nrings - 1, n, key, text);
     pthread_mutex_unlock(&h->others);
 }
 
 void cmd_watch_fetch(struct session *s, const char *key, size_t n, const struct store_item *it, const char *status) {
-    struct watch_note w = {.kind = WATCH_GET,
-                           .bit = CMD_NOTE_FETCHERS,
-                           .status = status,
-                           .flag = it != NULL,
-                           .size = it != NULL ? it->size : 0,
-                           .key_len = (uint8_t)(n < 256 ? n : 255)};
-    note_session(s, &w, key, NULL);
+    struct watch_event w = {.kind = WATCH_GET,
+                            .bit = CMD_OBSERVE_FETCHERS,
+                            .status = status,
+                            .flag = it != NULL,
+                            .size = it != NULL ? it->size : 0,
+                            .key_len = (uint8_t)(n < 256 ? n : 255)};
+    record_of_session(s, &w, key, NULL);
 }
 
 static const char *status_name(enum store_status st) {
@@ -140,26 +143,26 @@ static const char *status_name(enum store_status st) {
 
 void cmd_watch_mutation(struct session *s, const char *cmd, const struct store_key *key, enum store_status status,
                         uint32_t expiry, uint64_t size) {
-    struct watch_note w = {.kind = WATCH_STORE,
-                           .bit = CMD_NOTE_MUTATIONS,
-                           .status = status_name(status),
-                           .cmd = cmd,
-                           .expiry = expiry,
-                           .size = size,
-                           .key_len = (uint8_t)key->len};
-    note_session(s, &w, key->p, NULL);
+    struct watch_event w = {.kind = WATCH_STORE,
+                            .bit = CMD_OBSERVE_MUTATIONS,
+                            .status = status_name(status),
+                            .cmd = cmd,
+                            .expiry = expiry,
+                            .size = size,
+                            .key_len = (uint8_t)key->len};
+    record_of_session(s, &w, key->p, NULL);
 }
 
 void cmd_watch_deletion(struct session *s, const char *cmd, const struct store_key *key, uint64_t size) {
-    struct watch_note w = {
-        .kind = WATCH_DELETED, .bit = CMD_NOTE_DELETIONS, .cmd = cmd, .size = size, .key_len = (uint8_t)key->len};
-    note_session(s, &w, key->p, NULL);
+    struct watch_event w = {
+        .kind = WATCH_DELETED, .bit = CMD_OBSERVE_DELETIONS, .cmd = cmd, .size = size, .key_len = (uint8_t)key->len};
+    record_of_session(s, &w, key->p, NULL);
 }
 
 void cmd_watch_tags(struct session *s, const char *cmd, const struct store_key *key, unsigned ntags) {
-    struct watch_note w = {
-        .kind = WATCH_TAGS, .bit = CMD_NOTE_TAGS, .cmd = cmd, .ntags = (uint8_t)ntags, .key_len = (uint8_t)key->len};
-    note_session(s, &w, key->p, NULL);
+    struct watch_event w = {
+        .kind = WATCH_TAGS, .bit = CMD_OBSERVE_TAGS, .cmd = cmd, .ntags = (uint8_t)ntags, .key_len = (uint8_t)key->len};
+    record_of_session(s, &w, key->p, NULL);
 }
 
 static uint16_t text_length(size_t n) {
@@ -167,24 +170,26 @@ static uint16_t text_length(size_t n) {
 }
 
 void cmd_watch_purge(struct session *s, const char *cmd, const char *selectors, size_t n, bool soft, uint64_t number) {
-    struct watch_note w = {.kind = WATCH_PURGE,
-                           .bit = CMD_NOTE_PURGES,
-                           .cmd = cmd,
-                           .flag = soft,
-                           .number = number,
-                           .text_len = text_length(n)};
-    note_session(s, &w, NULL, selectors);
+    struct watch_event w = {.kind = WATCH_PURGE,
+                            .bit = CMD_OBSERVE_PURGES,
+                            .cmd = cmd,
+                            .flag = soft,
+                            .number = number,
+                            .text_len = text_length(n)};
+    record_of_session(s, &w, NULL, selectors);
 }
 
 void cmd_watch_rawcmd(struct session *s, const char *line, size_t n) {
-    struct watch_note w = {.kind = WATCH_RAWCMD, .bit = CMD_NOTE_RAWCMDS, .text_len = text_length(n)};
-    note_session(s, &w, NULL, line);
+    struct watch_event w = {.kind = WATCH_RAWCMD, .bit = CMD_OBSERVE_RAWCMDS, .text_len = text_length(n)};
+    record_of_session(s, &w, NULL, line);
 }
 
 void cmd_watch_conn(struct session *s, bool closed, const char *reason) {
     const char *peer = conn_peer(s->conn), *ip = peer, *colon = strrchr(peer, ':');
-    struct watch_note w = {
-        .kind = closed ? WATCH_CONN_CLOSE : WATCH_CONN_NEW, .bit = CMD_NOTE_CONNEVENTS, .status = "tcp", .cmd = reason};
+    struct watch_event w = {.kind = closed ? WATCH_CONN_CLOSE : WATCH_CONN_NEW,
+                            .bit = CMD_OBSERVE_CONNEVENTS,
+                            .status = "tcp",
+                            .cmd = reason};
     size_t n;
     if (conn_is_unix(s->conn) || colon == NULL) {
         w.status = "local";
@@ -196,35 +201,35 @@ void cmd_watch_conn(struct session *s, bool closed, const char *reason) {
         if (n >= 2 && ip[0] == '[') ip++, n -= 2;
     }
     w.text_len = (uint16_t)(n < 64 ? n : 64);
-    note_session(s, &w, NULL, ip);
+    record_of_session(s, &w, NULL, ip);
 }
 
-void cmd_on_evict(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size) {
-    struct cmd *cmd = arg;
-    if ((sync_load(&cmd->notes) & CMD_NOTE_EVICTIONS) == 0) return;
-    struct watch_note w = {.kind = WATCH_EVICTION,
-                           .bit = CMD_NOTE_EVICTIONS,
-                           .flag = fetched,
-                           .expiry = expiry,
-                           .size = size,
-                           .key_len = (uint8_t)key_len};
-    note_other(cmd, &w, key, NULL);
+void cmd_watch_eviction(struct cmd *cmd, const char *key, size_t key_len, bool fetched, uint32_t expiry,
+                        uint64_t size) {
+    if ((sync_load(&cmd->observed) & CMD_OBSERVE_EVICTIONS) == 0) return;
+    struct watch_event w = {.kind = WATCH_EVICTION,
+                            .bit = CMD_OBSERVE_EVICTIONS,
+                            .flag = fetched,
+                            .expiry = expiry,
+                            .size = size,
+                            .key_len = (uint8_t)key_len};
+    record_of_other(cmd, &w, key, NULL);
 }
 
 void cmd_watch_sysevent(struct cmd *cmd, const char *type, const char *text) {
     log_event(cmd->cfg.log, LOG_NOTICE, type, "%s", text);
-    if ((sync_load(&cmd->notes) & CMD_NOTE_SYSEVENTS) == 0) return;
-    struct watch_note w = {
-        .kind = WATCH_SYSEVENT, .bit = CMD_NOTE_SYSEVENTS, .status = type, .text_len = text_length(strlen(text))};
-    note_other(cmd, &w, NULL, text);
+    if ((sync_load(&cmd->observed) & CMD_OBSERVE_SYSEVENTS) == 0) return;
+    struct watch_event w = {
+        .kind = WATCH_SYSEVENT, .bit = CMD_OBSERVE_SYSEVENTS, .status = type, .text_len = text_length(strlen(text))};
+    record_of_other(cmd, &w, NULL, text);
 }
 
 /* ------------------------------------------------------------------ sending */
 
-/* The ring whose oldest note is the oldest of all, so that lines leave in order as far as that can be known. */
-static struct watch_ring *oldest(struct cmd_watch *h, struct watcher *w, struct watch_note *n) {
+/* The ring whose oldest event is the oldest of all, so that lines leave in order as far as that can be known. */
+static struct watch_ring *oldest(struct cmd_watch *h, struct watcher *w, struct watch_event *n) {
     struct watch_ring *best = NULL;
-    struct watch_note at;
+    struct watch_event at;
     for (unsigned i = 0; i < h->nrings; i++) {
         if (!cmd_watch_ring_peek(&w->rings[i], &at) || (best != NULL && at.gid >= n->gid)) continue;
         best = &w->rings[i];
@@ -247,8 +252,8 @@ static void send_skipped(struct cmd_watch *h, struct watcher *w, struct conn *c)
     sync_add(&h->skipped, missed);
 }
 
-static void send_note(struct cmd_watch *h, struct watcher *w, struct watch_ring *r, struct watch_note *n,
-                      struct conn *c, uint32_t now) {
+static void send_event(struct cmd_watch *h, struct watcher *w, struct watch_ring *r, struct watch_event *n,
+                       struct conn *c, uint32_t now) {
     char key[256], text[WATCH_TEXT_MAX];
     cmd_watch_ring_take(r, n, key, text);
     if (n->gid < w->first || (n->bit & w->mask) == 0) return;
@@ -268,30 +273,30 @@ static void watch_produce(struct session *s) {
     send_skipped(h, w, c); /* here too: a watcher that is never up to date must hear of it */
     for (unsigned i = 0; i < WATCH_PRODUCE_MAX; i++) {
         if (conn_full(c)) return; /* asked again when it has drained */
-        struct watch_note n;
+        struct watch_event n;
         struct watch_ring *r = oldest(h, w, &n);
         if (r == NULL) {
             send_skipped(h, w, c);
-            /* Asleep first, then one more look: a note put in between is seen here or wakes us. */
+            /* Asleep first, then one more look: an event put in between is seen here or wakes us. */
             sync_store_seq(&w->wake, 0);
             if (oldest(h, w, &n) == NULL) return; /* called again when kicked */
             sync_store_seq(&w->wake, 1);
             continue;
         }
-        send_note(h, w, r, &n, c, now);
+        send_event(h, w, r, &n, c, now);
     }
     conn_kick(c);
 }
 
 /* ------------------------------------------------------------------ watchers come and go */
 
-/* Brings cmd->notes in line with who watches. Under the lock. */
-static void update_notes(struct cmd *cmd) {
+/* Brings cmd->observed in line with who watches. Under the lock. */
+static void update_observed(struct cmd *cmd) {
     uint32_t want = 0;
     for (unsigned i = 0; i < WATCH_MAX; i++) want |= cmd->watch->watchers[i].mask;
-    sync_or(&cmd->notes, want);
-    sync_and(&cmd->notes, want | ~(uint32_t)WATCH_STREAMS);
-    store_watch_evictions(cmd->store, (want & CMD_NOTE_EVICTIONS) != 0);
+    sync_or(&cmd->observed, want);
+    sync_and(&cmd->observed, want | ~(uint32_t)CMD_OBSERVE_STREAMS);
+    store_watch_evictions(cmd->store, (want & CMD_OBSERVE_EVICTIONS) != 0);
 }
 
 static bool make_rings(struct cmd_watch *h, struct watcher *w) {
@@ -317,7 +322,7 @@ static void watch_end(struct session *s) {
     w->conn = NULL;
     w->taken = false;
     sync_sub(&cmd->watch->taken, 1);
-    update_notes(cmd);
+    update_observed(cmd);
     pthread_mutex_unlock(&cmd->watch->lock);
 }
 
@@ -347,7 +352,7 @@ static int watch_begin(struct session *s, uint32_t mask) {
         sync_store_seq(&w->wake, 0);
         sync_store_rel(&w->mask, mask);
         sync_add(&h->taken, 1);
-        update_notes(cmd);
+        update_observed(cmd);
         s->producer = &watch_producer;
         s->produce_state = w;
         rc = 0;
@@ -363,7 +368,7 @@ static bool parse_streams(const struct request *r, uint32_t *mask) {
     *mask = 0;
     (void)text_next(r->line, r->line_len, &at, &word);
     if (!text_next(r->line, r->line_len, &at, &word)) {
-        *mask = CMD_NOTE_FETCHERS;
+        *mask = CMD_OBSERVE_FETCHERS;
         return true;
     }
     do {
@@ -394,8 +399,8 @@ void cmd_watch(struct session *s, struct request *r) {
         cmd_reply_lit(s, r, "OK");
         /* From here on the connection only listens: whatever it sends is of no interest, be it part of this batch
          * (hence parked until the producer has its first turn) or later. */
-        r->swallow = UINT64_MAX;
-        conn_park(s->conn);
+        r->discard_body = UINT64_MAX;
+        conn_wait(s->conn);
         conn_set_producer(s->conn, true);
         conn_kick(s->conn);
     }
@@ -440,7 +445,7 @@ void cmd_watch_stats(struct cmd *cmd, struct cmd_watch_stats *out) {
         .watchers = sync_load(&h->taken),
         .sent = sync_load(&h->sent),
         .skipped = sync_load(&h->skipped),
-        .noted = sync_load(&h->gid),
+        .recorded = sync_load(&h->gid),
     };
     for (unsigned i = 0; i < WATCH_MAX; i++) {
         struct watch_ring *rings = sync_load_acq(&h->watchers[i].rings);

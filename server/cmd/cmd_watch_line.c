@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd_watch_line.h"
+
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
-#include "cmd/cmd_watch.h"
+#include "base/sync.h"
+#include "cmd/request.h"
+#include "store/store.h"
 
 char *cmd_watch_escape(char *out, const char *p, size_t n) {
     static const char hex[] = "0123456789ABCDEF";
@@ -27,7 +32,7 @@ static int64_t ttl_left(uint32_t expiry, uint32_t now) {
 }
 
 /* What follows the type and the key. */
-static int format_rest(const struct watch_note *n, const char *text, uint32_t now, char *out, size_t max) {
+static int format_rest(const struct watch_event *n, const char *text, uint32_t now, char *out, size_t max) {
     const char *yes = n->flag ? "yes" : "no";
     switch ((enum watch_kind)n->kind) {
     case WATCH_GET:
@@ -54,7 +59,7 @@ static int format_rest(const struct watch_note *n, const char *text, uint32_t no
 }
 
 /* The kinds that end in escaped text: too long for a formatted buffer. */
-static char *format_text(const struct watch_note *n, const char *text, char *p) {
+static char *format_text(const struct watch_event *n, const char *text, char *p) {
     if (n->kind == WATCH_PURGE) {
         p += sprintf(p, " cmd=%s soft=%s number=%" PRIu64 " cfd=%d sel=", n->cmd, n->flag ? "yes" : "no", n->number,
                      n->fd);
@@ -72,7 +77,7 @@ static char *format_text(const struct watch_note *n, const char *text, char *p) 
     return p;
 }
 
-size_t cmd_watch_format(const struct watch_note *n, const char *key, const char *text, uint32_t now, char *out) {
+size_t cmd_watch_format(const struct watch_event *n, const char *key, const char *text, uint32_t now, char *out) {
     static const char *const types[] = {
         [WATCH_GET] = "item_get",      [WATCH_STORE] = "item_store",  [WATCH_DELETED] = "deleted",
         [WATCH_EVICTION] = "eviction", [WATCH_CONN_NEW] = "conn_new", [WATCH_CONN_CLOSE] = "conn_close",
@@ -111,7 +116,7 @@ static void copy_out(const struct watch_ring *r, uint64_t at, void *p, size_t n)
     memcpy((char *)p + first, r->buf, n - first);
 }
 
-bool cmd_watch_ring_put(struct watch_ring *r, const struct watch_note *n, const char *key, const char *text) {
+bool cmd_watch_ring_put(struct watch_ring *r, const struct watch_event *n, const char *key, const char *text) {
     uint64_t tail = r->tail;
     size_t need = sizeof *n + n->key_len + n->text_len;
     if (tail - sync_load_acq(&r->head) + need > r->size) {
@@ -121,18 +126,18 @@ bool cmd_watch_ring_put(struct watch_ring *r, const struct watch_note *n, const 
     copy_in(r, tail, n, sizeof *n);
     copy_in(r, tail + sizeof *n, key, n->key_len);
     copy_in(r, tail + sizeof *n + n->key_len, text, n->text_len);
-    /* Sequentially consistent against the taker going to sleep: either it sees this note or we see it asleep. */
+    /* Sequentially consistent against the taker going to sleep: either it sees this event or we see it asleep. */
     sync_store_seq(&r->tail, tail + need);
     return true;
 }
 
-bool cmd_watch_ring_peek(const struct watch_ring *r, struct watch_note *n) {
+bool cmd_watch_ring_peek(const struct watch_ring *r, struct watch_event *n) {
     if (sync_load_seq(&r->tail) == r->head) return false;
     copy_out(r, r->head, n, sizeof *n);
     return true;
 }
 
-void cmd_watch_ring_take(struct watch_ring *r, const struct watch_note *n, char *key, char *text) {
+void cmd_watch_ring_take(struct watch_ring *r, const struct watch_event *n, char *key, char *text) {
     uint64_t at = r->head + sizeof *n;
     copy_out(r, at, key, n->key_len);
     copy_out(r, at + n->key_len, text, n->text_len);

@@ -4,23 +4,52 @@ tagcached_sources += \
   %D%/cmd_body.c \
   %D%/cmd_expiry.c \
   %D%/cmd_get.c \
+  %D%/cmd_input.c \
+  %D%/cmd_key.c \
   %D%/cmd_meta.c \
   %D%/cmd_meta_change.c \
   %D%/cmd_meta_get.c \
   %D%/cmd_meta_set.c \
   %D%/cmd_parse.c \
+  %D%/cmd_parse_block.c \
+  %D%/cmd_parse_keys.c \
+  %D%/cmd_parse_usual.c \
   %D%/cmd_plain.c \
-  %D%/cmd_reply.c \
+  %D%/cmd_producer.c \
+  %D%/cmd_purge.c \
   %D%/cmd_set.c \
   %D%/cmd_table.c \
   %D%/cmd_tag.c \
-  %D%/cmd_value.c
+  %D%/cmd_value.c \
+  %D%/reply.c
 noinst_HEADERS += \
   %D%/cmd.h \
   %D%/cmd.metrics.def \
-  %D%/cmd_internal.h \
+  %D%/cmd_batch.h \
+  %D%/cmd_body.h \
+  %D%/cmd_config.h \
+  %D%/cmd_expiry.h \
+  %D%/cmd_get.h \
+  %D%/cmd_input.h \
+  %D%/cmd_key.h \
   %D%/cmd_meta.h \
-  %D%/cmd_parse.h
+  %D%/cmd_meta_get.h \
+  %D%/cmd_meta_set.h \
+  %D%/cmd_parse.h \
+  %D%/cmd_parse_block.h \
+  %D%/cmd_parse_keys.h \
+  %D%/cmd_parse_usual.h \
+  %D%/cmd_producer.h \
+  %D%/cmd_purge.h \
+  %D%/cmd_set.h \
+  %D%/cmd_table.h \
+  %D%/cmd_tag.h \
+  %D%/cmd_value.h \
+  %D%/instance.h \
+  %D%/observers.h \
+  %D%/reply.h \
+  %D%/request.h \
+  %D%/session.h
 
 # What the operator sees and does: statistics, watchers, dumps, authentication, administration.
 tagcached_sources += \
@@ -35,13 +64,18 @@ tagcached_sources += \
   %D%/cmd_watch_line.c
 noinst_HEADERS += \
   %D%/cmd_auth.h \
+  %D%/cmd_conns.h \
+  %D%/cmd_detail.h \
   %D%/cmd_dump.h \
+  %D%/cmd_log.h \
   %D%/cmd_stats.h \
   %D%/cmd_watch.h \
+  %D%/cmd_watch_line.h \
   %D%/stats.general.def \
   %D%/stats.items.def \
   %D%/stats.purge.def \
   %D%/stats.slabs.def \
-  %D%/stats.tags.def
+  %D%/stats.tags.def \
+  %D%/watch.def
 
 EXTRA_DIST += %D%/README.md

@@ -3,7 +3,7 @@
  * conn - a connection's life: reading, handing input to the handler, and deciding what comes next.
  *
  * One read, one upcall and one write a readiness. Whatever is left to do after that (output the socket did not take, a
- * handler that stopped early, a dump under way) goes round conn_settle, at most batches_per_event times before the
+ * handler that stopped early, a dump under way) goes round conn_drive, at most batches_per_event times before the
  * other connections have their turn. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,11 +12,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/check.h"
+#include "net/conn_hold.h"
+#include "net/conn_internal.h"
+#include "net/conn_out.h"
+#include "net/listener.h"
 #include "net/net_internal.h"
+#include "net/socket.h"
+#include "net/tls.h"
+#include "net/worker_internal.h"
 
 static uint64_t last_id; /* of any connection in the process; identity only */
 
-static void conn_ready(struct net_source *s, uint32_t what);
+static void conn_ready(struct conn *c, uint32_t what);
 
 /* ------------------------------------------------------------------ life */
 
@@ -39,16 +47,29 @@ static void set_peer(struct conn *c, const struct sockaddr_storage *ss) {
     }
 }
 
-static size_t conn_bytes(const struct net_worker *w) {
-    return (sizeof(struct conn) + w->handler->session_size + SYNC_CACHE_LINE - 1) / SYNC_CACHE_LINE * SYNC_CACHE_LINE;
+static size_t conn_bytes(const struct net_handler *h) {
+    return (sizeof(struct conn) + h->session_size + SYNC_CACHE_LINE - 1) / SYNC_CACHE_LINE * SYNC_CACHE_LINE;
+}
+
+/* A connection of which nothing is known but its socket. NULL: no memory. */
+static struct conn *conn_blank(struct net_worker *w, const struct net_handler *h, int fd) {
+    struct conn *c = aligned_alloc(SYNC_CACHE_LINE, conn_bytes(h));
+    if (c == NULL) return NULL;
+    memset(c, 0, conn_bytes(h));
+    c->head.room = &w->out->room;
+    c->handler = h;
+    c->worker = w;
+    c->fd = fd;
+    c->flags = CONN_QUIET;
+    c->id = sync_add(&last_id, 1) + 1;
+    return c;
 }
 
 struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd, const struct sockaddr_storage *peer) {
     struct net *n = w->net;
-    size_t size = conn_bytes(w);
-    struct conn *c = aligned_alloc(SYNC_CACHE_LINE, size);
+    struct conn *c = conn_blank(w, l->handler, fd);
     if (c == NULL) return NULL;
-    memset(c, 0, size);
+    c->listener = l;
     if (n->tls != NULL && l->tls != NET_TLS_NONE && l->family != AF_UNIX) {
         c->ssl = tls_accept(n->tls, l->tls, fd);
         if (c->ssl == NULL) {
@@ -65,11 +86,6 @@ struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd
         set_peer(c, peer);
         set_options(fd);
     }
-    c->head.room = &w->out->room;
-    c->worker = w;
-    c->listener = l;
-    c->source = (struct net_source){.ready = conn_ready, .fd = fd, .edge = c->ssl == NULL};
-    c->id = sync_add(&last_id, 1) + 1;
     return c;
 }
 
@@ -77,7 +93,7 @@ struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd
 static void conn_free(struct conn *c) {
     struct net *n = c->worker->net;
     if (c->ssl != NULL) tls_close(c);
-    close(c->source.fd);
+    close(c->fd);
     free(c->in);
     free(c->peer);
     free(c);
@@ -88,14 +104,52 @@ void conn_discard(struct conn *c) {
     conn_free(c);
 }
 
+/* ------------------------------------------------------------------ what the loop tells */
+
+static void on_event(evutil_socket_t fd, short what, void *arg) {
+    struct conn *c = arg;
+    (void)fd;
+    __builtin_prefetch(c->session); /* of thousands of connections each is cold when its turn comes */
+    const uint32_t ready = (uint32_t)what & (NET_READ | NET_WRITE | NET_LAST); /* it tells of EV_ET, too */
+    conn_ready(c, unlikely(ready & NET_LAST) ? NET_READ | NET_LAST : ready);
+}
+
+/* Asks the loop for exactly these events, which tells of them again if they are there already. */
+static void conn_arm(struct conn *c, uint32_t what) {
+    if (c->armed == what) return;
+    if (c->armed != 0) event_del(&c->event);
+    c->armed = (uint16_t)what;
+    if (what == 0) return;
+    /* Told of a readiness until it is used up, the kernel looks at each socket once more in the next round. TLS keeps
+     * bytes to itself, so there a socket cannot be read until it has none. */
+    const bool edge = what == NET_READ && c->ssl == NULL;
+    const short events = (short)((uint32_t)EV_PERSIST | what | (edge ? EV_ET | EV_CLOSED : 0u));
+    if (event_assign(&c->event, c->worker->base, c->fd, events, on_event, c) == 0 && event_add(&c->event, NULL) == 0)
+        return;
+    /* For want of memory only; the connection could not be served any more. */
+    c->armed = 0;
+    conn_drop_out(c);
+    worker_again(c->worker, c);
+}
+
+/* Bytes have come, or may have. */
+static void conn_touch(struct conn *c) {
+    if (!(c->flags & CONN_QUIET)) return;
+    c->flags &= ~(uint32_t)CONN_QUIET;
+    TAILQ_INSERT_TAIL(&c->worker->fresh, c, fresh);
+    worker_stir(c->worker);
+}
+
+/* ------------------------------------------------------------------ ending */
+
 /* It is no longer on the list of those that wait for room. */
 static void unpark(struct conn *c) {
     struct net_worker *w = c->worker;
-    if ((c->flags & (CONN_PARKED | CONN_WAITS)) == CONN_PARKED) {
+    if ((c->flags & (CONN_PARKED | CONN_WAITING)) == CONN_PARKED) {
         TAILQ_REMOVE(&w->parked, c, parked);
         sync_store_seq(&w->nparked, w->nparked - 1);
     }
-    c->flags &= ~(uint32_t)(CONN_PARKED | CONN_WAITS);
+    c->flags &= ~(uint32_t)(CONN_PARKED | CONN_WAITING);
 }
 
 void conn_destroy(struct conn *c) {
@@ -103,43 +157,35 @@ void conn_destroy(struct conn *c) {
     w->current = c;
     conn_drop_out(c);
     if (c->flags & CONN_OPEN) {
-        w->handler->close(c, c->session);
+        c->handler->close(c, c->session);
         conn_drop_out(c); /* should it have written */
     }
     w->current = NULL;
     conn_flush_out(w); /* of another one that the handler wrote to */
-    log_event(w->net->cfg.log, LOG_INFO, "conn_closed", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
-    poll_forget(w, &c->source);
+    log_event(w->net->cfg.log, LOG_INFO, "conn_closed", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
+    conn_arm(c, 0);
     if (c->flags & CONN_AGAIN) TAILQ_REMOVE(&w->again, c, again);
+    if (!(c->flags & CONN_QUIET)) TAILQ_REMOVE(&w->fresh, c, fresh);
     unpark(c);
     if (c->flags & CONN_HOLDS) TAILQ_REMOVE(&w->holds, c, holds);
     TAILQ_REMOVE(&w->conns, c, all);
     net_hold_buffer(w, -(int64_t)c->in_cap - (int64_t)c->held);
-    net_hold(w, -(int64_t)conn_bytes(w));
+    net_hold(w, -(int64_t)conn_bytes(c->handler));
     net_bump(w, NET_METRIC_closed_connections, 1);
     conn_free(c);
-}
-
-void conn_arm(struct conn *c, uint32_t what) {
-    if (c->source.armed == what) return;
-    /* Fails only for want of memory; the connection could not be served any more. */
-    if (poll_arm(c->worker, &c->source, what) != 0) {
-        conn_drop_out(c);
-        worker_again(c->worker, c);
-    }
 }
 
 /* ------------------------------------------------------------------ reading */
 
 static ssize_t sock_read(struct conn *c, char *p, size_t n) {
     if (c->ssl != NULL) return tls_read(c, p, n);
-    return net_recv(c->source.fd, p, n);
+    return net_recv(c->fd, p, n);
 }
 
 /* Accounts what a read of `asked` bytes gave. True if there are bytes. When there are fewer than asked, that was all,
  * and the kernel tells when there is more; but it does not tell of an end that it has told of. */
 static __attribute__((noinline)) bool read_result(struct conn *c, ssize_t r, size_t asked) {
-    if (r == -EINTR || (r > 0 && c->source.edge && ((size_t)r == asked || (c->flags & CONN_LAST))))
+    if (r == -EINTR || (r > 0 && c->ssl == NULL && ((size_t)r == asked || (c->flags & CONN_LAST))))
         c->flags |= CONN_MORE;
     if (likely(r > 0)) {
         net_bump(c->worker, NET_METRIC_bytes_read, (uint64_t)r);
@@ -155,23 +201,23 @@ static __attribute__((noinline)) bool read_result(struct conn *c, ssize_t r, siz
 }
 
 /* Reads a body's bytes to where the handler wants them, and what follows them into the worker's buffer. */
-static size_t read_sink(struct conn *c, char *sink, size_t want, char **p) {
+static size_t read_body(struct conn *c, char *space, size_t want, char **p) {
     struct net_worker *w = c->worker;
     size_t asked = want;
     ssize_t r;
     if (c->ssl != NULL) {
-        r = tls_read(c, sink, want);
+        r = tls_read(c, space, want);
     } else {
-        struct iovec iov[2] = {{sink, want}, {w->in + NET_KEPT_MAX, w->read_max}};
+        struct iovec iov[2] = {{space, want}, {w->in + NET_KEPT_MAX, w->read_max}};
         bool both = want < w->read_max;
-        r = readv(c->source.fd, iov, both ? 2 : 1);
+        r = readv(c->fd, iov, both ? 2 : 1);
         if (r < 0) r = -errno;
         asked += both ? w->read_max : 0;
     }
     *p = w->in + NET_KEPT_MAX;
     if (!read_result(c, r, asked)) return 0;
     size_t got = (size_t)r < want ? (size_t)r : want;
-    w->handler->sunk(c, c->session, got);
+    c->handler->body_received(c, c->session, got);
     return (size_t)r - got;
 }
 
@@ -183,11 +229,11 @@ static size_t read_sink(struct conn *c, char *sink, size_t want, char **p) {
 static size_t read_input(struct conn *c, char **p) {
     struct net_worker *w = c->worker;
     size_t kept = c->in_len;
-    if (kept == 0 && w->handler->sink != NULL) {
+    if (kept == 0 && (c->flags & CONN_BODY)) {
         size_t want = 0;
-        char *sink = w->handler->sink(c, c->session, &want);
-        if (sink != NULL && want > 0) {
-            size_t n = read_sink(c, sink, want, p);
+        char *space = c->handler->body_space(c, c->session, &want);
+        if (space != NULL && want > 0) {
+            size_t n = read_body(c, space, want, p);
             if (n > 0) c->flags |= CONN_FEED;
             return n;
         }
@@ -219,16 +265,14 @@ static size_t read_input(struct conn *c, char **p) {
 /* ------------------------------------------------------------------ going on */
 
 /* Nothing is under way that a drain has to wait for. */
-static bool conn_idle(struct conn *c, size_t kept) {
-    size_t want = 0;
-    return kept == 0 && !(c->flags & CONN_PARKED) && c->out_head == NULL &&
-           (c->flags & (CONN_PRODUCER | CONN_WANTED)) != (CONN_PRODUCER | CONN_WANTED) &&
-           (c->worker->handler->sink == NULL || c->worker->handler->sink(c, c->session, &want) == NULL);
+static bool conn_idle(const struct conn *c, size_t kept) {
+    return kept == 0 && !(c->flags & (CONN_PARKED | CONN_BODY)) && c->out_head == NULL &&
+           (c->flags & (CONN_PRODUCER | CONN_WANTED)) != (CONN_PRODUCER | CONN_WANTED);
 }
 
 /* One upcall, if there is one to make. What it consumes is taken off *p, *n. */
 static bool conn_upcall(struct conn *c, char **p, size_t *n) {
-    const struct net_handler *h = c->worker->handler;
+    const struct net_handler *h = c->handler;
     if ((c->flags & (CONN_FEED | CONN_PARKED)) == CONN_FEED) {
         c->flags &= ~(uint32_t)CONN_FEED;
         size_t used = h->input(c, c->session, *p, *n);
@@ -251,7 +295,7 @@ static bool conn_upcall(struct conn *c, char **p, size_t *n) {
 static uint32_t conn_wants(const struct conn *c) {
     if (c->out_head != NULL) return NET_WRITE;
     if (c->flags & CONN_EOF) return 0;
-    if (c->flags & CONN_PARKED) return c->source.armed & NET_READ; /* taken back only if bytes do come */
+    if (c->flags & CONN_PARKED) return c->armed & NET_READ; /* taken back only if bytes do come */
     return (c->flags & CONN_TLS_WANT) ? NET_READ | NET_WRITE : NET_READ;
 }
 
@@ -262,7 +306,7 @@ static bool conn_has_upcall(const struct conn *c) {
 
 /* Sends, upcalls, sends, until there is nothing left to do or it is the others' turn; then says what to wait for.
  * p[0..n) is the input not consumed yet. The connection may be gone afterwards. */
-static __attribute__((noinline)) void conn_settle(struct conn *c, char *p, size_t n) {
+static __attribute__((noinline)) void conn_drive(struct conn *c, char *p, size_t n) {
     struct net_worker *w = c->worker;
     for (unsigned batches = 0;; batches++) {
         if (w->out->room.owner == c) conn_flush_out(w);
@@ -314,39 +358,39 @@ static __attribute__((noinline)) void conn_step(struct conn *c, uint32_t what) {
         c->flags &= ~(uint32_t)CONN_MORE;
         n = read_input(c, &p);
     }
-    conn_settle(c, p, n);
+    conn_drive(c, p, n);
 }
 
-/* The socket is ready. The usual case first: bytes have come, nothing was kept, the handler consumes and answers all.
- */
-static void conn_ready(struct net_source *s, uint32_t what) {
-    struct conn *c = (struct conn *)((char *)s - offsetof(struct conn, source));
+/* Whether it is the usual case: bytes have come, nothing was kept, nothing is to be sent first. */
+static inline bool conn_plain(const struct conn *c, uint32_t what) {
+    return likely((c->flags & CONN_SLOW) == 0 && what == NET_READ && c->in_len == 0 && c->out_head == NULL);
+}
+
+/* The socket is ready. The usual case goes the short way: the handler consumes and answers all. */
+static void conn_ready(struct conn *c, uint32_t what) {
     struct net_worker *w = c->worker;
     w->room_seen = sync_load_acq(&w->room);
-    if (unlikely((c->flags & CONN_SLOW) != 0 || what != NET_READ || c->in_len != 0 || c->out_head != NULL)) {
-        conn_step(c, what);
-        return;
-    }
-    const struct net_handler *h = w->handler;
-    size_t n = 0;
-    if (unlikely(h->sink != NULL && h->sink(c, c->session, &n) != NULL)) {
-        conn_step(c, what);
-        return;
+    if (!conn_plain(c, what)) {
+        conn_touch(c);
+        if (!conn_plain(c, what)) {
+            conn_step(c, what);
+            return;
+        }
     }
     w->current = c;
     if (likely(w->out->room.owner == NULL)) w->out->room.owner = c; /* it will write most likely */
     char *p = w->in + NET_KEPT_MAX;
     const size_t asked = w->read_max;
-    ssize_t r = net_recv(s->fd, p, asked);
+    ssize_t r = net_recv(c->fd, p, asked);
     if (unlikely(r <= 0)) {
         (void)read_result(c, r, asked);
-        conn_settle(c, p, 0);
+        conn_drive(c, p, 0);
         return;
     }
     if (unlikely((size_t)r == asked)) c->flags |= CONN_MORE;
     net_bump(w, NET_METRIC_bytes_read, (uint64_t)r);
     c->last_s = w->now_s;
-    n = h->input(c, c->session, p, (size_t)r);
+    size_t n = c->handler->input(c, c->session, p, (size_t)r);
     CHECK(n <= (size_t)r);
     if (likely(n == (size_t)r && (c->flags & CONN_SLOW) == 0)) {
         conn_flush_out(w);
@@ -357,7 +401,7 @@ static void conn_ready(struct net_source *s, uint32_t what) {
     } else if (n < (size_t)r && conn_full(c)) {
         c->flags |= CONN_FEED;
     }
-    conn_settle(c, p + n, (size_t)r - n);
+    conn_drive(c, p + n, (size_t)r - n);
 }
 
 void conn_go_on(struct conn *c) {
@@ -365,24 +409,77 @@ void conn_go_on(struct conn *c) {
     conn_step(c, (c->flags & CONN_MORE) ? NET_READ : 0);
 }
 
-void conn_begin(struct conn *c) {
+/* On its worker: opens it. False: the handler said no, and it is gone. */
+static bool conn_enter(struct conn *c) {
     struct net_worker *w = c->worker;
     TAILQ_INSERT_TAIL(&w->conns, c, all);
-    net_hold(w, (int64_t)conn_bytes(w));
+    net_hold(w, (int64_t)conn_bytes(c->handler));
+    conn_touch(c);
     c->last_s = w->now_s;
     net_bump(w, NET_METRIC_total_connections, 1);
     if (log_wanted(w->net->cfg.log, LOG_INFO))
-        log_event(w->net->cfg.log, LOG_INFO, "conn_new", "fd=%d id=%llu peer=%s%s", c->source.fd,
-                  (unsigned long long)c->id, conn_peer(c), c->ssl != NULL ? " tls=yes" : "");
-    w->current = c;
-    w->room_seen = sync_load_acq(&w->room);
-    if (!w->handler->open(c, c->session)) {
+        log_event(w->net->cfg.log, LOG_INFO, "conn_new", "fd=%d id=%llu peer=%s%s", c->fd, (unsigned long long)c->id,
+                  conn_peer(c), c->ssl != NULL ? " tls=yes" : "");
+    if (!c->handler->open(c, c->session)) {
         conn_destroy(c);
-        return;
+        return false;
     }
     c->flags |= CONN_OPEN;
     if (w->draining) c->flags |= CONN_DRAIN;
-    conn_settle(c, w->in, 0);
+    return true;
+}
+
+void conn_begin(struct conn *c) {
+    struct net_worker *w = c->worker;
+    w->current = c;
+    w->room_seen = sync_load_acq(&w->room);
+    if (conn_enter(c)) conn_drive(c, w->in, 0);
+}
+
+struct conn *conn_adopt(struct net_worker *w, int fd, const struct net_handler *handler) {
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof peer;
+    struct conn *c = conn_blank(w, handler, fd);
+    if (c == NULL) {
+        close(fd);
+        return NULL;
+    }
+    if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.ss_family == AF_UNIX) {
+        c->family = AF_UNIX;
+        c->flags |= CONN_UNIX;
+    } else {
+        set_peer(c, &peer);
+        set_options(fd);
+    }
+    net_conn_come(w->net);
+    struct conn *const serving = w->current;
+    w->current = c;
+    const bool open = conn_enter(c);
+    w->current = serving;
+    if (!open) return NULL;
+    worker_again(w, c); /* which arms it, and serves what has come */
+    return c;
+}
+
+/*
+ * The loop tells once that a socket has become ready. When a client's last bytes and the reset of its connection come
+ * together, libevent tells of them as of any bytes; a read that finds fewer bytes than it asked for then leaves the
+ * reset unseen, and the kernel has nothing more to tell. So each connection that was read is looked at once more, when
+ * it has been silent for a while.
+ */
+void conn_look(struct conn *c) {
+    struct net_worker *w = c->worker;
+    if (w->now_s - c->last_s < 2) return; /* it may be the end of the second that has just begun */
+    if (c->ssl == NULL) {
+        if (c->armed != NET_READ || (c->flags & (CONN_AGAIN | CONN_PARKED))) return; /* its turn comes without this */
+        const ssize_t r = net_peek(c->fd);
+        if (r != -EAGAIN && r != -EWOULDBLOCK) {
+            if (r != -EINTR) conn_step(c, r > 0 ? NET_READ : NET_READ | NET_LAST);
+            return;
+        }
+    }
+    c->flags |= CONN_QUIET;
+    TAILQ_REMOVE(&w->fresh, c, fresh);
 }
 
 void conn_tick(struct conn *c) {
@@ -391,7 +488,7 @@ void conn_tick(struct conn *c) {
     if (limit == 0 || (c->flags & (CONN_PARKED | CONN_PRODUCER)) || w->now_s - c->last_s <= limit) return;
     net_bump(w, NET_METRIC_idle_kicks, 1);
     c->flags |= CONN_IDLED;
-    log_event(w->net->cfg.log, LOG_INFO, "conn_idle", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
+    log_event(w->net->cfg.log, LOG_INFO, "conn_idle", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
     conn_destroy(c);
 }
 
@@ -415,7 +512,7 @@ void conn_park(struct conn *c) {
     struct net_worker *w = c->worker;
     if (c->flags & CONN_PARKED) return;
     c->flags |= CONN_PARKED;
-    log_event(w->net->cfg.log, LOG_DEBUG, "conn_parked", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
+    log_event(w->net->cfg.log, LOG_DEBUG, "conn_parked", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
     TAILQ_INSERT_TAIL(&w->parked, c, parked);
     sync_store_seq(&w->nparked, w->nparked + 1);
     /* What it waits for may have come after the handler looked and before it was counted as parked. */
@@ -424,9 +521,8 @@ void conn_park(struct conn *c) {
 
 void conn_wait(struct conn *c) {
     if (c->flags & CONN_PARKED) return;
-    c->flags |= CONN_PARKED | CONN_WAITS;
-    log_event(c->worker->net->cfg.log, LOG_DEBUG, "conn_parked", "fd=%d id=%llu", c->source.fd,
-              (unsigned long long)c->id);
+    c->flags |= CONN_PARKED | CONN_WAITING;
+    log_event(c->worker->net->cfg.log, LOG_DEBUG, "conn_parked", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
 }
 
 bool conn_parked(const struct conn *c) {
@@ -442,7 +538,7 @@ void conn_resume(struct conn *c) {
     if (!(c->flags & CONN_PARKED)) return;
     unpark(c);
     c->flags |= CONN_FEED;
-    log_event(w->net->cfg.log, LOG_DEBUG, "conn_resumed", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
+    log_event(w->net->cfg.log, LOG_DEBUG, "conn_resumed", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
     if (c != w->current) worker_again(w, c);
 }
 
@@ -484,7 +580,7 @@ struct net_worker *conn_worker(struct conn *c) {
 }
 
 int conn_fd(const struct conn *c) {
-    return c->source.fd;
+    return c->fd;
 }
 
 uint64_t conn_id(const struct conn *c) {
@@ -494,7 +590,7 @@ uint64_t conn_id(const struct conn *c) {
 static void peer_format(const struct conn *c, char *out, size_t n) {
     char a[INET6_ADDRSTRLEN] = "";
     if (c->family == AF_UNIX)
-        snprintf(out, n, "unix:%s", c->listener->path != NULL ? c->listener->path : "");
+        snprintf(out, n, "unix:%s", c->listener != NULL && c->listener->path != NULL ? c->listener->path : "");
     else if (c->family == AF_INET)
         snprintf(out, n, "%s:%u", inet_ntop(AF_INET, &c->addr, a, sizeof a), ntohs(c->port));
     else
@@ -519,11 +615,12 @@ bool conn_is_tls(const struct conn *c) {
 }
 
 const char *conn_listener(const struct conn *c) {
-    return c->listener->tag;
+    return c->listener != NULL ? c->listener->tag : "";
 }
 
 uint64_t conn_idle_s(const struct conn *c) {
-    return c->worker->now_s - c->last_s;
+    const uint32_t now = (uint32_t)(clock_boot_ns(c->worker->net->cfg.clock) / 1000000000u);
+    return now > c->last_s ? now - c->last_s : 0; /* a worker at rest does not look at the clock */
 }
 
 enum conn_end conn_end(const struct conn *c) {

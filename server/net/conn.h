@@ -32,12 +32,12 @@ struct net_handler {
      * be overwritten in place by the handler). Stop early when conn_full(c), conn_parked(c) or conn_closing(c).
      */
     size_t (*input)(struct conn *c, void *session, char *p, size_t n);
-    /* Where body bytes should be received directly, *n of them at most; NULL when they should go to `input`. Asked
-     * before each read, after everything buffered was consumed, and to learn whether a body is under way (so it must
-     * not change anything). May be NULL. */
-    char *(*sink)(struct conn *c, void *session, size_t *n);
-    /* n bytes were received into the sink. */
-    void (*sunk)(struct conn *c, void *session, size_t n);
+    /* While conn_set_body is on, asked before each read, after everything buffered was consumed: makes room for bytes
+     * of the body and returns where they are to be received, *n of them at most; NULL when they should go to `input`.
+     * May park the connection. */
+    char *(*body_space)(struct conn *c, void *session, size_t *n);
+    /* n bytes were received there. */
+    void (*body_received)(struct conn *c, void *session, size_t n);
     /* The output has drained and conn_set_producer is on: append more output (dumps, watchers, long replies). Called
      * again and again while it appends something; once it appends nothing, not before conn_kick. A far side that has
      * sent all it will (half-closed) is served until then. */
@@ -105,6 +105,13 @@ bool conn_halted(const struct conn *c);
 /* Bytes of output not yet handed to the kernel. */
 size_t conn_pending(const struct conn *c);
 
+/* ------------------------------------------------------------------ life */
+
+/* Serves a socket that no listener accepted, with a handler of its own: one that this process has connected (or is
+ * about to have: EINPROGRESS), or one end of a pair. On the worker's thread. The connection owns the socket, which must
+ * be non-blocking, from here on. NULL: no memory, or handler->open said no; the socket is closed then. */
+struct conn *conn_adopt(struct net_worker *w, int fd, const struct net_handler *handler);
+
 /* ------------------------------------------------------------------ state */
 
 /* Sends what waits, then closes. */
@@ -121,8 +128,8 @@ void conn_wait(struct conn *c);
 void conn_resume(struct conn *c);
 /* Has `input` called soon, outside the present upcall, with what is kept, even if that is nothing; ends parking. */
 void conn_feed(struct conn *c);
-/* Whether a body is under way whose bytes go elsewhere than to the connection: `stalled` tells when they do not come.
- */
+/* Says whether a body is under way whose bytes go elsewhere than to the connection: `body_space` tells where, `stalled`
+ * hears of it when they do not come, and a drain waits for its end. */
 void conn_set_body(struct conn *c, bool on);
 /* Says that the handler keeps n bytes for what this connection asks or is answered, instead of what it said before.
  * Counted with what connections hold; 0 before it closes. */
@@ -144,7 +151,7 @@ uint64_t conn_id(const struct conn *c);
 const char *conn_peer(struct conn *c);
 bool conn_is_unix(const struct conn *c);
 bool conn_is_tls(const struct conn *c);
-/* The listener's name given as tag[...] on -l, or "". */
+/* The name of the listener that accepted it, given as tag[...] on -l, or "". */
 const char *conn_listener(const struct conn *c);
 /* Seconds since the last byte arrived, or output that had to wait was taken. */
 uint64_t conn_idle_s(const struct conn *c);

@@ -2,12 +2,16 @@
  *
  * conn_hold - what connections hold: unfinished input that is kept, how much all of them may hold together, and which
  * of them give way when it is more (README.md, "Clients that stall"). */
-#include "net/net_internal.h"
+#include "net/conn_hold.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/log.h"
+#include "net/conn_internal.h"
+#include "net/conn_out.h"
+#include "net/net_internal.h"
 
 /* ------------------------------------------------------------------ input kept with the connection */
 
@@ -63,6 +67,7 @@ static void list_holder(struct conn *c) {
     const bool listed = (c->flags & CONN_HOLDS) != 0, moved = (c->flags & CONN_MOVED) != 0;
     if (listed && (moved || !holds)) TAILQ_REMOVE(&w->holds, c, holds);
     if (holds && (moved || !listed)) TAILQ_INSERT_TAIL(&w->holds, c, holds);
+    if (holds) worker_stir(w);
     c->flags = (c->flags & ~(uint32_t)(CONN_HOLDS | CONN_MOVED)) | (holds ? CONN_HOLDS : 0);
 }
 
@@ -70,7 +75,7 @@ static void list_holder(struct conn *c) {
 static void give_up(struct conn *c) {
     struct net_worker *w = c->worker;
     net_bump(w, NET_METRIC_holders_closed, 1);
-    log_event(w->net->cfg.log, LOG_INFO, "conn_gave_way", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
+    log_event(w->net->cfg.log, LOG_INFO, "conn_gave_way", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
     conn_drop_out(c);
     (void)conn_keep(c, NULL, 0);
     net_hold_buffer(w, -(int64_t)c->held); /* the handler frees it when it hears of the end, in a moment */
@@ -112,13 +117,13 @@ void conn_hold(struct conn *c, size_t n) {
 
 void conn_body_tick(struct conn *c) {
     struct net_worker *w = c->worker;
-    const struct net_handler *h = w->handler;
+    const struct net_handler *h = c->handler;
     if (w->now_s - c->last_s <= w->net->cfg.body_timeout_s || (c->flags & CONN_DEAD) || h->stalled == NULL) return;
     /* What is kept of a line may have to wait for this server, or for the client to read: then nothing is missing. */
     if (!(c->flags & CONN_BODY) && (c->in_len == 0 || c->out_head != NULL || (c->flags & CONN_PARKED))) return;
     if (!h->stalled(c, c->session)) return;
     conn_flush_out(w);
     net_bump(w, NET_METRIC_body_timeouts, 1);
-    log_event(w->net->cfg.log, LOG_INFO, "body_timeout", "fd=%d id=%llu", c->source.fd, (unsigned long long)c->id);
+    log_event(w->net->cfg.log, LOG_INFO, "body_timeout", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
     conn_feed(c);
 }

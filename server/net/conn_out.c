@@ -6,8 +6,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "net/net_internal.h"
+#include "base/check.h"
+#include "net/conn_internal.h"
+#include "net/conn_out.h"
+#include "net/socket.h"
+#include "net/tls.h"
 
+#define NET_COPY_MAX 65536 /* unsent rests of references are copied and the references released, up to this in all */
+#define NET_IOV_FULL (NET_IOV_MAX - 64)
 #define KEPT_IOV_MAX 64      /* spans of one write of kept output */
 #define CHUNK_MIN 4096       /* bytes of a chunk at least */
 #define CHUNK_WASTE_MAX 2048 /* unused bytes that a full chunk may keep */
@@ -15,7 +21,7 @@
 /* ------------------------------------------------------------------ chunks: output kept with the connection */
 
 static void release(struct conn *c, uint64_t token) {
-    if (token != 0) c->worker->handler->release(c, token);
+    if (token != 0) c->handler->release(c, token);
 }
 
 static void chunk_add(struct conn *c, struct conn_chunk *k) {
@@ -114,6 +120,11 @@ static void chunks_advance(struct conn *c, size_t sent) {
 
 /* ------------------------------------------------------------------ the worker's buffer */
 
+/* Bytes of the output being built. */
+static inline size_t out_bytes(const struct net_out *o) {
+    return (size_t)(o->room.next - o->buf) + o->ref_bytes;
+}
+
 /*
  * Half of what connections may hold goes to whoever comes first, in pieces that become smaller as it is used up; the
  * other half is for small pieces. So one that does not read keeps 256 KiB while few do, a hundredth of it when many do,
@@ -175,7 +186,7 @@ static __attribute__((noinline)) ssize_t out_send_spans(struct conn *c, struct n
     if (c->ssl != NULL) return tls_write(c, o->buf, (size_t)(o->room.next - o->buf));
     out_span(o);
     struct msghdr m = {.msg_iov = o->iov, .msg_iovlen = o->niov};
-    return net_sendmsg(c->source.fd, &m);
+    return net_sendmsg(c->fd, &m);
 }
 
 static bool would_block(ssize_t r) {
@@ -204,7 +215,7 @@ void conn_flush_out(struct net_worker *w) {
     size_t total = out_bytes(o);
     bool plain = o->niov == 0 && c->ssl == NULL;
     if (total != 0) {
-        ssize_t n = likely(plain) ? net_send(c->source.fd, o->buf, total) : out_send_spans(c, o);
+        ssize_t n = likely(plain) ? net_send(c->fd, o->buf, total) : out_send_spans(c, o);
         if (unlikely(n != (ssize_t)total)) {
             out_failed(w, c, n);
             return;
@@ -247,7 +258,7 @@ static ssize_t kept_send(struct conn *c, size_t *tried) {
         *tried += k->len - k->off;
     }
     struct msghdr m = {.msg_iov = iov, .msg_iovlen = n};
-    return net_sendmsg(c->source.fd, &m);
+    return net_sendmsg(c->fd, &m);
 }
 
 void conn_send_kept(struct conn *c) {

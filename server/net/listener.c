@@ -1,27 +1,19 @@
-/* SPDX-License-Identifier: BSD-3-Clause
- *
- * listener - the sockets we listen on, and the thread that accepts and deals connections to the workers in turn.
- *
- * One thread accepts for all: the limit of connections is then counted in one place, and the workers get even shares
- * whatever the kernel's mood. */
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "net/listener.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
-#include <poll.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "base/pages.h"
+#include "base/sync.h"
 #include "net/net_internal.h"
-
-#define RETRY_MS 10      /* how long to leave connections alone when there is no descriptor or memory for one */
-#define ACCEPT_BATCH 256 /* accepted from one socket before the next one's turn */
 
 /* ------------------------------------------------------------------ making sockets */
 
@@ -35,7 +27,7 @@ static struct net_listener *listener_add(struct net *n, int fd) {
     if (l == NULL) return NULL;
     n->listeners = l;
     l += n->nlisteners;
-    *l = (struct net_listener){.fd = fd};
+    *l = (struct net_listener){.fd = fd, .net = n, .handler = n->cfg.handler};
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
     if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0) return NULL;
@@ -96,6 +88,7 @@ static int open_tcp(struct net *n, const struct net_listen *spec, char *err, siz
             break;
         }
         l->tls = spec->tls;
+        if (spec->handler != NULL) l->handler = spec->handler;
         memcpy(l->tag, spec->tag, sizeof l->tag);
         opened++;
     }
@@ -169,141 +162,4 @@ void listener_close_all(struct net *n) {
         sync_store(&l->fd, -1);
         if (l->unlink && l->path != NULL) unlink(l->path);
     }
-}
-
-/* ------------------------------------------------------------------ accepting */
-
-int listener_wake_new(void) {
-    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    return fd >= 0 ? fd : -errno;
-}
-
-void listener_wake(struct net *n) {
-    uint64_t one = 1;
-    ssize_t r = write(n->accept_fd, &one, sizeof one);
-    (void)r;
-}
-
-void listener_trim(struct net *n) {
-    if (sync_exchange(&n->trim, 1) == 0) listener_wake(n);
-}
-
-static void trim(struct net *n) {
-    if (sync_exchange(&n->trim, 0) == 0) return;
-    pages_trim_heap();
-    sync_bump(&n->metrics[NET_METRIC_heap_trims], 1);
-}
-
-static void post_begin(struct net_worker *w, void *arg) {
-    struct conn *c = arg;
-    if (w->stop)
-        conn_discard(c);
-    else
-        conn_begin(c);
-}
-
-/* Hands an accepted socket to the next worker. False: no memory. */
-static bool deal(struct net *n, const struct net_listener *l, int fd, const struct sockaddr_storage *peer) {
-    struct net_worker *w = &n->workers[n->next_worker++ % n->cfg.threads];
-    struct conn *c = conn_new(w, l, fd, peer);
-    if (c == NULL) return false;
-    net_conn_come(n);
-    if (worker_post(w, post_begin, c) == 0) return true;
-    conn_discard(c); /* closes the socket */
-    return true;
-}
-
-static void refuse(struct net *n, int fd) {
-    static const char text[] = "ERROR Too many open connections\r\n";
-    sync_bump(&n->metrics[NET_METRIC_rejected_connections], 1);
-    ssize_t r = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)r;
-    close(fd);
-    log_event(n->cfg.log, LOG_NOTICE, "conn_refused", "fd=%d limit=%u", fd, n->cfg.max_connections);
-}
-
-static bool at_limit(const struct net *n) {
-    return sync_load(&n->nconns) >= n->cfg.max_connections;
-}
-
-/* Accepts what waits on one socket. Returns 0, or -errno when the machine has no descriptor or memory left. */
-static int accept_some(struct net *n, const struct net_listener *l) {
-    for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
-        struct sockaddr_storage peer;
-        socklen_t len = sizeof peer;
-        if (at_limit(n) && !n->cfg.refuse_fast) return 0;
-        int fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) return -errno;
-            if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
-            continue; /* a connection that ended before we took it */
-        }
-        if (at_limit(n)) {
-            refuse(n, fd);
-        } else if (!deal(n, l, fd, &peer)) {
-            close(fd);
-            return -ENOMEM;
-        }
-    }
-    return 0;
-}
-
-static uint64_t now_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-/* Under the lock, so that a connection that closes either is counted out before or wakes us after. */
-static void set_accepting(struct net *n, uint32_t on) {
-    pthread_mutex_lock(&n->lock);
-    sync_store(&n->accepting, on);
-    pthread_mutex_unlock(&n->lock);
-}
-
-/* Waits until there may be room for a connection again. */
-static void pause_accepting(struct net *n, int timeout_ms) {
-    struct pollfd p = {.fd = n->accept_fd, .events = POLLIN};
-    uint64_t count, from = now_us();
-    sync_bump(&n->metrics[NET_METRIC_listen_disabled_num], 1);
-    set_accepting(n, 0); /* from here on whoever closes a connection wakes us */
-    log_event(n->cfg.log, LOG_NOTICE, "accept_paused", "connections=%u", sync_load(&n->nconns));
-    while (!sync_load_acq(&n->stopping)) {
-        if (timeout_ms < 0 && !at_limit(n)) break;
-        int r = poll(&p, 1, timeout_ms);
-        if (r > 0 && read(n->accept_fd, &count, sizeof count) < 0 && errno != EAGAIN) break;
-        trim(n);
-        if (timeout_ms >= 0) break;
-    }
-    set_accepting(n, 1);
-    sync_bump(&n->metrics[NET_METRIC_listen_disabled_us], now_us() - from);
-}
-
-static void accept_ready(struct net *n, const struct pollfd *p) {
-    int r = 0;
-    for (unsigned i = 0; i < n->nlisteners && r == 0; i++)
-        if (p[i].revents != 0) r = accept_some(n, &n->listeners[i]);
-    if (r != 0) {
-        log_event(n->cfg.log, LOG_NOTICE, "accept_failed", "error=\"%s\"", strerror(-r));
-        pause_accepting(n, RETRY_MS);
-    } else if (at_limit(n) && !n->cfg.refuse_fast) {
-        pause_accepting(n, -1);
-    }
-}
-
-void *listener_run(void *net) {
-    struct net *n = net;
-    struct pollfd *p = calloc(n->nlisteners + 1, sizeof *p);
-    CHECK(p != NULL);
-    for (unsigned i = 0; i < n->nlisteners; i++) p[i] = (struct pollfd){.fd = n->listeners[i].fd, .events = POLLIN};
-    p[n->nlisteners] = (struct pollfd){.fd = n->accept_fd, .events = POLLIN};
-    while (!sync_load_acq(&n->stopping)) {
-        uint64_t count;
-        if (poll(p, n->nlisteners + 1, -1) < 0) continue;
-        if (p[n->nlisteners].revents != 0 && read(n->accept_fd, &count, sizeof count) < 0 && errno != EAGAIN) break;
-        accept_ready(n, p);
-        trim(n);
-    }
-    free(p);
-    return NULL;
 }

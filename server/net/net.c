@@ -7,7 +7,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/check.h"
+#include "net/acceptor.h"
+#include "net/conn_internal.h"
+#include "net/listener.h"
 #include "net/net_internal.h"
+#include "net/tls.h"
+#include "net/worker_internal.h"
 
 /* ------------------------------------------------------------------ life */
 
@@ -15,10 +21,6 @@ static int workers_new(struct net *n) {
     n->workers = aligned_alloc(SYNC_CACHE_LINE, n->cfg.threads * sizeof *n->workers);
     if (n->workers == NULL) return -ENOMEM;
     memset(n->workers, 0, n->cfg.threads * sizeof *n->workers);
-    for (unsigned i = 0; i < n->cfg.threads; i++) {
-        struct net_worker *w = &n->workers[i];
-        w->wake.fd = w->tick.fd = w->epoll_fd = -1;
-    }
     for (unsigned i = 0; i < n->cfg.threads; i++) {
         int r = worker_init(&n->workers[i], n, i);
         if (r != 0) return r;
@@ -44,11 +46,7 @@ int net_new(const struct net_config *cfg, struct net **out, char *err, size_t er
     if (n->cfg.batches_per_event == 0) n->cfg.batches_per_event = 1;
     n->accepting = 1;
     lock_init(n);
-    n->accept_fd = listener_wake_new();
-    if (n->accept_fd < 0) {
-        r = n->accept_fd;
-        goto fail;
-    }
+    if ((r = acceptor_init(n)) != 0) goto fail;
     if (cfg->tls != NULL && (r = tls_new(cfg->tls, &n->tls, err, err_size)) != 0) goto fail;
     if ((r = listener_open_all(n, err, err_size)) != 0) goto fail;
     if ((r = workers_new(n)) != 0) goto fail;
@@ -75,7 +73,7 @@ int net_start(struct net *n) {
         snprintf(name, sizeof name, "worker-%u", i % 10000);
         pthread_setname_np(w->thread, name);
     }
-    int r = pthread_create(&n->acceptor, NULL, listener_run, n);
+    int r = pthread_create(&n->acceptor, NULL, acceptor_run, n);
     if (r != 0) return -r;
     n->acceptor_started = true;
     pthread_setname_np(n->acceptor, "acceptor");
@@ -83,10 +81,10 @@ int net_start(struct net *n) {
 }
 
 /* Ends the acceptor and closes the sockets it listened on. */
-static void acceptor_stop(struct net *n) {
+static void stop_accepting(struct net *n) {
     if (n->acceptor_started) {
         sync_store_rel(&n->stopping, 1);
-        listener_wake(n);
+        loop_wake(&n->waker);
         pthread_join(n->acceptor, NULL);
         n->acceptor_started = false;
     }
@@ -99,11 +97,10 @@ static void post_stop(struct net_worker *w, void *arg) {
 }
 
 void net_stop(struct net *n) {
-    acceptor_stop(n);
+    stop_accepting(n);
     for (unsigned i = 0; i < n->cfg.threads; i++) {
-        if (!n->workers[i].started) continue;
-        /* Ending must not fail for want of memory. */
-        while (worker_post(&n->workers[i], post_stop, NULL) != 0) usleep(1000);
+        struct net_worker *w = &n->workers[i];
+        if (w->started) worker_post(w, &w->stop_post, post_stop, NULL);
     }
     for (unsigned i = 0; i < n->cfg.threads; i++) {
         if (!n->workers[i].started) continue;
@@ -114,16 +111,16 @@ void net_stop(struct net *n) {
 
 void net_free(struct net *n) {
     if (n == NULL) return;
-    acceptor_stop(n);
+    stop_accepting(n);
     for (unsigned i = 0; n->workers != NULL && i < n->cfg.threads; i++) {
         worker_run_posts(&n->workers[i]);
         worker_fini(&n->workers[i]);
     }
     free(n->workers);
+    acceptor_fini(n);
     for (unsigned i = 0; i < n->nlisteners; i++) free(n->listeners[i].path);
     free(n->listeners);
     tls_free(n->tls);
-    if (n->accept_fd >= 0) close(n->accept_fd);
     pthread_cond_destroy(&n->none_left);
     pthread_mutex_destroy(&n->lock);
     free(n);
@@ -143,7 +140,7 @@ void net_conn_gone(struct net *n) {
     if (n->nconns == 0) pthread_cond_broadcast(&n->none_left);
     bool awaited = sync_load(&n->accepting) == 0;
     pthread_mutex_unlock(&n->lock);
-    if (awaited) listener_wake(n);
+    if (awaited) loop_wake(&n->waker);
 }
 
 static void post_drain(struct net_worker *w, void *arg) {
@@ -158,8 +155,9 @@ static void post_drain(struct net_worker *w, void *arg) {
 
 bool net_drain(struct net *n, unsigned timeout_ms) {
     struct timespec until;
-    acceptor_stop(n);
-    for (unsigned i = 0; i < n->cfg.threads; i++) (void)worker_post(&n->workers[i], post_drain, NULL);
+    stop_accepting(n);
+    for (unsigned i = 0; i < n->cfg.threads; i++)
+        worker_post(&n->workers[i], &n->workers[i].drain_post, post_drain, NULL);
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += timeout_ms / 1000;
     until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
@@ -232,12 +230,12 @@ static uint64_t metric_total(const struct net *n, enum net_metric m) {
 }
 
 uint64_t net_metric(const struct net *n, enum net_metric m) {
-    uint64_t total = metric_total(n, m), base = sync_load(&n->base[m]);
+    uint64_t total = metric_total(n, m), base = sync_load(&n->base_counts[m]);
     return total > base ? total - base : 0;
 }
 
 void net_metrics_reset(struct net *n) {
-    for (unsigned m = 0; m < NET_METRICS; m++) sync_store(&n->base[m], metric_total(n, m));
+    for (unsigned m = 0; m < NET_METRICS; m++) sync_store(&n->base_counts[m], metric_total(n, m));
 }
 
 bool net_tls_reload(struct net *n, char *err, size_t err_size) {

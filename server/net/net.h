@@ -46,7 +46,8 @@ struct net_listen {
     char host[256]; /* name or address; "" means every interface */
     int port;       /* 0 any free port; -1 the default port */
     enum net_tls_mode tls;
-    char tag[33]; /* the listener's name, or "" */
+    char tag[33];                      /* the listener's name, or "" */
+    const struct net_handler *handler; /* of its connections; NULL: the net's */
 };
 
 struct net_tls_config {
@@ -80,7 +81,7 @@ struct net_config {
     unsigned ninherited;
     const struct net_tls_config *tls; /* NULL: no TLS. Its strings are copied */
 
-    const struct net_handler *handler;
+    const struct net_handler *handler;            /* of connections whose listener names none */
     void *(*context)(void *arg, unsigned worker); /* what worker_context returns; called by net_new */
     void *context_arg;
     const struct clock *clock;
@@ -134,7 +135,7 @@ void net_metrics_reset(struct net *n);
 /* Loads the certificates again; connections accepted from now on get them. True; or false with a sentence in err, the
  * old ones staying in use. Any thread, one at a time. */
 bool net_tls_reload(struct net *n, char *err, size_t err_size);
-/* Looks at the clock now and closes idle connections, on every worker (which else happens each second). For tests. */
+/* Has every worker look at the clock and at its connections now, which else happens each second. For tests. */
 void net_tick(struct net *n);
 
 #endif

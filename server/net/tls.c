@@ -10,8 +10,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "net/conn_internal.h"
 #include "net/net_internal.h"
 #include "net/openssl.h"
+#include "net/tls.h"
+#include "net/worker_internal.h"
 
 struct net_tls {
     struct net_tls_config cfg;
@@ -186,7 +189,7 @@ static ssize_t failure(struct conn *c, int r) {
     bool up = (c->flags & CONN_TLS_UP) != 0;
     net_bump(c->worker, up ? NET_METRIC_ssl_proto_errors : NET_METRIC_ssl_handshake_errors, 1);
     log_event(c->worker->net->cfg.log, LOG_NOTICE, up ? "tls_error" : "tls_handshake_failed", "fd=%d error=\"%s\"",
-              c->source.fd, text);
+              c->fd, text);
     c->flags |= CONN_TLS_BROKEN;
     return -EPROTO;
 }

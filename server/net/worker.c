@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * worker - the loop of one thread: events, what others post, and the connections that are to go on.
- *
- * A round of the loop reads no clock; a timerfd ticks once a second. */
+ * A round of the loop serves what is ready, then the connections that are to go on. No round reads a clock: the
+ * acceptor ticks each worker once a second, for as long as the worker has something that time matters to. */
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
+#include "base/check.h"
+#include "base/log.h"
+#include "net/acceptor.h"
+#include "net/conn_hold.h"
+#include "net/conn_internal.h"
+#include "net/conn_out.h"
 #include "net/net_internal.h"
+#include "net/socket.h"
+#include "net/worker_internal.h"
 
+#define NET_SHARE_MIN NET_OUT_BYTES
 #define SLICE_NS 300000u
 #define GIVE_BACK_MIN (256u * 1024)
 #define AGAIN_MAX 16 /* connections with more to do that are gone on with before those that are ready */
@@ -27,22 +32,16 @@ void *worker_context(const struct net_worker *w) {
 }
 
 void worker_wake(struct net_worker *w) {
-    uint64_t one = 1;
-    ssize_t n = write(w->wake.fd, &one, sizeof one); /* fails only when the count is full: it is awake then */
-    (void)n;
+    loop_wake(&w->waker);
 }
 
-int worker_post(struct net_worker *w, void (*fn)(struct net_worker *w, void *arg), void *arg) {
-    struct net_post *p = malloc(sizeof *p);
-    if (p == NULL) return -ENOMEM;
+void worker_post(struct net_worker *w, struct net_post *p, void (*fn)(struct net_worker *w, void *arg), void *arg) {
+    if (sync_exchange(&p->posted, 1) != 0) return;
     p->fn = fn;
     p->arg = arg;
-    struct net_post *head = sync_load(&w->posts);
-    do p->next = head;
-    while (!sync_cas(&w->posts, &head, p));
-    /* `p` may be gone by now. Who finds the list empty wakes the worker; the others ride along. */
-    if (head == NULL) worker_wake(w);
-    return 0;
+    sync_stack_push(&w->posts, &p->entry);
+    /* `p` may be gone by now. Who comes first since the worker looked wakes it; the others ride along. */
+    if (sync_exchange(&w->woken, 1) == 0) worker_wake(w);
 }
 
 void worker_resume_all(struct net_worker *w) {
@@ -55,19 +54,16 @@ void worker_resume_all(struct net_worker *w) {
 /* ------------------------------------------------------------------ on the worker's thread */
 
 void worker_run_posts(struct net_worker *w) {
-    struct net_post *p = sync_exchange(&w->posts, (struct net_post *)NULL), *first = NULL;
-    while (p != NULL) { /* the last posted comes first: turn it round */
-        struct net_post *next = p->next;
-        p->next = first;
-        first = p;
-        p = next;
-    }
-    while ((p = first) != NULL) {
-        first = p->next;
+    /* Before the stack is taken: what is pushed behind that wakes us again. */
+    (void)sync_exchange(&w->woken, 0);
+    struct sync_stack_entry *e = sync_stack_take_all(&w->posts), *next;
+    for (; e != NULL; e = next) {
+        struct net_post *p = (struct net_post *)e;
+        next = sync_stack_next(e);
         w->room_seen = sync_load_acq(&w->room);
-        p->fn(w, p->arg);
+        (void)sync_exchange(&p->posted, 0);
+        p->fn(w, p->arg); /* which may free it, or post it again */
         conn_flush_out(w);
-        free(p);
     }
 }
 
@@ -85,12 +81,8 @@ void worker_again(struct net_worker *w, struct conn *c) {
     TAILQ_INSERT_TAIL(&w->again, c, again);
 }
 
-static void on_wake(struct net_source *s, uint32_t what) {
-    struct net_worker *w = (struct net_worker *)((char *)s - offsetof(struct net_worker, wake));
-    uint64_t count;
-    ssize_t n = read(s->fd, &count, sizeof count);
-    (void)n;
-    (void)what;
+static void on_wake(void *arg) {
+    struct net_worker *w = arg;
     if (sync_exchange(&w->resume, 0)) resume_parked(w);
     worker_run_posts(w);
 }
@@ -100,39 +92,56 @@ static void on_wake(struct net_source *s, uint32_t what) {
 static void give_back(struct net_worker *w) {
     if (w->needed >= w->most + GIVE_BACK_MIN) {
         w->needed = w->most;
-        listener_trim(w->net);
+        acceptor_trim(w->net);
     }
     if (w->most > w->needed) w->needed = w->most;
     w->most = w->held;
 }
 
-static void tick(struct net_worker *w, void *arg) {
+static uint32_t boot_s(const struct net_worker *w) {
+    return (uint32_t)(clock_boot_ns(w->net->cfg.clock) / 1000000000u);
+}
+
+/* Whether nothing here changes by the mere passing of time. */
+static bool may_rest(const struct net_worker *w) {
+    const bool idle_matters = w->net->cfg.idle_timeout_s != 0 && !TAILQ_EMPTY(&w->conns);
+    return TAILQ_EMPTY(&w->fresh) && TAILQ_EMPTY(&w->holds) && !idle_matters && w->needed < w->held + GIVE_BACK_MIN;
+}
+
+void worker_stir_slow(struct net_worker *w) {
+    w->now_s = boot_s(w);
+    sync_store_seq(&w->resting, 0);
+    acceptor_tick_workers(w->net);
+}
+
+static void on_tick(struct net_worker *w, void *arg) {
     struct conn *c, *next;
     (void)arg;
     give_back(w);
-    w->now_s = (uint32_t)(clock_boot_ns(w->net->cfg.clock) / 1000000000u);
+    w->now_s = boot_s(w);
     if (w->net->cfg.body_timeout_s != 0)
         for (c = TAILQ_FIRST(&w->holds); c != NULL; c = next) {
             next = TAILQ_NEXT(c, holds); /* it may hold nothing afterwards */
             conn_body_tick(c);
         }
-    if (w->net->cfg.idle_timeout_s == 0) return;
-    for (c = TAILQ_FIRST(&w->conns); c != NULL; c = next) {
-        next = TAILQ_NEXT(c, all);
-        conn_tick(c);
+    if (w->net->cfg.idle_timeout_s != 0)
+        for (c = TAILQ_FIRST(&w->conns); c != NULL; c = next) {
+            next = TAILQ_NEXT(c, all);
+            conn_tick(c);
+        }
+    for (c = TAILQ_FIRST(&w->fresh); c != NULL; c = next) {
+        next = TAILQ_NEXT(c, fresh); /* it may be gone afterwards */
+        conn_look(c);
     }
+    if (may_rest(w)) sync_store_seq(&w->resting, 1);
 }
 
-static void on_tick(struct net_source *s, uint32_t what) {
-    uint64_t count;
-    ssize_t n = read(s->fd, &count, sizeof count);
-    (void)n;
-    (void)what;
-    tick((struct net_worker *)((char *)s - offsetof(struct net_worker, tick)), NULL);
+void worker_tick(struct net_worker *w) {
+    worker_post(w, &w->tick_post, on_tick, NULL);
 }
 
 void net_tick(struct net *n) {
-    for (unsigned i = 0; i < n->cfg.threads; i++) (void)worker_post(&n->workers[i], tick, NULL);
+    for (unsigned i = 0; i < n->cfg.threads; i++) worker_tick(&n->workers[i]);
 }
 
 void worker_each_conn(struct net_worker *w, void (*fn)(struct conn *c, void *arg), void *arg) {
@@ -179,11 +188,11 @@ static void ask_short_slices(void) {
 void *worker_run(void *worker) {
     struct net_worker *w = worker;
     ask_short_slices();
-    w->now_s = (uint32_t)(clock_boot_ns(w->net->cfg.clock) / 1000000000u);
+    w->now_s = boot_s(w);
     while (!w->stop) {
-        int r = poll_round(w, TAILQ_EMPTY(&w->again));
-        if (r != 0) {
-            log_event(w->net->cfg.log, LOG_ALWAYS, "event_loop_failed", "worker=%u errno=%d", w->index, -r);
+        const int how = TAILQ_EMPTY(&w->again) ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK;
+        if (event_base_loop(w->base, how) < 0) {
+            log_event(w->net->cfg.log, LOG_ALWAYS, "event_loop_failed", "worker=%u errno=%d", w->index, errno);
             break;
         }
         run_again(w);
@@ -198,39 +207,33 @@ void *worker_run(void *worker) {
 /* ------------------------------------------------------------------ life */
 
 int worker_init(struct net_worker *w, struct net *n, unsigned index) {
-    struct itimerspec second = {{1, 0}, {1, 0}};
     w->net = n;
     w->index = index;
-    w->handler = n->cfg.handler;
+    w->waker.fd = -1;
+    w->resting = 1;
     w->context = n->cfg.context != NULL ? n->cfg.context(n->cfg.context_arg, index) : NULL;
     TAILQ_INIT(&w->conns);
     TAILQ_INIT(&w->again);
     TAILQ_INIT(&w->parked);
+    TAILQ_INIT(&w->fresh);
     TAILQ_INIT(&w->holds);
     w->share = (n->cfg.held_max != 0 ? n->cfg.held_max : NET_HELD_DEFAULT) / n->cfg.threads;
     if (w->share < NET_SHARE_MIN) w->share = NET_SHARE_MIN;
-    w->wake = (struct net_source){.ready = on_wake, .fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
-    if (w->wake.fd < 0) return -errno;
-    w->tick = (struct net_source){.ready = on_tick, .fd = timerfd_create(CLOCK_BOOTTIME, TFD_NONBLOCK | TFD_CLOEXEC)};
-    if (w->tick.fd < 0 || timerfd_settime(w->tick.fd, 0, &second, NULL) != 0) return -errno;
-    w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (w->epoll_fd < 0) return -errno;
+    w->base = loop_new();
     w->in = malloc(NET_KEPT_MAX + NET_READ_MAX);
     w->out = calloc(1, sizeof *w->out);
     w->scratch = malloc(CONN_RESERVE_MAX);
-    if (w->in == NULL || w->out == NULL || w->scratch == NULL) return -ENOMEM;
+    if (w->base == NULL || w->in == NULL || w->out == NULL || w->scratch == NULL) return -ENOMEM;
     w->out->buf = malloc(NET_OUT_BYTES);
     if (w->out->buf == NULL) return -ENOMEM;
     out_reset(w);
-    int r = poll_arm(w, &w->wake, NET_READ);
-    return r == 0 ? poll_arm(w, &w->tick, NET_READ) : r;
+    return loop_waker_init(&w->waker, w->base, on_wake, w);
 }
 
 void worker_fini(struct net_worker *w) {
     if (w->net == NULL) return; /* never begun */
-    if (w->epoll_fd >= 0) close(w->epoll_fd);
-    if (w->wake.fd >= 0) close(w->wake.fd);
-    if (w->tick.fd >= 0) close(w->tick.fd);
+    loop_waker_fini(&w->waker);
+    if (w->base != NULL) event_base_free(w->base);
     if (w->out != NULL) free(w->out->buf);
     free(w->out);
     free(w->in);

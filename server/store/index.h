@@ -235,8 +235,7 @@ unsigned index_collect_locked(struct index *ix, uint64_t group, unsigned i, uint
 /* Counts a hit: failure is ignored, and at the highest count nothing is written. Without the lock. */
 static inline void index_bump(uint64_t *slot, uint64_t seen) {
     if (index_slot_freq(seen) < INDEX_FREQ_MAX) {
-        uint64_t want = seen + (1ull << 60);
-        __atomic_compare_exchange_n(slot, &seen, want, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        (void)sync_cas_relaxed(slot, seen, seen + (1ull << 60));
     }
 }
 

@@ -180,15 +180,15 @@ static bool record_covered(const struct purge_record *r, const uint64_t *sorted,
 /* The versions of a record if it is one of the pair's and the tags hold all of its own. */
 static bool record_look(const struct purge_record *r, uint64_t pair, const uint64_t *sorted, unsigned n,
                         struct view *v) {
-    for (unsigned turns = 0;;) {
-        uint64_t sequence = sync_load_acq(&r->sequence);
-        bool covered = sync_load_acq(&r->pair) == pair && record_covered(r, sorted, n);
+    bool covered;
+    unsigned sequence;
+    do {
+        sequence = sync_sequence_read_begin(&r->sequence);
+        covered = sync_load_acq(&r->pair) == pair && record_covered(r, sorted, n);
         *v = (struct view){
             .hard = sync_load_acq(&r->hard), .soft = sync_load_acq(&r->soft), .deadline = sync_load_acq(&r->deadline)};
-        sync_fence_load();
-        if (!(sequence & 1) && sync_load(&r->sequence) == sequence) return covered;
-        sync_wait(&turns);
-    }
+    } while (sync_sequence_read_retry(&r->sequence, sequence));
+    return covered;
 }
 
 /* Calls fn with the versions of each conjunction that applies to the tags; stops when fn returns true. */

@@ -49,8 +49,8 @@ struct purge_bucket {
 
 /* A conjunction of more than two tags, found through its pair of smallest ones. */
 struct purge_record {
-    uint64_t sequence; /* odd while it is being made into another */
-    uint64_t pair;     /* 0: free */
+    struct sync_sequence sequence; /* changes as it is made into another */
+    uint64_t pair;                 /* 0: free */
     uint64_t hard, soft;
     uint32_t deadline, ntags;
     uint64_t tags[PURGE_RECORD_TAGS]; /* all of them, ascending */

@@ -27,15 +27,15 @@ static struct purge_record *record(struct purge_table *t, uint64_t pair, const u
         purge_touch(t, b, sizeof *b);
         purge_raise(&b->fill_floor, newest);
     }
-    sync_store_seq(&use->sequence, use->sequence + 1);
-    sync_store_seq(&use->pair, 0);
+    sync_sequence_write_begin(&use->sequence);
+    sync_store_rel(&use->pair, 0);
     sync_store_rel(&use->hard, 0);
     sync_store_rel(&use->soft, 0);
     sync_store_rel(&use->deadline, 0);
     sync_store_rel(&use->ntags, n);
     for (unsigned i = 0; i < n; i++) sync_store_rel(&use->tags[i], sorted[i]);
     sync_store_rel(&use->pair, pair);
-    sync_store_seq(&use->sequence, use->sequence + 1);
+    sync_sequence_write_end(&use->sequence);
     return use;
 }
 

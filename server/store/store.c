@@ -62,9 +62,7 @@ static int make_handles(struct store *s) {
     if (s->handles == NULL || s->records == NULL) return -ENOMEM;
     memset(s->handles, 0, bytes);
     memset(s->records, 0, records);
-    s->epoch.now = 1;
-    s->epoch.records = s->records;
-    s->epoch.nrecords = n;
+    epoch_init(&s->epoch, s->records, n, &s->records[s->cfg.workers]);
     for (unsigned i = 0; i < n; i++) {
         struct store_worker *w = &s->handles[i];
         w->s = s;

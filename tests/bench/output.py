@@ -9,8 +9,9 @@ class Output:
         self.f = open(path, "a")
 
     def versions(self, what):
-        for k, v in what.items():
-            print(f"{k:10} {v}")
+        for k, v in {**what, **what["servers"]}.items():
+            if k != "servers":
+                print(f"{k:16} {v}")
         print(flush=True)
         self.record("versions", **what)
 

@@ -34,17 +34,32 @@ def run(cmd, **kw):
     return p.stdout
 
 
-class Tools:
-    """Where the built programs are."""
+# Who speaks memcached's meta protocol, too.
+META = ("tagcached", "memcached")
+# What a peer is started as: --peer NAME=PATH takes each NAME that begins with one of these. pogocache is two servers.
+PEERS = {"memcached": [""], "pogocache": ["", "-epoll"]}
 
-    def __init__(self, build, tagcached=None):
+
+def family(kind):
+    """How a server is started and spoken to, by its name: memcached-1.6.45 is a memcached."""
+    return next((f for f in (*PEERS, "redis") if kind.startswith(f)), kind)
+
+
+class Tools:
+    """Where the built programs are. peers: {name: path} of servers beside those that this machine has."""
+
+    def __init__(self, build, tagcached=None, peers=()):
         self.build = os.path.abspath(build)
         bench = os.path.join(self.build, "tests", "bench")
         self.cacheload, self.tracegen, self.floor, self.model, self.bench_store = (
             os.path.join(bench, n) for n in ("cacheload", "tracegen", "floor", "model_eviction", "bench_store"))
         self.tagcached = tagcached or os.path.join(self.build, "tagcached")
-        self.memcached = shutil.which("memcached")
-        self.redis = shutil.which("redis-server")
+        self.paths = {"tagcached": self.tagcached, "memcached": shutil.which("memcached")}
+        for name, path in peers:
+            if family(name) not in PEERS:
+                raise Failed(f"--peer {name}: nobody knows how to start it; a name begins with {' or '.join(PEERS)}")
+            self.paths.update({name + suffix: path for suffix in PEERS[family(name)]})
+        self.paths.update(redis=shutil.which("redis-server"), floor=self.floor)
         if not all(os.access(p, os.X_OK) for p in (self.cacheload, self.tracegen, self.floor)):
             raise Failed(f"no programs in {bench}: run `make bench` in the build directory first")
 
@@ -55,20 +70,20 @@ def may_be_first():
 
 
 class Server:
-    """One running server on SERVER_CPU. kind: tagcached, memcached, redis or floor. first: before all others there."""
+    """One running server on SERVER_CPU. kind: one of tools.paths. first: before all others there. callgrind: where it
+    leaves its counts (of what runs while counting is on)."""
 
-    def __init__(self, tools, kind, memory_mb=1024, args=(), callgrind=None, threads=1, cpus=None, first=False,
-                 callgrind_options=()):
+    def __init__(self, tools, kind, memory_mb=1024, args=(), callgrind=None, threads=1, cpus=None, first=False):
         self.tools, self.kind, self.port, self.callgrind = tools, kind, free_port(), callgrind
-        self.filled = set()  # sizes of the values that it has been filled with
+        self.family = family(kind)
         self.proto = "resp" if kind == "redis" else "text"
         self.log = tempfile.TemporaryFile("w+")
         cmd = self._command(memory_mb, list(args), threads)
         if callgrind:
             for f in glob.glob(glob.escape(callgrind) + "*"):
                 os.remove(f)  # an earlier server's dumps carry the same numbers
-            cmd = ["valgrind", "-q", "--tool=callgrind", "--separate-threads=yes",
-                   f"--callgrind-out-file={callgrind}", *callgrind_options] + cmd
+            cmd = ["valgrind", "-q", "--tool=callgrind", "--separate-threads=yes", "--dump-instr=yes", "--compress-pos=no",
+                   "--instr-atstart=no", f"--callgrind-out-file={callgrind}"] + cmd
         if cpus is None:
             cpus = str(SERVER_CPU)
         cmd = ["taskset", "-c", cpus] + (["chrt", "-f", "1"] if first and may_be_first() else []) + cmd
@@ -81,15 +96,18 @@ class Server:
     def _command(self, memory_mb, args, threads):
         conns = str(VALGRIND_FILES if self.callgrind else 4096)
         user = ["-u", "root"] if os.geteuid() == 0 else []
-        if self.kind == "memcached":
-            return [self.tools.memcached, "-U", "0", "-l", "127.0.0.1", "-p", str(self.port), "-t", str(threads), "-m",
-                    str(memory_mb), "-c", conns] + user + args
-        if self.kind == "tagcached":
-            conns = str(VALGRIND_CONNS if self.callgrind else 4096)
-            return [self.tools.tagcached, "-l", "127.0.0.1", "-p", str(self.port), "-t", str(threads), "-m",
-                    str(memory_mb), "-c", conns] + user + args
+        path = self.tools.paths[self.kind]
+        if self.family in META:
+            if self.callgrind and self.family == "tagcached":
+                conns = str(VALGRIND_CONNS)
+            udp = ["-U", "0"] if self.family == "memcached" else []
+            return [path, "-l", "127.0.0.1", "-p", str(self.port), "-t", str(threads), "-m", str(memory_mb), "-c",
+                    conns] + udp + user + args
+        if self.family == "pogocache":
+            return [path, "-h", "127.0.0.1", "-p", str(self.port), "--threads", str(threads), "--maxmemory",
+                    f"{memory_mb}mb", "--maxconns", conns, "--uring", "no" if self.kind.endswith("-epoll") else "yes"]
         if self.kind == "redis":
-            return [self.tools.redis, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
+            return [path, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
                     "no", "--maxmemory", f"{int(memory_mb * 1024)}kb", "--maxmemory-policy", "allkeys-lfu"] + args
         return [self.tools.floor, "--port", str(self.port)] + [str(a) for a in args]
 
@@ -150,6 +168,14 @@ class Server:
                 pass
         return total / 1e9
 
+    def wakeups(self):
+        """How often its threads have gone to sleep of themselves, in all."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{task}/status") as f:
+                total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", f.read(), re.M).group(1))
+        return total
+
     def connect(self):
         s = socket.create_connection(("127.0.0.1", self.port), 30)
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -172,24 +198,26 @@ class Server:
 
     # -------------------------------------------------------------- callgrind
 
+    def count(self, on):
+        """Turns counting on or off: off, it runs several times as fast."""
+        run(["callgrind_control", "-i", "on" if on else "off", self.pid])
+
     def dump(self):
-        """Instructions of its busiest thread since the last dump, and the file that says where they went."""
+        """{thread: (instructions since the last dump, the file that says where they went)}."""
         out = run(["callgrind_control", "-d", self.pid])
         if "OK" not in out:
             raise Failed(f"callgrind_control: {out}")
-        best = (0, "")
-        for path in self.dumps():
-            with open(path) as h:
-                total = next((int(l.split()[1]) for l in h if l.startswith(("summary:", "totals:"))), 0)
-            best = max(best, (total, path))
-        return best
-
-    def dumps(self):
-        """The files of the last dump, one for each thread."""
         folder, stem = os.path.split(self.callgrind)
-        numbered = [(int(m.group(1)), f) for f in os.listdir(folder) if (m := re.fullmatch(re.escape(stem) + r"\.(\d+)-\d+", f))]
-        last = max(n for n, _ in numbered)
-        return [os.path.join(folder, f) for n, f in numbered if n == last]
+        numbered = [(int(m.group(1)), int(m.group(2)), f) for f in os.listdir(folder)
+                    if (m := re.fullmatch(re.escape(stem) + r"\.(\d+)-(\d+)", f))]
+        last, found = max(n for n, _, _ in numbered), {}
+        for n, thread, f in numbered:
+            if n == last:
+                path = os.path.join(folder, f)
+                with open(path) as h:
+                    total = next((int(l.split()[1]) for l in h if l.startswith(("summary:", "totals:"))), 0)
+                found[thread] = total, path
+        return found
 
 
 def versions(tools):
@@ -205,12 +233,12 @@ def versions(tools):
     model = re.search(r"model name\s*: (.*)", info)
     with open("/proc/meminfo") as f:
         memory = int(f.readline().split()[1]) // 1024
+    peers = {k: first([path, "--version" if family(k) in ("redis", "pogocache") else "-V"])
+             for k, path in tools.paths.items() if path and os.path.exists(path) and k != "floor"}
     return {
         "machine": f"{model.group(1) if model else os.uname().machine}, {os.cpu_count()} CPUs, {memory} MiB",
         "kernel": f"{os.uname().sysname} {os.uname().release}",
-        "tagcached": first([tools.tagcached, "-V"]) if os.path.exists(tools.tagcached) else "-",
-        "memcached": first([tools.memcached, "-V"]) if tools.memcached else "-",
-        "redis": first([tools.redis, "--version"]) if tools.redis else "-",
         "valgrind": first(["valgrind", "--version"]),
         "compiler": first(["cc", "--version"]),
+        "servers": peers,
     }

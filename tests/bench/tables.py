@@ -6,8 +6,9 @@ import statistics
 import time
 from dataclasses import dataclass, field
 
+import locked
 from output import fixed
-from servers import Failed, Server
+from servers import Failed, Server, family
 
 
 @dataclass
@@ -29,27 +30,26 @@ class Work:
     floor: list
     value: int = 100
     keys: int = 1000000
-    peers: list = field(default_factory=lambda: ["tagcached", "memcached", "redis", "floor", "wide"])
+    peers: list = field(default_factory=lambda: ["tagcached", "memcached", "redis", "pogocache", "floor", "wide"])
     proto: str = None  # of memcached and tagcached; None: text
+    many: bool = False  # instructions are counted with many keys, too
     instructions: bool = True
     quick: bool = True  # counted by callgrind in quick mode too
     wide: int = 0  # replies of which a floor takes as much memory as the items
-    fresh: bool = False  # callgrind counts all the keys, each read for the first time; else a few of them, again and again
-    cpu: bool = True
 
 
 WORKS = [
-    Work("get, one per write", ["-d", 1], ["--get", 100], wide=1000000),
-    Work("get, pipelined 16", ["-d", 16], ["--get", 100], wide=1000000),
+    Work("get, one per write", ["-d", 1], ["--get", 100], wide=1000000, many=True),
+    Work("get, pipelined 16", ["-d", 16], ["--get", 100], wide=1000000, many=True),
     Work("get, pipelined 64", ["-d", 64], ["--get", 100], quick=False, wide=1000000),
-    Work("mg, pipelined 16", ["-d", 16], None, peers=["tagcached", "memcached"], proto="meta"),
-    Work("multi-get of 50, per key", ["-m", 50], ["--get", 100, "--multiget", 50], wide=20000),
+    Work("mg, pipelined 16", ["-d", 16], None, peers=["tagcached", "memcached"], proto="meta", many=True),
+    Work("multi-get of 50, per key", ["-m", 50], ["--get", 100, "--multiget", 50], wide=20000, many=True),
     Work("set, one per write", ["-g", 0], ["--set", 100]),
-    Work("set, pipelined 16", ["-g", 0, "-d", 16], ["--set", 100]),
+    Work("set, pipelined 16", ["-g", 0, "-d", 16], ["--set", 100], many=True),
+    Work("ms, pipelined 16", ["-g", 0, "-d", 16], None, peers=["tagcached", "memcached"], proto="meta", many=True),
     Work("90/10, pipelined 16", ["-g", 0.9, "-d", 16], None, quick=False),
     Work("get of 10 KiB", ["-d", 1], ["--get", 10240], value=10240, keys=5000, quick=False, wide=5000),
     Work("get of 100 KiB", ["-d", 1], ["--get", 102400], value=102400, keys=500, instructions=False, wide=500),
-    Work("1 M keys, first get of each, pipelined 16", ["-d", 16], None, peers=["tagcached"], fresh=True, cpu=False, quick=False),
 ]
 
 
@@ -70,63 +70,73 @@ def common(work, keys):
 
 
 def instructions(job):
-    """Per request (multi-get: per key), between two counts of requests, so that start-up and accepting cancel."""
+    """Per request (multi-get: per key), between two counts of requests, so that start-up and accepting cancel. With few
+    keys, which are in the caches and have been read before, and with many, of which most are read for the first time."""
     counts = (20, 60) if job.quick else (40, 240)  # batches on each of the 50 connections
     works = [w for w in WORKS if w.instructions and (w.quick or not job.quick)]
+    few, many = 10000, 100000 if job.quick else 1000000
+    rows = [(w, few if w.value < 1000 else 500) for w in works] + [(w, many) for w in works if w.many]
     got = {}
     for kind in job.servers:
-        if kind == "floor":
-            for w in works:
-                if w.floor:
-                    got[w.name, kind] = floor_instructions(job, w, counts)
-            continue
         path = os.path.join(job.keep, f"callgrind.{kind}")
-        with Server(job.tools, kind, 256, callgrind=path) as s:
-            for w in works:
-                if kind in w.peers:
-                    got[w.name, kind] = work_instructions(job, s, w, counts)
-    rows = []
-    for w in works:
-        v = {k: got.get((w.name, k)) for k in ("tagcached", "memcached", "redis", "floor")}
-        job.out.record("instructions", row=w.name, **v)
-        rows.append([w.name] + [fixed(v[k], 0) for k in v] + [fixed(ratio(v["tagcached"], v["memcached"]))])
-    job.out.table("User-space instructions per request (of the busiest thread)",
-                  ["work", "tagcached", "memcached", "redis", "floor", "of memcached"], rows)
+        if kind == "floor":
+            for w, keys in rows:
+                if w.floor and keys <= few:
+                    with Server(job.tools, kind, args=map(str, w.floor), callgrind=path) as s:
+                        got[w.name, keys, kind] = work_instructions(job, s, w, keys, counts)
+            continue
+        with Server(job.tools, kind, 1024, callgrind=path) as s:
+            filled = None
+            for w, keys in rows:
+                if family(kind) not in w.peers:
+                    continue
+                if filled != (w.value, keys):
+                    s.load(*common(w, keys), "--fill-only")
+                    time.sleep(2)  # what other threads have left to do is not counted
+                filled = w.value, keys
+                got[w.name, keys, kind] = work_instructions(job, s, w, keys, counts)
+    show_instructions(job, rows, got)
 
 
-def work_requests(s, w, counts, look):
-    """Asks a work's requests of a server, as often as `counts` says: batches on each of the 50 connections. Returns
-    both times what `look` then says and how many requests (multi-get: keys) there were."""
+def show_instructions(job, rows, got):
+    for table, digits, i, title in (("instructions", 0, 0, "User-space instructions"), ("locked", 2, 1, "Locked instructions")):
+        lines = []
+        for w, keys in rows:
+            v = {k: got[w.name, keys, k][i] for k in job.servers if (w.name, keys, k) in got}
+            job.out.record(table, row=w.name, keys=keys, of=v)
+            lines.append([w.name, f"{keys:,}"] + [fixed(v.get(k), digits) for k in job.servers])
+        job.out.table(f"{title} per request (of the busiest thread)", ["work", "keys"] + job.servers, lines)
+
+
+def count_instructions(s, w, options, batches):
+    """Runs so many batches: how many requests (or keys of a multi-get) these were, and what each thread did."""
     depth = w.load[w.load.index("-d") + 1] if "-d" in w.load else 1
-    options = common(w, w.keys if w.fresh else min(w.keys, 10000 if w.value < 1000 else 500))
-    if w.fresh or w.value not in s.filled:
-        s.load(*options, "--fill-only")
-        s.filled.add(w.value)
-    look()
-    seen = []
-    for batches in counts:
-        requests = 50 * depth * max(batches // (4 if depth > 1 or "-m" in w.load else 1), 2)
-        s.load(*options, *w.load, "-w", 0, "-n", requests, "--seq", 65536, "--timeout", 120)
-        seen.append((look(), requests * (50 if "-m" in w.load else 1)))
-    return seen
+    requests = 50 * depth * max(batches // (4 if depth > 1 or "-m" in w.load else 1), 2)
+    s.load(*options, "-w", 0, "-n", requests, "--seq", 65536, "--timeout", 120)
+    return requests * (50 if "-m" in w.load else 1), s.dump()
 
 
-def work_instructions(job, s, w, counts):
-    proto, s.proto = s.proto, w.proto or s.proto
+def work_instructions(job, s, w, keys, counts):
+    """(instructions, locked ones) of one request, in the thread that had most to do for more requests."""
+    proto = s.proto
+    if s.proto == "text":
+        s.proto = w.proto or s.proto
+    options = common(w, keys) + w.load
     if s.kind == "floor":
         counts = tuple(c * 10 for c in counts)  # it does so little that accepting connections would show
-    ((a, _), na), ((b, path), nb) = work_requests(s, w, counts, s.dump)
-    if job.keep != job.tmp and path:
-        name = f"{s.kind}.{w.name.replace(' ', '_').replace(',', '').replace('/', '-')}.callgrind"
-        os.replace(path, os.path.join(job.keep, name))
+    s.count(True)
+    s.dump()
+    na, a = count_instructions(s, w, options, counts[0])
+    nb, b = count_instructions(s, w, options, counts[1])
+    s.count(False)
     s.proto = proto
-    return (b - a) / (nb - na)
-
-
-def floor_instructions(job, w, counts):
-    with Server(job.tools, "floor", args=map(str, w.floor), callgrind=os.path.join(job.tmp, "callgrind.floor")) as s:
-        s.filled.add(w.value)  # it has no items
-        return work_instructions(job, s, w, counts)
+    thread = max(b, key=lambda t: b[t][0] - a[t][0] if t in a else 0)
+    (few, few_path), (more, path) = a[thread], b[thread]
+    one = (more - few) / (nb - na), (locked.count(path) - locked.count(few_path)) / (nb - na)
+    if job.keep != job.tmp:
+        name = f"{s.kind}.{w.name.replace(' ', '_').replace(',', '').replace('/', '-')}.{keys}.callgrind"
+        os.replace(path, os.path.join(job.keep, name))
+    return one
 
 
 # ------------------------------------------------------------------ CPU
@@ -140,14 +150,14 @@ def cpu(job):
     with_servers = {k: Server(job.tools, k, 1024) for k in job.servers if k != "floor"}
     try:
         filled = set()
-        for w in (w for w in WORKS if w.cpu):
+        for w in WORKS:
             rows.append(cpu_row(job, w, with_servers, scale, duration, filled))
     finally:
         for s in with_servers.values():
             s.stop()
+    names = job.servers + (["wide"] if "floor" in job.servers else [])
     job.out.table("Server CPU per key, microseconds (kernel included), and ratios",
-                  ["work", "tagcached", "memcached", "redis", "floor", "wide floor", "of memcached", "of redis", "of floor",
-                   "of wide"], rows)
+                  ["work"] + names + [f"of {k}" for k in names if k != "tagcached"], rows)
 
 
 def cpu_row(job, w, running, scale, duration, filled):
@@ -161,7 +171,7 @@ def cpu_row(job, w, running, scale, duration, filled):
         if w.wide and "floor" in job.servers:
             present["wide"] = Server(job.tools, "floor", args=map(str, w.floor + ["--replies", max(w.wide // scale, 1)]))
             floors.append(present["wide"])
-        present = {k: s for k, s in present.items() if k in w.peers}
+        present = {k: s for k, s in present.items() if family(k) in w.peers}
         seen = {k: [] for k in present}
         for k, s in present.items():
             if s.kind != "floor" and (k, w.value) not in filled:
@@ -169,7 +179,7 @@ def cpu_row(job, w, running, scale, duration, filled):
                 filled.add((k, w.value))
         for _ in range(job.rounds):
             for k, s in present.items():
-                proto, s.proto = s.proto, w.proto or s.proto
+                proto, s.proto = s.proto, (w.proto or s.proto) if s.proto == "text" else s.proto
                 r = s.load(*common(w, keys), *w.load, "-w", 0.1, "-D", duration, "--seq", 1 << 19)["run"]
                 s.proto = proto
                 if s.kind != "floor" and r["misses"]:
@@ -184,8 +194,30 @@ def cpu_row(job, w, running, scale, duration, filled):
               for k, v in seen.items() if "tagcached" in seen and k != "tagcached"}
     job.out.record("cpu", row=w.name, rounds=job.rounds, us_per_key=us, keys_per_s=rates, ratio_of=ratios,
                    runs={k: [x[0] for x in v] for k, v in seen.items()})
-    return [w.name] + [fixed(us.get(k)) for k in ("tagcached", "memcached", "redis", "floor", "wide")] + \
-        [fixed(ratios.get(k)) for k in ("memcached", "redis", "floor", "wide")]
+    names = job.servers + (["wide"] if "floor" in job.servers else [])
+    return [w.name] + [fixed(us.get(k)) for k in names] + [fixed(ratios.get(k)) for k in names if k != "tagcached"]
+
+
+# ------------------------------------------------------------------ idle
+
+
+def idle(job):
+    """A server that holds some items, and that nobody is connected to: how often its threads wake up, what that costs."""
+    seconds = 5 if job.quick else 20
+    rows = []
+    for kind in job.servers:
+        if kind == "floor":
+            continue
+        with Server(job.tools, kind, 256, threads=4) as s:
+            s.load("-k", 100000, "-v", 100, "--fill-only")
+            time.sleep(3)  # what the filling has left to do is done
+            wakeups, cpu_s, begun = s.wakeups(), s.cpu_s(), time.monotonic()
+            time.sleep(seconds)
+            took = time.monotonic() - begun
+            row = {"wakeups_per_s": (s.wakeups() - wakeups) / took, "cpu_us_per_s": (s.cpu_s() - cpu_s) * 1e6 / took}
+        job.out.record("idle", server=kind, threads=4, seconds=seconds, **row)
+        rows.append([kind, fixed(row["wakeups_per_s"], 1), fixed(row["cpu_us_per_s"], 0)])
+    job.out.table(f"Idle for {seconds} s, four worker threads", ["server", "wake-ups/s", "CPU us/s"], rows)
 
 
 # ------------------------------------------------------------------ tags

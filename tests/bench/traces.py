@@ -4,7 +4,7 @@ import os
 import subprocess
 
 from output import fixed
-from servers import Failed, Server, run
+from servers import META, Failed, Server, family, run
 
 SEED = 20240611
 RSS_MB = 64
@@ -21,7 +21,7 @@ def make(job, kind, requests, objects):
 
 def replay(job, kind, memory_mb, path, extra=()):
     with Server(job.tools, kind, memory_mb, args=["--maxmemory-samples", "10"] if kind == "redis" else []) as s:
-        if s.proto == "text":
+        if s.family in META:
             s.proto = "meta"  # of which memcached too answers a batch with one write
         r = s.load("--trace", path, "--vmin", 1, "--vmax", 32768, "-d", 32, *extra)["trace"]
         return r["miss_ratio"], r["byte_miss_ratio"], s.rss_bytes() / 1048576
@@ -32,7 +32,7 @@ usual_excess = {"tagcached": 4, "memcached": 5, "redis": 15}  # MiB of RSS beyon
 
 def at_equal_rss(job, kind, path, target_mb, tries, extra=()):
     """Finds the memory setting at which the server's RSS after the trace is the target, and what it missed then."""
-    memory = target_mb - usual_excess[kind]
+    memory = target_mb - usual_excess.setdefault(kind, 5 if family(kind) == "memcached" else 15)
     best = None
     for _ in range(tries):
         got = replay(job, kind, max(memory, 2), path, extra) + (memory,)
@@ -100,7 +100,7 @@ def pressure(job):
     for kind in job.servers:
         if kind == "floor":
             continue
-        args = [] if kind == "redis" else ["-I", "2m"]
+        args = ["-I", "2m"] if family(kind) in META else []
         with Server(job.tools, kind, 64, args=args) as old:
             for i, value in enumerate(phases):
                 aged, errors = phase(job, old, i, value)

@@ -6,16 +6,10 @@
 
 #include "base/check.h"
 
-struct fake_post {
-    struct fake_post *next;
-    void (*fn)(struct net_worker *w, void *arg);
-    void *arg;
-};
-
 struct net_worker {
     void *context;
     struct fake_node *node;
-    struct fake_post *first, **last;
+    struct sync_stack posts;
     struct conn *conns;
 };
 
@@ -28,7 +22,7 @@ struct conn {
     size_t in_len, out_len, out_max, reserved_len;
     uint64_t *held; /* tokens of conn_ref to release when the upcall has ended */
     unsigned nheld, most;
-    bool parked, closing, producer, again;
+    bool parked, waiting, closing, producer, again, body;
 };
 
 /* ------------------------------------------------------------------ conn.h */
@@ -103,7 +97,7 @@ void conn_park(struct conn *c) {
 }
 
 void conn_wait(struct conn *c) {
-    c->parked = true;
+    c->parked = c->waiting = true;
 }
 
 bool conn_parked(const struct conn *c) {
@@ -115,7 +109,7 @@ bool conn_halted(const struct conn *c) {
 }
 
 void conn_resume(struct conn *c) {
-    c->parked = false;
+    c->parked = c->waiting = false;
     c->again = true;
 }
 
@@ -124,8 +118,7 @@ void conn_feed(struct conn *c) {
 }
 
 void conn_set_body(struct conn *c, bool on) {
-    (void)c;
-    (void)on;
+    c->body = on;
 }
 
 void conn_hold(struct conn *c, size_t n) {
@@ -205,18 +198,15 @@ void *worker_context(const struct net_worker *w) {
     return w->context;
 }
 
-int worker_post(struct net_worker *w, void (*fn)(struct net_worker *w, void *arg), void *arg) {
-    struct fake_post *p = malloc(sizeof(*p));
-    CHECK(p != NULL);
-    *p = (struct fake_post){NULL, fn, arg};
-    *w->last = p;
-    w->last = &p->next;
-    return 0;
+void worker_post(struct net_worker *w, struct net_post *p, void (*fn)(struct net_worker *w, void *arg), void *arg) {
+    if (p->posted) return;
+    *p = (struct net_post){.fn = fn, .arg = arg, .posted = 1};
+    sync_stack_push(&w->posts, &p->entry);
 }
 
 void worker_resume_all(struct net_worker *w) {
     for (struct conn *c = w->conns; c != NULL; c = c->next)
-        if (c->parked) conn_resume(c);
+        if (c->parked && !c->waiting) conn_resume(c);
 }
 
 void worker_each_conn(struct net_worker *w, void (*fn)(struct conn *c, void *arg), void *arg) {
@@ -224,12 +214,13 @@ void worker_each_conn(struct net_worker *w, void (*fn)(struct conn *c, void *arg
 }
 
 static bool run_posts(struct net_worker *w) {
-    bool any = false;
-    for (struct fake_post *p; (p = w->first) != NULL; any = true) {
-        w->first = p->next;
-        if (w->first == NULL) w->last = &w->first;
+    struct sync_stack_entry *e = sync_stack_take_all(&w->posts), *next;
+    const bool any = e != NULL;
+    for (; e != NULL; e = next) {
+        struct net_post *p = (struct net_post *)e;
+        next = sync_stack_next(e);
+        p->posted = 0;
         p->fn(w, p->arg);
-        free(p);
     }
     return any;
 }
@@ -329,7 +320,6 @@ struct fake_node *fake_node_new(const struct fake_options *o) {
     CHECK(n->worker != NULL);
     n->worker->context = cmd_worker_context(n->cmd, 0);
     n->worker->node = n;
-    n->worker->last = &n->worker->first;
     return n;
 }
 
@@ -396,21 +386,21 @@ void fake_settle(struct conn *c) {
     }
 }
 
-/* Bytes for the sink. */
-static size_t sink(struct conn *c, const char *p, size_t n) {
+/* Bytes that go where the body's belong. */
+static size_t feed_body(struct conn *c, const char *p, size_t n) {
     size_t room = 0;
-    char *to = c->in_len > 0 ? NULL : cmd_handler()->sink(c, c->session, &room);
+    char *to = c->in_len > 0 || !c->body ? NULL : cmd_handler()->body_space(c, c->session, &room);
     if (to == NULL || room == 0) return 0;
     if (n > room) n = room;
     memcpy(to, p, n);
-    cmd_handler()->sunk(c, c->session, n);
+    cmd_handler()->body_received(c, c->session, n);
     return n;
 }
 
 void fake_feed(struct conn *c, const void *bytes, size_t n) {
     const char *p = bytes;
     while (n > 0 && !c->closing) {
-        size_t took = c->parked ? 0 : sink(c, p, n);
+        size_t took = c->parked ? 0 : feed_body(c, p, n);
         if (took == 0) {
             c->in = realloc(c->in, c->in_len + n);
             CHECK(c->in != NULL);

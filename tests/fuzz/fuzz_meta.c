@@ -9,13 +9,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static void check_flags(const char *line, size_t n, unsigned allow) {
+static void check_flags(const char *line, size_t n, enum meta_command command) {
     static char decoded[65536];
     struct text_token name, key;
     struct meta m;
     size_t at = 0;
     if (!text_next(line, n, &at, &name) || !text_next(line, n, &at, &key) || n > 65536) return;
-    if (meta_parse(line, n, at, 2, allow, &key, decoded, &m) != META_OK) return;
+    if (meta_parse(line, n, at, 2, command, &key, decoded, &m) != META_OK) return;
     CHECK(m.norder <= META_WORDS_MAX);
     uint64_t have = 0;
     for (unsigned i = 0; i < m.norder; i++) {
@@ -23,7 +23,7 @@ static void check_flags(const char *line, size_t n, unsigned allow) {
         have |= META_BIT(m.order[i]);
     }
     CHECK(have == m.have);
-    CHECK(m.opaque.n <= META_OPAQUE_MAX);
+    CHECK(!meta_has(&m, 'O') || m.opaque.n <= META_OPAQUE_MAX);
     if (meta_has(&m, 'L')) {
         const struct text_token *list = m.l_tags.p != NULL ? &m.l_tags : &m.r_tags;
         CHECK(m.l_tags.p == NULL || m.r_tags.p == NULL);
@@ -38,8 +38,31 @@ static void check_flags(const char *line, size_t n, unsigned allow) {
     }
 }
 
+/* What meta_read_usual makes of a line is what meta_parse makes of it. */
+static void check_usual(const char *line, size_t n, enum meta_command command) {
+    static char decoded[65536];
+    struct meta_usual u;
+    struct meta m;
+    struct text_token key;
+    size_t at = 0;
+    if (!text_next(line, n, &at, &key)) return;
+    const char *next = meta_read_usual(line, line + at, line + n, command, &u), *p = line + at;
+    if (next == NULL) return;
+    CHECK(next <= line + n && next[-2] == '\r' && next[-1] == '\n');
+    CHECK(meta_parse(line, (size_t)(next - line) - 2, at, 3, command, &key, decoded, &m) == META_OK);
+    CHECK(m.have == u.have);
+    CHECK(!meta_has(&m, 'T') || m.ttl == u.ttl);
+    CHECK(!meta_has(&m, 'F') || m.flags == u.flags);
+    CHECK(!meta_has(&m, 'O') || (m.opaque.p == u.opaque.p && m.opaque.n == u.opaque.n));
+    char letter = 0;
+    unsigned i = 0;
+    for (; (p = meta_next_usual(&u, p, &letter)) != NULL; i++) CHECK(i < m.norder && m.order[i] == letter);
+    CHECK(i == m.norder);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (n == 0 || n > 40000) return 0;
-    check_flags((const char *)data + 1, n - 1, data[0] & 7);
+    check_flags((const char *)data + 1, n - 1, (enum meta_command)(data[0] % META_COMMANDS));
+    check_usual((const char *)data + 1, n - 1, data[0] & 1 ? META_MG : META_MS);
     return 0;
 }

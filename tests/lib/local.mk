@@ -4,3 +4,10 @@ test_sources += %D%/peer.c
 noinst_HEADERS += %D%/peer.h
 test_sources += %D%/store_lab.c %D%/model_store.c
 noinst_HEADERS += %D%/store_lab.h %D%/model_store.h
+test_sources += %D%/page.c
+noinst_HEADERS += %D%/page.h
+
+# The daemon as a test build: it obeys TAGCACHED_LEAVE_OUT (server/base/option.c).
+check_PROGRAMS += tests/tagcached_test
+tests_tagcached_test_SOURCES = server/main.c
+tests_tagcached_test_LDADD = libtagcached_test.a $(base_libs)

@@ -5,6 +5,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -215,7 +216,9 @@ int peer_advance(struct peer *p, uint64_t ms) {
 
 int peer_await_end(struct peer *p) {
     if (p->node != NULL) {
-        enum node_end end = node_wait(p->node, 10000);
+        struct pollfd asked = {.fd = node_end_fd(p->node), .events = POLLIN};
+        while (poll(&asked, 1, 10000) < 0 && errno == EINTR) {}
+        enum node_end end = node_end(p->node);
         if (end == NODE_END_GRACEFUL) node_drain(p->node, 10000);
         if (end != NODE_RUNS) node_stop(p->node);
         return end == NODE_RUNS ? -1 : 0;

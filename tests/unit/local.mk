@@ -16,6 +16,11 @@ EXTRA_DIST += %D%/test_main.py
 TESTS += %D%/test_exporter.py
 EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
 
+# The options: parsing; what each does, seen from outside and from inside; tools/check-options runs them.
+TESTS += %D%/test_options.py
+EXTRA_DIST += %D%/test_options.py tests/options.tsv
+unit_tests += %D%/test_node_options
+tests_unit_test_node_options_LDADD = $(LDADD) $(OPENSSL_LIBS)
 single_tests += %D%/test_option
 unit_tests += %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
@@ -26,11 +31,12 @@ unit_tests += %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch %D%/test
 noinst_HEADERS += %D%/talk.h
 
 # Connections over real sockets.
-unit_tests += %D%/test_stall %D%/test_hold %D%/test_conn %D%/test_park %D%/test_net %D%/test_listen
+unit_tests += %D%/test_stall %D%/test_hold %D%/test_conn %D%/test_park %D%/test_net %D%/test_listen %D%/test_handlers
 tests_unit_test_conn_SOURCES = %D%/test_conn.c %D%/net_lab.c
 tests_unit_test_hold_SOURCES = %D%/test_hold.c %D%/net_lab.c
 tests_unit_test_park_SOURCES = %D%/test_park.c %D%/net_lab.c
 tests_unit_test_net_SOURCES = %D%/test_net.c %D%/net_lab.c
+tests_unit_test_handlers_SOURCES = %D%/test_handlers.c %D%/net_lab.c
 tests_unit_test_listen_SOURCES = %D%/test_listen.c %D%/net_lab.c
 noinst_HEADERS += %D%/net_lab.h
 
@@ -46,8 +52,14 @@ unit_tests += %D%/test_order_locks
 tests_unit_test_order_locks_SOURCES = %D%/test_order_locks.c %D%/order.c
 noinst_HEADERS += %D%/order.h
 
-# Waiting for locks.
-unit_tests += %D%/test_sync
+# What threads share memory by: waiting for locks; the rest of base/sync; and what ThreadSanitizer sees of it.
+unit_tests += %D%/test_sync %D%/test_sync_shared %D%/test_sync_epoch
+if TSAN
+check_PROGRAMS += %D%/tsan_probe
+tests_unit_tsan_probe_LDADD = libtagcached_test.a $(base_libs)
+TESTS += %D%/test_tsan.py
+endif
+EXTRA_DIST += %D%/test_tsan.py %D%/tsan_probe.c
 noinst_HEADERS += %D%/threads.h
 
 # The store under real threads.
@@ -60,6 +72,8 @@ noinst_HEADERS += %D%/stage.h
 
 # The commands: their parsers, and all of them over connections in memory (no net is linked).
 single_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test_ttl %D%/test_refused
+single_tests += %D%/test_quick
+tests_unit_test_quick_SOURCES = %D%/test_quick.c tests/fuzz/fake_net.c
 tests_unit_test_cmd_SOURCES = %D%/test_cmd.c tests/fuzz/fake_net.c
 tests_unit_test_ttl_SOURCES = %D%/test_ttl.c tests/fuzz/fake_net.c
 tests_unit_test_refused_SOURCES = %D%/test_refused.c tests/fuzz/fake_net.c
@@ -70,3 +84,7 @@ single_tests += %D%/test_purge_waits
 unit_tests += %D%/test_purging
 tests_unit_test_purging_SOURCES = %D%/test_purging.c %D%/order.c
 tests_unit_test_purge_waits_SOURCES = %D%/test_purge_waits.c tests/fuzz/fake_net.c
+
+# Numbers that are promises, beside the options.
+single_tests += %D%/test_promises
+tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c

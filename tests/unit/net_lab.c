@@ -66,6 +66,7 @@ static void big(struct conn *c, size_t n) {
 
 static void body_done(struct conn *c, struct session *s) {
     char text[64];
+    conn_set_body(c, false);
     for (uint64_t i = 0; i < s->body; i++) s->sum += (unsigned char)s->bytes[i];
     snprintf(text, sizeof text, "body %llu %llu\n", (unsigned long long)s->body, (unsigned long long)s->sum);
     reply(c, text);
@@ -89,6 +90,7 @@ static void run_line(struct conn *c, struct session *s, const char *line) {
     } else if (sscanf(line, "body %llu", &n) == 1) {
         s->bytes = malloc(n + 1);
         s->body = s->body_left = n;
+        conn_set_body(c, n > 0);
     } else if (strcmp(line, "park") == 0) {
         s->waiting = true;
         sync_store(&l->last, c);
@@ -102,6 +104,8 @@ static void run_line(struct conn *c, struct session *s, const char *line) {
     } else if (sscanf(line, "hold %llu", &n) == 1) {
         conn_hold(c, n);
         reply(c, "holding\n");
+    } else if (strcmp(line, "quiet") == 0) {
+        sync_add_acqrel(&l->quiet, 1);
     } else if (strcmp(line, "close") == 0) {
         reply(c, "bye\n");
         conn_close(c);
@@ -147,7 +151,7 @@ static size_t on_input(struct conn *c, void *session, char *p, size_t n) {
     return used;
 }
 
-static char *on_sink(struct conn *c, void *session, size_t *n) {
+static char *body_space(struct conn *c, void *session, size_t *n) {
     struct session *s = session;
     (void)c;
     if (s->body_left == 0) return NULL;
@@ -155,10 +159,10 @@ static char *on_sink(struct conn *c, void *session, size_t *n) {
     return s->bytes + s->body - s->body_left;
 }
 
-static void on_sunk(struct conn *c, void *session, size_t n) {
+static void body_received(struct conn *c, void *session, size_t n) {
     struct session *s = session;
     s->body_left -= n;
-    sync_add(&lab_of(c)->sunk, n);
+    sync_add(&lab_of(c)->received, n);
     if (s->body_left == 0) body_done(c, s);
 }
 
@@ -177,8 +181,8 @@ const struct net_handler net_lab_handler = {
     .session_size = sizeof(struct session),
     .open = on_open,
     .input = on_input,
-    .sink = on_sink,
-    .sunk = on_sunk,
+    .body_space = body_space,
+    .body_received = body_received,
     .produce = on_produce,
     .release = on_release,
     .close = on_close,
@@ -242,7 +246,11 @@ void net_lab_free(struct net_lab *l) {
 }
 
 int dial(struct net_lab *l) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)net_port(l->net, 0))};
+    return dial_port(net_port(l->net, 0));
+}
+
+int dial_port(unsigned port) {
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     assert_true(fd >= 0);
@@ -306,7 +314,8 @@ static void post_done(struct net_worker *w, void *arg) {
 
 void await_worker(struct net_lab *l, unsigned i) {
     uint32_t done = 0;
-    assert_int_equal(worker_post(net_worker_at(l->net, i), post_done, &done), 0);
+    struct net_post post = {0};
+    worker_post(net_worker_at(l->net, i), &post, post_done, &done);
     while (!sync_load_acq(&done)) sched_yield();
 }
 

@@ -19,9 +19,11 @@ struct net_lab {
     struct clock_manual clock;
     uint64_t refs, releases, opened, closed; /* atomic */
     uint64_t parked, resumed, fed, produced; /* atomic */
-    uint64_t sunk;                           /* atomic: bytes that came by the sink */
+    uint64_t quiet;                          /* atomic: requests that have no answer */
+    uint64_t received;                       /* atomic: bytes of bodies that went where they belong at once */
     uint64_t pending_max;                    /* atomic */
     struct conn *last;                       /* the connection that last parked or watched */
+    struct net_post post;                    /* for what a test posts to a worker */
 };
 
 /* What the handler keeps of a connection. */
@@ -33,7 +35,7 @@ struct session {
 };
 
 extern char pattern[PATTERN_BYTES]; /* text, the same in every lab */
-/* Line by line:  echo TEXT | big N | ref N | body N | park | wait | hold N | close | produce N | watch */
+/* Line by line:  echo TEXT | big N | ref N | body N | park | wait | hold N | quiet | close | produce N | watch */
 extern const struct net_handler net_lab_handler;
 
 /* A net of one worker that listens on a port of its own, where the settings do not say otherwise; started. */
@@ -50,6 +52,7 @@ void reply(struct conn *c, const char *text);
 
 /* A new connection: its descriptor. */
 int dial(struct net_lab *l);
+int dial_port(unsigned port);
 void put(int fd, const char *p, size_t n);
 void say(int fd, const char *text);
 /* Reads exactly n bytes. */

@@ -14,7 +14,9 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "cmd/cmd_internal.h"
+#include "cmd/cmd_table.h"
+#include "cmd/reply.h"
+#include "cmd/session.h"
 #include "tests/fuzz/fake_net.h"
 
 static struct fake_node *node(void) {
@@ -32,17 +34,35 @@ static void expect(struct conn *c, const char *request, const char *answer) {
 
 static void test_table(void **state) {
     (void)state;
+    struct cmd_names t;
+    cmd_names_init(&t);
     for (unsigned i = 0; i < CMD_IDS; i++) {
         const struct cmd_row *row = &cmd_rows[i];
         assert_int_equal(row->id, i);
         assert_true(row->name_len <= CMD_NAME_MAX && strlen(row->name) == row->name_len);
-        assert_ptr_equal(cmd_find(row->name, row->name_len), row);
+        /* A line of the name alone, with words behind it, and with one byte less or more. */
+        char line[40], *block = malloc(40);
+        const size_t n = (size_t)snprintf(line, sizeof line, "%s k", row->name);
+        assert_non_null(block);
+        assert_ptr_equal(cmd_names_line(&t, row->name, row->name_len), row);
+        assert_ptr_equal(cmd_names_line(&t, line, n), row);
+        assert_ptr_not_equal(cmd_names_line(&t, line, row->name_len - 1u), row);
+        line[row->name_len] = 'x';
+        assert_ptr_not_equal(cmd_names_line(&t, line, n), row);
+        line[row->name_len] = ' ';
+        for (size_t len = 0; len <= n; len++) { /* what is here of a line, in a block of its own size */
+            char *p = block + 40 - len;
+            memcpy(p, line, len);
+            const bool all = len > row->name_len && len >= 4;
+            assert_ptr_equal(cmd_names_begin(&t, p, p + len), all ? row : NULL);
+        }
+        free(block);
         assert_int_equal(strncmp(row->help, row->name, row->name_len), 0);
     }
-    assert_null(cmd_find("", 0));
-    assert_null(cmd_find("mx", 2));
-    assert_null(cmd_find("GET", 3));
-    assert_null(cmd_find("aaaaaaaaaaaaaaaaaaaaaaaa", 24));
+    assert_null(cmd_names_line(&t, "", 0));
+    assert_null(cmd_names_line(&t, "mx", 2));
+    assert_null(cmd_names_line(&t, "GET", 3));
+    assert_null(cmd_names_line(&t, "aaaaaaaaaaaaaaaaaaaaaaaa", 24));
 }
 
 /* A conversation with something of everything. */
@@ -223,7 +243,7 @@ static void test_larger_than_may_be_held(void **state) {
     fake_node_free(f);
 }
 
-/* Refused blocks are swallowed without being kept; what was stored before goes with a set, stays with an add. */
+/* Refused blocks are discarded without being kept; what was stored before goes with a set, stays with an add. */
 static void test_too_large(void **state) {
     (void)state;
     struct fake_node *f = node();

@@ -30,7 +30,7 @@ static void post_look(struct net_worker *w, void *arg) {
 
 /* The most that was held at any of these looks. */
 static uint64_t held(struct net_lab *l) {
-    assert_int_equal(worker_post(net_worker_at(l->net, 0), post_look, l), 0);
+    worker_post(net_worker_at(l->net, 0), &l->post, post_look, l);
     await_worker(l, 0);
     return sync_load(&l->pending_max);
 }
@@ -197,7 +197,7 @@ static void room_does_not_wake_who_waits_for_something_else(void **state) {
     await_worker(l, 0);
     await_worker(l, 0);
     assert_int_equal(sync_load(&l->fed), fed);
-    assert_int_equal(worker_post(net_worker_at(l->net, 0), net_lab_resume_last, l), 0);
+    worker_post(net_worker_at(l->net, 0), &l->post, net_lab_resume_last, l);
     hear(fd, "resumed\n");
     close(fd);
     net_lab_free(l);

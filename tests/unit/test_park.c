@@ -118,7 +118,7 @@ static void room_between_looking_and_parking_counts(void **state) {
     (void)state;
     say(fd, "watch\n");
     hear(fd, "watching\n");
-    assert_int_equal(worker_post(net_worker_at(l->net, 0), post_resume_then_park, l), 0);
+    worker_post(net_worker_at(l->net, 0), &l->post, post_resume_then_park, l);
     hear(fd, "resumed\n");
     close(fd);
     net_lab_free(l);
@@ -138,7 +138,7 @@ static void others_may_write_and_kick(void **state) {
     say(fd, "watch\n");
     hear(fd, "watching\n");
     uint64_t before = sync_load(&l->produced);
-    assert_int_equal(worker_post(net_worker_at(l->net, 0), post_write_to_last, l), 0);
+    worker_post(net_worker_at(l->net, 0), &l->post, post_write_to_last, l);
     hear(fd, "news\n");
     await(&l->produced, before + 1);
     say(fd, "echo still here\n");

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "cmd/cmd_internal.h"
+#include "cmd/session.h"
 #include "tests/fuzz/fake_net.h"
 
 /* More tags than the purge table can file as one selector. */

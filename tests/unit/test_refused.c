@@ -12,12 +12,12 @@
 
 #include <cmocka.h>
 
-#include "cmd/cmd_internal.h"
+#include "cmd/reply.h"
 #include "tests/fuzz/fake_net.h"
 
 #define BLOCK "set pwned 0 0 1\r\nx" /* 18 bytes */
 #define WORDS_MAX 8
-#define LINE_MAX 2048
+#define LINE_BYTES 2048
 
 /* How a line ends: as it is, or asking for silence; ms has no such word. */
 static const char *const ends[] = {"", " noreply", " noreply "};
@@ -68,7 +68,7 @@ static unsigned lines_of(const char *text, size_t n) {
 
 /* Sends a line, its block and mn, whole or byte by byte, to a fresh connection. */
 static struct outcome send_line(struct fake_node *f, const char *line, bool split) {
-    char all[LINE_MAX + 64];
+    char all[LINE_BYTES + 64];
     struct outcome o = {0};
     size_t n;
     const size_t len = (size_t)snprintf(all, sizeof all, "%s\r\n" BLOCK "\r\nmn\r\n", line);
@@ -116,7 +116,7 @@ static unsigned ends_of(const struct verb *v) {
 
 static void each_word_malformed(void **state) {
     struct fake_node *f = fake_node_new(&(struct fake_options){0});
-    char line[LINE_MAX], key[256];
+    char line[LINE_BYTES], key[256];
     (void)state;
     memset(key, 'k', 251);
     key[251] = '\0';
@@ -149,7 +149,7 @@ static void each_word_malformed(void **state) {
 /* As a key with a blank in it doubles a word. */
 static void each_word_doubled(void **state) {
     struct fake_node *f = fake_node_new(&(struct fake_options){0});
-    char line[LINE_MAX];
+    char line[LINE_BYTES];
     (void)state;
     for (const struct verb *v = verbs; v < verbs + VERBS; v++) {
         for (unsigned end = 0; end < ends_of(v); end++) {
@@ -170,7 +170,7 @@ static void each_word_doubled(void **state) {
 
 static void each_word_missing(void **state) {
     struct fake_node *f = fake_node_new(&(struct fake_options){0});
-    char line[LINE_MAX];
+    char line[LINE_BYTES];
     (void)state;
     for (const struct verb *v = verbs; v < verbs + VERBS; v++) {
         for (unsigned end = 0; end < ends_of(v); end++) {
@@ -207,7 +207,7 @@ static void cas_without_its_id(void **state) {
 
 /* Before authentication: whatever the line, no word of the block is answered. */
 static void before_authentication(void **state) {
-    char path[] = "/tmp/tagcached-refused-XXXXXX", line[LINE_MAX];
+    char path[] = "/tmp/tagcached-refused-XXXXXX", line[LINE_BYTES];
     const int file = mkstemp(path);
     (void)state;
     assert_true(file >= 0);
@@ -229,7 +229,7 @@ static void before_authentication(void **state) {
             fake_close(c);
         }
     }
-    /* One that is too large, above the largest item too: told once, swallowed, and nothing is deleted by it. */
+    /* One that is too large, above the largest item too: told once, discarded, and nothing is deleted by it. */
     struct conn *c = fake_open(f);
     size_t n;
     fake_feed(c, "set foo 0 0 2500\r\n", 18);

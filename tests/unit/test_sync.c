@@ -24,7 +24,7 @@
 
 struct waiter {
     struct sync_spin *spin;
-    struct index_bucket *bucket;
+    struct sync_sequence *sequence;
     struct index *ix;
     int tid;
     bool done;
@@ -36,6 +36,8 @@ static void *wait_for_lock(void *arg) {
     if (w->spin) {
         sync_spin_lock(w->spin);
         sync_spin_unlock(w->spin);
+    } else if (w->sequence) {
+        (void)sync_sequence_read_begin(w->sequence);
     } else {
         index_unlock(index_lock(w->ix, 0));
     }
@@ -70,7 +72,7 @@ static void test_a_spinlock_is_slept_on(void **state) {
     start_waiters(w, t);
     sync_spin_unlock(&l);
     join_waiters(w, t);
-    assert_int_equal(l.held, SYNC_SPIN_FREE);
+    assert_false(sync_spin_is_held(&l));
 }
 
 static void test_a_buckets_lock_is_slept_on(void **state) {
@@ -85,6 +87,17 @@ static void test_a_buckets_lock_is_slept_on(void **state) {
     join_waiters(w, t);
     assert_int_equal(b->word & (INDEX_HELD | INDEX_WRITING), 0);
     index_fini(&ix);
+}
+
+static void test_a_sequence_is_slept_on(void **state) {
+    (void)state;
+    struct sync_sequence s = {0};
+    struct waiter w[WAITERS] = {{.sequence = &s}, {.sequence = &s}, {.sequence = &s}};
+    pthread_t t[WAITERS];
+    sync_sequence_write_begin(&s);
+    start_waiters(w, t);
+    sync_sequence_write_end(&s);
+    join_waiters(w, t);
 }
 
 /* ------------------------------------------------------------------ a holder of lower priority */
@@ -146,6 +159,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_spinlock_is_slept_on),
         cmocka_unit_test(test_a_buckets_lock_is_slept_on),
+        cmocka_unit_test(test_a_sequence_is_slept_on),
         cmocka_unit_test(test_a_holder_of_lower_priority_gets_the_processor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

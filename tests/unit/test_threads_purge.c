@@ -142,11 +142,11 @@ static void purge_p1(struct actor *a) {
         if (s == 15 && rand_below(&a->rand, 4)) continue;
         struct store_selector sel = selector_of(s);
         struct store_purge p = {.selectors = &sel, .nselectors = 1};
-        (void)__atomic_add_fetch(&p1.started[s], 1, __ATOMIC_SEQ_CST);
+        (void)sync_add_acqrel(&p1.started[s], 1);
         uint64_t began = stamp_now();
         lab_purge_by(&a->stage->lab, a->w, &p, NULL);
         sync_store_rel(&p1.purged[s], began);
-        (void)__atomic_add_fetch(&p1.ended[s], 1, __ATOMIC_SEQ_CST);
+        (void)sync_add_acqrel(&p1.ended[s], 1);
         for (unsigned i = 0; i < 4; i++) check_p1(a, (unsigned)rand_below(&a->rand, KEYS));
     }
     sync_sub_rel(&a->stage->busy, 1);

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "cmd/cmd_internal.h"
+#include "cmd/session.h"
 #include "tests/fuzz/fake_net.h"
 
 #define SECOND 1000000000ull

@@ -5,12 +5,15 @@
 #include <pthread.h>
 
 #include "cmd/cmd_watch.h"
+#include "cmd/cmd_watch_line.h"
+#include "cmd/observers.h"
+#include "page.h"
 #include "tests/unit/talk.h"
 
 #define TS .gid = 7, .time_us = 1795386425000042, .fd = 28
 #define HEAD "ts=1795386425.000042 gid=7 "
 
-static const char *format(const struct watch_note *n, const char *key, const char *text) {
+static const char *format(const struct watch_event *n, const char *key, const char *text) {
     static char line[WATCH_LINE_MAX + 1];
     size_t len = cmd_watch_format(n, key, text, 100, line);
     assert_true(len <= WATCH_LINE_MAX);
@@ -20,23 +23,23 @@ static const char *format(const struct watch_note *n, const char *key, const cha
 
 static void lines_read_as_those_of_memcached(void **state) {
     (void)state;
-    struct watch_note get = {TS, .kind = WATCH_GET, .status = "found", .flag = true, .size = 3, .key_len = 1};
+    struct watch_event get = {TS, .kind = WATCH_GET, .status = "found", .flag = true, .size = 3, .key_len = 1};
     assert_string_equal(format(&get, "a", NULL), HEAD "type=item_get key=a status=found clsid=1 cfd=28 size=3\n");
-    struct watch_note miss = {TS, .kind = WATCH_GET, .status = "not_found", .key_len = 2};
+    struct watch_event miss = {TS, .kind = WATCH_GET, .status = "not_found", .key_len = 2};
     assert_string_equal(format(&miss, "zz", NULL),
                         HEAD "type=item_get key=zz status=not_found clsid=0 cfd=28 size=0\n");
-    struct watch_note store = {TS,        .kind = WATCH_STORE, .status = "stored", .cmd = "set", .expiry = 151,
-                               .size = 1, .key_len = 1};
+    struct watch_event store = {TS,        .kind = WATCH_STORE, .status = "stored", .cmd = "set", .expiry = 151,
+                                .size = 1, .key_len = 1};
     assert_string_equal(format(&store, "n", NULL),
                         HEAD "type=item_store key=n status=stored cmd=set ttl=50 clsid=1 cfd=28 size=1\n");
     store.expiry = 0;
     assert_string_equal(format(&store, "n", NULL),
                         HEAD "type=item_store key=n status=stored cmd=set ttl=0 clsid=1 cfd=28 size=1\n");
-    struct watch_note deleted = {TS, .kind = WATCH_DELETED, .cmd = "md", .size = 9, .key_len = 1};
+    struct watch_event deleted = {TS, .kind = WATCH_DELETED, .cmd = "md", .size = 9, .key_len = 1};
     assert_string_equal(format(&deleted, "n", NULL), HEAD "type=deleted key=n cmd=md clsid=1 size=9\n");
-    struct watch_note evicted = {TS, .kind = WATCH_EVICTION, .flag = true, .size = 5, .key_len = 1};
+    struct watch_event evicted = {TS, .kind = WATCH_EVICTION, .flag = true, .size = 5, .key_len = 1};
     assert_string_equal(format(&evicted, "e", NULL), HEAD "type=eviction key=e fetch=yes ttl=-1 la=0 clsid=1 size=5\n");
-    struct watch_note conn = {TS, .kind = WATCH_CONN_NEW, .status = "tcp", .rport = 44568, .text_len = 9};
+    struct watch_event conn = {TS, .kind = WATCH_CONN_NEW, .status = "tcp", .rport = 44568, .text_len = 9};
     assert_string_equal(format(&conn, NULL, "127.0.0.1"),
                         HEAD "type=conn_new rip=127.0.0.1 rport=44568 transport=tcp cfd=28\n");
     conn.kind = WATCH_CONN_CLOSE;
@@ -46,20 +49,20 @@ static void lines_read_as_those_of_memcached(void **state) {
 
 static void our_own_lines(void **state) {
     (void)state;
-    struct watch_note tags = {TS, .kind = WATCH_TAGS, .cmd = "ms", .ntags = 2, .key_len = 1};
+    struct watch_event tags = {TS, .kind = WATCH_TAGS, .cmd = "ms", .ntags = 2, .key_len = 1};
     assert_string_equal(format(&tags, "a", NULL), HEAD "type=tags key=a cmd=ms ntags=2 cfd=28\n");
-    struct watch_note purge = {TS, .kind = WATCH_PURGE, .cmd = "purge", .flag = true, .number = 88422, .text_len = 6};
+    struct watch_event purge = {TS, .kind = WATCH_PURGE, .cmd = "purge", .flag = true, .number = 88422, .text_len = 6};
     assert_string_equal(format(&purge, NULL, "a+b,*x"),
                         HEAD "type=purge cmd=purge soft=yes number=88422 cfd=28 sel=a%2Bb%2C%2Ax\n");
-    struct watch_note raw = {TS, .kind = WATCH_RAWCMD, .text_len = 5};
+    struct watch_event raw = {TS, .kind = WATCH_RAWCMD, .text_len = 5};
     assert_string_equal(format(&raw, NULL, "get a"), HEAD "type=rawcmd cfd=28 cmd=get%20a\n");
-    struct watch_note sys = {TS, .kind = WATCH_SYSEVENT, .status = "memlimit", .text_len = 12};
+    struct watch_event sys = {TS, .kind = WATCH_SYSEVENT, .status = "memlimit", .text_len = 12};
     assert_string_equal(format(&sys, NULL, "megabytes=64"), HEAD "type=memlimit megabytes=64\n");
 }
 
 static void keys_are_escaped(void **state) {
     (void)state;
-    struct watch_note get = {TS, .kind = WATCH_GET, .status = "found", .flag = true, .size = 3, .key_len = 9};
+    struct watch_event get = {TS, .kind = WATCH_GET, .status = "found", .flag = true, .size = 3, .key_len = 9};
     assert_string_equal(format(&get, "k%20\x01~-_.", NULL),
                         HEAD "type=item_get key=k%2520%01~-_. status=found clsid=1 cfd=28 size=3\n");
 }
@@ -71,17 +74,17 @@ static void the_longest_line_fits(void **state) {
     memset(key, 1, sizeof key);
     memset(text, 1, sizeof text);
     for (unsigned kind = WATCH_GET; kind <= WATCH_SYSEVENT; kind++) {
-        struct watch_note n = {.gid = UINT64_MAX,
-                               .time_us = INT64_MAX,
-                               .size = UINT64_MAX,
-                               .number = UINT64_MAX,
-                               .status = "not_stored",
-                               .cmd = "tags_delete",
-                               .fd = INT32_MIN,
-                               .rport = 65535,
-                               .key_len = 255,
-                               .kind = (uint8_t)kind,
-                               .text_len = kind >= WATCH_CONN_NEW && kind <= WATCH_CONN_CLOSE ? 64 : WATCH_TEXT_MAX};
+        struct watch_event n = {.gid = UINT64_MAX,
+                                .time_us = INT64_MAX,
+                                .size = UINT64_MAX,
+                                .number = UINT64_MAX,
+                                .status = "not_stored",
+                                .cmd = "tags_delete",
+                                .fd = INT32_MIN,
+                                .rport = 65535,
+                                .key_len = 255,
+                                .kind = (uint8_t)kind,
+                                .text_len = kind >= WATCH_CONN_NEW && kind <= WATCH_CONN_CLOSE ? 64 : WATCH_TEXT_MAX};
         format(&n, key, text);
     }
 }
@@ -102,7 +105,7 @@ static void ring_free(struct watch_ring *r) {
 static void a_full_ring_counts_what_it_drops(void **state) {
     (void)state;
     struct watch_ring *r = ring_new(512);
-    struct watch_note n = {.kind = WATCH_RAWCMD, .text_len = 40}, got;
+    struct watch_event n = {.kind = WATCH_RAWCMD, .text_len = 40}, got;
     char key[256], text[WATCH_TEXT_MAX], sent[40] = {0};
     unsigned put = 0;
     while (cmd_watch_ring_put(r, &n, NULL, sent)) put++;
@@ -124,7 +127,7 @@ static void *fill(void *arg) {
     char text[64];
     memset(text, 'x', sizeof text);
     for (uint64_t i = 1; i <= RING_NOTES; i++) {
-        struct watch_note n = {.gid = i, .kind = WATCH_RAWCMD, .key_len = (uint8_t)(i % 200), .text_len = i % 64};
+        struct watch_event n = {.gid = i, .kind = WATCH_RAWCMD, .key_len = (uint8_t)(i % 200), .text_len = i % 64};
         char key[200];
         memset(key, (char)i, sizeof key);
         cmd_watch_ring_put(r, &n, key, text);
@@ -133,11 +136,11 @@ static void *fill(void *arg) {
 }
 
 /* One thread fills, another empties: every note arrives whole and in order, or is counted as skipped. */
-static void notes_cross_threads_whole(void **state) {
+static void events_cross_threads_whole(void **state) {
     (void)state;
     struct watch_ring *r = ring_new(4096);
     pthread_t filler;
-    struct watch_note n;
+    struct watch_event n;
     char key[256], text[WATCH_TEXT_MAX];
     uint64_t last = 0, got = 0, bad = 0;
     assert_int_equal(pthread_create(&filler, NULL, fill, r), 0);
@@ -338,14 +341,45 @@ static void evictions_are_seen(void **state) {
     peer_stop(node);
 }
 
+/* Every row of watch.def is a word of watch with a bit of its own, and the table in PROTOCOL.md shows the rows. */
+static void streams_are_rows(void **state) {
+    static const struct {
+        const char *name, *help;
+        unsigned bit;
+    } rows[] = {
+#define STREAM(name, constant, help) {#name, help, CMD_OBSERVE_##constant},
+#define EMPTY(name) {#name, NULL, 0},
+#include "cmd/watch.def"
+#undef STREAM
+#undef EMPTY
+    };
+    struct peer *node = talk_node("-m 8 -t 1");
+    char table[4096], request[64], *p = table;
+    unsigned all = 0;
+    (void)state;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int fd = talk_open(node);
+        snprintf(request, sizeof request, "watch %s\r\n", rows[i].name);
+        talk_expect(fd, request, "OK\r\n");
+        close(fd);
+        assert_int_equal(all & rows[i].bit, 0);
+        all |= rows[i].bit;
+        if (rows[i].help != NULL) p += sprintf(p, "| `%s` | %s |\n", rows[i].name, rows[i].help);
+    }
+    peer_stop(node);
+    assert_int_equal(all, CMD_OBSERVE_STREAMS);
+    if (!page_holds("proto/PROTOCOL.md", table)) fail_msg("PROTOCOL.md should have this table:\n%s", table);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(streams_are_rows),
         cmocka_unit_test(lines_read_as_those_of_memcached),
         cmocka_unit_test(our_own_lines),
         cmocka_unit_test(keys_are_escaped),
         cmocka_unit_test(the_longest_line_fits),
         cmocka_unit_test(a_full_ring_counts_what_it_drops),
-        cmocka_unit_test(notes_cross_threads_whole),
+        cmocka_unit_test(events_cross_threads_whole),
         cmocka_unit_test(watchers_see_what_they_asked_for),
         cmocka_unit_test(words_of_watch),
         cmocka_unit_test(a_slow_watcher_is_told_what_it_missed),

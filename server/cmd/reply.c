@@ -1,11 +1,14 @@
-/* SPDX-License-Identifier: BSD-3-Clause
- *
- * cmd_reply - lines of an answer. */
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/reply.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "cmd/cmd_internal.h"
+#include "base/check.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "net/conn.h"
 
 void cmd_line(struct session *s, const char *text, size_t n) {
     char *out = conn_reserve(s->conn, n + 2);

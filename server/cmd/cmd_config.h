@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd_config - what the node tells the commands when it makes them, what they ask of it while they run, and the names
+ * of their counters. Constants and plain structs.
+ */
+#ifndef TAGCACHED_CMD_CMD_CONFIG_H
+#define TAGCACHED_CMD_CMD_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CMD_MEMCACHED "1.6.45" /* the version of memcached whose protocol this is */
+
+struct clock;
+struct log;
+struct net_worker;
+struct store;
+
+/* Counters of the commands, one row per worker, summed on read. */
+enum cmd_metric {
+#define METRIC(name, help) CMD_METRIC_##name,
+#include "cmd/cmd.metrics.def"
+
+#undef METRIC
+    CMD_METRICS
+};
+
+enum cmd_shutdown {
+    CMD_SHUTDOWN_NOW,      /* `shutdown`: as SIGINT */
+    CMD_SHUTDOWN_GRACEFUL, /* `shutdown graceful`: as SIGUSR1 */
+};
+
+/* The net layer's numbers for `stats`, filled by the upcall `net_stats`. Counters since the start, gauges as of now. */
+struct cmd_net_stats {
+    uint64_t threads, max_connections;
+    uint64_t curr_connections, total_connections, rejected_connections;
+    uint64_t connection_structures; /* connections in memory, open or kept for reuse */
+    uint64_t accepting;             /* 0 while the limit of connections holds new ones back */
+    uint64_t listen_disabled;       /* times that happened */
+    uint64_t listen_disabled_us;    /* and for how long in all */
+    uint64_t bytes_read, bytes_written;
+    uint64_t buffer_bytes; /* held by connections: unfinished input and unsent output */
+    uint64_t idle_kicks, body_timeouts, holders_closed;
+    bool idle_timeout;      /* there is one */
+    bool ssl_session_cache; /* TLS sessions are kept */
+    uint64_t ssl_handshake_errors, ssl_proto_errors, ssl_new_sessions;
+    uint64_t cert_time; /* unix time of the last load of the certificates; 0 without TLS */
+};
+
+/* What the commands ask of the node. Called on a worker's thread. None may block for long; none may be NULL. */
+struct cmd_upcalls {
+    void *arg;
+    /* Ask the process to end. Returns at once. */
+    void (*shutdown)(void *arg, enum cmd_shutdown mode);
+    /* Loads the certificates anew. True, or false with a sentence in err[0..n). */
+    bool (*refresh_certs)(void *arg, char *err, size_t n);
+    void (*net_stats)(void *arg, struct cmd_net_stats *out);
+    /* `stats reset` of the net layer's counters. */
+    void (*net_reset)(void *arg);
+    /* Worker i, 0 <= i < workers: for work that must run on it (worker_post). */
+    struct net_worker *(*worker)(void *arg, unsigned i);
+    /* Calls fn with each socket that is listened on. */
+    void (*listeners_each)(void *arg, void (*fn)(void *fn_arg, int fd), void *fn_arg);
+    /* Shows each setting (memcached's names for `stats settings`, then ours) in order; values are text. */
+    void (*settings_each)(void *arg, void (*fn)(void *fn_arg, const char *name, const char *value), void *fn_arg);
+};
+
+struct cmd_config {
+    struct store *store; /* outlives the cmd */
+    const struct clock *clock;
+    unsigned workers; /* as many as the store has handles */
+    uint64_t seed;    /* for what need not be guessable */
+    struct log *log;  /* `verbosity` changes it; commands are logged from LOG_INFO on. Outlives the cmd; NULL: none */
+
+    /* Options. Strings are copied. */
+    const char *key_tags;  /* marker of tag suffixes on keys, "|#|" by default, 1..16 bytes; NULL: off */
+    char prefix_delimiter; /* as the store's (--prefix-tags); 0: off */
+    char stats_delimiter;  /* of `stats detail` (-D), ':' by default */
+    bool stats_detail;     /* `stats detail` is on from the start */
+    const char *auth_file; /* -Y; NULL: everybody may do everything */
+    bool no_cas;           /* -C: ids are shown as 0 */
+    bool no_flush;         /* -F: flush_all and `*` are refused */
+    bool no_dump;          /* -X: dumps of keys are refused */
+    bool no_watch;         /* -W: watch is refused */
+    bool shutdown;         /* -A: the command shutdown is allowed */
+    bool track_sizes;      /* -o track_sizes: `stats sizes` is on */
+    uint64_t item_size_max;
+    unsigned requests_per_event; /* -R: so many requests of one connection at once count as a yield (conn_yields) */
+    struct cmd_upcalls up;
+};
+
+#endif

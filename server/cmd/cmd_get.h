@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd_get - get, gets, gat, gats, touch. Their handlers are declared by cmd_table.h.
+ */
+#ifndef TAGCACHED_CMD_CMD_GET_H
+#define TAGCACHED_CMD_CMD_GET_H
+
+#include "cmd/request.h"
+#include "cmd/session.h"
+
+/* Answers r[0..n) as far as their path is CMD_PATH_GET, as the first one's is; returns how many it answered. Inside the
+ * section, while nothing is observed. */
+unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) __attribute__((noinline));
+
+#endif

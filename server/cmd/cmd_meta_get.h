@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd_meta_get - mg and me. Their handlers are declared by cmd_table.h.
+ */
+#ifndef TAGCACHED_CMD_CMD_META_GET_H
+#define TAGCACHED_CMD_CMD_META_GET_H
+
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "proto/meta.h"
+
+/* Answers r[0..n) as far as their path is CMD_PATH_MG, as the first one's is; returns how many it answered. One that
+ * needs its handler gets that path. Inside the section, while nothing is observed. */
+unsigned cmd_mg_run(struct session *s, struct request *r, unsigned n) __attribute__((noinline));
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd_parse_block.h"
+
+#include "base/check.h"
+#include "cmd/cmd_key.h"
+#include "cmd/cmd_table.h"
+#include "cmd/cmd_tag.h"
+#include "cmd/instance.h"
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "proto/keytags.h"
+#include "proto/text.h"
+#include "store/store.h"
+
+void cmd_parse_refuse(struct batch *b, struct request *r, uint64_t length, enum cmd_error error) {
+    r->error = (uint8_t)error;
+    r->discard_body = length + 2;
+    b->stop = true;
+}
+
+bool cmd_parse_small(struct batch *b, struct request *r, size_t begin, uint64_t length) {
+    r->body_len = length;
+    if (b->n - r->end < length + 2) {
+        if (unlikely(b->s->refuse)) {
+            cmd_parse_refuse(b, r, length, CMD_ERROR_TIMEOUT);
+            return true;
+        }
+        b->s->need = r->end - begin + length + 2;
+        return false;
+    }
+    r->body = b->p + r->end;
+    if (unlikely(r->body[length] != '\r' || r->body[length + 1] != '\n')) r->error = CMD_ERROR_CHUNK;
+    r->end += (uint32_t)length + 2;
+    return true;
+}
+
+/* Finds the block behind a line. False: it is not all here yet and the request is not to be run now. */
+static bool take_block(struct batch *b, struct request *r, size_t begin, uint64_t length) {
+    struct cmd *cmd = b->s->worker->cmd;
+    r->body_len = length;
+    if (unlikely(length > cmd->cfg.item_size_max)) {
+        cmd_parse_refuse(b, r, length, CMD_ERROR_TOO_LARGE);
+        return true;
+    }
+    if (unlikely(length > cmd->inline_max)) {
+        b->stop = true;
+        return b->count == 1; /* what comes before is run first */
+    }
+    return cmd_parse_small(b, r, begin, length);
+}
+
+/* Whether a key's suffix, found to be a list, holds no more tags than an item may carry. */
+static bool suffix_fits(struct session *s, const struct request *r) {
+    if (r->suffix != KEYTAGS_TAGS || r->list_len < 2 * STORE_TAGS_MAX) return true;
+    cmd_tag_begin(s);
+    return cmd_tag_add_list(s, r->list, r->list_len);
+}
+
+bool cmd_parse_store_line(struct session *s, struct request *r, uint64_t *length) {
+    struct text_store t;
+    const char first = s->worker->cmd->marker.p[0];
+    enum text_store_error e =
+        text_parse_store(r->line, r->line_len, r->row->name_len, r->row->id == CMD_ID_cas, first, &t);
+    r->shifted = t.shifted;
+    if (unlikely(e == TEXT_STORE_FEW || e == TEXT_STORE_LENGTH)) {
+        r->error = CMD_ERROR_FORMAT;
+        return false;
+    }
+    *length = t.length;
+    r->noreply = t.noreply;
+    r->flags = t.flags;
+    r->exptime = t.exptime;
+    r->cas = t.cas;
+    if (!cmd_key_set(s, r, t.key.p, t.key.n, t.mark)) return true;
+    if (unlikely(e != TEXT_STORE_OK))
+        r->error = CMD_ERROR_FORMAT;
+    else if (unlikely(!suffix_fits(s, r)))
+        r->error = CMD_ERROR_TAGS;
+    return true;
+}
+
+/* Whether the words of an ms line whose second one is no length look as if its key were empty or held a blank: a number
+ * is among the others. */
+static bool is_shifted(const struct request *r) {
+    struct text_token word;
+    size_t at = r->row->name_len;
+    uint64_t v;
+    for (unsigned i = 0; text_next(r->line, r->line_len, &at, &word); i++)
+        if (i != 1 && text_u64(word.p, word.n, &v)) return true;
+    return false;
+}
+
+bool cmd_parse_mset_line(struct session *s, struct request *r, uint64_t *length) {
+    struct text_token key, len;
+    size_t at;
+    bool mark;
+    if (!cmd_key_word(s, r, &at, &key, &mark) || !text_next(r->line, r->line_len, &at, &len) ||
+        !text_u64(len.p, len.n, length) || *length > TEXT_LENGTH_MAX) {
+        r->error = CMD_ERROR_FORMAT;
+        r->shifted = is_shifted(r);
+        return false;
+    }
+    r->rest = (uint32_t)at;
+    if (!cmd_key_set(s, r, key.p, key.n, mark)) r->error = CMD_OK;
+    return true;
+}
+
+bool cmd_parse_storage(struct batch *b, struct request *r, size_t begin) {
+    uint64_t length = 0;
+    bool block = r->row->class == CMD_CLASS_STORE ? cmd_parse_store_line(b->s, r, &length)
+                                                  : cmd_parse_mset_line(b->s, r, &length);
+    if (unlikely(!block)) return true;
+    if (unlikely(r->error != CMD_OK)) {
+        cmd_parse_refuse(b, r, length, (enum cmd_error)r->error);
+        return true;
+    }
+    return take_block(b, r, begin, length);
+}
+
+void cmd_parse_kept(struct session *s, const struct cmd_row *row, const char *line, size_t n, struct request *r) {
+    struct batch b = {.s = s, .store = s->worker->cmd->store, .batch = r};
+    uint64_t length;
+    cmd_batch_take(&b, row, line, n);
+    if (row->class == CMD_CLASS_STORE)
+        cmd_parse_store_line(s, r, &length);
+    else
+        cmd_parse_mset_line(s, r, &length);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd_purge - purges by selectors, at once or answered later. On the session's worker, but for cmd_purge_ended.
+ */
+#ifndef TAGCACHED_CMD_CMD_PURGE_H
+#define TAGCACHED_CMD_CMD_PURGE_H
+
+#include "cmd/request.h"
+#include "cmd/session.h"
+#include "store/store.h"
+
+/* Reads one well-formed selector. */
+void cmd_purge_selector(const char *p, size_t n, struct store_selector *out);
+
+/* Purges by a list of selectors, joined by commas, that was found well-formed; *number is the purge's. Leaves the
+ * section. False: refused (`*` under -F) and answered, or the request is run again when the purge has ended or has room
+ * (the worker's `retry`). */
+bool cmd_purge_list(struct session *s, const struct request *r, const char *list, size_t n, uint64_t *number);
+
+/* Whether the session's purge is still under way. */
+bool cmd_purge_waits(const struct session *s);
+/* The connection is gone while its purge is under way. */
+void cmd_purge_abandon(struct session *s);
+/* A purge that took time has ended; n: the items it took out if it counts them, or -1. The store's maintenance thread,
+ * or whoever frees the store. */
+void cmd_purge_ended(void *token, int64_t n);
+
+#endif

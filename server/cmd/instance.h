@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * instance - the commands of one node, and each worker's part of them.
+ *
+ * Threads: a struct cmd_worker is written by its worker alone; others may read its metrics. A struct cmd is constant
+ * once it is made, but for the fields that say otherwise.
+ */
+#ifndef TAGCACHED_CMD_INSTANCE_H
+#define TAGCACHED_CMD_INSTANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/clock.h"
+#include "base/sync.h"
+#include "cmd/cmd_config.h"
+#include "cmd/cmd_table.h"
+#include "cmd/request.h"
+#include "net/worker.h"
+#include "proto/keytags.h"
+#include "proto/meta.h"
+#include "proto/text.h"
+#include "store/store.h"
+
+#define CMD_BATCH 64 /* requests (keys of a multi-get count singly) run in one section of the store */
+
+struct cmd_auth;   /* the users (cmd_auth.c) */
+struct cmd_detail; /* detailed statistics (cmd_detail.c) */
+struct cmd_job;    /* a purge under way (cmd_purge.c) */
+struct cmd_upload; /* a large block under way (cmd_body.c) */
+struct cmd_watch;  /* the watchers and their rings (cmd_watch.c) */
+
+struct cmd_worker {
+    struct cmd *cmd;
+    struct store_worker *store;
+    unsigned index;
+    bool inside;       /* in a section of the store */
+    bool end_batch;    /* the handler asks for the batch to end behind this request */
+    bool retry;        /* the handler asks to be run again when there is room */
+    uint32_t observed; /* cmd->observed as of the batch's beginning, or its last command that may change it */
+    TAILQ_HEAD(, cmd_upload) uploads; /* under way, or waiting for their turn */
+    struct net_post turns_post;       /* has it look at them */
+    unsigned sizes_running;           /* answers to `stats sizes` under way */
+    uint64_t metrics[CMD_METRICS];
+
+    /* Scratch of the request being run. */
+    uint64_t tags[STORE_TAGS_MAX]; /* hashes of its tags */
+    unsigned ntags, nread;
+    uint64_t read[STORE_READ_TAGS_MAX]; /* mg: those of Lr= */
+    struct meta meta;                   /* its flags */
+    struct text_token wire;             /* a meta command's key as it is on the wire, base64 or not */
+    struct store_selector *selectors;   /* KEYTAGS_SELECTORS_MAX of them */
+    struct cmd_job *spare;              /* for the next purge; NULL: none yet */
+    struct request batch[CMD_BATCH];
+    unsigned batch_lines;  /* lines that the batch comes from: the keys of a line are one */
+    unsigned requests_run; /* in this upcall */
+
+    /* A meta command's key, decoded from base64; last, since it is not cleared. */
+    char decoded[CMD_LINE_MAX / 4 * 3 + 4];
+} __attribute__((aligned(SYNC_CACHE_LINE)));
+
+struct cmd {
+    uint32_t observed; /* enum cmd_observer: what somebody wants to be told of; relaxed */
+    struct store *store;
+    struct cmd_config cfg; /* its strings are this instance's own */
+    struct cmd_names names;
+    struct keytags_marker marker; /* len 0: key tags are off */
+    uint64_t inline_max;          /* bodies up to this wait in the input buffer */
+    unsigned nworkers;
+    struct cmd_worker *workers;
+    uint64_t base[CMD_METRICS]; /* sums at the last `stats reset`; relaxed */
+    uint64_t started_ns;        /* the clock when the instance was made */
+    uint64_t binary_logged_s;   /* when a client of the binary protocol was last logged, seconds since boot; 0 never */
+    uint32_t conns_running;     /* atomic: answers to `stats conns` under way */
+    uint32_t sizes_on;          /* `stats sizes` is on; relaxed */
+    uint32_t no_effect_logged;  /* commands without effect that have been logged; bits, atomic */
+    bool expiry_logged;         /* a store whose time had passed has been logged; atomic */
+    struct cmd_watch *watch;
+    struct cmd_detail *detail;
+    struct cmd_auth *auth; /* NULL: no authentication */
+};
+
+/* Enters or leaves the batch's section; harmless when that is so already. */
+static inline void cmd_enter(struct cmd_worker *w) {
+    if (w->inside) return;
+    w->inside = true;
+    store_enter(w->store);
+}
+static inline void cmd_leave(struct cmd_worker *w) {
+    if (!w->inside) return;
+    w->inside = false;
+    store_leave(w->store);
+}
+
+/* Seconds since the instance was made. Any thread. */
+static inline uint64_t cmd_uptime_s(const struct cmd *cmd) {
+    return (clock_boot_ns(cmd->cfg.clock) - cmd->started_ns) / 1000000000;
+}
+
+#endif

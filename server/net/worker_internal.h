@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * worker_internal - a worker as the files of this folder see it.
+ *
+ * Threads: everything but what stands under "written by other threads" and the metrics belongs to the worker's thread.
+ */
+#ifndef TAGCACHED_NET_WORKER_INTERNAL_H
+#define TAGCACHED_NET_WORKER_INTERNAL_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/queue.h>
+
+#include "base/check.h"
+#include "base/metric.h"
+#include "base/sync.h"
+#include "net/conn.h"
+#include "net/loop.h"
+#include "net/net.h"
+
+#define NET_READ_MAX 65536                   /* bytes asked of the kernel at once */
+#define NET_KEPT_MAX 16384                   /* kept input up to this is moved in front of the next read's */
+#define NET_OUT_BYTES (256 * 1024)           /* a worker's output buffer */
+#define NET_OUT_FULL (NET_OUT_BYTES - 65536) /* output from which a handler should stop */
+#define NET_IOV_MAX 1024                     /* spans of one gathered write */
+
+TAILQ_HEAD(conn_list, conn);
+
+struct net_ref {
+    uint64_t token;
+    uint32_t iov; /* its place in the array */
+};
+
+/* The output being built: bytes in buf, and once there is a reference an array of spans. */
+struct net_out {
+    struct conn_room room; /* in buf; nobody's: empty */
+    char *buf;             /* NET_OUT_BYTES */
+    char *start;           /* not in iov yet from here on */
+    size_t full;           /* bytes from which a handler should stop */
+    size_t ref_bytes;
+    unsigned niov, nref;
+    struct iovec iov[NET_IOV_MAX];
+    struct net_ref refs[NET_IOV_MAX];
+};
+
+struct net_worker {
+    struct net *net;
+    void *context;
+    char *in;             /* NET_KEPT_MAX + NET_READ_MAX */
+    size_t read_max;      /* bytes asked of the kernel at once, but for bodies that go elsewhere */
+    struct conn *current; /* whose upcalls run */
+    struct net_out *out;
+    struct conn_list conns, again, parked;
+    struct conn_list fresh; /* those that were read since they were last found quiet */
+    struct conn_list holds; /* those that hold something, by when bytes last came or went */
+    uint64_t share;         /* bytes that they may hold together */
+    uint32_t now_s;         /* seconds of boot time, as of the last tick */
+    uint64_t room_seen;     /* `room` as the present upcalls began */
+    uint64_t buffer_bytes;  /* atomic gauge */
+    uint64_t held, most;    /* bytes in connections and their buffers: now, the most in this second */
+    uint64_t needed;        /* the most since memory went back to the system */
+    bool stop;
+    bool draining;
+    unsigned index;
+    struct event_base *base;
+    pthread_t thread;
+    bool started;
+    char *scratch; /* CONN_RESERVE_MAX bytes for output nobody will get */
+    uint64_t metrics[NET_METRICS];
+
+    /* Written by other threads. */
+    struct sync_stack posts __attribute__((aligned(SYNC_CACHE_LINE)));
+    uint32_t woken; /* since it last took the posts */
+    struct sync_spin room_lock;
+    uint64_t room;    /* times somebody called worker_resume_all */
+    uint32_t nparked; /* connections parked */
+    uint32_t resume;  /* the parked ones shall go on */
+    uint32_t resting; /* no tick is needed; the worker's to write, the acceptor's to read */
+    struct loop_waker waker;
+    struct net_post tick_post, drain_post, stop_post;
+} __attribute__((aligned(SYNC_CACHE_LINE)));
+
+/* Makes a worker, without its thread. 0 or -errno; worker_fini in any case. */
+int worker_init(struct net_worker *w, struct net *n, unsigned index);
+void worker_fini(struct net_worker *w);
+/* The worker's thread. */
+void *worker_run(void *worker);
+/* Has the connection gone on with soon, after the others had their turn. */
+void worker_again(struct net_worker *w, struct conn *c);
+/* Runs what was posted. The worker's thread, or the last one to know it. */
+void worker_run_posts(struct net_worker *w);
+/* Any thread. */
+void worker_wake(struct net_worker *w);
+/* A second has passed: has the worker look at the clock and at its connections. Any thread. */
+void worker_tick(struct net_worker *w);
+/* Something happened that a tick has to come back to. The worker's thread. */
+void worker_stir_slow(struct net_worker *w);
+static inline void worker_stir(struct net_worker *w) {
+    if (unlikely(sync_load(&w->resting))) worker_stir_slow(w);
+}
+
+static inline void net_bump(struct net_worker *w, enum net_metric m, uint64_t v) {
+    sync_bump(&w->metrics[m], v);
+}
+
+/* Accounts memory of connections. */
+static inline void net_hold(struct net_worker *w, int64_t bytes) {
+    w->held += (uint64_t)bytes;
+    if (w->held > w->most) w->most = w->held;
+}
+
+#endif

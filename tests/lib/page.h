@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * page - pages of the source tree, for tests that compare them with the tables they tell of.
+ */
+#ifndef TAGCACHED_TESTS_PAGE_H
+#define TAGCACHED_TESTS_PAGE_H
+
+#include <stdbool.h>
+
+/* Whether a page holds these lines, one right behind the other, whole, each ended by \n. `path` is named from the top
+ * of the source tree (TAGCACHED_SRCDIR, or the current folder). False too when it cannot be read. */
+bool page_holds(const char *path, const char *lines);
+
+#endif
