@@ -70,7 +70,7 @@ enum store_status actor_put(struct actor *a, struct store_put *p, struct store_i
         store_leave(a->w);
         if (st == STORE_AGAIN)
             stage_wait(a->stage, seen);
-        else if (st == STORE_NO_MEMORY)
+        else if (st == STORE_NO_MEMORY && p->upload == NULL)
             sched_yield(); /* actors move the clock, so half a second may pass before the store's thread has its turn */
         else
             return st;
