@@ -62,6 +62,20 @@ def main():
     case("unknown_folder_of_server", {"server/misc/m.c": "", **base}, "server/misc/m.c:1")
     case("circle", {"server/base/a.h": '#include "base/b.h"\n', "server/base/b.h": '#include "base/c.h"\n',
                     "server/base/c.h": '#include "base/a.h"\n'}, "files include each other")
+    case("circle_within_a_folder", {"server/cmd/a.h": '#include "b.h"\n', "server/cmd/b.h": '#include "cmd/a.h"\n',
+                                    "server/cmd/c.c": '#include "cmd/a.h"\n'}, "server/cmd/a.h -> server/cmd/b.h -> server/cmd/a.h")
+    case("circle_through_a_def", {"server/store/a.h": '#include "x.def"\n', "server/store/x.def": '#include "a.h"\n'},
+         "files include each other")
+    for word, code in (("epoll_wait", "n = epoll_wait(fd, e, 1, -1);"), ("poll", "poll (p, 2, -1);"),
+                       ("signalfd", "#include <sys/signalfd.h>"), ("timerfd_create", "timerfd_create(0, 0);"),
+                       ("__atomic_load_n", "__atomic_load_n(&x, 0);"), ("__sync_synchronize", "__sync_synchronize();")):
+        case(f"uses_{word}", {"server/net/n.c": f"\n/* for */ {code}\n" if "#" not in code else f"\n{code}\n"},
+             f"server/net/n.c:2: uses {word};")
+    case("tsan_has_atomics", {"server/base/ck_tsan.h": "__atomic_load_n(&x, 0);\n"}, None)
+    case("tsan_polls_nothing", {"server/base/ck_tsan.h": "poll(p, 1, 0);\n"}, "uses poll;")
+    case("words_that_are_no_use", {"server/net/n.c": "/* epoll_wait, not\n * poll() */ // timerfd \n" 'p = "a \\" signalfd";\n'
+                                   "ck_epoch_poll(r); conn_poll(c); x = '\"';\n"}, None)
+    case("tests_may", {**base, "tests/unit/t.c": "poll(p, 1, 0); __atomic_load_n(&x, 0);\n"}, None)
     case("itself", {"server/base/a.h": '#include "base/a.h"\n'}, "files include each other")
     case("empty_tree", {}, "no sources")
     return 1 if failed or code else 0
