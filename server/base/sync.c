@@ -72,8 +72,8 @@ static void mark_passed(ck_epoch_entry_t *entry) {
     m->number = 0;
 }
 
-/* Looks whether ck's epoch can go on, and so which marks have passed. */
-static void poll(struct epoch *e) {
+/* Has ck go on to its next epoch if it can, and so learns which marks have passed. */
+static void get_on(struct epoch *e) {
     const uint64_t passed = e->passed;
     (void)ck_epoch_poll(&e->reclaimer->ck);
     for (unsigned i = 0; passed != e->passed && i < e->nrecords; i++) SYNC_TSAN_ACQUIRE(&e->records[i].ck);
@@ -90,11 +90,11 @@ uint64_t epoch_advance(struct epoch *e) {
     struct epoch_mark *m = &e->marks[ck_epoch_value(&e->ck) % CK_EPOCH_LENGTH];
     if (m->number == 0) ck_epoch_call(&e->reclaimer->ck, &m->entry, mark_passed);
     m->number = e->now;
-    poll(e); /* if nobody is in a section, it has passed already */
+    get_on(e); /* if nobody is in a section, it has passed already */
     return e->now;
 }
 
 bool epoch_passed(struct epoch *e, uint64_t target) {
-    if (e->passed < target && target <= e->now) poll(e);
+    if (e->passed < target && target <= e->now) get_on(e);
     return e->passed >= target;
 }
