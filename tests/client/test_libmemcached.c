@@ -19,20 +19,20 @@
 #include <libmemcached/memcached.h>
 
 #include "base/sync.h"
-#include "tests/lib/peer.h"
+#include "tests/lib/subject.h"
 
 #define THREADS 4
 
 struct world {
     char dir[64];
-    struct peer *peer;
+    struct subject *subject;
     memcached_st *mc;
 };
 
 static memcached_st *client(struct world *w) {
     memcached_st *mc = memcached_create(NULL);
     assert_non_null(mc);
-    assert_int_equal(memcached_server_add(mc, "127.0.0.1", (in_port_t)peer_port(w->peer)), MEMCACHED_SUCCESS);
+    assert_int_equal(memcached_server_add(mc, "127.0.0.1", (in_port_t)subject_port(w->subject)), MEMCACHED_SUCCESS);
     memcached_behavior_set(mc, MEMCACHED_BEHAVIOR_TCP_NODELAY, 1);
     return mc;
 }
@@ -41,9 +41,9 @@ static int setup(void **state) {
     struct world *w = calloc(1, sizeof *w);
     strcpy(w->dir, "/tmp/tagcached-client-XXXXXX");
     if (mkdtemp(w->dir) == NULL) return -1;
-    struct peer_config cfg = {.dir = w->dir, .spawn = getenv("TAGCACHED_SPAWN")};
-    w->peer = peer_start(&cfg, "-l 127.0.0.1:0 -t 4");
-    if (w->peer == NULL) return -1;
+    struct subject_config cfg = {.dir = w->dir, .spawn = getenv("TAGCACHED_SPAWN")};
+    w->subject = subject_start(&cfg, "-l 127.0.0.1:0 -t 4");
+    if (w->subject == NULL) return -1;
     w->mc = client(w);
     *state = w;
     return 0;
@@ -52,7 +52,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     struct world *w = *state;
     memcached_free(w->mc);
-    int bad = peer_stop(w->peer);
+    int bad = subject_stop(w->subject);
     rmdir(w->dir);
     free(w);
     return bad;
@@ -225,12 +225,12 @@ static void test_expiry(void **state) {
     struct world *w = *state;
     set(w->mc, "brief", "x", 10, 0);
     set(w->mc, "ever", "y", 0, 0);
-    assert_int_equal(peer_advance(w->peer, 9000), 0);
+    assert_int_equal(subject_advance(w->subject, 9000), 0);
     expect(w->mc, "brief", "x");
     assert_int_equal(memcached_touch(w->mc, "brief", 5, 10), MEMCACHED_SUCCESS);
-    assert_int_equal(peer_advance(w->peer, 9000), 0);
+    assert_int_equal(subject_advance(w->subject, 9000), 0);
     expect(w->mc, "brief", "x");
-    assert_int_equal(peer_advance(w->peer, 2000), 0);
+    assert_int_equal(subject_advance(w->subject, 2000), 0);
     expect(w->mc, "brief", NULL);
     expect(w->mc, "ever", "y");
     assert_int_equal(memcached_touch(w->mc, "brief", 5, 10), MEMCACHED_NOTFOUND);
@@ -369,7 +369,7 @@ static void run_threads(struct world *w, void *(*fn)(void *)) {
 
 static memcached_st *thread_client(struct job *j) {
     memcached_st *mc = memcached_create(NULL);
-    memcached_server_add(mc, "127.0.0.1", (in_port_t)peer_port(j->w->peer));
+    memcached_server_add(mc, "127.0.0.1", (in_port_t)subject_port(j->w->subject));
     memcached_behavior_set(mc, MEMCACHED_BEHAVIOR_TCP_NODELAY, 1);
     memcached_behavior_set(mc, MEMCACHED_BEHAVIOR_SUPPORT_CAS, 1);
     return mc;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # What several tests share. Linked into every test program as libtagtest.a.
-test_sources += %D%/peer.c
-noinst_HEADERS += %D%/peer.h
+test_sources += %D%/subject.c
+noinst_HEADERS += %D%/subject.h
 test_sources += %D%/store_lab.c %D%/model_store.c
 noinst_HEADERS += %D%/store_lab.h %D%/model_store.h
 test_sources += %D%/page.c

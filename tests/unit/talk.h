@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "tests/lib/peer.h"
+#include "tests/lib/subject.h"
 
 #define TALK_PATIENCE_MS 20000
 
@@ -29,20 +29,20 @@ static inline void talk_dir_remove(void) {
     rmdir(talk_dir);
 }
 
-static inline struct peer *talk_node(const char *options) {
+static inline struct subject *talk_node(const char *options) {
     if (talk_dir[0] == '\0') {
         snprintf(talk_dir, sizeof talk_dir, "/tmp/tagcached-test-XXXXXX");
         assert_non_null(mkdtemp(talk_dir));
         atexit(talk_dir_remove);
     }
-    struct peer_config cfg = {.dir = talk_dir};
-    struct peer *p = peer_start(&cfg, options);
+    struct subject_config cfg = {.dir = talk_dir};
+    struct subject *p = subject_start(&cfg, options);
     assert_non_null(p);
     return p;
 }
 
-static inline int talk_open(struct peer *p) {
-    int fd = peer_connect(p, PEER_ANY);
+static inline int talk_open(struct subject *p) {
+    int fd = subject_connect(p, SUBJECT_ANY);
     assert_true(fd >= 0);
     return fd;
 }

@@ -87,7 +87,7 @@ static void nothing_is_answered_before_authentication(void **state) {
     close(file);
     write_file(path, "bob:secret\nfoo:bar:baz\n");
     snprintf(options, sizeof options, "-Y %s", path);
-    struct peer *node = talk_node(options);
+    struct subject *node = talk_node(options);
     int fd = talk_open(node), other = talk_open(node);
     talk_expect(fd, "get a\r\n", "CLIENT_ERROR unauthenticated\r\n");
     talk_expect(fd, "mn\r\n", "CLIENT_ERROR unauthenticated\r\n");
@@ -109,10 +109,10 @@ static void nothing_is_answered_before_authentication(void **state) {
     /* The file is read again when asked; a bad one changes nothing; who is in stays in. */
     int third = talk_open(node), fourth = talk_open(node);
     write_file(path, "nocolon\n");
-    (void)peer_reload(node);
+    (void)subject_reload(node);
     talk_expect(third, "set k 0 0 10\r\nbob secret\r\n", "STORED\r\n");
     write_file(path, "bob:changed\n");
-    assert_int_equal(peer_reload(node), 0);
+    assert_int_equal(subject_reload(node), 0);
     talk_expect(fourth, "set k 0 0 10\r\nbob secret\r\n", "CLIENT_ERROR authentication failure\r\n");
     talk_expect(fourth, "set k 0 0 11\r\nbob changed\r\n", "STORED\r\n");
     talk_expect(fd, "mn\r\n", "MN\r\n");
@@ -120,7 +120,7 @@ static void nothing_is_answered_before_authentication(void **state) {
     close(other);
     close(third);
     close(fourth);
-    peer_stop(node);
+    subject_stop(node);
     unlink(path);
 }
 

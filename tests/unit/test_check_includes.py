@@ -66,10 +66,10 @@ def main():
                                     "server/cmd/c.c": '#include "cmd/a.h"\n'}, "server/cmd/a.h -> server/cmd/b.h -> server/cmd/a.h")
     case("circle_through_a_def", {"server/store/a.h": '#include "x.def"\n', "server/store/x.def": '#include "a.h"\n'},
          "files include each other")
-    for word, code in (("epoll_wait", "n = epoll_wait(fd, e, 1, -1);"), ("poll", "poll (p, 2, -1);"),
+    for word, use in (("epoll_wait", "n = epoll_wait(fd, e, 1, -1);"), ("poll", "poll (p, 2, -1);"),
                        ("signalfd", "#include <sys/signalfd.h>"), ("timerfd_create", "timerfd_create(0, 0);"),
                        ("__atomic_load_n", "__atomic_load_n(&x, 0);"), ("__sync_synchronize", "__sync_synchronize();")):
-        case(f"uses_{word}", {"server/net/n.c": f"\n/* for */ {code}\n" if "#" not in code else f"\n{code}\n"},
+        case(f"uses_{word}", {"server/net/n.c": f"\n/* for */ {use}\n" if "#" not in use else f"\n{use}\n"},
              f"server/net/n.c:2: uses {word};")
     case("tsan_has_atomics", {"server/base/ck_tsan.h": "__atomic_load_n(&x, 0);\n"}, None)
     case("tsan_polls_nothing", {"server/base/ck_tsan.h": "poll(p, 1, 0);\n"}, "uses poll;")

@@ -4,7 +4,7 @@
 #include "tests/unit/talk.h"
 
 static void conns_shows_each_connection(void **state) {
-    struct peer *node = talk_node("-t 3");
+    struct subject *node = talk_node("-t 3");
     int fd = talk_open(node), others[8];
     char *text, *p, *name, *value;
     unsigned states = 0, watchers = 0, asking = 0, listeners = 0;
@@ -35,7 +35,7 @@ static void conns_shows_each_connection(void **state) {
     for (unsigned i = 0; i < 8; i++)
         if (i != 1) close(others[i]);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 /* The rows of `stats conns` about connections, by what they have sent. */
@@ -53,7 +53,7 @@ static void conns_says_what_each_waits_for(void **state) {
         {"set k 0 0 2000000\r\nab", "conn_swallow"},
     };
     enum { N = sizeof rows / sizeof *rows };
-    struct peer *node = talk_node("-t 1"); /* one worker: it has read what was sent before the question */
+    struct subject *node = talk_node("-t 1"); /* one worker: it has read what was sent before the question */
     int fds[N], fd;
     (void)state;
     for (unsigned i = 0; i < N; i++) {
@@ -79,14 +79,14 @@ static void conns_says_what_each_waits_for(void **state) {
     free(text);
     for (i = 0; i < N; i++) close(fds[i]);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 /* The node may end while questions travel between its workers. */
 static void a_node_ends_amid_questions(void **state) {
     (void)state;
     for (unsigned round = 0; round < 20; round++) {
-        struct peer *node = talk_node("-t 4");
+        struct subject *node = talk_node("-t 4");
         int fds[8];
         for (unsigned i = 0; i < 8; i++) {
             fds[i] = talk_open(node);
@@ -94,7 +94,7 @@ static void a_node_ends_amid_questions(void **state) {
         }
         for (unsigned i = 0; i < 8; i++)
             for (unsigned k = 0; k < 10; k++) talk_send(fds[i], "stats conns\r\nget a\r\n", 20);
-        assert_int_equal(peer_stop(node), 0);
+        assert_int_equal(subject_stop(node), 0);
         for (unsigned i = 0; i < 8; i++) close(fds[i]);
     }
 }

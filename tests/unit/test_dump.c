@@ -40,7 +40,7 @@ static void check_all(const char *text, const char *head, unsigned n) {
 }
 
 static void metadump_shows_every_item(void **state) {
-    struct peer *node = talk_node("-m 64");
+    struct subject *node = talk_node("-m 64");
     int fd = talk_open(node);
     unsigned cls, flags;
     long long exp, la;
@@ -63,11 +63,11 @@ static void metadump_shows_every_item(void **state) {
     assert_true(exp > la && exp <= la + 3700 && cls == 1 && size >= 10 + 5 && flags == 0);
     free(text);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 static void mgdump_can_be_sent_back(void **state) {
-    struct peer *node = talk_node("");
+    struct subject *node = talk_node("");
     int fd = talk_open(node);
     (void)state;
     talk_expect(fd, "lru_crawler mgdump all\r\n", "OK\r\nEN\r\n");
@@ -81,11 +81,11 @@ static void mgdump_can_be_sent_back(void **state) {
     free(text);
     talk_expect(fd, "stats cachedump 1 0\r\n", "END\r\n"); /* no way to name such a key there */
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 static void classes(void **state) {
-    struct peer *node = talk_node("");
+    struct subject *node = talk_node("");
     int fd = talk_open(node);
     (void)state;
     talk_expect(fd, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
@@ -99,24 +99,24 @@ static void classes(void **state) {
     talk_expect(fd, "lru_crawler metadump\r\n", "ERROR\r\n");
     talk_expect(fd, "lru_crawler metadump all x\r\n", "ERROR\r\n");
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 static void dumps_can_be_forbidden(void **state) {
-    struct peer *node = talk_node("-X");
+    struct subject *node = talk_node("-X");
     int fd = talk_open(node);
     (void)state;
     talk_expect(fd, "lru_crawler metadump all\r\n", "ERROR metadump not allowed\r\n");
     talk_expect(fd, "lru_crawler mgdump all\r\n", "ERROR key dump not allowed\r\n");
     talk_expect(fd, "stats cachedump 1 1\r\n", "CLIENT_ERROR stats cachedump not allowed\r\n");
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 /* A reader that does not read holds up nobody, whatever is stored, purged or dumped meanwhile; several dumps may run.
  */
 static void a_slow_reader_holds_nobody_up(void **state) {
-    struct peer *node = talk_node("-m 64 -t 1");
+    struct subject *node = talk_node("-m 64 -t 1");
     int fd = talk_open(node), slow = talk_open(node), gone = talk_open(node), small = 65536;
     (void)state;
     assert_int_equal(setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
@@ -134,7 +134,7 @@ static void a_slow_reader_holds_nobody_up(void **state) {
     free(text);
     close(slow);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 int main(void) {

@@ -29,7 +29,7 @@ struct client {
 };
 
 /* Begins to store a value of so many bytes; mn follows, to see whether the connection is in step. */
-static void client_open(struct client *c, struct peer *p, const char *key, size_t size) {
+static void client_open(struct client *c, struct subject *p, const char *key, size_t size) {
     *c = (struct client){.fd = talk_open(p), .text = malloc(size + 128)};
     size_t head = (size_t)sprintf(c->text, "set %s 0 0 %zu\r\n", key, size);
     memset(c->text + head, 'v', size);
@@ -75,7 +75,7 @@ static int await_any(const struct client *c, unsigned n) {
 
 /* Lets all go on until all are done, time passing as they do; each was stored or told so. Returns how many were stored.
  */
-static unsigned finish(struct peer *p, struct client *c, unsigned n, size_t piece) {
+static unsigned finish(struct subject *p, struct client *c, unsigned n, size_t piece) {
     unsigned done = 0, stored = 0;
     for (unsigned idle = 0; done < n;) {
         unsigned before = done;
@@ -91,7 +91,7 @@ static unsigned finish(struct peer *p, struct client *c, unsigned n, size_t piec
         idle = moved > 0 || done > before ? 0 : idle + 1;
         assert_true(idle < 1000);
         if (idle == 0) continue;
-        if (await_any(c, n) == 0) assert_int_equal(peer_advance(p, TICK_MS), 0);
+        if (await_any(c, n) == 0) assert_int_equal(subject_advance(p, TICK_MS), 0);
     }
     for (unsigned i = 0; i < n; i++) {
         if (!client_stored(&c[i])) assert_string_equal(c[i].got, NO_ROOM "MN\r\n");
@@ -113,7 +113,7 @@ static uint64_t stat_of(int fd, const char *name) {
 /* ------------------------------------------------------------------ bodies */
 
 static void stall_bodies(const char *options, unsigned n, size_t size, unsigned fit) {
-    struct peer *p = talk_node(options);
+    struct subject *p = talk_node(options);
     struct client *c = calloc(n, sizeof *c), probe[3];
     int fd = talk_open(p);
     for (unsigned i = 0; i < n; i++) {
@@ -136,7 +136,7 @@ static void stall_bodies(const char *options, unsigned n, size_t size, unsigned 
     for (unsigned i = 0; i < n; i++) client_close(&c[i]);
     free(c);
     close(fd);
-    peer_stop(p);
+    subject_stop(p);
 }
 
 static void stalled_bodies_do_not_keep_others_out(void **state) {
@@ -158,7 +158,7 @@ static void bodies_sent_in_turns_come_to_an_end(void **state) {
         {"-m 3 -I 1m -t 1", 12, 1000000, 20000}, {"-m 64 -t 4", 200, 700000, 20000}, {"-m 8 -t 2", 300, 17000, 1000}};
     (void)state;
     for (unsigned k = 0; k < sizeof cases / sizeof *cases; k++) {
-        struct peer *p = talk_node(cases[k].options);
+        struct subject *p = talk_node(cases[k].options);
         const unsigned n = SCALE(cases[k].n);
         struct client *c = calloc(n, sizeof *c);
         for (unsigned i = 0; i < n; i++) {
@@ -169,7 +169,7 @@ static void bodies_sent_in_turns_come_to_an_end(void **state) {
         assert_true(finish(p, c, n, cases[k].piece) > 0);
         for (unsigned i = 0; i < n; i++) client_close(&c[i]);
         free(c);
-        peer_stop(p);
+        subject_stop(p);
     }
 }
 
@@ -191,14 +191,14 @@ static void fill(int fd, unsigned keys, size_t size) {
 }
 
 /* A client more sends the text, and does nothing more. */
-static int stall_with(struct peer *p, const char *text) {
+static int stall_with(struct subject *p, const char *text) {
     int fd = talk_open(p);
     (void)send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
     return fd;
 }
 
 /* n clients do. What is held stays below `most`, whenever one looks. */
-static void hold(struct peer *p, int fd, int *fds, unsigned n, const char *text, uint64_t most) {
+static void hold(struct subject *p, int fd, int *fds, unsigned n, const char *text, uint64_t most) {
     for (unsigned i = 0; i < n; i++) {
         fds[i] = stall_with(p, text);
         if (i % 16 == 15) assert_true(stat_of(fd, "read_buf_bytes") <= most);
@@ -210,7 +210,7 @@ static void hold(struct peer *p, int fd, int *fds, unsigned n, const char *text,
 static void stalled_bodies_of_those_that_do_not_read_give_way(void **state) {
     enum { N = 11, VALUE = 150000 }; /* one value fits a socket, two do not; so many bodies fit */
     static const char text[] = "get v0\r\nset k 0 0 700000\r\nv";
-    struct peer *p = talk_node("-m 64 -t 1");
+    struct subject *p = talk_node("-m 64 -t 1");
     int fd = talk_open(p), fds[N];
     struct client probe;
     (void)state;
@@ -227,7 +227,7 @@ static void stalled_bodies_of_those_that_do_not_read_give_way(void **state) {
     assert_true(stat_of(fd, "bodies_displaced") > 0);
     for (unsigned i = 0; i < N; i++) close(fds[i]);
     close(fd);
-    peer_stop(p);
+    subject_stop(p);
 }
 
 #define KEYS 20
@@ -252,7 +252,7 @@ static void expect_values(int fd, unsigned i) {
 
 /* Each begins with another value, so that not all can be held where they lie. */
 static void large_values_are_looked_up_as_they_are_read(void **state) {
-    struct peer *p = talk_node("-m 64 -t 2");
+    struct subject *p = talk_node("-m 64 -t 2");
     int fd = talk_open(p), fds[GETTERS];
     (void)state;
     fill(fd, KEYS, SIZE);
@@ -265,7 +265,7 @@ static void large_values_are_looked_up_as_they_are_read(void **state) {
     for (unsigned i = 0; i < GETTERS; i += 7) expect_values(fds[i], i);
     for (unsigned i = 0; i < GETTERS; i++) close(fds[i]);
     close(fd);
-    peer_stop(p);
+    subject_stop(p);
 }
 
 static char *repeat(const char *text, unsigned n) {
@@ -282,7 +282,7 @@ static void all_together_hold_no_more_than_they_may(void **state) {
     static const char *const begin[] = {"mg k P", "set b 0 0 16000\r\n", "ms k 700000 P"};
     (void)state;
     for (unsigned k = 0; k < 3; k++) {
-        struct peer *p = talk_node("-m 64 -t 2");
+        struct subject *p = talk_node("-m 64 -t 2");
         int fd = talk_open(p), fds[N];
         char *x = repeat("x", k == 1 ? 15999 : 65000), *text = malloc(70000);
         sprintf(text, "%s%s%s", begin[k], x, k == 2 ? "\r\nv" : "");
@@ -293,12 +293,12 @@ static void all_together_hold_no_more_than_they_may(void **state) {
         free(x);
         free(text);
         close(fd);
-        peer_stop(p);
+        subject_stop(p);
     }
     static const char *const ask[] = {"mg v0 v\r\ngets v1\r\ngat 0 v2\r\n", "get v0\r\nmn\r\n",
                                       "stats\r\nstats settings\r\n", "stats conns\r\n", "lru_crawler metadump all\r\n"};
     for (unsigned k = 0; k < sizeof ask / sizeof *ask; k++) {
-        struct peer *p = talk_node("-m 64 -t 2");
+        struct subject *p = talk_node("-m 64 -t 2");
         int fd = talk_open(p), fds[N];
         char *text = repeat(ask[k], 2000);
         /* A dump of many items has more to write for each walk over the index, which is slow where everything is. */
@@ -308,7 +308,7 @@ static void all_together_hold_no_more_than_they_may(void **state) {
         for (unsigned i = 0; i < (k == 3 ? 50 : N); i++) close(fds[i]);
         free(text);
         close(fd);
-        peer_stop(p);
+        subject_stop(p);
     }
 }
 

@@ -142,7 +142,7 @@ static bool is_time(const char *s) {
 }
 
 static void general_has_memcacheds_names_in_its_order(void **state) {
-    struct peer *node = talk_node("");
+    struct subject *node = talk_node("");
     int fd = talk_open(node);
     char *text = talk_ask(fd, "stats\r\n", "END\r\n"), *p = text, *name, *value;
     (void)state;
@@ -159,12 +159,12 @@ static void general_has_memcacheds_names_in_its_order(void **state) {
     }
     free(text);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 /* collectd reads 4,096 bytes and no more: there must be room left when counters have grown to 13 digits. */
 static void general_stays_below_what_collectd_reads(void **state) {
-    struct peer *node = talk_node("");
+    struct subject *node = talk_node("");
     int fd = talk_open(node);
     char *text = talk_ask(fd, "stats\r\n", "END\r\n"), *p = text, *name, *value;
     size_t bytes = strlen("END\r\n");
@@ -176,7 +176,7 @@ static void general_stays_below_what_collectd_reads(void **state) {
     assert_true(bytes < 3800);
     free(text);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 /* Prometheus' exporter reports the server as down without these, for each class it finds. */
@@ -211,7 +211,7 @@ static void classes_have_what_the_exporter_needs(void **state) {
                                         "hits_to_warm",
                                         "hits_to_cold",
                                         "hits_to_temp"};
-    struct peer *node = talk_node("");
+    struct subject *node = talk_node("");
     int fd = talk_open(node);
     char name[64];
     (void)state;
@@ -226,11 +226,11 @@ static void classes_have_what_the_exporter_needs(void **state) {
     assert_int_equal(number_of(fd, "slabs", "active_slabs"), 1);
     assert_int_equal(number_of(fd, "slabs", "1:cmd_set"), 1);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 static void settings_have_what_the_exporter_needs(void **state) {
-    struct peer *node = talk_node("-c 77 -o track_sizes");
+    struct subject *node = talk_node("-c 77 -o track_sizes");
     int fd = talk_open(node);
     char value[64];
     (void)state;
@@ -251,11 +251,11 @@ static void settings_have_what_the_exporter_needs(void **state) {
     assert_int_equal(number_of(fd, "settings", "maxbytes"), 32 << 20);
     assert_int_equal(number_of(fd, "", "limit_maxbytes"), 32 << 20);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 static void counters_count_and_reset(void **state) {
-    struct peer *node = talk_node("");
+    struct subject *node = talk_node("");
     int fd = talk_open(node);
     (void)state;
     talk_expect(fd, "set a 0 0 1\r\nx\r\n", "STORED\r\n");
@@ -278,11 +278,11 @@ static void counters_count_and_reset(void **state) {
     assert_int_equal(number_of(fd, "", "cmd_purge"), 0);
     assert_true(number_of(fd, "", "curr_items") > 0); /* gauges stay what they are */
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 static void detail_counts_by_prefix(void **state) {
-    struct peer *node = talk_node("");
+    struct subject *node = talk_node("");
     int fd = talk_open(node);
     (void)state;
     talk_expect(fd, "get before:x\r\n", "END\r\n");
@@ -296,13 +296,13 @@ static void detail_counts_by_prefix(void **state) {
     talk_expect(fd, "stats detail\r\n", "CLIENT_ERROR usage: stats detail on|off|dump\r\n");
     talk_expect(fd, "stats detail xx\r\n", "CLIENT_ERROR usage: stats detail on|off|dump\r\n");
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 /* A flood of prefixes costs bounded memory. */
 static void detail_is_bounded(void **state) {
     enum { PREFIXES = 20000 };
-    struct peer *node = talk_node("-t 2");
+    struct subject *node = talk_node("-t 2");
     int fd = talk_open(node);
     char *text = malloc(PREFIXES * 24), *p = text;
     unsigned lines = 0;
@@ -318,11 +318,11 @@ static void detail_is_bounded(void **state) {
     free(got);
     free(text);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 static void sizes_are_counted_when_enabled(void **state) {
-    struct peer *node = talk_node("-I 2m");
+    struct subject *node = talk_node("-I 2m");
     int fd = talk_open(node);
     char *text, *p, *name, *value, *big = malloc(1500000);
     unsigned items = 0, classes = 0;
@@ -351,11 +351,11 @@ static void sizes_are_counted_when_enabled(void **state) {
     free(big);
     talk_expect(fd, "stats sizes_disable\r\n", "STAT sizes_status disabled\r\n");
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 static void cachedump_speaks_of_one_class(void **state) {
-    struct peer *node = talk_node("");
+    struct subject *node = talk_node("");
     int fd = talk_open(node);
     (void)state;
     talk_expect(fd, "stats cachedump 1 0\r\n", "END\r\n");
@@ -373,12 +373,12 @@ static void cachedump_speaks_of_one_class(void **state) {
     assert_int_equal(strlen(text), strlen("ITEM a [3 b; 0 s]\r\nEND\r\n"));
     free(text);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 /* Rows that only some options have, in memcached's place. */
 static void rows_of_options(void **state) {
-    struct peer *node = talk_node("-o idle_timeout=100");
+    struct subject *node = talk_node("-o idle_timeout=100");
     int fd = talk_open(node);
     (void)state;
     char *text = talk_ask(fd, "stats\r\n", "END\r\n");
@@ -389,17 +389,17 @@ static void rows_of_options(void **state) {
     assert_non_null(strstr(text, "\r\nSTAT num_napi_ids 0\r\nSTAT memory_file (null)\r\nSTAT client_flags_size 4\r\n"));
     free(text);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 static void unknown_groups_are_errors(void **state) {
-    struct peer *node = talk_node("");
+    struct subject *node = talk_node("");
     int fd = talk_open(node);
     (void)state;
     talk_expect(fd, "stats nothing\r\n", "ERROR\r\n");
     talk_expect(fd, "stats extstore\r\n", "END\r\n");
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 int main(void) {

@@ -213,7 +213,7 @@ static char *lines_until(int fd, const char *last) {
 }
 
 static void watchers_see_what_they_asked_for(void **state) {
-    struct peer *node = talk_node("-t 2");
+    struct subject *node = talk_node("-t 2");
     int fd = talk_open(node), all = talk_open(node), gets = talk_open(node);
     (void)state;
     talk_expect(all, "watch fetchers mutations deletions tags purges\r\n", "OK\r\n");
@@ -237,30 +237,30 @@ static void watchers_see_what_they_asked_for(void **state) {
     close(fd);
     close(all);
     close(gets);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 static void words_of_watch(void **state) {
-    struct peer *node = talk_node("");
+    struct subject *node = talk_node("");
     int fd = talk_open(node);
     (void)state;
     talk_expect(fd, "watch x\r\n", "ERROR\r\n");
     talk_expect(fd, "watch fetchers x\r\n", "ERROR\r\n");
     talk_expect(fd, "watch proxyreqs\r\n", "OK\r\n");
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
     node = talk_node("-W");
     fd = talk_open(node);
     talk_expect(fd, "watch fetchers\r\n", "CLIENT_ERROR watch commands not allowed\r\n");
     talk_expect(fd, "mn\r\n", "MN\r\n");
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 /* A watcher that does not read misses lines and is told how many; nobody else notices. */
 static void a_slow_watcher_is_told_what_it_missed(void **state) {
     enum { GETS = 200000 };
-    struct peer *node = talk_node("-t 1");
+    struct subject *node = talk_node("-t 1");
     int fd = talk_open(node), slow = talk_open(node), small = 65536;
     uint64_t lines = 0, skipped = 0;
     char *text = malloc(GETS * 16), *p = text;
@@ -285,12 +285,12 @@ static void a_slow_watcher_is_told_what_it_missed(void **state) {
     free(l);
     close(slow);
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 /* What a watcher sends is ignored, be it behind `watch` in the same packet; places are given back. */
 static void watchers_only_listen(void **state) {
-    struct peer *node = talk_node("-t 2");
+    struct subject *node = talk_node("-t 2");
     int fd = talk_open(node), watchers[WATCH_MAX + 1];
     (void)state;
     for (unsigned round = 0; round < 3; round++) {
@@ -315,12 +315,12 @@ static void watchers_only_listen(void **state) {
         }
     }
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 /* What leaves for want of room is told of while it happens. */
 static void evictions_are_seen(void **state) {
-    struct peer *node = talk_node("-m 8 -t 1");
+    struct subject *node = talk_node("-m 8 -t 1");
     int fd = talk_open(node), watcher = talk_open(node);
     char request[4200], *text;
     (void)state;
@@ -338,7 +338,7 @@ static void evictions_are_seen(void **state) {
     close(watcher);
     talk_expect(fd, "mn\r\n", "MN\r\n");
     close(fd);
-    peer_stop(node);
+    subject_stop(node);
 }
 
 /* Every row of watch.def is a word of watch with a bit of its own, and the table in PROTOCOL.md shows the rows. */
@@ -353,7 +353,7 @@ static void streams_are_rows(void **state) {
 #undef STREAM
 #undef EMPTY
     };
-    struct peer *node = talk_node("-m 8 -t 1");
+    struct subject *node = talk_node("-m 8 -t 1");
     char table[4096], request[64], *p = table;
     unsigned all = 0;
     (void)state;
@@ -366,7 +366,7 @@ static void streams_are_rows(void **state) {
         all |= rows[i].bit;
         if (rows[i].help != NULL) p += sprintf(p, "| `%s` | %s |\n", rows[i].name, rows[i].help);
     }
-    peer_stop(node);
+    subject_stop(node);
     assert_int_equal(all, CMD_OBSERVE_STREAMS);
     if (!page_holds("proto/PROTOCOL.md", table)) fail_msg("PROTOCOL.md should have this table:\n%s", table);
 }

@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "tests/lib/peer.h"
+#include "tests/lib/subject.h"
 #include "tests/wire/script.h"
 
 #define LINKS_MAX 16
@@ -48,8 +48,8 @@ struct run {
     const struct script *script;
     enum mode mode;
     bool plain, verbose;
-    struct peer_config cfg;
-    struct peer *peer;
+    struct subject_config cfg;
+    struct subject *subject;
     struct link links[LINKS_MAX];
     unsigned nlinks;
     struct link *at;
@@ -251,10 +251,10 @@ static void links_close(struct run *r) {
     r->at = NULL;
 }
 
-static int link_open(struct run *r, const char *name, enum peer_via via) {
+static int link_open(struct run *r, const char *name, enum subject_via via) {
     struct link *l = &r->links[r->nlinks];
     if (r->nlinks == LINKS_MAX || strlen(name) >= sizeof l->name) return -1;
-    *l = (struct link){.open = true, .fd = peer_connect(r->peer, via)};
+    *l = (struct link){.open = true, .fd = subject_connect(r->subject, via)};
     strcpy(l->name, name);
     if (l->fd < 0) return -1;
     r->nlinks++;
@@ -290,20 +290,20 @@ static int links_in_step(struct run *r) {
 
 static int node_stop(struct run *r) {
     int bad = 0;
-    if (r->peer != NULL) {
+    if (r->subject != NULL) {
         bad = links_in_step(r);
         links_close(r);
-        bad |= peer_stop(r->peer);
+        bad |= subject_stop(r->subject);
         if (bad) printf("%s: (%s) the server did not end well\n", r->script->path, mode_names[r->mode]);
     }
-    r->peer = NULL;
+    r->subject = NULL;
     return bad;
 }
 
 static int node_start(struct run *r, const char *options) {
     if (node_stop(r) != 0) return -1;
-    r->peer = peer_start(&r->cfg, options);
-    return r->peer == NULL ? -1 : 0;
+    r->subject = subject_start(&r->cfg, options);
+    return r->subject == NULL ? -1 : 0;
 }
 
 /* ------------------------------------------------------------------ orders */
@@ -315,7 +315,7 @@ static int order_advance(struct run *r, const char *arg) {
         n *= 1000;
     else if (strcmp(unit, "ms") != 0)
         return -1;
-    if (peer_advance(r->peer, n) != 0) r->skipped = "its clock cannot be moved (--wait lets time pass)";
+    if (subject_advance(r->subject, n) != 0) r->skipped = "its clock cannot be moved (--wait lets time pass)";
     return 0;
 }
 
@@ -357,21 +357,21 @@ static int order_write(struct run *r, char *arg) {
 static int order_connect(struct run *r, char *arg) {
     char *how = strchr(arg, ' ');
     if (how != NULL) *how++ = '\0';
-    if (how == NULL) return link_open(r, arg, PEER_ANY);
-    if (strcmp(how, "tcp") == 0) return link_open(r, arg, PEER_TCP);
-    if (strcmp(how, "unix") == 0) return link_open(r, arg, PEER_UNIX);
+    if (how == NULL) return link_open(r, arg, SUBJECT_ANY);
+    if (strcmp(how, "tcp") == 0) return link_open(r, arg, SUBJECT_TCP);
+    if (strcmp(how, "unix") == 0) return link_open(r, arg, SUBJECT_UNIX);
     return -1;
 }
 
 static int order(struct run *r, char *verb, char *arg) {
     if (strcmp(verb, "node") == 0) return node_start(r, arg);
-    if (r->peer == NULL && node_start(r, "") != 0) return -1;
+    if (r->subject == NULL && node_start(r, "") != 0) return -1;
     if (strcmp(verb, "connect") == 0) return order_connect(r, arg);
     if (strcmp(verb, "write") == 0) return order_write(r, arg);
     if (strcmp(verb, "less") == 0) return order_less(r, arg);
     if (strcmp(verb, "advance") == 0) return order_advance(r, arg);
-    if (strcmp(verb, "reload") == 0) return peer_reload(r->peer);
-    if (strcmp(verb, "stopped") == 0) return peer_await_end(r->peer);
+    if (strcmp(verb, "reload") == 0) return subject_reload(r->subject);
+    if (strcmp(verb, "stopped") == 0) return subject_await_end(r->subject);
     if (r->at == NULL) return -1;
     if (strcmp(verb, "on") == 0) return link_choose(r, arg);
     if (strcmp(verb, "closed") == 0) return order_closed(r);
@@ -407,8 +407,8 @@ static int step_order(struct run *r, size_t step) {
 
 static int step_send(struct run *r, size_t step) {
     const char *text = r->script->steps[step].text;
-    if (r->peer == NULL && node_start(r, "") != 0) return -1;
-    if (r->at == NULL && link_open(r, "main", PEER_ANY) != 0) return complain(r, step, "cannot connect");
+    if (r->subject == NULL && node_start(r, "") != 0) return -1;
+    if (r->at == NULL && link_open(r, "main", SUBJECT_ANY) != 0) return complain(r, step, "cannot connect");
     /* In order of writing: what comes back before this line is sent, unless everything goes out in one piece. */
     if (r->mode != MODE_PIPE && r->nawait > 0 && settle(r, step) != 0) return -1;
     size_t before = r->out.n;
@@ -444,7 +444,7 @@ static int transcript(const struct script *s, enum mode mode, const struct run *
     if (bad == 0 && r->skipped == NULL) bad = settle(r, s->nsteps - 1);
     if (bad == 0 && r->skipped == NULL) bad = node_stop(r);
     links_close(r);
-    if (r->peer != NULL) peer_stop(r->peer);
+    if (r->subject != NULL) subject_stop(r->subject);
     const char *base = strrchr(s->path, '/');
     printf("[ %s ] %s, %s%s%s\n",
            bad          ? " FAILED "

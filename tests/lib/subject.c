@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "tests/lib/peer.h"
+#include "tests/lib/subject.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -25,8 +25,8 @@
 #define BOOT_NS 1000000000000ull /* where a node's clocks begin */
 #define WALL_S 1800000000
 
-struct peer {
-    struct peer_config cfg;
+struct subject {
+    struct subject_config cfg;
     char socket_path[100];
     char port_path[108]; /* where a program writes its TCP port, when the options have -l */
     unsigned port;
@@ -78,7 +78,7 @@ static unsigned read_port(const char *path) {
     return port;
 }
 
-static bool is_ready(struct peer *p) {
+static bool is_ready(struct subject *p) {
     if (p->port_path[0] != '\0') return (p->port = read_port(p->port_path)) != 0;
     int fd = connect_unix(p->socket_path);
     if (fd >= 0) close(fd);
@@ -87,7 +87,7 @@ static bool is_ready(struct peer *p) {
 
 /* A program says it is ready by accepting, or writing its port: there is nothing else to wait on, so this one place
  * tries again. */
-static int await_ready(struct peer *p) {
+static int await_ready(struct subject *p) {
     for (int i = 0; i < 10000; i++) {
         if (is_ready(p)) return 0;
         if (waitpid(p->pid, NULL, WNOHANG) == p->pid) {
@@ -100,7 +100,7 @@ static int await_ready(struct peer *p) {
 }
 
 /* A command line of the program's name, where to listen, and the words of `options` (which are cut apart). */
-static int make_args(struct peer *p, const char *program, char *options, char *argv[ARGS_MAX + 8]) {
+static int make_args(struct subject *p, const char *program, char *options, char *argv[ARGS_MAX + 8]) {
     int n = 0;
     char *save = NULL;
     argv[n++] = (char *)program;
@@ -120,7 +120,7 @@ static int make_args(struct peer *p, const char *program, char *options, char *a
     return n;
 }
 
-static int spawn(struct peer *p, const char *options) {
+static int spawn(struct subject *p, const char *options) {
     char *argv[ARGS_MAX + 8], *copy = strdup(options);
     CHECK(copy != NULL);
     make_args(p, p->cfg.spawn, copy, argv);
@@ -135,7 +135,7 @@ static int spawn(struct peer *p, const char *options) {
     return p->pid > 0 ? await_ready(p) : -1;
 }
 
-static int embed(struct peer *p, const char *options) {
+static int embed(struct subject *p, const char *options) {
     char err[1024] = "", *argv[ARGS_MAX + 8], *copy = strdup(options);
     CHECK(copy != NULL);
     struct option_report report = {"", ""};
@@ -154,9 +154,9 @@ static int embed(struct peer *p, const char *options) {
     return r;
 }
 
-struct peer *peer_start(const struct peer_config *cfg, const char *options) {
+struct subject *subject_start(const struct subject_config *cfg, const char *options) {
     static unsigned serial;
-    struct peer *p = calloc(1, sizeof *p);
+    struct subject *p = calloc(1, sizeof *p);
     CHECK(p != NULL);
     p->cfg = *cfg;
     snprintf(p->socket_path, sizeof p->socket_path, "%s/sock%u", cfg->dir, serial++);
@@ -167,11 +167,11 @@ struct peer *peer_start(const struct peer_config *cfg, const char *options) {
         bad = embed(p, options);
     if (bad == 0) return p;
     fprintf(stderr, "cannot start a server with the options: %s\n", options);
-    peer_stop(p);
+    subject_stop(p);
     return NULL;
 }
 
-int peer_stop(struct peer *p) {
+int subject_stop(struct subject *p) {
     int status = 0;
     if (p->node != NULL) {
         node_stop(p->node);
@@ -188,9 +188,9 @@ int peer_stop(struct peer *p) {
     return status == 0 || (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) ? 0 : -1;
 }
 
-int peer_connect(struct peer *p, enum peer_via via) {
+int subject_connect(struct subject *p, enum subject_via via) {
     if (p->cfg.to != NULL) return connect_tcp(p->cfg.to);
-    if (via == PEER_TCP || (via == PEER_ANY && p->port != 0)) {
+    if (via == SUBJECT_TCP || (via == SUBJECT_ANY && p->port != 0)) {
         char to[32];
         snprintf(to, sizeof to, "127.0.0.1:%u", p->port);
         return p->port == 0 ? -1 : connect_tcp(to);
@@ -198,11 +198,11 @@ int peer_connect(struct peer *p, enum peer_via via) {
     return connect_unix(p->socket_path);
 }
 
-unsigned peer_port(struct peer *p) {
+unsigned subject_port(struct subject *p) {
     return p->port;
 }
 
-int peer_advance(struct peer *p, uint64_t ms) {
+int subject_advance(struct subject *p, uint64_t ms) {
     if (p->node != NULL) {
         clock_manual_advance(&p->clock, ms * 1000000);
         net_tick(node_net(p->node));
@@ -214,7 +214,7 @@ int peer_advance(struct peer *p, uint64_t ms) {
     return 0;
 }
 
-int peer_await_end(struct peer *p) {
+int subject_await_end(struct subject *p) {
     if (p->node != NULL) {
         struct pollfd asked = {.fd = node_end_fd(p->node), .events = POLLIN};
         while (poll(&asked, 1, 10000) < 0 && errno == EINTR) {}
@@ -231,7 +231,7 @@ int peer_await_end(struct peer *p) {
     return got > 0 && status == 0 ? 0 : -1;
 }
 
-int peer_reload(struct peer *p) {
+int subject_reload(struct subject *p) {
     if (p->node != NULL) return node_reload(p->node) ? 0 : -1;
     return p->pid > 0 ? kill(p->pid, SIGHUP) : -1;
 }

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * peer - the server that a test talks to: a node inside this process with a clock of its own, a program started
+ * subject - the server that a test talks to: a node inside this process with a clock of its own, a program started
  * for the purpose (tagcached itself, or memcached to compare with), or a server that runs already.
  *
  * Owned by whoever started it; one thread at a time.
  */
-#ifndef TAGCACHED_TESTS_PEER_H
-#define TAGCACHED_TESTS_PEER_H
+#ifndef TAGCACHED_TESTS_SUBJECT_H
+#define TAGCACHED_TESTS_SUBJECT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct peer;
+struct subject;
 
-enum peer_via { PEER_ANY, PEER_UNIX, PEER_TCP };
+enum subject_via { SUBJECT_ANY, SUBJECT_UNIX, SUBJECT_TCP };
 
-struct peer_config {
+struct subject_config {
     const char *spawn; /* program to start, or NULL */
     const char *to;    /* host:port of a server that runs, or NULL; both NULL: a node in this process */
     const char *dir;   /* a directory for sockets and files */
@@ -23,18 +23,18 @@ struct peer_config {
 };
 
 /* Starts a server with these command-line options (blanks part them). NULL with a message on stderr. */
-struct peer *peer_start(const struct peer_config *cfg, const char *options);
+struct subject *subject_start(const struct subject_config *cfg, const char *options);
 /* Ends it. 0, or -1 when it did not end well. */
-int peer_stop(struct peer *p);
-/* A new connection: its descriptor, or -1. PEER_ANY: a UNIX socket, unless the options name a listener. */
-int peer_connect(struct peer *p, enum peer_via via);
+int subject_stop(struct subject *p);
+/* A new connection: its descriptor, or -1. SUBJECT_ANY: a UNIX socket, unless the options name a listener. */
+int subject_connect(struct subject *p, enum subject_via via);
 /* The TCP port it listens on, or 0 when it listens on a UNIX socket only. */
-unsigned peer_port(struct peer *p);
-/* Lets time pass. 1: this peer's clock cannot be moved. */
-int peer_advance(struct peer *p, uint64_t ms);
+unsigned subject_port(struct subject *p);
+/* Lets time pass. 1: its clock cannot be moved. */
+int subject_advance(struct subject *p, uint64_t ms);
 /* Waits until the server has stopped of itself (shutdown command). 0, or -1 when it runs on after 10 s. */
-int peer_await_end(struct peer *p);
+int subject_await_end(struct subject *p);
 /* Asks it to read its password file and certificates anew, as SIGHUP does. */
-int peer_reload(struct peer *p);
+int subject_reload(struct subject *p);
 
 #endif
