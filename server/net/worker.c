@@ -59,10 +59,12 @@ void worker_run_posts(struct net_worker *w) {
     struct sync_stack_entry *e = sync_stack_take_all(&w->posts), *next;
     for (; e != NULL; e = next) {
         struct net_post *p = (struct net_post *)e;
+        void (*const fn)(struct net_worker * worker, void *arg) = p->fn;
+        void *const arg = p->arg;
         next = sync_stack_next(e);
         w->room_seen = sync_load_acq(&w->room);
-        (void)sync_exchange(&p->posted, 0);
-        p->fn(w, p->arg); /* which may free it, or post it again */
+        (void)sync_exchange(&p->posted, 0); /* from here on others may post it again */
+        fn(w, arg);                         /* which may free it */
         conn_flush_out(w);
     }
 }
