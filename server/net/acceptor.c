@@ -10,10 +10,13 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/pages.h"
-#include "net/conn_internal.h"
+#include "net/conn_serve.h"
+#include "net/conn_state.h"
 #include "net/listener.h"
-#include "net/net_internal.h"
-#include "net/worker_internal.h"
+#include "net/net_state.h"
+#include "net/worker.h"
+#include "net/worker_loop.h"
+#include "net/worker_state.h"
 
 #define RETRY_MS 10      /* how long to leave connections alone when there is no descriptor or memory for one */
 #define ACCEPT_BATCH 256 /* accepted from one socket before the next one's turn */
@@ -26,18 +29,10 @@ static uint64_t now_us(void) {
 
 /* ------------------------------------------------------------------ what it does beside accepting */
 
-void acceptor_trim(struct net *n) {
-    if (sync_exchange(&n->trim, 1) == 0) loop_wake(&n->waker);
-}
-
 static void trim(struct net *n) {
     if (sync_exchange(&n->trim, 0) == 0) return;
     pages_trim_heap();
     sync_bump(&n->metrics[NET_METRIC_heap_trims], 1);
-}
-
-void acceptor_tick_workers(struct net *n) {
-    if (sync_load_seq(&n->ticks) == 0 && sync_exchange(&n->ticks, 1) == 0) loop_wake(&n->waker);
 }
 
 static void start_ticker(struct net *n) {
@@ -53,7 +48,7 @@ static void on_second(evutil_socket_t fd, short what, void *arg) {
     sync_store_seq(&n->ticks, 0);
     for (unsigned i = 0; i < n->cfg.threads; i++) {
         if (sync_load_seq(&n->workers[i].resting)) continue;
-        worker_tick(&n->workers[i]);
+        worker_loop_tick(&n->workers[i]);
         sync_store_seq(&n->ticks, 1);
     }
     start_ticker(n);

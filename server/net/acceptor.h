@@ -17,9 +17,5 @@ int acceptor_init(struct net *n);
 void acceptor_fini(struct net *n);
 /* The thread. It ends when n->stopping is set and n->waker woken. */
 void *acceptor_run(void *net);
-/* Has it give free memory back to the system. Any thread. */
-void acceptor_trim(struct net *n);
-/* Has it tick the workers each second until all of them rest. Any thread. */
-void acceptor_tick_workers(struct net *n);
 
 #endif

@@ -9,9 +9,11 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "net/conn_internal.h"
+#include "net/conn.h"
 #include "net/conn_out.h"
-#include "net/net_internal.h"
+#include "net/conn_state.h"
+#include "net/net_state.h"
+#include "net/worker_state.h"
 
 /* ------------------------------------------------------------------ input kept with the connection */
 
@@ -74,7 +76,7 @@ static void list_holder(struct conn *c) {
 /* Ends a connection that is not being served, or is about to be done with: what it holds is free at once. */
 static void give_up(struct conn *c) {
     struct net_worker *w = c->worker;
-    net_bump(w, NET_METRIC_holders_closed, 1);
+    worker_bump(w, NET_METRIC_holders_closed, 1);
     log_event(w->net->cfg.log, LOG_INFO, "conn_gave_way", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
     conn_drop_out(c);
     (void)conn_keep(c, NULL, 0);
@@ -111,19 +113,4 @@ void conn_hold(struct conn *c, size_t n) {
     c->held = (uint32_t)n;
     list_holder(c);
     if (over_share(c->worker)) give_way(c->worker, c->worker->current);
-}
-
-/* ------------------------------------------------------------------ bodies that do not come */
-
-void conn_body_tick(struct conn *c) {
-    struct net_worker *w = c->worker;
-    const struct net_handler *h = c->handler;
-    if (w->now_s - c->last_s <= w->net->cfg.body_timeout_s || (c->flags & CONN_DEAD) || h->stalled == NULL) return;
-    /* What is kept of a line may have to wait for this server, or for the client to read: then nothing is missing. */
-    if (!(c->flags & CONN_BODY) && (c->in_len == 0 || c->out_head != NULL || (c->flags & CONN_PARKED))) return;
-    if (!h->stalled(c, c->session)) return;
-    conn_flush_out(w);
-    net_bump(w, NET_METRIC_body_timeouts, 1);
-    log_event(w->net->cfg.log, LOG_INFO, "body_timeout", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
-    conn_feed(c);
 }

@@ -19,7 +19,5 @@ bool conn_keep_room(struct conn *c);
 /* Notes whether it holds something. When all hold more than they may, those whose bytes have not moved for longest end,
  * or this one: it is CONN_DEAD then. */
 void conn_account(struct conn *c);
-/* One tick of a connection that holds something: bytes of a body that have not come for too long are given up. */
-void conn_body_tick(struct conn *c);
 
 #endif

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * conn_out - the output side of a connection: built in the worker's buffer, sent with one call, and only what the
- * socket does not take is kept with the connection. On the connection's worker.
+ * conn_out - the output side of a connection, for the files of this folder (conn_write.c has it): built in the worker's
+ * buffer, sent with one call, and only what the socket does not take is kept with the connection. On the connection's
+ * worker.
  */
 #ifndef TAGCACHED_NET_CONN_OUT_H
 #define TAGCACHED_NET_CONN_OUT_H
 
-#include "net/worker_internal.h"
+#include <stdint.h>
+
+struct conn;
+struct net_worker;
 
 #define NET_PIECE_MIN 4096 /* bytes read, or written, at once when connections hold much */
 
@@ -22,11 +26,7 @@ void conn_send_kept(struct conn *c);
 /* Gives up all output, releasing references. */
 void conn_drop_out(struct conn *c);
 
-/* Accounts memory of unfinished input or unsent output. */
-static inline void net_hold_buffer(struct net_worker *w, int64_t bytes) {
-    sync_store(&w->buffer_bytes, sync_load(&w->buffer_bytes) + (uint64_t)bytes);
-    net_hold(w, bytes);
-    out_adapt(w);
-}
+/* Says that unfinished input and unsent output take so many bytes more (or, below 0, less). */
+void net_hold_buffer(struct net_worker *w, int64_t bytes);
 
 #endif

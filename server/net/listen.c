@@ -3,10 +3,11 @@
  * listen - reading the addresses given to -l. */
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/net.h"
+#include "net/net_config.h"
 
 static int bad(char *err, size_t err_size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static int bad(char *err, size_t err_size, const char *fmt, ...) {

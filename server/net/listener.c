@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/sync.h"
-#include "net/net_internal.h"
+#include "net/net_state.h"
 
 /* ------------------------------------------------------------------ making sockets */
 

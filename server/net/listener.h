@@ -8,9 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "net/net.h"
+#include "net/net_config.h"
 
 struct evconnlistener;
+struct net;
 
 struct net_listener {
     int fd; /* -1 once it is closed; atomic */

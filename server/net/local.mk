@@ -3,29 +3,41 @@ tagcached_sources += \
   %D%/acceptor.c \
   %D%/conn.c \
   %D%/conn_hold.c \
-  %D%/conn_out.c \
+  %D%/conn_serve.c \
+  %D%/conn_tick.c \
+  %D%/conn_write.c \
   %D%/listen.c \
   %D%/listener.c \
   %D%/loop.c \
   %D%/net.c \
+  %D%/net_state.c \
   %D%/openssl.c \
   %D%/tls.c \
-  %D%/worker.c
+  %D%/worker.c \
+  %D%/worker_loop.c
 noinst_HEADERS += \
   %D%/acceptor.h \
   %D%/conn.h \
   %D%/conn_hold.h \
-  %D%/conn_internal.h \
   %D%/conn_out.h \
+  %D%/conn_room.h \
+  %D%/conn_serve.h \
+  %D%/conn_state.h \
+  %D%/conn_tick.h \
+  %D%/conn_write.h \
+  %D%/handler.h \
   %D%/listener.h \
   %D%/loop.h \
   %D%/net.h \
   %D%/net.metrics.def \
   %D%/net.options.def \
-  %D%/net_internal.h \
+  %D%/net_config.h \
+  %D%/net_state.h \
   %D%/openssl.h \
+  %D%/post.h \
   %D%/socket.h \
   %D%/tls.h \
   %D%/worker.h \
-  %D%/worker_internal.h
+  %D%/worker_loop.h \
+  %D%/worker_state.h
 EXTRA_DIST += %D%/README.md

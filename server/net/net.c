@@ -8,12 +8,15 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/metric.h"
 #include "net/acceptor.h"
-#include "net/conn_internal.h"
+#include "net/conn_serve.h"
+#include "net/conn_state.h"
 #include "net/listener.h"
-#include "net/net_internal.h"
+#include "net/net_state.h"
 #include "net/tls.h"
-#include "net/worker_internal.h"
+#include "net/worker_loop.h"
+#include "net/worker_state.h"
 
 /* ------------------------------------------------------------------ life */
 
@@ -22,7 +25,7 @@ static int workers_new(struct net *n) {
     if (n->workers == NULL) return -ENOMEM;
     memset(n->workers, 0, n->cfg.threads * sizeof *n->workers);
     for (unsigned i = 0; i < n->cfg.threads; i++) {
-        int r = worker_init(&n->workers[i], n, i);
+        int r = worker_loop_init(&n->workers[i], n, i);
         if (r != 0) return r;
     }
     return 0;
@@ -66,7 +69,7 @@ fail:
 int net_start(struct net *n) {
     for (unsigned i = 0; i < n->cfg.threads; i++) {
         struct net_worker *w = &n->workers[i];
-        int r = pthread_create(&w->thread, NULL, worker_run, w);
+        int r = pthread_create(&w->thread, NULL, worker_loop_run, w);
         if (r != 0) return -r;
         w->started = true;
         char name[16];
@@ -113,8 +116,8 @@ void net_free(struct net *n) {
     if (n == NULL) return;
     stop_accepting(n);
     for (unsigned i = 0; n->workers != NULL && i < n->cfg.threads; i++) {
-        worker_run_posts(&n->workers[i]);
-        worker_fini(&n->workers[i]);
+        worker_loop_posts(&n->workers[i]);
+        worker_loop_fini(&n->workers[i]);
     }
     free(n->workers);
     acceptor_fini(n);
@@ -127,21 +130,6 @@ void net_free(struct net *n) {
 }
 
 /* ------------------------------------------------------------------ draining */
-
-void net_conn_come(struct net *n) {
-    pthread_mutex_lock(&n->lock);
-    sync_bump(&n->nconns, 1);
-    pthread_mutex_unlock(&n->lock);
-}
-
-void net_conn_gone(struct net *n) {
-    pthread_mutex_lock(&n->lock);
-    sync_bump(&n->nconns, -1u);
-    if (n->nconns == 0) pthread_cond_broadcast(&n->none_left);
-    bool awaited = sync_load(&n->accepting) == 0;
-    pthread_mutex_unlock(&n->lock);
-    if (awaited) loop_wake(&n->waker);
-}
 
 static void post_drain(struct net_worker *w, void *arg) {
     struct conn *c, *next;
@@ -244,4 +232,8 @@ bool net_tls_reload(struct net *n, char *err, size_t err_size) {
         return false;
     }
     return tls_reload(n->tls, err, err_size);
+}
+
+void net_tick(struct net *n) {
+    for (unsigned i = 0; i < n->cfg.threads; i++) worker_loop_tick(&n->workers[i]);
 }

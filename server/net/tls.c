@@ -5,16 +5,19 @@
  *
  * The context in use is replaced as a whole when certificates are loaded again; connections keep the one they began
  * with (it is reference counted). */
+#include "net/tls.h"
+
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "net/conn_internal.h"
-#include "net/net_internal.h"
+#include "base/log.h"
+#include "net/conn_state.h"
+#include "net/net_state.h"
 #include "net/openssl.h"
-#include "net/tls.h"
-#include "net/worker_internal.h"
+#include "net/worker_state.h"
 
 struct net_tls {
     struct net_tls_config cfg;
@@ -187,7 +190,7 @@ static ssize_t failure(struct conn *c, int r) {
     }
     const char *text = why();
     bool up = (c->flags & CONN_TLS_UP) != 0;
-    net_bump(c->worker, up ? NET_METRIC_ssl_proto_errors : NET_METRIC_ssl_handshake_errors, 1);
+    worker_bump(c->worker, up ? NET_METRIC_ssl_proto_errors : NET_METRIC_ssl_handshake_errors, 1);
     log_event(c->worker->net->cfg.log, LOG_NOTICE, up ? "tls_error" : "tls_handshake_failed", "fd=%d error=\"%s\"",
               c->fd, text);
     c->flags |= CONN_TLS_BROKEN;
@@ -198,7 +201,7 @@ static ssize_t failure(struct conn *c, int r) {
 static void note_up(struct conn *c) {
     if (likely(c->flags & CONN_TLS_UP) || !openssl.SSL_is_init_finished(c->ssl)) return;
     c->flags |= CONN_TLS_UP;
-    if (!openssl.SSL_session_reused(c->ssl)) net_bump(c->worker, NET_METRIC_ssl_new_sessions, 1);
+    if (!openssl.SSL_session_reused(c->ssl)) worker_bump(c->worker, NET_METRIC_ssl_new_sessions, 1);
 }
 
 ssize_t tls_read(struct conn *c, char *p, size_t n) {

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "net/net.h"
+#include "net/net_config.h"
 
 struct conn;
 struct net_tls;

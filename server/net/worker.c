@@ -1,25 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * A round of the loop serves what is ready, then the connections that are to go on. No round reads a clock: the
- * acceptor ticks each worker once a second, for as long as the worker has something that time matters to. */
-#include <errno.h>
-#include <sched.h>
-#include <stdlib.h>
+ * worker - what connections and other threads ask of a worker. Its loop is in worker_loop.c. */
+#include "net/worker.h"
 
-#include "base/check.h"
-#include "base/log.h"
-#include "net/acceptor.h"
-#include "net/conn_hold.h"
-#include "net/conn_internal.h"
-#include "net/conn_out.h"
-#include "net/net_internal.h"
-#include "net/socket.h"
-#include "net/worker_internal.h"
-
-#define NET_SHARE_MIN NET_OUT_BYTES
-#define SLICE_NS 300000u
-#define GIVE_BACK_MIN (256u * 1024)
-#define AGAIN_MAX 16 /* connections with more to do that are gone on with before those that are ready */
+#include "base/clock.h"
+#include "net/conn_state.h"
+#include "net/net_state.h"
+#include "net/worker_state.h"
 
 /* ------------------------------------------------------------------ from other threads */
 
@@ -44,6 +31,24 @@ void worker_post(struct net_worker *w, struct net_post *p, void (*fn)(struct net
     if (sync_exchange(&w->woken, 1) == 0) worker_wake(w);
 }
 
+/* ------------------------------------------------------------------ connections that wait for room */
+
+/* The two halves below meet without a lock. A connection counts itself as parked and then looks whether room was
+ * announced; who announces room does that first and then looks whether a connection is parked. Each is sequentially
+ * consistent, so at least one of them sees the other. */
+
+void worker_park(struct net_worker *w, struct conn *c) {
+    TAILQ_INSERT_TAIL(&w->parked, c, parked);
+    sync_store_seq(&w->nparked, w->nparked + 1);
+    /* Room may have come after the handler looked and before the connection was counted as parked. */
+    if (sync_load_seq(&w->room) != w->room_seen && sync_exchange(&w->resume, 1) == 0) worker_wake(w);
+}
+
+void worker_unpark(struct net_worker *w, struct conn *c) {
+    TAILQ_REMOVE(&w->parked, c, parked);
+    sync_store_seq(&w->nparked, w->nparked - 1);
+}
+
 void worker_resume_all(struct net_worker *w) {
     sync_spin_lock(&w->room_lock);
     sync_store_seq(&w->room, w->room + 1);
@@ -53,191 +58,24 @@ void worker_resume_all(struct net_worker *w) {
 
 /* ------------------------------------------------------------------ on the worker's thread */
 
-void worker_run_posts(struct net_worker *w) {
-    /* Before the stack is taken: what is pushed behind that wakes us again. */
-    (void)sync_exchange(&w->woken, 0);
-    struct sync_stack_entry *e = sync_stack_take_all(&w->posts), *next;
-    for (; e != NULL; e = next) {
-        struct net_post *p = (struct net_post *)e;
-        void (*const fn)(struct net_worker * worker, void *arg) = p->fn;
-        void *const arg = p->arg;
-        next = sync_stack_next(e);
-        w->room_seen = sync_load_acq(&w->room);
-        (void)sync_exchange(&p->posted, 0); /* from here on others may post it again */
-        fn(w, arg);                         /* which may free it */
-        conn_flush_out(w);
-    }
-}
-
-static void resume_parked(struct net_worker *w) {
-    struct conn *c, *next;
-    for (c = TAILQ_FIRST(&w->parked); c != NULL; c = next) {
-        next = TAILQ_NEXT(c, parked);
-        conn_resume(c);
-    }
-}
-
 void worker_again(struct net_worker *w, struct conn *c) {
     if (c->flags & CONN_AGAIN) return;
     c->flags |= CONN_AGAIN;
     TAILQ_INSERT_TAIL(&w->again, c, again);
 }
 
-static void on_wake(void *arg) {
-    struct net_worker *w = arg;
-    if (sync_exchange(&w->resume, 0)) resume_parked(w);
-    worker_run_posts(w);
-}
-
-/* What connections needed once (a burst of large requests, slow readers, thousands of connections) and not in this
- * second any more goes back to the system: the allocator would keep it for good. */
-static void give_back(struct net_worker *w) {
-    if (w->needed >= w->most + GIVE_BACK_MIN) {
-        w->needed = w->most;
-        acceptor_trim(w->net);
-    }
-    if (w->most > w->needed) w->needed = w->most;
-    w->most = w->held;
-}
-
-static uint32_t boot_s(const struct net_worker *w) {
+uint32_t worker_boot_s(const struct net_worker *w) {
     return (uint32_t)(clock_boot_ns(w->net->cfg.clock) / 1000000000u);
 }
 
-/* Whether nothing here changes by the mere passing of time. */
-static bool may_rest(const struct net_worker *w) {
-    const bool idle_matters = w->net->cfg.idle_timeout_s != 0 && !TAILQ_EMPTY(&w->conns);
-    return TAILQ_EMPTY(&w->fresh) && TAILQ_EMPTY(&w->holds) && !idle_matters && w->needed < w->held + GIVE_BACK_MIN;
-}
-
 void worker_stir_slow(struct net_worker *w) {
-    w->now_s = boot_s(w);
+    w->now_s = worker_boot_s(w);
     sync_store_seq(&w->resting, 0);
-    acceptor_tick_workers(w->net);
-}
-
-static void on_tick(struct net_worker *w, void *arg) {
-    struct conn *c, *next;
-    (void)arg;
-    give_back(w);
-    w->now_s = boot_s(w);
-    if (w->net->cfg.body_timeout_s != 0)
-        for (c = TAILQ_FIRST(&w->holds); c != NULL; c = next) {
-            next = TAILQ_NEXT(c, holds); /* it may hold nothing afterwards */
-            conn_body_tick(c);
-        }
-    if (w->net->cfg.idle_timeout_s != 0)
-        for (c = TAILQ_FIRST(&w->conns); c != NULL; c = next) {
-            next = TAILQ_NEXT(c, all);
-            conn_tick(c);
-        }
-    for (c = TAILQ_FIRST(&w->fresh); c != NULL; c = next) {
-        next = TAILQ_NEXT(c, fresh); /* it may be gone afterwards */
-        conn_look(c);
-    }
-    if (may_rest(w)) sync_store_seq(&w->resting, 1);
-}
-
-void worker_tick(struct net_worker *w) {
-    worker_post(w, &w->tick_post, on_tick, NULL);
-}
-
-void net_tick(struct net *n) {
-    for (unsigned i = 0; i < n->cfg.threads; i++) worker_tick(&n->workers[i]);
+    net_ask_ticks(w->net);
 }
 
 void worker_each_conn(struct net_worker *w, void (*fn)(struct conn *c, void *arg), void *arg) {
     struct conn *c;
     TAILQ_FOREACH(c, &w->conns, all)
     fn(c, arg);
-}
-
-/* Goes on once with connections that were on the list as this began; with a few only, since others may be ready by
- * then, whose turn should not come after all that have much to do. */
-static void run_again(struct net_worker *w) {
-    struct conn *c, *last = TAILQ_LAST(&w->again, conn_list);
-    bool done = last == NULL;
-    for (unsigned n = 0; !done && n < AGAIN_MAX; n++) {
-        c = TAILQ_FIRST(&w->again);
-        done = c == last;
-        TAILQ_REMOVE(&w->again, c, again);
-        c->flags &= ~(uint32_t)CONN_AGAIN;
-        conn_go_on(c);
-        conn_flush_out(w); /* of another one that the handler may have written to */
-    }
-}
-
-/*
- * Asks the scheduler for time slices of 0.3 ms instead of 1 to 3: less of its CPU is not what a worker gets, but it
- * gets it sooner. Else it waits, when it shares a CPU with the store's own thread or with somebody else's, until that
- * one's slice is over: milliseconds, which a request then takes. Linux 6.12 (EEVDF, sched(7)); older ones ignore the
- * slice.
- */
-static void ask_short_slices(void) {
-    struct { /* sched_setattr(2): struct sched_attr, as it was first */
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t runtime, deadline, period;
-    } a = {.size = sizeof a};
-    if (syscall(SYS_sched_getattr, 0, &a, (unsigned)sizeof a, 0) != 0) return;
-    if (a.policy != SCHED_OTHER) return; /* somebody has seen to it */
-    a.runtime = SLICE_NS;
-    (void)syscall(SYS_sched_setattr, 0, &a, 0);
-}
-
-void *worker_run(void *worker) {
-    struct net_worker *w = worker;
-    ask_short_slices();
-    w->now_s = boot_s(w);
-    while (!w->stop) {
-        const int how = TAILQ_EMPTY(&w->again) ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK;
-        if (event_base_loop(w->base, how) < 0) {
-            log_event(w->net->cfg.log, LOG_ALWAYS, "event_loop_failed", "worker=%u errno=%d", w->index, errno);
-            break;
-        }
-        run_again(w);
-    }
-    struct conn *c;
-    while ((c = TAILQ_FIRST(&w->conns)) != NULL) conn_destroy(c);
-    worker_run_posts(w);
-    while ((c = TAILQ_FIRST(&w->conns)) != NULL) conn_destroy(c); /* accepted meanwhile */
-    return NULL;
-}
-
-/* ------------------------------------------------------------------ life */
-
-int worker_init(struct net_worker *w, struct net *n, unsigned index) {
-    w->net = n;
-    w->index = index;
-    w->waker.fd = -1;
-    w->resting = 1;
-    w->context = n->cfg.context != NULL ? n->cfg.context(n->cfg.context_arg, index) : NULL;
-    TAILQ_INIT(&w->conns);
-    TAILQ_INIT(&w->again);
-    TAILQ_INIT(&w->parked);
-    TAILQ_INIT(&w->fresh);
-    TAILQ_INIT(&w->holds);
-    w->share = (n->cfg.held_max != 0 ? n->cfg.held_max : NET_HELD_DEFAULT) / n->cfg.threads;
-    if (w->share < NET_SHARE_MIN) w->share = NET_SHARE_MIN;
-    w->base = loop_new();
-    w->in = malloc(NET_KEPT_MAX + NET_READ_MAX);
-    w->out = calloc(1, sizeof *w->out);
-    w->scratch = malloc(CONN_RESERVE_MAX);
-    if (w->base == NULL || w->in == NULL || w->out == NULL || w->scratch == NULL) return -ENOMEM;
-    w->out->buf = malloc(NET_OUT_BYTES);
-    if (w->out->buf == NULL) return -ENOMEM;
-    out_reset(w);
-    return loop_waker_init(&w->waker, w->base, on_wake, w);
-}
-
-void worker_fini(struct net_worker *w) {
-    if (w->net == NULL) return; /* never begun */
-    loop_waker_fini(&w->waker);
-    if (w->base != NULL) event_base_free(w->base);
-    if (w->out != NULL) free(w->out->buf);
-    free(w->out);
-    free(w->in);
-    free(w->scratch);
 }

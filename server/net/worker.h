@@ -7,22 +7,11 @@
 #ifndef TAGCACHED_NET_WORKER_H
 #define TAGCACHED_NET_WORKER_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "base/sync.h"
+#include "net/post.h"
 
 struct net;
 struct net_worker;
 struct conn;
-
-/* A message to a worker. It is a member of whatever the message is about, so sending needs no memory. */
-struct net_post {
-    struct sync_stack_entry entry; /* first: it is found by it */
-    void (*fn)(struct net_worker *w, void *arg);
-    void *arg;
-    uint32_t posted; /* it is on its way; atomic */
-};
 
 /* Its index, 0..threads-1. Any thread. */
 unsigned worker_index(const struct net_worker *w);

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "net/worker_internal.h"
+#include "net/worker_state.h"
 #include "net_lab.h"
 
 /* ------------------------------------------------------------------ a handler that answers in capitals */

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * conn_out - the output side of a connection: built in the worker's buffer, sent with one call, and only what the
+ * conn_write - the output side of a connection: built in the worker's buffer, sent with one call, and only what the
  * socket does not take is kept with the connection. */
+#include "net/conn_write.h"
+
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/check.h"
-#include "net/conn_internal.h"
 #include "net/conn_out.h"
+#include "net/conn_state.h"
+#include "net/handler.h"
 #include "net/socket.h"
 #include "net/tls.h"
+#include "net/worker_state.h"
 
 #define NET_COPY_MAX 65536 /* unsent rests of references are copied and the references released, up to this in all */
 #define NET_IOV_FULL (NET_IOV_MAX - 64)
@@ -140,6 +145,12 @@ void out_adapt(struct net_worker *w) {
     if (o->room.next <= end) o->room.end = end; /* else when what is being written has left: out_reset */
 }
 
+void net_hold_buffer(struct net_worker *w, int64_t bytes) {
+    sync_store(&w->buffer_bytes, sync_load(&w->buffer_bytes) + (uint64_t)bytes);
+    worker_hold(w, bytes);
+    out_adapt(w);
+}
+
 void out_reset(struct net_worker *w) {
     struct net_out *o = w->out;
     o->room.owner = NULL;
@@ -201,8 +212,8 @@ static __attribute__((noinline)) void out_failed(struct net_worker *w, struct co
         out_reset(w);
         conn_drop_out(c);
     } else {
-        if (n > 0) net_bump(w, NET_METRIC_bytes_written, (uint64_t)n);
-        net_bump(w, NET_METRIC_output_blocked, 1);
+        if (n > 0) worker_bump(w, NET_METRIC_bytes_written, (uint64_t)n);
+        worker_bump(w, NET_METRIC_output_blocked, 1);
         out_keep(c, o, n > 0 ? (size_t)n : 0);
     }
     if (c != w->current) worker_again(w, c); /* nobody else will arm or end it */
@@ -220,7 +231,7 @@ void conn_flush_out(struct net_worker *w) {
             out_failed(w, c, n);
             return;
         }
-        net_bump(w, NET_METRIC_bytes_written, total);
+        worker_bump(w, NET_METRIC_bytes_written, total);
     }
     if (likely(plain)) {
         o->room.owner = NULL;
@@ -277,7 +288,7 @@ void conn_send_kept(struct conn *c) {
             if (!would_block(n)) conn_drop_out(c);
             return;
         }
-        net_bump(c->worker, NET_METRIC_bytes_written, (uint64_t)n);
+        worker_bump(c->worker, NET_METRIC_bytes_written, (uint64_t)n);
         c->last_s = c->worker->now_s;
         c->flags |= CONN_MOVED;
         chunks_advance(c, (size_t)n);

@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * worker_internal - a worker as the files of this folder see it.
+ * worker_state - a worker as the files of this folder see it, and the small operations on it.
  *
- * Threads: everything but what stands under "written by other threads" and the metrics belongs to the worker's thread.
+ * Threads: other threads touch only what stands under "Written by other threads", and read the metrics. All else
+ * belongs to the worker's thread, and the functions here are called on it unless they say otherwise.
  */
-#ifndef TAGCACHED_NET_WORKER_INTERNAL_H
-#define TAGCACHED_NET_WORKER_INTERNAL_H
+#ifndef TAGCACHED_NET_WORKER_STATE_H
+#define TAGCACHED_NET_WORKER_STATE_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
+#include <sys/uio.h>
 
 #include "base/check.h"
-#include "base/metric.h"
 #include "base/sync.h"
-#include "net/conn.h"
+#include "net/conn_room.h"
 #include "net/loop.h"
-#include "net/net.h"
+#include "net/net_config.h"
+#include "net/post.h"
 
 #define NET_READ_MAX 65536                   /* bytes asked of the kernel at once */
 #define NET_KEPT_MAX 16384                   /* kept input up to this is moved in front of the next read's */
@@ -80,31 +84,29 @@ struct net_worker {
     struct net_post tick_post, drain_post, stop_post;
 } __attribute__((aligned(SYNC_CACHE_LINE)));
 
-/* Makes a worker, without its thread. 0 or -errno; worker_fini in any case. */
-int worker_init(struct net_worker *w, struct net *n, unsigned index);
-void worker_fini(struct net_worker *w);
-/* The worker's thread. */
-void *worker_run(void *worker);
-/* Has the connection gone on with soon, after the others had their turn. */
+/* Serves the connection again soon, after the others have had their turn. */
 void worker_again(struct net_worker *w, struct conn *c);
-/* Runs what was posted. The worker's thread, or the last one to know it. */
-void worker_run_posts(struct net_worker *w);
-/* Any thread. */
+/* Seconds of boot time now, which costs a reading of the clock; now_s is what the last tick read. Any thread. */
+uint32_t worker_boot_s(const struct net_worker *w);
+/* Counts c as one that waits for room, until worker_unpark: worker_resume_all resumes it. Room that was announced since
+ * the upcalls of now began (room_seen) resumes it as well. */
+void worker_park(struct net_worker *w, struct conn *c);
+void worker_unpark(struct net_worker *w, struct conn *c);
+/* Ends the wait of its loop. Any thread. */
 void worker_wake(struct net_worker *w);
-/* A second has passed: has the worker look at the clock and at its connections. Any thread. */
-void worker_tick(struct net_worker *w);
-/* Something happened that a tick has to come back to. The worker's thread. */
+/* Ends the worker's rest: something has happened that a tick has to look at. */
 void worker_stir_slow(struct net_worker *w);
 static inline void worker_stir(struct net_worker *w) {
     if (unlikely(sync_load(&w->resting))) worker_stir_slow(w);
 }
 
-static inline void net_bump(struct net_worker *w, enum net_metric m, uint64_t v) {
+/* Adds v to a counter. */
+static inline void worker_bump(struct net_worker *w, enum net_metric m, uint64_t v) {
     sync_bump(&w->metrics[m], v);
 }
 
-/* Accounts memory of connections. */
-static inline void net_hold(struct net_worker *w, int64_t bytes) {
+/* Says that connections take so many bytes more (or, below 0, less) of memory. */
+static inline void worker_hold(struct net_worker *w, int64_t bytes) {
     w->held += (uint64_t)bytes;
     if (w->held > w->most) w->most = w->held;
 }

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * conn_internal - a connection as the files of this folder see it. It belongs to its worker's thread; the acceptor
- * makes it and hands it over with worker_post.
+ * conn_state - a connection as the files of this folder see it: types only. It belongs to its worker's thread; the
+ * acceptor makes it and hands it over with worker_post.
  */
-#ifndef TAGCACHED_NET_CONN_INTERNAL_H
-#define TAGCACHED_NET_CONN_INTERNAL_H
+#ifndef TAGCACHED_NET_CONN_STATE_H
+#define TAGCACHED_NET_CONN_STATE_H
 
 #include <netinet/in.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
 
-#include "net/conn.h"
+#include "net/conn_room.h"
 #include "net/loop.h"
-#include "net/worker.h"
+#include "net/post.h"
 
+struct net_handler;
 struct net_listener;
+struct net_worker;
 struct ssl_st;
 
 /* What a loop tells of a socket. */
@@ -92,23 +95,5 @@ struct conn {
     struct net_post post; /* hands it over from the acceptor */
     uint64_t session[];   /* the handler's */
 };
-
-/* Makes a connection of an accepted socket, which it owns from here on. NULL: no memory (the socket stays open). */
-struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd, const struct sockaddr_storage *peer);
-/* On its worker: begins to serve. */
-void conn_begin(struct conn *c);
-/* Goes on with a connection from the worker's list. */
-void conn_go_on(struct conn *c);
-/* Ends it at once. Not from within an upcall. */
-void conn_destroy(struct conn *c);
-/* Gives memory back that never reached its worker. */
-void conn_discard(struct conn *c);
-/* One tick of a connection that was read of late: once it has been silent for a second, looks whether its socket holds
- * something that the loop did not tell of. The connection may be gone afterwards. */
-void conn_look(struct conn *c);
-/* One tick: closes it if it has been idle for too long. */
-void conn_tick(struct conn *c);
-/* Closes it if no request is under way, else marks it so that it closes then. */
-void conn_drain(struct conn *c);
 
 #endif

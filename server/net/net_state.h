@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * net_internal - the instance: what its workers, its acceptor and its connections share.
+ * net_state - the instance: what its workers, its acceptor and its connections share.
  */
-#ifndef TAGCACHED_NET_NET_INTERNAL_H
-#define TAGCACHED_NET_NET_INTERNAL_H
+#ifndef TAGCACHED_NET_NET_STATE_H
+#define TAGCACHED_NET_NET_STATE_H
 
 #include <pthread.h>
 
 #include "base/sync.h"
 #include "net/loop.h"
-#include "net/net.h"
+#include "net/net_config.h"
 
 struct net_tls;
 struct net_listener;
@@ -44,5 +44,9 @@ struct net {
 /* A connection has come into memory, or has left it. Any thread. */
 void net_conn_come(struct net *n);
 void net_conn_gone(struct net *n);
+/* Has the acceptor give the heap's free memory back to the system. Any thread. */
+void net_ask_trim(struct net *n);
+/* Has the acceptor tick the workers each second until all of them rest. Any thread. */
+void net_ask_ticks(struct net *n);
 
 #endif
