@@ -4,9 +4,9 @@
  *
  * A connection belongs to one worker thread for life; every function here is called by that thread only, unless it
  * says otherwise. The protocol above it is a struct net_handler (handler.h); what a handler writes goes through
- * conn_write.h. An idle connection holds no buffers: input is read
- * into the worker's own buffer, and only what a request leaves unfinished is kept with the connection; output is built
- * in the worker's own buffer and leaves with one gathered write a batch.
+ * conn_write.h. An idle connection holds no buffers: input is read into the worker's own buffer, and only what a
+ * request leaves unfinished is kept with the connection; output is built in the worker's own buffer and leaves with
+ * one gathered write a batch.
  */
 #ifndef TAGCACHED_NET_CONN_H
 #define TAGCACHED_NET_CONN_H
@@ -36,11 +36,11 @@ bool conn_closing(const struct conn *c);
 /* Stops input until conn_resume; unconsumed bytes are kept. Used while an answer is being worked out elsewhere, or no
  * memory is free just now. */
 void conn_park(struct conn *c);
+/* The same for what only conn_resume ends: it is not resumed when memory is found for others. */
+void conn_wait(struct conn *c);
 bool conn_parked(const struct conn *c);
 /* True when the handler should consume no more for now: conn_full, conn_parked or conn_closing. */
 bool conn_halted(const struct conn *c);
-/* The same for what only conn_resume ends: it is not resumed when memory is found for others. */
-void conn_wait(struct conn *c);
 /* Goes on with a parked connection, on its worker; the handler's input is called again with what was kept (even if
  * that is nothing). */
 void conn_resume(struct conn *c);
