@@ -130,6 +130,18 @@ static void put_found(struct head *h, struct request *r, const struct mg *g) {
     head_put(h, "\r\n", 2);
 }
 
+/* Begins a reply with its status: the value's size if the value follows. `copied`: it is copied behind the flags. */
+static inline void head_begin_found(struct head *h, struct session *s, const struct store_item *it, bool value,
+                                    bool copied) {
+    head_begin(h, s, copied ? it->size + 2 : 0);
+    if (value) {
+        head_put(h, "VA ", 3);
+        h->out = text_put_u64(h->out, it->size);
+    } else {
+        head_put(h, "HD", 2);
+    }
+}
+
 static void reply_found(struct session *s, struct request *r, const struct mg *g) {
     const struct meta *m = &s->worker->meta;
     const struct store_item *it = &g->it;
@@ -137,13 +149,7 @@ static void reply_found(struct session *s, struct request *r, const struct mg *g
     if (value && meta_has(m, 'C') && m->cas == cmd_value_cas(s, it)) value = false; /* the client has that version */
     const bool copy = value && cmd_value_fits(it);
     struct head h;
-    head_begin(&h, s, copy ? it->size + 2 : 0);
-    if (value) {
-        head_put(&h, "VA ", 3);
-        h.out = text_put_u64(h.out, it->size);
-    } else {
-        head_put(&h, "HD", 2);
-    }
+    head_begin_found(&h, s, it, value, copy);
     char *begin = h.begin;
     put_found(&h, r, g);
     if (copy && likely(h.begin == begin)) {
@@ -205,13 +211,7 @@ static inline void reply_usual(struct session *s, const struct request *r, const
     const char *p = r->line + r->rest;
     struct head h;
     char letter;
-    head_begin(&h, s, copy ? it->size + 2 : 0);
-    if (value) {
-        head_put(&h, "VA ", 3);
-        h.out = text_put_u64(h.out, it->size);
-    } else {
-        head_put(&h, "HD", 2);
-    }
+    head_begin_found(&h, s, it, value, copy);
     while ((p = meta_next_usual(&r->meta, p, &letter)) != NULL) put_flag(&h, r, letter, it, it->expiry, true);
     head_put(&h, "\r\n", 2);
     if (copy) {

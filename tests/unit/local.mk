@@ -10,7 +10,7 @@ EXTRA_DIST += %D%/test_check_includes.py
 
 # The process: exit codes, signals, files, a service manager.
 TESTS += %D%/test_main.py
-EXTRA_DIST += %D%/test_main.py
+EXTRA_DIST += %D%/test_main.py %D%/tls_files.py
 
 # What Prometheus' exporter makes of the statistics.
 TESTS += %D%/test_exporter.py

@@ -237,6 +237,17 @@ static void post_hold(struct net_worker *w, void *arg) {
     await(stage, 2);
 }
 
+/* Makes n connections that have been answered once, then holds the worker until *stage is 2. */
+static void dial_and_hold(struct net_lab *l, int *fds, int n, uint64_t *stage) {
+    for (int i = 0; i < n; i++) {
+        fds[i] = dial(l);
+        say(fds[i], "echo x\n");
+        hear(fds[i], "x\n");
+    }
+    worker_post(net_worker_at(l->net, 0), &l->post, post_hold, stage);
+    await(stage, 1);
+}
+
 /* A worker learns in one round of a tick, and of bytes for connections that the tick closes. */
 static void closed_with_bytes_waiting(void **state) {
     enum { N = 50 };
@@ -244,13 +255,7 @@ static void closed_with_bytes_waiting(void **state) {
     int fds[N];
     uint64_t stage = 0;
     (void)state;
-    for (int i = 0; i < N; i++) {
-        fds[i] = dial(l);
-        say(fds[i], "echo x\n");
-        hear(fds[i], "x\n");
-    }
-    worker_post(net_worker_at(l->net, 0), &l->post, post_hold, &stage);
-    await(&stage, 1);
+    dial_and_hold(l, fds, N, &stage);
     clock_manual_advance(&l->clock, 11000000000);
     net_tick(l->net);
     for (int i = 0; i < N; i++) say(fds[i], "echo y\n");
@@ -308,13 +313,7 @@ static void resets_behind_the_last_request_leave_none(void **state) {
     int fds[N];
     uint64_t stage = 0;
     (void)state;
-    for (int i = 0; i < N; i++) {
-        fds[i] = dial(l);
-        say(fds[i], "echo x\n");
-        hear(fds[i], "x\n");
-    }
-    worker_post(net_worker_at(l->net, 0), &l->post, post_hold, &stage);
-    await(&stage, 1);
+    dial_and_hold(l, fds, N, &stage);
     for (int i = 0; i < N; i++) {
         say(fds[i], "quiet\n");
         assert_int_equal(setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);

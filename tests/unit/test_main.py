@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 
+from tls_files import CERTIFICATE, KEY
+
 PROGRAM = os.path.join(os.environ.get("TAGCACHED_BUILDDIR", "."), "tagcached")
 ROOT = ["-u", "root"] if os.geteuid() == 0 else []
 failures = []
@@ -242,26 +244,6 @@ def activation():
         s.close()
 
 
-# A certificate for tests and its key.
-PEM = """-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAGcaafF2SdV/lUSX
-U3Pk200v84DFGA5FFfL3iUSrXC+hRANCAAS0nhWYxH7hu3KLzFKaYCkzWac7wv9y
-9KwjmyNe5JD9QQlIrw/817KXppB6ICC+U5uJ5SEINDb0718m+Sy8qORH
------END PRIVATE KEY-----
------BEGIN CERTIFICATE-----
-MIIBiTCCAS+gAwIBAgIUbnL4Efs0SzdVMBEKMZWXLS4/hZ0wCgYIKoZIzj0EAwIw
-GTEXMBUGA1UEAwwOdGFnY2FjaGVkLXRlc3QwIBcNMjYxMTI3MDAyOTM3WhgPMjEy
-NjExMDMwMDI5MzdaMBkxFzAVBgNVBAMMDnRhZ2NhY2hlZC10ZXN0MFkwEwYHKoZI
-zj0CAQYIKoZIzj0DAQcDQgAEtJ4VmMR+4btyi8xSmmApM1mnO8L/cvSsI5sjXuSQ
-/UEJSK8P/Neyl6aQeiAgvlObieUhCDQ29O9fJvksvKjkR6NTMFEwHQYDVR0OBBYE
-FE1+CL9vuEpqS8oQWiZHUY9UVlM+MB8GA1UdIwQYMBaAFE1+CL9vuEpqS8oQWiZH
-UY9UVlM+MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhALjbjNxH
-enkVDKvQHF6gILWf//8JYFFAa1QJ2h6i7ZZnAiBe24+Jpo8OgMEoUd0Je7ZpKBv6
-bJhYFVqAm0MrcLJVuQ==
------END CERTIFICATE-----
-"""
-
-
 def dial_tls(server):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -281,7 +263,7 @@ def tls():
     with tempfile.TemporaryDirectory() as d:
         pem = os.path.join(d, "pem")
         with open(pem, "w") as f:
-            f.write(PEM)
+            f.write(KEY + CERTIFICATE)
         options = ["-Z", "-o", "ssl_chain_cert=" + pem, "-l"]
         server = Server(*options, "127.0.0.1:0")
         with dial_tls(server) as s:

@@ -51,6 +51,26 @@ static void waits_at_the_limit(void **state) {
     net_lab_free(l);
 }
 
+/* The process has no descriptor left: connections wait in the backlog, and are served once there is one again. */
+static void waits_for_a_descriptor(void **state) {
+    struct net_lab *l = net_lab_new();
+    struct rlimit whole, little;
+    (void)state;
+    int next = dup(STDIN_FILENO); /* all below it are in use */
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &whole), 0);
+    little = whole;
+    little.rlim_cur = (rlim_t)next + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &little), 0);
+    int a = dial(l); /* takes the last one */
+    while (net_metric(l->net, NET_METRIC_listen_disabled_num) == 0) sched_yield();
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &whole), 0);
+    say(a, "echo a\n");
+    hear(a, "a\n");
+    close(a);
+    net_lab_free(l);
+}
+
 static void idle_connections_are_closed(void **state) {
     struct net_lab *l = net_lab_new_config((struct net_config){.idle_timeout_s = 10});
     int idle = dial(l), busy = dial(l);
@@ -208,7 +228,7 @@ int main(void) {
         cmocka_unit_test(refuses_at_the_limit),          cmocka_unit_test(waits_at_the_limit),
         cmocka_unit_test(idle_connections_are_closed),   cmocka_unit_test(drains),
         cmocka_unit_test(idle_connections_cost_little),  cmocka_unit_test(memory_goes_back),
-        cmocka_unit_test(memory_goes_back_at_the_limit),
+        cmocka_unit_test(memory_goes_back_at_the_limit), cmocka_unit_test(waits_for_a_descriptor),
     };
     mallopt(M_ARENA_MAX, 1); /* so that mallinfo2 tells of every thread */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,14 +38,14 @@ static const char *file(const char *name) {
 
 /* ------------------------------------------------------------------ a node of a command line */
 
-struct subject {
+struct started {
     struct settings settings;
     struct clock_manual clock;
     struct node *node;
 };
 
 /* Makes a node of up to five words of a command line. */
-static void make(struct subject *u, const char *a, const char *b, const char *c, const char *d, const char *e) {
+static void make(struct started *u, const char *a, const char *b, const char *c, const char *d, const char *e) {
     char err[256] = "";
     const char *argv[] = {"tagcached", a, b, c, d, e, NULL};
     int argc = 1;
@@ -58,7 +58,7 @@ static void make(struct subject *u, const char *a, const char *b, const char *c,
     if (node_new(&cfg, &u->node, err, sizeof err) != 0) fail_msg("%s", err);
 }
 
-static void end(struct subject *u) {
+static void end(struct started *u) {
     node_free(u->node);
     settings_fini(&u->settings);
 }
@@ -75,7 +75,7 @@ static int dial_unix(void) {
     return dial((struct sockaddr *)&to, sizeof to);
 }
 
-static int dial_tcp(const struct subject *u) {
+static int dial_tcp(const struct started *u) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)node_port(u->node, 0))};
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     return dial((struct sockaddr *)&to, sizeof to);
@@ -130,7 +130,7 @@ static uint64_t swept(struct store *s) {
 /* Two dead items of two workers, so in two segments: the second step comes when the first one's time is a share of
  * `percent` of what has passed; not before, and not much later. */
 static void sweeps_at(const char *option, unsigned percent) {
-    struct subject u;
+    struct started u;
     make(&u, "-s", file("sock"), "-t2", option, NULL);
     struct store *s = node_store(u.node);
     put_dead(s, 0, "a");
@@ -160,7 +160,7 @@ enum { ITEMS = 6000 }; /* a few batches of a dump */
 
 /* How often a connection that dumps all keys has let the others go first. */
 static uint64_t turns(const char *option, const char *value) {
-    struct subject u;
+    struct started u;
     make(&u, "-s", file("sock"), "-t1", option, value);
     assert_int_equal(node_start(u.node), 0);
     int fd = dial_unix();
@@ -212,7 +212,7 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t size) {
 
 /* Has one conversation over TLS; how often the kernel was asked to encrypt. */
 static int asked(const char *words) {
-    struct subject u;
+    struct started u;
     char got[4], options[256];
     snprintf(options, sizeof options, "ssl_chain_cert=%s%s", file("pem"), words);
     kernel_tls_asked = 0;

@@ -19,6 +19,8 @@ import subprocess
 import sys
 import tempfile
 
+from tls_files import CERTIFICATE, KEY
+
 BUILD = os.environ.get("TAGCACHED_BUILDDIR", ".")
 SOURCE = os.environ.get("TAGCACHED_SRCDIR") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 PROGRAM = os.path.join(BUILD, "tests", "tagcached_test")
@@ -212,27 +214,6 @@ def threads():
 
 
 # ------------------------------------------------------------------ TLS
-
-# A certificate for tests and its key; it vouches for itself.
-KEY = """-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAGcaafF2SdV/lUSX
-U3Pk200v84DFGA5FFfL3iUSrXC+hRANCAAS0nhWYxH7hu3KLzFKaYCkzWac7wv9y
-9KwjmyNe5JD9QQlIrw/817KXppB6ICC+U5uJ5SEINDb0718m+Sy8qORH
------END PRIVATE KEY-----
-"""
-CERTIFICATE = """-----BEGIN CERTIFICATE-----
-MIIBiTCCAS+gAwIBAgIUbnL4Efs0SzdVMBEKMZWXLS4/hZ0wCgYIKoZIzj0EAwIw
-GTEXMBUGA1UEAwwOdGFnY2FjaGVkLXRlc3QwIBcNMjYxMTI3MDAyOTM3WhgPMjEy
-NjExMDMwMDI5MzdaMBkxFzAVBgNVBAMMDnRhZ2NhY2hlZC10ZXN0MFkwEwYHKoZI
-zj0CAQYIKoZIzj0DAQcDQgAEtJ4VmMR+4btyi8xSmmApM1mnO8L/cvSsI5sjXuSQ
-/UEJSK8P/Neyl6aQeiAgvlObieUhCDQ29O9fJvksvKjkR6NTMFEwHQYDVR0OBBYE
-FE1+CL9vuEpqS8oQWiZHUY9UVlM+MB8GA1UdIwQYMBaAFE1+CL9vuEpqS8oQWiZH
-UY9UVlM+MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhALjbjNxH
-enkVDKvQHF6gILWf//8JYFFAa1QJ2h6i7ZZnAiBe24+Jpo8OgMEoUd0Je7ZpKBv6
-bJhYFVqAm0MrcLJVuQ==
------END CERTIFICATE-----
-"""
-
 
 class Secure(Server):
     """A daemon that serves TLS. files: what each of KEY, CERTIFICATE, .. is called; options may name them by {dir}."""
