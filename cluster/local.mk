@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 noinst_HEADERS += \
+  %D%/cluster.options.def \
   %D%/configuration.h \
   %D%/statedir.h
 tagcached_sources += \

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "net/net.h"
+#include "settings_cluster.h"
 
 /* clang-format off */
 static const struct option_row rows[] = {
@@ -23,6 +24,7 @@ static const struct option_row rows[] = {
 #include "net/net.options.def"
 #include "store/store.options.def"
 #include "cmd/cmd.options.def"
+#include "cluster/cluster.options.def"
 #include "main.options.def"
 };
 /* clang-format on */
@@ -73,7 +75,8 @@ static int check(const struct settings *s, struct option_report *r) {
         return complain(r, "Cannot set item size limit higher than 1/2 of memory max. (-I is more than half of -m)");
     if (s->tls && s->ssl_chain_cert == NULL) return complain(r, "-Z needs a certificate: -o ssl_chain_cert=FILE");
     int result = check_marker(s, r);
-    return result == 0 ? check_listen(s, r) : result;
+    if (result == 0) result = check_listen(s, r);
+    return result == 0 ? settings_check_cluster(s, r) : result;
 }
 
 int settings_parse(struct settings *s, int argc, char *const *argv, struct option_report *r) {
