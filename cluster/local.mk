@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 noinst_HEADERS += \
+  %D%/cluster.h \
   %D%/cluster.options.def \
+  %D%/cluster_config.h \
+  %D%/cluster_gauges.h \
+  %D%/cluster_task.h \
   %D%/configuration.h \
   %D%/statedir.h
 tagcached_sources += \
