@@ -4,6 +4,7 @@ tagcached_sources += \
   %D%/fault.c \
   %D%/hash.c \
   %D%/log.c \
+  %D%/md5.c \
   %D%/option.c \
   %D%/pages.c \
   %D%/rand.c \
@@ -16,6 +17,8 @@ noinst_HEADERS += \
   %D%/fault.h \
   %D%/hash.h \
   %D%/log.h \
+  %D%/md5.h \
+  %D%/md5_lanes.h \
   %D%/metric.h \
   %D%/option.h \
   %D%/pages.h \
