@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 noinst_HEADERS += \
-  %D%/configuration.h
+  %D%/configuration.h \
+  %D%/ring.h \
+  %D%/ringdiff.h
 tagcached_sources += \
-  %D%/configuration.c
+  %D%/configuration.c \
+  %D%/ring.c \
+  %D%/ringdiff.c
 
 EXTRA_DIST += %D%/README.md

@@ -91,4 +91,5 @@ single_tests += %D%/test_promises
 tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
 
 # The cluster's values and pure machines.
-single_tests += %D%/test_configuration
+single_tests += %D%/test_configuration %D%/test_ring %D%/test_ringdiff
+EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.tsv tests/vectors/ketama_points_eq3.tsv
