@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hostport.h"
 #include "base/md5.h"
 
 #define POINTS_PER_MEMBER 160 /* if all weights are equal, and the rounding is kind */
@@ -36,37 +37,19 @@ struct ring {
 
 /* --- names ------------------------------------------------------------------------------------------------------- */
 
-static bool read_port(const char *p, uint16_t *port) {
-    unsigned n = 0, digits = 0;
-    for (; p[digits] >= '0' && p[digits] <= '9' && digits < 5; digits++) n = n * 10 + (unsigned)(p[digits] - '0');
-    if (!digits || p[digits] || !n || n > UINT16_MAX) return false;
-    *port = (uint16_t)n;
-    return true;
-}
-
 bool ring_member_read(const char *name, struct ring_member *m) {
-    const char *colon = strrchr(name, ':'), *host = name;
+    struct hostport hp;
     memset(m, 0, sizeof *m);
-    if (!colon || !read_port(colon + 1, &m->port)) return false;
-    size_t n = (size_t)(colon - name);
-    if (n >= 2 && name[0] == '[' && name[n - 1] == ']') {
-        host = name + 1;
-        n -= 2;
-    } else if (memchr(name, ':', n)) {
-        return false; /* which of the colons stands before the port, only brackets would say */
-    }
-    if (!n || n > RING_HOST_MAX) return false;
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)host[i] <= ' ' || host[i] == 0x7f || host[i] == ',') return false;
-    memcpy(m->host, host, n);
+    if (!hostport_read(name, &hp) || !strcmp(hp.host, "*")) return false;
+    strcpy(m->host, hp.host);
+    m->port = hp.port;
     m->weight = 1;
     md5(name, strlen(name), m->id.bytes);
     return true;
 }
 
 void ring_member_name(const struct ring_member *m, char name[RING_NAME_TEXT]) {
-    const char *form = strchr(m->host, ':') ? "[%s]:%u" : "%s:%u";
-    snprintf(name, RING_NAME_TEXT, form, m->host, m->port);
+    hostport_text(m->host, m->port, name);
 }
 
 /* --- making one -------------------------------------------------------------------------------------------------- */
@@ -269,8 +252,8 @@ void ring_free(struct ring *r) {
 /* --- following another one --------------------------------------------------------------------------------------- */
 
 struct follow {
-    const struct ring *prev; /* NULL: self gains everything */
-    unsigned self_prev;
+    const struct ring *prev; /* or NULL */
+    unsigned self_prev;      /* RING_NONE: self gains everything */
     uint64_t number;
     unsigned at; /* the arc of prev that the next point to look at lies in */
 };
@@ -297,7 +280,7 @@ static void follow_arc(struct follow *f, struct arcs *to, uint32_t last, uint16_
 
 int ring_follow(struct ring *next, const struct ring *prev, unsigned self, uint64_t number) {
     unsigned self_prev = prev ? ring_find(prev, &next->members[self].id) : RING_NONE;
-    struct follow f = {.prev = self_prev == RING_NONE ? NULL : prev, .self_prev = self_prev, .number = number};
+    struct follow f = {.prev = prev, .self_prev = self_prev, .number = number};
     struct arcs arcs, *now = &next->arcs;
     /* Each arc of prev ends inside one of next, so this many parts there are at most. */
     size_t room = now->n, most = RING_SPLITS_MAX * (size_t)(next->npoints + (f.prev ? f.prev->npoints : 1));

@@ -20,14 +20,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/hostport.h"
 #include "proto/cluster_id.h"
 
 #define RING_MEMBERS_MAX 4096
-#define RING_HOST_MAX 255                      /* bytes of a host's text */
-#define RING_NAME_TEXT (RING_HOST_MAX + 2 + 7) /* "[host]:65535" and its terminating zero */
-#define RING_ID_TEXT 7                         /* of ring_id_text, the terminating zero included */
-#define RING_NONE UINT16_MAX                   /* instead of a member's index: none */
-#define RING_CIRCLE (UINT64_C(1) << 32)        /* points of the circle */
+#define RING_HOST_MAX HOSTPORT_HOST_MAX
+#define RING_NAME_TEXT (HOSTPORT_MAX + 1) /* bytes of a name's text, the terminating zero included */
+#define RING_ID_TEXT 7                    /* of ring_id_text, the terminating zero included */
+#define RING_NONE UINT16_MAX              /* instead of a member's index: none */
+#define RING_CIRCLE (UINT64_C(1) << 32)   /* points of the circle */
 
 /* A member that owns keys. (A witness owns none: it is not given to ring_new.) */
 struct ring_member {
@@ -37,8 +38,9 @@ struct ring_member {
     uint32_t weight; /* its part of the sum of all weights is its part of the keys, about; 0 counts as 1 */
 };
 
-/* Splits "host:port" ("[host]:port" if the host has colons) into host and port, and gives the member weight 1 and the
- * MD5 of the name as its id (for rings of which only names are known). False: it is none; *m is then undefined. */
+/* Splits a name, as hostport_read does, into host and port, and gives the member weight 1 and the
+ * MD5 of the name as its id (for rings of which only names are known). False: it is none, or its host is "*"; *m is
+ * then undefined. */
 bool ring_member_read(const char *name, struct ring_member *m);
 /* Puts them together again. */
 void ring_member_name(const struct ring_member *m, char name[RING_NAME_TEXT]);

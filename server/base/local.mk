@@ -3,6 +3,7 @@ tagcached_sources += \
   %D%/clock.c \
   %D%/fault.c \
   %D%/hash.c \
+  %D%/hostport.c \
   %D%/log.c \
   %D%/md5.c \
   %D%/option.c \
@@ -16,6 +17,7 @@ noinst_HEADERS += \
   %D%/clock.h \
   %D%/fault.h \
   %D%/hash.h \
+  %D%/hostport.h \
   %D%/log.h \
   %D%/md5.h \
   %D%/md5_lanes.h \

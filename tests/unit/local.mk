@@ -91,5 +91,8 @@ single_tests += %D%/test_promises
 tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
 
 # The cluster's values and pure machines.
-single_tests += %D%/test_configuration %D%/test_ring %D%/test_ringdiff
+single_tests += %D%/test_configuration
+unit_tests += %D%/test_statedir
+single_tests += %D%/test_hostport
+single_tests += %D%/test_ring %D%/test_ringdiff
 EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.tsv tests/vectors/ketama_points_eq3.tsv

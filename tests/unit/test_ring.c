@@ -302,8 +302,8 @@ static void test_digest(void **state) {
 static void test_names(void **state) {
     (void)state;
     static const char *const good[] = {"a:1", "cache-1.example:65535", "[::1]:11211", "[fd00::1%eth0]:11212"};
-    static const char *const bad[] = {"",     "a",         "a:",    ":1",   "[]:1",  "a:0",     "a:65536",
-                                      "a:1x", "::1:11211", "a b:1", "a:-1", "a,b:1", "a:123456"};
+    static const char *const bad[] = {"",     "a",         "a:",    ":1",   "[]:1",  "a:0",      "a:65536",
+                                      "a:1x", "::1:11211", "a b:1", "a:-1", "a,b:1", "a:123456", "*:1"};
     struct ring_member m;
     char name[RING_NAME_TEXT];
     for (unsigned i = 0; i < sizeof good / sizeof *good; i++) {
@@ -392,6 +392,7 @@ static void test_since(void **state) {
         struct ring_arcs a = ring_arcs(next);
         unsigned most = ring_points(next) + (prev ? ring_points(prev) : 1);
         assert_true(a.n <= RING_SPLITS_MAX * most);
+        for (unsigned i = 1; i < a.n; i++) assert_true(a.last[i] > a.last[i - 1]);
         for (unsigned i = 0; i < WATCHED; i++) {
             unsigned arc = arc_of(a, rec.point[i]);
             bool own = self != RING_NONE && a.owner[arc] == self;
@@ -410,6 +411,42 @@ static void test_since(void **state) {
     assert_true(exact > 20000);
     assert_int_equal(coarse, 0); /* this many changes do not fill the room for splits */
     ring_free(prev);
+}
+
+/* A ring of many points leaves many splits; two rings of few points behind it, and there is no room for all of them.
+ * Parts are then joined, and a joined part has the highest number of them. */
+static void test_room_for_splits(void **state) {
+    (void)state;
+    enum { MANY = 200 };
+    static struct ring_member m[MANY];
+    struct ring *r[4];
+    for (unsigned i = 0; i < MANY; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "n%u:11211", i);
+        add(m, i, name, i ? 1 : MANY);
+    }
+    r[0] = make(m, MANY);
+    for (unsigned i = 1; i < 4; i++) {
+        m[0].weight = 1;
+        m[1] = m[1 + i];
+        r[i] = make(m, 2);
+    }
+    uint64_t joined = 0;
+    for (unsigned i = 0; i < 4; i++) assert_int_equal(ring_follow(r[i], i ? r[i - 1] : NULL, 0, 10 + i), 0);
+    assert_true(ring_arcs(r[1]).n > RING_SPLITS_MAX * (ring_points(r[2]) + ring_points(r[1])));
+    for (unsigned i = 1; i < 4; i++) {
+        struct ring_arcs now = ring_arcs(r[i]), before = ring_arcs(r[i - 1]);
+        assert_true(now.n <= RING_SPLITS_MAX * (ring_points(r[i]) + ring_points(r[i - 1])));
+        for (unsigned b = 0; b < before.n; b++) { /* the last point of each part of before */
+            unsigned arc = arc_of(now, before.last[b]);
+            if (now.owner[arc] != 0) continue;
+            uint64_t least = before.owner[b] == 0 ? before.since[b] : 10 + i;
+            assert_true(now.since[arc] >= least && now.since[arc] <= 10 + i);
+            joined += now.since[arc] > least;
+        }
+    }
+    assert_true(joined > 100);
+    for (unsigned i = 0; i < 4; i++) ring_free(r[i]);
 }
 
 /* What a node owned before and after a change stays its own, also where a neighbour's arc is joined to it. */
@@ -456,6 +493,7 @@ int main(void) {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_since),
+        cmocka_unit_test(test_room_for_splits),
         cmocka_unit_test(test_a_leave_fences_only_what_is_gained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
