@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 noinst_HEADERS += \
-  %D%/configuration.h
+  %D%/configuration.h \
+  %D%/datagram.h \
+  %D%/keyring.h
 tagcached_sources += \
-  %D%/configuration.c
+  %D%/configuration.c \
+  %D%/datagram.c \
+  %D%/keyring.c
 
 EXTRA_DIST += %D%/README.md
