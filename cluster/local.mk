@@ -6,12 +6,19 @@ noinst_HEADERS += \
   %D%/cluster_gauges.h \
   %D%/cluster_task.h \
   %D%/configuration.h \
+  %D%/datagram.h \
+  %D%/hello.h \
+  %D%/keyring.h \
+  %D%/ring.h \
+  %D%/ringdiff.h \
   %D%/statedir.h
 tagcached_sources += \
   %D%/configuration.c \
+  %D%/datagram.c \
+  %D%/hello.c \
+  %D%/keyring.c \
+  %D%/ring.c \
+  %D%/ringdiff.c \
   %D%/statedir.c
-
-noinst_HEADERS += %D%/ring.h %D%/ringdiff.h
-tagcached_sources += %D%/ring.c %D%/ringdiff.c
 
 EXTRA_DIST += %D%/README.md

@@ -96,3 +96,6 @@ unit_tests += %D%/test_statedir
 single_tests += %D%/test_hostport
 single_tests += %D%/test_ring %D%/test_ringdiff
 EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.tsv tests/vectors/ketama_points_eq3.tsv
+
+# What nodes say to each other.
+single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello
