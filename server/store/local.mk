@@ -28,6 +28,7 @@ tagcached_sources += \
   %D%/turn.c \
   %D%/upload.c \
   %D%/verdict.c \
+  %D%/wake.c \
   %D%/write.c
 noinst_HEADERS += \
   %D%/account.h \
@@ -57,4 +58,5 @@ noinst_HEADERS += \
   %D%/turn.h \
   %D%/upload.h \
   %D%/verdict.h \
+  %D%/wake.h \
   %D%/store.metrics.def

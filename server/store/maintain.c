@@ -21,6 +21,7 @@
 #include "store/state.h"
 #include "store/sweep.h"
 #include "store/turn.h"
+#include "store/wake.h"
 
 #define SPLITS_PER_ROUND 128
 #define LOAD_NUM 130 /* items per slot of the index, in percent, above which it grows */
@@ -34,23 +35,6 @@
 #define WORK_MAX 64         /* eviction steps of one round */
 #define EXHAUSTED_NS 500000000ull /* no segment became free for so long, */
 #define EXHAUSTED_ROUNDS 16       /* and so many rounds: there is none to be had */
-
-void maintain_wake(struct store *s) {
-    sync_store_seq(&s->thread.woken, true);
-    if (!sync_load_seq(&s->thread.sleeping)) return;
-    pthread_mutex_lock(&s->thread.mutex);
-    pthread_cond_signal(&s->thread.wake);
-    pthread_mutex_unlock(&s->thread.mutex);
-}
-
-bool maintain_want_segments(struct store *s, uint32_t segments) {
-    uint32_t seen = sync_load(&s->segments_wanted), most = sync_load(&s->segs.limit) / 2;
-    if (segments > most) segments = most;
-    if (segment_available(&s->segs) >= segments) return true;
-    while (seen < segments && !sync_cas(&s->segments_wanted, &seen, segments)) {}
-    maintain_wake(s);
-    return false;
-}
 
 /* How many segments the limit leaves after everything else. True if that is more than before. */
 static bool update_limits(struct store *s) {
@@ -122,10 +106,6 @@ static bool free_segments(struct store *s, bool *freed) {
     return any;
 }
 
-void maintain_notify_waiting(struct store *s) {
-    if (s->cfg.events.on_room) s->cfg.events.on_room(s->cfg.events.arg);
-}
-
 /* A ghost table that was replaced is freed after a grace period. */
 static void reap_ghost(struct store *s) {
     if (s->ghost.dead == NULL) return;
@@ -153,7 +133,7 @@ static void watch_progress(struct store *s, bool freed) {
     COUNT(maintenance(s), room_exhausted, 1);
     sync_store(&s->segments_wanted, 0);
     sync_store(&s->exhausted, true);
-    maintain_notify_waiting(s); /* those who wait are refused when they try again */
+    wake_waiting(s); /* those who wait are refused when they try again */
 }
 
 bool store_maintain(struct store *s) {
@@ -163,7 +143,7 @@ bool store_maintain(struct store *s) {
     freed |= compact_reap(s);
     bool any = free_segments(s, &freed);
     freed |= compact_reap(s);
-    if (freed) maintain_notify_waiting(s);
+    if (freed) wake_waiting(s);
     if (sync_load(&s->segments_wanted) && segment_available(&s->segs) >= sync_load(&s->segments_wanted))
         sync_store(&s->segments_wanted, 0);
     watch_progress(s, freed);

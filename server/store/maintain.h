@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * maintain - the maintenance thread: what it alone knows, its loop, and what others ask of it.
+ * maintain - the maintenance thread: what it alone knows, and its loop.
  */
 #ifndef TAGCACHED_STORE_MAINTAIN_H
 #define TAGCACHED_STORE_MAINTAIN_H
@@ -45,13 +45,6 @@ static inline uint32_t maintain_segments_least(unsigned nhandles) {
     return 2 * nhandles + 8;
 }
 
-/* Wakes the maintenance thread. Any thread. */
-void maintain_wake(struct store *s);
-/* Whether so many segments (or half of all, if that is less) are free; if not, the maintenance thread sees to it. Any
- * thread. */
-bool maintain_want_segments(struct store *s, uint32_t segments);
-/* Tells whoever found no free segment, or no place for a purge, to try again. Maintenance thread. */
-void maintain_notify_waiting(struct store *s);
 /* For how long the maintenance thread may sleep after a round that found nothing to do, unless it is woken. */
 uint64_t maintain_idle_ns(struct store *s);
 

@@ -11,10 +11,10 @@
 #include "base/fault.h"
 #include "base/sync.h"
 #include "store/handle.h"
-#include "store/maintain.h"
 #include "store/purge.h"
 #include "store/seconds.h"
 #include "store/state.h"
+#include "store/wake.h"
 
 #define COUNT_MAX 100000 /* items that a counted purge tells of */
 
@@ -94,7 +94,7 @@ enum store_status store_purge(struct store_worker *w, const struct store_purge *
     const bool crowded = purge_crowded(&s->purge), placed = apply(s, p, job, &pending, version);
     if (!pending) free(job);
     /* Whoever fills the second half of the table wakes the sweeper; it knows by itself that there is more to do. */
-    if (pending || !placed || (!crowded && purge_crowded(&s->purge))) maintain_wake(s);
+    if (pending || !placed || (!crowded && purge_crowded(&s->purge))) wake_maintenance(s);
     if (!placed) {
         COUNT(w, purge_waits, 1);
         return STORE_AGAIN;

@@ -9,12 +9,12 @@
 #include "store/handle.h"
 #include "store/index.h"
 #include "store/item.h"
-#include "store/maintain.h"
 #include "store/purge.h"
 #include "store/record.h"
 #include "store/segment.h"
 #include "store/state.h"
 #include "store/verdict.h"
+#include "store/wake.h"
 
 #define PREFETCH_TAGS 4 /* of one item */
 #define CHAIN_MAX 96    /* lines one look-up follows: a chain that changes meanwhile must not lead it round for ever */
@@ -279,5 +279,5 @@ void store_unpin(struct store_worker *w, uint64_t token) {
     CHECK(held > 0);
     sync_store_rel(&w->pins[i], held - 1);
     if (held == 1) sync_sub(&w->s->pinned, 1);
-    if (held == 1 && sync_load(&w->s->segs.seg[i].state) == SEGMENT_RETIRED) maintain_wake(w->s);
+    if (held == 1 && sync_load(&w->s->segs.seg[i].state) == SEGMENT_RETIRED) wake_maintenance(w->s);
 }

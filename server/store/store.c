@@ -29,6 +29,7 @@
 #include "store/segment.h"
 #include "store/state.h"
 #include "store/verdict.h"
+#include "store/wake.h"
 
 #define PURGE_BYTES_ENOUGH ((64ull << 20) / 25)
 #define ITEM_MIN_BYTES 32
@@ -161,7 +162,7 @@ struct store_worker *store_worker(struct store *s, unsigned i) {
 bool store_set_limit(struct store *s, uint64_t bytes) {
     if (bytes < 1u << 20 || bytes > (uint64_t)s->segs.max * s->segs.bytes) return false;
     sync_store(&s->limit, bytes);
-    maintain_wake(s);
+    wake_maintenance(s);
     return true;
 }
 

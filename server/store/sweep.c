@@ -13,13 +13,13 @@
 #include "store/change.h"
 #include "store/handle.h"
 #include "store/index.h"
-#include "store/maintain.h"
 #include "store/purge.h"
 #include "store/purging.h"
 #include "store/seconds.h"
 #include "store/state.h"
 #include "store/tag.h"
 #include "store/verdict.h"
+#include "store/wake.h"
 
 #define PASS_NS 1000000000ull     /* passes begin at most this often unless somebody waits */
 #define REMOVED_PER_GROUP 16      /* items taken out for each index group that is packed */
@@ -216,7 +216,7 @@ static void pass_begin(struct store *s) {
 
 /* Purges that wait for places may try again. */
 static void admit_purges(struct store *s) {
-    if (sync_exchange(&s->purge_waits, false)) maintain_notify_waiting(s);
+    if (sync_exchange(&s->purge_waits, false)) wake_waiting(s);
 }
 
 static void pass_end(struct store *s) {

@@ -15,8 +15,8 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
-#include "store/maintain.h"
 #include "store/state.h"
+#include "store/wake.h"
 
 #define STALL_NS 1000000000ull
 #define STALL_SHORT_NS 250000000ull
@@ -122,7 +122,7 @@ void turn_begin(struct store_worker *w, struct store_upload *u) {
     }
     const bool waits = u->list == &s->uploads_waiting;
     pthread_mutex_unlock(&s->uploads_lock);
-    if (waits) maintain_wake(s); /* to look again and again whether somebody stalls */
+    if (waits) wake_maintenance(s); /* to look again and again whether somebody stalls */
 }
 
 void turn_progress(struct store_upload *u) {

@@ -16,10 +16,10 @@
 #include "store/append.h"
 #include "store/change.h"
 #include "store/item.h"
-#include "store/maintain.h"
 #include "store/seconds.h"
 #include "store/segment.h"
 #include "store/turn.h"
+#include "store/wake.h"
 
 #define CUT_LEAST 1024 /* bytes at the end of a segment that are worth a piece of their own */
 #define CUTS_MAX 4     /* of one upload: others may fill the segments in between */
@@ -229,5 +229,5 @@ void upload_end(struct store_worker *w, struct store_upload *u) {
 
 void store_upload_abort(struct store_worker *w, struct store_upload *u) {
     upload_end(w, u);
-    maintain_wake(w->s);
+    wake_maintenance(w->s);
 }
