@@ -16,6 +16,7 @@
 #include "store/ghost.h"
 #include "store/handle.h"
 #include "store/index.h"
+#include "store/retire.h"
 #include "store/seconds.h"
 #include "store/segment.h"
 #include "store/state.h"
@@ -86,7 +87,7 @@ static bool pressed(const struct store *s) {
 
 /* Free, and soon to be free: a pinned one may stay so for any time. */
 static uint32_t coming(const struct store *s) {
-    return segment_available(&s->segs) + s->maintain.compact.retired.count - s->maintain.compact.stuck;
+    return segment_available(&s->segs) + s->maintain.retire.list.count - s->maintain.retire.stuck;
 }
 
 /* *freed: segments became free meanwhile, which somebody may wait for. */
@@ -98,7 +99,7 @@ static bool free_segments(struct store *s, bool *freed) {
         bool ok = compact_free_dead(s) || compact_one(s) || (s->cfg.evict && evict_one(s));
         if (!ok) break;
         any = true;
-        *freed |= compact_reap(s);
+        *freed |= retire_reap(s);
         /* Who waits for one segment is told at once; who needs many at once would only use up the first of them in
          * vain. */
         if (*freed && segment_available(&s->segs) >= sync_load(&s->segments_wanted)) break;
@@ -140,9 +141,9 @@ bool store_maintain(struct store *s) {
     struct store_worker *w = maintenance(s);
     w->now = seconds_now(s);
     bool freed = update_limits(s);
-    freed |= compact_reap(s);
+    freed |= retire_reap(s);
     bool any = free_segments(s, &freed);
-    freed |= compact_reap(s);
+    freed |= retire_reap(s);
     if (freed) wake_waiting(s);
     if (sync_load(&s->segments_wanted) && segment_available(&s->segs) >= sync_load(&s->segments_wanted))
         sync_store(&s->segments_wanted, 0);
@@ -165,7 +166,7 @@ void store_sweep_all(struct store *s) {
     uint64_t want = passes + (s->maintain.sweep.active ? 2 : 1);
     while (store_metric(s, STORE_METRIC_sweep_passes) < want) sweep_step(s, true);
     while (compact_free_dead(s)) {}
-    compact_reap(s);
+    retire_reap(s);
 }
 
 /* ------------------------------------------------------------------ the thread */
@@ -186,7 +187,7 @@ static void wait_ns(struct store *s, uint64_t ns) {
 
 /* Whether something waits for others to leave their sections, or to give back what they have pinned. */
 static bool awaits_others(const struct store *s) {
-    return s->maintain.compact.retired.count > s->maintain.compact.stuck || s->maintain.merged_at != 0 ||
+    return s->maintain.retire.list.count > s->maintain.retire.stuck || s->maintain.merged_at != 0 ||
            s->maintain.ghost_grace != 0 || pressed(s) ||
            (s->maintain.sweep.active && s->maintain.sweep.next_ns <= clock_boot_ns(s->cfg.clock));
 }

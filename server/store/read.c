@@ -13,6 +13,7 @@
 #include "store/record.h"
 #include "store/segment.h"
 #include "store/state.h"
+#include "store/tag.h"
 #include "store/verdict.h"
 #include "store/wake.h"
 
@@ -257,6 +258,13 @@ uint32_t store_item_age(const struct store_worker *w, const struct store_item *i
 void store_item_tags(const struct store_item *it, uint64_t *out) {
     /* The tags lie right before the key. */
     memcpy(out, it->key - 8 * (size_t)it->ntags, 8 * (size_t)it->ntags);
+}
+
+bool store_item_selected(const struct store_worker *w, const struct store_item *it, const struct store_selector *sel) {
+    uint64_t tags[TAG_ALL_MAX];
+    store_item_tags(it, tags);
+    const unsigned n = tag_prefixes(w->s, it->key, it->key_len, tags, it->ntags);
+    return tag_holds(tags, n, sel->tags, sel->ntags);
 }
 
 /* ------------------------------------------------------------------ pins */
