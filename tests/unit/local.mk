@@ -20,6 +20,8 @@ EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
 TESTS += %D%/test_options.py
 EXTRA_DIST += %D%/test_options.py tests/options.tsv
 unit_tests += %D%/test_node_options
+tests_unit_test_node_options_SOURCES = %D%/test_node_options.c %D%/node_lab.c
+noinst_HEADERS += %D%/node_lab.h
 tests_unit_test_node_options_LDADD = $(LDADD) $(OPENSSL_LIBS)
 single_tests += %D%/test_option
 unit_tests += %D%/test_pages %D%/test_tls
@@ -88,3 +90,5 @@ tests_unit_test_purge_waits_SOURCES = %D%/test_purge_waits.c tests/fuzz/fake_net
 # Numbers that are promises, beside the options.
 single_tests += %D%/test_promises
 tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
+unit_tests += %D%/test_promises_node
+tests_unit_test_promises_node_SOURCES = %D%/test_promises_node.c %D%/node_lab.c
