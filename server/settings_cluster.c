@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/hostport.h"
+#include "settings.h"
 
 #define NAME_MAX_BYTES 64   /* of a cluster's name */
 #define PREFIX_MAX_BYTES 64 /* of --ring-strip-prefix */

@@ -5,7 +5,8 @@
 #ifndef TAGCACHED_SETTINGS_CLUSTER_H
 #define TAGCACHED_SETTINGS_CLUSTER_H
 
-#include "settings.h"
+struct settings;
+struct option_report;
 
 #define SETTINGS_WEIGHT_MAX 1000
 
