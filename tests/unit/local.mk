@@ -91,6 +91,8 @@ tests_unit_test_purge_waits_SOURCES = %D%/test_purge_waits.c tests/fuzz/fake_net
 # Numbers that are promises, beside the options.
 single_tests += %D%/test_promises
 tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
+unit_tests += %D%/test_promises_node
+tests_unit_test_promises_node_SOURCES = %D%/test_promises_node.c %D%/node_lab.c
 
 # The cluster's values and pure machines.
 single_tests += %D%/test_configuration
