@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "net/net.h"
-#include "settings_cluster.h"
 
 /* clang-format off */
 static const struct option_row rows[] = {
@@ -75,8 +74,7 @@ static int check(const struct settings *s, struct option_report *r) {
         return complain(r, "Cannot set item size limit higher than 1/2 of memory max. (-I is more than half of -m)");
     if (s->tls && s->ssl_chain_cert == NULL) return complain(r, "-Z needs a certificate: -o ssl_chain_cert=FILE");
     int result = check_marker(s, r);
-    if (result == 0) result = check_listen(s, r);
-    return result == 0 ? settings_check_cluster(s, r) : result;
+    return result == 0 ? check_listen(s, r) : result;
 }
 
 int settings_parse(struct settings *s, int argc, char *const *argv, struct option_report *r) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,17 +14,23 @@
 #define PREFIX_MAX_BYTES 64 /* of --ring-strip-prefix */
 #define FOUNDERS_MAX 7
 
-static int bad(struct option_report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static int bad(struct option_report *r, const char *fmt, ...) {
+/* Where to say why an option is refused. */
+struct sentence {
+    char *text;
+    size_t size;
+};
+
+static int bad(struct sentence *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int bad(struct sentence *r, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(r->error, sizeof r->error, fmt, ap);
+    vsnprintf(r->text, r->size, fmt, ap);
     va_end(ap);
     return -EINVAL;
 }
 
 /* Without a cluster, an option of the cluster is a mistake, not to be ignored. */
-static int check_alone(const struct settings *s, struct option_report *r) {
+static int check_alone(const struct settings *s, struct sentence *r) {
     const struct {
         bool given;
         const char *name;
@@ -50,7 +57,7 @@ static int check_alone(const struct settings *s, struct option_report *r) {
     return 0;
 }
 
-static int check_name(const struct settings *s, struct option_report *r) {
+static int check_name(const struct settings *s, struct sentence *r) {
     const size_t n = strlen(s->cluster);
     for (const char *p = s->cluster; *p != 0; p++)
         if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *p) == NULL)
@@ -59,7 +66,7 @@ static int check_name(const struct settings *s, struct option_report *r) {
     return 0;
 }
 
-static int check_address(const char *option, const char *text, bool wildcard, struct option_report *r) {
+static int check_address(const char *option, const char *text, bool wildcard, struct sentence *r) {
     struct hostport at;
     if (text == NULL) return 0;
     if (!hostport_read(text, &at)) return bad(r, "%s %s: an address is written HOST:PORT or [IPV6]:PORT", option, text);
@@ -68,7 +75,7 @@ static int check_address(const char *option, const char *text, bool wildcard, st
     return 0;
 }
 
-static int check_list(const char *option, const struct option_list *list, struct option_report *r) {
+static int check_list(const char *option, const struct option_list *list, struct sentence *r) {
     for (unsigned i = 0; i < list->n; i++) {
         const int result = check_address(option, list->v[i], false, r);
         if (result != 0) return result;
@@ -78,7 +85,7 @@ static int check_list(const char *option, const struct option_list *list, struct
     return 0;
 }
 
-static int check_founders(const struct settings *s, struct option_report *r) {
+static int check_founders(const struct settings *s, struct sentence *r) {
     const unsigned n = s->founders.n;
     if (n > FOUNDERS_MAX || (n > 2 && n % 2 == 0))
         return bad(r, "--founders names %u nodes: name 1, 2, 3, 5 or 7, so that a majority is clear; others --join", n);
@@ -87,7 +94,7 @@ static int check_founders(const struct settings *s, struct option_report *r) {
     return check_list("--founders", &s->founders, r);
 }
 
-static int check_values(const struct settings *s, struct option_report *r) {
+static int check_values(const struct settings *s, struct sentence *r) {
     char *end;
     const unsigned long weight = strtoul(s->weight, &end, 10);
     if (strcmp(s->weight, "none") != 0 &&
@@ -104,7 +111,8 @@ static int check_values(const struct settings *s, struct option_report *r) {
     return 0;
 }
 
-int settings_check_cluster(const struct settings *s, struct option_report *r) {
+int settings_check_cluster(const struct settings *s, char *err, size_t err_size) {
+    struct sentence at = {err, err_size}, *r = &at;
     if (s->cluster == NULL) return check_alone(s, r);
     int result = check_name(s, r);
     if (result == 0) result = check_list("--join", &s->join, r);
