@@ -205,7 +205,8 @@ static void memory_goes_back(void **state) {
     net_lab_free(l);
 }
 
-/* How often memory went back, in so many seconds at most, after one connection held so much for a second and no more. */
+/* How often memory went back, in so many seconds at most, after one connection held so much for a second and no more.
+ */
 static uint64_t trims_after(uint64_t bytes, unsigned seconds) {
     struct net_lab *l = net_lab_new();
     char line[64];
