@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "cmd/cmd_auth.h"
 #include "cmd/cmd_body.h"
+#include "cmd/cmd_cluster.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_input.h"
 #include "cmd/cmd_job.h"
@@ -32,7 +33,9 @@ static bool on_open(struct conn *c, void *session) {
     struct session *s = session;
     s->conn = c;
     s->worker = worker_context(conn_worker(c));
-    s->authenticated = s->worker->cmd->auth == NULL;
+    s->admin = strcmp(conn_listener(c), CMD_ADMIN_LISTENER) == 0;
+    /* Only the node's own user can open an admin socket that is a file, so it needs no password. */
+    s->authenticated = s->worker->cmd->auth == NULL || (s->admin && conn_is_unix(c));
     if (cmd_observed(s, CMD_OBSERVE_CONNEVENTS)) cmd_watch_conn(s, false, NULL);
     return true;
 }

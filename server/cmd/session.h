@@ -51,6 +51,7 @@ struct session {
     struct cmd_worker *worker;
     uint8_t phase;                       /* enum cmd_phase */
     bool authenticated;                  /* true from the start without -Y; set by cmd_auth_set */
+    bool admin;                          /* it may change the cluster: see cmd_cluster.c */
     bool started;                        /* a first byte was seen */
     bool refuse;                         /* CMD_PHASE_LINE: the block that is waited for has not come in time */
     uint8_t keys_row;                    /* CMD_PHASE_KEYS: enum cmd_id of the line */
