@@ -15,6 +15,7 @@ struct log;
 struct net_handler;
 
 #define NET_INPUT_MAX (1u << 20) /* bytes a connection may hold that its handler does not consume */
+#define NET_PADDING 64           /* bytes behind all input that may be read, though they mean nothing */
 
 /* The counters: one for each row of net.metrics.def. */
 enum net_metric {
