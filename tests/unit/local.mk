@@ -88,3 +88,8 @@ tests_unit_test_purge_waits_SOURCES = %D%/test_purge_waits.c tests/fuzz/fake_net
 # Numbers that are promises, beside the options.
 single_tests += %D%/test_promises
 tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
+
+# The cluster's values and pure machines.
+single_tests += %D%/test_configuration
+unit_tests += %D%/test_statedir
+single_tests += %D%/test_hostport

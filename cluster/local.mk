@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: BSD-3-Clause
+noinst_HEADERS += \
+  %D%/configuration.h \
+  %D%/statedir.h
+tagcached_sources += \
+  %D%/configuration.c \
+  %D%/statedir.c
+
+EXTRA_DIST += %D%/README.md
