@@ -6,4 +6,7 @@ tagcached_sources += \
   %D%/configuration.c \
   %D%/statedir.c
 
+noinst_HEADERS += %D%/ring.h %D%/ringdiff.h
+tagcached_sources += %D%/ring.c %D%/ringdiff.c
+
 EXTRA_DIST += %D%/README.md

@@ -5,6 +5,7 @@ tagcached_sources += \
   %D%/hash.c \
   %D%/hostport.c \
   %D%/log.c \
+  %D%/md5.c \
   %D%/option.c \
   %D%/pages.c \
   %D%/rand.c \
@@ -18,6 +19,8 @@ noinst_HEADERS += \
   %D%/hash.h \
   %D%/hostport.h \
   %D%/log.h \
+  %D%/md5.h \
+  %D%/md5_lanes.h \
   %D%/metric.h \
   %D%/option.h \
   %D%/pages.h \
