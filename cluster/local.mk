@@ -10,3 +10,6 @@ noinst_HEADERS += %D%/ring.h %D%/ringdiff.h
 tagcached_sources += %D%/ring.c %D%/ringdiff.c
 
 EXTRA_DIST += %D%/README.md
+
+noinst_HEADERS += %D%/view.h
+tagcached_sources += %D%/view.c

@@ -44,13 +44,14 @@ uint64_t cmd_stats_metric(const struct cmd *cmd, enum cmd_metric m) {
 }
 
 static void reset_metrics(struct cmd *cmd) {
-    for (unsigned m = 0; m < CMD_METRICS; m++) sync_store(&cmd->base[m], sum(cmd, (enum cmd_metric)m));
+    for (unsigned m = 0; m < CMD_METRICS; m++)
+        if (m != CMD_METRIC_links_open) sync_store(&cmd->base[m], sum(cmd, (enum cmd_metric)m));
 }
 
 /* ------------------------------------------------------------------ what is shown */
 
 /* Everything a row may show, as of one moment. */
-struct view {
+struct snapshot {
     uint64_t pid, uptime_s, time, used_chunks;
     const char *libevent, *version;
     struct rusage usage;
@@ -61,7 +62,7 @@ struct view {
     uint64_t items[STORE_METRICS];
 };
 
-static void view_take(struct cmd *cmd, struct view *v) {
+static void snapshot_take(struct cmd *cmd, struct snapshot *v) {
     memset(v, 0, sizeof *v);
     v->pid = (uint64_t)getpid();
     v->uptime_s = cmd_uptime_s(cmd);
@@ -109,27 +110,27 @@ static void line_T(struct session *s, const char *prefix, const char *name, stru
 /* The rows of a group, each named once, in the group's .def. */
 #define STAT(name, kind, value, help) line_##kind(s, prefix, #name, (value));
 
-static void rows_general(struct session *s, const struct view *v) {
+static void rows_general(struct session *s, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.general.def"
 }
 
-static void rows_items(struct session *s, const struct view *v) {
+static void rows_items(struct session *s, const struct snapshot *v) {
     const char *prefix = "items:1:";
 #include "cmd/stats.items.def"
 }
 
-static void rows_slabs(struct session *s, const struct view *v) {
+static void rows_slabs(struct session *s, const struct snapshot *v) {
     const char *prefix = "1:";
 #include "cmd/stats.slabs.def"
 }
 
-static void rows_tags(struct session *s, const struct view *v) {
+static void rows_tags(struct session *s, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.tags.def"
 }
 
-static void rows_purge(struct session *s, const struct view *v) {
+static void rows_purge(struct session *s, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.purge.def"
 }
@@ -141,11 +142,11 @@ static void end(struct session *s) {
     cmd_line_lit(s, "END");
 }
 
-typedef void rows_fn(struct session *s, const struct view *v);
+typedef void rows_fn(struct session *s, const struct snapshot *v);
 
 static void show(struct session *s, rows_fn *rows) {
-    struct view v;
-    view_take(s->worker->cmd, &v);
+    struct snapshot v;
+    snapshot_take(s->worker->cmd, &v);
     rows(s, &v);
     end(s);
 }
@@ -173,9 +174,9 @@ static void group_items(struct session *s, const struct args *a) {
 }
 
 static void group_slabs(struct session *s, const struct args *a) {
-    struct view v;
+    struct snapshot v;
     (void)a;
-    view_take(s->worker->cmd, &v);
+    snapshot_take(s->worker->cmd, &v);
     rows_slabs(s, &v);
     line_U(s, "", "active_slabs", 1);
     line_U(s, "", "total_malloced", v.store.segments * v.store.segment_bytes);
