@@ -11,7 +11,8 @@ noinst_HEADERS += \
   %D%/keyring.h \
   %D%/ring.h \
   %D%/ringdiff.h \
-  %D%/statedir.h
+  %D%/statedir.h \
+  %D%/view.h
 tagcached_sources += \
   %D%/configuration.c \
   %D%/datagram.c \
@@ -19,6 +20,7 @@ tagcached_sources += \
   %D%/keyring.c \
   %D%/ring.c \
   %D%/ringdiff.c \
-  %D%/statedir.c
+  %D%/statedir.c \
+  %D%/view.c
 
 EXTRA_DIST += %D%/README.md

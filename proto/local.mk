@@ -12,6 +12,7 @@ noinst_HEADERS += \
   %D%/cluster_id.h \
   %D%/cmd.def \
   %D%/keytags.h \
+  %D%/link.h \
   %D%/meta.def \
   %D%/meta.h \
   %D%/peer_codec.h \

@@ -13,11 +13,14 @@
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_cluster.h"
 #include "cmd/cmd_detail.h"
+#include "cmd/cmd_forward.h"
 #include "cmd/cmd_input.h"
 #include "cmd/cmd_job.h"
+#include "cmd/cmd_link.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_purge.h"
 #include "cmd/cmd_stats.h"
+#include "cmd/cmd_view.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
@@ -91,6 +94,7 @@ static void on_close(struct conn *c, void *session) {
     if (s->worker == NULL) return;
     if (s->upload != NULL) cmd_body_abort(s);
     if (s->job != NULL) cmd_job_abandon(s);
+    if (s->forward != NULL) cmd_forward_end(s);
     if (s->producer != NULL) s->producer->end(s);
     s->producer = NULL;
     if (cmd_observed(s, CMD_OBSERVE_CONNEVENTS)) cmd_watch_conn(s, true, end_name(s));
@@ -161,6 +165,7 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     cmd->inline_max = store_inline_max(cfg->store);
     if (cmd->inline_max > cfg->item_size_max) cmd->inline_max = cfg->item_size_max;
     cmd->nworkers = cfg->workers;
+    if (cmd->cfg.peer_timeout_ms == 0) cmd->cfg.peer_timeout_ms = CMD_PEER_TIMEOUT_MS;
     cmd->sizes_on = cfg->track_sizes;
     cmd->started_ns = clock_boot_ns(cfg->clock);
     cmd_names_init(&cmd->names);
@@ -186,8 +191,10 @@ void cmd_free(struct cmd *cmd) {
     for (unsigned i = 0; cmd->workers != NULL && i < cmd->nworkers; i++) {
         free(cmd->workers[i].selectors);
         free(cmd->workers[i].spare);
+        cmd_link_peers_free(cmd->workers[i].peers);
     }
     free(cmd->workers);
+    cmd_view_free(cmd);
     free((char *)cmd->cfg.key_tags);
     free((char *)cmd->cfg.auth_file);
     free(cmd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_cluster - what clients and operators ask of the cluster: `cluster ...`, `stats cluster`, and the list of nodes for
- * clients that discover them. Without a cluster all of it says so.
+ * cmd_cluster - what clients and operators ask of the cluster: `cluster ...`, `stats cluster`, and the list of nodes
+ * for clients that discover them. Without a cluster all of it says so.
  *
  * Changes are accepted on a listener of this name (the admin socket of a state directory is one) and from users whose
  * line in the password file ends in `:admin`; not simply from loopback, since web applications can be made to speak to

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
+#include "cmd/cmd_cluster.h"
 #include "cmd/cmd_conns.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_dump.h"
@@ -44,13 +45,14 @@ uint64_t cmd_stats_metric(const struct cmd *cmd, enum cmd_metric m) {
 }
 
 static void reset_metrics(struct cmd *cmd) {
-    for (unsigned m = 0; m < CMD_METRICS; m++) sync_store(&cmd->base[m], sum(cmd, (enum cmd_metric)m));
+    for (unsigned m = 0; m < CMD_METRICS; m++)
+        if (m != CMD_METRIC_links_open) sync_store(&cmd->base[m], sum(cmd, (enum cmd_metric)m));
 }
 
 /* ------------------------------------------------------------------ what is shown */
 
 /* Everything a row may show, as of one moment. */
-struct view {
+struct snapshot {
     uint64_t pid, uptime_s, time, used_chunks;
     const char *libevent, *version;
     struct rusage usage;
@@ -61,7 +63,7 @@ struct view {
     uint64_t items[STORE_METRICS];
 };
 
-static void view_take(struct cmd *cmd, struct view *v) {
+static void snapshot_take(struct cmd *cmd, struct snapshot *v) {
     memset(v, 0, sizeof *v);
     v->pid = (uint64_t)getpid();
     v->uptime_s = cmd_uptime_s(cmd);
@@ -109,27 +111,27 @@ static void line_T(struct session *s, const char *prefix, const char *name, stru
 /* The rows of a group, each named once, in the group's .def. */
 #define STAT(name, kind, value, help) line_##kind(s, prefix, #name, (value));
 
-static void rows_general(struct session *s, const struct view *v) {
+static void rows_general(struct session *s, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.general.def"
 }
 
-static void rows_items(struct session *s, const struct view *v) {
+static void rows_items(struct session *s, const struct snapshot *v) {
     const char *prefix = "items:1:";
 #include "cmd/stats.items.def"
 }
 
-static void rows_slabs(struct session *s, const struct view *v) {
+static void rows_slabs(struct session *s, const struct snapshot *v) {
     const char *prefix = "1:";
 #include "cmd/stats.slabs.def"
 }
 
-static void rows_tags(struct session *s, const struct view *v) {
+static void rows_tags(struct session *s, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.tags.def"
 }
 
-static void rows_purge(struct session *s, const struct view *v) {
+static void rows_purge(struct session *s, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.purge.def"
 }
@@ -141,11 +143,11 @@ static void end(struct session *s) {
     cmd_line_lit(s, "END");
 }
 
-typedef void rows_fn(struct session *s, const struct view *v);
+typedef void rows_fn(struct session *s, const struct snapshot *v);
 
 static void show(struct session *s, rows_fn *rows) {
-    struct view v;
-    view_take(s->worker->cmd, &v);
+    struct snapshot v;
+    snapshot_take(s->worker->cmd, &v);
     rows(s, &v);
     end(s);
 }
@@ -173,9 +175,9 @@ static void group_items(struct session *s, const struct args *a) {
 }
 
 static void group_slabs(struct session *s, const struct args *a) {
-    struct view v;
+    struct snapshot v;
     (void)a;
-    view_take(s->worker->cmd, &v);
+    snapshot_take(s->worker->cmd, &v);
     rows_slabs(s, &v);
     line_U(s, "", "active_slabs", 1);
     line_U(s, "", "total_malloced", v.store.segments * v.store.segment_bytes);
@@ -284,6 +286,11 @@ static void group_extstore(struct session *s, const struct args *a) {
     end(s);
 }
 
+static void group_cluster(struct session *s, const struct args *a) {
+    (void)a;
+    cmd_cluster_stats(s);
+}
+
 static const struct {
     const char *name;
     void (*show)(struct session *s, const struct args *a);
@@ -301,6 +308,7 @@ static const struct {
     {"tags", group_tags},
     {"purge", group_purge},
     {"extstore", group_extstore},
+    {"cluster", group_cluster},
 };
 
 void cmd_stats(struct session *s, struct request *r) {

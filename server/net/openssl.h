@@ -30,6 +30,7 @@
     CALL(SSL_CTX_set_verify)                                                                                           \
     CALL(SSL_CTX_use_PrivateKey_file)                                                                                  \
     CALL(SSL_CTX_use_certificate_chain_file)                                                                           \
+    CALL(SSL_ctrl)                                                                                                     \
     CALL(SSL_free)                                                                                                     \
     CALL(SSL_get_error)                                                                                                \
     CALL(SSL_is_init_finished)                                                                                         \
