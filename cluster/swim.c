@@ -173,7 +173,7 @@ static void boot_in(struct swim *s, uint64_t boot) {
     if (boot <= self->boot || boot > PEER_SWIM_NUMBER_MAX) return;
     self->boot = boot;
     self->incarnation = 0;
-    swim_tell(s, SWIM_SELF);
+    s->sync_ns = s->now; /* over TCP: this node's datagrams are a stranger's now */
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b) {
@@ -210,6 +210,7 @@ void swim_input(struct swim *s, uint64_t now_ns, const struct swim_in *in, const
     case SWIM_IN_TIME: time_in(s); break;
     case SWIM_IN_DATAGRAM: datagram_in(s, in); break;
     case SWIM_IN_PONG_TCP: swim_probe_pong(s, &in->from, in->boot, in->number); break;
+    case SWIM_IN_FAILED_TCP: swim_probe_refused(s, in->number); break;
     case SWIM_IN_SYNC: swim_sync_in(s, in); break;
     case SWIM_IN_SEEDS: swim_seeds_in(s, in); break;
     case SWIM_IN_FORGET: forget_in(s, &in->from); break;

@@ -51,7 +51,7 @@ struct swim_timing {
     uint64_t tombstone_ns;  /* how long a member that left is remembered */
     unsigned helpers;       /* asked to ping a member that did not answer; at most 8 */
     unsigned fanout;        /* members told each gossip interval */
-    unsigned transmits;     /* x ceil(log10(members + 1)): how often an update is sent */
+    unsigned transmits;     /* x (2 + ceil(log10(members + 1))): how often an update is sent */
     unsigned suspicion;     /* factor of the shortest suspicion */
     unsigned suspicion_max; /* the longest is so many times the shortest */
 };
@@ -68,10 +68,11 @@ struct swim_config {
 };
 
 enum swim_in_kind {
-    SWIM_IN_TIME,     /* swim_next_ns has come, and all that has arrived was given in */
-    SWIM_IN_DATAGRAM, /* from, boot, datagram */
-    SWIM_IN_PONG_TCP, /* from, boot: who answered SWIM_OUT_PING_TCP with this number */
-    SWIM_IN_SYNC,     /* from, boot, link, number, sync: a part of the other side's table */
+    SWIM_IN_TIME,       /* swim_next_ns has come, and all that has arrived was given in */
+    SWIM_IN_DATAGRAM,   /* from, boot, datagram */
+    SWIM_IN_PONG_TCP,   /* from, boot: who answered SWIM_OUT_PING_TCP with this number */
+    SWIM_IN_FAILED_TCP, /* number: nobody accepts connections there (refused, not merely late) */
+    SWIM_IN_SYNC,       /* from, boot, link, number, sync: a part of the other side's table */
     SWIM_IN_SEEDS,  /* texts, n: addresses to try, instead of those before; above SWIM_SEEDS_MAX the rest is ignored */
     SWIM_IN_FORGET, /* from: a dead member that the operator says is gone for good */
     SWIM_IN_LEAVE,  /* tell all that this node leaves; SWIM_OUT_LEFT follows */

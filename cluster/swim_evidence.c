@@ -8,6 +8,9 @@
 #include "cluster/suspicion.h"
 #include "cluster/swim_state.h"
 
+#define CALLS 5      /* pings, a timeout apart, before a suspect is dead */
+#define CONFIRMERS 4 /* of all members that hear of a suspicion so many look for themselves at once */
+
 /* ---- Suspicions ---- */
 
 const struct swim_suspicion *swim_suspicion_of(const struct swim *s, unsigned slot) {
@@ -18,14 +21,14 @@ const struct swim_suspicion *swim_suspicion_of(const struct swim *s, unsigned sl
 static void next_deadline(struct swim *s) {
     s->suspicion_ns = SWIM_NEVER;
     for (unsigned i = 0; i < s->nsuspicions; i++)
-        if (s->suspicions[i].deadline_ns < s->suspicion_ns) s->suspicion_ns = s->suspicions[i].deadline_ns;
+        if (s->suspicions[i].call_ns < s->suspicion_ns) s->suspicion_ns = s->suspicions[i].call_ns;
 }
 
 static void suspicion_end(struct swim *s, unsigned slot) {
     struct member *m = &s->members.all[slot];
     if (m->suspicion == 0) return;
     struct swim_suspicion *it = &s->suspicions[m->suspicion - 1];
-    const bool first = it->deadline_ns == s->suspicion_ns;
+    const bool first = it->call_ns == s->suspicion_ns;
     *it = s->suspicions[--s->nsuspicions];
     if (it != &s->suspicions[s->nsuspicions]) s->members.all[it->slot].suspicion = m->suspicion;
     m->suspicion = 0;
@@ -44,6 +47,9 @@ static bool add_accusers(struct swim *s, struct swim_suspicion *it, const struct
     const unsigned confirmations = it->naccusers > 0 ? it->naccusers - 1 : 0;
     const uint64_t min = suspicion_min_ns(s->timing.suspicion, swim_active(s), s->timing.probe_ns);
     it->deadline_ns = it->start_ns + suspicion_timeout_ns(min, s->timing.suspicion_max, confirmations, expected);
+    const uint64_t lead = CALLS * s->timing.timeout_ns;
+    it->call_ns = it->deadline_ns > lead ? it->deadline_ns - lead : 0;
+    if (it->call_ns < s->now) it->call_ns = s->now < it->deadline_ns ? s->now : it->deadline_ns;
     next_deadline(s);
     return it->naccusers > before;
 }
@@ -66,13 +72,27 @@ static void suspicion_begin(struct swim *s, unsigned slot, const struct cluster_
     m->suspicion = (uint16_t)s->nsuspicions;
     (void)add_accusers(s, it, accusers, n);
     s->counts.suspicions++;
+    /* Whether others find the same decides how long it has; so a few do not wait until its turn comes round. */
+    if (rand_below(&s->rand, swim_active(s)) < CONFIRMERS) s->urgent = m->id;
+}
+
+/* A suspect whose time is nearly over is called directly: gossip of the suspicion, or of its refutation, may have been
+ * lost. The call says that it is suspect, and its answer carries the refutation. */
+static void call(struct swim *s, struct swim_suspicion *it) {
+    it->call_ns += s->timing.timeout_ns;
+    if (it->call_ns > it->deadline_ns) it->call_ns = it->deadline_ns;
+    next_deadline(s);
+    swim_probe_call(s, it->slot);
 }
 
 void swim_suspicions_due(struct swim *s) {
     while (s->suspicion_ns <= s->now) {
-        unsigned i = 0;
-        while (s->suspicions[i].deadline_ns != s->suspicion_ns) i++;
-        swim_bury(s, s->suspicions[i].slot);
+        struct swim_suspicion *it = s->suspicions;
+        while (it->call_ns != s->suspicion_ns) it++;
+        if (it->deadline_ns <= s->now)
+            swim_bury(s, it->slot);
+        else
+            call(s, it);
     }
 }
 
@@ -80,6 +100,7 @@ void swim_suspicions_wait(struct swim *s, uint64_t late_ns) {
     for (unsigned i = 0; i < s->nsuspicions; i++) {
         s->suspicions[i].start_ns += late_ns;
         s->suspicions[i].deadline_ns += late_ns;
+        s->suspicions[i].call_ns += late_ns;
     }
     next_deadline(s);
 }

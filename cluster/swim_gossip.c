@@ -56,9 +56,10 @@ void swim_tell(struct swim *s, unsigned slot) {
     s->gossip_ns = s->gossiped_ns != 0 && earliest > soon ? earliest : soon;
 }
 
-/* How often an update is sent: transmits x ceil(log10(members + 1)). */
+/* How often an update is sent. With n members of which each sends it c times, n x e^-c are never told by chance; the 2
+ * is for what gets lost on the way. */
 static unsigned send_limit(const struct swim *s) {
-    const unsigned limit = s->timing.transmits * (unsigned)ceil(log10(swim_active(s) + 1.0));
+    const unsigned limit = s->timing.transmits * (2 + (unsigned)ceil(log10(swim_active(s) + 1.0)));
     return limit < 1 ? 1 : limit < SWIM_LEVELS ? limit : SWIM_LEVELS;
 }
 

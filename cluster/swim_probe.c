@@ -28,10 +28,18 @@ static void send(struct swim *s, unsigned slot, enum peer_swim_kind kind, uint32
     swim_send(s, slot);
 }
 
+void swim_probe_call(struct swim *s, unsigned slot) {
+    const struct cluster_id target = s->members.all[slot].id;
+    send(s, slot, PEER_SWIM_PING, next_number(s), &target);
+}
+
 /* ---- The probe of this interval ---- */
 
 /* Whose turn it is; MEMBER_NONE: nobody is there. */
 static unsigned next_in_order(struct swim *s) {
+    const unsigned urgent = member_find(&s->members, &s->urgent);
+    s->urgent = (struct cluster_id){0};
+    if (urgent != MEMBER_NONE && s->members.all[urgent].state == PEER_SWIM_SUSPECT) return urgent;
     for (unsigned tries = 0; tries <= s->norder; tries++) {
         if (s->order_at >= s->norder) {
             s->order_at = 0;
@@ -125,6 +133,18 @@ void swim_probe_pong(struct swim *s, const struct cluster_id *who, uint64_t boot
         succeed(s);
 }
 
+/* Every way has been tried and each said no: there is nothing more to wait for. */
+static void hopeless(struct swim *s) {
+    struct swim_probe *p = &s->probe;
+    if (!p->answered && p->refused && p->nacks == p->nhelpers && p->nhelpers == s->timing.helpers) p->end_ns = s->now;
+}
+
+void swim_probe_refused(struct swim *s, uint32_t number) {
+    if (!is_current(s, number)) return;
+    s->probe.refused = true;
+    hopeless(s);
+}
+
 /* ---- For others ---- */
 
 static void relay_next(struct swim *s) {
@@ -199,6 +219,7 @@ void swim_probe_datagram(struct swim *s, unsigned slot, const struct peer_swim *
     case PEER_SWIM_OTHER: answer_in(s, slot, m); break;
     case PEER_SWIM_NACK:
         if (is_current(s, m->number) && s->probe.nacks < s->probe.nhelpers) s->probe.nacks++;
+        hopeless(s);
         break;
     case PEER_SWIM_PING_REQ: relay_begin(s, slot, m); break;
     case PEER_SWIM_GOSSIP:

@@ -20,6 +20,7 @@ struct swim_suspicion {
     uint16_t slot;
     uint16_t naccusers;
     uint64_t start_ns, deadline_ns;
+    uint64_t call_ns; /* when it is called again; at its deadline it is dead */
     struct cluster_id accusers[PEER_SWIM_ACCUSERS_MAX];
 };
 
@@ -28,7 +29,7 @@ struct swim_probe {
     unsigned slot; /* MEMBER_NONE: nobody */
     struct cluster_id target;
     uint32_t number;
-    bool answered, asked; /* asked: the helpers, and TCP */
+    bool answered, asked, refused; /* asked: the helpers, and TCP; refused: over TCP */
     unsigned nhelpers, nacks;
     uint64_t again_ns, end_ns; /* the next ping; the verdict */
 };
@@ -64,12 +65,13 @@ struct swim {
     uint16_t *order; /* slots of all members but this node, shuffled each round of probes */
     unsigned norder, order_room, order_at;
     struct swim_probe probe;
+    struct cluster_id urgent; /* a suspect to be probed next, whoever's turn it is; all zeros: none */
     struct swim_relay relays[SWIM_RELAYS_MAX];
     uint64_t relay_ns; /* the first nack that is due */
 
     struct swim_suspicion *suspicions;
     unsigned nsuspicions, suspicions_room;
-    uint64_t suspicion_ns; /* the first deadline */
+    uint64_t suspicion_ns; /* the first call or deadline */
 
     uint16_t level[SWIM_LEVELS]; /* first slot of a list of updates that were sent so often; MEMBER_NONE: none */
     unsigned queued;
@@ -116,9 +118,12 @@ const struct swim_suspicion *swim_suspicion_of(const struct swim *s, unsigned sl
 /* swim_probe.c */
 void swim_probe_start(struct swim *s, uint64_t first_ns);
 void swim_probe_due(struct swim *s);
+/* Asks a suspect, who is told that it is one, to answer; nobody waits for it. */
+void swim_probe_call(struct swim *s, unsigned slot);
 void swim_probe_void(struct swim *s); /* this node was stopped: what it did not hear means nothing */
 uint64_t swim_probe_next(const struct swim *s);
 void swim_probe_datagram(struct swim *s, unsigned slot, const struct peer_swim *m);
+void swim_probe_refused(struct swim *s, uint32_t number);
 void swim_probe_pong(struct swim *s, const struct cluster_id *who, uint64_t boot, uint32_t number);
 
 /* swim_gossip.c */

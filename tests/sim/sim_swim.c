@@ -69,8 +69,7 @@ static double until_known(struct swim_lab *l, unsigned subject, enum swim_change
     l->watch = on_known;
     l->watch_arg = &k;
     if (update) {
-        const struct swim_in in = {.kind = SWIM_IN_BOOT, .boot = ++l->nodes[subject].boot};
-        swim_lab_input(l, subject, &in);
+        swim_lab_input(l, subject, &(struct swim_in){.kind = SWIM_IN_LEAVE});
     } else {
         sim_crash(l->s, subject);
     }
@@ -89,9 +88,10 @@ static double measure(bool update, unsigned n, unsigned loss, unsigned runs, uin
     for (; r < runs; r++) {
         const unsigned subject = (unsigned)sim_below(l->s, n);
         sim_run(l->s, sim_now(l->s) + sim_below(l->s, SIM_S));
-        took[r] = until_known(l, subject, update ? SWIM_RESTARTED : SWIM_DIED, update);
+        took[r] = until_known(l, subject, update ? SWIM_ENDED : SWIM_DIED, update);
         if (took[r] < 0) break;
-        if (!update) swim_lab_start(l, subject, n < 3 ? n : 3);
+        sim_crash(l->s, subject);
+        swim_lab_start(l, subject, n < 3 ? n : 3);
         if (swim_lab_settle(l, SIM_S, 120 * SIM_S) == UINT64_MAX) break;
         sim_run(l->s, sim_now(l->s) + 5 * SIM_S);
     }

@@ -61,7 +61,9 @@ static void ping_tcp(struct swim_lab_node *n, const struct swim_out *out) {
     const struct member *m = member_at(swim_members(n->swim), out->slot);
     const unsigned to = place_of_address(m->address);
     if (to >= n->lab->n) return;
-    send_head(n, sim_dial(n->lab->s, node_index(n), to), HEAD_PING, out->number, &m->id);
+    n->ping_stream = sim_dial(n->lab->s, node_index(n), to);
+    n->ping_number = out->number;
+    send_head(n, n->ping_stream, HEAD_PING, out->number, &m->id);
 }
 
 static void send_table(struct swim_lab_node *n, uint64_t stream, uint32_t number, bool reply) {
@@ -81,7 +83,7 @@ static void send_table(struct swim_lab_node *n, uint64_t stream, uint32_t number
 
 static void sync_out(struct swim_lab_node *n, const struct swim_out *out) {
     if (out->reply) {
-        send_table(n, out->link & ~(UINT64_C(0xffff) << 48), (uint32_t)(out->link >> 48), true);
+        send_table(n, out->link, n->answering, true);
         return;
     }
     const unsigned to = place_of_address(out->address);
@@ -158,8 +160,8 @@ static void on_sync(struct swim_lab_node *it, const struct head *h, uint64_t str
         it->lab->decode_errors++;
         return;
     }
-    CHECK(stream >> 48 == 0 && h->number <= UINT16_MAX); /* so that the answer carries the number of the question */
-    in.link = stream | (uint64_t)h->number << 48;
+    it->answering = h->number;
+    in.link = stream;
     in.sync = &part;
     input(it, &in);
     if (part.reply && part.last) sim_close(it->lab->s, node_index(it), stream);
@@ -170,6 +172,8 @@ static void on_stream(void *process, struct sim *s, unsigned node, uint64_t stre
     struct swim_lab_node *it = process;
     struct head h;
     (void)peer;
+    if (what == SIM_STREAM_CLOSED && stream == it->ping_stream)
+        input(it, &(struct swim_in){.kind = SWIM_IN_FAILED_TCP, .number = it->ping_number});
     if (what != SIM_STREAM_DATA) return;
     memcpy(&h, bytes, sizeof h);
     switch (h.kind) {

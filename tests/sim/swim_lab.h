@@ -33,6 +33,9 @@ struct swim_lab_node {
     struct cluster_id id;
     uint64_t boot;
     char name[32], address[32];
+    uint64_t ping_stream; /* the last dial for a ping, and its number */
+    uint32_t ping_number;
+    uint32_t answering; /* the number of the push-pull that is being answered */
 };
 
 struct swim_lab {
