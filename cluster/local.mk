@@ -4,23 +4,42 @@ noinst_HEADERS += \
   %D%/cluster.options.def \
   %D%/cluster_config.h \
   %D%/cluster_gauges.h \
+  %D%/cluster_state.h \
   %D%/cluster_task.h \
   %D%/configuration.h \
   %D%/datagram.h \
   %D%/hello.h \
   %D%/keyring.h \
+  %D%/member.h \
   %D%/ring.h \
   %D%/ringdiff.h \
   %D%/statedir.h \
+  %D%/suspicion.h \
+  %D%/swim.h \
+  %D%/swim_state.h \
   %D%/view.h
 tagcached_sources += \
+  %D%/cluster.c \
+  %D%/cluster_agree.c \
+  %D%/cluster_answers.c \
+  %D%/cluster_links.c \
+  %D%/cluster_members.c \
+  %D%/cluster_purges.c \
+  %D%/cluster_view.c \
   %D%/configuration.c \
   %D%/datagram.c \
   %D%/hello.c \
   %D%/keyring.c \
+  %D%/member.c \
   %D%/ring.c \
   %D%/ringdiff.c \
   %D%/statedir.c \
+  %D%/suspicion.c \
+  %D%/swim.c \
+  %D%/swim_evidence.c \
+  %D%/swim_gossip.c \
+  %D%/swim_probe.c \
+  %D%/swim_sync.c \
   %D%/view.c
 
 EXTRA_DIST += %D%/README.md

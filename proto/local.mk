@@ -6,6 +6,7 @@ tagcached_sources += \
   %D%/meta.c \
   %D%/peer_codec.c \
   %D%/peer_link.c \
+  %D%/peer_swim.c \
   %D%/text.c
 noinst_HEADERS += \
   %D%/base64.h \
@@ -17,6 +18,7 @@ noinst_HEADERS += \
   %D%/meta.h \
   %D%/peer_codec.h \
   %D%/peer_link.h \
+  %D%/peer_swim.h \
   %D%/text.h
 EXTRA_DIST += %D%/PROTOCOL.md %D%/peer.proto
 
