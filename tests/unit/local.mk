@@ -91,3 +91,7 @@ tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
 
 # The cluster's values and pure machines.
 single_tests += %D%/test_configuration
+unit_tests += %D%/test_statedir
+
+# Membership.
+single_tests += %D%/test_peer_swim

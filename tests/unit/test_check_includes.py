@@ -58,6 +58,9 @@ def main():
     case("a_path_with_dots", {"server/net/n.c": '#include "../store/s.h"\n', "server/store/s.h": ""},
          "server/net/n.c:1")
     case("missing_file", {"server/net/n.c": '#include "net/gone.h"\n'}, "is not in the tree")
+    case("generated_counts_as_its_source", {"proto/a.proto": "", "proto/a.c": '#include "proto/a.pb-c.h"\n'}, None)
+    case("generated_has_a_folder", {"proto/a.proto": "", "server/net/n.c": '#include "proto/a.pb-c.h"\n'}, "server/net/n.c:1")
+    case("generated_of_nothing", {"proto/a.c": '#include "proto/a.pb-c.h"\n'}, "is not in the tree")
     case("cluster_knows_no_net", {"cluster/c.c": '#include "net/n.h"\n', "server/net/n.h": ""}, "cluster/c.c:1")
     case("proto_knows_no_cluster", {"proto/p.c": '#include "cluster/c.h"\n', "cluster/c.h": ""}, "proto/p.c:1")
     case("cmd_knows_the_cluster", {"server/cmd/c.c": '#include "cluster/c.h"\n', "cluster/c.h": ""}, None)
