@@ -3,6 +3,7 @@ tagcached_sources += \
   %D%/clock.c \
   %D%/fault.c \
   %D%/hash.c \
+  %D%/hostport.c \
   %D%/log.c \
   %D%/option.c \
   %D%/pages.c \
@@ -15,6 +16,7 @@ noinst_HEADERS += \
   %D%/clock.h \
   %D%/fault.h \
   %D%/hash.h \
+  %D%/hostport.h \
   %D%/log.h \
   %D%/metric.h \
   %D%/option.h \

@@ -95,3 +95,4 @@ unit_tests += %D%/test_statedir
 
 # Membership.
 single_tests += %D%/test_peer_swim
+single_tests += %D%/test_hostport
