@@ -4,3 +4,8 @@ test_sources += %D%/sim.c %D%/sim_net.c %D%/sim_stream.c
 noinst_HEADERS += %D%/sim.h %D%/sim_world.h
 single_tests += %D%/test_sim
 EXTRA_DIST += %D%/README.md
+
+# The agreed configuration.
+single_tests += %D%/test_sim_config
+tests_sim_test_sim_config_SOURCES = %D%/test_sim_config.c %D%/config_world.c %D%/config_check.c %D%/config_faults.c
+noinst_HEADERS += %D%/config_world.h
