@@ -144,6 +144,17 @@ static void finish(struct config *c) {
 
 /* ---- asking and binding */
 
+static unsigned count(unsigned founders) {
+    return (unsigned)__builtin_popcount(founders);
+}
+
+static void ask_to_bind(struct config *c) {
+    c->found_bind_ns = c->now_ns;
+    for (unsigned i = 0; i < c->options.nfounders; i++)
+        if (c->found_asked & ~c->found_answered & 1u << i)
+            reply(c, &c->founders[i].peer, PEER_CONFIG_FOUND_BIND, &c->bound);
+}
+
 static void start(struct config *c, unsigned ready) {
     for (unsigned i = 0; i < 2; i++) {
         const uint64_t r = rand_next(&c->rand);
@@ -156,16 +167,23 @@ static void start(struct config *c, unsigned ready) {
     c->founding = true;
     c->found_asked = ready;
     c->found_answered = 1u << c->founder_index;
-    for (unsigned i = 0; i < c->options.nfounders; i++)
-        if (ready & 1u << i && (int)i != c->founder_index)
-            reply(c, &c->founders[i].peer, PEER_CONFIG_FOUND_BIND, &c->bound);
+    ask_to_bind(c);
     if (c->found_answered == c->found_asked) finish(c);
+}
+
+/* Goes on without some of those that were asked, while a majority is left; they join later. False: none is left. */
+static bool go_without(struct config *c, unsigned founders) {
+    const unsigned left = c->found_asked & ~founders;
+    if (count(left) < founders_needed(c)) return false;
+    c->found_asked = left;
+    if (c->found_answered == c->found_asked) finish(c);
+    return true;
 }
 
 /* Gives the own founding up, so that the others are free for another one at once. */
 static void give_up(struct config *c) {
     for (unsigned i = 0; i < c->options.nfounders; i++)
-        if (c->found_asked & 1u << i && (int)i != c->founder_index)
+        if ((int)i != c->founder_index && c->founders[i].seen_ns != 0)
             reply(c, &c->founders[i].peer, PEER_CONFIG_FOUND_FREE, &c->bound);
     unbind(c);
     c->found_not_before_ns = c->now_ns + (100 + rand_below(&c->rand, 300)) * CONFIG_MS;
@@ -215,14 +233,19 @@ static void on_bound(struct config *c, const struct config_peer *from, const str
     if (c->found_answered == c->found_asked) finish(c);
 }
 
+static void on_busy(struct config *c, const struct config_peer *from, const struct peer_config *m) {
+    const int i = config_founder(c, from->name);
+    if (!c->founding || i < 0 || !cluster_id_equal(&m->cluster, &c->bound) || !(c->found_asked & 1u << i)) return;
+    c->found_answered &= ~(1u << i);
+    if (!go_without(c, 1u << i)) give_up(c);
+}
+
 void config_on_founding(struct config *c, const struct config_peer *from, const struct peer_config *m) {
     switch (m->kind) {
     case PEER_CONFIG_FOUND_ASK: on_ask(c, from, m); break;
     case PEER_CONFIG_FOUND_BIND: on_bind(c, from, m); break;
     case PEER_CONFIG_FOUND_BOUND: on_bound(c, from, m); break;
-    case PEER_CONFIG_FOUND_BUSY:
-        if (c->founding && cluster_id_equal(&m->cluster, &c->bound)) give_up(c);
-        break;
+    case PEER_CONFIG_FOUND_BUSY: on_busy(c, from, m); break;
     default: /* FOUND_FREE */
         if (!c->founding && cluster_id_equal(&m->cluster, &c->bound) && cluster_id_equal(&from->id, &c->bound_by))
             unbind(c);
@@ -240,16 +263,26 @@ static void ask(struct config *c) {
             config_send(c, &c->founders[i].peer.id, c->founders[i].peer.address, &m, NULL, NULL);
 }
 
+/* Those that were asked and do not answer are asked again, then done without. */
+static void go_on(struct config *c) {
+    if (c->now_ns - c->bound_ns >= CONFIG_FOUNDING_ENDS) {
+        give_up(c);
+    } else if (c->now_ns - c->bound_ns < CONFIG_FOUNDER_SEEN || !go_without(c, c->found_asked & ~c->found_answered)) {
+        if (c->now_ns - c->found_bind_ns >= CONFIG_FOUNDER_ASK) ask_to_bind(c);
+    }
+}
+
 void config_found_step(struct config *c) {
     if (!config_eligible(c)) return;
-    if (c->founding && c->now_ns - c->bound_ns >= CONFIG_FOUNDING_ENDS) give_up(c);
+    if (c->founding) go_on(c);
+    if (!config_eligible(c)) return;
     if (!cluster_id_is_zero(&c->bound) && c->now_ns - c->bound_ns >= CONFIG_BOUND) unbind(c);
     if (c->found_asked_ns == 0 || c->now_ns - c->found_asked_ns >= CONFIG_FOUNDER_ASK) ask(c);
     if (is_bound(c) || c->founding || c->now_ns < c->found_not_before_ns) return;
     const unsigned ready = ready_founders(c);
     const bool lowest =
         (ready & ((1u << c->founder_index) - 1)) == 0 && (c->options.nfounders >= 3 || c->founder_index == 0);
-    if (lowest && (unsigned)__builtin_popcount(ready) >= founders_needed(c))
+    if (lowest && count(ready) >= founders_needed(c))
         start(c, c->options.nfounders < 3 ? 1u << c->founder_index : ready);
 }
 

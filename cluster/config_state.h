@@ -158,7 +158,7 @@ struct config {
     uint64_t bound_ns;
     bool founding;                        /* it is its own founding */
     unsigned found_asked, found_answered; /* bits by founder */
-    uint64_t found_asked_ns, found_not_before_ns;
+    uint64_t found_asked_ns, found_bind_ns, found_not_before_ns;
 
     uint64_t refused_logged_ns, two_logged_ns, differ_logged_ns;
 };

@@ -51,13 +51,15 @@ struct config_checks {
     struct seen_boot boot[BOOTS_MAX];
     struct seen_accept accept[SEALS_MAX];
     struct seen_bound bound[BOUND_MAX];
-    unsigned nversions, nnumbers, nboots, naccepts, nbounds;
+    struct cluster_id freed[BOUND_MAX]; /* foundings that were given up; the oldest is overwritten */
+    unsigned nversions, nnumbers, nboots, naccepts, nbounds, nfreed;
 };
 
 struct config_checks *checks_new(void) {
     struct config_checks *c = malloc(sizeof *c);
     CHECK(c != NULL);
-    c->nversions = c->nnumbers = c->nboots = c->naccepts = c->nbounds = 0;
+    c->nversions = c->nnumbers = c->nboots = c->naccepts = c->nbounds = c->nfreed = 0;
+    memset(c->freed, 0, sizeof c->freed);
     return c;
 }
 
@@ -136,6 +138,8 @@ static void check_boot(struct world *w, const struct configuration *c, const str
     for (unsigned i = 0; i < k->nboots; i++) {
         const struct seen_boot *s = &k->boot[i];
         if (s->place != place || !cluster_id_equal(&s->cluster, &c->cluster)) continue;
+        const uint64_t apart = s->version < c->version ? c->version - s->version : s->version - c->version;
+        if (apart >= 1000) continue; /* a recovery lies between, which may know an older configuration only */
         if ((s->version < c->version && s->boot > m->boot) || (s->version > c->version && s->boot < m->boot))
             world_break(w, "an older process of %s came after a newer one, in version %llu", m->name,
                         (unsigned long long)c->version);
@@ -195,13 +199,20 @@ void check_acknowledged(struct world *w, struct world_process *p, uint64_t epoch
 
 /* ---- a founder is bound to one founding at a time */
 
+static bool was_freed(const struct config_checks *k, const struct cluster_id *founding) {
+    for (unsigned i = 0; i < BOUND_MAX; i++)
+        if (cluster_id_equal(&k->freed[i], founding)) return true;
+    return false;
+}
+
 static void said_bound(struct world *w, const struct world_process *p, const struct peer_config *m) {
     struct config_checks *k = w->checks;
     const uint64_t now = sim_local(w->sim, p->place);
     for (unsigned i = 0; i < k->nbounds; i++) {
         struct seen_bound *b = &k->bound[i];
         if (b->process != p) continue;
-        if (!cluster_id_equal(&b->founding, &m->cluster) && now - b->local_ns < 9 * SIM_S)
+        if (!cluster_id_equal(&b->founding, &m->cluster) && now - b->local_ns < 9 * SIM_S &&
+            !was_freed(k, &b->founding))
             world_break(w, "node %u is bound to two foundings", p->place);
         if (!cluster_id_equal(&b->founding, &m->cluster)) *b = (struct seen_bound){p, m->cluster, now};
         return;
@@ -209,25 +220,17 @@ static void said_bound(struct world *w, const struct world_process *p, const str
     if (k->nbounds < BOUND_MAX) k->bound[k->nbounds++] = (struct seen_bound){p, m->cluster, now};
 }
 
-static void drop_bound(struct world *w, const struct world_process *p, const struct cluster_id *founding) {
-    struct config_checks *k = w->checks;
-    for (unsigned i = k->nbounds; i-- > 0;)
-        if (k->bound[i].process == p && (founding == NULL || cluster_id_equal(&k->bound[i].founding, founding)))
-            k->bound[i] = k->bound[--k->nbounds];
-}
-
 void check_sent(struct world *w, struct world_process *p, const struct peer_config *m, const struct cluster_id *to) {
     (void)to;
     if (m->kind == PEER_CONFIG_ACCEPTED) said_accepted(w, p, m);
     if (m->kind == PEER_CONFIG_FOUND_BOUND) said_bound(w, p, m);
-    if (m->kind == PEER_CONFIG_FOUND_FREE) /* whoever it reaches is free; who is not reached stays bound all the same */
-        for (unsigned i = 0; i < w->options.nodes; i++)
-            if (w->place[i].process != NULL) drop_bound(w, w->place[i].process, &m->cluster);
+    if (m->kind == PEER_CONFIG_FOUND_FREE) w->checks->freed[w->checks->nfreed++ % BOUND_MAX] = m->cluster;
 }
 
 void check_forget_process(struct world *w, struct world_process *p) {
     struct config_checks *k = w->checks;
-    drop_bound(w, p, NULL);
+    for (unsigned i = k->nbounds; i-- > 0;)
+        if (k->bound[i].process == p) k->bound[i] = k->bound[--k->nbounds];
     for (unsigned i = k->naccepts; i-- > 0;)
         if (k->accept[i].process == p) {
             memmove(&k->accept[i], &k->accept[i + 1], (--k->naccepts - i) * sizeof k->accept[0]);

@@ -463,6 +463,8 @@ static void handle_out(struct world_process *p, struct config_out *o) {
     switch (o->kind) {
     case CONFIG_OUT_SEND:
         check_sent(w, p, &o->message, &o->to);
+        sim_note(w->sim, p->place, "says %d %02x%02x to %s", o->message.kind, o->message.cluster.bytes[0],
+                 o->message.cluster.bytes[1], o->address);
         to = place_of(w, o->address);
         if (to >= 0) send_config(p, (unsigned)to, &o->to, &o->message);
         break;
