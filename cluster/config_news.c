@@ -52,12 +52,12 @@ void config_note_name(struct config *c, const struct config_peer *who) {
     if (c->current == NULL) return;
     const struct configuration *conf = &c->current->configuration;
     for (unsigned i = 0; i < conf->nvoters; i++)
-        if (strcmp(conf->voters[i].name, who->name) == 0 && !cluster_id_is_zero(&conf->voters[i].id) &&
-            !cluster_id_equal(&conf->voters[i].id, &who->id) && !cluster_id_equal(&who->id, &c->self.id))
+        if (strcmp(conf->voters[i].name, who->name) == 0 && !cluster_id_equal(&conf->voters[i].id, &who->id))
             c->taken_ns[i] = c->now_ns;
 }
 
-/* Without state directories the voters are their processes: once most of them are gone, the cluster is dead. */
+/* Without state directories the voters are their processes: once most seats are vacant or their processes gone, and
+ * other processes have the names, the cluster is dead. */
 static bool is_dead_cluster(const struct config *c) {
     if (c->current == NULL || c->options.keeps_state || !c->current->configuration.seats_by_name) return false;
     const struct configuration *conf = &c->current->configuration;
@@ -127,7 +127,7 @@ static void gossip(struct config *c) {
         const struct configuration_member *m = random_member(c);
         if (m != NULL) config_send(c, &m->id, m->address, &news, NULL, NULL);
     }
-    const uint64_t every = has_lease(c) ? 30 * CONFIG_S : 5 * CONFIG_S;
+    const uint64_t every = has_lease(c) ? 30 * CONFIG_S : 2 * CONFIG_S;
     if (c->now_ns - c->news_seeds_ns >= every) {
         c->news_seeds_ns = c->now_ns;
         config_send_seeds(c, &news);

@@ -32,7 +32,7 @@ static void sit_alone(const struct config *c, struct configuration *n, uint32_t 
     n->voters[0] = (struct configuration_voter){.id = c->self.id, .member = number, .origin = n->next_number++};
     memcpy(n->voters[0].name, c->self.name, sizeof n->voters[0].name);
     n->origins[n->norigins++] = n->voters[0].origin;
-    n->floor_epoch = ++n->epoch;
+    n->floor_epoch = n->epoch;
     n->voters_target = 0;
 }
 
@@ -51,8 +51,9 @@ static bool adopt(struct config *c, struct configuration *n) {
     return adopted;
 }
 
-/* purge.md, rule 9. The version and the numbers skip a random step: two recoveries from one configuration (the first
- * survivor was lost, too) must share neither. */
+/* purge.md, rule 9. The version, the numbers and the epoch skip a random step: two recoveries from one configuration
+ * (the first survivor was lost, too) must share none of them. With a common epoch a node that had entered the lost one
+ * would not notice the fresh one. */
 const char *config_recover(struct config *c) {
     struct configuration n = {0};
     if (c->current == NULL) return "this node knows no configuration";
@@ -63,6 +64,7 @@ const char *config_recover(struct config *c) {
     const uint32_t step = FAULT_POINT("config_recover_fixed") ? 1000 : 1000 + (uint32_t)rand_below(&c->rand, 1000000);
     n.version += step;
     n.next_number += step;
+    n.epoch += step;
     memcpy(n.by, c->self.name, sizeof n.by);
     const char *refusal = "no room for one more member";
     const uint32_t number = own_member(c, &n);

@@ -49,7 +49,7 @@ enum {
 #define CONFIG_FOUNDING_ENDS (9 * CONFIG_S) /* and its proposer gives up earlier than any clock's 10 s */
 #define CONFIG_FOUNDER_SEEN (1 * CONFIG_S)
 #define CONFIG_FOUNDER_ASK (200 * CONFIG_MS)
-#define CONFIG_NAMES_TAKEN (5 * CONFIG_S)
+#define CONFIG_NAMES_TAKEN (6 * CONFIG_S)
 #define CONFIG_ANEW_AFTER (10 * CONFIG_S)  /* without a lease, once most founders' names are taken by others */
 #define CONFIG_YIELD_AFTER (60 * CONFIG_S) /* without a lease, when another cluster of the name has one */
 #define CONFIG_PING_WAIT (1 * CONFIG_S)
@@ -208,7 +208,7 @@ void config_on_push(struct config *c, const struct config_peer *from, const stru
 void config_news_step(struct config *c);
 /* Begins anew as a node that knows nothing. */
 void config_reset(struct config *c, const char *why);
-/* Notes that another process has the name of a seat. */
+/* Notes that another process has the name of a seat; a vacant seat's counts, too. */
 void config_note_name(struct config *c, const struct config_peer *who);
 
 /* ---- config_paxos.c */

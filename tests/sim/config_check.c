@@ -35,6 +35,7 @@ struct seen_boot {
 struct seen_accept {
     const struct world_process *process;
     struct peer_ballot ballot;
+    struct cluster_id cluster;
     uint64_t instance, epoch;
     bool said;
 };
@@ -168,7 +169,7 @@ void check_accept_seen(struct world *w, struct world_process *p, const struct pe
     if (k->naccepts == SEALS_MAX) { /* the oldest can hardly matter any more */
         memmove(&k->accept[0], &k->accept[1], --k->naccepts * sizeof k->accept[0]);
     }
-    k->accept[k->naccepts++] = (struct seen_accept){p, m->ballot, m->version + 1, c.epoch, false};
+    k->accept[k->naccepts++] = (struct seen_accept){p, m->ballot, c.cluster, m->version + 1, c.epoch, false};
     configuration_fini(&c);
 }
 
@@ -189,7 +190,9 @@ void check_acknowledged(struct world *w, struct world_process *p, uint64_t epoch
     const struct configuration *now = config_current(p->config);
     for (unsigned i = k->naccepts; i-- > 0;) {
         const struct seen_accept *a = &k->accept[i];
-        if (a->process != p || !a->said || a->instance != now->version + 1) continue;
+        if (a->process != p || !a->said || a->instance != now->version + 1 ||
+            !cluster_id_equal(&a->cluster, &now->cluster))
+            continue;
         if (a->epoch != epoch)
             world_break(w, "node %u acknowledged in epoch %llu while it was sealed by epoch %llu", p->place,
                         (unsigned long long)epoch, (unsigned long long)a->epoch);

@@ -111,7 +111,10 @@ static void operate(struct world *w) {
             best = (int)i;
         }
     }
-    if (newest == NULL) return;
+    if (newest == NULL) { /* the cluster was founded and lost: its nodes wait for --found */
+        if (sim_now(w->sim) - w->no_majority_ns > 4 * SIM_S) crash_many(w, false);
+        return;
+    }
     unsigned have = 0;
     for (unsigned s = 0; s < newest->nvoters; s++)
         for (unsigned i = 0; i < w->options.nodes; i++)

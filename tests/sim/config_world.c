@@ -2,6 +2,7 @@
 #include "tests/sim/config_world.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -264,9 +265,8 @@ static bool lists(const struct configuration *c, const struct envelope *e) {
 }
 
 static void got_lease(struct world_process *p) {
-    const struct configuration *c = config_current(p->config);
     input(p, &(struct config_in){.kind = CONFIG_IN_LEASE});
-    c = config_current(p->config);
+    const struct configuration *c = config_current(p->config);
     const struct configuration_member *self = c == NULL ? NULL : configuration_by_number(c, config_number(p->config));
     if (self == NULL || self->state != CONFIGURATION_JOINING) return;
     input(p, &(struct config_in){.kind = CONFIG_IN_REQUEST, .request = &(struct config_request){.kind = CONFIG_SERVE}});
@@ -440,9 +440,7 @@ static const struct sim_process calls = {
 
 static void note_adopted(struct world_process *p, const struct configuration_value *v) {
     struct world *w = p->world;
-    const struct configuration *c = &v->configuration;
     w->adoptions++;
-    if (c->version == 1) w->was_founded = true;
     check_adopted(w, p->place, v);
 }
 
@@ -463,8 +461,6 @@ static void handle_out(struct world_process *p, struct config_out *o) {
     switch (o->kind) {
     case CONFIG_OUT_SEND:
         check_sent(w, p, &o->message, &o->to);
-        sim_note(w->sim, p->place, "says %d %02x%02x to %s", o->message.kind, o->message.cluster.bytes[0],
-                 o->message.cluster.bytes[1], o->address);
         to = place_of(w, o->address);
         if (to >= 0) send_config(p, (unsigned)to, &o->to, &o->message);
         break;
@@ -500,6 +496,22 @@ static void handle_outs(struct world_process *p) {
 
 /* ---- places */
 
+/* Whether any node, up or down, knows a configuration. */
+bool world_has_cluster(const struct world *w) {
+    for (unsigned i = 0; i < w->options.nodes; i++) {
+        const struct world_disk *d = &w->place[i].disk;
+        struct config_record r = {0};
+        char err[200];
+        if (world_configuration(w, i) != NULL) return true;
+        if (!d->exists) continue;
+        CHECK(config_record_unpack(d->bytes, d->n, &r, err, sizeof err) == 0);
+        const bool has = r.current != NULL;
+        config_record_fini(&r);
+        if (has) return true;
+    }
+    return false;
+}
+
 static void set_options(struct world *w, unsigned at, struct config_options *o) {
     const struct world_place *place = &w->place[at];
     snprintf(o->cluster_name, sizeof o->cluster_name, "sim");
@@ -510,7 +522,7 @@ static void set_options(struct world *w, unsigned at, struct config_options *o) 
     o->seeds = true;
     o->nfounders = w->options.founders;
     for (unsigned i = 0; i < o->nfounders; i++) snprintf(o->founders[i], sizeof o->founders[i], "%s", w->place[i].name);
-    o->found = place->found && !w->was_founded; /* the operator gives --found until the cluster was founded */
+    o->found = place->found && !world_has_cluster(w); /* the operator gives --found until there is a cluster */
     o->tag_lease_ms = w->options.tag_lease_ms;
     o->serve_lease_ms = w->options.serve_lease_ms;
     o->eject_after_ms = w->options.eject_after_ms;

@@ -89,8 +89,7 @@ struct world {
     struct world_place place[WORLD_NODES_MAX];
     struct world_event event[WORLD_EVENTS];
     unsigned nevents;
-    bool quiet; /* no more faults */
-    bool was_founded;
+    bool quiet;       /* no more faults */
     uint64_t unix_ns; /* time of day at true time 0 */
     struct config_checks *checks;
     char broken[600]; /* the first check that failed, empty: none */
@@ -117,6 +116,7 @@ bool world_run(struct world *w, uint64_t ns);
 bool world_agrees(struct world *w, char *why, size_t why_size);
 /* Runs until all agree, at most for so long. False: they never did, or a check failed. */
 bool world_settle(struct world *w, uint64_t ns);
+bool world_has_cluster(const struct world *w);
 /* The configuration of a place, NULL: none. */
 const struct configuration *world_configuration(const struct world *w, unsigned place);
 /* A number of steps of a random schedule: crashes, partitions, pauses, requests; then everything is healed. */
