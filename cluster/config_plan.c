@@ -5,11 +5,16 @@
 
 #include "cluster/config_state.h"
 
+/* The highest number that is still listed. */
+static uint32_t highest_listed(const struct configuration *n) {
+    const uint32_t member = n->nmembers == 0 ? 0 : n->members[n->nmembers - 1].number;
+    const uint32_t origin = n->norigins == 0 ? 0 : n->origins[n->norigins - 1];
+    return member > origin ? member : origin;
+}
+
 uint32_t config_plan_number(struct config_plan *p) {
-    struct configuration *n = p->next;
-    if (FAULT_POINT("config_numbers_reused")) /* count from the highest that is still listed */
-        n->next_number = n->nmembers == 0 ? 1 : n->members[n->nmembers - 1].number + 1;
-    return n->next_number++;
+    if (FAULT_POINT("config_numbers_reused")) p->next->next_number = highest_listed(p->next) + 1;
+    return p->next->next_number++;
 }
 
 uint32_t config_plan_silent(const struct config_plan *p, uint32_t number) {

@@ -148,8 +148,15 @@ static void check_boot(struct world *w, const struct configuration *c, const str
     if (k->nboots < BOOTS_MAX) k->boot[k->nboots++] = (struct seen_boot){c->cluster, c->version, m->boot, place};
 }
 
+/* A founding that is done binds nobody any more. */
+static void end_bound(struct config_checks *k, const struct world_process *p) {
+    for (unsigned i = k->nbounds; i-- > 0;)
+        if (k->bound[i].process == p) k->bound[i] = k->bound[--k->nbounds];
+}
+
 void check_adopted(struct world *w, unsigned place, const struct configuration_value *v) {
     const struct configuration *c = &v->configuration;
+    end_bound(w->checks, w->place[place].process);
     if (check_version(w, place, v)) return;
     for (unsigned i = 0; i < c->nmembers; i++) {
         check_number(w, c, c->members[i].number, false, &c->members[i].id, c->members[i].boot);
@@ -232,8 +239,7 @@ void check_sent(struct world *w, struct world_process *p, const struct peer_conf
 
 void check_forget_process(struct world *w, struct world_process *p) {
     struct config_checks *k = w->checks;
-    for (unsigned i = k->nbounds; i-- > 0;)
-        if (k->bound[i].process == p) k->bound[i] = k->bound[--k->nbounds];
+    end_bound(k, p);
     for (unsigned i = k->naccepts; i-- > 0;)
         if (k->accept[i].process == p) {
             memmove(&k->accept[i], &k->accept[i + 1], (--k->naccepts - i) * sizeof k->accept[0]);

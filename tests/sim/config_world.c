@@ -393,6 +393,16 @@ static void on_datagram(void *process, struct sim *s, unsigned node, unsigned fr
     }
 }
 
+/* The stand-in's events of a closing origin are nobody's any more: it may always go. */
+static void retire_origins(struct world_process *p) {
+    const struct configuration *c = config_current(p->config);
+    uint32_t origins[CONFIGURATION_ORIGINS_MAX];
+    const unsigned n = c == NULL ? 0 : c->nclosing;
+    for (unsigned i = 0; i < n; i++) origins[i] = c->closing[i].origin;
+    for (unsigned i = 0; i < n; i++)
+        input(p, &(struct config_in){.kind = CONFIG_IN_ORIGIN, .number = origins[i], .flag = true});
+}
+
 static void on_world_timer(struct world_process *p) {
     struct sim *s = p->world->sim;
     const uint64_t now = sim_local(s, p->place);
@@ -402,6 +412,7 @@ static void on_world_timer(struct world_process *p) {
         poll_voters(p);
     }
     synchronise(p);
+    if (p->world->retire) retire_origins(p);
     if (p->world->options.faults && sim_chance(s, 150000)) make_event(p);
     c = config_current(p->config);
     const struct configuration_member *self = c == NULL ? NULL : configuration_by_number(c, config_number(p->config));
@@ -617,6 +628,7 @@ struct world *world_new(uint64_t seed, const struct world_options *options) {
     w->sim = sim_new(seed);
     w->checks = checks_new();
     w->unix_ns = UINT64_C(1800000000) * SIM_S;
+    w->retire = true;
     for (unsigned i = 0; i < options->nodes; i++) {
         struct world_place *place = &w->place[i];
         snprintf(place->name, sizeof place->name, "n%u:11211", i);

@@ -89,6 +89,7 @@ struct world {
     struct world_place place[WORLD_NODES_MAX];
     struct world_event event[WORLD_EVENTS];
     unsigned nevents;
+    bool retire;      /* origins that close may go; else none ever may */
     bool quiet;       /* no more faults */
     uint64_t unix_ns; /* time of day at true time 0 */
     struct config_checks *checks;
