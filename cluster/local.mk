@@ -6,7 +6,11 @@ noinst_HEADERS += \
   %D%/cluster_gauges.h \
   %D%/cluster_state.h \
   %D%/cluster_task.h \
+  %D%/config.h \
+  %D%/config_record.h \
+  %D%/config_state.h \
   %D%/configuration.h \
+  %D%/configuration_pack.h \
   %D%/datagram.h \
   %D%/hello.h \
   %D%/keyring.h \
@@ -26,7 +30,20 @@ tagcached_sources += \
   %D%/cluster_members.c \
   %D%/cluster_purges.c \
   %D%/cluster_view.c \
+  %D%/config.c \
+  %D%/config_describe.c \
+  %D%/config_found.c \
+  %D%/config_join.c \
+  %D%/config_news.c \
+  %D%/config_outs.c \
+  %D%/config_paxos.c \
+  %D%/config_plan.c \
+  %D%/config_record.c \
+  %D%/config_recover.c \
+  %D%/config_request.c \
+  %D%/config_seats.c \
   %D%/configuration.c \
+  %D%/configuration_pack.c \
   %D%/datagram.c \
   %D%/hello.c \
   %D%/keyring.c \

@@ -33,3 +33,5 @@ CLEANFILES += %D%/peer.pb-c.c %D%/peer.pb-c.h
 	@test -f $@ || { rm -f $<; $(MAKE) $(AM_MAKEFLAGS) $<; }
 	@touch $@
 $(libtagcached_a_OBJECTS) $(libtagcached_test_a_OBJECTS): | %D%/peer.pb-c.h
+tagcached_sources += %D%/peer_config.c
+noinst_HEADERS += %D%/peer_config.h

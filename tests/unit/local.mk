@@ -108,3 +108,12 @@ tests_unit_test_promises_node_SOURCES = %D%/test_promises_node.c %D%/node_lab.c
 
 # Membership.
 single_tests += %D%/test_peer_swim
+
+# Membership.
+single_tests += %D%/test_peer_swim
+single_tests += %D%/test_hostport
+
+# The agreed configuration.
+single_tests += %D%/test_config_acceptor
+tests_unit_test_config_acceptor_SOURCES = %D%/test_config_acceptor.c %D%/config_lab.c
+noinst_HEADERS += %D%/config_lab.h
