@@ -4,6 +4,7 @@ tagcached_sources += \
   %D%/cluster_id.c \
   %D%/keytags.c \
   %D%/meta.c \
+  %D%/purge_event.c \
   %D%/text.c
 noinst_HEADERS += \
   %D%/base64.h \
@@ -12,5 +13,7 @@ noinst_HEADERS += \
   %D%/keytags.h \
   %D%/meta.def \
   %D%/meta.h \
+  %D%/peer_purge.h \
+  %D%/purge_event.h \
   %D%/text.h
 EXTRA_DIST += %D%/PROTOCOL.md

@@ -91,3 +91,6 @@ tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
 
 # The cluster's values and pure machines.
 single_tests += %D%/test_configuration
+
+# Purges as events of the cluster.
+single_tests += %D%/test_purgelog
