@@ -93,4 +93,4 @@ tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
 single_tests += %D%/test_configuration
 
 # Purges as events of the cluster.
-single_tests += %D%/test_purgelog
+single_tests += %D%/test_purgelog %D%/test_outbox
