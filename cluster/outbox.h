@@ -45,6 +45,7 @@ struct outbox_entry {
     uint32_t place;       /* in the heap, OUTBOX_NONE: nobody waits */
     uint8_t list;
     bool local; /* applied here alone, before it was an event */
+    bool came;  /* it has come back as an event */
     bool todo;
     struct outbox_link link, todo_link;
     uint8_t *large; /* the record if it has more than 32 bytes */

@@ -6,9 +6,14 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "cluster/mutation.h"
 #include "cluster/viatable.h"
 
 #define CHUNK_BYTES 4096u
+
+#ifdef TAGCACHED_FAULTS
+enum mutation mutation_on;
+#endif
 
 /* Records of one origin with consecutive sequences. */
 struct chunk {
@@ -220,7 +225,7 @@ int purgelog_append(struct purgelog *log, int slot, const uint8_t *record, bool 
     if (s->last == PURGELOG_SEQUENCE_MAX || !make_room(log, bytes)) return -ENOSPC;
     struct chunk *c = tail(log, slot, bytes);
     if (c == NULL) return -ENOMEM;
-    repeated = viatable_get(&log->vias, via, &known) || repeated;
+    repeated = (viatable_get(&log->vias, via, &known) && !MUTATED(MUTATION_NO_VIA)) || repeated;
     if (viatable_set(&log->vias, via, via_value(slot, s->last + 1)) != 0) return -ENOMEM;
     memcpy(c->data + c->bytes, record, bytes);
     purge_event_set_repeated(c->data + c->bytes, repeated);
