@@ -128,6 +128,13 @@ static void adopt_origins(struct purging *p, uint64_t now_ns, const struct confi
 
 /* ------------------------------------------------------------------ the own number */
 
+/* The purge of an unanswered entry was applied here, as an event that the vector of the next number need not show: it is
+ * not applied again. */
+static void applied_here(struct purging *p, uint32_t entry) {
+    outbox_set_local(&p->out, entry);
+    p->nlocal++;
+}
+
 /* Puts the events of the own origin that are not confirmed into the outbox, so that they are submitted anew. */
 static void resubmit_own(struct purging *p, uint64_t now_ns) {
     for (int i = 0; i < PURGELOG_SLOTS; i++) {
@@ -137,6 +144,7 @@ static void resubmit_own(struct purging *p, uint64_t now_ns) {
             uint32_t entry;
             if (record == NULL || outbox_find(&p->out, purge_event_via(record)) != OUTBOX_NONE) continue;
             if (outbox_add(&p->out, record, now_ns, &entry) != 0) return; /* their askers do it, too */
+            if (s <= purgelog_applied(p->log, i)) applied_here(p, entry);
         }
     }
 }
@@ -151,8 +159,10 @@ static void leave_number(struct purging *p, uint64_t now_ns) {
                 outbox_remove(&p->out, i);
                 continue;
             }
+            const bool applied = p->out.entries[i].sequence <= purgelog_applied(p->log, (int)(list - OUTBOX_SLOTS));
             outbox_unidentify(&p->out, i, now_ns);
             outbox_set_todo(&p->out, i, true);
+            if (applied && !p->out.entries[i].local) applied_here(p, i);
         }
     for (int i = 0; i < PURGELOG_SLOTS; i++) {
         purging_collect_end(p, i);

@@ -4,6 +4,8 @@ tagcached_sources += \
   %D%/cluster_id.c \
   %D%/keytags.c \
   %D%/meta.c \
+  %D%/peer_codec.c \
+  %D%/peer_link.c \
   %D%/purge_event.c \
   %D%/text.c
 noinst_HEADERS += \
@@ -13,7 +15,21 @@ noinst_HEADERS += \
   %D%/keytags.h \
   %D%/meta.def \
   %D%/meta.h \
+  %D%/peer_codec.h \
+  %D%/peer_link.h \
   %D%/peer_purge.h \
   %D%/purge_event.h \
   %D%/text.h
-EXTRA_DIST += %D%/PROTOCOL.md
+EXTRA_DIST += %D%/PROTOCOL.md %D%/peer.proto
+
+# What protoc-c makes of peer.proto lies in the build directory and in no release. Objects of the library wait for it, so
+# that `make tests/unit/test_x` works in a fresh directory too.
+generated_sources += %D%/peer.pb-c.c %D%/peer.pb-c.h
+BUILT_SOURCES += %D%/peer.pb-c.c %D%/peer.pb-c.h
+CLEANFILES += %D%/peer.pb-c.c %D%/peer.pb-c.h
+%D%/peer.pb-c.c: %D%/peer.proto
+	$(AM_V_GEN)$(PROTOC_C) -I$(srcdir) --c_out=. $(srcdir)/%D%/peer.proto && touch $@
+%D%/peer.pb-c.h: %D%/peer.pb-c.c
+	@test -f $@ || { rm -f $<; $(MAKE) $(AM_MAKEFLAGS) $<; }
+	@touch $@
+$(libtagcached_a_OBJECTS) $(libtagcached_test_a_OBJECTS): | %D%/peer.pb-c.h

@@ -58,6 +58,9 @@ def main():
     case("a_path_with_dots", {"server/net/n.c": '#include "../store/s.h"\n', "server/store/s.h": ""},
          "server/net/n.c:1")
     case("missing_file", {"server/net/n.c": '#include "net/gone.h"\n'}, "is not in the tree")
+    case("generated_counts_as_its_source", {"proto/a.proto": "", "proto/a.c": '#include "proto/a.pb-c.h"\n'}, None)
+    case("generated_has_a_folder", {"proto/a.proto": "", "server/net/n.c": '#include "proto/a.pb-c.h"\n'}, "server/net/n.c:1")
+    case("generated_of_nothing", {"proto/a.c": '#include "proto/a.pb-c.h"\n'}, "is not in the tree")
     case("cluster_knows_no_net", {"cluster/c.c": '#include "net/n.h"\n', "server/net/n.h": ""}, "cluster/c.c:1")
     case("proto_knows_no_cluster", {"proto/p.c": '#include "cluster/c.h"\n', "cluster/c.h": ""}, "proto/p.c:1")
     case("cmd_knows_the_cluster", {"server/cmd/c.c": '#include "cluster/c.h"\n', "cluster/c.h": ""}, None)
@@ -68,6 +71,16 @@ def main():
                                     "server/cmd/c.c": '#include "cmd/a.h"\n'}, "server/cmd/a.h -> server/cmd/b.h -> server/cmd/a.h")
     case("circle_through_a_def", {"server/store/a.h": '#include "x.def"\n', "server/store/x.def": '#include "a.h"\n'},
          "files include each other")
+    case("circle_of_units", {"server/store/a.c": '#include "store/b.h"\n', "server/store/a.h": "",
+                             "server/store/b.c": '#include "store/b.h"\n#include "store/c.h"\n', "server/store/b.h": "",
+                             "server/store/c.h": '#include "store/a.h"\n'},
+         "units include each other: server/store/a.c includes server/store/b.h, server/store/b.c includes server/store/c.h, "
+         "server/store/c.h includes server/store/a.h")
+    case("a_unit_is_of_one_folder", {"server/cmd/a.h": '#include "store/a.h"\n', "server/store/a.h": "",
+                                     "server/cmd/a.c": '#include "cmd/a.h"\n#include "store/a.h"\n'}, None)
+    case("units_in_an_order", {"server/store/a.c": '#include "store/a.h"\n#include "store/b.h"\n', "server/store/a.h": "",
+                               "server/store/b.c": '#include "store/b.h"\n#include "store/x.def"\n',
+                               "server/store/b.h": "", "server/store/x.def": ""}, None)
     for word, use in (("epoll_wait", "n = epoll_wait(fd, e, 1, -1);"), ("poll", "poll (p, 2, -1);"),
                        ("signalfd", "#include <sys/signalfd.h>"), ("timerfd_create", "timerfd_create(0, 0);"),
                        ("__atomic_load_n", "__atomic_load_n(&x, 0);"), ("__sync_synchronize", "__sync_synchronize();")):
