@@ -128,8 +128,8 @@ static void adopt_origins(struct purging *p, uint64_t now_ns, const struct confi
 
 /* ------------------------------------------------------------------ the own number */
 
-/* The purge of an unanswered entry was applied here, as an event that the vector of the next number need not show: it is
- * not applied again. */
+/* The purge of an unanswered entry was applied here, as an event that the vector of the next number need not show: it
+ * is not applied again. */
 static void applied_here(struct purging *p, uint32_t entry) {
     outbox_set_local(&p->out, entry);
     p->nlocal++;

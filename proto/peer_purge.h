@@ -14,10 +14,11 @@
 
 #include "proto/purge_event.h"
 
-#define PEER_PURGE_EVENTS_MAX (60 * 1024) /* bytes of records in one message, so that all of it packed is at most 64 KiB */
-#define PEER_PURGE_VECTOR_MAX 64          /* entries of a vector */
-#define PEER_PURGE_RUNS_MAX 1024          /* of one answer */
-#define PEER_PURGE_LACKS_MAX 2000         /* members that a status names */
+#define PEER_PURGE_EVENTS_MAX                                                                                          \
+    (60 * 1024)                   /* bytes of records in one message, so that all of it packed is at most 64 KiB */
+#define PEER_PURGE_VECTOR_MAX 64  /* entries of a vector */
+#define PEER_PURGE_RUNS_MAX 1024  /* of one answer */
+#define PEER_PURGE_LACKS_MAX 2000 /* members that a status names */
 
 enum peer_purge_kind {
     /* Asked member to a voter: make events of these purges. sequence: counts the messages of this kind to this voter;
