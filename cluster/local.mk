@@ -15,12 +15,18 @@ noinst_HEADERS += \
   %D%/hello.h \
   %D%/keyring.h \
   %D%/member.h \
+  %D%/mutation.h \
+  %D%/outbox.h \
+  %D%/purgelog.h \
+  %D%/purging.h \
+  %D%/purging_state.h \
   %D%/ring.h \
   %D%/ringdiff.h \
   %D%/statedir.h \
   %D%/suspicion.h \
   %D%/swim.h \
   %D%/swim_state.h \
+  %D%/viatable.h \
   %D%/view.h
 tagcached_sources += \
   %D%/cluster.c \
@@ -48,6 +54,15 @@ tagcached_sources += \
   %D%/hello.c \
   %D%/keyring.c \
   %D%/member.c \
+  %D%/outbox.c \
+  %D%/purgelog.c \
+  %D%/purging.c \
+  %D%/purging_adopt.c \
+  %D%/purging_collect.c \
+  %D%/purging_member.c \
+  %D%/purging_origin.c \
+  %D%/purging_poll.c \
+  %D%/purging_submit.c \
   %D%/ring.c \
   %D%/ringdiff.c \
   %D%/statedir.c \
@@ -57,6 +72,7 @@ tagcached_sources += \
   %D%/swim_gossip.c \
   %D%/swim_probe.c \
   %D%/swim_sync.c \
+  %D%/viatable.c \
   %D%/view.c
 
 EXTRA_DIST += %D%/README.md

@@ -7,6 +7,7 @@ tagcached_sources += \
   %D%/peer_codec.c \
   %D%/peer_link.c \
   %D%/peer_swim.c \
+  %D%/purge_event.c \
   %D%/text.c
 noinst_HEADERS += \
   %D%/base64.h \
@@ -19,6 +20,8 @@ noinst_HEADERS += \
   %D%/peer_codec.h \
   %D%/peer_link.h \
   %D%/peer_swim.h \
+  %D%/peer_purge.h \
+  %D%/purge_event.h \
   %D%/text.h
 EXTRA_DIST += %D%/PROTOCOL.md %D%/peer.proto
 

@@ -117,3 +117,6 @@ single_tests += %D%/test_hostport
 single_tests += %D%/test_config_acceptor
 tests_unit_test_config_acceptor_SOURCES = %D%/test_config_acceptor.c %D%/config_lab.c
 noinst_HEADERS += %D%/config_lab.h
+
+# Purges as events of the cluster.
+single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
