@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 noinst_HEADERS += \
+  %D%/address.h \
   %D%/configuration.h \
   %D%/datagram.h \
   %D%/hello.h \
+  %D%/idmap.h \
   %D%/keyring.h
 tagcached_sources += \
+  %D%/address.c \
   %D%/configuration.c \
   %D%/datagram.c \
   %D%/hello.c \
+  %D%/idmap.c \
   %D%/keyring.c
 
 EXTRA_DIST += %D%/README.md

@@ -4,6 +4,8 @@ tagcached_sources += \
   %D%/fault.c \
   %D%/hash.c \
   %D%/log.c \
+  %D%/loop.c \
+  %D%/openssl.c \
   %D%/option.c \
   %D%/pages.c \
   %D%/rand.c \
@@ -16,7 +18,9 @@ noinst_HEADERS += \
   %D%/fault.h \
   %D%/hash.h \
   %D%/log.h \
+  %D%/loop.h \
   %D%/metric.h \
+  %D%/openssl.h \
   %D%/option.h \
   %D%/pages.h \
   %D%/rand.h \

@@ -93,4 +93,4 @@ tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
 single_tests += %D%/test_configuration
 
 # What nodes say to each other.
-single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello
+single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
