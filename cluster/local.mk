@@ -3,15 +3,21 @@ noinst_HEADERS += \
   %D%/address.h \
   %D%/configuration.h \
   %D%/datagram.h \
+  %D%/dns.h \
   %D%/hello.h \
   %D%/idmap.h \
-  %D%/keyring.h
+  %D%/keyring.h \
+  %D%/psk.h \
+  %D%/stream.h
 tagcached_sources += \
   %D%/address.c \
   %D%/configuration.c \
   %D%/datagram.c \
+  %D%/dns.c \
   %D%/hello.c \
   %D%/idmap.c \
-  %D%/keyring.c
+  %D%/keyring.c \
+  %D%/psk.c \
+  %D%/stream.c
 
 EXTRA_DIST += %D%/README.md

@@ -94,3 +94,4 @@ single_tests += %D%/test_configuration
 
 # What nodes say to each other.
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
+unit_tests += %D%/test_dns
