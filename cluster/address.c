@@ -5,31 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool read_port(const char *text, uint16_t *port) {
-    unsigned v = 0, digits = 0;
-    for (; *text >= '0' && *text <= '9' && digits < 6; text++, digits++) v = v * 10 + (unsigned)(*text - '0');
-    if (*text != '\0' || digits == 0 || v > UINT16_MAX) return false;
-    *port = (uint16_t)v;
-    return true;
-}
-
-bool address_split(const char *text, char host[ADDRESS_HOST_MAX + 1], uint16_t *port) {
-    const char *begin = text, *end = strrchr(text, ':');
-    if (end == NULL || !read_port(end + 1, port)) return false;
-    if (text[0] == '[') {
-        begin++;
-        if (end < begin + 1 || end[-1] != ']') return false;
-        end--;
-    } else if (memchr(text, ':', (size_t)(end - text)) != NULL) {
-        return false; /* IPv6 without brackets: nobody knows where it ends */
-    }
-    size_t n = (size_t)(end - begin);
-    if (n > ADDRESS_HOST_MAX) return false;
-    memcpy(host, begin, n);
-    host[n] = '\0';
-    return true;
-}
-
 bool address_numeric(const char *host, uint16_t port, struct address *out) {
     *out = (struct address){0};
     if (inet_pton(AF_INET, host, &out->v4.sin_addr) == 1) {

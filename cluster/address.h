@@ -13,8 +13,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define ADDRESS_TEXT 56      /* bytes of "[IPv6]:port" with a scope, the terminating zero included */
-#define ADDRESS_HOST_MAX 253 /* bytes of a host's name */
+#define ADDRESS_TEXT 56 /* bytes of "[IPv6]:port" with a scope, the terminating zero included */
 
 struct address {
     union {
@@ -25,9 +24,6 @@ struct address {
     socklen_t len; /* of the member in use; 0: none */
 };
 
-/* Takes "host:port" or "[IPv6]:port" apart; the host may be empty or * (any). False: it is neither, or the port is not
- * 0..65535. */
-bool address_split(const char *text, char host[ADDRESS_HOST_MAX + 1], uint16_t *port);
 /* The address of a host that is written as numbers. False: it is a name. */
 bool address_numeric(const char *host, uint16_t port, struct address *out);
 /* What the system returned; false: of a family that is not IP. */

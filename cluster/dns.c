@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hostport.h"
 #include "base/loop.h"
 
 struct question {
     struct question *next;
-    char name[ADDRESS_HOST_MAX + 10];
-    char host[ADDRESS_HOST_MAX + 1];
-    uint16_t port;
+    char name[HOSTPORT_MAX + 1];
+    struct hostport at;
     unsigned n;
     struct address found[DNS_ADDRESSES_MAX];
 };
@@ -104,7 +104,7 @@ static void *run(void *arg) {
             continue;
         }
         pthread_mutex_unlock(&s->lock);
-        int n = s->resolver(q->host, q->port, q->found);
+        int n = s->resolver(q->at.host, q->at.port, q->found);
         q->n = n > 0 ? (unsigned)n : 0;
         pthread_mutex_lock(&s->lock);
         list_add(&s->answers, q);
@@ -193,11 +193,11 @@ int dns_ask(struct dns *d, const char *name) {
     q = calloc(1, sizeof *q);
     if (q == NULL) return -ENOMEM;
     strcpy(q->name, name);
-    if (!address_split(name, q->host, &q->port)) {
+    if (!hostport_read(name, &q->at)) {
         free(q);
         return -EINVAL;
     }
-    bool numeric = address_numeric(q->host, q->port, &q->found[0]);
+    bool numeric = address_numeric(q->at.host, q->at.port, &q->found[0]);
     q->n = numeric;
     int e = numeric ? 0 : start(d);
     if (e != 0) {

@@ -3,8 +3,10 @@ tagcached_sources += \
   %D%/clock.c \
   %D%/fault.c \
   %D%/hash.c \
+  %D%/hostport.c \
   %D%/log.c \
   %D%/loop.c \
+  %D%/md5.c \
   %D%/openssl.c \
   %D%/option.c \
   %D%/pages.c \
@@ -17,8 +19,11 @@ noinst_HEADERS += \
   %D%/clock.h \
   %D%/fault.h \
   %D%/hash.h \
+  %D%/hostport.h \
   %D%/log.h \
   %D%/loop.h \
+  %D%/md5.h \
+  %D%/md5_lanes.h \
   %D%/metric.h \
   %D%/openssl.h \
   %D%/option.h \

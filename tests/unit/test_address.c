@@ -12,40 +12,15 @@
 
 #include <cmocka.h>
 
+#include "base/hostport.h"
 #include "base/rand.h"
 #include "cluster/idmap.h"
 
-static void test_split(void **state) {
-    (void)state;
-    static const struct {
-        const char *text, *host;
-        unsigned port;
-    } good[] = {{"a:1", "a", 1},       {"10.0.0.1:21211", "10.0.0.1", 21211},
-                {"[::1]:0", "::1", 0}, {":65535", "", 65535},
-                {"*:7", "*", 7},       {"[]:7", "", 7}};
-    static const char *const bad[] = {"", "a", "a:", "a:65536", "a:-1", "a:1x", "::1:5", "[::1]", "[::1:5", "::1]:5"};
-    char host[ADDRESS_HOST_MAX + 1];
-    uint16_t port;
-    for (unsigned i = 0; i < sizeof good / sizeof good[0]; i++) {
-        assert_true(address_split(good[i].text, host, &port));
-        assert_string_equal(host, good[i].host);
-        assert_int_equal(port, good[i].port);
-    }
-    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_false(address_split(bad[i], host, &port));
-    char longest[300];
-    memset(longest, 'h', sizeof longest);
-    strcpy(longest + ADDRESS_HOST_MAX, ":1");
-    assert_true(address_split(longest, host, &port));
-    strcpy(longest + ADDRESS_HOST_MAX, "h:1");
-    assert_false(address_split(longest, host, &port));
-}
-
 static struct address numeric(const char *text) {
-    char host[ADDRESS_HOST_MAX + 1];
-    uint16_t port;
+    struct hostport at;
     struct address a;
-    assert_true(address_split(text, host, &port));
-    assert_true(address_numeric(host, port, &a));
+    assert_true(hostport_read(text, &at));
+    assert_true(address_numeric(at.host, at.port, &a));
     return a;
 }
 
@@ -140,7 +115,6 @@ static void test_the_table_of_nodes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split),
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_where_a_node_may_listen),
         cmocka_unit_test(test_the_table_of_nodes),
