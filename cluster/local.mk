@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 noinst_HEADERS += \
+  %D%/address.h \
   %D%/cluster.h \
   %D%/cluster.options.def \
   %D%/cluster_config.h \
@@ -12,23 +13,28 @@ noinst_HEADERS += \
   %D%/configuration.h \
   %D%/configuration_pack.h \
   %D%/datagram.h \
+  %D%/dns.h \
   %D%/hello.h \
+  %D%/idmap.h \
   %D%/keyring.h \
   %D%/member.h \
   %D%/mutation.h \
   %D%/outbox.h \
+  %D%/psk.h \
   %D%/purgelog.h \
   %D%/purging.h \
   %D%/purging_state.h \
   %D%/ring.h \
   %D%/ringdiff.h \
   %D%/statedir.h \
+  %D%/stream.h \
   %D%/suspicion.h \
   %D%/swim.h \
   %D%/swim_state.h \
   %D%/viatable.h \
   %D%/view.h
 tagcached_sources += \
+  %D%/address.c \
   %D%/cluster.c \
   %D%/cluster_agree.c \
   %D%/cluster_answers.c \
@@ -51,10 +57,13 @@ tagcached_sources += \
   %D%/configuration.c \
   %D%/configuration_pack.c \
   %D%/datagram.c \
+  %D%/dns.c \
   %D%/hello.c \
+  %D%/idmap.c \
   %D%/keyring.c \
   %D%/member.c \
   %D%/outbox.c \
+  %D%/psk.c \
   %D%/purgelog.c \
   %D%/purging.c \
   %D%/purging_adopt.c \
@@ -66,6 +75,7 @@ tagcached_sources += \
   %D%/ring.c \
   %D%/ringdiff.c \
   %D%/statedir.c \
+  %D%/stream.c \
   %D%/suspicion.c \
   %D%/swim.c \
   %D%/swim_evidence.c \
