@@ -32,6 +32,7 @@ struct node {
     struct store *store;
     struct cmd *cmd;
     struct net *net; /* workers exist from net_new on */
+    struct node_peers peers;
     int end_fd;
     uint32_t end; /* enum node_end; atomic */
     bool store_started;
@@ -144,6 +145,16 @@ static void up_settings_each(void *arg, void (*fn)(void *fn_arg, const char *nam
     settings_each(e.node->settings, each_setting, &e);
 }
 
+static void up_want_link(void *arg, unsigned i, uint32_t member, enum cmd_link_kind kind, struct cmd_wish *wish) {
+    const struct node_peers *p = &((struct node *)arg)->peers;
+    p->want_link(p->arg, i, member, kind, wish);
+}
+
+static void up_ring_differs(void *arg, uint32_t member, uint64_t version) {
+    const struct node_peers *p = &((struct node *)arg)->peers;
+    p->ring_differs(p->arg, member, version);
+}
+
 /* ------------------------------------------------------------------ life */
 
 static int make_store(struct node *n, const struct clock *clock) {
@@ -165,11 +176,11 @@ static int make_store(struct node *n, const struct clock *clock) {
     return store_new(&cfg, &n->store);
 }
 
-static int make_cmd(struct node *n, const struct clock *clock) {
+static int make_cmd(struct node *n, const struct node_config *nc) {
     const struct settings *s = n->settings;
     struct cmd_config cfg = {
         .store = n->store,
-        .clock = clock,
+        .clock = nc->clock,
         .workers = (unsigned)s->threads,
         .seed = rand_secret(),
         .log = &n->log,
@@ -187,8 +198,13 @@ static int make_cmd(struct node *n, const struct clock *clock) {
         .item_size_max = value_max(s),
         .requests_per_event = (unsigned)s->batches_per_event,
         .up = {n, up_shutdown, up_refresh_certs, up_net_stats, up_net_reset, up_worker, up_listeners_each,
-               up_settings_each},
+               up_settings_each, NULL, NULL},
     };
+    if (nc->peers != NULL) {
+        n->peers = *nc->peers;
+        cfg.up.want_link = up_want_link;
+        cfg.up.ring_differs = up_ring_differs;
+    }
     return cmd_new(&cfg, &n->cmd);
 }
 
@@ -297,7 +313,7 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
                  strerror(-r));
         goto fail;
     }
-    if ((r = make_cmd(n, cfg->clock)) != 0) {
+    if ((r = make_cmd(n, cfg)) != 0) {
         if (cfg->settings->auth_file != NULL)
             snprintf(err, err_size, "cannot read the password file %s: %s", cfg->settings->auth_file, strerror(-r));
         goto fail;

@@ -110,5 +110,6 @@ static void look(struct net_worker *nw, void *arg) {
         conn_resume(f->session->conn);
     }
     if (p->nopen > 0) try_peers(p, now);
+    if (TAILQ_EMPTY(&p->live)) cmd_link_rest(p);
     if (!TAILQ_EMPTY(&p->live) || p->nopen > 0) arm(p);
 }

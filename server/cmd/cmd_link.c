@@ -166,6 +166,13 @@ static inline unsigned waiting(const struct cmd_link *l) {
     return l->tail - l->head;
 }
 
+void cmd_link_rest(struct cmd_peers *p) {
+    for (unsigned i = 0; i < p->view->nmembers; i++) {
+        struct cmd_link *l = p->links[i];
+        if (l != NULL && l->conn != NULL && waiting(l) == 0) conn_link_busy(l->conn, false);
+    }
+}
+
 static inline struct link_entry *entry(struct cmd_link *l, uint32_t i) {
     return &l->queue[i & (l->cap - 1)];
 }
@@ -308,6 +315,7 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
     }
     if (wait != NULL && sent > 0) {
         cmd_forward_wait(f, wait);
+        f->attention = true;
         return false;
     }
     const uint64_t now = now_ns(w), left = f->deadline_ns > now ? (f->deadline_ns - now) / MS : 0;

@@ -96,6 +96,8 @@ void cmd_link_view(struct cmd_peers *p, const struct view *v, struct cmd_link **
 /* Sends all requests that are FORWARD_WANTED; r[i] is that of slot `next + i`. Those whose owner is down become
  * FORWARD_DOWN. False: nothing was sent, and the record waits until there is room, or a connection. */
 bool cmd_link_send(struct forward *f, const char *base, const struct request *r, unsigned n);
+/* No record is under way: a drain need not wait for links on which nothing is asked. */
+void cmd_link_rest(struct cmd_peers *p);
 /* Appends a ping. The link is up. */
 void cmd_link_ping(struct cmd_link *l);
 /* A reply on the link to this member was not what was asked for: closes it. */
