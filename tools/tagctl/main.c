@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tools/tagctl/table.h"
 #include "tools/tagctl/tagctl.h"
 #include "tools/tagctl/verbs.h"
 
@@ -27,14 +28,21 @@ int ctl_connect(struct ctl *c) {
     return c->conn.name[0] ? DONE : conn_open(&c->conn, &c->opt);
 }
 
+static int say_plan(const struct ctl *c, const char *plan, va_list ap) {
+    char *text;
+    if (vasprintf(&text, plan, ap) < 0) return complain(FAILED, "no memory");
+    if (c->output == OUTPUT_JSON)
+        json_print(json_pack("{s:o,s:b}", "plan", json_text(text), "changed", 0));
+    else
+        printf("%s; nothing was changed\n", text);
+    free(text);
+    return DONE;
+}
+
 static int vconfirm(struct ctl *c, bool dangerous, bool *go, const char *plan, va_list ap) {
     char answer[16] = "";
     *go = false;
-    if (c->opt.dry_run) {
-        vprintf(plan, ap);
-        puts("; nothing was changed");
-        return DONE;
-    }
+    if (c->opt.dry_run) return say_plan(c, plan, ap);
     *go = !dangerous || c->opt.yes;
     if (*go) return DONE;
     fflush(stdout);

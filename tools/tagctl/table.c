@@ -97,7 +97,7 @@ void table_number(struct table *t, double number) {
 }
 
 static bool is_text(enum table_kind kind) {
-    return kind == TABLE_TEXT || kind == TABLE_STATE;
+    return kind == TABLE_TEXT || kind == TABLE_STATE || kind == TABLE_YESNO;
 }
 
 /* --- printing ---------------------------------------------------------------------------------------------------- */
@@ -116,6 +116,7 @@ static void show(char to[CELL], const struct table_cell *cell, enum table_kind k
     }
     switch (kind) {
     case TABLE_TEXT:
+    case TABLE_YESNO:
     case TABLE_STATE: snprintf(to, CELL, "%s", cell->text); break;
     case TABLE_COUNT: text_count(to, x); break;
     case TABLE_NUMBER: snprintf(to, CELL, "%.0f", x); break;
@@ -123,7 +124,12 @@ static void show(char to[CELL], const struct table_cell *cell, enum table_kind k
     case TABLE_BYTES_OF: text_bytes_of(to, x, cell[1].number); break;
     case TABLE_SHARE: snprintf(to, CELL, "%.1f%%", 100 * x); break;
     case TABLE_PERCENT: snprintf(to, CELL, "%.1f", 100 * x); break;
-    case TABLE_MS: snprintf(to, CELL, x < 10 ? "%.2g ms" : "%.0f ms", x); break;
+    case TABLE_MS:
+        if (x < 10000)
+            snprintf(to, CELL, x < 10 ? "%.2g ms" : "%.0f ms", x);
+        else
+            snprintf(to, CELL, "%.0f s", x / 1000);
+        break;
     }
     clean(to);
 }
@@ -140,7 +146,7 @@ static void show_exact(char to[CELL], const struct table_cell *cell, enum table_
 }
 
 static const char *colour_of(const struct ctl *c, enum table_kind kind, const char *text) {
-    if (!c->colour || kind != TABLE_STATE) return "";
+    if (!c->colour || (kind != TABLE_STATE && kind != TABLE_YESNO) || !strcmp(text, "-")) return "";
     if (!strcmp(text, "alive") || !strcmp(text, "confirmed") || !strcmp(text, "yes")) return "\033[32m";
     if (!strcmp(text, "dead") || !strcmp(text, "ejected") || !strcmp(text, "no")) return "\033[31m";
     return "\033[33m";
@@ -211,13 +217,17 @@ json_t *json_number(double number) {
     return number == floor(number) && fabs(number) < 1e15 ? json_integer((json_int_t)number) : json_real(number);
 }
 
+static json_t *cell_json(const struct table_cell *cell, enum table_kind kind) {
+    if (kind == TABLE_YESNO) return cell->text ? json_boolean(!strcmp(cell->text, "yes")) : json_null();
+    return is_text(kind) ? json_text(cell->text) : json_number(cell->number);
+}
+
 json_t *table_json(const struct table *t) {
     json_t *rows = json_array(), *row = NULL;
     for (unsigned i = 0; i < t->n; i++) {
         const struct table_column *col = &t->columns[i % t->ncolumns];
         if (i % t->ncolumns == 0) json_array_append_new(rows, row = json_object());
-        json_object_set_new(row, col->key,
-                            is_text(col->kind) ? json_text(t->cells[i].text) : json_number(t->cells[i].number));
+        json_object_set_new(row, col->key, cell_json(&t->cells[i], col->kind));
     }
     return rows;
 }

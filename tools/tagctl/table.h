@@ -15,6 +15,7 @@
 enum table_kind {
     TABLE_TEXT,
     TABLE_STATE,    /* a text; coloured where there are colours: alive is fine */
+    TABLE_YESNO,    /* the texts yes and no; a truth value in JSON; coloured */
     TABLE_COUNT,    /* 9,2M on a terminal */
     TABLE_NUMBER,   /* exact everywhere */
     TABLE_BYTES,    /* 412 MiB */

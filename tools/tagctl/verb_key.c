@@ -27,7 +27,7 @@ static bool is_number(const char *text, bool may_be_negative) {
 }
 
 static int not_found(const struct ctl *c) {
-    return complain(NOT_FOUND, "there is no %s", c->args[0]);
+    return complain(NOT_FOUND, "no item has the key %s", c->args[0]);
 }
 
 /* --- get -----------------------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@
 #include "tools/tagctl/verbs.h"
 
 static const struct table_column columns[] = {
-    {"NODE", "name", TABLE_TEXT},       {"STATE", "state", TABLE_STATE},    {"AGREED", "agreed", TABLE_TEXT},
-    {"WEIGHT", "weight", TABLE_NUMBER}, {"VOTER", "voter", TABLE_TEXT},     {"LAG", "lag_ms", TABLE_MS},
+    {"NODE", "name", TABLE_TEXT},       {"STATE", "state", TABLE_STATE},    {NULL, "agreed", TABLE_TEXT},
+    {"WEIGHT", "weight", TABLE_NUMBER}, {"VOTER", "voter", TABLE_YESNO},    {"LAG", "lag_ms", TABLE_MS},
     {"ADDRESS", "address", TABLE_TEXT}, {"VERSION", "version", TABLE_TEXT}, {NULL, "number", TABLE_NUMBER},
     {NULL, "boot", TABLE_NUMBER},       {NULL, "id", TABLE_TEXT},
 };
@@ -83,13 +83,14 @@ static int send_change(struct ctl *c, const char *done, const char *command) {
     if (status) return status;
     if (strncmp(line, "OK", 2) != 0)
         return complain(FAILED, "%s answers \"%.60s\" to `%s`", c->conn.name, line, command);
-    if (c->output == OUTPUT_JSON) {
-        const char *version = strstr(line, "version=");
-        json_print(
-            json_pack("{s:s,s:o}", "done", done, "version", json_number(version ? strtod(version + 8, NULL) : NAN)));
-    } else {
-        printf("%s%s\n", done, line + 2);
-    }
+    const char *version = strstr(line, "version=");
+    double number = version ? strtod(version + strlen("version="), NULL) : NAN;
+    if (c->output == OUTPUT_JSON)
+        json_print(json_pack("{s:s,s:o}", "done", done, "version", json_number(number)));
+    else if (isnan(number))
+        printf("%s\n", done);
+    else
+        printf("%s (version %.0f)\n", done, number);
     return DONE;
 }
 

@@ -16,7 +16,7 @@
 #define SELECTORS_MAX 64 /* of one purge */
 #define LIST_MAX 60000   /* bytes of a purge's selectors: a line has 64 KiB */
 #define WINDOW 16        /* purges under way */
-#define LINE_MAX_STDIN 65536
+
 #define ID_TEXT 48
 
 static const struct table_column columns[] = {{"ID", "id", TABLE_TEXT},
@@ -32,10 +32,11 @@ struct purging {
     size_t length;
     unsigned in_list, sent, under_way[WINDOW]; /* how many selectors each purge has whose answer is not read */
     unsigned answered, selectors, unconfirmed;
-    double acked, members; /* the worst purge's */
+    double wait_ms;
+    double acked, members; /* of the worst purge */
     char first_id[ID_TEXT], last_id[ID_TEXT];
     struct table table;
-    bool dry, everything;
+    bool dry;
 };
 
 static double now_ms(void) {
@@ -98,8 +99,8 @@ static int send_list(struct purging *p) {
     else if (o->soft)
         strcpy(soft, " I");
     bool waits = !o->wait || !strcmp(o->wait, "all");
-    double timeout = o->timeout < 0 ? 2 : o->timeout;
-    if (!p->dry) status = reply_ask(p->c, "mp %s n s w%.0f%s", p->list, waits ? timeout * 1000 : 0, soft);
+
+    if (!p->dry) status = reply_ask(p->c, "mp %s n s w%.0f%s", p->list, waits ? p->wait_ms : 0, soft);
     p->under_way[p->sent % WINDOW] = p->in_list;
     p->sent++;
     p->in_list = 0;
@@ -200,7 +201,7 @@ static int purge(struct purging *p) {
     struct ctl *c = p->c;
     double begin = now_ms();
     int status = p->dry ? DONE : ctl_connect(c);
-    if (!status && !p->dry) c->conn.timeout += 1; /* the node waits for as long as we would */
+
     for (unsigned i = 0; i < c->nargs && !status; i++) status = add(p, c->args[i]);
     if (!status && c->opt.from_stdin) status = add_stdin(p);
     if (!status) status = send_list(p);
@@ -221,11 +222,14 @@ int verb_purge(struct ctl *c) {
     if (!p) return complain(FAILED, "no memory");
     p->c = c;
     p->dry = c->opt.dry_run;
+    p->wait_ms = 1000 * (c->opt.timeout < 0 ? 2 : c->opt.timeout);
+    c->opt.timeout = p->wait_ms / 1000 + 2; /* the node has that long, and then has to answer */
     table_init(&p->table, columns, sizeof columns / sizeof *columns);
     status = purge(p);
     if (!status && p->dry)
-        status = ctl_confirm(c, false, &go, "%u selectors would be purged in %u purges (%s)", p->selectors, p->sent,
-                             c->opt.soft ? "soft" : "hard");
+        status =
+            ctl_confirm(c, false, &go, "%u selector%s would be purged (%s), in %u purge%s", p->selectors,
+                        p->selectors == 1 ? "" : "s", c->opt.soft ? "soft" : "hard", p->sent, p->sent == 1 ? "" : "s");
     table_free(&p->table);
     free(p);
     return status;

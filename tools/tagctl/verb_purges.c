@@ -16,7 +16,7 @@ static const struct table_column columns[] = {{"ID", "id", TABLE_TEXT},        {
                                               {"TOOK", "took_ms", TABLE_MS},   {"SELECTORS", "selectors", TABLE_TEXT}};
 
 static const struct table_column ack_columns[] = {
-    {"NODE", "name", TABLE_TEXT}, {"CONFIRMED", "confirmed", TABLE_STATE}, {"TIME", "ms", TABLE_MS}};
+    {"NODE", "name", TABLE_TEXT}, {"CONFIRMED", "confirmed", TABLE_YESNO}, {"TIME", "ms", TABLE_MS}};
 
 static void add(struct table *t, const struct reply_row *row) {
     table_text(t, reply_text(row, "id"));
@@ -104,6 +104,7 @@ int verb_purge_show(struct ctl *c) {
 
 int verb_purge_wait(struct ctl *c) {
     double left_ms = 1000 * (c->opt.timeout < 0 ? 2 : c->opt.timeout);
+    c->opt.timeout = 2; /* of a single answer */
     for (;; left_ms -= POLL_MS) {
         struct reply r;
         const struct reply_row *row;

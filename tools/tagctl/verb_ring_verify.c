@@ -14,7 +14,7 @@
 static const struct table_column columns[] = {{"NODE", "name", TABLE_TEXT},
                                               {"RING", "ring", TABLE_TEXT},
                                               {"VERSION", "version", TABLE_NUMBER},
-                                              {"SAME", "same", TABLE_STATE}};
+                                              {"SAME", "same", TABLE_YESNO}};
 
 /* --- all nodes against each other ----------------------------------------------------------------------------------
  */
@@ -74,22 +74,25 @@ static void say_name(json_t *to, const struct ring *r, unsigned i) {
     json_array_append_new(to, json_text(rings_name(r, i)));
 }
 
-/* Names of one that the other lacks; weights that differ in proportion to the first common name's. */
+/* Names of one that the other lacks; and, unless all weights are in proportion, weights that differ. */
 static void compare_lists(struct list_check *k) {
+    bool proportional = true;
     double first = NAN;
     for (unsigned i = 0; i < ring_nmembers(k->ours); i++) {
         unsigned j = ring_find(k->theirs, &ring_member(k->ours, i)->id);
+        json_int_t ours = ring_member(k->ours, i)->weight,
+                   theirs = j == RING_NONE ? 0 : ring_member(k->theirs, j)->weight;
         if (j == RING_NONE) {
             say_name(k->missing, k->ours, i);
             continue;
         }
-        double ratio = (double)ring_member(k->theirs, j)->weight / (double)ring_member(k->ours, i)->weight;
-        if (isnan(first)) first = ratio;
-        if (ratio != first)
+        if (isnan(first)) first = (double)theirs / (double)ours;
+        proportional = proportional && (double)theirs / (double)ours == first;
+        if (ours != theirs)
             json_array_append_new(k->weights, json_pack("{s:s,s:I,s:I}", "name", rings_name(k->ours, i), "cluster",
-                                                        (json_int_t)ring_member(k->ours, i)->weight, "list",
-                                                        (json_int_t)ring_member(k->theirs, j)->weight));
+                                                        ours, "list", theirs));
     }
+    if (proportional) json_array_clear(k->weights);
     for (unsigned j = 0; j < ring_nmembers(k->theirs); j++)
         if (ring_find(k->ours, &ring_member(k->theirs, j)->id) == RING_NONE) say_name(k->unknown, k->theirs, j);
 }
