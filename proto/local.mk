@@ -5,6 +5,7 @@ tagcached_sources += \
   %D%/keytags.c \
   %D%/meta.c \
   %D%/peer_codec.c \
+  %D%/peer_link.c \
   %D%/text.c
 noinst_HEADERS += \
   %D%/base64.h \
@@ -14,6 +15,7 @@ noinst_HEADERS += \
   %D%/meta.def \
   %D%/meta.h \
   %D%/peer_codec.h \
+  %D%/peer_link.h \
   %D%/text.h
 EXTRA_DIST += %D%/PROTOCOL.md %D%/peer.proto
 

@@ -10,6 +10,7 @@
 #include "base/rand.h"
 #include "cmd/cmd.h"
 #include "net/net.h"
+#include "settings_cluster.h"
 #include "store/store.h"
 
 /* memcached counts an item's header and key into -I, so that a value of just that size is too large. */
@@ -280,6 +281,10 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
     struct node *n = calloc(1, sizeof *n);
     int r = -ENOMEM;
     if (n == NULL) return r;
+    if ((r = settings_check_cluster(cfg->settings, err, err_size)) != 0) {
+        free(n);
+        return r;
+    }
     n->settings = cfg->settings;
     log_init(&n->log, cfg->log_fd, (unsigned)cfg->settings->verbose);
     n->end_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

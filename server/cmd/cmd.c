@@ -13,6 +13,7 @@
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_input.h"
+#include "cmd/cmd_job.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_purge.h"
 #include "cmd/cmd_stats.h"
@@ -86,7 +87,7 @@ static void on_close(struct conn *c, void *session) {
     struct session *s = session;
     if (s->worker == NULL) return;
     if (s->upload != NULL) cmd_body_abort(s);
-    if (s->job != NULL) cmd_purge_abandon(s);
+    if (s->job != NULL) cmd_job_abandon(s);
     if (s->producer != NULL) s->producer->end(s);
     s->producer = NULL;
     if (cmd_observed(s, CMD_OBSERVE_CONNEVENTS)) cmd_watch_conn(s, true, end_name(s));
@@ -187,6 +188,10 @@ void cmd_free(struct cmd *cmd) {
     free((char *)cmd->cfg.key_tags);
     free((char *)cmd->cfg.auth_file);
     free(cmd);
+}
+
+void cmd_set_cluster(struct cmd *cmd, const struct cmd_cluster *cluster) {
+    cmd->cluster = cluster;
 }
 
 void *cmd_worker_context(struct cmd *cmd, unsigned i) {

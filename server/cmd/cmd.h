@@ -25,6 +25,8 @@ struct cmd;
 
 /* Makes the commands of one node. Returns 0, -ENOMEM, -EINVAL, or -errno of reading the auth file. */
 int cmd_new(const struct cmd_config *cfg, struct cmd **out);
+/* Has purges reach other nodes, and `cluster` answered. Before any connection; `cluster` outlives the cmd. */
+void cmd_set_cluster(struct cmd *cmd, const struct cmd_cluster *cluster);
 /* Frees it; no connection may be left. */
 void cmd_free(struct cmd *cmd);
 

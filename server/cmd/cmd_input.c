@@ -9,12 +9,12 @@
 #include "cmd/cmd_auth.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_get.h"
+#include "cmd/cmd_job.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_meta_get.h"
 #include "cmd/cmd_meta_set.h"
 #include "cmd/cmd_parse.h"
 #include "cmd/cmd_producer.h"
-#include "cmd/cmd_purge.h"
 #include "cmd/cmd_set.h"
 #include "cmd/cmd_table.h"
 #include "cmd/cmd_watch.h"
@@ -182,7 +182,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     s->refuse = false;
     if (unlikely(w->retry)) {
         w->retry = false;
-        if (cmd_purge_waits(s))
+        if (cmd_job_waits(s))
             conn_wait(s->conn);
         else
             conn_park(s->conn);

@@ -5,6 +5,7 @@ tagcached_sources += \
   %D%/cmd_expiry.c \
   %D%/cmd_get.c \
   %D%/cmd_input.c \
+  %D%/cmd_job.c \
   %D%/cmd_key.c \
   %D%/cmd_meta.c \
   %D%/cmd_meta_change.c \
@@ -31,6 +32,7 @@ noinst_HEADERS += \
   %D%/cmd_expiry.h \
   %D%/cmd_get.h \
   %D%/cmd_input.h \
+  %D%/cmd_job.h \
   %D%/cmd_key.h \
   %D%/cmd_meta.h \
   %D%/cmd_meta_get.h \

@@ -60,7 +60,7 @@ struct session {
     uint64_t need;                       /* CMD_PHASE_LINE: fewer bytes than this are of no use yet */
     uint64_t left;                       /* CMD_PHASE_DISCARD_BODY */
     struct cmd_upload *upload;           /* CMD_PHASE_BODY (cmd_body.c) */
-    struct cmd_job *job;                 /* the purge that the first request waits for, or NULL (cmd_purge.c) */
+    struct cmd_job *job;                 /* what the first request waits for, or NULL (cmd_job.h) */
     const struct cmd_producer *producer; /* NULL: none */
     void *produce_state;
 };

@@ -397,7 +397,7 @@ def test_key_files():
     check("--file -", piped("key", "set", "k", "-f", "-", server=node, stdin="piped")[0] == DONE and node.asked == ["ms k 5 T0 F0|piped"], node.asked)
     check("no such file", piped("key", "set", "k", "-f", "/nonexistent", server=node)[0] == FAILED)
     one, two = (piped("keyring", "generate")[1] for _ in range(2))
-    check("generate", re.fullmatch(r"[A-Za-z0-9+/]{43}=\n", one) and one != two, one)
+    check("generate", re.fullmatch(r"# [0-9a-f]{16}\n[A-Za-z0-9+/]{43}=\n", one) and one != two, one)
     node.close()
 
 

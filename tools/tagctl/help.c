@@ -190,20 +190,18 @@ static void roff(const char *p) {
 void help_man_verbs(void) {
     for (unsigned i = 0; i < nverbs; i++) {
         const struct verb *v = &verbs[i];
-        printf(".TP\n.B %s%s%s\n", v->group, v->name[0] ? " " : "", v->name);
-        if (v->words[0]) {
-            printf(".I \"");
-            roff(v->words);
-            printf("\"\n");
-        }
+        printf(".TP\n\\fB%s%s%s\\fR", v->group, v->name[0] ? " " : "", v->name);
+        if (v->words[0]) printf(" \\fI");
+        roff(v->words);
+        if (v->words[0]) printf("\\fR");
         for (unsigned j = 0; j < option_nrows; j++) {
             const struct option_row *row = &option_rows[j];
             if (!(row->takes & v->takes)) continue;
-            printf(".RB [ \\-\\-");
+            printf(" [\\fB\\-\\-");
             roff(row->name);
-            printf(" ]\n");
+            printf("\\fR]");
         }
-        printf(".br\n");
+        putchar('\n');
         roff(v->help);
         printf(".\n.br\nExample: \n.B ");
         roff(v->example);
@@ -214,17 +212,13 @@ void help_man_verbs(void) {
 void help_man_options(void) {
     for (unsigned i = 0; i < option_nrows; i++) {
         const struct option_row *row = &option_rows[i];
-        printf(".TP\n.B ");
-        if (row->letter) printf("\\-%c, ", row->letter);
+        printf(".TP\n\\fB");
+        if (row->letter) printf("\\-%c\\fR, \\fB", row->letter);
         printf("\\-\\-");
         roff(row->name);
-        printf("\n");
-        if (row->arg[0]) {
-            printf(".I \"");
-            roff(row->arg);
-            printf("\"\n");
-        }
-        printf(".br\n");
+        printf("\\fR \\fI");
+        roff(row->arg);
+        printf("\\fR\n");
         roff(row->help);
         putchar('\n');
     }

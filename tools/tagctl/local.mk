@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# tagctl: links the ring, the protocol's pure parts and base; nothing of the server.
+# tagctl: of the library it uses the ring, the keyring, the protocol's pure parts and base; nothing of the server.
 bin_PROGRAMS += tagctl
 tagctl_SOURCES = \
   %D%/conn.c %D%/conn.h \
@@ -21,9 +21,7 @@ tagctl_SOURCES = \
   %D%/verb_ring_verify.c \
   %D%/verb_stats.c \
   %D%/verb_status.c \
-  %D%/verbs.def %D%/verbs.h \
-  cluster/ring.c cluster/ringdiff.c proto/base64.c proto/cluster_id.c proto/keytags.c proto/text.c \
-  server/base/hostport.c server/base/md5.c
-tagctl_CPPFLAGS = -D_GNU_SOURCE= -I$(srcdir)/server -I$(srcdir) $(OPENSSL_CFLAGS) $(JANSSON_CFLAGS)
-tagctl_LDADD = $(OPENSSL_LIBS) $(JANSSON_LIBS)
+  %D%/verbs.def %D%/verbs.h
+tagctl_CPPFLAGS = $(base_cppflags) $(JANSSON_CFLAGS)
+tagctl_LDADD = libtagcached.a $(OPENSSL_LIBS) $(JANSSON_LIBS) $(SODIUM_LIBS)
 tagctl_LDFLAGS = $(AM_LDFLAGS) $(BIND_FLAGS)

@@ -13,7 +13,7 @@
 #include "tools/tagctl/tagctl.h"
 #include "tools/tagctl/verbs.h"
 
-int complain(int status, const char *form, ...) {
+void say(const char *form, ...) {
     va_list ap;
     fflush(stdout);
     fputs("tagctl: ", stderr);
@@ -21,7 +21,6 @@ int complain(int status, const char *form, ...) {
     vfprintf(stderr, form, ap);
     va_end(ap);
     fputc('\n', stderr);
-    return status;
 }
 
 int ctl_connect(struct ctl *c) {
@@ -72,13 +71,14 @@ static bool set_output(struct ctl *c) {
     bool terminal = isatty(STDOUT_FILENO);
     c->output = terminal ? OUTPUT_TABLE : OUTPUT_PLAIN;
     if (o) {
-        if (strcmp(o, "table") && strcmp(o, "plain") && strcmp(o, "json")) {
+        if (strcmp(o, "table") != 0 && strcmp(o, "plain") != 0 && strcmp(o, "json") != 0) {
             complain(USAGE, "-o takes table, plain or json, not %s", o);
             return false;
         }
         c->output = o[0] == 't' ? OUTPUT_TABLE : o[0] == 'p' ? OUTPUT_PLAIN : OUTPUT_JSON;
     }
-    c->colour = terminal && c->output == OUTPUT_TABLE && !(no_colour && *no_colour) && term && strcmp(term, "dumb");
+    c->colour =
+        terminal && c->output == OUTPUT_TABLE && !(no_colour && *no_colour) && term && strcmp(term, "dumb") != 0;
     return true;
 }
 

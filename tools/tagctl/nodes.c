@@ -11,7 +11,7 @@
 
 static int make_list(struct ctl *c, struct nodes *n) {
     unsigned room = n->self ? n->members.n : 1;
-    n->rows = calloc(room + 1, sizeof *n->rows);
+    n->rows = calloc(room + 1, sizeof(const struct reply_row *));
     n->names = calloc(room + 1, sizeof *n->names);
     if (!n->rows || !n->names) return complain(FAILED, "no memory");
     if (!n->self) {

@@ -36,8 +36,13 @@ struct ctl {
     struct conn conn; /* open as of ctl_connect */
 };
 
-/* Says "tagctl: ..." on standard error and returns `status`. */
-int complain(int status, const char *form, ...) __attribute__((format(printf, 2, 3)));
+/* Says "tagctl: ..." on standard error. */
+void say(const char *form, ...) __attribute__((format(printf, 1, 2)));
+/* The same, and its value is the status. */
+#define complain(status, ...) (say(__VA_ARGS__), complained(status))
+static inline int complained(int status) {
+    return status;
+}
 
 /* Connects, unless it is done. Says what happened if that fails. */
 int ctl_connect(struct ctl *c);

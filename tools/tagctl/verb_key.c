@@ -65,7 +65,7 @@ static void print_value(const struct ctl *c, const char *value, size_t n, const 
 }
 
 int verb_key_get(struct ctl *c) {
-    char line[1024], *end, *value;
+    char line[1024], *end = "", *value;
     int status = check_key(c->args[0]);
     if (!status) status = reply_line(c, line, sizeof line, "mg %s v f t c", c->args[0]);
     if (status) return status;
@@ -81,19 +81,18 @@ int verb_key_get(struct ctl *c) {
 /* --- changes -------------------------------------------------------------------------------------------------------
  */
 
-/* Reads all of a file. The caller frees *bytes. */
+/* Reads all of a file. The caller frees *bytes, also if it failed. */
 static int read_file(const char *name, char **bytes, size_t *n) {
-    FILE *f = strcmp(name, "-") ? fopen(name, "r") : stdin;
+    FILE *f = strcmp(name, "-") == 0 ? stdin : fopen(name, "r");
     size_t room = 0;
-    if (!f) return complain(FAILED, "cannot read %s: %s", name, strerror(errno));
     *bytes = NULL;
     *n = 0;
+    if (!f) return complain(FAILED, "cannot read %s: %s", name, strerror(errno));
     for (size_t got = 1; got;) {
         if (*n == room) {
             room = room * 2 + 65536;
             char *more = room > CONN_BLOCK_MAX ? NULL : realloc(*bytes, room);
             if (!more) {
-                free(*bytes);
                 if (f != stdin) fclose(f);
                 return complain(FAILED, "%s is too large", name);
             }
@@ -104,9 +103,7 @@ static int read_file(const char *name, char **bytes, size_t *n) {
     }
     bool bad = ferror(f);
     if (f != stdin) fclose(f);
-    if (!bad) return DONE;
-    free(*bytes);
-    return complain(FAILED, "cannot read %s", name);
+    return bad ? complain(FAILED, "cannot read %s", name) : DONE;
 }
 
 static int join_tags(const struct options *o, char **list) {

@@ -2,14 +2,11 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "proto/base64.h"
+#include "cluster/keyring.h"
 #include "tools/tagctl/reply.h"
 #include "tools/tagctl/table.h"
 #include "tools/tagctl/tagctl.h"
 #include "tools/tagctl/verbs.h"
-
-#define KEY_BYTES 32
-#define ID_DIGITS 16
 
 static const struct table_column columns[] = {{"ID", "id", TABLE_TEXT},
                                               {"USE", "use", TABLE_TEXT},
@@ -18,14 +15,18 @@ static const struct table_column columns[] = {{"ID", "id", TABLE_TEXT},
                                               {"MISSING", "missing", TABLE_TEXT}};
 
 int verb_keyring_generate(struct ctl *c) {
-    char key[KEY_BYTES], text[64];
-    if (getrandom(key, sizeof key, 0) != (ssize_t)sizeof key)
+    uint8_t random[KEYRING_KEY_BYTES];
+    char line[KEYRING_LINE_BYTES + 1], id[KEYRING_ID_TEXT], why[256];
+    struct keyring k;
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return complain(FAILED, "this machine has no random numbers");
-    text[base64_encode(key, sizeof key, text)] = 0;
+    keyring_generate(random, line);
+    if (!keyring_read(&k, line, strlen(line), why, sizeof why)) return complain(FAILED, "%s", why);
+    keyring_id_text(&k.keys[0], id);
     if (c->output == OUTPUT_JSON)
-        json_print(json_pack("{s:s}", "key", text));
+        json_print(json_pack("{s:s,s:s}", "id", id, "key", line));
     else
-        puts(text);
+        printf("# %s\n%s\n", id, line);
     return DONE;
 }
 
@@ -56,9 +57,9 @@ int verb_keyring_ls(struct ctl *c) {
 }
 
 static int check_id(const char *id) {
-    if (strlen(id) == ID_DIGITS && strspn(id, "0123456789abcdef") == ID_DIGITS) return DONE;
+    if (strlen(id) == KEYRING_ID_TEXT - 1 && strspn(id, "0123456789abcdef") == KEYRING_ID_TEXT - 1) return DONE;
     return complain(USAGE, "%.100s is no key's id: those have %d hexadecimal digits, as `tagctl keyring ls` shows them",
-                    id, ID_DIGITS);
+                    id, KEYRING_ID_TEXT - 1);
 }
 
 int verb_keyring_add(struct ctl *c) {

@@ -58,7 +58,7 @@ int verb_members_show(struct ctl *c) {
     json_t *j = json_object();
     for (unsigned i = 0; i < row->n; i++) {
         const char *name = row->fields[i].name, *value = row->fields[i].value;
-        double x = strcmp(name, "id") && strcmp(name, "version") ? reply_number(row, name) : NAN;
+        double x = strcmp(name, "id") != 0 && strcmp(name, "version") != 0 ? reply_number(row, name) : NAN;
         if (c->output == OUTPUT_JSON)
             json_object_set_new(j, name, isnan(x) ? json_text(value) : json_number(x));
         else if (c->output == OUTPUT_TABLE)

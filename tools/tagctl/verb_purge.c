@@ -190,7 +190,7 @@ static int check_options(const struct ctl *c) {
     if (o->ttl && !o->soft) return complain(USAGE, "--ttl is for --soft: how long the old value may be served");
     if (o->ttl && (strtoul(o->ttl, &end, 10) > 315360000 || *end || o->ttl[0] < '0' || o->ttl[0] > '9'))
         return complain(USAGE, "--ttl takes seconds, not %s", o->ttl);
-    if (o->wait && strcmp(o->wait, "all") && strcmp(o->wait, "local") && strcmp(o->wait, "none"))
+    if (o->wait && strcmp(o->wait, "all") != 0 && strcmp(o->wait, "local") != 0 && strcmp(o->wait, "none") != 0)
         return complain(USAGE, "--wait takes all, local or none, not %s", o->wait);
     if (o->from_stdin ? c->nargs != 0 : c->nargs == 0)
         return complain(USAGE, "name selectors, or give them on standard input with --stdin");
