@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 #include "base/hostport.h"
-#include "tools/tagctl/tagctl.h"
+#include "tools/tagctl/options.h"
+#include "tools/tagctl/say.h"
 
 #define READ_AT_LEAST 16384
 #define PASSWORD_MAX 1024

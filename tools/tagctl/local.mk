@@ -9,6 +9,7 @@ tagctl_SOURCES = \
   %D%/options.c %D%/options.def %D%/options.h \
   %D%/reply.c %D%/reply.h \
   %D%/rings.c %D%/rings.h \
+  %D%/say.c %D%/say.h \
   %D%/table.c %D%/table.h \
   %D%/tagctl.h \
   %D%/verb_key.c \

@@ -13,16 +13,6 @@
 #include "tools/tagctl/tagctl.h"
 #include "tools/tagctl/verbs.h"
 
-void say(const char *form, ...) {
-    va_list ap;
-    fflush(stdout);
-    fputs("tagctl: ", stderr);
-    va_start(ap, form);
-    vfprintf(stderr, form, ap);
-    va_end(ap);
-    fputc('\n', stderr);
-}
-
 int ctl_connect(struct ctl *c) {
     return c->conn.name[0] ? DONE : conn_open(&c->conn, &c->opt);
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/tagctl/tagctl.h"
+#include "tools/tagctl/say.h"
 
 #define SECONDS_MAX 86400
 

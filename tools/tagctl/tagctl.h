@@ -14,16 +14,7 @@
 
 #include "tools/tagctl/conn.h"
 #include "tools/tagctl/options.h"
-
-/* The exit status. */
-enum {
-    DONE = 0,
-    FAILED = 1,      /* or done in part */
-    USAGE = 2,       /* what was typed */
-    NOT_FOUND = 3,   /* no such key, node, purge */
-    UNREACHABLE = 4, /* no node answers */
-    DECLINED = 5,    /* the question was not answered with yes */
-};
+#include "tools/tagctl/say.h"
 
 enum output { OUTPUT_TABLE, OUTPUT_PLAIN, OUTPUT_JSON };
 
@@ -35,14 +26,6 @@ struct ctl {
     bool colour;
     struct conn conn; /* open as of ctl_connect */
 };
-
-/* Says "tagctl: ..." on standard error. */
-void say(const char *form, ...) __attribute__((format(printf, 1, 2)));
-/* The same, and its value is the status. */
-#define complain(status, ...) (say(__VA_ARGS__), complained(status))
-static inline int complained(int status) {
-    return status;
-}
 
 /* Connects, unless it is done. Says what happened if that fails. */
 int ctl_connect(struct ctl *c);
