@@ -114,8 +114,8 @@ static void look_at_disk(struct cluster *c) {
     const int32_t error = sync_exchange(&c->disk_error, 0);
     if (error != 0 && cluster_may_log(c, CLUSTER_EVENT_DISK))
         log_event(c->cfg.log, LOG_ALWAYS, "state_dir_failed",
-                  "path=\"%s\" error=\"%s\" reason=\"this node cannot vote until it can write there\"", c->cfg.state_dir,
-                  strerror(-error));
+                  "path=\"%s\" error=\"%s\" reason=\"this node cannot vote until it can write there\"",
+                  c->cfg.state_dir, strerror(-error));
 }
 
 static void on_wake(void *arg) {

@@ -43,6 +43,8 @@ void cluster_ask(struct cluster *c, struct cluster_question *q);
 
 /* A batch that could not be applied at once (cluster_upcalls.apply) is. */
 void cluster_applied(struct cluster *c);
+/* What kept a batch from being applied is over: it is tried again. */
+void cluster_apply_again(struct cluster *c);
 /* All workers go by the last view that they were given. */
 void cluster_view_done(struct cluster *c);
 /* Makes a link to the member with this number, for a worker; the upcall `link` tells of it. */

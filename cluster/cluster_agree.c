@@ -29,7 +29,7 @@ static void send_one(struct cluster *c, const struct config_out *out) {
         send_parts(c, &out->message, &out->to, out->address);
         return;
     }
-    TAILQ_FOREACH (p, &c->peers, entry) {
+    TAILQ_FOREACH(p, &c->peers, entry) {
         if (strcmp(p->address, out->address) != 0) continue;
         send_parts(c, &out->message, &p->id, NULL);
         return;
@@ -45,8 +45,8 @@ static void send_all(struct cluster *c, const struct config_out *out) {
         const struct member *m = member_at(all, i);
         if (m != NULL && i != SWIM_SELF && member_is_active(m)) send_parts(c, &out->message, &m->id, m->address);
     }
-    TAILQ_FOREACH (p, &c->peers, entry)
-        if (member_find(all, &p->id) == MEMBER_NONE) send_parts(c, &out->message, &p->id, NULL);
+    TAILQ_FOREACH(p, &c->peers, entry)
+    if (member_find(all, &p->id) == MEMBER_NONE) send_parts(c, &out->message, &p->id, NULL);
     for (unsigned i = 0; i < c->cfg.njoin; i++) (void)transport_try(c->transport, c->cfg.join[i]);
 }
 
@@ -140,8 +140,8 @@ bool cluster_agree_hears_majority(const struct cluster *c, uint64_t now_ns) {
     if (now == NULL || config_number(c->config) == 0) return false;
     for (unsigned i = 0; i < now->nvoters; i++) {
         const bool own = now->voters[i].member == config_number(c->config);
-        heard += own || (c->voter_heard_ns[i] != 0 &&
-                         now_ns - c->voter_heard_ns[i] < CLUSTER_LEASE_MS * UINT64_C(1000000));
+        heard +=
+            own || (c->voter_heard_ns[i] != 0 && now_ns - c->voter_heard_ns[i] < CLUSTER_LEASE_MS * UINT64_C(1000000));
     }
     return heard >= configuration_majority(now);
 }
@@ -153,9 +153,8 @@ static void tell_origins(struct cluster *c, uint64_t now_ns) {
     const unsigned n = now->nclosing; /* the machine may change the configuration meanwhile */
     for (unsigned i = 0; i < n; i++) closing[i] = now->closing[i].origin;
     for (unsigned i = 0; i < n; i++) {
-        struct config_in in = {.kind = CONFIG_IN_ORIGIN,
-                               .number = closing[i],
-                               .flag = purging_may_retire(c->purging, now_ns, closing[i])};
+        struct config_in in = {
+            .kind = CONFIG_IN_ORIGIN, .number = closing[i], .flag = purging_may_retire(c->purging, now_ns, closing[i])};
         cluster_agree_input(c, &in);
     }
 }

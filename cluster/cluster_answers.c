@@ -58,8 +58,10 @@ static void say(struct cluster_question *q, const char *line) {
 /* ------------------------------------------------------------------ what is known */
 
 static const char *health_of(const struct cluster *c, const struct configuration_member *m) {
-    static const char *const names[] = {
-        [PEER_SWIM_ALIVE] = "alive", [PEER_SWIM_SUSPECT] = "suspect", [PEER_SWIM_DEAD] = "dead", [PEER_SWIM_LEFT] = "left"};
+    static const char *const names[] = {[PEER_SWIM_ALIVE] = "alive",
+                                        [PEER_SWIM_SUSPECT] = "suspect",
+                                        [PEER_SWIM_DEAD] = "dead",
+                                        [PEER_SWIM_LEFT] = "left"};
     if (cluster_id_equal(&m->id, &config_self(c->config)->id)) return "alive";
     const struct members *all = swim_members(c->swim);
     const struct member *known = member_at(all, member_find(all, &m->id));
@@ -230,7 +232,11 @@ static void status(struct cluster *c, struct text *t) {
         "verdict=%s reason=%s\r\n",
         c->cfg.name, id, self->name, own_state(c), now == NULL ? 0 : now->epoch, now == NULL ? 0 : now->version,
         now == NULL ? 0 : now->nvoters, quorum ? "yes" : "no", ring_id, now == NULL ? 0 : now->ring_version, n.alive,
-        n.suspect, n.dead, n.left, purges.pending, !serves ? "down" : worst[0] != 0 ? "degraded" : "ok", worst);
+        n.suspect, n.dead, n.left, purges.pending,
+        !serves         ? "down"
+        : worst[0] != 0 ? "degraded"
+                        : "ok",
+        worst);
     if (problems.p != NULL) put(t, "%.*s", (int)(problems.n < 1900 ? problems.n : 1900), problems.p);
     free(problems.p);
     put(t, "END\r\n");
@@ -330,9 +336,8 @@ static void ask_purge(struct cluster *c, struct cluster_question *q, const char 
     }
     w->question = q;
     const uint64_t now = cluster_now(c), wait = PROMPT_MS * UINT64_C(1000000);
-    const int r =
-        via ? purging_ask_via(c->purging, now, (struct purge_via){(uint32_t)first, second}, wait, w->token)
-            : purging_ask_id(c->purging, now, (uint32_t)first, second, wait, w->token);
+    const int r = via ? purging_ask_via(c->purging, now, (struct purge_via){(uint32_t)first, second}, wait, w->token)
+                      : purging_ask_id(c->purging, now, (uint32_t)first, second, wait, w->token);
     if (r == 0) return;
     cluster_waiter_free(c, w);
     say(q, "SERVER_ERROR this node cannot ask about purges now");
@@ -408,7 +413,8 @@ static bool read_change(const struct change *ch, char *const *word, unsigned n, 
         const char *w = word[at++];
         if (ch->kind == CONFIG_WEIGHT && strcmp(w, "none") == 0)
             *argument = 0;
-        else if (!text_u64(w, strlen(w), argument) || (ch->kind == CONFIG_WEIGHT && (*argument < 1 || *argument > 1000)))
+        else if (!text_u64(w, strlen(w), argument) ||
+                 (ch->kind == CONFIG_WEIGHT && (*argument < 1 || *argument > 1000)))
             return false;
     }
     return at == n;

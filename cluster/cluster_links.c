@@ -49,10 +49,11 @@ static int own_address(char host[ADDRESS_TEXT], char *err, size_t err_size) {
     freeifaddrs(all);
     if (n == 0) snprintf(host, ADDRESS_TEXT, "127.0.0.1");
     if (n <= 1) return 0;
-    snprintf(err, err_size,
-             "this machine has %u addresses: say which one other nodes are told, --cluster-advertise HOST:PORT (or bind "
-             "one only, --cluster-bind HOST:PORT)",
-             n);
+    snprintf(
+        err, err_size,
+        "this machine has %u addresses: say which one other nodes are told, --cluster-advertise HOST:PORT (or bind "
+        "one only, --cluster-bind HOST:PORT)",
+        n);
     return -EINVAL;
 }
 
@@ -63,7 +64,8 @@ static int check_exposure(const struct cluster *c, const struct hostport *bind, 
         /* A name may stand for any address. */
         if (!address_numeric("0.0.0.0", bind->port, &a)) return -EINVAL;
     }
-    const bool may = address_may_listen(&a, c->cfg.key_file != NULL, !c->cfg.plain_links, c->cfg.insecure, err, err_size);
+    const bool may =
+        address_may_listen(&a, c->cfg.key_file != NULL, !c->cfg.plain_links, c->cfg.insecure, err, err_size);
     return may ? 0 : -EINVAL;
 }
 
@@ -99,8 +101,8 @@ int cluster_links_address(struct cluster *c, char *err, size_t err_size) {
 
 struct cluster_peer *cluster_peer_of(struct cluster *c, const struct cluster_id *id) {
     struct cluster_peer *p;
-    TAILQ_FOREACH (p, &c->peers, entry)
-        if (cluster_id_equal(&p->id, id)) return p;
+    TAILQ_FOREACH(p, &c->peers, entry)
+    if (cluster_id_equal(&p->id, id)) return p;
     return NULL;
 }
 
@@ -282,8 +284,8 @@ static void on_data_link(void *arg, const struct transport_data_link *l) {
         if (l->fd >= 0) c->cfg.up.serve(c->cfg.up.arg, l->worker, l->transfer, l->fd, l->ssl);
         return;
     }
-    TAILQ_FOREACH (w, &c->wishes, entry)
-        if (w->worker == l->worker && w->transfer == l->transfer && cluster_id_equal(&w->id, &l->id)) break;
+    TAILQ_FOREACH(w, &c->wishes, entry)
+    if (w->worker == l->worker && w->transfer == l->transfer && cluster_id_equal(&w->id, &l->id)) break;
     if (w == NULL) {
         if (l->fd >= 0) c->cfg.up.link(c->cfg.up.arg, NULL, l->fd, l->ssl, 0); /* nobody waits for it: it is closed */
         return;

@@ -49,8 +49,8 @@ static void log_change(struct cluster *c, const struct member *m, enum swim_chan
         enum cluster_event event;
         const char *name;
     } lines[] = {
-        [SWIM_JOINED] = {CLUSTER_EVENT_JOINED, "joined"},   [SWIM_SUSPECTED] = {CLUSTER_EVENT_SUSPECT, "suspect"},
-        [SWIM_DIED] = {CLUSTER_EVENT_DEAD, "dead"},         [SWIM_REFUTED] = {CLUSTER_EVENT_REFUTED, "refuted"},
+        [SWIM_JOINED] = {CLUSTER_EVENT_JOINED, "joined"},    [SWIM_SUSPECTED] = {CLUSTER_EVENT_SUSPECT, "suspect"},
+        [SWIM_DIED] = {CLUSTER_EVENT_DEAD, "dead"},          [SWIM_REFUTED] = {CLUSTER_EVENT_REFUTED, "refuted"},
         [SWIM_RESTARTED] = {CLUSTER_EVENT_JOINED, "joined"}, [SWIM_ENDED] = {CLUSTER_EVENT_LEFT, "left"},
     };
     if (change >= sizeof lines / sizeof *lines || lines[change].name == NULL) return;
@@ -75,7 +75,8 @@ static void conflict(struct cluster *c, const struct swim_out *out) {
     const struct member *a = member_at(swim_members(c->swim), out->slot);
     const struct member *b = member_at(swim_members(c->swim), out->other);
     if (a == NULL || b == NULL || !cluster_may_log(c, CLUSTER_EVENT_CONFLICT)) return;
-    log_event(c->cfg.log, LOG_ALWAYS, "conflict", "what=%s node=%s addr=%s other=%s other_addr=%s reason=\"two live nodes "
+    log_event(c->cfg.log, LOG_ALWAYS, "conflict",
+              "what=%s node=%s addr=%s other=%s other_addr=%s reason=\"two live nodes "
               "have one %s: stop one, or give it another %s\"",
               out->change == SWIM_NAME ? "name" : "address", a->name, a->address, b->name, b->address,
               out->change == SWIM_NAME ? "name" : "address",
@@ -117,10 +118,11 @@ static void emit(void *arg, const struct swim_out *out) {
     case SWIM_OUT_META: hint(c, out); break;
     case SWIM_OUT_OUTDATED:
         if (cluster_may_log(c, CLUSTER_EVENT_CONFLICT))
-            log_event(c->cfg.log, LOG_ALWAYS, "outdated",
-                      "boot=%llu reason=\"a newer process has the identity of this node's state directory: give each node "
-                      "a directory of its own\"",
-                      (unsigned long long)out->boot);
+            log_event(
+                c->cfg.log, LOG_ALWAYS, "outdated",
+                "boot=%llu reason=\"a newer process has the identity of this node's state directory: give each node "
+                "a directory of its own\"",
+                (unsigned long long)out->boot);
         break;
     case SWIM_OUT_LEFT: c->leaving = false; break;
     }

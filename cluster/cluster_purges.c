@@ -22,8 +22,8 @@ struct cluster_waiter *cluster_waiter_new(struct cluster *c) {
 
 struct cluster_waiter *cluster_waiter_of(struct cluster *c, uint64_t token) {
     struct cluster_waiter *w;
-    TAILQ_FOREACH (w, &c->waiters, entry)
-        if (w->token == token) return w;
+    TAILQ_FOREACH(w, &c->waiters, entry)
+    if (w->token == token) return w;
     return NULL;
 }
 
@@ -118,10 +118,10 @@ static void begin(struct cluster *c, struct cluster_purge *p) {
     const int result = purging_purge(c->purging, cluster_now(c), &r, NULL);
     if (result == 0) return;
     cluster_waiter_free(c, w);
-    refuse(p, result == -ENOTCONN  ? "no cluster yet"
-              : result == -ENOSPC  ? "too many purges pending"
-              : result == -EINVAL  ? "too many selectors"
-                                   : "out of memory");
+    refuse(p, result == -ENOTCONN ? "no cluster yet"
+              : result == -ENOSPC ? "too many purges pending"
+              : result == -EINVAL ? "too many selectors"
+                                  : "out of memory");
 }
 
 static void run_purge(struct cluster *c, struct cluster_task *t) {
@@ -187,7 +187,9 @@ static void send(void *arg, uint32_t member, const struct peer_purge *m) {
 
 static bool apply(void *arg, const struct purging_batch *batch) {
     struct cluster *c = arg;
-    return c->cfg.up.apply(c->cfg.up.arg, batch);
+    const bool done = c->cfg.up.apply(c->cfg.up.arg, batch);
+    c->batch = done ? NULL : batch;
+    return done;
 }
 
 static void raise_floor(void *arg, bool everything) {
@@ -224,7 +226,7 @@ void cluster_purges_adopt(struct cluster *c) {
     const int r = purging_adopt(c->purging, cluster_now(c), config_current(c->config), config_number(c->config));
     if (r != 0) log_event(c->cfg.log, LOG_ALWAYS, "cluster_lost", "reason=\"no memory to adopt a configuration\"");
     const struct cluster_peer *p;
-    TAILQ_FOREACH (p, &c->peers, entry) cluster_purges_link(c, &p->id, true);
+    TAILQ_FOREACH(p, &c->peers, entry) cluster_purges_link(c, &p->id, true);
 }
 
 void cluster_purges_link(struct cluster *c, const struct cluster_id *id, bool up) {
@@ -266,9 +268,21 @@ void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, 
 
 static void run_applied(struct cluster *c, struct cluster_task *t) {
     (void)t;
+    if (c->batch == NULL) return; /* it was tried again, and done */
+    c->batch = NULL;
     purging_applied(c->purging, cluster_now(c));
 }
 
 void cluster_applied(struct cluster *c) {
     cluster_post(c, &c->applied_task, run_applied);
+}
+
+static void run_again(struct cluster *c, struct cluster_task *t) {
+    (void)t;
+    sync_store(&c->again_posted, 0);
+    if (c->batch != NULL && apply(c, c->batch)) purging_applied(c->purging, cluster_now(c));
+}
+
+void cluster_apply_again(struct cluster *c) {
+    if (sync_exchange(&c->again_posted, 1) == 0) cluster_post(c, &c->again_task, run_again);
 }

@@ -28,11 +28,11 @@
 #include "cluster/view.h"
 #include "proto/peer_codec.h"
 
-#define CLUSTER_PINGS_MAX 64      /* TCP pings under way */
-#define CLUSTER_PING_MS 1000      /* how long one is waited for */
-#define CLUSTER_WISHES_MAX 8192   /* links to other nodes that workers wait for */
-#define CLUSTER_QUIET_MS 1000     /* between two log lines of one kind */
-#define CLUSTER_LEASE_MS 2000     /* a voter's answer counts for so long */
+#define CLUSTER_PINGS_MAX 64    /* TCP pings under way */
+#define CLUSTER_PING_MS 1000    /* how long one is waited for */
+#define CLUSTER_WISHES_MAX 8192 /* links to other nodes that workers wait for */
+#define CLUSTER_QUIET_MS 1000   /* between two log lines of one kind */
+#define CLUSTER_LEASE_MS 2000   /* a voter's answer counts for so long */
 #define CLUSTER_SECOND_NS UINT64_C(1000000000)
 
 /* Kinds of log lines, each written at most once a second. */
@@ -113,11 +113,11 @@ struct cluster {
     struct swim *swim;
     struct config *config;
     struct purging *purging;
-    bool reset_wanted; /* the machines are to be made anew, under the identity that the configuration has now; */
-    bool drop_wanted;  /* and all that is stored is to be dropped */
+    bool reset_wanted;      /* the machines are to be made anew, under the identity that the configuration has now; */
+    bool drop_wanted;       /* and all that is stored is to be dropped */
     struct config_in newer; /* a member has said that there is a newer configuration, */
     bool newer_wanted;      /* which the machine of the configuration is to be told */
-    bool leaving;      /* this node has told the membership that it leaves */
+    bool leaving;           /* this node has told the membership that it leaves */
 
     TAILQ_HEAD(, cluster_peer) peers;
     unsigned npeers;
@@ -134,16 +134,18 @@ struct cluster {
     /* Who of the configuration's voters answered when; by seat. */
     uint64_t voter_heard_ns[CONFIGURATION_VOTERS_MAX];
 
-    struct view *view;  /* the last one that was given to the workers, which have it; NULL: none yet */
-    bool view_moving;   /* not all workers go by it yet */
-    struct cluster_task view_task, applied_task;
+    struct view *view;                 /* the last one that was given to the workers, which have it; NULL: none yet */
+    bool view_moving;                  /* not all workers go by it yet */
+    const struct purging_batch *batch; /* being applied, which takes time; NULL: none */
+    uint32_t again_posted;             /* atomic: again_task is on its way */
+    struct cluster_task view_task, applied_task, again_task;
     bool view_wanted; /* another one is to be made then */
     uint64_t logged_ns[CLUSTER_EVENTS];
     struct peer_counts counts;
-    uint64_t malformed;      /* messages of members that made no sense; some machines count their own */
-    struct peer_arena arena; /* unpacking, and scratch of packing; reset for each message */
+    uint64_t malformed;                      /* messages of members that made no sense; some machines count their own */
+    struct peer_arena arena;                 /* unpacking, and scratch of packing; reset for each message */
     unsigned char scratch[PEER_ARENA_BYTES]; /* of packing, while what was unpacked is still in use */
-    uint8_t *packed;         /* PEER_CONTROL_MAX bytes */
+    uint8_t *packed;                         /* PEER_CONTROL_MAX bytes */
 
     pthread_mutex_t lock; /* guards what follows, which other threads read */
     struct cluster_gauges gauges;

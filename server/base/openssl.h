@@ -39,16 +39,13 @@
     CALL(SSL_CTX_set_verify)                                                                                           \
     CALL(SSL_CTX_use_PrivateKey_file)                                                                                  \
     CALL(SSL_CTX_use_certificate_chain_file)                                                                           \
-<<<<<<< HEAD:server/net/openssl.h
     CALL(SSL_ctrl)                                                                                                     \
-=======
     CALL(SSL_SESSION_free)                                                                                             \
     CALL(SSL_SESSION_new)                                                                                              \
     CALL(SSL_SESSION_set1_master_key)                                                                                  \
     CALL(SSL_SESSION_set_cipher)                                                                                       \
     CALL(SSL_SESSION_set_protocol_version)                                                                             \
     CALL(SSL_do_handshake)                                                                                             \
->>>>>>> transport:server/base/openssl.h
     CALL(SSL_free)                                                                                                     \
     CALL(SSL_get0_alpn_selected)                                                                                       \
     CALL(SSL_get_SSL_CTX)                                                                                              \
