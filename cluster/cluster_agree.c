@@ -161,16 +161,24 @@ static void tell_origins(struct cluster *c, uint64_t now_ns) {
 
 void cluster_agree_second(struct cluster *c) {
     const uint64_t now = cluster_now(c);
+    uint64_t since;
     if (config_current(c->config) == NULL) return;
     if (purging_begun(c->purging) && cluster_agree_hears_majority(c, now))
         cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_LEASE});
     if (config_origin(c->config) == 0) return;
-    if (purging_active(c->purging, NULL))
+    if (purging_active(c->purging, &since))
         cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_ACTIVE, .number = config_number(c->config)});
     tell_origins(c, now);
 }
 
 /* ------------------------------------------------------------------ life */
+
+static void make_id(struct cluster_id *id) {
+    for (unsigned i = 0; i < sizeof id->bytes; i += sizeof(uint64_t)) {
+        const uint64_t random = rand_secret();
+        memcpy(id->bytes + i, &random, sizeof random);
+    }
+}
 
 /* Reads the record of the last process of this state directory, and raises its boot number on the disk before anything
  * is said under it. */
@@ -188,7 +196,7 @@ static int begin_record(struct cluster *c, struct config_record *r, char *err, s
         return result;
     }
     r->boot = config_record_next_boot(r, (uint64_t)clock_wall_s(c->cfg.clock));
-    if (cluster_id_is_zero(&r->id)) rand_bytes(r->id.bytes, sizeof r->id.bytes);
+    if (cluster_id_is_zero(&r->id)) make_id(&r->id);
     if (c->disk == NULL) return 0;
     result = config_record_pack(r, &packed, &npacked);
     if (result == 0) result = statedir_write_now(c->disk, packed, npacked);

@@ -88,7 +88,7 @@ int cluster_links_address(struct cluster *c, char *err, size_t err_size) {
     } else if (hostport_read(c->advertise, &advertise)) {
         char name[HOSTPORT_MAX + 1];
         hostport_text(advertise.host, c->cfg.client_port, name);
-        snprintf(c->ring_name, sizeof c->ring_name, "%s", name);
+        if (strlen(name) < sizeof c->ring_name) strcpy(c->ring_name, name);
     }
     if (!hostport_read(c->ring_name, &ring)) {
         snprintf(err, err_size, "--ring-name %s: give HOST:PORT, as clients have it", c->ring_name);
@@ -339,7 +339,8 @@ static void fill_hello(const struct cluster *c, struct peer_hello *h) {
 }
 
 int cluster_links_new(struct cluster *c, char *err, size_t err_size) {
-    const char *bind = c->cfg.bind;
+    struct hostport bind;
+    if (!hostport_read(c->cfg.bind, &bind)) return -EINVAL;
     struct transport_config cfg = {
         .base = c->base,
         .clock = c->cfg.clock,

@@ -173,12 +173,11 @@ void cluster_purges_time(struct cluster *c, uint64_t now_ns) {
 
 /* ------------------------------------------------------------------ the machine */
 
-static void send(void *arg, uint32_t member, const struct peer_purge *m) {
+static void send_purge(void *arg, uint32_t member, const struct peer_purge *m) {
     struct cluster *c = arg;
     const struct configuration *now = config_current(c->config);
     const struct configuration_member *to = now == NULL ? NULL : configuration_by_number(now, member);
     if (to == NULL) return;
-    peer_arena_init(&c->arena, c->arena.bytes, c->arena.size);
     struct peer_arena scratch;
     peer_arena_init(&scratch, c->scratch, sizeof c->scratch);
     const size_t n = peer_purge_pack(m, &scratch, c->packed, PEER_CONTROL_MAX);
@@ -214,7 +213,7 @@ int cluster_purges_new(struct cluster *c) {
     const struct purging_config cfg = {
         .log_bytes = purgelog_bytes(c->cfg.memory_limit),
         .boot = config_self(c->config)->boot,
-        .events = {c, send, apply, raise_floor, outcome, newer},
+        .events = {c, send_purge, apply, raise_floor, outcome, newer},
     };
     const int r = purging_new(&cfg, cluster_now(c), &c->purging);
     if (r == 0 && config_current(c->config) != NULL) cluster_purges_adopt(c);

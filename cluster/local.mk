@@ -14,23 +14,29 @@ noinst_HEADERS += \
   %D%/configuration_pack.h \
   %D%/datagram.h \
   %D%/dns.h \
+  %D%/handshake.h \
   %D%/hello.h \
   %D%/idmap.h \
   %D%/keyring.h \
+  %D%/link.h \
   %D%/member.h \
   %D%/mutation.h \
   %D%/outbox.h \
+  %D%/peers.h \
   %D%/psk.h \
   %D%/purgelog.h \
   %D%/purging.h \
   %D%/purging_state.h \
   %D%/ring.h \
   %D%/ringdiff.h \
+  %D%/sockets.h \
   %D%/statedir.h \
   %D%/stream.h \
   %D%/suspicion.h \
   %D%/swim.h \
   %D%/swim_state.h \
+  %D%/transport.h \
+  %D%/transport_state.h \
   %D%/viatable.h \
   %D%/view.h
 tagcached_sources += \
@@ -58,11 +64,14 @@ tagcached_sources += \
   %D%/configuration_pack.c \
   %D%/datagram.c \
   %D%/dns.c \
+  %D%/handshake.c \
   %D%/hello.c \
   %D%/idmap.c \
   %D%/keyring.c \
+  %D%/link.c \
   %D%/member.c \
   %D%/outbox.c \
+  %D%/peers.c \
   %D%/psk.c \
   %D%/purgelog.c \
   %D%/purging.c \
@@ -74,6 +83,7 @@ tagcached_sources += \
   %D%/purging_submit.c \
   %D%/ring.c \
   %D%/ringdiff.c \
+  %D%/sockets.c \
   %D%/statedir.c \
   %D%/stream.c \
   %D%/suspicion.c \
@@ -82,6 +92,7 @@ tagcached_sources += \
   %D%/swim_gossip.c \
   %D%/swim_probe.c \
   %D%/swim_sync.c \
+  %D%/transport.c \
   %D%/viatable.c \
   %D%/view.c
 

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/peer_codec.h"
 #include "proto/purge_event.h"
 
 #define PEER_PURGE_EVENTS_MAX                                                                                          \
@@ -94,5 +95,12 @@ struct peer_purge {
     const struct peer_purge_lack *lacks;
     unsigned nvector, nruns, nlacks;
 };
+
+/* Packs a control message. Bytes written, or 0: it does not fit, or the scratch arena is full (32 KiB are enough). */
+size_t peer_purge_pack(const struct peer_purge *m, struct peer_arena *scratch, uint8_t *to, size_t size);
+/* Reads one; its arrays are copied into the arena, its records stay where the message is. False: it is another message,
+ * an array's length is no whole number of records, or one is longer than the bounds above. A kind that this release
+ * does not know is counted, and false as well. */
+bool peer_purge_read(const Peer__Control *c, struct peer_arena *a, struct peer_counts *counts, struct peer_purge *out);
 
 #endif

@@ -18,6 +18,7 @@
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_log.h"
+#include "cmd/cmd_metrics.h"
 #include "cmd/cmd_purge.h"
 #include "cmd/cmd_stats.h"
 #include "cmd/cmd_view.h"
@@ -225,7 +226,7 @@ void cmd_on_evict(void *cmd, const char *key, size_t key_len, bool fetched, uint
 }
 
 uint64_t cmd_metric(const struct cmd *cmd, enum cmd_metric m) {
-    return cmd_stats_metric(cmd, m);
+    return cmd_metrics_sum(cmd, m);
 }
 
 int cmd_reload_auth(struct cmd *cmd) {

@@ -12,7 +12,7 @@
 #include "cluster/cluster_gauges.h"
 #include "cluster/cluster_task.h"
 #include "cmd/cmd_job.h"
-#include "cmd/cmd_stats.h"
+#include "cmd/cmd_metrics.h"
 #include "cmd/instance.h"
 #include "cmd/reply.h"
 #include "net/conn.h"
@@ -101,7 +101,7 @@ void cmd_cluster_stats(struct session *s) {
         return;
     }
     cluster->gauges(cluster->arg, g);
-    for (unsigned i = 0; i < CMD_METRICS; i++) v[i] = cmd_stats_metric(s->worker->cmd, (enum cmd_metric)i);
+    for (unsigned i = 0; i < CMD_METRICS; i++) v[i] = cmd_metrics_sum(s->worker->cmd, (enum cmd_metric)i);
 #define STAT(name, kind, value, help) line_##kind(s, #name, (value));
 #include "cmd/stats.cluster.def"
 #undef STAT

@@ -16,6 +16,7 @@
 #include "cmd/cmd_conns.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_dump.h"
+#include "cmd/cmd_metrics.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
@@ -31,23 +32,6 @@
 #define SLAB_CHUNK 32            /* bytes of what `stats slabs` calls a chunk */
 #define CACHEDUMP_MAX (2u << 20) /* bytes of a `stats cachedump` */
 #define CACHEDUMP_CLASSES 64     /* class ids from here on are illegal */
-
-/* ------------------------------------------------------------------ counters */
-
-static uint64_t sum(const struct cmd *cmd, enum cmd_metric m) {
-    uint64_t v = 0;
-    for (unsigned i = 0; i < cmd->nworkers; i++) v += sync_load(&cmd->workers[i].metrics[m]);
-    return v;
-}
-
-uint64_t cmd_stats_metric(const struct cmd *cmd, enum cmd_metric m) {
-    return sum(cmd, m) - sync_load(&cmd->base[m]);
-}
-
-static void reset_metrics(struct cmd *cmd) {
-    for (unsigned m = 0; m < CMD_METRICS; m++)
-        if (m != CMD_METRIC_links_open) sync_store(&cmd->base[m], sum(cmd, (enum cmd_metric)m));
-}
 
 /* ------------------------------------------------------------------ what is shown */
 
@@ -77,7 +61,7 @@ static void snapshot_take(struct cmd *cmd, struct snapshot *v) {
     v->used_chunks = (v->store.bytes + SLAB_CHUNK - 1) / SLAB_CHUNK;
     uint64_t chunks = v->store.segments * (v->store.segment_bytes / SLAB_CHUNK);
     if (v->used_chunks > chunks) v->used_chunks = chunks; /* the gauges were read one after the other */
-    for (unsigned i = 0; i < CMD_METRICS; i++) v->cmd[i] = cmd_stats_metric(cmd, (enum cmd_metric)i);
+    for (unsigned i = 0; i < CMD_METRICS; i++) v->cmd[i] = cmd_metrics_sum(cmd, (enum cmd_metric)i);
     for (unsigned i = 0; i < STORE_METRICS; i++) v->items[i] = store_metric(cmd->store, (enum store_metric)i);
 }
 
@@ -233,7 +217,7 @@ static void group_detail(struct session *s, const struct args *a) {
 static void group_reset(struct session *s, const struct args *a) {
     struct cmd *cmd = s->worker->cmd;
     (void)a;
-    reset_metrics(cmd);
+    cmd_metrics_reset(cmd);
     store_metrics_reset(cmd->store);
     cmd->cfg.up.net_reset(cmd->cfg.up.arg);
     cmd_detail_reset(cmd);

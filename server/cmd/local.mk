@@ -77,6 +77,7 @@ tagcached_sources += \
   %D%/cmd_detail.c \
   %D%/cmd_dump.c \
   %D%/cmd_log.c \
+  %D%/cmd_metrics.c \
   %D%/cmd_stats.c \
   %D%/cmd_watch.c \
   %D%/cmd_watch_line.c
@@ -87,6 +88,7 @@ noinst_HEADERS += \
   %D%/cmd_detail.h \
   %D%/cmd_dump.h \
   %D%/cmd_log.h \
+  %D%/cmd_metrics.h \
   %D%/cmd_stats.h \
   %D%/cmd_watch.h \
   %D%/cmd_watch_line.h \
