@@ -9,26 +9,37 @@ noinst_HEADERS += \
   %D%/configuration.h \
   %D%/datagram.h \
   %D%/dns.h \
+  %D%/handshake.h \
   %D%/hello.h \
   %D%/idmap.h \
   %D%/keyring.h \
+  %D%/link.h \
+  %D%/peers.h \
   %D%/psk.h \
   %D%/ring.h \
   %D%/ringdiff.h \
+  %D%/sockets.h \
   %D%/statedir.h \
-  %D%/stream.h
+  %D%/stream.h \
+  %D%/transport.h \
+  %D%/transport_state.h
 tagcached_sources += \
   %D%/address.c \
   %D%/configuration.c \
   %D%/datagram.c \
   %D%/dns.c \
+  %D%/handshake.c \
   %D%/hello.c \
   %D%/idmap.c \
   %D%/keyring.c \
+  %D%/link.c \
+  %D%/peers.c \
   %D%/psk.c \
   %D%/ring.c \
   %D%/ringdiff.c \
+  %D%/sockets.c \
   %D%/statedir.c \
-  %D%/stream.c
+  %D%/stream.c \
+  %D%/transport.c
 
 EXTRA_DIST += %D%/README.md

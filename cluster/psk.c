@@ -112,8 +112,6 @@ static SSL_CTX *context_new(struct psk *p, const SSL_METHOD *method) {
     /* ChaCha20 is taken when who dials puts it first, or who is dialled does. */
     openssl.SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                          SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-    /* No certificate is ever good enough: there are no authorities to vouch for one. */
-    openssl.SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     if (openssl.SSL_CTX_set_ciphersuites(ctx, ciphers) == 1 && openssl.SSL_CTX_set_num_tickets(ctx, 0) == 1 &&
         openssl.SSL_CTX_set_ex_data(ctx, 0, p) == 1)
         return ctx;
@@ -134,6 +132,8 @@ int psk_new(const struct keyring *k, struct psk **out, char *err, size_t err_siz
         psk_free(p);
         return -EINVAL;
     }
+    /* No certificate is good enough: there are no authorities to vouch for one. */
+    openssl.SSL_CTX_set_verify(p->dial, SSL_VERIFY_PEER, NULL);
     openssl.SSL_CTX_set_psk_use_session_callback(p->dial, on_offer);
     openssl.SSL_CTX_set_psk_find_session_callback(p->accept, on_find);
     openssl.SSL_CTX_set_alpn_select_cb(p->accept, on_use, NULL);
@@ -205,7 +205,9 @@ void psk_why(const SSL *ssl, const char **setting, char *why, size_t why_size) {
              reason == SSL_R_PACKET_LENGTH_TOO_LONG) {
         *setting = "--cluster-links";
         snprintf(why, why_size, "the other side speaks no TLS: start all nodes with the same --cluster-links");
-    } else if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
+    } else if (reason == SSL_AD_REASON_OFFSET + SSL_AD_HANDSHAKE_FAILURE ||
+               reason == SSL_AD_REASON_OFFSET + SSL_AD_ILLEGAL_PARAMETER ||
+               reason == SSL_AD_REASON_OFFSET + SSL_AD_DECRYPT_ERROR)
         snprintf(why, why_size, "the other node lacks this node's key (%s): give all nodes the same --cluster-key",
                  text != NULL ? text : "no reason");
     else

@@ -18,8 +18,10 @@ static ssize_t failure(struct stream *s, int r) {
     case SSL_ERROR_WANT_READ: return -EAGAIN;
     case SSL_ERROR_ZERO_RETURN: return 0;
     case SSL_ERROR_SYSCALL: return saved == 0 || saved == EAGAIN ? -ECONNRESET : -saved;
-    default: return -EPROTO; /* its error stays in the queue, for psk_why */
+    default: break;
     }
+    /* Else the error stays in the queue, for psk_why. */
+    return ERR_GET_REASON(openssl.ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING ? -ECONNRESET : -EPROTO;
 }
 
 int stream_handshake(struct stream *s) {
@@ -28,7 +30,8 @@ int stream_handshake(struct stream *s) {
     errno = 0;
     int r = openssl.SSL_do_handshake(s->ssl);
     if (r == 1) return 0;
-    return failure(s, r) == -EAGAIN ? -EAGAIN : -EPROTO;
+    int e = (int)failure(s, r);
+    return e != 0 ? e : -ECONNRESET;
 }
 
 static int piece(size_t n) {

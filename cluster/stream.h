@@ -20,7 +20,8 @@ struct stream {
     bool want_write;    /* the last -EAGAIN waits for room to send, not for bytes */
 };
 
-/* One more step of the TLS handshake. 0 it is done (at once if plain), -EAGAIN, or -EPROTO (psk_why tells). */
+/* One more step of the TLS handshake. 0 it is done (at once if plain), -EAGAIN, -EPROTO (psk_why tells), or
+ * another -errno. */
 int stream_handshake(struct stream *s);
 /* Bytes received (> 0), 0 at the end, -EAGAIN, or another -errno. */
 ssize_t stream_read(struct stream *s, void *p, size_t n);

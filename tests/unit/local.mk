@@ -104,3 +104,6 @@ EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.
 # What nodes say to each other.
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
 unit_tests += %D%/test_dns
+unit_tests += %D%/test_transport
+tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
+noinst_HEADERS += %D%/link_lab.h
