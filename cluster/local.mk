@@ -14,6 +14,7 @@ noinst_HEADERS += \
   %D%/idmap.h \
   %D%/keyring.h \
   %D%/link.h \
+  %D%/outbuf.h \
   %D%/peers.h \
   %D%/psk.h \
   %D%/ring.h \
@@ -22,6 +23,7 @@ noinst_HEADERS += \
   %D%/statedir.h \
   %D%/stream.h \
   %D%/transport.h \
+  %D%/transport_config.h \
   %D%/transport_state.h
 tagcached_sources += \
   %D%/address.c \
@@ -33,6 +35,7 @@ tagcached_sources += \
   %D%/idmap.c \
   %D%/keyring.c \
   %D%/link.c \
+  %D%/outbuf.c \
   %D%/peers.c \
   %D%/psk.c \
   %D%/ring.c \
@@ -40,6 +43,7 @@ tagcached_sources += \
   %D%/sockets.c \
   %D%/statedir.c \
   %D%/stream.c \
-  %D%/transport.c
+  %D%/transport.c \
+  %D%/transport_state.c
 
 EXTRA_DIST += %D%/README.md
