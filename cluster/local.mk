@@ -22,6 +22,7 @@ noinst_HEADERS += \
   %D%/member.h \
   %D%/mutation.h \
   %D%/outbox.h \
+  %D%/outbuf.h \
   %D%/peers.h \
   %D%/psk.h \
   %D%/purgelog.h \
@@ -36,6 +37,7 @@ noinst_HEADERS += \
   %D%/swim.h \
   %D%/swim_state.h \
   %D%/transport.h \
+  %D%/transport_config.h \
   %D%/transport_state.h \
   %D%/viatable.h \
   %D%/view.h
@@ -71,6 +73,7 @@ tagcached_sources += \
   %D%/link.c \
   %D%/member.c \
   %D%/outbox.c \
+  %D%/outbuf.c \
   %D%/peers.c \
   %D%/psk.c \
   %D%/purgelog.c \
@@ -93,6 +96,7 @@ tagcached_sources += \
   %D%/swim_probe.c \
   %D%/swim_sync.c \
   %D%/transport.c \
+  %D%/transport_state.c \
   %D%/viatable.c \
   %D%/view.c
 

@@ -122,3 +122,6 @@ noinst_HEADERS += %D%/config_lab.h
 single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
 unit_tests += %D%/test_dns
+unit_tests += %D%/test_transport
+tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
+noinst_HEADERS += %D%/link_lab.h
