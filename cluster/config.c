@@ -264,6 +264,7 @@ bool config_adopt(struct config *c, struct configuration_value *v) {
     log_adopted(c, before);
     config_join_settle(c);
     config_request_settle(c);
+    if (c->number == 0) c->join_asked_ns = 0;
     config_wake(c, c->now_ns);
     configuration_value_put(old);
     return true;

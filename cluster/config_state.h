@@ -61,8 +61,9 @@ struct config_join {
     struct config_peer peer;
     uint32_t weight;
     bool keeps_state;
-    uint64_t asked_ns;
-    uint64_t ping_until_ns;                     /* 0: no ping is waited for */
+    uint64_t asked_ns, version; /* when, and which version it knew: it counts for the next one only, so that a late
+                                   message of a dead process lists nobody (H8) */
+    uint64_t ping_until_ns;     /* 0: no ping is waited for */
     char pinged[CONFIGURATION_ADDRESS_MAX + 1]; /* of the listed process; it did not answer, once ping_until_ns is 0 */
 };
 
@@ -244,7 +245,7 @@ uint32_t config_plan_silent(const struct config_plan *p, uint32_t number);
 uint32_t config_plan_number(struct config_plan *p);
 void config_plan_seats(struct config_plan *p);
 /* Whether the leaving or forgotten member's seat, if it has one, finds somebody; else a text says why not. */
-const char *config_seat_refusal(const struct config *c, const struct configuration_member *m);
+const char *config_seat_refusal(const struct configuration *conf, const struct configuration_member *m);
 /* Decides whether the plan may be proposed, and finishes epoch, origins and versions. */
 enum config_plan_result config_plan_epoch(struct config_plan *p);
 void config_plan_origins(struct config_plan *p);
@@ -271,8 +272,9 @@ void config_request_step(struct config *c);
 /* Whether the configuration shows what was asked for. */
 bool config_fulfilled(const struct configuration *conf, enum config_request_kind kind, uint32_t number,
                       uint64_t argument);
-/* Why it is refused, or NULL. */
-const char *config_refusal(const struct config *c, enum config_request_kind kind, uint32_t number, uint64_t argument);
+/* Why it is refused, or NULL; conf may be one that is being made, so that two requests of one step are no surprise. */
+const char *config_refusal(const struct configuration *conf, enum config_request_kind kind, uint32_t number,
+                           uint64_t argument);
 void config_request_settle(struct config *c);
 
 /* ---- config_recover.c */
