@@ -238,7 +238,8 @@ static void start_version(struct config *c, const struct configuration *before) 
 }
 
 static bool may_adopt(const struct config *c, const struct configuration *v) {
-    if (strcmp(v->cluster_name, c->options.cluster_name) != 0) return false;
+    if (strcmp(v->cluster_name, c->options.cluster_name) != 0 || cluster_id_equal(&v->cluster, &c->dropped))
+        return false;
     if (c->current == NULL) return cluster_id_is_zero(&c->bound) || cluster_id_equal(&c->bound, &v->cluster);
     return cluster_id_equal(&c->current->configuration.cluster, &v->cluster) &&
            v->version > c->current->configuration.version;

@@ -19,6 +19,7 @@ static uint64_t without_lease_ns(const struct config *c) {
 void config_reset(struct config *c, const char *why) {
     config_log(c, "starts_anew", "reason=\"%s\"", why);
     config_paxos_stop(c);
+    if (c->current != NULL) c->dropped = c->current->configuration.cluster;
     configuration_value_put(c->current);
     configuration_value_put(c->acceptor.value);
     c->current = NULL;

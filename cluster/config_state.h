@@ -116,6 +116,7 @@ struct config {
 
     struct configuration_value *current;
     struct config_acceptor acceptor;
+    struct cluster_id dropped; /* the cluster that was given up last; others may not know yet that it is dead */
     uint32_t number;
     bool was_member, left;
     bool dirty;           /* the record on disk is older than the state */
