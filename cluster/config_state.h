@@ -48,6 +48,7 @@ enum {
 #define CONFIG_BOUND (10 * CONFIG_S)        /* a founder is bound to one founding for so long */
 #define CONFIG_FOUNDING_ENDS (9 * CONFIG_S) /* and its proposer gives up earlier than any clock's 10 s */
 #define CONFIG_FOUNDER_SEEN (1 * CONFIG_S)
+#define CONFIG_FOUNDERS_ALL (500 * CONFIG_MS) /* so long a majority of the founders waits for the others */
 #define CONFIG_FOUNDER_ASK (200 * CONFIG_MS)
 #define CONFIG_NAMES_TAKEN (6 * CONFIG_S)
 #define CONFIG_ANEW_AFTER (10 * CONFIG_S)  /* without a lease, once most founders' names are taken by others */
@@ -116,7 +117,8 @@ struct config {
 
     struct configuration_value *current;
     struct config_acceptor acceptor;
-    struct cluster_id dropped; /* the cluster that was given up last; others may not know yet that it is dead */
+    struct cluster_id dropped; /* the cluster that was given up last, */
+    uint64_t dropped_ns;       /* and when; others may not know yet that it is dead */
     uint32_t number;
     bool was_member, left;
     bool dirty;           /* the record on disk is older than the state */
@@ -160,6 +162,7 @@ struct config {
     uint64_t bound_ns;
     bool founding;                        /* it is its own founding */
     unsigned found_asked, found_answered; /* bits by founder */
+    uint64_t majority_ns;                 /* since when a majority of the founders is ready, 0: none */
     uint64_t found_asked_ns, found_bind_ns, found_not_before_ns;
 
     uint64_t refused_logged_ns, two_logged_ns, differ_logged_ns;
@@ -211,7 +214,7 @@ void config_news_step(struct config *c);
 /* Begins anew as a node that knows nothing. */
 void config_reset(struct config *c, const char *why);
 /* Notes that another process has the name of a seat; a vacant seat's counts, too. */
-void config_note_name(struct config *c, const struct config_peer *who);
+void config_note_name(struct config *c, const struct config_peer *who, const struct peer_config *m);
 
 /* ---- config_paxos.c */
 void config_on_paxos(struct config *c, const struct config_peer *from, const struct peer_config *m);
