@@ -114,7 +114,13 @@ single_tests += %D%/test_peer_swim
 single_tests += %D%/test_hostport
 
 # The agreed configuration.
-single_tests += %D%/test_config_acceptor
+single_tests += %D%/test_config_acceptor %D%/test_config_propose %D%/test_config_join %D%/test_config_found
+single_tests += %D%/test_config_request %D%/test_config_record %D%/test_peer_config
+tests_unit_test_config_request_SOURCES = %D%/test_config_request.c %D%/config_lab.c
+tests_unit_test_config_record_SOURCES = %D%/test_config_record.c %D%/config_lab.c
+tests_unit_test_config_join_SOURCES = %D%/test_config_join.c %D%/config_lab.c
+tests_unit_test_config_found_SOURCES = %D%/test_config_found.c %D%/config_lab.c
+tests_unit_test_config_propose_SOURCES = %D%/test_config_propose.c %D%/config_lab.c
 tests_unit_test_config_acceptor_SOURCES = %D%/test_config_acceptor.c %D%/config_lab.c
 noinst_HEADERS += %D%/config_lab.h
 
