@@ -34,6 +34,15 @@ static void send_vector(struct purging *p, uint32_t to, struct peer_purge *m) {
     purging_send(p, to, m);
 }
 
+/* The next member behind this one that can be reached, in the order of numbers; itself if there is no other. */
+static uint32_t next_up(const struct purging *p, uint32_t number) {
+    unsigned from = 0;
+    while (from < p->npeers && p->peers[from].number <= number) from++;
+    for (unsigned i = 0; i < p->npeers; i++)
+        if (p->peers[(from + i) % p->npeers].up) return p->peers[(from + i) % p->npeers].number;
+    return number;
+}
+
 /* Pulls what has been lacking for a while; at once if this voter waits for it. */
 static void pull(struct purging *p, uint64_t now_ns) {
     const bool activating = p->own_slot >= 0 && p->active_epoch != p->epoch;
@@ -45,6 +54,7 @@ static void pull(struct purging *p, uint64_t now_ns) {
         if (purgelog_origin(p->log, i) == 0 || s->need <= purgelog_last(p->log, i)) continue;
         if (now_ns < s->need_since_ns + wait_ns || now_ns < s->pulled_ns + REPAIR_MS * MS) continue;
         s->pulled_ns = now_ns;
+        if (s->behind_ns != 0) s->need_from = next_up(p, s->need_from);
         for (n = 0; n < nasked && asked[n] != s->need_from; n++) {}
         if (n < nasked) continue;
         asked[nasked++] = s->need_from;

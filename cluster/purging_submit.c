@@ -57,6 +57,14 @@ static void identify(struct purging *p, uint32_t i, int slot, uint64_t sequence)
     outbox_set_todo(&p->out, i, false);
 }
 
+static void confirmed(struct purging *p, uint32_t i) {
+    const struct outbox_entry *e = &p->out.entries[i];
+    if (e->via.number != 0) p->counters.confirmed++;
+    if (e->local && !e->came) p->nlocal--;
+    purging_tell(p, i, PURGING_CONFIRMED);
+    outbox_remove(&p->out, i);
+}
+
 /* An active voter numbers its own purges. */
 static void number_own(struct purging *p, uint64_t now_ns) {
     for (uint32_t i; (i = outbox_first(&p->out, OUTBOX_TODO)) != OUTBOX_NONE;) {
@@ -65,7 +73,9 @@ static void number_own(struct purging *p, uint64_t now_ns) {
         int slot;
         const bool fresh = e->list == OUTBOX_UNANSWERED && e->since_ns + ALONE_MS * MS > now_ns;
         const int err = purging_origin_number(p, now_ns, outbox_record(&p->out, i), e->local, &slot, &sequence);
-        if (err == 0) {
+        if (err == 0 && slot < 0) {
+            confirmed(p, i);
+        } else if (err == 0) {
             identify(p, i, slot, sequence);
         } else if (fresh && e->place != OUTBOX_NONE) { /* it never left this node */
             purging_tell(p, i, PURGING_LOG_FULL);
@@ -112,10 +122,14 @@ void purging_submit_answer(struct purging *p, uint64_t now_ns, uint32_t from, co
     for (unsigned i = 0; i < m->nruns && i < PEER_PURGE_RUNS_MAX; i++) {
         const struct peer_purge_run *r = &m->runs[i];
         const int slot = purgelog_slot(p->log, r->origin);
-        for (uint32_t n = 0; slot >= 0 && n < r->count && left > 0; n++, left--) {
+        for (uint32_t n = 0; (slot >= 0 || r->origin == 0) && n < r->count && left > 0; n++, left--) {
             const struct purge_via via = {r->via.number, r->via.counter + n};
             const uint32_t entry = via.counter <= PURGE_EVENT_COUNTER_MAX ? outbox_find(&p->out, via) : OUTBOX_NONE;
             if (entry == OUTBOX_NONE) continue;
+            if (r->origin == 0) {
+                confirmed(p, entry);
+                continue;
+            }
             identify(p, entry, slot, r->sequence + n);
         }
         if (slot >= 0) purging_submit_confirmed(p, slot);
@@ -150,13 +164,10 @@ void purging_submit_status(struct purging *p, uint64_t now_ns, uint32_t from, co
 }
 
 void purging_submit_confirmed(struct purging *p, int slot) {
-    const uint64_t confirmed = p->slots[slot].confirmed;
+    const uint64_t upto = p->slots[slot].confirmed;
     for (uint32_t i; (i = outbox_first(&p->out, OUTBOX_SLOTS + (unsigned)slot)) != OUTBOX_NONE;) {
-        if (p->out.entries[i].sequence > confirmed) return;
-        if (p->out.entries[i].via.number != 0) p->counters.confirmed++;
-        purging_tell(p, i, PURGING_CONFIRMED);
-        if (p->out.entries[i].local && !p->out.entries[i].came) p->nlocal--;
-        outbox_remove(&p->out, i);
+        if (p->out.entries[i].sequence > upto) return;
+        confirmed(p, i);
     }
 }
 

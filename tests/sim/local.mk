@@ -4,3 +4,8 @@ test_sources += %D%/sim_core.c %D%/sim_net.c %D%/sim_stream.c
 noinst_HEADERS += %D%/sim.h %D%/sim_world.h
 single_tests += %D%/test_sim
 EXTRA_DIST += %D%/README.md
+
+# Purges as events.
+single_tests += %D%/sim_purges
+tests_sim_sim_purges_SOURCES = %D%/sim_purges.c %D%/purge_world.c
+noinst_HEADERS += %D%/purge_world.h
