@@ -309,6 +309,9 @@ static void adopt_later(struct sim *s, void *arg, uint64_t number) {
 }
 
 static void dial(struct process *x) {
+    const struct wire hello = {.boot = x->boot, .hello = true};
+    for (unsigned i = 0; i < x->w->o->nodes; i++) /* what keeps a link alive, and shows that it is dead */
+        if (x->streams[i] != 0) sim_send(x->w->s, x->node, x->streams[i], &hello, sizeof hello);
     for (unsigned i = 0; i < x->node; i++)
         if (x->streams[i] == 0) x->streams[i] = sim_dial(x->w->s, x->node, i);
     sim_set_timer(x->w->s, x->node, 2, sim_local(x->w->s, x->node) + 60 * SIM_MS);
@@ -365,6 +368,7 @@ static void deliver(struct process *x, unsigned peer, const void *bytes, size_t 
     CHECK(n >= sizeof h);
     memcpy(&h, bytes, sizeof h);
     if (h.hello) {
+        if (x->boots[peer] == h.boot) return;
         x->boots[peer] = h.boot;
         update_links(x);
         return;
@@ -420,7 +424,7 @@ static void on_stream(void *process, struct sim *s, unsigned node, uint64_t stre
     case SIM_STREAM_DATA:
         if (x->streams[peer] != stream) break;
         deliver(x, peer, bytes, n);
-        if (x->w->o->faults & WORLD_LATE && !x->w->calm && sim_chance(s, 10000)) {
+        if (x->w->o->faults & WORLD_LATE && !x->w->calm && n > sizeof hello && sim_chance(s, 10000)) {
             struct late *l = malloc(sizeof *l + n);
             CHECK(l != NULL);
             *l = (struct late){x, peer, n};
