@@ -104,12 +104,12 @@ static void close_slot(struct purging *p, uint64_t now_ns, int slot) {
     purging_collect_end(p, slot);
     free(s->lacks);
     *s = (struct purging_slot){0};
+    purging_member_end_batch(p, slot);
     purgelog_close(p->log, slot);
     for (unsigned i = 0; i < p->nruns; i++) {
         struct purging_run *run = &p->runs[(p->first_run + i) % RUNS];
         if (run->slot == slot) run->slot = -1;
     }
-    if (p->applying && p->applying_slot == slot) p->applying_slot = -1;
     for (unsigned i = 0; i < p->npeers; i++)
         if (p->peers[i].polled != NULL) p->peers[i].polled[slot] = 0;
 }
@@ -169,10 +169,11 @@ static void leave_number(struct purging *p, uint64_t now_ns) {
         purging_collect_end(p, i);
         free(p->slots[i].lacks);
         p->slots[i] = (struct purging_slot){0};
-        if (purgelog_origin(p->log, i) != 0) purgelog_close(p->log, i);
+        if (purgelog_origin(p->log, i) == 0) continue;
+        purging_member_end_batch(p, i);
+        purgelog_close(p->log, i);
     }
     p->nruns = 0;
-    p->applying_slot = -1;
     p->own_slot = -1;
     p->begun = false;
     p->active_epoch = 0;

@@ -115,6 +115,13 @@ void purging_applied(struct purging *p, uint64_t now_ns) {
     purging_member_apply(p);
 }
 
+/* A batch of the slot that takes time counts as applied from here on: it will be, and no later batch is before it. */
+void purging_member_end_batch(struct purging *p, int slot) {
+    if (!p->applying || p->applying_slot != slot) return;
+    p->applying_slot = -1;
+    if (p->applying_upto > purgelog_applied(p->log, slot)) purgelog_set_applied(p->log, slot, p->applying_upto);
+}
+
 /* ------------------------------------------------------------------ receiving */
 
 /* Raises the floor over what nobody sends any more, and goes on behind it. */
@@ -123,6 +130,7 @@ static void skip(struct purging *p, int slot, uint64_t sequence, uint64_t star) 
     const bool everything = star > purgelog_applied(p->log, slot) && !MUTATED(MUTATION_HORIZON_NO_STAR);
     if (!MUTATED(MUTATION_NO_HORIZON_FLOOR)) p->events.floor(p->events.arg, everything);
     p->counters.floors++;
+    purging_member_end_batch(p, slot);
     purgelog_reset(p->log, slot, sequence, star < sequence ? star : sequence);
     purging_collect_count(p, slot);
 }
