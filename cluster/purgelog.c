@@ -10,11 +10,16 @@
 #include "cluster/viatable.h"
 
 #define CHUNK_BYTES 4096u
-#define BURIED PURGELOG_SLOTS /* the slot of chunks whose origin or sequences count no more: their vias still do */
 
 #ifdef TAGCACHED_FAULTS
 enum mutation mutation_on;
 #endif
+
+/* What the table of vias says of a purge that was applied under an id that counts no more. */
+enum {
+    RETIRED = PURGELOG_SLOTS, /* its origin is retired: everybody has applied it */
+    FORGOTTEN                 /* nothing more is known of it */
+};
 
 /* Records of one origin with consecutive sequences. */
 struct chunk {
@@ -22,7 +27,8 @@ struct chunk {
     uint64_t first;              /* sequence of its first record */
     uint64_t before;             /* bytes that the slot ever had before it */
     uint32_t count, bytes, room;
-    uint8_t slot;
+    uint8_t slot; /* to which the vias lead; or RETIRED, FORGOTTEN */
+    bool buried;  /* in no slot any more: it is there for the vias of what was applied */
     _Alignas(8) uint8_t data[];
 };
 
@@ -87,10 +93,15 @@ int purgelog_open(struct purgelog *log, uint32_t origin) {
     return -1;
 }
 
+/* Where the via of the i-th record leads. */
+static uint64_t lead(const struct chunk *c, uint32_t i) {
+    return via_value(c->slot, c->slot < PURGELOG_SLOTS ? c->first + i : 0);
+}
+
 static void free_chunk(struct purgelog *log, struct chunk *c) {
     const uint8_t *record = c->data;
     for (uint32_t i = 0; i < c->count; i++, record += purge_event_size(record))
-        viatable_remove(&log->vias, purge_event_via(record), via_value(c->slot, c->slot == BURIED ? 0 : c->first + i));
+        viatable_remove(&log->vias, purge_event_via(record), lead(c, i));
     *(c->older != NULL ? &c->older->newer : &log->oldest) = c->newer;
     *(c->newer != NULL ? &c->newer->older : &log->newest) = c->older;
     if (log->scan == c) log->scan = c->newer;
@@ -106,33 +117,35 @@ static struct chunk *take_chunk(struct slot *s) {
     return c;
 }
 
-/* Leaves of a chunk that is in no slot any more the vias of what was applied, so that it is not applied again. */
-static void bury_chunk(struct purgelog *log, struct chunk *c, uint64_t applied) {
-    const uint8_t *record = c->data;
-    uint64_t known;
-    for (uint32_t i = 0; i < c->count; i++, record += purge_event_size(record)) {
-        const struct purge_via via = purge_event_via(record);
-        const uint64_t value = via_value(c->slot, c->first + i);
-        if (!viatable_get(&log->vias, via, &known) || known != value) continue;
-        if (c->first + i <= applied)
-            CHECK(viatable_set(&log->vias, via, via_value(BURIED, 0)) == 0); /* it is there: nothing grows */
-        else
-            viatable_remove(&log->vias, via, value);
-    }
-    c->slot = BURIED;
-}
-
 void purgelog_reset(struct purgelog *log, int slot, uint64_t sequence, uint64_t star) {
     struct slot *s = &log->slots[slot];
-    while (s->used > 0) bury_chunk(log, take_chunk(s), s->applied);
+    while (s->used > 0) {
+        struct chunk *c = take_chunk(s);
+        const uint8_t *record = c->data;
+        c->buried = true;
+        for (uint32_t i = 0; i < c->count; i++, record += purge_event_size(record))
+            if (c->first + i > s->applied) viatable_remove(&log->vias, purge_event_via(record), lead(c, i));
+    }
     log->scan = log->oldest;
     s->last = s->applied = sequence;
     s->star = star;
 }
 
-void purgelog_close(struct purgelog *log, int slot) {
+void purgelog_close(struct purgelog *log, int slot, bool retired) {
     struct slot *s = &log->slots[slot];
+    const uint8_t kind = retired ? RETIRED : FORGOTTEN;
+    uint64_t known;
     purgelog_reset(log, slot, 0, 0);
+    for (struct chunk *c = log->oldest; c != NULL; c = c->newer) {
+        const uint8_t *record = c->data;
+        if (c->slot != slot) continue;
+        for (uint32_t i = 0; i < c->count; i++, record += purge_event_size(record)) {
+            const struct purge_via via = purge_event_via(record);
+            if (viatable_get(&log->vias, via, &known) && known == lead(c, i))
+                CHECK(viatable_set(&log->vias, via, via_value(kind, 0)) == 0); /* it is there: nothing grows */
+        }
+        c->slot = kind;
+    }
     free(s->ring);
     *s = (struct slot){0};
 }
@@ -140,7 +153,7 @@ void purgelog_close(struct purgelog *log, int slot) {
 void purgelog_free(struct purgelog *log) {
     if (log == NULL) return;
     for (int i = 0; i < PURGELOG_SLOTS; i++)
-        if (log->slots[i].origin != 0) purgelog_close(log, i);
+        if (log->slots[i].origin != 0) purgelog_close(log, i, false);
     while (log->oldest != NULL) free_chunk(log, log->oldest);
     viatable_fini(&log->vias);
     free(log);
@@ -219,7 +232,7 @@ static bool make_room(struct purgelog *log, size_t bytes) {
     struct chunk *c = log->scan;
     while (c != NULL && log->used + bytes > log->limit) {
         struct chunk *newer = c->newer;
-        struct slot *s = c->slot != BURIED ? &log->slots[c->slot] : NULL;
+        struct slot *s = c->buried ? NULL : &log->slots[c->slot];
         if (s == NULL || c->first + c->count - 1 <= kept_above(s)) {
             if (log->used + bytes - c->bytes < log->limit)
                 return true;                          /* without it less than the bound would be held */
@@ -326,8 +339,8 @@ size_t purgelog_copy(const struct purgelog *log, int slot, uint64_t sequence, ui
 
 bool purgelog_find(const struct purgelog *log, struct purge_via via, int *slot, uint64_t *sequence) {
     uint64_t value;
-    if (!viatable_get(&log->vias, via, &value)) return false;
-    *slot = value >> 40 == BURIED ? -1 : (int)(value >> 40);
+    if (!viatable_get(&log->vias, via, &value) || value >> 40 == FORGOTTEN) return false;
+    *slot = value >> 40 == RETIRED ? -1 : (int)(value >> 40);
     *sequence = value & PURGELOG_SEQUENCE_MAX;
     return true;
 }

@@ -39,8 +39,9 @@ void purgelog_free(struct purgelog *log);
 int purgelog_slot(const struct purgelog *log, uint32_t origin);
 /* Opens a slot for an origin that has none. Returns it, or -1: all are taken. Nothing of the origin is applied yet. */
 int purgelog_open(struct purgelog *log, uint32_t origin);
-/* Forgets an origin. The vias of what was applied are known until there is no room for them. */
-void purgelog_close(struct purgelog *log, int slot);
+/* Forgets an origin. retired: because every member has applied all of it. The vias of what was applied here are known
+ * until there is no room for them, so that it is not applied again. */
+void purgelog_close(struct purgelog *log, int slot, bool retired);
 /* Forgets the records of a slot, but for the vias of what was applied, and goes on behind `sequence`, which then counts
  * as applied; star: the last `*` up to there. */
 void purgelog_reset(struct purgelog *log, int slot, uint64_t sequence, uint64_t star);
@@ -67,8 +68,8 @@ const uint8_t *purgelog_at(const struct purgelog *log, int slot, uint64_t sequen
 /* Copies records from `sequence` on, up to `upto`, as many as fit into `room`. Returns bytes, *count: the records. */
 size_t purgelog_copy(const struct purgelog *log, int slot, uint64_t sequence, uint64_t upto, uint8_t *out, size_t room,
                      unsigned *count);
-/* Whether the purge of this via is in the log, and where (the latest, if it is there several times); slot -1: it was
- * applied under a sequence that is forgotten. */
+/* Whether it is known here which event the purge of this via is, and which (the latest, if there are several); slot -1:
+ * one of a retired origin. */
 bool purgelog_find(const struct purgelog *log, struct purge_via via, int *slot, uint64_t *sequence);
 
 /* Bytes of records in it. */

@@ -105,13 +105,13 @@ static void close_slot(struct purging *p, uint64_t now_ns, int slot) {
     free(s->lacks);
     *s = (struct purging_slot){0};
     purging_member_end_batch(p, slot);
-    purgelog_close(p->log, slot);
+    purgelog_close(p->log, slot, true);
     for (unsigned i = 0; i < p->nruns; i++) {
         struct purging_run *run = &p->runs[(p->first_run + i) % RUNS];
         if (run->slot == slot) run->slot = -1;
     }
     for (unsigned i = 0; i < p->npeers; i++)
-        if (p->peers[i].polled != NULL) p->peers[i].polled[slot] = 0;
+        if (p->peers[i].polled != NULL) p->peers[i].polled[slot] = UINT64_MAX;
 }
 
 static bool counts(const struct configuration *c, uint32_t origin) {
@@ -171,7 +171,7 @@ static void leave_number(struct purging *p, uint64_t now_ns) {
         p->slots[i] = (struct purging_slot){0};
         if (purgelog_origin(p->log, i) == 0) continue;
         purging_member_end_batch(p, i);
-        purgelog_close(p->log, i);
+        purgelog_close(p->log, i, false);
     }
     p->nruns = 0;
     p->own_slot = -1;

@@ -43,6 +43,22 @@ static uint32_t next_up(const struct purging *p, uint32_t number) {
     return number;
 }
 
+/* A poll shows of a closing origin only what is final: an event that came before it closed may not be applied yet, and
+ * would not be counted when the origin is dropped (rule 20). */
+static void poll_member(struct purging *p, uint32_t member) {
+    struct peer_purge_seen vector[PURGELOG_SLOTS];
+    struct peer_purge m = {.kind = PEER_PURGE_POLL, .boot = p->boot, .vector = vector};
+    if (member == p->number) return;
+    if (p->begun) m.flags = PEER_PURGE_BEGUN;
+    const unsigned n = purging_vector(p, vector);
+    for (unsigned i = 0; i < n; i++) {
+        const int slot = purgelog_slot(p->log, vector[i].origin);
+        if (p->slots[slot].closing == 0 || purgelog_applied(p->log, slot) == purgelog_last(p->log, slot))
+            vector[m.nvector++] = vector[i];
+    }
+    purging_send(p, member, &m);
+}
+
 /* Pulls what has been lacking for a while; at once if this voter waits for it. */
 static void pull(struct purging *p, uint64_t now_ns) {
     const bool activating = p->own_slot >= 0 && p->active_epoch != p->epoch;
@@ -66,9 +82,7 @@ void purging_hint(struct purging *p, uint64_t now_ns, uint32_t member, uint64_t 
     const struct purging_peer *peer = purging_peer(p, member);
     if (!p->begun || peer == NULL || hash == purging_hash(p)) return;
     /* one of the two lacks something, or it is on its way; a poll shows which */
-    if (now_ns >= peer->polled_ns + p->poll_every_ns)
-        send_vector(p, member,
-                    &(struct peer_purge){.kind = PEER_PURGE_POLL, .flags = PEER_PURGE_BEGUN, .boot = p->boot});
+    if (now_ns >= peer->polled_ns + p->poll_every_ns) poll_member(p, member);
 }
 
 void purging_poll_pulled(struct purging *p, uint32_t from, const struct peer_purge *m) {
@@ -110,7 +124,8 @@ void purging_poll_asked(struct purging *p, uint64_t now_ns, uint32_t from, const
                                 .active_epoch = p->active_epoch,
                                 .boot = p->boot};
     if (m->flags & PEER_PURGE_BEGUN && m->version <= p->version) {
-        if (peer->polled == NULL) peer->polled = calloc(PURGELOG_SLOTS, sizeof *peer->polled);
+        if (peer->polled == NULL) peer->polled = malloc(PURGELOG_SLOTS * sizeof *peer->polled);
+        for (int i = 0; peer->polled != NULL && i < PURGELOG_SLOTS; i++) peer->polled[i] = UINT64_MAX;
         for (unsigned i = 0; peer->polled != NULL && i < m->nvector && i < PEER_PURGE_VECTOR_MAX; i++) {
             const int slot = purgelog_slot(p->log, m->vector[i].origin);
             if (slot >= 0) peer->polled[slot] = m->vector[i].sequence;
@@ -198,11 +213,6 @@ void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, co
 }
 
 /* ------------------------------------------------------------------ time */
-
-static void poll_member(struct purging *p, uint32_t member) {
-    struct peer_purge m = {.kind = PEER_PURGE_POLL, .flags = p->begun ? PEER_PURGE_BEGUN : 0, .boot = p->boot};
-    if (member != p->number) send_vector(p, member, &m);
-}
 
 void purging_poll_tick(struct purging *p, uint64_t now_ns) {
     const bool activating = p->own_slot >= 0 && p->active_epoch != p->epoch;

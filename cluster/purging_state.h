@@ -193,7 +193,7 @@ void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, co
 int purging_member_log(struct purging *p, int slot, const uint8_t *record, bool repeated); /* 0, -ENOSPC, -ENOMEM */
 void purging_member_apply(struct purging *p);
 bool purging_member_apply_alone(struct purging *p, uint32_t entry); /* false: not now */
-void purging_member_end_batch(struct purging *p, int slot); /* before its records are forgotten */
+void purging_member_end_batch(struct purging *p, int slot);         /* before its records are forgotten */
 void purging_member_flush(struct purging *p);
 
 /* purging_poll.c */

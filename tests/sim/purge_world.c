@@ -21,6 +21,7 @@ struct process {
     unsigned node;
     uint64_t boot;
     bool alive;
+    bool voted; /* it has had a seat: it may have numbered purges that nobody has seen */
     struct purging *p;
     uint32_t number;
     uint64_t version;
@@ -153,9 +154,7 @@ static void note_applied(struct process *x, uint32_t pid) {
     if (again && !(w->o->faults & WORLD_HORIZON)) violation(w, WORLD_TWICE, x->node, pid, x->number);
     x->applied_as[pid] = (uint16_t)x->number;
     const uint32_t origin = w->id_origin[pid], sequence = w->id_sequence[pid];
-    if (origin == 0 || w->ids[pid] || w->asker[pid] == x) return;
-    for (unsigned i = 0; i < w->history[x->version].nvoters; i++) /* it may be a second id that nobody has seen yet */
-        if (w->history[x->version].voters[i].member == x->number) return;
+    if (origin == 0 || w->ids[pid] || w->asker[pid] == x || x->voted) return;
     if (sequence < x->upto[origin]) violation(w, WORLD_EARLY, x->node, origin, sequence);
     x->upto[origin] = sequence;
 }
@@ -294,6 +293,7 @@ static void adopt(struct process *x, uint64_t version) {
             number = c->members[i].number;
     x->version = version;
     x->number = number;
+    for (unsigned i = 0; i < c->nvoters; i++) x->voted |= number != 0 && c->voters[i].member == number;
     if (number != 0) w->of_number[number] = x;
     sim_note(w->s, x->node, "adopts %llu as %u", (unsigned long long)version, number);
     CHECK(purging_adopt(x->p, sim_local(w->s, x->node), c, number) == 0);
@@ -603,7 +603,8 @@ static void publish(struct world *w, struct configuration *c, bool calm) {
     sim_note(w->s, 0, "version %llu, epoch %llu, fresh %llu", (unsigned long long)c->version,
              (unsigned long long)c->epoch, (unsigned long long)c->floor_epoch);
     for (unsigned i = 0; i < c->nvoters; i++)
-        sim_note(w->s, c->voters[i].id.bytes[0] - 1u, "votes as %u, origin %u", c->voters[i].member, c->voters[i].origin);
+        sim_note(w->s, c->voters[i].id.bytes[0] - 1u, "votes as %u, origin %u", c->voters[i].member,
+                 c->voters[i].origin);
     for (unsigned i = 0; i < c->nclosing; i++) sim_note(w->s, 0, "origin %u closes", c->closing[i].origin);
     if (c->norigins > w->r->origins_end) w->r->origins_end = c->norigins;
     for (unsigned i = 0; i < w->o->nodes; i++) {
@@ -772,9 +773,20 @@ static void check_end(struct world *w) {
         w->r->repeated += c.repeated;
         if (getenv("DBG") && c.pending > 0) {
             const struct purging *p = x->p;
-            printf("node %u number %u voter %u submitted %lu answered %lu act %lu/%lu begun %d own %d sync %x/%d need:", i, p->number, p->voter, p->submitted, p->answered, p->active_epoch, p->epoch, p->begun, p->own_slot, p->sync_from, p->sync_active);
-            for (int k = 0; k < 64; k++) if (purgelog_origin(p->log, k)) printf(" [%u last %lu appl %lu conf %lu need %lu sync %lu coll %d behind %lu]", purgelog_origin(p->log, k), purgelog_last(p->log, k), purgelog_applied(p->log, k), p->slots[k].confirmed, p->slots[k].need, p->slots[k].sync, p->slots[k].collecting, p->slots[k].behind_ns);
-            for (unsigned l = 1; l < OUTBOX_TODO; l++) for (uint32_t e = outbox_first(&p->out, l); e != OUTBOX_NONE; e = outbox_next(&p->out, e)) printf(" <list %u seq %lu todo %d local %d came %d via %u-%lu>", l, p->out.entries[e].sequence, p->out.entries[e].todo, p->out.entries[e].local, p->out.entries[e].came, p->out.entries[e].via.number,p->out.entries[e].via.counter);
+            printf("node %u number %u voter %u submitted %lu answered %lu act %lu/%lu begun %d own %d sync %x/%d need:",
+                   i, p->number, p->voter, p->submitted, p->answered, p->active_epoch, p->epoch, p->begun, p->own_slot,
+                   p->sync_from, p->sync_active);
+            for (int k = 0; k < 64; k++)
+                if (purgelog_origin(p->log, k))
+                    printf(" [%u last %lu appl %lu conf %lu need %lu sync %lu coll %d behind %lu]",
+                           purgelog_origin(p->log, k), purgelog_last(p->log, k), purgelog_applied(p->log, k),
+                           p->slots[k].confirmed, p->slots[k].need, p->slots[k].sync, p->slots[k].collecting,
+                           p->slots[k].behind_ns);
+            for (unsigned l = 1; l < OUTBOX_TODO; l++)
+                for (uint32_t e = outbox_first(&p->out, l); e != OUTBOX_NONE; e = outbox_next(&p->out, e))
+                    printf(" <list %u seq %lu todo %d local %d came %d via %u-%lu>", l, p->out.entries[e].sequence,
+                           p->out.entries[e].todo, p->out.entries[e].local, p->out.entries[e].came,
+                           p->out.entries[e].via.number, p->out.entries[e].via.counter);
             printf("\n");
         }
         if (c.pending > 0 || purging_local(x->p) > 0 || x->number == 0)

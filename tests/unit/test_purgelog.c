@@ -238,10 +238,10 @@ static void test_a_via_that_comes_again_is_marked(void **state) {
     memset(record + 8, 9, 1);
     assert_int_equal(purgelog_append(log, b, record, false), 0);
     assert_false(purge_event_repeated(purgelog_at(log, b, 4)));
-    purgelog_close(log, a); /* the first is forgotten, the second is still known where it is */
+    purgelog_close(log, a, false); /* the first is forgotten, the second is still known where it is */
     assert_true(purgelog_find(log, (struct purge_via){7, 1}, &slot, &sequence));
     assert_int_equal(slot, b);
-    purgelog_close(log, b); /* its origin is retired: a late submission must not bring it back */
+    purgelog_close(log, b, true); /* its origin is retired: a late submission must not bring it back */
     assert_true(purgelog_find(log, (struct purge_via){7, 2}, &slot, &sequence));
     assert_int_equal(slot, -1);
     assert_false(purgelog_find(log, (struct purge_via){7, 3}, &slot, &sequence)); /* it was never applied */
@@ -324,7 +324,7 @@ static void test_slots_are_64(void **state) {
     struct purgelog *log = log_of(1 << 20);
     for (uint32_t i = 1; i <= 64; i++) assert_true(purgelog_open(log, i) >= 0);
     assert_int_equal(purgelog_open(log, 65), -1);
-    purgelog_close(log, purgelog_slot(log, 30));
+    purgelog_close(log, purgelog_slot(log, 30), true);
     assert_int_equal(purgelog_slot(log, 30), -1);
     assert_true(purgelog_open(log, 65) >= 0);
     purgelog_free(log);
