@@ -30,6 +30,7 @@ enum {
     ALONE_MS = 600,          /* rule 11 */
     REFUSED_MS = 20,         /* before another voter is asked after a refusal */
     REPAIR_MS = 100,         /* what another's vector shows may be on its way: pulled if it is not here after that */
+    PATIENCE_MS = 500,       /* others are asked for events that somebody's log has no more, before a floor is raised */
     HURRY_MS = 50,           /* between polls of a newcomer, and of a voter that is not active yet */
     FRESH_POLLS = 3,         /* polls that a member may have missed and still counts as heard lately */
     WINDOW_FRAMES = 16,      /* frames of events without any progress of the member */
@@ -72,6 +73,7 @@ struct purging_slot {
     /* what some member has and this one lacks */
     uint64_t need, need_since_ns, pulled_ns;
     uint32_t need_from;
+    uint64_t behind_ns; /* since when somebody's log has begun too late, 0: none has */
     /* as a collector has told */
     uint32_t told_members;
     uint64_t told_upto;
@@ -191,6 +193,7 @@ void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, co
 int purging_member_log(struct purging *p, int slot, const uint8_t *record, bool repeated); /* 0, -ENOSPC, -ENOMEM */
 void purging_member_apply(struct purging *p);
 bool purging_member_apply_alone(struct purging *p, uint32_t entry); /* false: not now */
+void purging_member_end_batch(struct purging *p, int slot);         /* before its records are forgotten */
 void purging_member_flush(struct purging *p);
 
 /* purging_poll.c */
