@@ -245,6 +245,8 @@ int nodes_connect(struct nodes *c, unsigned i) {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     snprintf(a.sun_path, sizeof a.sun_path, "%s", c->node[i].socket_path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char got[4];
     CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    CHECK(send(fd, "mn\r\n", 4, 0) == 4 && recv(fd, got, 4, MSG_WAITALL) == 4 && memcmp(got, "MN\r\n", 4) == 0);
     return fd;
 }

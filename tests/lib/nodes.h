@@ -73,7 +73,7 @@ int nodes_dial(struct nodes *c, unsigned i, enum cmd_link_kind kind);
 void nodes_settle(struct nodes *c);
 /* The same, then moves the clock and ticks all nodes. */
 void nodes_advance(struct nodes *c, uint64_t ms);
-/* A client's connection to node i. */
+/* A client's connection to node i, which a worker of it has by now. */
 int nodes_connect(struct nodes *c, unsigned i);
 
 #endif

@@ -4,6 +4,7 @@
 #include "frames.h"
 
 #include <errno.h>
+#include <sched.h>
 
 #include "base/sync.h"
 #include "cmd/cmd.h"
@@ -544,6 +545,7 @@ static void no_more_than_so_many_are_out(void **state) {
         say(clients[i], line);
     }
     peer = nodes_accept(c, 0, NULL);
+    while (metric(c, CMD_METRIC_forwards_sent) < LINK_OUT_MAX) sched_yield();
     nodes_settle(c);
     assert_int_equal(metric(c, CMD_METRIC_forwards_sent), LINK_OUT_MAX);
     for (unsigned i = 0; i < CLIENTS * CMD_BATCH; i++) {
