@@ -131,3 +131,6 @@ unit_tests += %D%/test_dns
 unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
 noinst_HEADERS += %D%/link_lab.h
+# Links between nodes: the asking side, the owner's side, large values.
+unit_tests += %D%/test_link
+noinst_HEADERS += %D%/frames.h
