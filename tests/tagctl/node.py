@@ -103,12 +103,12 @@ def answers():
 class Node:
     """Listens on a port of its own; each connection is served by a thread of its own."""
 
-    def __init__(self, script=None, context=None):
+    def __init__(self, script=None, context=None, listener=None):
         self.script = dict(answers(), **(script or {}))
         self.asked = []
         self.context = context
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
+        self.listener = listener or socket.create_server(("127.0.0.1", 0))
+        self.port = None if listener else self.listener.getsockname()[1]
         self.acceptor = threading.Thread(target=self.accept, daemon=True)
         self.acceptor.start()
 

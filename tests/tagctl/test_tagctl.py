@@ -17,7 +17,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from node import CLOSE, HANG, NODES, NUMBER, Node, digest, lines, members, ring, status  # noqa: E402
+from node import CLOSE, HANG, NODES, NUMBER, PURGES, Node, digest, lines, members, ring, status  # noqa: E402
 from tls import CERTIFICATE, KEY  # noqa: E402
 
 PROGRAM = os.path.join(os.environ.get("TAGCACHED_BUILDDIR", "."), "tagctl")
@@ -42,6 +42,20 @@ def piped(*args, server=None, env=None, stdin=""):
     return p.returncode, p.stdout.decode(errors="replace"), p.stderr.decode(errors="replace")
 
 
+def read_terminal(master):
+    """All that was written to the other side, when that is closed."""
+    seen = b""
+    while True:
+        try:
+            some = os.read(master, 65536)
+        except OSError:  # Linux's way to say that the other side is closed
+            some = b""
+        if not some:
+            os.close(master)
+            return seen
+        seen += some
+
+
 def on_terminal(*args, server, env=None, typed=None):
     """Runs tagctl with output (and, if something is typed, input) on a terminal: status, all that was seen."""
     master, slave = pty.openpty()
@@ -50,16 +64,7 @@ def on_terminal(*args, server, env=None, typed=None):
     os.close(slave)
     if typed is not None:
         os.write(master, typed.encode())
-    seen = b""
-    while True:
-        try:
-            some = os.read(master, 65536)
-        except OSError:  # the other side is closed
-            break
-        if not some:
-            break
-        seen += some
-    os.close(master)
+    seen = read_terminal(master)
     return p.wait(timeout=60), seen.decode(errors="replace").replace("\r\n", "\n")
 
 
@@ -216,6 +221,35 @@ def test_many_selectors():
     node.close()
 
 
+def test_wait():
+    """purge wait looks again until the purge is confirmed."""
+    class Slow(Node):
+        looks = 0
+
+        def answer(self, command):
+            if command.startswith("cluster purges"):
+                self.looks += 1
+                return PURGES["4-88423" if self.looks < 3 else "4-88422"]
+            return super().answer(command)
+
+    node = Slow()
+    code, text, _ = piped("purge", "wait", "4-88422", "--timeout", "60", server=node)
+    check("waits", code == DONE and node.looks == 3 and "confirmed" in text, (node.looks, text))
+    node.close()
+
+
+def test_progress():
+    """Progress is for a terminal only, and is wiped away."""
+    node = Node()
+    master, slave = pty.openpty()
+    p = subprocess.run([PROGRAM, "-s", f"127.0.0.1:{node.port}", "purge", "--stdin", "-o", "json"], stderr=slave, env=ENV, timeout=60,
+                       stdout=subprocess.PIPE, input="\n".join(f"tag{i}" for i in range(3000)).encode())
+    os.close(slave)
+    seen = read_terminal(master).decode()
+    check("progress", p.returncode == DONE and "selectors in 16 purges" in seen and seen.endswith("\r\033[K"), seen)
+    node.close()
+
+
 def test_locate_stdin():
     node = Node()
     code, text, _ = piped("ring", "locate", "--stdin", "--servers", "a:11211,b:11211", stdin="k1\nk2\nk3|#|t=x\nk3\n")
@@ -254,6 +288,9 @@ def test_colour():
         code, text = on_terminal("status", "--interval", "0", server=node, env=env)
         check(f"colour {env}", code == FAILED and ("\033[31mdead\033[0m" in text) == coloured and ("\033" in text) == coloured, text)
         check("what is wrong", "2/3 alive" in text and ": c3 is dead" in text and "! c3:11211 is dead since 9 s" in text, text)
+    problems = json.loads(piped("status", "-o", "json", "--interval", "0", server=node)[1])
+    check("problems, JSON", problems["problems"] == ["c3:11211 is dead since 9 s"] and problems["verdict"] == "degraded" and
+          problems["nodes"][2]["state"] == "dead", problems)
     check("no colour in a pipe", "\033" not in piped("status", "-o", "table", "--interval", "0", server=node)[1])
     node.close()
 
@@ -307,6 +344,23 @@ def test_unreachable():
     node.close()
 
 
+def test_unix_socket():
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "admin.sock")
+        node = Node(listener=unix_listener(path))
+        code, text, err = piped("-s", path, "members", "ls")
+        check("unix socket", code == DONE and text.count("\n") == 3, err)
+        node.close()
+    check("too long a path", piped("-s", "/" + "x" * 200, "members", "ls")[0] == UNREACHABLE)
+
+
+def unix_listener(path):
+    s = socket.socket(socket.AF_UNIX)
+    s.bind(path)
+    s.listen()
+    return s
+
+
 def test_bad_answers():
     cut = members()[:150]
     fails("closed at once", {"cluster status": CLOSE}, ["members", "ls"], UNREACHABLE, "without an answer")
@@ -322,6 +376,7 @@ def test_bad_answers():
         words = ("cluster status", "cluster members", "cluster ring", "cluster purges", "cluster key ls", "stats", "explain",
                  "mg user:42 v f t c", "ms", "md user:42", "touch user:42 300", "mp", "cluster set voters 3")
         fails(f"{args} to a web server", {w: http for w in words}, args, FAILED, "HTTP/1.1 400")
+    fails("recover without a version", {"cluster recover": lines("RECOVER gone=2", "END")}, ["cluster", "recover", "-y"], FAILED, "which version")
     fails("control bytes", {"cluster status": b"\x1b[2Jgo away\r\n"}, ["status"], FAILED, '"?[2Jgo away"')
     fails("an endless line", {"cluster status": b"x" * (2 << 20)}, ["status"], FAILED, "without an end")
     fails("no STATUS", {"cluster status": lines("END")}, ["status"], FAILED, "does not say how it is")
@@ -345,6 +400,13 @@ def test_refusals():
     fails("no member", {"cluster at c9:11211 stats": lines("CLIENT_ERROR no member c9:11211")}, ["stats", "--node", "c9:11211"], NOT_FOUND, "no member c9:11211")
     fails("old node", {"cluster status": lines("ERROR")}, ["members", "ls"], FAILED, "belongs to no cluster")
     fails("no cluster", {"cluster status": lines("CLIENT_ERROR this node belongs to no cluster")}, ["members", "leave", "x:1", "-y"], FAILED, "belongs to no cluster")
+    single = Node({"cluster status": lines("ERROR"), "mp": lines("HD n1/1 s77")})
+    code, text = on_terminal("status", "--interval", "0", server=single, env={"NO_COLOR": "1"})
+    check("no cluster, terminal", code == DONE and text.startswith(f"127.0.0.1:{single.port}  no cluster  OK\n"), text)
+    code, text = on_terminal("purge", "a", server=single)
+    check("no cluster, purge", code == DONE and text.startswith("confirmed on 1/1 in ") and text.endswith("id 77\n"), text)
+    single.close()
+    fails("refused status", {"cluster status": lines("SERVER_ERROR busy")}, ["status"], FAILED, "busy")
     text = fails("no cluster, status", {"cluster status": lines("CLIENT_ERROR this node belongs to no cluster")}, ["status", "-o", "json", "--interval", "0"], DONE, "")
     check("no cluster, JSON", json.loads(text)["cluster"] is None and json.loads(text)["nodes"][0]["items"] == 9200001)
     fails("stored not", {"ms": lines("SERVER_ERROR out of memory storing object")}, ["key", "set", "k", "v"], FAILED, "out of memory")
@@ -372,7 +434,7 @@ def test_usage():
            ["ring", "locate", "k", "--servers", "a:1:0"], ["ring", "locate", "k", "--stdin", "--servers", "a:1"],
            ["ring", "plan", "add"], ["ring", "plan", "jump", "a:1", "--servers", "b:1"], ["ring", "plan", "add", "b:1", "--servers", "b:1"],
            ["ring", "plan", "remove", "b:1", "--servers", "b:1"], ["ring", "plan", "weight", "b:1", "--servers", "b:1,a:1"],
-           ["ring", "verify", "--stdin"], ["members", "weight", "c1:11211", "0"], ["members", "weight", "c1:11211", "1001"],
+           ["ring", "plan", "add", "c:1", "1001", "--servers", "b:1"], ["ring", "verify", "--stdin"], ["members", "weight", "c1:11211", "0"], ["members", "weight", "c1:11211", "1001"],
            ["keyring", "use", "xyz"], ["stats", "--all", "--node", "x:1"], ["--user", "u", "stats"]]
     node = Node()
     for args in bad:
@@ -395,8 +457,12 @@ def test_key_files():
         check("--file", piped("key", "set", "k", "-f", f.name, server=node)[0] == DONE and node.asked == ["ms k 12 T0 F0|from a file\n"], node.asked)
     node.asked.clear()
     check("--file -", piped("key", "set", "k", "-f", "-", server=node, stdin="piped")[0] == DONE and node.asked == ["ms k 5 T0 F0|piped"], node.asked)
+    large = "x" * (5 << 20)  # more than the buffers between the two hold
+    check("a large value", piped("key", "set", "k", "-f", "-", server=node, stdin=large)[0] == DONE and node.asked[-1] == "ms k 5242880 T0 F0|" + large)
     check("no such file", piped("key", "set", "k", "-f", "/nonexistent", server=node)[0] == FAILED)
     one, two = (piped("keyring", "generate")[1] for _ in range(2))
+    made = json.loads(piped("keyring", "generate", "-o", "json")[1])
+    check("generate, JSON", len(made["id"]) == 16 and len(made["key"]) == 44, made)
     check("generate", re.fullmatch(r"# [0-9a-f]{16}\n[A-Za-z0-9+/]{43}=\n", one) and one != two, one)
     node.close()
 
@@ -432,11 +498,50 @@ def test_tls():
         check("another name", code == UNREACHABLE and "ostname mismatch" in err, err)
         code, _, err = piped("members", "ls", "--tls", "--ca", "/nonexistent", server=node)
         check("no such file", code == UNREACHABLE and "--ca" in err, err)
-        check("no TLS there", piped("members", "ls", "--timeout", "1", server=node)[0] == UNREACHABLE)
+        check("no TLS there", piped("members", "ls", "--timeout", "0.2", server=node)[0] == UNREACHABLE)
         node.close()
         plain = Node()
-        check("no TLS here", piped("members", "ls", "--tls", "--ca", cert, server=plain)[0] == UNREACHABLE)
+        check("no TLS here", piped("members", "ls", "--tls", "--ca", cert, "--timeout", "0.2", server=plain)[0] == UNREACHABLE)
         plain.close()
+
+
+# --- and a node that is none of ours -----------------------------------------------------------------------------------------
+
+def test_daemon():
+    """The daemon itself, alone: what tagctl sends is what it understands."""
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "socket")
+        notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify.bind(os.path.join(d, "notify"))
+        notify.settimeout(60)
+        root = ["-u", "root"] if os.geteuid() == 0 else []
+        p = subprocess.Popen([os.path.join(os.path.dirname(PROGRAM), "tagcached"), *root, "-s", path], stderr=subprocess.DEVNULL,
+                             env=dict(ENV, NOTIFY_SOCKET=os.path.join(d, "notify")))
+        try:
+            check("READY=1", notify.recv(100) == b"READY=1")
+
+            def ask(*args):
+                return piped("-s", path, *args)
+
+            code, text, err = ask("status", "-o", "json", "--interval", "0")
+            check("alone: status", code == DONE and json.loads(text)["nodes"][0]["items"] == 0, (text, err))
+            check("alone: set", ask("key", "set", "k", "hello", "--tag", "a", "--tag", "b", "--ttl", "100", "--flags", "7")[0] == DONE)
+            code, text, _ = ask("key", "get", "k", "-o", "json")
+            got = json.loads(text)
+            check("alone: get", (got["value"], got["flags"], got["ttl"]) == ("hello", 7, 100), text)
+            check("alone: touch", ask("key", "touch", "k", "200")[0] == DONE and json.loads(ask("key", "get", "k", "-o", "json")[1])["ttl"] == 200)
+            code, text, err = ask("purge", "a+b", "c")
+            check("alone: purge", code == DONE and text.split("\t")[1:] == ["confirmed", "1", "1", "2\n"], (text, err))
+            check("alone: purged", ask("key", "get", "k")[0] == NOT_FOUND)
+            check("alone: soft", ask("key", "set", "k", "v", "--tag", "a")[0] == DONE and ask("purge", "a", "--soft", "--ttl", "9")[0] == DONE)
+            check("alone: everything", ask("purge", "*", "-y")[0] == DONE and ask("key", "get", "k")[0] == NOT_FOUND)
+            check("alone: set and del", ask("key", "set", "k", "v")[0] == DONE and ask("key", "del", "k")[0] == DONE and ask("key", "del", "k")[0] == NOT_FOUND)
+            check("alone: ping, stats, version", all(ask(v)[0] == DONE for v in ("ping", "stats", "version")) and ask("stats", "settings")[0] == DONE)
+            check("alone: no members", ask("members", "ls")[0] == FAILED)
+        finally:
+            p.terminate()
+            p.wait(timeout=60)
+            notify.close()
 
 
 def main():
