@@ -103,3 +103,22 @@ EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.
 
 # What nodes say to each other.
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello
+unit_tests += %D%/test_promises_node
+tests_unit_test_promises_node_SOURCES = %D%/test_promises_node.c %D%/node_lab.c
+
+# Membership.
+single_tests += %D%/test_peer_swim
+
+# Membership.
+single_tests += %D%/test_peer_swim
+single_tests += %D%/test_hostport
+
+# The agreed configuration.
+single_tests += %D%/test_config_acceptor
+tests_unit_test_config_acceptor_SOURCES = %D%/test_config_acceptor.c %D%/config_lab.c
+noinst_HEADERS += %D%/config_lab.h
+
+# Purges as events of the cluster.
+single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
+single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
+unit_tests += %D%/test_dns

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "net/openssl.h"
+#include "base/openssl.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

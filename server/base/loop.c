@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "net/loop.h"
+#include "base/loop.h"
 
 #include <errno.h>
 #include <stdint.h>

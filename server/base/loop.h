@@ -5,8 +5,8 @@
  * A base belongs to the thread that runs it: workers, the acceptor and main have one each. libevent takes no lock in
  * them, so another thread may do one thing only: loop_wake.
  */
-#ifndef TAGCACHED_NET_LOOP_H
-#define TAGCACHED_NET_LOOP_H
+#ifndef TAGCACHED_BASE_LOOP_H
+#define TAGCACHED_BASE_LOOP_H
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
