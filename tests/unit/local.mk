@@ -103,8 +103,6 @@ EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.
 
 # What nodes say to each other.
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello
-unit_tests += %D%/test_promises_node
-tests_unit_test_promises_node_SOURCES = %D%/test_promises_node.c %D%/node_lab.c
 
 # Membership.
 single_tests += %D%/test_peer_swim
