@@ -262,7 +262,7 @@ static void test_forgetting(void **state) {
     transport_forget(a->t, &b->hello.node);
     assert_int_equal(a->downs, 1);
     assert_false(lab_say(a, b, 'b', 0));
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0), -EHOSTUNREACH);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0, false), -EHOSTUNREACH);
     transport_forget(a->t, &b->hello.node); /* once more does nothing */
     LAB_UNTIL(b->downs == 1);
     a->forgets = b; /* from within an upcall */
@@ -292,8 +292,8 @@ static void data_links(bool plain) {
     lab_start(a);
     lab_start(b);
     lab_place(a, b);
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 3), 0);
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 4), 0);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 3, false), 0);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 4, false), 0);
     LAB_UNTIL(a->nlinks == 2 && b->nlinks == 2);
     for (unsigned i = 0; i < 2; i++) {
         const struct transport_data_link *mine = &a->data[i], *theirs = &b->data[0];
@@ -313,7 +313,7 @@ static void data_links(bool plain) {
     }
     assert_int_equal(a->ups + b->ups, 0); /* that is for control links */
     lab_stop(b);
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 5), 0);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 5, false), 0);
     LAB_UNTIL(a->nlinks == 3);
     assert_int_equal(a->data[2].fd, -1);
     assert_int_equal(a->data[2].err, -ECONNREFUSED);
@@ -487,8 +487,8 @@ static void test_a_key_is_changed_while_nodes_run(void **state) {
         struct node *order[] = {a, b};
         for (unsigned j = 0; j < 2; j++) {
             set_keys(order[j], steps[i]);
-            assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0), 0);
-            assert_int_equal(transport_want_data_link(b->t, &a->hello.node, 0), 0);
+            assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0, false), 0);
+            assert_int_equal(transport_want_data_link(b->t, &a->hello.node, 0, false), 0);
             LAB_UNTIL(a->nlinks == 2 && b->nlinks == 2);
             for (unsigned k = 0; k < 4; k++) {
                 struct transport_data_link *d = k < 2 ? &a->data[k] : &b->data[k - 2];
