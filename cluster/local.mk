@@ -43,17 +43,17 @@ noinst_HEADERS += \
   %D%/view.h
 tagcached_sources += \
   %D%/address.c \
-  %D%/cluster.c \
   %D%/cluster_agree.c \
   %D%/cluster_answers.c \
+  %D%/cluster_life.c \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
   %D%/cluster_purges.c \
   %D%/cluster_view.c \
-  %D%/config.c \
   %D%/config_describe.c \
   %D%/config_found.c \
   %D%/config_join.c \
+  %D%/config_machine.c \
   %D%/config_news.c \
   %D%/config_outs.c \
   %D%/config_paxos.c \
@@ -77,9 +77,9 @@ tagcached_sources += \
   %D%/peers.c \
   %D%/psk.c \
   %D%/purgelog.c \
-  %D%/purging.c \
   %D%/purging_adopt.c \
   %D%/purging_collect.c \
+  %D%/purging_machine.c \
   %D%/purging_member.c \
   %D%/purging_origin.c \
   %D%/purging_poll.c \
@@ -90,9 +90,9 @@ tagcached_sources += \
   %D%/statedir.c \
   %D%/stream.c \
   %D%/suspicion.c \
-  %D%/swim.c \
   %D%/swim_evidence.c \
   %D%/swim_gossip.c \
+  %D%/swim_machine.c \
   %D%/swim_probe.c \
   %D%/swim_sync.c \
   %D%/transport.c \

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
-  %D%/cmd.c \
+  %D%/cmd_life.c \
   %D%/cmd_body.c \
   %D%/cmd_deadline.c \
   %D%/cmd_expiry.c \
