@@ -2,10 +2,10 @@
  *
  * cluster_state - the instance as the files of the cluster's thread share it.
  *
- * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the configuration
- * (config.h), cluster_purges.c the purges (purging.h); cluster_view.c makes what the workers read; cluster_links.c what
- * comes from and goes to the transport; cluster_answers.c what operators ask. Each offers its functions here. All run
- * on the cluster's thread, unless they say otherwise.
+ * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the
+ * configuration (config.h), cluster_purges.c the purges (purging.h); cluster_view.c makes what the workers read;
+ * cluster_links.c what comes from and goes to the transport; cluster_answers.c what operators ask. Each offers its
+ * functions here. All run on the cluster's thread, unless they say otherwise.
  */
 #ifndef TAGCACHED_CLUSTER_CLUSTER_STATE_H
 #define TAGCACHED_CLUSTER_CLUSTER_STATE_H
@@ -126,6 +126,9 @@ struct cluster {
     struct cluster_wishes wishes;
     unsigned nwishes;
     struct cluster_waiters waiters;
+    TAILQ_HEAD(, cluster_relay) relays; /* commands passed on to other nodes, oldest first */
+    TAILQ_HEAD(, cluster_run) runs;     /* commands that others have passed on to this one */
+    unsigned nrelays, nruns;
     uint64_t meta[2]; /* what pings carry: version of the configuration, hash of the vector of purges */
     uint64_t next_token;
     uint64_t flush_at_ns; /* `flush_all N`: when; 0: none */
@@ -216,6 +219,17 @@ void cluster_purges_time(struct cluster *c, uint64_t now_ns);
 struct cluster_waiter *cluster_waiter_new(struct cluster *c);
 struct cluster_waiter *cluster_waiter_of(struct cluster *c, uint64_t token);
 void cluster_waiter_free(struct cluster *c, struct cluster_waiter *w);
+
+/* ---- cluster_relay.c */
+
+/* Passes a command on to the member of this name; the question is answered later. Returns NULL, or the line that says
+ * why not, and the question is the caller's to answer. */
+const char *cluster_relay_begin(struct cluster *c, struct cluster_question *q, const char *name, const char *line);
+void cluster_relay_ask(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
+void cluster_relay_told(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
+void cluster_relay_time(struct cluster *c, uint64_t now_ns);
+uint64_t cluster_relay_next_ns(const struct cluster *c);
+void cluster_relay_end(struct cluster *c);
 
 /* ---- cluster_view.c */
 

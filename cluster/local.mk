@@ -49,6 +49,7 @@ tagcached_sources += \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
   %D%/cluster_purges.c \
+  %D%/cluster_relay.c \
   %D%/cluster_view.c \
   %D%/config_describe.c \
   %D%/config_found.c \
