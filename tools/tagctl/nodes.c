@@ -73,6 +73,40 @@ void nodes_path(const struct nodes *n, unsigned i, char *path, size_t size) {
         snprintf(path, size, "cluster at %s ", n->names[i]);
 }
 
+bool nodes_passes_nothing_on(const struct nodes *n, unsigned i, const char *refusal) {
+    char path[512];
+    nodes_path(n, i, path, sizeof path);
+    return path[0] && strncmp(refusal, "SERVER_ERROR", strlen("SERVER_ERROR")) != 0;
+}
+
+bool nodes_dial(struct ctl *c, const char *name, struct conn *own) {
+    const char *server = c->opt.server;
+    *own = c->conn;
+    c->conn = (struct conn){.fd = -1};
+    c->opt.server = name;
+    int status = conn_open(&c->conn, &c->opt);
+    c->opt.server = server;
+    if (status) nodes_hang_up(c, own);
+    return !status;
+}
+
+void nodes_hang_up(struct ctl *c, const struct conn *own) {
+    conn_close(&c->conn);
+    c->conn = *own;
+}
+
+/* The answer is the refusal that it was if the node cannot be asked. */
+static void ask_directly(struct ctl *c, const char *name, const char *command, struct reply *answer) {
+    struct conn own;
+    struct reply direct;
+    if (!nodes_dial(c, name, &own)) return;
+    if (!reply_ask(c, "%s", command) && !reply_read(c, command, &direct)) {
+        reply_free(answer);
+        *answer = direct;
+    }
+    nodes_hang_up(c, &own);
+}
+
 int nodes_ask(struct ctl *c, const struct nodes *n, const char *command, struct reply *answers) {
     char path[512];
     int status = DONE;
@@ -86,6 +120,9 @@ int nodes_ask(struct ctl *c, const struct nodes *n, const char *command, struct 
             if (!status) read++;
         }
     }
+    for (unsigned i = 0; i < n->n && !status; i++)
+        if (answers[i].refusal && nodes_passes_nothing_on(n, i, answers[i].refusal))
+            ask_directly(c, n->names[i], command, &answers[i]);
     if (status)
         for (unsigned i = 0; i < read; i++) reply_free(&answers[i]);
     return status;

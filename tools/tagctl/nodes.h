@@ -5,6 +5,7 @@
 #ifndef TAGCACHED_TAGCTL_NODES_H
 #define TAGCACHED_TAGCTL_NODES_H
 
+#include "tools/tagctl/conn.h"
 #include "tools/tagctl/reply.h"
 
 struct nodes {
@@ -28,6 +29,12 @@ const struct reply_row *nodes_find(const struct nodes *n, const char *name);
 int nodes_ask(struct ctl *c, const struct nodes *n, const char *command, struct reply *answers);
 /* How one command gets to a node: "" or "cluster at NAME ". */
 void nodes_path(const struct nodes *n, unsigned i, char *path, size_t size);
+/* Whether the refusal of a command that went that way says that the node in between does not do that. */
+bool nodes_passes_nothing_on(const struct nodes *n, unsigned i, const char *refusal);
+/* Connects to another node instead, as far as the functions of reply.h go, until nodes_hang_up. *own keeps the
+ * connection there was. False: it cannot be reached, which was said, and the connection is the one there was. */
+bool nodes_dial(struct ctl *c, const char *name, struct conn *own);
+void nodes_hang_up(struct ctl *c, const struct conn *own);
 /* A refusal without the word that begins it. */
 const char *nodes_sentence(const char *refusal);
 
