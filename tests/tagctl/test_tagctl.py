@@ -491,6 +491,20 @@ def test_asked_directly():
         n.close()
 
 
+def test_gone():
+    """Who is dead or was ejected is not asked, and named where it is missed."""
+    node = Node({"cluster status": status("degraded", "c3:11211 is dead"), "cluster members":
+                 members(("alive", "alive", "dead"), ("serving", "ejected", "serving"))})
+    code, text, err = piped("status", "--interval", "0", server=node)
+    check("gone: status", code == FAILED and not err and text.splitlines()[2].startswith("c3:11211\tdead\t0.497\t-\t"), (text, err))
+    code, text, err = piped("ping", server=node)
+    check("gone: ping", code == UNREACHABLE and "c2:11211\t-\tit is ejected" in text and "it is dead" in text, (text, err))
+    code, text, err = piped("stats", "--all", server=node)
+    check("gone: stats", code == FAILED and "c2:11211: it is ejected" in err and "c3:11211: it is dead" in err, err)
+    check("gone: not asked", not any(c.startswith("cluster at") for c in node.asked), node.asked)
+    node.close()
+
+
 def test_usage():
     bad = [["nonsense"], ["members", "nonsense"], ["members", "show"], ["members", "show", "a", "b"], ["status", "x"],
            ["--nonsense"],

@@ -35,9 +35,10 @@ static int ask(struct ctl *c, const char *path, char line[SENTENCE], double *ms)
 static int ping(struct ctl *c, const struct nodes *n, unsigned i, struct table *t, unsigned *bad) {
     char path[512], line[SENTENCE];
     struct conn own;
-    double ms;
+    double ms = NAN;
     nodes_path(n, i, path, sizeof path);
-    int status = ask(c, path, line, &ms);
+    snprintf(line, sizeof line, "SERVER_ERROR it is %s", nodes_state(n->rows[i]));
+    int status = nodes_is_gone(n->rows[i]) ? DONE : ask(c, path, line, &ms);
     if (status) return status;
     if (reply_refuses(line) && nodes_passes_nothing_on(n, i, line) && nodes_dial(c, n->names[i], &own)) {
         ask(c, "", line, &ms); /* if that fails, the line is still the refusal */
