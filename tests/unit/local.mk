@@ -94,4 +94,4 @@ single_tests += %D%/test_configuration
 unit_tests += %D%/test_statedir
 
 # Membership.
-single_tests += %D%/test_peer_swim
+single_tests += %D%/test_peer_swim %D%/test_member
