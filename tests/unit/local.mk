@@ -95,3 +95,6 @@ unit_tests += %D%/test_statedir
 
 # Membership.
 single_tests += %D%/test_peer_swim %D%/test_member
+single_tests += %D%/test_swim
+tests_unit_test_swim_SOURCES = %D%/test_swim.c %D%/swim_hand.c
+noinst_HEADERS += %D%/swim_hand.h
