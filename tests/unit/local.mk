@@ -95,6 +95,7 @@ unit_tests += %D%/test_statedir
 
 # Membership.
 single_tests += %D%/test_peer_swim %D%/test_member
-single_tests += %D%/test_swim
+single_tests += %D%/test_swim %D%/test_swim_wire
 tests_unit_test_swim_SOURCES = %D%/test_swim.c %D%/swim_hand.c
+tests_unit_test_swim_wire_SOURCES = %D%/test_swim_wire.c %D%/swim_hand.c
 noinst_HEADERS += %D%/swim_hand.h
