@@ -135,7 +135,7 @@ static void test_a_push_pull_comes_back(void **state) {
     rand_init(&r, 2);
     static struct peer_swim_update updates[PEER_SYNC_UPDATES_MAX];
     static uint8_t wire[PEER_CONTROL_MAX];
-    struct peer_sync m = {.reply = true, .updates = updates}, back = {0};
+    struct peer_sync m = {.reply = true, .updates = updates}, back = {.updates = updates};
     size_t bound = PEER_SYNC_HEAD_MAX;
     while (m.nupdates < PEER_SYNC_UPDATES_MAX) {
         updates[m.nupdates] = an_update(&r);
