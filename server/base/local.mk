@@ -3,7 +3,11 @@ tagcached_sources += \
   %D%/clock.c \
   %D%/fault.c \
   %D%/hash.c \
+  %D%/hostport.c \
   %D%/log.c \
+  %D%/loop.c \
+  %D%/md5.c \
+  %D%/openssl.c \
   %D%/option.c \
   %D%/pages.c \
   %D%/rand.c \
@@ -15,8 +19,13 @@ noinst_HEADERS += \
   %D%/clock.h \
   %D%/fault.h \
   %D%/hash.h \
+  %D%/hostport.h \
   %D%/log.h \
+  %D%/loop.h \
+  %D%/md5.h \
+  %D%/md5_lanes.h \
   %D%/metric.h \
+  %D%/openssl.h \
   %D%/option.h \
   %D%/pages.h \
   %D%/rand.h \

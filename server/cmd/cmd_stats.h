@@ -8,7 +8,5 @@
 
 #include "cmd/instance.h"
 
-/* Sum of a counter over all workers since the start or the last `stats reset`. Any thread. */
-uint64_t cmd_stats_metric(const struct cmd *cmd, enum cmd_metric m);
 
 #endif

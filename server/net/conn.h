@@ -20,13 +20,15 @@
 
 struct conn;
 struct net_worker;
+struct ssl_st;
 
 /* ------------------------------------------------------------------ life */
 
 /* Serves a socket that no listener accepted, with a handler of its own: one that this process has connected (or is
- * about to have: EINPROGRESS), or one end of a pair. On the worker's thread. The connection owns the socket, which must
- * be non-blocking, from here on. NULL: no memory, or handler->open said no; the socket is closed then. */
-struct conn *conn_adopt(struct net_worker *w, int fd, const struct net_handler *handler);
+ * about to have: EINPROGRESS), or one end of a pair. ssl: its TLS session, whose handshake is done and whose bytes go
+ * through fd; NULL: it is plain. On the worker's thread. The connection owns both, and the socket must be non-blocking,
+ * from here on. NULL: no memory, or handler->open said no; both are gone then. */
+struct conn *conn_adopt(struct net_worker *w, int fd, struct ssl_st *ssl, const struct net_handler *handler);
 
 /* ------------------------------------------------------------------ state */
 

@@ -9,12 +9,13 @@
 #include "store/handle.h"
 #include "store/index.h"
 #include "store/item.h"
-#include "store/maintain.h"
 #include "store/purge.h"
 #include "store/record.h"
 #include "store/segment.h"
 #include "store/state.h"
+#include "store/tag.h"
 #include "store/verdict.h"
+#include "store/wake.h"
 
 #define PREFETCH_TAGS 4 /* of one item */
 #define CHAIN_MAX 96    /* lines one look-up follows: a chain that changes meanwhile must not lead it round for ever */
@@ -259,6 +260,13 @@ void store_item_tags(const struct store_item *it, uint64_t *out) {
     memcpy(out, it->key - 8 * (size_t)it->ntags, 8 * (size_t)it->ntags);
 }
 
+bool store_item_selected(const struct store_worker *w, const struct store_item *it, const struct store_selector *sel) {
+    uint64_t tags[TAG_ALL_MAX];
+    store_item_tags(it, tags);
+    const unsigned n = tag_prefixes(w->s, it->key, it->key_len, tags, it->ntags);
+    return tag_holds(tags, n, sel->tags, sel->ntags);
+}
+
 /* ------------------------------------------------------------------ pins */
 
 uint64_t store_pin(struct store_worker *w, const void *bytes) {
@@ -279,5 +287,5 @@ void store_unpin(struct store_worker *w, uint64_t token) {
     CHECK(held > 0);
     sync_store_rel(&w->pins[i], held - 1);
     if (held == 1) sync_sub(&w->s->pinned, 1);
-    if (held == 1 && sync_load(&w->s->segs.seg[i].state) == SEGMENT_RETIRED) maintain_wake(w->s);
+    if (held == 1 && sync_load(&w->s->segs.seg[i].state) == SEGMENT_RETIRED) wake_maintenance(w->s);
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Programs for measuring; built by `make bench`, never by `make` or `make check`.
-bench_programs += %D%/cacheload %D%/tracegen %D%/floor %D%/model_eviction %D%/soakload %D%/bench_store
+bench_programs += %D%/cacheload %D%/tracegen %D%/floor %D%/model_eviction %D%/soakload %D%/bench_store %D%/bench_ring
 tests_bench_cacheload_SOURCES = %D%/cacheload.c %D%/load.h %D%/load_build.c %D%/load_reply.c %D%/load_report.c \
   %D%/load_run.c %D%/load_side.c %D%/hist.c %D%/hist.h %D%/late.c %D%/late.h %D%/proc.c %D%/proc.h %D%/rng.h \
   %D%/trace.h %D%/value.c %D%/value.h %D%/zipf.c %D%/zipf.h
@@ -22,6 +22,9 @@ tests_bench_soakload_LDADD = -lm
 tests_bench_bench_store_SOURCES = %D%/bench_store.c %D%/proc.c %D%/proc.h %D%/rng.h
 tests_bench_bench_store_CPPFLAGS = $(base_cppflags)
 tests_bench_bench_store_LDADD = libtagcached.a $(base_libs)
+tests_bench_bench_ring_SOURCES = %D%/bench_ring.c %D%/rng.h
+tests_bench_bench_ring_CPPFLAGS = $(base_cppflags)
+tests_bench_bench_ring_LDADD = libtagcached.a $(base_libs)
 
 EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs)

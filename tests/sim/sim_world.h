@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the files of the simulator share: sim.c has time, nodes and processes, sim_net.c paths and datagrams,
+ * What the files of the simulator share: sim_core.c has time, nodes and processes, sim_net.c paths and datagrams,
  * sim_stream.c streams. Nobody else includes this.
  */
 #ifndef TAGCACHED_TESTS_SIM_SIM_WORLD_H
@@ -107,7 +107,7 @@ void sim_queue_init(struct sim_queue *q);
 void sim_queue_put(struct sim_queue *q, struct sim_message *m);
 struct sim_message *sim_queue_get(struct sim_queue *q); /* NULL: empty */
 
-/* sim.c: events; messages; what happened. */
+/* sim_core.c: events; messages; what happened. */
 void sim_push(struct sim *s, uint64_t at, enum sim_event_kind kind, uint32_t node, uint64_t number);
 void sim_push_message(struct sim *s, uint64_t at, uint32_t node, struct sim_message *m);
 struct sim_message *sim_message_new(struct sim *s, unsigned from, const void *bytes, size_t n);

@@ -20,8 +20,11 @@ EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
 TESTS += %D%/test_options.py
 EXTRA_DIST += %D%/test_options.py tests/options.tsv
 unit_tests += %D%/test_node_options
+tests_unit_test_node_options_SOURCES = %D%/test_node_options.c %D%/node_lab.c
+noinst_HEADERS += %D%/node_lab.h
 tests_unit_test_node_options_LDADD = $(LDADD) $(OPENSSL_LIBS)
-single_tests += %D%/test_option
+single_tests += %D%/test_option %D%/test_md5
+tests_unit_test_md5_LDADD = $(LDADD) $(OPENSSL_LIBS)
 unit_tests += %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
 single_tests += %D%/test_store %D%/test_store_rules %D%/test_purge %D%/test_lowest
@@ -88,10 +91,20 @@ tests_unit_test_purge_waits_SOURCES = %D%/test_purge_waits.c tests/fuzz/fake_net
 # Numbers that are promises, beside the options.
 single_tests += %D%/test_promises
 tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
+unit_tests += %D%/test_promises_node
+tests_unit_test_promises_node_SOURCES = %D%/test_promises_node.c %D%/node_lab.c
 
 # The cluster's values and pure machines.
 single_tests += %D%/test_configuration
 unit_tests += %D%/test_statedir
+single_tests += %D%/test_hostport
+single_tests += %D%/test_ring %D%/test_ringdiff
+EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.tsv tests/vectors/ketama_points_eq3.tsv
+
+# What nodes say to each other.
+single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello
+unit_tests += %D%/test_promises_node
+tests_unit_test_promises_node_SOURCES = %D%/test_promises_node.c %D%/node_lab.c
 
 # Membership.
 single_tests += %D%/test_peer_swim %D%/test_member
@@ -99,3 +112,14 @@ single_tests += %D%/test_swim %D%/test_swim_wire
 tests_unit_test_swim_SOURCES = %D%/test_swim.c %D%/swim_hand.c
 tests_unit_test_swim_wire_SOURCES = %D%/test_swim_wire.c %D%/swim_hand.c
 noinst_HEADERS += %D%/swim_hand.h
+single_tests += %D%/test_hostport
+
+# The agreed configuration.
+single_tests += %D%/test_config_acceptor
+tests_unit_test_config_acceptor_SOURCES = %D%/test_config_acceptor.c %D%/config_lab.c
+noinst_HEADERS += %D%/config_lab.h
+
+# Purges as events of the cluster.
+single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
+single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
+unit_tests += %D%/test_dns

@@ -71,6 +71,16 @@ def main():
                                     "server/cmd/c.c": '#include "cmd/a.h"\n'}, "server/cmd/a.h -> server/cmd/b.h -> server/cmd/a.h")
     case("circle_through_a_def", {"server/store/a.h": '#include "x.def"\n', "server/store/x.def": '#include "a.h"\n'},
          "files include each other")
+    case("circle_of_units", {"server/store/a.c": '#include "store/b.h"\n', "server/store/a.h": "",
+                             "server/store/b.c": '#include "store/b.h"\n#include "store/c.h"\n', "server/store/b.h": "",
+                             "server/store/c.h": '#include "store/a.h"\n'},
+         "units include each other: server/store/a.c includes server/store/b.h, server/store/b.c includes server/store/c.h, "
+         "server/store/c.h includes server/store/a.h")
+    case("a_unit_is_of_one_folder", {"server/cmd/a.h": '#include "store/a.h"\n', "server/store/a.h": "",
+                                     "server/cmd/a.c": '#include "cmd/a.h"\n#include "store/a.h"\n'}, None)
+    case("units_in_an_order", {"server/store/a.c": '#include "store/a.h"\n#include "store/b.h"\n', "server/store/a.h": "",
+                               "server/store/b.c": '#include "store/b.h"\n#include "store/x.def"\n',
+                               "server/store/b.h": "", "server/store/x.def": ""}, None)
     for word, use in (("epoll_wait", "n = epoll_wait(fd, e, 1, -1);"), ("poll", "poll (p, 2, -1);"),
                        ("signalfd", "#include <sys/signalfd.h>"), ("timerfd_create", "timerfd_create(0, 0);"),
                        ("__atomic_load_n", "__atomic_load_n(&x, 0);"), ("__sync_synchronize", "__sync_synchronize();")):

@@ -2,7 +2,8 @@
  *
  * transcript - runs wire transcripts (script.h) against a server and says whether every byte was as written.
  *
- *     transcript [--mode line|split|pipe]... [--spawn PROGRAM | --to HOST:PORT] [--plain] [--wait] [-v] FILE|FOLDER...
+ *     transcript [--mode line|split|pipe]... [--spawn PROGRAM | --to HOST:PORT | --through] [--plain] [--wait] [-v]
+ *                FILE|FOLDER...
  *
  * Each transcript runs in three modes, each on a fresh server: `line`, as it reads; `split`, every byte sent by itself
  * and taken by the server before the next one leaves; `pipe`, everything between two orders in one write. --plain
@@ -59,6 +60,7 @@ struct run {
     size_t waiting[4096];
     bool skipping; /* inside a part for tagcached alone */
     const char *skipped;
+    uint64_t forwards; /* requests that a node which owns nothing has passed on */
 };
 
 static uint64_t now_ms(void) {
@@ -292,6 +294,7 @@ static int node_stop(struct run *r) {
     int bad = 0;
     if (r->subject != NULL) {
         bad = links_in_step(r);
+        r->forwards += subject_forwards(r->subject);
         links_close(r);
         bad |= subject_stop(r->subject);
         if (bad) printf("%s: (%s) the server did not end well\n", r->script->path, mode_names[r->mode]);
@@ -525,8 +528,8 @@ static void remove_dir(const char *dir) {
 }
 
 static int usage(void) {
-    fputs("usage: transcript [--mode line|split|pipe]... [--spawn PROGRAM | --to HOST:PORT] [--plain] [--wait] [-v] "
-          "FILE|FOLDER...\n",
+    fputs("usage: transcript [--mode line|split|pipe]... [--spawn PROGRAM | --to HOST:PORT | --through] [--plain] "
+          "[--wait] [-v] FILE|FOLDER...\n",
           stderr);
     return 2;
 }
@@ -546,6 +549,8 @@ static int parse_args(int argc, char **argv, struct run *common, bool modes[MODE
             common->plain = true;
         else if (strcmp(argv[i], "--wait") == 0)
             common->cfg.wait = true;
+        else if (strcmp(argv[i], "--through") == 0)
+            common->cfg.through = true;
         else if (strcmp(argv[i], "-v") == 0)
             common->verbose = true;
         else if (strcmp(argv[i], "--spawn") == 0 && more)
