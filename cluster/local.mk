@@ -87,7 +87,7 @@ tagcached_sources += \
   %D%/statedir.c \
   %D%/stream.c \
   %D%/suspicion.c \
-  %D%/swim.c \
+  %D%/swim_input.c \
   %D%/swim_evidence.c \
   %D%/swim_gossip.c \
   %D%/swim_probe.c \

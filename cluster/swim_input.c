@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What goes into the machine, and when it wants the time: swim.h. */
 #include "cluster/swim.h"
 
 #include <stdlib.h>
