@@ -43,3 +43,7 @@ tests_fuzz_fuzz_meta_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
 fuzz_programs += %D%/fuzz_keytags
 tests_fuzz_fuzz_keytags_SOURCES = %D%/fuzz_keytags.c $(fuzz_main)
 tests_fuzz_fuzz_keytags_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+fuzz_programs += %D%/fuzz_swim
+tests_fuzz_fuzz_swim_SOURCES = %D%/fuzz_swim.c $(fuzz_main)
+tests_fuzz_fuzz_swim_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)

@@ -105,10 +105,11 @@ EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello
 
 # Membership.
-single_tests += %D%/test_peer_swim
-
-# Membership.
-single_tests += %D%/test_peer_swim
+single_tests += %D%/test_peer_swim %D%/test_member
+single_tests += %D%/test_swim %D%/test_swim_wire
+tests_unit_test_swim_SOURCES = %D%/test_swim.c %D%/swim_hand.c
+tests_unit_test_swim_wire_SOURCES = %D%/test_swim_wire.c %D%/swim_hand.c
+noinst_HEADERS += %D%/swim_hand.h
 single_tests += %D%/test_hostport
 
 # The agreed configuration.
