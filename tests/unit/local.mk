@@ -107,3 +107,5 @@ unit_tests += %D%/test_dns
 unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
 noinst_HEADERS += %D%/link_lab.h
+unit_tests += %D%/test_transport_bad
+tests_unit_test_transport_bad_SOURCES = %D%/test_transport_bad.c %D%/link_lab.c
