@@ -103,6 +103,7 @@ EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.
 
 # What nodes say to each other.
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
+single_tests += %D%/test_captured
 unit_tests += %D%/test_dns
 unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
