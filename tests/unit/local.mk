@@ -126,6 +126,7 @@ noinst_HEADERS += %D%/config_lab.h
 # Purges as events of the cluster.
 single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
+single_tests += %D%/test_captured
 unit_tests += %D%/test_dns
 unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
@@ -133,3 +134,5 @@ noinst_HEADERS += %D%/link_lab.h
 # Links between nodes: the asking side, the owner's side, large values.
 unit_tests += %D%/test_link
 noinst_HEADERS += %D%/frames.h
+unit_tests += %D%/test_transport_bad
+tests_unit_test_transport_bad_SOURCES = %D%/test_transport_bad.c %D%/link_lab.c
