@@ -55,11 +55,11 @@ static void send_config(struct world_process *p, unsigned to, const struct clust
                         const struct peer_config *m) {
     static uint8_t scratch[PEER_CONTROL_ARENA_BYTES];
     uint8_t bytes[sizeof(struct envelope) + 16384];
-    const struct envelope e = envelope_of(p, CONFIG_MESSAGE);
+    struct envelope e = envelope_of(p, CONFIG_MESSAGE);
     struct peer_arena arena;
     peer_arena_init(&arena, scratch, sizeof scratch);
+    e.to = *id;
     memcpy(bytes, &e, sizeof e);
-    ((struct envelope *)(void *)bytes)->to = *id;
     const size_t n = peer_config_pack(m, 0, &arena, bytes + sizeof e, sizeof bytes - sizeof e);
     CHECK(n > 0 && peer_config_parts(m) == 1);
     sim_datagram(p->world->sim, p->place, to, bytes, sizeof e + n);
@@ -316,10 +316,11 @@ static void on_config_message(struct world_process *p, unsigned from, const stru
 
 static void on_datagram(void *process, struct sim *s, unsigned node, unsigned from, const void *bytes, size_t n) {
     struct world_process *p = process;
-    const struct envelope *e = bytes;
-    struct envelope pong;
+    struct envelope copy, pong; /* a copy, for its alignment */
+    const struct envelope *e = &copy;
     (void)s, (void)node;
-    CHECK(n >= sizeof *e);
+    CHECK(n >= sizeof copy);
+    memcpy(&copy, bytes, sizeof copy);
     switch (e->kind) {
     case CONFIG_MESSAGE: on_config_message(p, from, e, (const uint8_t *)bytes + sizeof *e, n - sizeof *e); break;
     case POLL: on_poll(p, from, e); break;

@@ -208,9 +208,10 @@ void world_free(struct world *w) {
     for (unsigned i = 0; i < w->options.nodes; i++) {
         sim_crash(w->sim, i);
         w->place[i].run++;
+        w->place[i].up_at = 0; /* nor does it start again */
         lose_disk(&w->place[i].disk);
     }
-    w->options.faults = false;
+    w->quiet = true;
     sim_run(w->sim, sim_now(w->sim) + 4 * SIM_S); /* writes that are under way end, and free what they hold */
     sim_free(w->sim);
     checks_free(w->checks);
