@@ -2,7 +2,7 @@
  *
  * config_state - the inside of struct config, shared by the files that make up the machine, and by nobody else:
  *
- *   config.c          inputs, adopting a configuration, the clock's step
+ *   config_machine.c        inputs, adopting a configuration, the clock's step
  *   config_outs.c     what goes out; answers that wait for the disk
  *   config_news.c     who has which version; two clusters of one name; starting anew
  *   config_paxos.c    acceptor and proposer
@@ -189,7 +189,7 @@ void config_written(struct config *c, uint64_t number);
 void config_log(struct config *c, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void config_out_fini(struct config_out *o);
 
-/* ---- config.c */
+/* ---- config_machine.c */
 
 /* Adopts the value if it is newer and of the own cluster. */
 bool config_adopt(struct config *c, struct configuration_value *v);
