@@ -16,17 +16,12 @@
 #ifndef TAGCACHED_CLUSTER_CONFIG_H
 #define TAGCACHED_CLUSTER_CONFIG_H
 
-#include "cluster/config_record.h"
-#include "cluster/configuration.h"
-#include "proto/peer_config.h"
-
-#define CONFIG_FOUNDERS_MAX CONFIGURATION_VOTERS_MAX
-#define CONFIG_TAG_LEASE_MS 1000    /* L */
-#define CONFIG_SERVE_LEASE_MS 30000 /* U */
-#define CONFIG_EJECT_AFTER_MS 35000 /* at least W(U): see config_waited_ms */
+#include "cluster/config_io.h"
 
 struct config;
 
+<<<<<<< HEAD
+=======
 /* A process, as its Hello names it. */
 struct config_peer {
     struct cluster_id id;
@@ -132,6 +127,7 @@ struct config_outs {
 void config_outs_clear(struct config_outs *outs);
 void config_outs_fini(struct config_outs *outs);
 
+>>>>>>> main
 /* Makes a machine. `stored` is the state directory's record (its id and boot as in options->self), or NULL; its values
  * are shared. NULL, and the reason in err: the options contradict each other, or there is no memory. */
 struct config *config_new(const struct config_options *options, const struct config_record *stored, uint64_t now_ns,

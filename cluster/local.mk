@@ -8,6 +8,7 @@ noinst_HEADERS += \
   %D%/cluster_state.h \
   %D%/cluster_task.h \
   %D%/config.h \
+  %D%/config_io.h \
   %D%/config_record.h \
   %D%/config_state.h \
   %D%/configuration.h \
