@@ -7,8 +7,6 @@
 #include "base/check.h"
 #include "cluster/mutation.h"
 #include "cluster/purgelog.h"
-#include "cluster/purging_state.h"
-#undef NEVER
 
 #define NEVER UINT64_MAX
 #define CALM_S 12
@@ -771,24 +769,6 @@ static void check_end(struct world *w) {
         purging_read_counters(x->p, &c);
         w->r->alone += c.alone;
         w->r->repeated += c.repeated;
-        if (getenv("DBG") && c.pending > 0) {
-            const struct purging *p = x->p;
-            printf("node %u number %u voter %u submitted %lu answered %lu act %lu/%lu begun %d own %d sync %x/%d need:",
-                   i, p->number, p->voter, p->submitted, p->answered, p->active_epoch, p->epoch, p->begun, p->own_slot,
-                   p->sync_from, p->sync_active);
-            for (int k = 0; k < 64; k++)
-                if (purgelog_origin(p->log, k))
-                    printf(" [%u last %lu appl %lu conf %lu need %lu sync %lu coll %d behind %lu]",
-                           purgelog_origin(p->log, k), purgelog_last(p->log, k), purgelog_applied(p->log, k),
-                           p->slots[k].confirmed, p->slots[k].need, p->slots[k].sync, p->slots[k].collecting,
-                           p->slots[k].behind_ns);
-            for (unsigned l = 1; l < OUTBOX_TODO; l++)
-                for (uint32_t e = outbox_first(&p->out, l); e != OUTBOX_NONE; e = outbox_next(&p->out, e))
-                    printf(" <list %u seq %lu todo %d local %d came %d via %u-%lu>", l, p->out.entries[e].sequence,
-                           p->out.entries[e].todo, p->out.entries[e].local, p->out.entries[e].came,
-                           p->out.entries[e].via.number, p->out.entries[e].via.counter);
-            printf("\n");
-        }
         if (c.pending > 0 || purging_local(x->p) > 0 || x->number == 0)
             violation(w, WORLD_PENDING, i, c.pending, purging_local(x->p));
         struct peer_purge_seen v[PEER_PURGE_VECTOR_MAX];
