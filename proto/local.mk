@@ -6,6 +6,7 @@ tagcached_sources += \
   %D%/meta.c \
   %D%/peer_codec.c \
   %D%/peer_link.c \
+  %D%/peer_purge.c \
   %D%/purge_event.c \
   %D%/text.c
 noinst_HEADERS += \

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/peer_codec.h"
 #include "proto/purge_event.h"
 
 #define PEER_PURGE_EVENTS_MAX                                                                                          \
@@ -95,5 +96,12 @@ struct peer_purge {
     const struct peer_purge_lack *lacks;
     unsigned nvector, nruns, nlacks;
 };
+
+/* Packs it as a control message into `to`; the scratch arena holds its lists meanwhile. Bytes, or 0: it does not fit.
+ */
+size_t peer_purge_pack(const struct peer_purge *m, struct peer_arena *scratch, uint8_t *to, size_t size);
+/* Reads it; its lists are made in the arena that the message was unpacked into, its records stay where they are. False:
+ * it is no message about purges, or beyond the bounds above, or the arena is full. The records are not looked at. */
+bool peer_purge_read(const Peer__Control *c, struct peer_arena *a, struct peer_purge *out);
 
 #endif
