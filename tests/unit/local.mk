@@ -105,4 +105,4 @@ EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello
 
 # Purges as events of the cluster.
-single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_peer_purge %D%/test_purging_confirm
+single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_peer_purge %D%/test_purging_confirm %D%/test_purging_outbox %D%/test_purging_repair
