@@ -136,3 +136,4 @@ unit_tests += %D%/test_link
 noinst_HEADERS += %D%/frames.h
 unit_tests += %D%/test_transport_bad
 tests_unit_test_transport_bad_SOURCES = %D%/test_transport_bad.c %D%/link_lab.c
+single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_peer_purge %D%/test_purging_confirm %D%/test_purging_outbox %D%/test_purging_repair
