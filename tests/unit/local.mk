@@ -98,5 +98,5 @@ single_tests += %D%/test_ring %D%/test_ringdiff
 EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.tsv tests/vectors/ketama_points_eq3.tsv
 
 # Links between nodes: the asking side, the owner's side, large values.
-unit_tests += %D%/test_link
+unit_tests += %D%/test_link %D%/test_serve %D%/test_transfer
 noinst_HEADERS += %D%/frames.h
