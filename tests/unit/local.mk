@@ -132,7 +132,7 @@ unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
 noinst_HEADERS += %D%/link_lab.h
 # Links between nodes: the asking side, the owner's side, large values.
-unit_tests += %D%/test_link
+unit_tests += %D%/test_link %D%/test_serve %D%/test_transfer
 noinst_HEADERS += %D%/frames.h
 unit_tests += %D%/test_transport_bad
 tests_unit_test_transport_bad_SOURCES = %D%/test_transport_bad.c %D%/link_lab.c
