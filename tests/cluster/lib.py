@@ -378,7 +378,10 @@ class Lab:
             if not n.runs():
                 continue
             if kind is not None:
-                n.kill()
+                if "Sanitizer" in n.log():  # it is still writing
+                    n.p.wait(60)
+                else:
+                    n.kill()
                 continue
             try:
                 n.go_on()
