@@ -35,6 +35,8 @@ struct cluster_upcalls {
     int (*client)(void *arg, bool privileged);
     /* Another node has made a link for its requests, or for large values. The socket and session are the node's. */
     void (*serve)(void *arg, unsigned worker, bool transfer, int fd, struct ssl_st *ssl);
+    /* This node has left the cluster for good, as an operator wanted (`cluster leave`): the process may end. */
+    void (*ended)(void *arg);
 };
 
 struct cluster_config {

@@ -49,6 +49,9 @@ enum cluster_event {
     CLUSTER_EVENTS
 };
 
+/* What the configuration says of this process. */
+enum cluster_standing { CLUSTER_NO_MEMBER, CLUSTER_JOINING, CLUSTER_MEMBER, CLUSTER_LEAVING };
+
 /* A process to which a control link is up. */
 struct cluster_peer {
     TAILQ_ENTRY(cluster_peer) entry;
@@ -118,6 +121,7 @@ struct cluster {
     struct config_in newer; /* a member has said that there is a newer configuration, */
     bool newer_wanted;      /* which the machine of the configuration is to be told */
     bool leaving;           /* this node has told the membership that it leaves */
+    enum cluster_standing standing;
 
     TAILQ_HEAD(, cluster_peer) peers;
     unsigned npeers;
@@ -202,6 +206,9 @@ void cluster_agree_message(struct cluster *c, struct cluster_peer *from, const P
 /* An operator's request; false: the machine cannot take it now. The answer comes to the waiter of this token. */
 void cluster_agree_request(struct cluster *c, enum config_request_kind kind, const char *name, uint64_t argument,
                            uint64_t token);
+/* Asks for what this process wants of the configuration: to serve, once it knows what was purged; to be off the list,
+ * once it has left the ring. Asking again does no harm. */
+void cluster_agree_own(struct cluster *c);
 /* What is done each second. */
 void cluster_agree_second(struct cluster *c);
 /* Whether a majority of the voters has answered lately. */

@@ -154,6 +154,11 @@ static void up_serve(void *arg, unsigned worker, bool transfer, int fd, struct s
     worker_post(w, &a->post, arrive, a);
 }
 
+static void up_ended(void *arg) {
+    const struct node_parts *p = &((struct node_cluster *)arg)->parts;
+    p->ended(p->arg);
+}
+
 /* ------------------------------------------------------------------ what the commands ask of the cluster */
 
 static void call_purge(void *arg, struct cluster_purge *p) {
@@ -245,7 +250,11 @@ static int fill_config(struct node_cluster *nc, struct cluster_config *cfg, char
         .workers = (unsigned)s->threads,
         .clock = nc->parts.clock,
         .log = nc->parts.log,
+<<<<<<< HEAD
         .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_client, up_serve},
+=======
+        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_serve, up_ended},
+>>>>>>> procs
     };
     return 0;
 }
