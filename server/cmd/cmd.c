@@ -20,7 +20,6 @@
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_metrics.h"
 #include "cmd/cmd_purge.h"
-#include "cmd/cmd_stats.h"
 #include "cmd/cmd_view.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"

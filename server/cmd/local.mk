@@ -89,7 +89,6 @@ noinst_HEADERS += \
   %D%/cmd_dump.h \
   %D%/cmd_log.h \
   %D%/cmd_metrics.h \
-  %D%/cmd_stats.h \
   %D%/cmd_watch.h \
   %D%/cmd_watch_line.h \
   %D%/stats.cluster.def \
