@@ -260,7 +260,20 @@ def test_locate_stdin():
     code, text, _ = piped("ring", "locate", "--stdin", "--servers", "a:11211,b:11211", stdin="k1\nk2\nk3|#|t=x\nk3\n")
     rows = [line.split("\t") for line in text.splitlines()]
     check("key, tab, owner", code == DONE and [r[0] for r in rows] == ["k1", "k2", "k3|#|t=x", "k3"] and
-          all(r[1] in ("a:11211", "b:11211") for r in rows) and rows[2][1] == rows[3][1], text)
+          all(r[1] in ("a:11211", "b:11211") for r in rows) and len(rows) == 4, text)
+    # A client hashes a key as it is; nodes without suffix and prefix, as they say (or have it by default).
+    tagged = [f"key{i}|#|t=x" for i in range(40)]
+    theirs = piped("ring", "locate", *tagged, "--servers", "c1:11211,c2:11211,c3:11211:2")[1]
+    plain = piped("ring", "locate", *(f"key{i}" for i in range(40)), server=node)[1]
+    check("a client hashes the suffix", [r.split("\t")[1] for r in theirs.splitlines()] != [r.split("\t")[1] for r in plain.splitlines()])
+    for rule, form in (("", "key{}|#|t=x"), (" marker=@@ strip_prefix=ns:", "ns:key{}@@t=x"), (" marker=- strip_prefix=-", "key{}")):
+        other = Node({"cluster ring": ring().replace(b" nodes=3", rule.encode() + b" nodes=3")})
+        text = piped("ring", "locate", *(form.format(i) for i in range(40)), server=other)[1]
+        check(f"nodes hash{rule}", [r.split("\t")[1] for r in text.splitlines()] == [r.split("\t")[1] for r in plain.splitlines()], text)
+        code, text, _ = piped("ring", "verify", "--stdin", "--servers", "c1:11211,c2:11211,c3:11211:2", server=other,
+                              stdin="\n".join(form.format(i) for i in range(40)))
+        check(f"verify{rule}", code == (DONE if form == "key{}" else FAILED), text)
+        other.close()
     keys = "\n".join(f"key{i}" for i in range(500)) + "\n"
     code, text, _ = piped("ring", "verify", "--stdin", "--servers", "c1:11211,c2:11211,c3:11211:2", server=node, stdin=keys)
     check("verify keys", code == DONE, text)
