@@ -250,11 +250,7 @@ static int fill_config(struct node_cluster *nc, struct cluster_config *cfg, char
         .workers = (unsigned)s->threads,
         .clock = nc->parts.clock,
         .log = nc->parts.log,
-<<<<<<< HEAD
-        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_client, up_serve},
-=======
-        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_serve, up_ended},
->>>>>>> procs
+        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_client, up_serve, up_ended},
     };
     return 0;
 }
