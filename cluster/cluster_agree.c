@@ -74,10 +74,10 @@ static void place_members(struct cluster *c) {
 static void note_standing(struct cluster *c) {
     const struct configuration_member *m = configuration_by_number(config_current(c->config), config_number(c->config));
     const bool was_leaving = c->standing == CLUSTER_LEAVING;
-    c->standing = m == NULL                              ? CLUSTER_NO_MEMBER
-                  : m->state == CONFIGURATION_JOINING    ? CLUSTER_JOINING
-                  : m->state == CONFIGURATION_LEAVING    ? CLUSTER_LEAVING
-                                                         : CLUSTER_MEMBER;
+    c->standing = m == NULL                           ? CLUSTER_NO_MEMBER
+                  : m->state == CONFIGURATION_JOINING ? CLUSTER_JOINING
+                  : m->state == CONFIGURATION_LEAVING ? CLUSTER_LEAVING
+                                                      : CLUSTER_MEMBER;
     if (was_leaving && config_left(c->config)) c->cfg.up.ended(c->cfg.up.arg);
 }
 

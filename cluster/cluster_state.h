@@ -229,14 +229,24 @@ void cluster_waiter_free(struct cluster *c, struct cluster_waiter *w);
 
 /* ---- cluster_relay.c */
 
-/* Passes a command on to the member of this name; the question is answered later. Returns NULL, or the line that says
- * why not, and the question is the caller's to answer. */
-const char *cluster_relay_begin(struct cluster *c, struct cluster_question *q, const char *name, const char *line);
+/* What another node has answered to a command, or one line that says why it did not; text: from malloc, the receiver's,
+ * ended by a zero; NULL: no memory. */
+typedef void cluster_relay_done(struct cluster *c, void *arg, const char *name, char *text, size_t n);
+/* Passes a command on to a member; `done` is called later, once. False: too many are under way, or no memory. */
+bool cluster_relay_begin(struct cluster *c, const struct configuration_member *m, const char *line, bool privileged,
+                         cluster_relay_done *done, void *arg);
 void cluster_relay_ask(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
 void cluster_relay_told(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
 void cluster_relay_time(struct cluster *c, uint64_t now_ns);
 uint64_t cluster_relay_next_ns(const struct cluster *c);
 void cluster_relay_end(struct cluster *c);
+
+/* ---- cluster_keys.c */
+
+/* Reads the key file again. False: it cannot be used, and the keys stay; the log says why. */
+bool cluster_keys_load(struct cluster *c);
+/* `key ...`: answers, now or later. False: it is none of these. */
+bool cluster_keys_ask(struct cluster *c, struct cluster_question *q, char *const *word, unsigned n);
 
 /* ---- cluster_view.c */
 
@@ -249,6 +259,8 @@ void cluster_view_state(struct cluster *c, const struct cluster_id *id, bool ali
 
 /* Brings gauges and the list of discovery up to date. */
 void cluster_answers_publish(struct cluster *c);
+/* Answers with a line, without its ending. */
+void cluster_answers_line(struct cluster_question *q, const char *line);
 /* Answers a change: done, or (text is not empty) why not. */
 void cluster_answers_changed(struct cluster *c, struct cluster_question *q, const char *text);
 /* Answers "what became of this purge?". */

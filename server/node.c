@@ -399,6 +399,7 @@ bool node_reload(struct node *n) {
         log_event(&n->log, LOG_ALWAYS, "tls_reload_failed", "error=\"%s\"", err);
         ok = false;
     }
+    if (n->cluster != NULL) node_cluster_reload(n->cluster);
     return ok;
 }
 
