@@ -294,6 +294,7 @@ static void test_suspects_are_told_on_the_next_message(void **state) {
     (void)state;
     hand_join(&h, 10);
     suspect(3, 4);
+    hand_run(&h, 6 * SECOND, true); /* until gossip of it is over */
     hand_clear(&h);
     hand_datagram(&h, 3, PEER_SWIM_PING, 9, 1);
     const struct hand_out *o = hand_last(&h, SWIM_OUT_DATAGRAM, 3);
