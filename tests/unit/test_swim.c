@@ -299,6 +299,7 @@ static void test_suspects_are_told_on_the_next_message(void **state) {
     hand_datagram(&h, 3, PEER_SWIM_PING, 9, 1);
     const struct hand_out *o = hand_last(&h, SWIM_OUT_DATAGRAM, 3);
     assert_int_equal(o->datagram.kind, PEER_SWIM_ACK);
+    assert_int_equal(o->datagram.nupdates, 1);
     assert_memory_equal(&o->datagram.updates[0].id, &(struct cluster_id){{3}}, 16);
     assert_int_equal(o->datagram.updates[0].state, PEER_SWIM_SUSPECT);
     gossip(4, 0, PEER_SWIM_DEAD); /* and who is taken for dead */
