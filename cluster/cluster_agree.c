@@ -167,7 +167,8 @@ void cluster_agree_second(struct cluster *c) {
         cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_LEASE});
     if (config_origin(c->config) == 0) return;
     if (purging_active(c->purging, &since))
-        cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_ACTIVE, .number = config_number(c->config)});
+        cluster_agree_input(c,
+                            &(struct config_in){.kind = CONFIG_IN_ACTIVE, .number = config_current(c->config)->epoch});
     tell_origins(c, now);
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -246,7 +247,7 @@ static void refuse_wish(struct cluster *c, struct cluster_wish *w, int error) {
 }
 
 static void run_wish(struct cluster *c, struct cluster_task *t) {
-    struct cluster_wish *w = (struct cluster_wish *)t;
+    struct cluster_wish *w = (struct cluster_wish *)((char *)t - offsetof(struct cluster_wish, task));
     const struct configuration *now = config_current(c->config);
     const struct configuration_member *m = now == NULL ? NULL : configuration_by_number(now, w->member);
     if (m == NULL || c->nwishes >= CLUSTER_WISHES_MAX) {

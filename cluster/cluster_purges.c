@@ -244,8 +244,6 @@ static void tell_agreement(struct cluster *c, const struct cluster_peer *from, u
     } else if (m->kind == PEER_PURGE_POLL_ANSWER) {
         for (unsigned i = 0; i < now->nvoters; i++)
             if (now->voters[i].member == number) c->voter_heard_ns[i] = cluster_now(c);
-        if ((m->flags & PEER_PURGE_ACTIVE) != 0 && m->epoch == now->epoch)
-            cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_ACTIVE, .number = number});
     }
 }
 

@@ -2,7 +2,7 @@
  *
  * cluster_state - the instance as the files of the cluster's thread share it.
  *
- * cluster.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the configuration
+ * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the configuration
  * (config.h), cluster_purges.c the purges (purging.h); cluster_view.c makes what the workers read; cluster_links.c what
  * comes from and goes to the transport; cluster_answers.c what operators ask. Each offers its functions here. All run
  * on the cluster's thread, unless they say otherwise.
@@ -154,7 +154,7 @@ struct cluster {
     uint64_t discovery_version;
 };
 
-/* ---- cluster.c */
+/* ---- cluster_life.c */
 
 uint64_t cluster_now(const struct cluster *c); /* CLOCK_BOOTTIME, nanoseconds */
 /* Has the round's end run: something has changed. */

@@ -282,7 +282,10 @@ void config_found_step(struct config *c) {
     const unsigned ready = ready_founders(c);
     const bool lowest =
         (ready & ((1u << c->founder_index) - 1)) == 0 && (c->options.nfounders >= 3 || c->founder_index == 0);
-    if (lowest && count(ready) >= founders_needed(c))
+    const bool enough = lowest && count(ready) >= founders_needed(c);
+    if (!enough || c->majority_ns == 0) c->majority_ns = enough ? c->now_ns : 0;
+    if (enough && (count(ready) == c->options.nfounders || c->options.nfounders < 3 ||
+                   c->now_ns - c->majority_ns >= CONFIG_FOUNDERS_ALL))
         start(c, c->options.nfounders < 3 ? 1u << c->founder_index : ready);
 }
 

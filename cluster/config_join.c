@@ -77,8 +77,11 @@ void config_on_join(struct config *c, const struct config_peer *from, const stru
     const struct configuration *conf = config_current(c);
     if (conf == NULL || !is_sane(from)) return;
     if (!cluster_id_equal(&m->cluster, &conf->cluster))
-        return; /* a founding that came to nothing, or another cluster */
-    if (m->version < conf->version) config_push(c, &from->id, from->address);
+        return;                        /* a founding that came to nothing, or another cluster */
+    if (m->version != conf->version) { /* whoever is behind learns the newer one; then it asks again */
+        config_on_news(c, from, m);
+        return;
+    }
     if (config_seat_index(c, &c->self.id) < 0) return;
     const struct configuration_member *listed = config_join_conflict(conf, from);
     const struct configuration_member *named = configuration_by_name(conf, from->name);
@@ -98,6 +101,7 @@ void config_on_join(struct config *c, const struct config_peer *from, const stru
     j->weight = m->weight <= CONFIGURATION_WEIGHT_MAX ? m->weight : CONFIGURATION_WEIGHT_MAX;
     j->keeps_state = m->keeps_state;
     j->asked_ns = c->now_ns;
+    j->version = conf->version;
     if (j->ping_until_ns == 0) ping_listed(c, j, config_join_conflict(conf, from));
     config_wake(c, c->now_ns);
 }
@@ -135,7 +139,10 @@ void config_join_settle(struct config *c) {
     for (unsigned i = c->njoins; i-- > 0;) {
         struct config_join *j = &c->joins[i];
         const struct configuration_member *m = configuration_by_id(&c->current->configuration, &j->peer.id);
-        if (m != NULL && config_same_process(m, &j->peer)) remove_join(c, j);
+        if (m != NULL && config_same_process(m, &j->peer))
+            remove_join(c, j);
+        else if (config_seat_index(c, &c->self.id) >= 0)
+            config_push(c, &j->peer.id, j->peer.address); /* so that it asks again at once */
     }
 }
 

@@ -19,6 +19,8 @@ static uint64_t without_lease_ns(const struct config *c) {
 void config_reset(struct config *c, const char *why) {
     config_log(c, "starts_anew", "reason=\"%s\"", why);
     config_paxos_stop(c);
+    if (c->current != NULL) c->dropped = c->current->configuration.cluster;
+    c->dropped_ns = c->now_ns;
     configuration_value_put(c->current);
     configuration_value_put(c->acceptor.value);
     c->current = NULL;
@@ -48,8 +50,8 @@ void config_reset(struct config *c, const char *why) {
 
 /* ---- two clusters of one name (purge.md, rules 7 and 8) */
 
-void config_note_name(struct config *c, const struct config_peer *who) {
-    if (c->current == NULL) return;
+void config_note_name(struct config *c, const struct config_peer *who, const struct peer_config *m) {
+    if (c->current == NULL || is_own_cluster(c, &m->cluster)) return;
     const struct configuration *conf = &c->current->configuration;
     for (unsigned i = 0; i < conf->nvoters; i++)
         if (strcmp(conf->voters[i].name, who->name) == 0 && !cluster_id_equal(&conf->voters[i].id, &who->id))

@@ -35,7 +35,8 @@ static void drop_oldest_ejected(struct config_plan *p) {
 }
 
 static bool may_join(const struct config_plan *p, const struct config_join *j) {
-    if (j->ping_until_ns != 0 || p->c->now_ns - j->asked_ns > CONFIG_ASKED_FOR) return false;
+    if (j->ping_until_ns != 0 || p->c->now_ns - j->asked_ns > CONFIG_ASKED_FOR || j->version != p->from->version)
+        return false;
     const struct configuration *n = p->next;
     const struct configuration_member *by_id = configuration_by_id(n, &j->peer.id);
     const struct configuration_member *by_name = configuration_by_name(n, j->peer.name);
@@ -113,7 +114,7 @@ static void plan_requests(struct config_plan *p) {
         if (c->now_ns - w->asked_ns > CONFIG_WISHED_FOR || (changes_ring(w->kind) && ring_must_wait(c)) ||
             (of_member && configuration_by_number(p->next, w->number) == NULL) ||
             config_fulfilled(p->next, w->kind, w->number, w->argument) ||
-            config_refusal(c, w->kind, w->number, w->argument) != NULL)
+            config_refusal(p->next, w->kind, w->number, w->argument) != NULL)
             continue;
         fulfil(p, w);
     }

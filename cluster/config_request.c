@@ -47,8 +47,8 @@ static const char *refuse_setting(const struct configuration *conf, enum config_
     return config_waited_ms(v) > conf->eject_after_ms ? "the serve lease plus 11 % is above eject-after" : NULL;
 }
 
-const char *config_refusal(const struct config *c, enum config_request_kind kind, uint32_t number, uint64_t argument) {
-    const struct configuration *conf = &c->current->configuration;
+const char *config_refusal(const struct configuration *conf, enum config_request_kind kind, uint32_t number,
+                           uint64_t argument) {
     if (!is_of_member(kind)) {
         if (kind <= 0 || kind >= CONFIG_RECOVER) return "no such request";
         return refuse_setting(conf, kind, argument);
@@ -58,7 +58,7 @@ const char *config_refusal(const struct config *c, enum config_request_kind kind
     if (kind == CONFIG_WEIGHT && argument > CONFIGURATION_WEIGHT_MAX) return "a weight is at most 1000000";
     if (kind == CONFIG_LEAVE && m->state == CONFIGURATION_EJECTED) return "it was ejected; forget it";
     if (kind == CONFIG_LEFT && m->state != CONFIGURATION_LEAVING) return "it is not leaving";
-    if (kind == CONFIG_LEAVE || kind == CONFIG_FORGET) return config_seat_refusal(c, m);
+    if (kind == CONFIG_LEAVE || kind == CONFIG_FORGET) return config_seat_refusal(conf, m);
     return NULL;
 }
 
@@ -77,7 +77,7 @@ void config_on_request(struct config *c, const struct config_peer *from, const s
     if (conf == NULL || !cluster_id_equal(&m->cluster, &conf->cluster)) return;
     if (m->version < conf->version) config_push(c, &from->id, from->address);
     if (config_seat_index(c, &c->self.id) < 0) return;
-    const char *refusal = config_refusal(c, kind, m->number, m->argument);
+    const char *refusal = config_refusal(conf, kind, m->number, m->argument);
     if (refusal != NULL) {
         struct peer_config answer = config_message(c, PEER_CONFIG_ANSWER);
         answer.token = m->token;
@@ -133,7 +133,7 @@ void config_own_request(struct config *c, const struct config_request *r) {
     else if (is_of_member(r->kind) && number == 0)
         refusal = r->name[0] == '\0' ? "this node is no member" : "no member has this name";
     else
-        refusal = config_refusal(c, r->kind, number, r->argument);
+        refusal = config_refusal(&c->current->configuration, r->kind, number, r->argument);
     if (refusal == NULL && config_fulfilled(&c->current->configuration, r->kind, number, r->argument)) refusal = "";
     if (refusal == NULL && c->nown == CONFIG_OWN_MAX) refusal = "too many requests at once";
     if (refusal != NULL) {

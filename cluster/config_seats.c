@@ -172,8 +172,7 @@ void config_plan_seats(struct config_plan *p) {
     remove_seats(p);
 }
 
-const char *config_seat_refusal(const struct config *c, const struct configuration_member *m) {
-    const struct configuration *conf = &c->current->configuration;
+const char *config_seat_refusal(const struct configuration *conf, const struct configuration_member *m) {
     unsigned others = 0, takers = 0;
     bool voter = false;
     for (unsigned i = 0; i < conf->nvoters; i++) {

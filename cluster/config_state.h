@@ -2,7 +2,7 @@
  *
  * config_state - the inside of struct config, shared by the files that make up the machine, and by nobody else:
  *
- *   config.c          inputs, adopting a configuration, the clock's step
+ *   config_machine.c        inputs, adopting a configuration, the clock's step
  *   config_outs.c     what goes out; answers that wait for the disk
  *   config_news.c     who has which version; two clusters of one name; starting anew
  *   config_paxos.c    acceptor and proposer
@@ -48,6 +48,7 @@ enum {
 #define CONFIG_BOUND (10 * CONFIG_S)        /* a founder is bound to one founding for so long */
 #define CONFIG_FOUNDING_ENDS (9 * CONFIG_S) /* and its proposer gives up earlier than any clock's 10 s */
 #define CONFIG_FOUNDER_SEEN (1 * CONFIG_S)
+#define CONFIG_FOUNDERS_ALL (500 * CONFIG_MS) /* so long a majority of the founders waits for the others */
 #define CONFIG_FOUNDER_ASK (200 * CONFIG_MS)
 #define CONFIG_NAMES_TAKEN (6 * CONFIG_S)
 #define CONFIG_ANEW_AFTER (10 * CONFIG_S)  /* without a lease, once most founders' names are taken by others */
@@ -61,8 +62,9 @@ struct config_join {
     struct config_peer peer;
     uint32_t weight;
     bool keeps_state;
-    uint64_t asked_ns;
-    uint64_t ping_until_ns;                     /* 0: no ping is waited for */
+    uint64_t asked_ns, version; /* when, and which version it knew: it counts for the next one only, so that a late
+                                   message of a dead process lists nobody (H8) */
+    uint64_t ping_until_ns;     /* 0: no ping is waited for */
     char pinged[CONFIGURATION_ADDRESS_MAX + 1]; /* of the listed process; it did not answer, once ping_until_ns is 0 */
 };
 
@@ -115,6 +117,8 @@ struct config {
 
     struct configuration_value *current;
     struct config_acceptor acceptor;
+    struct cluster_id dropped; /* the cluster that was given up last, */
+    uint64_t dropped_ns;       /* and when; others may not know yet that it is dead */
     uint32_t number;
     bool was_member, left;
     bool dirty;           /* the record on disk is older than the state */
@@ -158,6 +162,7 @@ struct config {
     uint64_t bound_ns;
     bool founding;                        /* it is its own founding */
     unsigned found_asked, found_answered; /* bits by founder */
+    uint64_t majority_ns;                 /* since when a majority of the founders is ready, 0: none */
     uint64_t found_asked_ns, found_bind_ns, found_not_before_ns;
 
     uint64_t refused_logged_ns, two_logged_ns, differ_logged_ns;
@@ -184,7 +189,7 @@ void config_written(struct config *c, uint64_t number);
 void config_log(struct config *c, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void config_out_fini(struct config_out *o);
 
-/* ---- config.c */
+/* ---- config_machine.c */
 
 /* Adopts the value if it is newer and of the own cluster. */
 bool config_adopt(struct config *c, struct configuration_value *v);
@@ -209,7 +214,7 @@ void config_news_step(struct config *c);
 /* Begins anew as a node that knows nothing. */
 void config_reset(struct config *c, const char *why);
 /* Notes that another process has the name of a seat; a vacant seat's counts, too. */
-void config_note_name(struct config *c, const struct config_peer *who);
+void config_note_name(struct config *c, const struct config_peer *who, const struct peer_config *m);
 
 /* ---- config_paxos.c */
 void config_on_paxos(struct config *c, const struct config_peer *from, const struct peer_config *m);
@@ -244,7 +249,7 @@ uint32_t config_plan_silent(const struct config_plan *p, uint32_t number);
 uint32_t config_plan_number(struct config_plan *p);
 void config_plan_seats(struct config_plan *p);
 /* Whether the leaving or forgotten member's seat, if it has one, finds somebody; else a text says why not. */
-const char *config_seat_refusal(const struct config *c, const struct configuration_member *m);
+const char *config_seat_refusal(const struct configuration *conf, const struct configuration_member *m);
 /* Decides whether the plan may be proposed, and finishes epoch, origins and versions. */
 enum config_plan_result config_plan_epoch(struct config_plan *p);
 void config_plan_origins(struct config_plan *p);
@@ -271,8 +276,9 @@ void config_request_step(struct config *c);
 /* Whether the configuration shows what was asked for. */
 bool config_fulfilled(const struct configuration *conf, enum config_request_kind kind, uint32_t number,
                       uint64_t argument);
-/* Why it is refused, or NULL. */
-const char *config_refusal(const struct config *c, enum config_request_kind kind, uint32_t number, uint64_t argument);
+/* Why it is refused, or NULL; conf may be one that is being made, so that two requests of one step are no surprise. */
+const char *config_refusal(const struct configuration *conf, enum config_request_kind kind, uint32_t number,
+                           uint64_t argument);
 void config_request_settle(struct config *c);
 
 /* ---- config_recover.c */

@@ -13,7 +13,7 @@
 
 static void tell_refused(struct link *l, const struct peer_refusal *why, bool by_them) {
     struct transport *t = l->t;
-    transport_bump(t, TRANSPORT_METRIC_links_refused, 1);
+    transport_state_bump(t, TRANSPORT_METRIC_links_refused, 1);
     if (!t->stopping) t->cfg.events.on_refused(t->cfg.events.arg, l->where, why, by_them);
 }
 
@@ -42,6 +42,10 @@ void handshake_tls_failed(struct link *l) {
     snprintf(why.setting, sizeof why.setting, "%s", setting);
     tell_refused(l, &why, false);
     if (l->state != LINK_DEAD) peers_failed(l, -EACCES, true);
+}
+
+void handshake_spoke_tls(struct link *l) {
+    refuse(l, "--cluster-links", "the other side speaks TLS: start all nodes with the same --cluster-links");
 }
 
 /* ------------------------------------------------------------------ hello */
@@ -95,7 +99,7 @@ static void give_data_link(struct link *l, const struct peer_hello *theirs, uint
         if (l->state != LINK_DEAD && l->out.start < l->out.end) link_end(l, -ENOBUFS); /* an empty socket takes it */
         if (l->state == LINK_DEAD) return;
     }
-    transport_bump(t, TRANSPORT_METRIC_links_up, 1);
+    transport_state_bump(t, TRANSPORT_METRIC_links_up, 1);
     peers_reached(l);
     l->told = true;
     struct stream s = link_give(l);
@@ -132,7 +136,7 @@ static void on_hello(struct link *l, const struct peer_hello *theirs) {
         if (l->s.ssl == NULL && data) l->use = PSK_DATA; /* TLS knew before */
     }
     if (theirs->link != kind_of(l)) {
-        transport_bump(t, TRANSPORT_METRIC_protocol_errors, 1);
+        transport_state_bump(t, TRANSPORT_METRIC_protocol_errors, 1);
         link_end(l, -EPROTO);
         return;
     }
@@ -156,7 +160,7 @@ static void on_hello(struct link *l, const struct peer_hello *theirs) {
 /* ------------------------------------------------------------------ messages */
 
 static void broken(struct link *l) {
-    transport_bump(l->t, TRANSPORT_METRIC_protocol_errors, 1);
+    transport_state_bump(l->t, TRANSPORT_METRIC_protocol_errors, 1);
     link_end(l, -EPROTO);
 }
 
@@ -200,7 +204,7 @@ static void on_message(struct link *l, const Peer__Control *m) {
     case PEER_REFUSAL: on_refusal(l, m); return;
     default: break;
     }
-    l->used_ns = transport_now(t);
+    l->used_ns = transport_state_now(t);
     const struct peer *p = l->peer;
     if (p == NULL || p->gone || p->boot != l->boot) return; /* of a process that is gone */
     struct transport_peer from = peers_shown(p);
@@ -210,11 +214,11 @@ static void on_message(struct link *l, const Peer__Control *m) {
 void handshake_frame(struct link *l, const void *bytes, size_t n) {
     struct transport *t = l->t;
     Peer__Control *m;
-    transport_bump(t, TRANSPORT_METRIC_messages_received, 1);
+    transport_state_bump(t, TRANSPORT_METRIC_messages_received, 1);
     if (l->state == LINK_DRAINING && !l->was_up) return; /* it was refused: nothing it says matters */
     peer_arena_reset(&t->arena);
     enum peer_status status = peer_control_unpack(&t->arena, bytes, n, &t->counts, &m);
-    transport_count_unknown(t);
+    transport_state_count_unknown(t);
     if (status != PEER_OK)
         broken(l);
     else if (l->state == LINK_HELLO)

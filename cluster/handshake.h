@@ -16,4 +16,7 @@ void handshake_refuse(struct link *l, const struct peer_refusal *why);
 /* TLS failed: tells whom it concerns; the caller ends the link. */
 void handshake_tls_failed(struct link *l);
 
+/* The other side speaks TLS, and links are plain here. */
+void handshake_spoke_tls(struct link *l);
+
 #endif

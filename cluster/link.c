@@ -7,58 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cluster/handshake.h"
-#include "cluster/peers.h"
-#include "cluster/sockets.h"
-
 #define MS UINT64_C(1000000)
 #define CONNECT_MS 1000         /* for TCP to one address */
 #define ROUNDS_AT_ONCE 4        /* reads of one link before the others have their turn */
 #define KEPT_OUTPUT (16 * 1024) /* what an empty output buffer may keep */
 
 /* ------------------------------------------------------------------ output */
-
-static bool outbuf_room(struct outbuf *o, size_t n) {
-    size_t held = o->end - o->start;
-    if (o->room - o->end >= n) return true;
-    if (o->start > 0) {
-        memmove(o->p, o->p + o->start, held);
-        o->start = 0;
-        o->end = held;
-        if (o->room - o->end >= n) return true;
-    }
-    size_t room = o->room == 0 ? 1024 : o->room;
-    while (room - held < n) room *= 2;
-    char *p = realloc(o->p, room);
-    if (p == NULL) return false;
-    o->p = p;
-    o->room = room;
-    return true;
-}
-
-bool outbuf_frame(struct outbuf *o, const void *bytes, size_t n) {
-    if (n == 0 || n > PEER_CONTROL_MAX) return false; /* nothing packs to that */
-    if (o->end - o->start + TRANSPORT_FRAME_HEADER + n > TRANSPORT_OUTPUT_MAX) return false;
-    if (!outbuf_room(o, TRANSPORT_FRAME_HEADER + n)) return false;
-    const unsigned char header[TRANSPORT_FRAME_HEADER] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16),
-                                                          (unsigned char)(n >> 8), (unsigned char)n};
-    memcpy(o->p + o->end, header, sizeof header);
-    memcpy(o->p + o->end + sizeof header, bytes, n);
-    o->end += sizeof header + n;
-    return true;
-}
-
-bool outbuf_append(struct outbuf *o, const void *frames, size_t n) {
-    if (o->end - o->start + n > TRANSPORT_OUTPUT_MAX || !outbuf_room(o, n)) return false;
-    memcpy(o->p + o->end, frames, n);
-    o->end += n;
-    return true;
-}
-
-void outbuf_fini(struct outbuf *o) {
-    free(o->p);
-    *o = (struct outbuf){0};
-}
 
 void link_flush_soon(struct link *l) {
     struct transport *t = l->t;
@@ -72,10 +26,10 @@ void link_flush_soon(struct link *l) {
 bool link_send(struct link *l, const void *bytes, size_t n) {
     struct transport *t = l->t;
     if (!outbuf_frame(&l->out, bytes, n)) {
-        transport_bump(t, TRANSPORT_METRIC_messages_dropped, 1);
+        transport_state_bump(t, TRANSPORT_METRIC_messages_dropped, 1);
         return false;
     }
-    transport_bump(t, TRANSPORT_METRIC_messages_sent, 1);
+    transport_state_bump(t, TRANSPORT_METRIC_messages_sent, 1);
     link_flush_soon(l);
     return true;
 }
@@ -105,7 +59,7 @@ void link_flush(struct link *l) {
             return;
         }
         l->out.start += (size_t)n;
-        transport_bump(l->t, TRANSPORT_METRIC_control_bytes_sent, (uint64_t)n);
+        transport_state_bump(l->t, TRANSPORT_METRIC_control_bytes_sent, (uint64_t)n);
     }
     sent_all(l);
 }
@@ -116,24 +70,22 @@ void link_flush(struct link *l) {
  * not read any more. */
 static ssize_t take_frames(struct link *l, const char *p, size_t n) {
     const char *end = p + n;
-    while (end - p >= TRANSPORT_FRAME_HEADER) {
+    while (end - p >= OUTBUF_HEADER) {
         const unsigned char *h = (const unsigned char *)p;
         size_t length = (size_t)h[0] << 24 | (size_t)h[1] << 16 | (size_t)h[2] << 8 | h[3];
         size_t most = l->state == LINK_HELLO ? PEER_HELLO_BYTES_MAX : PEER_CONTROL_MAX;
         if (length == 0 || length > most) {
             if (l->state == LINK_HELLO && l->s.ssl == NULL && h[0] == 0x16 && h[1] == 3) { /* how TLS begins */
-                const struct peer_refusal why = {
-                    "--cluster-links", "the other side speaks TLS: start all nodes with the same --cluster-links"};
-                handshake_refuse(l, &why);
+                l->t->up->spoke_tls(l);
             } else {
-                transport_bump(l->t, TRANSPORT_METRIC_protocol_errors, 1);
+                transport_state_bump(l->t, TRANSPORT_METRIC_protocol_errors, 1);
                 link_end(l, -EPROTO);
             }
             return -1;
         }
-        if ((size_t)(end - p) < TRANSPORT_FRAME_HEADER + length) break;
-        handshake_frame(l, p + TRANSPORT_FRAME_HEADER, length);
-        p += TRANSPORT_FRAME_HEADER + length;
+        if ((size_t)(end - p) < OUTBUF_HEADER + length) break;
+        l->t->up->frame(l, p + OUTBUF_HEADER, length);
+        p += OUTBUF_HEADER + length;
         if (l->state == LINK_DEAD) return -1;
     }
     return end - p;
@@ -172,9 +124,9 @@ static bool read_once(struct link *l) {
     if (n == 0) on_end(l);
     if (n < 0) link_end(l, (int)n);
     if (n <= 0) return false;
-    l->heard_ns = transport_now(t);
+    l->heard_ns = transport_state_now(t);
     l->pinged = false;
-    transport_bump(t, TRANSPORT_METRIC_control_bytes_received, (uint64_t)n);
+    transport_state_bump(t, TRANSPORT_METRIC_control_bytes_received, (uint64_t)n);
     ssize_t left = take_frames(l, t->scratch, kept + (size_t)n);
     if (left < 0) return false;
     if (keep(l, t->scratch + kept + (size_t)n - left, (size_t)left)) return true;
@@ -204,22 +156,22 @@ static void shake(struct link *l) {
     event_del(&l->on_write);
     enum psk_use use = l->use;
     if (e == 0 && l->s.ssl != NULL && !psk_is_proven(l->s.ssl, &use)) e = -EPROTO;
-    if (e == -EPROTO) handshake_tls_failed(l);
+    if (e == -EPROTO) l->t->up->tls_failed(l);
     if (e != 0) {
         link_end(l, e);
         return;
     }
     l->use = use;
     link_set_state(l, LINK_HELLO);
-    handshake_begin(l);
+    l->t->up->ready(l);
     if (l->state == LINK_HELLO) link_read(l); /* what came behind the handshake is in TLS already */
 }
 
 static void begin_tls(struct link *l) {
     struct transport *t = l->t;
-    l->deadline_ns = transport_now(t) + TRANSPORT_HANDSHAKE_MS * MS;
+    l->deadline_ns = transport_state_now(t) + TRANSPORT_HANDSHAKE_MS * MS;
     link_set_state(l, LINK_SHAKING);
-    transport_due(t, l->deadline_ns);
+    transport_state_due(t, l->deadline_ns);
     if (t->psk != NULL) {
         l->s.ssl = l->dialled ? psk_dial(t->psk, l->use, l->s.fd) : psk_accept(t->psk, l->s.fd);
         if (l->s.ssl == NULL) {
@@ -270,17 +222,17 @@ static void connect_next(struct link *l, int err) {
         stream_close(&l->s);
         err = connect_to(l, to);
         if (err != 0) continue;
-        l->deadline_ns = transport_now(l->t) + CONNECT_MS * MS;
-        transport_due(l->t, l->deadline_ns);
+        l->deadline_ns = transport_state_now(l->t) + CONNECT_MS * MS;
+        transport_state_due(l->t, l->deadline_ns);
         return;
     }
     link_end(l, err);
 }
 
 void link_dial(struct link *l) {
-    l->begun_ns = transport_now(l->t);
+    l->begun_ns = transport_state_now(l->t);
     link_set_state(l, LINK_CONNECTING);
-    transport_bump(l->t, TRANSPORT_METRIC_links_dialled, 1);
+    transport_state_bump(l->t, TRANSPORT_METRIC_links_dialled, 1);
     connect_next(l, -EHOSTUNREACH);
 }
 
@@ -302,7 +254,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg) {
     struct link *l = arg;
     struct transport *t = l->t;
     (void)fd;
-    transport_enter(t);
+    transport_state_enter(t);
     switch (l->state) {
     case LINK_CONNECTING: on_connected(l); break;
     case LINK_SHAKING: shake(l); break;
@@ -315,7 +267,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg) {
     case LINK_WAITING:
     case LINK_DEAD: break;
     }
-    transport_leave(t);
+    transport_state_leave(t);
 }
 
 static struct link *link_make(struct transport *t) {
@@ -328,12 +280,11 @@ static struct link *link_make(struct transport *t) {
     return l;
 }
 
-struct link *link_new(struct transport *t, struct peer *p, const struct address *remote, enum psk_use use) {
+struct link *link_new(struct transport *t, const struct address *remote, enum psk_use use) {
     struct link *l = link_make(t);
     if (l == NULL) return NULL;
     l->dialled = true;
     l->use = use;
-    if (p != NULL) peers_attach(p, l);
     if (remote != NULL) {
         l->remote = *remote;
         address_text(remote, l->where);
@@ -344,7 +295,7 @@ struct link *link_new(struct transport *t, struct peer *p, const struct address 
 void link_accept(struct transport *t, int fd, const struct address *remote) {
     int on = 1;
     struct link *l = link_make(t);
-    transport_bump(t, TRANSPORT_METRIC_links_accepted, 1);
+    transport_state_bump(t, TRANSPORT_METRIC_links_accepted, 1);
     if (l == NULL) {
         close(fd);
         return;
@@ -353,7 +304,7 @@ void link_accept(struct transport *t, int fd, const struct address *remote) {
     l->s.fd = fd;
     l->remote = *remote;
     address_text(remote, l->where);
-    l->begun_ns = transport_now(t);
+    l->begun_ns = transport_state_now(t);
     watch(l);
     begin_tls(l);
 }
@@ -373,31 +324,31 @@ void link_set_state(struct link *l, enum link_state state) {
     if (after && !before) ++*under_way;
     if (before && !after) {
         --*under_way;
-        transport_due(t, 0); /* another one may begin */
+        transport_state_due(t, 0); /* another one may begin */
     }
-    if (!l->dialled) sockets_listen(t, t->theirs < TRANSPORT_HANDSHAKES_MAX);
+    if (!l->dialled && before != after) t->up->theirs_changed(t);
 }
 
 void link_drain(struct link *l) {
     if (l->state == LINK_DRAINING || l->state == LINK_DEAD) return;
-    if (l->state == LINK_UP) peers_link_down(l);
+    if (l->state == LINK_UP) l->t->up->down(l);
     if (l->state == LINK_DEAD) return;
     link_set_state(l, LINK_DRAINING);
-    l->deadline_ns = transport_now(l->t) + TRANSPORT_DRAIN_MS * MS;
-    transport_due(l->t, l->deadline_ns);
+    l->deadline_ns = transport_state_now(l->t) + TRANSPORT_DRAIN_MS * MS;
+    transport_state_due(l->t, l->deadline_ns);
     link_flush(l);
 }
 
 void link_end(struct link *l, int err) {
     enum link_state was = l->state;
     if (was == LINK_DEAD) return;
-    if (was == LINK_UP) peers_link_down(l);
+    if (was == LINK_UP) l->t->up->down(l);
     if (l->state == LINK_DEAD) return; /* the upcall ended it */
     unwatch(l);
     stream_close(&l->s);
     link_set_state(l, LINK_DEAD);
     l->t->ndead++;
-    peers_link_ended(l, was, err);
+    l->t->up->ended(l, was, err);
 }
 
 struct stream link_give(struct link *l) {
@@ -407,14 +358,6 @@ struct stream link_give(struct link *l) {
     link_set_state(l, LINK_DEAD);
     l->t->ndead++;
     return s;
-}
-
-void link_free(struct link *l) {
-    unwatch(l);
-    stream_close(&l->s);
-    free(l->in);
-    outbuf_fini(&l->out);
-    free(l);
 }
 
 /* ------------------------------------------------------------------ time */

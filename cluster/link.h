@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * link - one TCP connection between nodes, from dialling or accepting to its end: connecting, TLS, frames in and out,
- * silence, and closing without losing what was sent. What frames mean is handshake.c's and the owner's matter.
+ * silence, and closing without losing what was sent. What frames mean is not its matter: it
+ * calls up (struct link_upcalls).
  *
- * The loop's thread, between transport_enter and transport_leave.
+ * The loop's thread, between transport_state_enter and transport_state_leave.
  */
 #ifndef TAGCACHED_CLUSTER_LINK_H
 #define TAGCACHED_CLUSTER_LINK_H
 
 #include "cluster/transport_state.h"
 
-/* Appends a frame of n bytes. False: no memory, or more than TRANSPORT_OUTPUT_MAX would wait. */
-bool outbuf_frame(struct outbuf *o, const void *bytes, size_t n);
-/* Appends whole frames. False: the same. */
-bool outbuf_append(struct outbuf *o, const void *frames, size_t n);
-void outbuf_fini(struct outbuf *o);
-
-/* A link to be dialled, waiting: for p, or (NULL) for whoever is at `remote`. NULL: no memory. */
-struct link *link_new(struct transport *t, struct peer *p, const struct address *remote, enum psk_use use);
+/* A link to be dialled, waiting: to whoever is at `remote`, or (NULL) to the peer that it is attached to. NULL: no
+ * memory. */
+struct link *link_new(struct transport *t, const struct address *remote, enum psk_use use);
 /* A connection that was accepted. It is closed if there is no memory for it. */
 void link_accept(struct transport *t, int fd, const struct address *remote);
 /* Dials a waiting link: the addresses of its peer in turn, or its own. */
@@ -31,7 +27,7 @@ void link_flush_soon(struct link *l);
 void link_flush(struct link *l);
 /* Sends the rest, says that it was the last, and ends when the other side does so, or after TRANSPORT_DRAIN_MS. */
 void link_drain(struct link *l);
-/* Ends it at once; err (-errno, 0: an ordinary end) goes to peers_link_ended. */
+/* Ends it at once; err (-errno, 0: an ordinary end) goes to the upcall `ended`. */
 void link_end(struct link *l, int err);
 /* Ends a data link here and gives its stream away. */
 struct stream link_give(struct link *l);
@@ -40,7 +36,5 @@ bool link_is_handshake(const struct link *l);
 
 /* Does what is due. When it has to be called again at the latest. */
 uint64_t link_tick(struct link *l, uint64_t now);
-/* Frees a dead one that is in no list any more. */
-void link_free(struct link *l);
 
 #endif

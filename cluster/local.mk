@@ -22,6 +22,7 @@ noinst_HEADERS += \
   %D%/member.h \
   %D%/mutation.h \
   %D%/outbox.h \
+  %D%/outbuf.h \
   %D%/peers.h \
   %D%/psk.h \
   %D%/purgelog.h \
@@ -36,22 +37,23 @@ noinst_HEADERS += \
   %D%/swim.h \
   %D%/swim_state.h \
   %D%/transport.h \
+  %D%/transport_config.h \
   %D%/transport_state.h \
   %D%/viatable.h \
   %D%/view.h
 tagcached_sources += \
   %D%/address.c \
-  %D%/cluster.c \
   %D%/cluster_agree.c \
   %D%/cluster_answers.c \
+  %D%/cluster_life.c \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
   %D%/cluster_purges.c \
   %D%/cluster_view.c \
-  %D%/config.c \
   %D%/config_describe.c \
   %D%/config_found.c \
   %D%/config_join.c \
+  %D%/config_machine.c \
   %D%/config_news.c \
   %D%/config_outs.c \
   %D%/config_paxos.c \
@@ -71,12 +73,13 @@ tagcached_sources += \
   %D%/link.c \
   %D%/member.c \
   %D%/outbox.c \
+  %D%/outbuf.c \
   %D%/peers.c \
   %D%/psk.c \
   %D%/purgelog.c \
-  %D%/purging.c \
   %D%/purging_adopt.c \
   %D%/purging_collect.c \
+  %D%/purging_machine.c \
   %D%/purging_member.c \
   %D%/purging_origin.c \
   %D%/purging_poll.c \
@@ -87,12 +90,13 @@ tagcached_sources += \
   %D%/statedir.c \
   %D%/stream.c \
   %D%/suspicion.c \
-  %D%/swim_input.c \
   %D%/swim_evidence.c \
   %D%/swim_gossip.c \
+  %D%/swim_machine.c \
   %D%/swim_probe.c \
   %D%/swim_sync.c \
   %D%/transport.c \
+  %D%/transport_state.c \
   %D%/viatable.c \
   %D%/view.c
 

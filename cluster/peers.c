@@ -30,7 +30,7 @@ struct peer *peers_get(struct transport *t, const struct cluster_id *id) {
 }
 
 void peers_drop_waiting(struct transport *t, struct peer *p) {
-    transport_bump(t, TRANSPORT_METRIC_messages_dropped, p->nwaiting);
+    transport_state_bump(t, TRANSPORT_METRIC_messages_dropped, p->nwaiting);
     p->nwaiting = 0;
     outbuf_fini(&p->waiting);
 }
@@ -49,14 +49,6 @@ void peers_release(struct transport *t, struct peer *p) {
     if (!p->placed && p->nlinks == 0) peers_forget(t, p);
 }
 
-void peers_reap(struct transport *t) {
-    while (t->dead_peers != NULL) {
-        struct peer *p = t->dead_peers;
-        t->dead_peers = p->dead_next;
-        free(p);
-    }
-}
-
 void peers_fini(struct transport *t) {
     unsigned at = 0;
     for (struct peer *p; (p = idmap_next(&t->peers, &at)) != NULL;) {
@@ -64,7 +56,6 @@ void peers_fini(struct transport *t) {
         free(p);
     }
     idmap_fini(&t->peers);
-    peers_reap(t);
 }
 
 void peers_attach(struct peer *p, struct link *l) {
@@ -93,7 +84,7 @@ static void peer_found(struct transport *t, struct peer *p, const struct address
     p->in_use = 0;
     p->naddresses = n < TRANSPORT_PEER_ADDRESSES ? n : TRANSPORT_PEER_ADDRESSES;
     memcpy(p->addresses, found, p->naddresses * sizeof *found);
-    transport_due(t, 0);
+    transport_state_due(t, 0);
     if (n > 0) return;
     for (struct link *l = t->links; l != NULL; l = l->next)
         if (l->peer == p && l->state == LINK_WAITING) link_end(l, -ENOENT);
@@ -114,7 +105,7 @@ static bool is_linked(const struct transport *t, const struct address *a) {
 void peers_found(void *arg, const char *name, const struct address *found, unsigned n) {
     struct transport *t = arg;
     unsigned at = 0;
-    transport_enter(t);
+    transport_state_enter(t);
     for (struct peer *p; (p = idmap_next(&t->peers, &at)) != NULL;) {
         if (!p->asking || strcmp(p->address, name) != 0) continue;
         peer_found(t, p, found, n);
@@ -124,22 +115,23 @@ void peers_found(void *arg, const char *name, const struct address *found, unsig
         if (strcmp(t->tries[i], name) != 0) continue;
         memmove(t->tries[i], t->tries[--t->ntries], sizeof t->tries[i]);
         for (unsigned j = 0; j < n; j++)
-            if (!is_linked(t, &found[j])) (void)link_new(t, NULL, &found[j], PSK_CONTROL);
+            if (!is_linked(t, &found[j])) (void)link_new(t, &found[j], PSK_CONTROL);
         break;
     }
-    transport_due(t, 0);
-    transport_leave(t);
+    transport_state_due(t, 0);
+    transport_state_leave(t);
 }
 
 /* ------------------------------------------------------------------ dialling */
 
 struct link *peers_dial(struct transport *t, struct peer *p, enum psk_use use) {
-    struct link *l = link_new(t, p, NULL, use);
+    struct link *l = link_new(t, NULL, use);
     if (l == NULL) return NULL;
+    peers_attach(p, l);
     l->start_ns = p->retry_ns;
     if (use == PSK_CONTROL) p->dialing = l;
     if (p->naddresses == 0) peers_ask(t, p);
-    transport_due(t, l->start_ns);
+    transport_state_due(t, l->start_ns);
     return l;
 }
 
@@ -168,13 +160,14 @@ static void back_off(struct transport *t, struct peer *p, bool refused) {
     uint32_t ms = p->backoff_ms == 0 ? TRANSPORT_BACKOFF_MIN_MS : 2 * p->backoff_ms;
     if (refused || ms > TRANSPORT_BACKOFF_MAX_MS) ms = TRANSPORT_BACKOFF_MAX_MS;
     p->backoff_ms = ms;
-    p->retry_ns = transport_now(t) + (ms - rand_below(&t->rand, ms / 2)) * MS;
+    p->retry_ns = transport_state_now(t) + (ms - rand_below(&t->rand, ms / 2)) * MS;
     if (p->named) p->naddresses = 0; /* its name may stand for another address by now */
 }
 
 /* Tells whoever waits for a data link that there is none. */
 static void tell_no_data_link(struct link *l, const struct cluster_id *id, int err) {
-    const struct transport_data_link d = {.id = *id, .worker = l->worker, .transfer = l->transfer, .dialled = true, .fd = -1, .err = err};
+    const struct transport_data_link d = {
+        .id = *id, .worker = l->worker, .transfer = l->transfer, .dialled = true, .fd = -1, .err = err};
     l->t->cfg.events.on_data_link(l->t->cfg.events.arg, &d);
 }
 
@@ -183,7 +176,7 @@ void peers_failed(struct link *l, int err, bool refused) {
     struct peer *p = l->peer;
     if (l->told) return;
     l->told = true;
-    transport_bump(t, TRANSPORT_METRIC_links_failed, 1);
+    transport_state_bump(t, TRANSPORT_METRIC_links_failed, 1);
     if (!l->dialled || p == NULL || t->stopping) return;
     const struct cluster_id id = p->id; /* the upcall may forget it */
     if (p->dialing == l) p->dialing = NULL;
@@ -224,7 +217,7 @@ static void take_waiting(struct link *l, struct peer *p) {
     if (n > 0 && !outbuf_append(&l->out, p->waiting.p + p->waiting.start, n)) {
         peers_drop_waiting(t, p);
     } else {
-        transport_bump(t, TRANSPORT_METRIC_messages_sent, p->nwaiting);
+        transport_state_bump(t, TRANSPORT_METRIC_messages_sent, p->nwaiting);
         p->nwaiting = 0;
         outbuf_fini(&p->waiting);
     }
@@ -259,9 +252,9 @@ void peers_link_up(struct link *l, const struct peer_hello *hello, uint32_t vers
     link_set_state(l, LINK_UP);
     l->was_up = l->told = true;
     l->boot = hello->boot;
-    l->used_ns = l->heard_ns = transport_now(t);
-    transport_bump(t, TRANSPORT_METRIC_links_up, 1);
-    transport_due(t, l->heard_ns + TRANSPORT_PING_MS * MS);
+    l->used_ns = l->heard_ns = transport_state_now(t);
+    transport_state_bump(t, TRANSPORT_METRIC_links_up, 1);
+    transport_state_due(t, l->heard_ns + TRANSPORT_PING_MS * MS);
     peers_reached(l);
     if (before != NULL && before->boot == hello->boot) {
         bool better = peers_is_better(l, p);
@@ -281,7 +274,7 @@ void peers_link_up(struct link *l, const struct peer_hello *hello, uint32_t vers
 }
 
 void peers_link_ended(struct link *l, enum link_state was, int err) {
-    if (was == LINK_UP && err != 0) transport_bump(l->t, TRANSPORT_METRIC_links_lost, 1);
+    if (was == LINK_UP && err != 0) transport_state_bump(l->t, TRANSPORT_METRIC_links_lost, 1);
     if (was <= LINK_HELLO) peers_failed(l, err != 0 ? err : -ECONNRESET, false);
     peers_detach(l);
 }

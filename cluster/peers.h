@@ -15,7 +15,7 @@ void peers_attach(struct peer *p, struct link *l);
 void peers_detach(struct link *l);
 /* Forgets it if it was not placed and has no links. */
 void peers_release(struct transport *t, struct peer *p);
-/* Takes it out of the table; peers_reap frees it. Its links have ended. */
+/* Takes it out of the table; transport_state_leave frees it. Its links have ended. */
 void peers_forget(struct transport *t, struct peer *p);
 /* Drops and counts the messages for a link that is not to be had. */
 void peers_drop_waiting(struct transport *t, struct peer *p);
@@ -39,9 +39,8 @@ bool peers_is_better(const struct link *l, const struct peer *p);
 uint64_t peers_dial_waiting(struct transport *t, uint64_t now);
 /* Addresses of a name have been found. */
 void peers_found(void *arg, const char *name, const struct address *found, unsigned n);
-/* Frees all, and those that were forgotten. */
+/* Frees all. */
 void peers_fini(struct transport *t);
-void peers_reap(struct transport *t);
 /* How p is shown to the owner. */
 struct transport_peer peers_shown(const struct peer *p);
 

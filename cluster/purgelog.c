@@ -15,12 +15,20 @@
 enum mutation mutation_on;
 #endif
 
+/* What the table of vias says of a purge that was applied under an id that counts no more. */
+enum {
+    RETIRED = PURGELOG_SLOTS, /* its origin is retired: everybody has applied it */
+    FORGOTTEN                 /* nothing more is known of it */
+};
+
 /* Records of one origin with consecutive sequences. */
 struct chunk {
     struct chunk *older, *newer; /* of all origins */
     uint64_t first;              /* sequence of its first record */
+    uint64_t before;             /* bytes that the slot ever had before it */
     uint32_t count, bytes, room;
-    uint8_t slot;
+    uint8_t slot; /* to which the vias lead; or RETIRED, FORGOTTEN */
+    bool buried;  /* in no slot any more: it is there for the vias of what was applied */
     _Alignas(8) uint8_t data[];
 };
 
@@ -28,7 +36,8 @@ struct chunk {
 struct slot {
     uint32_t origin;
     uint64_t last, applied, keep, star;
-    bool scanned; /* a chunk of it is older than `scan` */
+    uint64_t total; /* bytes that it ever had */
+    bool scanned;   /* a chunk of it is older than `scan` */
     struct chunk **ring;
     uint32_t head, used, mask; /* mask: entries - 1 */
 };
@@ -58,14 +67,6 @@ int purgelog_new(uint64_t bytes, struct purgelog **out) {
     return 0;
 }
 
-void purgelog_free(struct purgelog *log) {
-    if (log == NULL) return;
-    for (int i = 0; i < PURGELOG_SLOTS; i++)
-        if (log->slots[i].origin != 0) purgelog_close(log, i);
-    viatable_fini(&log->vias);
-    free(log);
-}
-
 static struct chunk *chunk_at(const struct slot *s, uint32_t i) {
     return s->ring[(s->head + i) & s->mask];
 }
@@ -92,14 +93,15 @@ int purgelog_open(struct purgelog *log, uint32_t origin) {
     return -1;
 }
 
-/* Drops the oldest chunk of a slot. */
-static void drop_chunk(struct purgelog *log, struct slot *s) {
-    struct chunk *c = chunk_at(s, 0);
+/* Where the via of the i-th record leads. */
+static uint64_t lead(const struct chunk *c, uint32_t i) {
+    return via_value(c->slot, c->slot < PURGELOG_SLOTS ? c->first + i : 0);
+}
+
+static void free_chunk(struct purgelog *log, struct chunk *c) {
     const uint8_t *record = c->data;
     for (uint32_t i = 0; i < c->count; i++, record += purge_event_size(record))
-        viatable_remove(&log->vias, purge_event_via(record), via_value(c->slot, c->first + i));
-    s->head = (s->head + 1) & s->mask;
-    s->used--;
+        viatable_remove(&log->vias, purge_event_via(record), lead(c, i));
     *(c->older != NULL ? &c->older->newer : &log->oldest) = c->newer;
     *(c->newer != NULL ? &c->newer->older : &log->newest) = c->older;
     if (log->scan == c) log->scan = c->newer;
@@ -107,18 +109,54 @@ static void drop_chunk(struct purgelog *log, struct slot *s) {
     free(c);
 }
 
+/* Takes the oldest chunk out of a slot. */
+static struct chunk *take_chunk(struct slot *s) {
+    struct chunk *c = chunk_at(s, 0);
+    s->head = (s->head + 1) & s->mask;
+    s->used--;
+    return c;
+}
+
 void purgelog_reset(struct purgelog *log, int slot, uint64_t sequence, uint64_t star) {
     struct slot *s = &log->slots[slot];
-    while (s->used > 0) drop_chunk(log, s);
+    while (s->used > 0) {
+        struct chunk *c = take_chunk(s);
+        const uint8_t *record = c->data;
+        c->buried = true;
+        for (uint32_t i = 0; i < c->count; i++, record += purge_event_size(record))
+            if (c->first + i > s->applied) viatable_remove(&log->vias, purge_event_via(record), lead(c, i));
+    }
+    log->scan = log->oldest;
     s->last = s->applied = sequence;
     s->star = star;
 }
 
-void purgelog_close(struct purgelog *log, int slot) {
+void purgelog_close(struct purgelog *log, int slot, bool retired) {
     struct slot *s = &log->slots[slot];
+    const uint8_t kind = retired ? RETIRED : FORGOTTEN;
+    uint64_t known;
     purgelog_reset(log, slot, 0, 0);
+    for (struct chunk *c = log->oldest; c != NULL; c = c->newer) {
+        const uint8_t *record = c->data;
+        if (c->slot != slot) continue;
+        for (uint32_t i = 0; i < c->count; i++, record += purge_event_size(record)) {
+            const struct purge_via via = purge_event_via(record);
+            if (viatable_get(&log->vias, via, &known) && known == lead(c, i))
+                CHECK(viatable_set(&log->vias, via, via_value(kind, 0)) == 0); /* it is there: nothing grows */
+        }
+        c->slot = kind;
+    }
     free(s->ring);
     *s = (struct slot){0};
+}
+
+void purgelog_free(struct purgelog *log) {
+    if (log == NULL) return;
+    for (int i = 0; i < PURGELOG_SLOTS; i++)
+        if (log->slots[i].origin != 0) purgelog_close(log, i, false);
+    while (log->oldest != NULL) free_chunk(log, log->oldest);
+    viatable_fini(&log->vias);
+    free(log);
 }
 
 uint32_t purgelog_origin(const struct purgelog *log, int slot) {
@@ -166,6 +204,27 @@ void purgelog_keep(struct purgelog *log, int slot, uint64_t sequence) {
     move_keep(log, &log->slots[slot], log->slots[slot].applied, sequence);
 }
 
+/* ------------------------------------------------------------------ looking up */
+
+/* The index of the chunk that holds a sequence, which lies within what the slot has. */
+static uint32_t chunk_of(const struct slot *s, uint64_t sequence) {
+    uint32_t low = 0, high = s->used - 1;
+    while (low < high) {
+        const uint32_t middle = (low + high + 1) / 2;
+        if (chunk_at(s, middle)->first <= sequence)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+static const uint8_t *record_in(const struct chunk *c, uint64_t sequence) {
+    const uint8_t *record = c->data;
+    for (uint64_t i = c->first; i < sequence; i++) record += purge_event_size(record);
+    return record;
+}
+
 /* ------------------------------------------------------------------ appending */
 
 /* Makes room for `bytes`. False: nothing may be dropped, and the log is full. */
@@ -173,12 +232,12 @@ static bool make_room(struct purgelog *log, size_t bytes) {
     struct chunk *c = log->scan;
     while (c != NULL && log->used + bytes > log->limit) {
         struct chunk *newer = c->newer;
-        struct slot *s = &log->slots[c->slot];
-        if (c->first + c->count - 1 <= kept_above(s)) {
+        struct slot *s = c->buried ? NULL : &log->slots[c->slot];
+        if (s == NULL || c->first + c->count - 1 <= kept_above(s)) {
             if (log->used + bytes - c->bytes < log->limit)
-                return true;            /* without it less than the bound would be held */
-            CHECK(chunk_at(s, 0) == c); /* what is kept of a slot is its newest part */
-            drop_chunk(log, s);
+                return true;                          /* without it less than the bound would be held */
+            if (s != NULL) CHECK(take_chunk(s) == c); /* what is kept of a slot is its newest part */
+            free_chunk(log, c);
         } else {
             s->scanned = true;
             log->scan = newer;
@@ -209,7 +268,8 @@ static struct chunk *tail(struct purgelog *log, int slot, size_t bytes) {
     const uint32_t room = (uint32_t)(bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES);
     struct chunk *c = malloc(sizeof *c + room);
     if (c == NULL) return NULL;
-    *c = (struct chunk){.older = log->newest, .first = s->last + 1, .room = room, .slot = (uint8_t)slot};
+    *c = (struct chunk){
+        .older = log->newest, .first = s->last + 1, .before = s->total, .room = room, .slot = (uint8_t)slot};
     *(log->newest != NULL ? &log->newest->newer : &log->oldest) = c;
     log->newest = c;
     if (log->scan == NULL) log->scan = c;
@@ -217,11 +277,20 @@ static struct chunk *tail(struct purgelog *log, int slot, size_t bytes) {
     return c;
 }
 
+/* Bytes of the slot that its owner keeps. */
+static uint64_t kept_bytes(const struct slot *s) {
+    if (s->keep >= s->last || s->used == 0) return 0;
+    const struct chunk *c = chunk_at(s, chunk_of(s, s->keep + 1));
+    return s->total - c->before - (uint64_t)(record_in(c, s->keep + 1) - c->data);
+}
+
 int purgelog_append(struct purgelog *log, int slot, const uint8_t *record, bool repeated) {
     struct slot *s = &log->slots[slot];
     const size_t bytes = purge_event_size(record);
     const struct purge_via via = purge_event_via(record);
     uint64_t known;
+    /* what is kept leaves room for others' events, else two voters could wait for each other with full logs */
+    if (s->keep != UINT64_MAX && kept_bytes(s) + bytes > log->limit / 2) return -ENOSPC;
     if (s->last == PURGELOG_SEQUENCE_MAX || !make_room(log, bytes)) return -ENOSPC;
     struct chunk *c = tail(log, slot, bytes);
     if (c == NULL) return -ENOMEM;
@@ -232,30 +301,10 @@ int purgelog_append(struct purgelog *log, int slot, const uint8_t *record, bool 
     c->bytes += (uint32_t)bytes;
     c->count++;
     log->used += bytes;
+    s->total += bytes;
     s->last++;
     if (purge_event_everything(record)) s->star = s->last;
     return 0;
-}
-
-/* ------------------------------------------------------------------ looking up */
-
-/* The index of the chunk that holds a sequence, which lies within what the slot has. */
-static uint32_t chunk_of(const struct slot *s, uint64_t sequence) {
-    uint32_t low = 0, high = s->used - 1;
-    while (low < high) {
-        const uint32_t middle = (low + high + 1) / 2;
-        if (chunk_at(s, middle)->first <= sequence)
-            low = middle;
-        else
-            high = middle - 1;
-    }
-    return low;
-}
-
-static const uint8_t *record_in(const struct chunk *c, uint64_t sequence) {
-    const uint8_t *record = c->data;
-    for (uint64_t i = c->first; i < sequence; i++) record += purge_event_size(record);
-    return record;
 }
 
 const uint8_t *purgelog_at(const struct purgelog *log, int slot, uint64_t sequence) {
@@ -290,8 +339,8 @@ size_t purgelog_copy(const struct purgelog *log, int slot, uint64_t sequence, ui
 
 bool purgelog_find(const struct purgelog *log, struct purge_via via, int *slot, uint64_t *sequence) {
     uint64_t value;
-    if (!viatable_get(&log->vias, via, &value)) return false;
-    *slot = (int)(value >> 40);
+    if (!viatable_get(&log->vias, via, &value) || value >> 40 == FORGOTTEN) return false;
+    *slot = value >> 40 == RETIRED ? -1 : (int)(value >> 40);
     *sequence = value & PURGELOG_SEQUENCE_MAX;
     return true;
 }

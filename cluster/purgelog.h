@@ -39,10 +39,11 @@ void purgelog_free(struct purgelog *log);
 int purgelog_slot(const struct purgelog *log, uint32_t origin);
 /* Opens a slot for an origin that has none. Returns it, or -1: all are taken. Nothing of the origin is applied yet. */
 int purgelog_open(struct purgelog *log, uint32_t origin);
-/* Forgets an origin. */
-void purgelog_close(struct purgelog *log, int slot);
-/* Forgets the records of a slot and goes on behind `sequence`, which then counts as applied; star: the last `*` up to
- * there. */
+/* Forgets an origin. retired: because every member has applied all of it. The vias of what was applied here are known
+ * until there is no room for them, so that it is not applied again. */
+void purgelog_close(struct purgelog *log, int slot, bool retired);
+/* Forgets the records of a slot, but for the vias of what was applied, and goes on behind `sequence`, which then counts
+ * as applied; star: the last `*` up to there. */
 void purgelog_reset(struct purgelog *log, int slot, uint64_t sequence, uint64_t star);
 
 /* The origin of a slot, 0: it is not open. */
@@ -59,14 +60,16 @@ void purgelog_set_applied(struct purgelog *log, int slot, uint64_t sequence);
 void purgelog_keep(struct purgelog *log, int slot, uint64_t sequence);
 
 /* Appends a record (checked) under the next sequence of the slot. A record whose via is in the log, or for which
- * `repeated` is set, is marked as repeated. 0; -ENOSPC: the log is full of what may not be dropped; -ENOMEM. */
+ * `repeated` is set, is marked as repeated. 0; -ENOSPC: the log is full of what may not be dropped, or more than half
+ * of it would be what this slot's owner keeps; -ENOMEM. */
 int purgelog_append(struct purgelog *log, int slot, const uint8_t *record, bool repeated);
 /* The record of a sequence, or NULL if the log has it no more or not yet. Valid until the log is changed. */
 const uint8_t *purgelog_at(const struct purgelog *log, int slot, uint64_t sequence);
 /* Copies records from `sequence` on, up to `upto`, as many as fit into `room`. Returns bytes, *count: the records. */
 size_t purgelog_copy(const struct purgelog *log, int slot, uint64_t sequence, uint64_t upto, uint8_t *out, size_t room,
                      unsigned *count);
-/* Whether the purge of this via is in the log, and where (the latest, if it is there several times). */
+/* Whether it is known here which event the purge of this via is, and which (the latest, if there are several); slot -1:
+ * one of a retired origin. */
 bool purgelog_find(const struct purgelog *log, struct purge_via via, int *slot, uint64_t *sequence);
 
 /* Bytes of records in it. */

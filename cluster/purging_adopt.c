@@ -76,6 +76,17 @@ static int exchange_peers(struct purging *p, uint64_t now_ns, const struct confi
 
 /* ------------------------------------------------------------------ origins */
 
+/* The purge is no event any more, and is submitted anew. applied: if it had come back, it is applied here (or a floor
+ * is raised before anything is served again), though the vector does not show it from now on. */
+static void forget_event(struct purging *p, uint64_t now_ns, uint32_t i, bool applied) {
+    struct outbox_entry *e = &p->out.entries[i];
+    if (e->came && applied) e->local = true;
+    if (e->came && e->local) p->nlocal++;
+    e->came = false;
+    outbox_unidentify(&p->out, i, now_ns);
+    outbox_set_todo(&p->out, i, true);
+}
+
 static void close_slot(struct purging *p, uint64_t now_ns, int slot) {
     struct purging_slot *s = &p->slots[slot];
     const uint64_t applied = purgelog_applied(p->log, slot);
@@ -87,21 +98,20 @@ static void close_slot(struct purging *p, uint64_t now_ns, int slot) {
             purging_tell(p, i, PURGING_UNKNOWN);
             outbox_remove(&p->out, i);
         } else { /* the event died with its voter */
-            outbox_unidentify(&p->out, i, now_ns);
-            outbox_set_todo(&p->out, i, true);
+            forget_event(p, now_ns, i, false);
         }
     }
     purging_collect_end(p, slot);
     free(s->lacks);
     *s = (struct purging_slot){0};
-    purgelog_close(p->log, slot);
+    purging_member_end_batch(p, slot);
+    purgelog_close(p->log, slot, true);
     for (unsigned i = 0; i < p->nruns; i++) {
         struct purging_run *run = &p->runs[(p->first_run + i) % RUNS];
         if (run->slot == slot) run->slot = -1;
     }
-    if (p->applying && p->applying_slot == slot) p->applying_slot = -1;
     for (unsigned i = 0; i < p->npeers; i++)
-        if (p->peers[i].polled != NULL) p->peers[i].polled[slot] = 0;
+        if (p->peers[i].polled != NULL) p->peers[i].polled[slot] = UINT64_MAX;
 }
 
 static bool counts(const struct configuration *c, uint32_t origin) {
@@ -128,13 +138,6 @@ static void adopt_origins(struct purging *p, uint64_t now_ns, const struct confi
 
 /* ------------------------------------------------------------------ the own number */
 
-/* The purge of an unanswered entry was applied here, as an event that the vector of the next number need not show: it
- * is not applied again. */
-static void applied_here(struct purging *p, uint32_t entry) {
-    outbox_set_local(&p->out, entry);
-    p->nlocal++;
-}
-
 /* Puts the events of the own origin that are not confirmed into the outbox, so that they are submitted anew. */
 static void resubmit_own(struct purging *p, uint64_t now_ns) {
     for (int i = 0; i < PURGELOG_SLOTS; i++) {
@@ -144,7 +147,8 @@ static void resubmit_own(struct purging *p, uint64_t now_ns) {
             uint32_t entry;
             if (record == NULL || outbox_find(&p->out, purge_event_via(record)) != OUTBOX_NONE) continue;
             if (outbox_add(&p->out, record, now_ns, &entry) != 0) return; /* their askers do it, too */
-            if (s <= purgelog_applied(p->log, i)) applied_here(p, entry);
+            p->out.entries[entry].came = true;
+            forget_event(p, now_ns, entry, true);
         }
     }
 }
@@ -159,19 +163,17 @@ static void leave_number(struct purging *p, uint64_t now_ns) {
                 outbox_remove(&p->out, i);
                 continue;
             }
-            const bool applied = p->out.entries[i].sequence <= purgelog_applied(p->log, (int)(list - OUTBOX_SLOTS));
-            outbox_unidentify(&p->out, i, now_ns);
-            outbox_set_todo(&p->out, i, true);
-            if (applied && !p->out.entries[i].local) applied_here(p, i);
+            forget_event(p, now_ns, i, true);
         }
     for (int i = 0; i < PURGELOG_SLOTS; i++) {
         purging_collect_end(p, i);
         free(p->slots[i].lacks);
         p->slots[i] = (struct purging_slot){0};
-        if (purgelog_origin(p->log, i) != 0) purgelog_close(p->log, i);
+        if (purgelog_origin(p->log, i) == 0) continue;
+        purging_member_end_batch(p, i);
+        purgelog_close(p->log, i, false);
     }
     p->nruns = 0;
-    p->applying_slot = -1;
     p->own_slot = -1;
     p->begun = false;
     p->active_epoch = 0;

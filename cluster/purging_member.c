@@ -15,7 +15,7 @@ int purging_member_log(struct purging *p, int slot, const uint8_t *record, bool 
     struct purging_run *last = p->nruns > 0 ? &p->runs[(p->first_run + p->nruns - 1) % RUNS] : NULL;
     struct outbox_entry *e = entry != OUTBOX_NONE ? &p->out.entries[entry] : NULL;
     if ((last == NULL || last->slot != slot) && p->nruns == RUNS) return -ENOSPC;
-    if (e != NULL && e->local && !MUTATED(MUTATION_OWN_TWICE)) repeated = true;
+    if (e != NULL && (e->local || e->came) && !MUTATED(MUTATION_OWN_TWICE)) repeated = true;
     const int err = purgelog_append(p->log, slot, record, repeated);
     if (err != 0) return err;
     const uint64_t sequence = purgelog_last(p->log, slot);
@@ -115,29 +115,52 @@ void purging_applied(struct purging *p, uint64_t now_ns) {
     purging_member_apply(p);
 }
 
+/* A batch of the slot that takes time counts as applied from here on: it will be, and no later batch is before it. */
+void purging_member_end_batch(struct purging *p, int slot) {
+    if (!p->applying || p->applying_slot != slot) return;
+    p->applying_slot = -1;
+    if (p->applying_upto > purgelog_applied(p->log, slot)) purgelog_set_applied(p->log, slot, p->applying_upto);
+}
+
 /* ------------------------------------------------------------------ receiving */
 
 /* Raises the floor over what nobody sends any more, and goes on behind it. */
 static void skip(struct purging *p, int slot, uint64_t sequence, uint64_t star) {
-    const bool everything = star > purgelog_last(p->log, slot) && !MUTATED(MUTATION_HORIZON_NO_STAR);
+    /* what came and is not applied yet is dropped, too */
+    const bool everything = star > purgelog_applied(p->log, slot) && !MUTATED(MUTATION_HORIZON_NO_STAR);
     if (!MUTATED(MUTATION_NO_HORIZON_FLOOR)) p->events.floor(p->events.arg, everything);
     p->counters.floors++;
+    purging_member_end_batch(p, slot);
     purgelog_reset(p->log, slot, sequence, star < sequence ? star : sequence);
     purging_collect_count(p, slot);
 }
 
+/* A log that begins too late is believed only if nobody else's reaches back further: a newcomer's log is short, and a
+ * floor costs every tagged item. True: others are asked first. */
+static bool ask_others(struct purging *p, uint64_t now_ns, int slot, uint64_t sequence) {
+    struct purging_slot *s = &p->slots[slot];
+    if (s->behind_ns == 0) s->behind_ns = now_ns;
+    if (now_ns >= s->behind_ns + PATIENCE_MS * MS) return false;
+    if (s->need <= purgelog_last(p->log, slot)) s->need_since_ns = 0; /* pull at once */
+    if (s->need < sequence) s->need = sequence;
+    return true;
+}
+
 /* Takes the records that follow what there is. False: they begin later than that. */
-static bool take(struct purging *p, int slot, const struct peer_purge *m) {
+static bool take(struct purging *p, uint64_t now_ns, int slot, const struct peer_purge *m) {
     uint64_t sequence = m->sequence;
     size_t at = 0, bytes;
     if (sequence > purgelog_last(p->log, slot) + 1) {
-        if (m->flags & PEER_PURGE_HORIZON)
+        if (m->flags & PEER_PURGE_HORIZON) {
+            if (ask_others(p, now_ns, slot, sequence - 1)) return true;
             skip(p, slot, sequence - 1, m->star);
-        else if (MUTATED(MUTATION_MAX_SEQUENCE) && m->events_bytes > 0)
+        } else if (MUTATED(MUTATION_MAX_SEQUENCE) && m->events_bytes > 0) {
             purgelog_reset(p->log, slot, sequence - 1, m->star);
-        else
+        } else {
             return false;
+        }
     }
+    p->slots[slot].behind_ns = 0;
     for (; at < m->events_bytes; at += bytes, sequence++) {
         bytes = purge_event_check(m->events + at, m->events_bytes - at);
         if (bytes == 0) {
@@ -173,7 +196,6 @@ static void note_pusher(struct purging *p, int slot, uint32_t member, const stru
 void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
     const int slot = purgelog_slot(p->log, m->origin);
     const bool pulled = m->flags & PEER_PURGE_PULLED;
-    (void)now_ns;
     if (!p->begun) return;
     if (m->sequence == 0 || m->sequence > PURGELOG_SEQUENCE_MAX) {
         p->counters.malformed++;
@@ -188,7 +210,7 @@ void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, co
     bool gap = false;
     /* rule 20: of a closing origin only what somebody gives who knows that it closes */
     const bool takes = slot != p->own_slot && (s->closing == 0 || (pulled && m->version >= s->closing));
-    if (takes) gap = !take(p, slot, m);
+    if (takes) gap = !take(p, now_ns, slot, m);
     if (!pulled) note_pusher(p, slot, from, m, gap);
 }
 

@@ -11,7 +11,7 @@ int purging_origin_number(struct purging *p, uint64_t now_ns, const uint8_t *rec
                           uint64_t *sequence) {
     if (!purging_can_number(p)) return -ENOTCONN;
     if (!MUTATED(MUTATION_NO_VIA) && purgelog_find(p->log, purge_event_via(record), slot, sequence))
-        return purging_collect_begin(p, now_ns, *slot, *sequence);
+        return *slot < 0 ? 0 : purging_collect_begin(p, now_ns, *slot, *sequence);
     const int err = purging_member_log(p, p->own_slot, record, repeated);
     if (err != 0) return err;
     p->counters.numbered++;
@@ -62,11 +62,13 @@ void purging_origin_submitted(struct purging *p, uint64_t now_ns, uint32_t from,
         uint64_t sequence;
         int slot;
         if (purging_origin_number(p, now_ns, record, false, &slot, &sequence) != 0 ||
-            !add_run(runs, &answer.nruns, purge_event_via(record), purgelog_origin(p->log, slot), sequence)) {
+            !add_run(runs, &answer.nruns, purge_event_via(record), slot < 0 ? 0 : purgelog_origin(p->log, slot),
+                     slot < 0 ? 0 : sequence)) {
             answer.flags = PEER_PURGE_FULL;
             break;
         }
         at += bytes;
+        if (slot < 0) continue;
         struct purging_slot *s = &p->slots[slot];
         if (sequence <= s->confirmed)
             send_status(p, peer, slot);

@@ -34,6 +34,31 @@ static void send_vector(struct purging *p, uint32_t to, struct peer_purge *m) {
     purging_send(p, to, m);
 }
 
+/* The next member behind this one that can be reached, in the order of numbers; itself if there is no other. */
+static uint32_t next_up(const struct purging *p, uint32_t number) {
+    unsigned from = 0;
+    while (from < p->npeers && p->peers[from].number <= number) from++;
+    for (unsigned i = 0; i < p->npeers; i++)
+        if (p->peers[(from + i) % p->npeers].up) return p->peers[(from + i) % p->npeers].number;
+    return number;
+}
+
+/* A poll shows of a closing origin only what is final: an event that came before it closed may not be applied yet, and
+ * would not be counted when the origin is dropped (rule 20). */
+static void poll_member(struct purging *p, uint32_t member) {
+    struct peer_purge_seen vector[PURGELOG_SLOTS];
+    struct peer_purge m = {.kind = PEER_PURGE_POLL, .boot = p->boot, .vector = vector};
+    if (member == p->number) return;
+    if (p->begun) m.flags = PEER_PURGE_BEGUN;
+    const unsigned n = purging_vector(p, vector);
+    for (unsigned i = 0; i < n; i++) {
+        const int slot = purgelog_slot(p->log, vector[i].origin);
+        if (p->slots[slot].closing == 0 || purgelog_applied(p->log, slot) == purgelog_last(p->log, slot))
+            vector[m.nvector++] = vector[i];
+    }
+    purging_send(p, member, &m);
+}
+
 /* Pulls what has been lacking for a while; at once if this voter waits for it. */
 static void pull(struct purging *p, uint64_t now_ns) {
     const bool activating = p->own_slot >= 0 && p->active_epoch != p->epoch;
@@ -45,6 +70,7 @@ static void pull(struct purging *p, uint64_t now_ns) {
         if (purgelog_origin(p->log, i) == 0 || s->need <= purgelog_last(p->log, i)) continue;
         if (now_ns < s->need_since_ns + wait_ns || now_ns < s->pulled_ns + REPAIR_MS * MS) continue;
         s->pulled_ns = now_ns;
+        if (s->behind_ns != 0) s->need_from = next_up(p, s->need_from);
         for (n = 0; n < nasked && asked[n] != s->need_from; n++) {}
         if (n < nasked) continue;
         asked[nasked++] = s->need_from;
@@ -56,9 +82,7 @@ void purging_hint(struct purging *p, uint64_t now_ns, uint32_t member, uint64_t 
     const struct purging_peer *peer = purging_peer(p, member);
     if (!p->begun || peer == NULL || hash == purging_hash(p)) return;
     /* one of the two lacks something, or it is on its way; a poll shows which */
-    if (now_ns >= peer->polled_ns + p->poll_every_ns)
-        send_vector(p, member,
-                    &(struct peer_purge){.kind = PEER_PURGE_POLL, .flags = PEER_PURGE_BEGUN, .boot = p->boot});
+    if (now_ns >= peer->polled_ns + p->poll_every_ns) poll_member(p, member);
 }
 
 void purging_poll_pulled(struct purging *p, uint32_t from, const struct peer_purge *m) {
@@ -100,7 +124,8 @@ void purging_poll_asked(struct purging *p, uint64_t now_ns, uint32_t from, const
                                 .active_epoch = p->active_epoch,
                                 .boot = p->boot};
     if (m->flags & PEER_PURGE_BEGUN && m->version <= p->version) {
-        if (peer->polled == NULL) peer->polled = calloc(PURGELOG_SLOTS, sizeof *peer->polled);
+        if (peer->polled == NULL) peer->polled = malloc(PURGELOG_SLOTS * sizeof *peer->polled);
+        for (int i = 0; peer->polled != NULL && i < PURGELOG_SLOTS; i++) peer->polled[i] = UINT64_MAX;
         for (unsigned i = 0; peer->polled != NULL && i < m->nvector && i < PEER_PURGE_VECTOR_MAX; i++) {
             const int slot = purgelog_slot(p->log, m->vector[i].origin);
             if (slot >= 0) peer->polled[slot] = m->vector[i].sequence;
@@ -188,11 +213,6 @@ void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, co
 }
 
 /* ------------------------------------------------------------------ time */
-
-static void poll_member(struct purging *p, uint32_t member) {
-    struct peer_purge m = {.kind = PEER_PURGE_POLL, .flags = p->begun ? PEER_PURGE_BEGUN : 0, .boot = p->boot};
-    if (member != p->number) send_vector(p, member, &m);
-}
 
 void purging_poll_tick(struct purging *p, uint64_t now_ns) {
     const bool activating = p->own_slot >= 0 && p->active_epoch != p->epoch;

@@ -2,7 +2,7 @@
  *
  * purging_state - what the files of the purging machine share. Nobody else includes it.
  *
- *   purging.c           life, time, rounds, outcomes, questions
+ *   purging_machine.c         life, time, rounds, outcomes, questions
  *   purging_adopt.c     configurations: peers, origins, own seat, floors of epochs
  *   purging_submit.c    the asked node: outbox to a voter, answers, local purges
  *   purging_origin.c    the voter: numbers purges, answers who submitted them
@@ -30,6 +30,7 @@ enum {
     ALONE_MS = 600,          /* rule 11 */
     REFUSED_MS = 20,         /* before another voter is asked after a refusal */
     REPAIR_MS = 100,         /* what another's vector shows may be on its way: pulled if it is not here after that */
+    PATIENCE_MS = 500,       /* others are asked for events that somebody's log has no more, before a floor is raised */
     HURRY_MS = 50,           /* between polls of a newcomer, and of a voter that is not active yet */
     FRESH_POLLS = 3,         /* polls that a member may have missed and still counts as heard lately */
     WINDOW_FRAMES = 16,      /* frames of events without any progress of the member */
@@ -72,6 +73,7 @@ struct purging_slot {
     /* what some member has and this one lacks */
     uint64_t need, need_since_ns, pulled_ns;
     uint32_t need_from;
+    uint64_t behind_ns; /* since when somebody's log has begun too late, 0: none has */
     /* as a collector has told */
     uint32_t told_members;
     uint64_t told_upto;
@@ -152,7 +154,7 @@ struct purging {
     uint8_t records[PURGE_EVENT_MAX];
 };
 
-/* purging.c */
+/* purging_machine.c */
 struct purging_peer *purging_peer(const struct purging *p, uint32_t number);
 void purging_send(const struct purging *p, uint32_t member, struct peer_purge *m); /* nothing if the link is down */
 void purging_tell(struct purging *p, uint32_t entry, enum purging_status status);  /* the outcome to who waits */
@@ -191,6 +193,7 @@ void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, co
 int purging_member_log(struct purging *p, int slot, const uint8_t *record, bool repeated); /* 0, -ENOSPC, -ENOMEM */
 void purging_member_apply(struct purging *p);
 bool purging_member_apply_alone(struct purging *p, uint32_t entry); /* false: not now */
+void purging_member_end_batch(struct purging *p, int slot);         /* before its records are forgotten */
 void purging_member_flush(struct purging *p);
 
 /* purging_poll.c */

@@ -57,6 +57,14 @@ static void identify(struct purging *p, uint32_t i, int slot, uint64_t sequence)
     outbox_set_todo(&p->out, i, false);
 }
 
+static void confirmed(struct purging *p, uint32_t i) {
+    const struct outbox_entry *e = &p->out.entries[i];
+    if (e->via.number != 0) p->counters.confirmed++;
+    if (e->local && !e->came) p->nlocal--;
+    purging_tell(p, i, PURGING_CONFIRMED);
+    outbox_remove(&p->out, i);
+}
+
 /* An active voter numbers its own purges. */
 static void number_own(struct purging *p, uint64_t now_ns) {
     for (uint32_t i; (i = outbox_first(&p->out, OUTBOX_TODO)) != OUTBOX_NONE;) {
@@ -65,7 +73,9 @@ static void number_own(struct purging *p, uint64_t now_ns) {
         int slot;
         const bool fresh = e->list == OUTBOX_UNANSWERED && e->since_ns + ALONE_MS * MS > now_ns;
         const int err = purging_origin_number(p, now_ns, outbox_record(&p->out, i), e->local, &slot, &sequence);
-        if (err == 0) {
+        if (err == 0 && slot < 0) {
+            confirmed(p, i);
+        } else if (err == 0) {
             identify(p, i, slot, sequence);
         } else if (fresh && e->place != OUTBOX_NONE) { /* it never left this node */
             purging_tell(p, i, PURGING_LOG_FULL);
@@ -95,6 +105,7 @@ static bool submit(struct purging *p, uint64_t now_ns) {
 }
 
 void purging_submit_flush(struct purging *p, uint64_t now_ns) {
+    for (int i = 0; p->out.used > 0 && i < PURGELOG_SLOTS; i++) purging_submit_confirmed(p, i);
     if (purging_can_number(p)) {
         number_own(p, now_ns);
         return;
@@ -112,11 +123,18 @@ void purging_submit_answer(struct purging *p, uint64_t now_ns, uint32_t from, co
     for (unsigned i = 0; i < m->nruns && i < PEER_PURGE_RUNS_MAX; i++) {
         const struct peer_purge_run *r = &m->runs[i];
         const int slot = purgelog_slot(p->log, r->origin);
-        for (uint32_t n = 0; slot >= 0 && n < r->count && left > 0; n++, left--) {
+        for (uint32_t n = 0; n < r->count && left > 0; n++, left--) {
             const struct purge_via via = {r->via.number, r->via.counter + n};
             const uint32_t entry = via.counter <= PURGE_EVENT_COUNTER_MAX ? outbox_find(&p->out, via) : OUTBOX_NONE;
             if (entry == OUTBOX_NONE) continue;
-            identify(p, entry, slot, r->sequence + n);
+            if (r->origin == 0) {
+                confirmed(p, entry);
+            } else if (slot >= 0) {
+                identify(p, entry, slot, r->sequence + n);
+            } else { /* an origin of a newer configuration: asked again when that is here */
+                outbox_set_todo(&p->out, entry, true);
+                p->try_ns = now_ns + REFUSED_MS * MS;
+            }
         }
         if (slot >= 0) purging_submit_confirmed(p, slot);
     }
@@ -150,13 +168,10 @@ void purging_submit_status(struct purging *p, uint64_t now_ns, uint32_t from, co
 }
 
 void purging_submit_confirmed(struct purging *p, int slot) {
-    const uint64_t confirmed = p->slots[slot].confirmed;
+    const uint64_t upto = p->slots[slot].confirmed;
     for (uint32_t i; (i = outbox_first(&p->out, OUTBOX_SLOTS + (unsigned)slot)) != OUTBOX_NONE;) {
-        if (p->out.entries[i].sequence > confirmed) return;
-        if (p->out.entries[i].via.number != 0) p->counters.confirmed++;
-        purging_tell(p, i, PURGING_CONFIRMED);
-        if (p->out.entries[i].local && !p->out.entries[i].came) p->nlocal--;
-        outbox_remove(&p->out, i);
+        if (p->out.entries[i].sequence > upto) return;
+        confirmed(p, i);
     }
 }
 
@@ -171,14 +186,27 @@ static bool waits_for_status(const struct purging *p) {
     return false;
 }
 
+/* What was submitted and has no answer though none is outstanding was lost: a voter whose configuration is older drops
+ * what it gets from a member that it does not know. */
+static void find_lost(struct purging *p) {
+    if (p->answered < p->submitted) return;
+    for (unsigned list = OUTBOX_UNANSWERED; list <= OUTBOX_LOCAL; list++)
+        for (uint32_t i = outbox_first(&p->out, list); i != OUTBOX_NONE; i = outbox_next(&p->out, i))
+            outbox_set_todo(&p->out, i, true);
+}
+
 void purging_submit_tick(struct purging *p, uint64_t now_ns) {
     const bool unanswered = p->answered < p->submitted && now_ns >= p->submitted_ns + VOTER_SILENT_MS * MS;
     const bool silent = waits_for_status(p) && now_ns >= p->heard_ns + STATUS_SILENT_MS * MS;
     if (unanswered || silent) purging_submit_again(p, now_ns);
+    find_lost(p);
     for (uint32_t i; (i = outbox_first(&p->out, OUTBOX_UNANSWERED)) != OUTBOX_NONE;) {
-        if (now_ns < p->out.entries[i].since_ns + ALONE_MS * MS || !purging_member_apply_alone(p, i)) break;
-        p->nlocal++;
-        p->counters.alone++;
+        const struct outbox_entry *e = &p->out.entries[i];
+        if (now_ns < e->since_ns + ALONE_MS * MS || (!e->came && !purging_member_apply_alone(p, i))) break;
+        if (!e->came) {
+            p->nlocal++;
+            p->counters.alone++;
+        }
         outbox_set_local(&p->out, i);
     }
 }

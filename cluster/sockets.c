@@ -22,27 +22,27 @@ static void take(struct transport *t, const uint8_t *bytes, size_t n, const stru
     uint8_t payload[DATAGRAM_PAYLOAD_MAX];
     size_t payload_n;
     Peer__Datagram *m;
-    transport_bump(t, TRANSPORT_METRIC_datagram_bytes_received, n);
+    transport_state_bump(t, TRANSPORT_METRIC_datagram_bytes_received, n);
     if (datagram_open(t->datagram, bytes, n, payload, &payload_n, &from) != DATAGRAM_OPENED) {
-        transport_bump(t, TRANSPORT_METRIC_datagrams_refused, 1);
+        transport_state_bump(t, TRANSPORT_METRIC_datagrams_refused, 1);
         return;
     }
     peer_arena_reset(&t->arena);
     enum peer_status status = peer_datagram_unpack(&t->arena, payload, payload_n, &t->counts, &m);
-    transport_count_unknown(t);
+    transport_state_count_unknown(t);
     if (status != PEER_OK) {
         datagram_count_broken(t->datagram);
-        transport_bump(t, TRANSPORT_METRIC_datagrams_refused, 1);
+        transport_state_bump(t, TRANSPORT_METRIC_datagrams_refused, 1);
         return;
     }
-    transport_bump(t, TRANSPORT_METRIC_datagrams_received, 1);
+    transport_state_bump(t, TRANSPORT_METRIC_datagrams_received, 1);
     t->cfg.events.on_datagram(t->cfg.events.arg, &from, source, m);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg) {
     const struct transport_socket *s = arg;
     (void)what;
-    transport_enter(s->t);
+    transport_state_enter(s->t);
     for (unsigned i = 0; i < DATAGRAMS_AT_ONCE; i++) {
         struct sockaddr_storage from;
         socklen_t from_len = sizeof from;
@@ -53,7 +53,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg) {
         struct address source;
         if (address_from((struct sockaddr *)&from, from_len, &source)) take(s->t, bytes, (size_t)n, &source);
     }
-    transport_leave(s->t);
+    transport_state_leave(s->t);
 }
 
 bool sockets_send(struct transport *t, const struct address *to, const void *bytes, size_t n) {
@@ -73,12 +73,12 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     const struct transport_socket *s = arg;
     struct address remote;
     (void)listener;
-    transport_enter(s->t);
+    transport_state_enter(s->t);
     if (address_from(from, (socklen_t)len, &remote))
         link_accept(s->t, fd, &remote);
     else
         close(fd);
-    transport_leave(s->t);
+    transport_state_leave(s->t);
 }
 
 /* Without a descriptor the connection would stay in the backlog, and be told of without end: the spare one serves to
@@ -90,10 +90,10 @@ static void on_accept_failed(struct evconnlistener *listener, void *arg) {
     int fd = accept4(evconnlistener_get_fd(listener), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
         close(fd);
-        transport_bump(t, TRANSPORT_METRIC_accepts_without_descriptor, 1);
+        transport_state_bump(t, TRANSPORT_METRIC_accepts_without_descriptor, 1);
     } else { /* another thread was quicker */
         sockets_listen(t, false);
-        transport_due(t, transport_now(t) + RETRY_MS * UINT64_C(1000000));
+        transport_state_due(t, transport_state_now(t) + RETRY_MS * UINT64_C(1000000));
     }
     t->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster/handshake.h"
 #include "cluster/link.h"
 #include "cluster/peers.h"
 #include "cluster/sockets.h"
@@ -14,58 +15,18 @@
 
 #define MS UINT64_C(1000000)
 
-/* ------------------------------------------------------------------ for the other files */
-
-/* Frees the links that are dead, which nobody holds any more. */
-static void reap(struct transport *t) {
-    for (struct link **at = &t->dirty; *at != NULL;)
-        if ((*at)->state == LINK_DEAD)
-            *at = (*at)->dirty_next;
-        else
-            at = &(*at)->dirty_next;
-    for (struct link **at = &t->links; *at != NULL;) {
-        struct link *l = *at;
-        if (l->state != LINK_DEAD) {
-            at = &l->next;
-            continue;
-        }
-        *at = l->next;
-        link_free(l);
-    }
-    t->ndead = 0;
-}
-
-void transport_enter(struct transport *t) {
-    t->depth++;
-}
-
-void transport_leave(struct transport *t) {
-    if (--t->depth > 0) return;
-    if (t->ndead > 0) reap(t);
-    peers_reap(t);
-}
-
-void transport_due(struct transport *t, uint64_t ns) {
-    if (ns >= t->armed_ns || t->stopping) return;
-    uint64_t now = transport_now(t), wait_us = ns > now ? (ns - now + 999) / 1000 : 0;
-    const struct timeval wait = {.tv_sec = (time_t)(wait_us / 1000000), .tv_usec = (suseconds_t)(wait_us % 1000000)};
-    t->armed_ns = ns;
-    event_add(&t->timer, &wait);
-}
-
-void transport_count_unknown(struct transport *t) {
-    transport_bump(t, TRANSPORT_METRIC_unknown_fields, t->counts.unknown_fields);
-    transport_bump(t, TRANSPORT_METRIC_unknown_kinds, t->counts.unknown_kinds);
-    t->counts = (struct peer_counts){0};
-}
-
 /* ------------------------------------------------------------------ time */
+
+/* Others are let in while there is room for their handshakes. */
+static void theirs_changed(struct transport *t) {
+    sockets_listen(t, t->theirs < TRANSPORT_HANDSHAKES_MAX);
+}
 
 /* While others wait to be let in, the oldest handshake that somebody else began makes room as soon as it has had its
  * time. Until when it may stay. */
 static uint64_t hurry(struct transport *t, uint64_t now) {
     struct link *oldest = NULL;
-    sockets_listen(t, t->theirs < TRANSPORT_HANDSHAKES_MAX);
+    theirs_changed(t);
     if (t->listening) return UINT64_MAX;
     for (struct link *l = t->links; l != NULL; l = l->next)
         if (!l->dialled && link_is_handshake(l) && (oldest == NULL || l->begun_ns < oldest->begun_ns)) oldest = l;
@@ -77,8 +38,8 @@ static uint64_t hurry(struct transport *t, uint64_t now) {
 }
 
 void transport_tick(struct transport *t) {
-    uint64_t now = transport_now(t), next = UINT64_MAX, at;
-    transport_enter(t);
+    uint64_t now = transport_state_now(t), next = UINT64_MAX, at;
+    transport_state_enter(t);
     t->armed_ns = UINT64_MAX;
     event_del(&t->timer);
     for (struct link *l = t->links; l != NULL; l = l->next) {
@@ -89,8 +50,8 @@ void transport_tick(struct transport *t) {
     if (at < next) next = at;
     at = peers_dial_waiting(t, now);
     if (at < next) next = at;
-    if (next != UINT64_MAX) transport_due(t, next);
-    transport_leave(t);
+    if (next != UINT64_MAX) transport_state_due(t, next);
+    transport_state_leave(t);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg) {
@@ -104,17 +65,29 @@ static void on_flush(evutil_socket_t fd, short what, void *arg) {
     struct transport *t = arg;
     (void)fd;
     (void)what;
-    transport_enter(t);
+    transport_state_enter(t);
     while (t->dirty != NULL) {
         struct link *l = t->dirty;
         t->dirty = l->dirty_next;
         l->dirty = false;
         link_flush(l);
     }
-    transport_leave(t);
+    transport_state_leave(t);
 }
 
 /* ------------------------------------------------------------------ life */
+
+static const struct link_upcalls upcalls = {
+    .ready = handshake_begin,
+    .frame = handshake_frame,
+    .tls_failed = handshake_tls_failed,
+    .spoke_tls = handshake_spoke_tls,
+    .down = peers_link_down,
+    .ended = peers_link_ended,
+    .theirs_changed = theirs_changed,
+};
+
+_Static_assert(TRANSPORT_OUTPUT_MAX == OUTBUF_MAX, "the bound that transport_config.h promises");
 
 static void random_fill(void *arg, void *to, size_t n) {
     (void)arg;
@@ -151,6 +124,7 @@ int transport_new(const struct transport_config *cfg, struct transport **out, ch
     struct transport *t = calloc(1, sizeof *t);
     if (t == NULL) return -ENOMEM;
     t->cfg = *cfg;
+    t->up = &upcalls;
     t->spare = -1;
     t->armed_ns = UINT64_MAX;
     event_assign(&t->timer, cfg->base, -1, 0, on_timer, t);
@@ -172,9 +146,9 @@ int transport_new(const struct transport_config *cfg, struct transport **out, ch
 void transport_free(struct transport *t) {
     if (t == NULL) return;
     t->stopping = true;
-    transport_enter(t);
+    transport_state_enter(t);
     for (struct link *l = t->links; l != NULL; l = l->next) link_end(l, -ESHUTDOWN);
-    transport_leave(t);
+    transport_state_leave(t);
     sockets_close(t);
     event_del(&t->timer);
     event_del(&t->flush);
@@ -234,20 +208,20 @@ int transport_try(struct transport *t, const char *address) {
 void transport_forget(struct transport *t, const struct cluster_id *id) {
     struct peer *p = peers_find(t, id);
     if (p == NULL) return;
-    transport_enter(t);
+    transport_state_enter(t);
     p->placed = false;
     for (struct link *l = t->links; l != NULL; l = l->next) {
         if (l->peer != p) continue;
         link_end(l, -ESHUTDOWN);
     }
     peers_forget(t, p);
-    transport_leave(t);
+    transport_state_leave(t);
 }
 
 bool transport_send(struct transport *t, const struct cluster_id *to, const void *bytes, size_t n) {
     struct peer *p = peers_find(t, to);
     if (p != NULL && p->link != NULL) {
-        p->link->used_ns = transport_now(t);
+        p->link->used_ns = transport_state_now(t);
         return link_send(p->link, bytes, n);
     }
     if (p != NULL && (p->naddresses > 0 || p->named) && outbuf_frame(&p->waiting, bytes, n)) {
@@ -256,7 +230,7 @@ bool transport_send(struct transport *t, const struct cluster_id *to, const void
         peers_drop_waiting(t, p);
         return false;
     }
-    transport_bump(t, TRANSPORT_METRIC_messages_dropped, 1);
+    transport_state_bump(t, TRANSPORT_METRIC_messages_dropped, 1);
     return false;
 }
 
@@ -285,13 +259,13 @@ bool transport_datagram(struct transport *t, const struct cluster_id *to, const 
     struct peer *p = peers_find(t, to);
     if (p != NULL && p->naddresses == 0) peers_ask(t, p);
     if (p == NULL || p->naddresses == 0 || n > DATAGRAM_PAYLOAD_MAX) {
-        transport_bump(t, TRANSPORT_METRIC_datagrams_unsent, 1);
+        transport_state_bump(t, TRANSPORT_METRIC_datagrams_unsent, 1);
         return false;
     }
     size_t sealed_n = datagram_seal(t->datagram, datagram_version_of(t->datagram, to), bytes, n, sealed);
     bool sent = sockets_send(t, &p->addresses[p->in_use], sealed, sealed_n);
-    transport_bump(t, sent ? TRANSPORT_METRIC_datagrams_sent : TRANSPORT_METRIC_datagrams_unsent, 1);
-    if (sent) transport_bump(t, TRANSPORT_METRIC_datagram_bytes_sent, sealed_n);
+    transport_state_bump(t, sent ? TRANSPORT_METRIC_datagrams_sent : TRANSPORT_METRIC_datagrams_unsent, 1);
+    if (sent) transport_state_bump(t, TRANSPORT_METRIC_datagram_bytes_sent, sealed_n);
     return sent;
 }
 

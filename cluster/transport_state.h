@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * transport_state - the transport as its own files see it (transport.c, sockets.c, link.c, handshake.c, peers.c).
+ * transport_state - the transport as its own files see it (from the
+ * bottom up: link, peers, handshake, sockets, transport).
  *
  * Links and nodes that are done with stay where they are until the outermost function of the transport returns
- * (transport_enter, transport_leave): whoever calls an upcall may still hold them after it.
+ * (transport_state_enter, transport_state_leave): whoever calls an upcall may still hold them after it.
  */
 #ifndef TAGCACHED_CLUSTER_TRANSPORT_STATE_H
 #define TAGCACHED_CLUSTER_TRANSPORT_STATE_H
@@ -14,14 +15,17 @@
 #include "base/rand.h"
 #include "base/sync.h"
 #include "cluster/idmap.h"
+#include "cluster/outbuf.h"
 #include "cluster/psk.h"
 #include "cluster/stream.h"
-#include "cluster/transport.h"
+#include "cluster/transport_config.h"
 
-#define TRANSPORT_FRAME_HEADER 4
-#define TRANSPORT_SCRATCH (2 * (PEER_CONTROL_MAX + TRANSPORT_FRAME_HEADER))
+#define TRANSPORT_SCRATCH (2 * (PEER_CONTROL_MAX + OUTBUF_HEADER))
 #define TRANSPORT_PEER_ADDRESSES 8
 #define TRANSPORT_TRIES_MAX 64
+
+struct link;
+struct transport;
 
 enum link_state {
     LINK_WAITING,    /* to be dialled: its time has not come, its address is asked for, or others are being dialled */
@@ -33,10 +37,15 @@ enum link_state {
     LINK_DEAD,
 };
 
-/* Bytes to be sent. */
-struct outbuf {
-    char *p;
-    size_t start, end, room; /* unsent: p[start..end) */
+/* What links call, on the files above them. */
+struct link_upcalls {
+    void (*ready)(struct link *l); /* connected, and TLS is up */
+    void (*frame)(struct link *l, const void *bytes, size_t n);
+    void (*tls_failed)(struct link *l); /* tells whom it concerns; the link ends after it */
+    void (*spoke_tls)(struct link *l);  /* to a plain one */
+    void (*down)(struct link *l);       /* it was up, and is not to be used any more; may come more than once */
+    void (*ended)(struct link *l, enum link_state was, int err);
+    void (*theirs_changed)(struct transport *t); /* the number of handshakes that others began */
 };
 
 struct link {
@@ -46,7 +55,7 @@ struct link {
     bool dirty;
     enum link_state state;
     bool dialled, was_up, pinged;
-    bool transfer; /* a data link for large values */
+    bool transfer;    /* a data link for large values */
     bool finished;    /* DRAINING: all was sent, and said so */
     bool ended;       /* the other side sends nothing more */
     bool told;        /* whoever waits for it knows that it failed */
@@ -103,6 +112,7 @@ struct transport_socket {
 
 struct transport {
     struct transport_config cfg;
+    const struct link_upcalls *up;
     struct psk *psk; /* NULL: plain */
     struct datagram *datagram;
     struct dns *dns;
@@ -130,19 +140,19 @@ struct transport {
     uint64_t metrics[TRANSPORT_METRIC_COUNT];
 };
 
-static inline uint64_t transport_now(const struct transport *t) {
+static inline uint64_t transport_state_now(const struct transport *t) {
     return clock_boot_ns(t->cfg.clock);
 }
-static inline void transport_bump(struct transport *t, enum transport_metric m, uint64_t n) {
+static inline void transport_state_bump(struct transport *t, enum transport_metric m, uint64_t n) {
     sync_bump(&t->metrics[m], n);
 }
 
 /* Around everything that may call an upcall, close a link or forget a node. */
-void transport_enter(struct transport *t);
-void transport_leave(struct transport *t);
-/* transport_tick is due at this time. */
-void transport_due(struct transport *t, uint64_t ns);
+void transport_state_enter(struct transport *t);
+void transport_state_leave(struct transport *t);
+/* transport_tick (transport.h) is due at this time. */
+void transport_state_due(struct transport *t, uint64_t ns);
 /* Passes what unpacking counted on to the metrics. */
-void transport_count_unknown(struct transport *t);
+void transport_state_count_unknown(struct transport *t);
 
 #endif

@@ -65,7 +65,8 @@ struct peer_purge_seen {
     uint64_t sequence, star;
 };
 
-/* `count` purges with consecutive vias have consecutive ids. */
+/* `count` purges with consecutive vias have consecutive ids. origin 0: they had ids of an origin that is retired, so
+ * they are applied everywhere. */
 struct peer_purge_run {
     struct purge_via via;
     uint32_t origin;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "cmd/cmd_deadline.h"
 #include "cmd/cmd_link.h"
+#include "cmd/cmd_transfer.h"
 #include "cmd/session.h"
 #include "net/conn.h"
 
@@ -30,6 +31,7 @@ struct forward *cmd_forward_new(struct session *s) {
     f->ring_version = p->view->ring_version;
     f->deadline_ns = clock_boot_ns(cmd->cfg.clock) + (uint64_t)cmd->cfg.peer_timeout_ms * 1000000;
     f->again_ns = 0;
+    f->transfer = NULL;
     f->count = f->next = f->out = f->entries = 0;
     f->attention = false;
     f->len = 0;
@@ -58,6 +60,7 @@ static void give_back(struct cmd_peers *p, struct forward *f) {
 void cmd_forward_end(struct session *s) {
     struct cmd_peers *p = s->worker->peers;
     struct forward *f = s->forward;
+    if (f->transfer != NULL) cmd_transfer_abandon(f);
     s->forward = NULL;
     f->session = NULL;
     cmd_forward_wait_end(f);
@@ -119,10 +122,21 @@ void cmd_forward_wait_end(struct forward *f) {
     f->waits = NULL;
 }
 
+void cmd_forward_wake_one(struct forward_waiters *w) {
+    struct forward *f = TAILQ_FIRST(&w->list);
+    if (f == NULL) return;
+    cmd_forward_wait_end(f);
+    conn_resume(f->session->conn);
+}
+
 void cmd_forward_wake(struct forward_waiters *w) {
-    struct forward *f;
-    while ((f = TAILQ_FIRST(&w->list)) != NULL) {
-        cmd_forward_wait_end(f);
-        conn_resume(f->session->conn);
-    }
+    while (w->n > 0) cmd_forward_wake_one(w);
+}
+
+void cmd_forward_restart(struct cmd_peers *p, struct forward *f) {
+    const struct cmd *cmd = p->worker->cmd;
+    f->deadline_ns = clock_boot_ns(cmd->cfg.clock) + (uint64_t)cmd->cfg.peer_timeout_ms * 1000000;
+    TAILQ_REMOVE(&p->live, f, age);
+    TAILQ_INSERT_TAIL(&p->live, f, age);
+    cmd_deadline_watch(p);
 }

@@ -52,13 +52,14 @@ struct forward {
     struct session *session;       /* NULL: nobody takes the answers any more */
     uint64_t ring_version;         /* by which the owners were found */
     uint64_t deadline_ns;
-    uint64_t again_ns; /* in the worker's list of those to be sent again: when */
-    unsigned count;    /* requests that it covers */
-    unsigned next;     /* the first that is not answered yet: the one that the input begins with */
-    unsigned out;      /* requests that are sent and not answered */
-    unsigned entries;  /* places in links' queues that point here */
-    bool attention;    /* some are neither here nor done */
-    char *buf;         /* the replies */
+    uint64_t again_ns;             /* in the worker's list of those to be sent again: when */
+    unsigned count;                /* requests that it covers */
+    unsigned next;                 /* the first that is not answered yet: the one that the input begins with */
+    unsigned out;                  /* requests that are sent and not answered */
+    unsigned entries;              /* places in links' queues that point here */
+    bool attention;                /* some are neither here nor done */
+    struct cmd_transfer *transfer; /* the transfer link that it uses, or NULL (cmd_transfer.c) */
+    char *buf;                     /* the replies */
     uint32_t len, cap;
     struct forward_slot slot[CMD_BATCH];
 };
@@ -81,7 +82,10 @@ void cmd_forward_settle(struct forward *f, unsigned slot, enum forward_state sta
 /* Puts it among those that wait, or takes it out again. */
 void cmd_forward_wait(struct forward *f, struct forward_waiters *w);
 void cmd_forward_wait_end(struct forward *f);
-/* Has the input of all that wait there shown again. */
+/* Its deadline begins anew. */
+void cmd_forward_restart(struct cmd_peers *p, struct forward *f);
+/* Has the input of the one that has waited longest shown again, or of all that wait there. */
+void cmd_forward_wake_one(struct forward_waiters *w);
 void cmd_forward_wake(struct forward_waiters *w);
 
 #endif

@@ -13,6 +13,7 @@
 #include "cmd/cmd_route.h"
 #include "cmd/cmd_run.h"
 #include "cmd/cmd_table.h"
+#include "cmd/cmd_transfer.h"
 #include "cmd/instance.h"
 #include "cmd/request.h"
 #include "cmd/session.h"
@@ -64,7 +65,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     cmd_leave(w);
     if (i > 0) {
         used = w->batch[i - 1].end;
-        set_phase(s, &w->batch[i - 1]);
+        if (likely(s->phase != CMD_PHASE_RELAY)) set_phase(s, &w->batch[i - 1]);
     }
     if (i < count) { /* need and scanned were about bytes at another place than they will be shown at */
         s->need = 0;
@@ -107,6 +108,7 @@ static size_t step(struct session *s, char *p, size_t n) {
     if (likely(s->phase == CMD_PHASE_LINE || s->phase == CMD_PHASE_KEYS))
         return unlikely(n == 0 || n < s->need) ? 0 : run_batch(s, p, n);
     if (s->phase == CMD_PHASE_DISCARD_LINE) return discard_line(s, p, n);
+    if (s->phase == CMD_PHASE_RELAY) return n == 0 ? 0 : cmd_transfer_relay(s, p, n);
     return s->phase == CMD_PHASE_DISCARD_BODY ? discard_body(s, n) : receive_body(s, p, n);
 }
 

@@ -11,6 +11,7 @@
 #include "base/sync.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_deadline.h"
+#include "cmd/cmd_transfer.h"
 #include "net/conn.h"
 #include "net/conn_link.h"
 #include "net/worker.h"
@@ -33,6 +34,7 @@ struct cmd_peers *cmd_link_peers_new(struct cmd_worker *w) {
     p->worker = w;
     TAILQ_INIT(&p->live);
     TAILQ_INIT(&p->spare);
+    TAILQ_INIT(&p->transfers);
     TAILQ_INIT(&p->again.list);
     TAILQ_INIT(&p->crowd.list);
     return p;
@@ -47,6 +49,7 @@ void cmd_link_peers_free(struct cmd_peers *p) {
     if (p == NULL) return;
     for (unsigned i = 0; p->view != NULL && i < p->view->nmembers; i++)
         if (p->links[i] != NULL) link_free(p->links[i]);
+    cmd_transfer_free_all(p);
     for (struct forward *f; (f = TAILQ_FIRST(&p->spare)) != NULL;) {
         TAILQ_REMOVE(&p->spare, f, age);
         free(f->buf);
@@ -61,6 +64,8 @@ static void let_go(struct cmd_link *l) {
     l->gone = true;
     cmd_deadline_close(l->worker->peers, l);
     cmd_forward_wake(&l->waiting);
+    cmd_forward_wake(&l->transfers);
+    cmd_transfer_member_gone(l);
     if (l->conn != NULL)
         conn_close(l->conn); /* which frees the link, or the answer to its wish does */
     else if (l->step == LINK_STEP_NONE)
@@ -86,7 +91,7 @@ void cmd_link_view(struct cmd_peers *p, const struct view *v, struct cmd_link **
     p->view = v;
 }
 
-static struct cmd_link *link_to(struct cmd_peers *p, unsigned member) {
+struct cmd_link *cmd_link_to(struct cmd_peers *p, unsigned member) {
     struct cmd_link *l = p->links[member];
     if (likely(l != NULL)) return l;
     l = calloc(1, sizeof *l);
@@ -95,6 +100,7 @@ static struct cmd_link *link_to(struct cmd_peers *p, unsigned member) {
     l->member = (uint16_t)member;
     l->number = p->view->members[member].number;
     TAILQ_INIT(&l->waiting.list);
+    TAILQ_INIT(&l->transfers.list);
     p->links[member] = l;
     return l;
 }
@@ -132,7 +138,7 @@ static void take_answer(struct net_worker *nw, void *arg) {
             if (l->gone)
                 conn_close(c);
             else
-                conn_link_busy(c, true);
+                conn_busy(c, true);
             cmd_forward_wake(&l->waiting);
             return;
         }
@@ -169,7 +175,7 @@ static inline unsigned waiting(const struct cmd_link *l) {
 void cmd_link_rest(struct cmd_peers *p) {
     for (unsigned i = 0; i < p->view->nmembers; i++) {
         struct cmd_link *l = p->links[i];
-        if (l != NULL && l->conn != NULL && waiting(l) == 0) conn_link_busy(l->conn, false);
+        if (l != NULL && l->conn != NULL && waiting(l) == 0) conn_busy(l->conn, false);
     }
 }
 
@@ -219,7 +225,7 @@ void cmd_link_ping(struct cmd_link *l) {
     put_header(l, LINK_PING, 0, 0, 0);
     push(l, NULL, 0)->at = at;
     l->ping_out = true;
-    conn_link_busy(l->conn, true);
+    conn_busy(l->conn, true);
     conn_link_send(l->conn);
 }
 
@@ -278,12 +284,18 @@ static inline void send_one(struct cmd_link *l, struct forward *f, unsigned slot
     f->entries++;
 }
 
+bool cmd_link_is_down(struct cmd_peers *p, unsigned member) {
+    const struct cmd_link *l = p->links[member];
+    if (view_state(p->view, member) == VIEW_DOWN) return true;
+    return l != NULL && (l->open || (l->step == LINK_STEP_NONE && now_ns(p->worker) < l->retry_ns));
+}
+
 enum usable { USABLE, USABLE_LATER, USABLE_NOT };
 
 /* Whether n more requests can be sent to a member now. */
 static enum usable usable(struct cmd_peers *p, unsigned member, unsigned n, struct cmd_link **out) {
     if (view_state(p->view, member) == VIEW_DOWN) return USABLE_NOT;
-    struct cmd_link *l = *out = link_to(p, member);
+    struct cmd_link *l = *out = cmd_link_to(p, member);
     if (l == NULL || l->open) return USABLE_NOT;
     if (unlikely(l->conn == NULL)) {
         if (l->step == LINK_STEP_NONE && now_ns(p->worker) < l->retry_ns) return USABLE_NOT;
@@ -326,7 +338,7 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
         if (slot[i].member != last) {
             l = p->links[last = slot[i].member];
             if (unlikely(!l->ring_known || l->ring_sent != f->ring_version)) tell_ring(l, f->ring_version);
-            conn_link_busy(l->conn, true);
+            conn_busy(l->conn, true);
             conn_link_send(l->conn);
         }
         send_one(l, f, f->next + i, base, &r[i], budget_ms);
@@ -404,7 +416,7 @@ static size_t link_input(struct conn *c, void *session, char *p, size_t n) {
         for (unsigned i = 0; i < h.flags; i++) answer(l, LINK_DONE, NULL, 0);
         used += LINK_HEADER + h.bytes;
     }
-    if (waiting(l) == 0) conn_link_busy(c, false);
+    if (waiting(l) == 0) conn_busy(c, false);
     if (unlikely(l->waiting.n > 0) && waiting(l) <= LINK_OUT_MAX / 2 && conn_link_tell(c) <= LINK_UNSENT_MAX / 2)
         cmd_forward_wake(&l->waiting);
     return used;

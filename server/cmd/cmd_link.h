@@ -15,17 +15,19 @@
 #include "cmd/session.h"
 #include "net/post.h"
 
-#define LINK_OUT_MAX 4096            /* requests of a worker that a peer has not answered */
-#define LINK_UNSENT_MAX (1u << 20)   /* bytes that wait to be sent to it */
-#define LINK_WAITING_MAX 1024        /* connections that wait to send more; then it counts as down */
-#define LINK_REPLIES_MAX (16u << 20) /* bytes of replies of a worker that wait for the rest of their batch */
-#define LINK_EXPIRIES_MAX 3          /* deadlines missed in a row that open the breaker */
-#define LINK_PING_MS 100             /* how often an open breaker is tried */
-#define LINK_RETRY_MS 2              /* before what is moving is asked again */
-#define LINK_RING_MS 20              /* before what went to a wrong owner is sent again by the same ring */
-#define LINK_REPEATS_MAX 2           /* times that is done */
-#define LINK_LOOK_MS 10              /* how often deadlines are looked at */
-#define LINK_BACKOFF_MIN_MS 50       /* between attempts to connect */
+#define LINK_OUT_MAX 4096             /* requests of a worker that a peer has not answered */
+#define LINK_UNSENT_MAX (1u << 20)    /* bytes that wait to be sent to it */
+#define LINK_WAITING_MAX 1024         /* connections that wait to send more; then it counts as down */
+#define LINK_REPLIES_MAX (16u << 20)  /* bytes of replies of a worker that wait for the rest of their batch */
+#define LINK_EXPIRIES_MAX 3           /* deadlines missed in a row that open the breaker */
+#define LINK_PING_MS 100              /* how often an open breaker is tried */
+#define LINK_RETRY_MS 2               /* before what is moving is asked again */
+#define LINK_RING_MS 20               /* before what went to a wrong owner is sent again by the same ring */
+#define LINK_REPEATS_MAX 2            /* times that is done */
+#define LINK_TRANSFERS_MAX 4          /* transfer links of a worker to a peer */
+#define LINK_TRANSFERS_WAITING_MAX 64 /* records that wait for one */
+#define LINK_LOOK_MS 10               /* how often deadlines are looked at */
+#define LINK_BACKOFF_MIN_MS 50        /* between attempts to connect */
 #define LINK_BACKOFF_MAX_MS 2000
 
 /* A request that is not answered. */
@@ -59,6 +61,8 @@ struct cmd_link {
     uint64_t written;               /* bytes appended to the connection */
     struct forward_waiters waiting; /* for room in the queue, or for a connection */
     struct cmd_wish wish;
+    unsigned ntransfers;              /* transfer links there are, or that are being made */
+    struct forward_waiters transfers; /* records that wait for one */
 };
 
 /* A worker's links and records. */
@@ -70,6 +74,7 @@ struct cmd_peers {
     struct forward_waiters again; /* those of them that will be sent again soon */
     struct forward_waiters crowd; /* ... that wait for memory of replies */
     struct forward_list spare;
+    TAILQ_HEAD(, cmd_transfer) transfers; /* the transfer links to all members */
     unsigned nspare;
     unsigned nopen;       /* links with an open breaker */
     uint64_t reply_bytes; /* held by records */
@@ -100,6 +105,10 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
 void cmd_link_rest(struct cmd_peers *p);
 /* Appends a ping. The link is up. */
 void cmd_link_ping(struct cmd_link *l);
+/* Whether the member is not to be asked: it is down, its breaker is open, or it could not be connected to of late. */
+bool cmd_link_is_down(struct cmd_peers *p, unsigned member);
+/* Its part of the worker's state, made when it is first asked for. NULL: no memory. */
+struct cmd_link *cmd_link_to(struct cmd_peers *p, unsigned member);
 /* A reply on the link to this member was not what was asked for: closes it. */
 void cmd_link_distrust(struct cmd_peers *p, unsigned member);
 

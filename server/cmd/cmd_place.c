@@ -51,7 +51,8 @@ static enum cmd_place of_meta(const struct session *s, const struct request *r, 
 }
 
 enum cmd_place cmd_place(const struct session *s, const struct request *r, char *decoded, struct store_key *key) {
-    if (unlikely(r->row == NULL || r->error != CMD_OK)) return CMD_PLACE_HERE;
+    /* Whether a value is too large is for the owner to say. */
+    if (unlikely(r->row == NULL || (r->error != CMD_OK && r->error != CMD_ERROR_TOO_LARGE))) return CMD_PLACE_HERE;
     switch ((enum cmd_class)r->row->class) {
     case CMD_CLASS_GET: return of_key(r, key);
     case CMD_CLASS_STORE: return of_key(r, key);

@@ -14,6 +14,7 @@
 #include "cmd/cmd_meta.h"
 #include "cmd/cmd_place.h"
 #include "cmd/cmd_run.h"
+#include "cmd/cmd_transfer.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
 #include "cmd/reply.h"
@@ -199,6 +200,11 @@ static inline void put_reply(struct session *s, const struct request *r, const c
     if (end) conn_write(s->conn, "END\r\n", 5);
 }
 
+/* Whether it is a store whose block is too large to wait for. */
+static bool has_block_to_come(const struct request *r) {
+    return r->row != NULL && r->body == NULL && (r->row->class == CMD_CLASS_STORE || r->row->class == CMD_CLASS_MSET);
+}
+
 /* Answers a request that is another node's. */
 static void answer_remote(struct session *s, struct forward *f, struct forward_slot *at, struct request *r) {
     if (unlikely((s->worker->observed & (CMD_OBSERVE_RAWCMDS | CMD_OBSERVE_LOG)) != 0)) cmd_run_tell(s, r);
@@ -209,6 +215,7 @@ static void answer_remote(struct session *s, struct forward *f, struct forward_s
         }
         cmd_link_distrust(s->worker->peers, at->member);
     }
+    if (!cmd_is_key(r) && has_block_to_come(r)) r->discard_body = r->body_len + 2;
     answer_failed(s, r, (enum forward_state)at->state);
     if (cmd_is_key(r) && r->last) put_reply(s, r, NULL, 0);
 }
@@ -219,7 +226,7 @@ static unsigned show(struct session *s, const char *base, struct request *r, uns
     struct forward *f = s->forward;
     unsigned i = 0;
     if (n > f->count - f->next) n = f->count - f->next;
-    if (f->out > 0 || f->waits != NULL) {
+    if (f->out > 0 || f->waits != NULL || f->transfer != NULL) {
         conn_wait(s->conn);
         return 0;
     }
@@ -235,6 +242,14 @@ static unsigned show(struct session *s, const char *base, struct request *r, uns
             const unsigned done = cmd_run(s, r + i, run);
             i += done;
             if (done < run || w->end_batch || conn_halted(s->conn)) break;
+        } else if (unlikely(at->state == FORWARD_LARGE)) {
+            bool taken;
+            f->next += i; /* the transfer's request is the one that comes next */
+            if (cmd_transfer_begin(s, at, base, r + i, &taken)) {
+                w->end_batch = taken;
+                return i + taken;
+            }
+            f->next -= i;
         } else {
             answer_remote(s, f, at, r + i);
             i++;
@@ -256,8 +271,10 @@ static bool begin_forward(struct session *s, const char *base, const struct requ
     f->count = n;
     for (unsigned i = 0; i < n; i++) {
         const uint16_t owner = p->owner[from + i];
-        f->slot[i] =
-            (struct forward_slot){.member = owner, .state = owner == p->view->self ? FORWARD_HERE : FORWARD_WANTED};
+        const bool here = owner == p->view->self, large = !cmd_is_key(&r[i]) && has_block_to_come(&r[i]);
+        f->slot[i].member = owner;
+        f->slot[i].state = here ? FORWARD_HERE : large ? FORWARD_LARGE : FORWARD_WANTED;
+        f->slot[i].tries = 0;
     }
     s->recent |= 1;
     (void)cmd_link_send(f, base, r, n);

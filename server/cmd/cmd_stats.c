@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "cmd/cmd_stats.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
-  %D%/cmd.c \
+  %D%/cmd_life.c \
   %D%/cmd_body.c \
   %D%/cmd_deadline.c \
   %D%/cmd_expiry.c \
@@ -28,6 +28,7 @@ tagcached_sources += \
   %D%/cmd_set.c \
   %D%/cmd_table.c \
   %D%/cmd_tag.c \
+  %D%/cmd_transfer.c \
   %D%/cmd_value.c \
   %D%/cmd_view.c \
   %D%/reply.c
@@ -60,6 +61,7 @@ noinst_HEADERS += \
   %D%/cmd_set.h \
   %D%/cmd_table.h \
   %D%/cmd_tag.h \
+  %D%/cmd_transfer.h \
   %D%/cmd_value.h \
   %D%/cmd_view.h \
   %D%/instance.h \
@@ -89,7 +91,6 @@ noinst_HEADERS += \
   %D%/cmd_dump.h \
   %D%/cmd_log.h \
   %D%/cmd_metrics.h \
-  %D%/cmd_stats.h \
   %D%/cmd_watch.h \
   %D%/cmd_watch_line.h \
   %D%/stats.cluster.def \

@@ -40,6 +40,7 @@ enum cmd_phase {
     CMD_PHASE_DISCARD_LINE, /* the rest of a line that is answered already */
     CMD_PHASE_DISCARD_BODY, /* `left` bytes of a refused block */
     CMD_PHASE_BODY,         /* a large block, which is being uploaded */
+    CMD_PHASE_RELAY,        /* `left` bytes of a large block that go to another node (cmd_transfer.c) */
 };
 
 /* Who is at the other end of a connection. */
@@ -68,7 +69,7 @@ struct session {
     uint32_t keys_expiry;                /* CMD_PHASE_KEYS: the expiry of gat */
     uint32_t scanned;                    /* CMD_PHASE_LINE: so many bytes hold no newline */
     uint64_t need;                       /* CMD_PHASE_LINE: fewer bytes than this are of no use yet */
-    uint64_t left;                       /* CMD_PHASE_DISCARD_BODY */
+    uint64_t left;                       /* CMD_PHASE_DISCARD_BODY, CMD_PHASE_RELAY */
     struct cmd_upload *upload;           /* CMD_PHASE_BODY (cmd_body.c) */
     struct cmd_job *job;                 /* what the first request waits for, or NULL (cmd_job.h) */
     struct forward *forward;             /* requests that other nodes are asked, or NULL (cmd_route.c) */

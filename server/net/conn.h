@@ -54,6 +54,8 @@ void conn_set_body(struct conn *c, bool on);
 /* Says that the handler keeps n bytes for what this connection asks or is answered, instead of what it said before.
  * Counted with what connections hold; 0 before it closes. */
 void conn_hold(struct conn *c, size_t n);
+/* Says whether answers are awaited on it, as one that this node has opened to another: a drain waits for them. */
+void conn_busy(struct conn *c, bool busy);
 /* Whether `produce` is wanted whenever the output has drained. Input goes on meanwhile unless parked. */
 void conn_set_producer(struct conn *c, bool on);
 /* Asks the kernel for output readiness: `produce` will be called soon, outside the present upcall. */

@@ -43,11 +43,6 @@ void conn_link_send(struct conn *c) {
     TAILQ_INSERT_TAIL(&c->worker->links, c, round);
 }
 
-void conn_link_busy(struct conn *c, bool busy) {
-    c->link->busy = busy;
-    if (!busy && (c->flags & CONN_DRAIN)) worker_again(c->worker, c); /* it may end now */
-}
-
 /* ------------------------------------------------------------------ the buffer */
 
 /* Makes room for n bytes behind what waits. False: no memory. */

@@ -24,8 +24,6 @@ struct conn;
 bool conn_link_begin(struct conn *c, bool reads_on);
 /* Has what was appended sent at the end of this round. */
 void conn_link_send(struct conn *c);
-/* Says whether answers are awaited: a drain waits for them. */
-void conn_link_busy(struct conn *c, bool busy);
 
 /* Bytes of output that wait: where the next one will be. Holds until the upcall ends. */
 size_t conn_link_tell(const struct conn *c);

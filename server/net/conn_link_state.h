@@ -21,7 +21,6 @@ struct conn_link {
     uint64_t sent;         /* bytes that the kernel took */
     bool queued;           /* on the worker's list of those to send at the end of the round */
     bool blocked;          /* the socket takes no more just now */
-    bool busy;             /* answers are awaited */
     bool reads_on;         /* it is read while it is blocked */
 };
 

@@ -265,7 +265,7 @@ static size_t read_input(struct conn *c, char **p) {
 
 /* Nothing is under way that a drain has to wait for. */
 static bool conn_idle(const struct conn *c, size_t kept) {
-    if (c->link != NULL && (c->link->busy || conn_pending(c) > 0)) return false;
+    if ((c->flags & CONN_BUSY) || (c->link != NULL && conn_pending(c) > 0)) return false;
     return kept == 0 && !(c->flags & (CONN_PARKED | CONN_BODY)) && c->out_head == NULL &&
            (c->flags & (CONN_PRODUCER | CONN_WANTED)) != (CONN_PRODUCER | CONN_WANTED);
 }

@@ -52,6 +52,7 @@ enum conn_flag {
     CONN_MOVED = 1 << 20,      /* and bytes have come or gone since it was put there */
     CONN_WAITING = 1 << 21,    /* parked, but not for room: not on the worker's list of those */
     CONN_IDLED = 1 << 22,      /* closed for having been idle */
+    CONN_BUSY = 1 << 24,       /* conn_busy is on */
     CONN_LINK = 1 << 23,       /* conn_link_begin: its output has a buffer of its own */
 };
 

@@ -209,7 +209,7 @@ void conn_link_send(struct conn *c) {
     abort();
 }
 
-void conn_link_busy(struct conn *c, bool busy) {
+void conn_busy(struct conn *c, bool busy) {
     (void)c;
     (void)busy;
     abort();

@@ -210,7 +210,32 @@ void nodes_view_ring(struct nodes *c, unsigned i, uint64_t version, uint64_t mas
 
 /* ------------------------------------------------------------------ clients and time */
 
+static void post_seen(struct net_worker *w, void *arg) {
+    (void)w;
+    sync_store_rel((uint32_t *)arg, 1);
+}
+
+/* A message may be taken before the sockets that were ready with it, but the next one comes after them. */
+static void settle_worker(struct net_worker *w) {
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t seen = 0;
+        struct net_post post = {0};
+        worker_post(w, &post, post_seen, &seen);
+        while (!sync_load_acq(&seen)) sched_yield();
+    }
+}
+
+void nodes_settle(struct nodes *c) {
+    for (unsigned pass = 0; pass < 2; pass++) /* there and back */
+        for (unsigned i = 0; i < c->n; i++) {
+            if (c->node[i].node == NULL) continue;
+            struct net *net = node_net(c->node[i].node);
+            for (unsigned k = 0; k < net_threads(net); k++) settle_worker(net_worker_at(net, k));
+        }
+}
+
 void nodes_advance(struct nodes *c, uint64_t ms) {
+    nodes_settle(c);
     clock_manual_advance(&c->clock, ms * 1000000);
     for (unsigned i = 0; i < c->n; i++)
         if (c->node[i].node != NULL) net_tick(node_net(c->node[i].node));
@@ -220,6 +245,8 @@ int nodes_connect(struct nodes *c, unsigned i) {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     snprintf(a.sun_path, sizeof a.sun_path, "%s", c->node[i].socket_path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char got[4];
     CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    CHECK(send(fd, "mn\r\n", 4, 0) == 4 && recv(fd, got, 4, MSG_WAITALL) == 4 && memcmp(got, "MN\r\n", 4) == 0);
     return fd;
 }

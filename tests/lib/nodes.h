@@ -69,9 +69,11 @@ void nodes_view_ring(struct nodes *c, unsigned i, uint64_t version, uint64_t mas
 int nodes_accept(struct nodes *c, int error, struct nodes_wish *got);
 /* Connects the test to node i as a peer: the socket. */
 int nodes_dial(struct nodes *c, unsigned i, enum cmd_link_kind kind);
-/* Moves the clock and ticks all nodes. */
+/* Waits until what the test has sent to node 0 has been read there, passed on, and answered. */
+void nodes_settle(struct nodes *c);
+/* The same, then moves the clock and ticks all nodes. */
 void nodes_advance(struct nodes *c, uint64_t ms);
-/* A client's connection to node i. */
+/* A client's connection to node i, which a worker of it has by now. */
 int nodes_connect(struct nodes *c, unsigned i);
 
 #endif

@@ -306,7 +306,7 @@ static void on_poll(struct world_process *p, unsigned from, const struct envelop
     if (c == NULL || !cluster_id_equal(&c->cluster, &e->cluster)) return;
     tell_version(p, from, e);
     c = config_current(p->config);
-    if (!lists(c, e)) return;
+    if (c == NULL || !lists(c, e)) return;
     input(p, &(struct config_in){.kind = CONFIG_IN_HEARD, .number = e->number});
     struct envelope answer = envelope_of(p, POLLED);
     answer.granted = is_active(p) && !config_sealed(p->config);
@@ -318,7 +318,7 @@ static void on_polled(struct world_process *p, unsigned from, const struct envel
     if (c == NULL || !cluster_id_equal(&c->cluster, &e->cluster)) return;
     tell_version(p, from, e);
     c = config_current(p->config);
-    if (!e->granted || e->epoch != c->epoch) return;
+    if (c == NULL || !e->granted || e->epoch != c->epoch) return;
     for (unsigned i = 0; i < c->nvoters; i++)
         if (c->voters[i].member == e->number && cluster_id_equal(&c->voters[i].id, &e->from)) count_grant(p, (int)i);
 }

@@ -69,7 +69,8 @@ def answers():
     a = {
         "mn": lines("MN"), "version": lines("VERSION 1.6.45"), "stats": stats(1),
         "cluster status": status(), "cluster members": members(), "cluster ring": ring(),
-        "cluster purges": lines(PURGES["4-88423"].decode().split("\r\n")[0], PURGES["4-88422"].decode().split("\r\n")[0], "END"),
+        "cluster purges": lines(PURGES["4-88423"].decode().split("\r\n")[0], PURGES["4-88422"].decode().split("\r\n")[0],
+                                "END"),
         "cluster purges 4-9": lines("PURGE id=4-9 state=unknown", "END"),
         "cluster key ls": lines(*KEYS, "END"), "cluster key reload": lines(*KEYS, "END"),
         "cluster recover": lines("RECOVER version=41 voters=3 gone=2 text=two of three voters are silent",
@@ -84,7 +85,8 @@ def answers():
         "explain live": lines("EXPLAIN owner=c1:11211 state=live size=1412 ttl=-1 age=3 cas=100 fetched=no tags=0 purge=- tag=- "
                               "key=live", "END"),
         "explain none": lines("EXPLAIN owner=c3:11211 state=absent key=none", "END"),
-        "stats cluster": lines("STAT cluster_name prod", "STAT state no lease: voters b, c silent 4 s", "STAT ring_version 39", "END"),
+        "stats cluster": lines("STAT cluster_name prod", "STAT state no lease: voters b, c silent 4 s",
+                               "STAT ring_version 39", "END"),
     }
     for k, v in PURGES.items():
         a["cluster purges " + k] = v
@@ -103,12 +105,12 @@ def answers():
 class Node:
     """Listens on a port of its own; each connection is served by a thread of its own."""
 
-    def __init__(self, script=None, context=None):
+    def __init__(self, script=None, context=None, listener=None):
         self.script = dict(answers(), **(script or {}))
         self.asked = []
         self.context = context
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
+        self.listener = listener or socket.create_server(("127.0.0.1", 0))
+        self.port = None if listener else self.listener.getsockname()[1]
         self.acceptor = threading.Thread(target=self.accept, daemon=True)
         self.acceptor.start()
 

@@ -26,3 +26,4 @@ tagctl_SOURCES = \
 tagctl_CPPFLAGS = $(base_cppflags) $(JANSSON_CFLAGS)
 tagctl_LDADD = libtagcached.a $(OPENSSL_LIBS) $(JANSSON_LIBS) $(SODIUM_LIBS)
 tagctl_LDFLAGS = $(AM_LDFLAGS) $(BIND_FLAGS)
+EXTRA_DIST += %D%/README.md

@@ -35,6 +35,8 @@ int rings_read_servers(const char *text, struct ring_list *l) {
     char *list = strdup(text), *rest = list, *server;
     int status = list ? DONE : complain(FAILED, "no memory");
     l->n = 0;
+    l->marker.len = 0;
+    l->prefix[0] = 0;
     while (!status && (server = strsep(&rest, ","))) {
         status = l->n == RING_MEMBERS_MAX ? complain(USAGE, "more than %d servers", RING_MEMBERS_MAX)
                                           : rings_read_server(server, &l->m[l->n++]);
@@ -43,11 +45,23 @@ int rings_read_servers(const char *text, struct ring_list *l) {
     return status;
 }
 
+/* What the nodes hash of a key: a node that does not say it has the usual marker. */
+static void read_rule(const struct reply_row *row, struct ring_list *l) {
+    const char *marker = "|#|", *prefix = reply_text(row, "strip_prefix");
+    for (unsigned i = 0; row && i < row->n; i++)
+        if (!strcmp(row->fields[i].name, "marker"))
+            marker = reply_text(row, "marker"); /* NULL: there are no suffixes */
+    l->marker.len = marker && strlen(marker) <= sizeof l->marker.p ? (uint8_t)strlen(marker) : 0;
+    if (marker) memcpy(l->marker.p, marker, l->marker.len);
+    snprintf(l->prefix, sizeof l->prefix, "%s", prefix ? prefix : "");
+}
+
 int rings_ask(struct ctl *c, struct ring_list *l, struct reply *answer) {
     struct reply r;
     int status = reply_list(c, &r, "cluster ring");
     if (status) return status;
     l->n = 0;
+    read_rule(reply_next(&r, "RING", NULL), l);
     for (const struct reply_row *row = NULL; !status && (row = reply_next(&r, "NODE", row));) {
         const char *name = reply_text(row, "name");
         double weight = reply_number(row, "weight");
@@ -88,11 +102,12 @@ int rings_make_same(struct ctl *c, const struct ring_list *l, const struct reply
                     c->conn.name, theirs, ours);
 }
 
-unsigned rings_owner(const struct ring *r, const char *key) {
-    static const struct keytags_marker usual = {"|#|", 3};
+unsigned rings_owner(const struct ring *r, const struct ring_list *l, const char *key) {
     struct keytags_key k;
-    keytags_split_key(&usual, key, strlen(key), &k);
-    return ring_owner(r, md5_first_of_one(key, k.bare_len));
+    size_t prefix = strlen(l->prefix);
+    keytags_split_key(&l->marker, key, strlen(key), &k);
+    if (prefix > k.bare_len || strncmp(key, l->prefix, prefix) != 0) prefix = 0;
+    return ring_owner(r, md5_first_of_one(key + prefix, k.bare_len - prefix));
 }
 
 const char *rings_name(const struct ring *r, unsigned i) {

@@ -152,12 +152,13 @@ static void print_nodes(struct purging *p) {
         reply_read(p->c, "cluster purges", &r))
         return;
     for (const struct reply_row *row = NULL; (row = reply_next(&r, "ACK", row));) {
-        const char *name = reply_text(row, "name");
+        const char *name = reply_text(row, "name"), *acked = reply_text(row, "acked");
         double ms = reply_number(row, "ms");
-        if (isnan(ms))
-            printf("%s%s missing", n++ ? "   " : "", name ? name : "-");
-        else
-            printf("%s%s %.1f ms", n++ ? "   " : "", name ? name : "-", ms);
+        printf("%s%s", n++ ? "   " : "", name ? name : "-");
+        if (!acked || strcmp(acked, "yes") != 0)
+            printf(" missing");
+        else if (!isnan(ms))
+            printf(" %.1f ms", ms);
     }
     if (n) putchar('\n');
     reply_free(&r);

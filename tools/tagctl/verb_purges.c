@@ -83,7 +83,7 @@ static void print_one(const struct ctl *c, const struct reply *r, const struct r
     } else {
         const char *what = reply_text(row, "selectors"), *kind = reply_text(row, "kind");
         double took = reply_number(row, "took_ms");
-        printf("%s  %s; %s %.0f/%.0f", what ? what : "(selectors unknown here)", kind ? kind : "-",
+        printf("%s%s%s%s%s %.0f/%.0f", what ? what : "", what ? "  " : "", kind ? kind : "", kind ? "; " : "",
                reply_text(row, "state"), reply_number(row, "acked"), reply_number(row, "members"));
         printf(isnan(took) ? "\n" : " in %.1f ms\n", took);
         table_print(&t, c);

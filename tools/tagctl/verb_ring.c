@@ -86,12 +86,13 @@ static int each_key(struct ctl *c, key_fn *fn, void *arg) {
 
 struct locating {
     const struct ring *ring;
+    const struct ring_list *list;
     json_t *keys;
 };
 
 static int locate(struct ctl *c, const char *key, void *arg) {
     struct locating *l = arg;
-    const char *owner = rings_name(l->ring, rings_owner(l->ring, key));
+    const char *owner = rings_name(l->ring, rings_owner(l->ring, l->list, key));
     if (c->output == OUTPUT_JSON)
         json_array_append_new(l->keys, json_pack("{s:o,s:s}", "key", json_text(key), "owner", owner));
     else
@@ -108,7 +109,7 @@ int verb_ring_locate(struct ctl *c) {
     int status = rings_get(c, &l, &answer);
     if (!status) status = rings_make_same(c, &l, &answer, &r);
     if (!status) {
-        struct locating locating = {r, c->output == OUTPUT_JSON ? json_array() : NULL};
+        struct locating locating = {r, &l, c->output == OUTPUT_JSON ? json_array() : NULL};
         status = each_key(c, locate, &locating);
         if (locating.keys) json_print(json_pack("{s:s,s:o}", "ring", id_of(r), "keys", locating.keys));
         ring_free(r);

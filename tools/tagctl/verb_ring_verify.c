@@ -66,6 +66,7 @@ static int verify_nodes(struct ctl *c, const struct ring *r) {
 
 struct list_check {
     const struct ring *ours, *theirs; /* the cluster's, and the list's */
+    const struct ring_list *our_list, *their_list;
     json_t *missing, *unknown, *weights;
     uint64_t keys, differ;
 };
@@ -98,7 +99,7 @@ static void compare_lists(struct list_check *k) {
 }
 
 static void count_key(struct list_check *k, const char *key) {
-    unsigned a = rings_owner(k->ours, key), b = rings_owner(k->theirs, key);
+    unsigned a = rings_owner(k->ours, k->our_list, key), b = rings_owner(k->theirs, k->their_list, key);
     k->keys++;
     k->differ += !cluster_id_equal(&ring_member(k->ours, a)->id, &ring_member(k->theirs, b)->id);
 }
@@ -151,15 +152,20 @@ static int print_list_check(const struct ctl *c, struct list_check *k, double sh
     return same ? DONE : FAILED;
 }
 
-static int verify_list(struct ctl *c, const struct ring *ours) {
+static int verify_list(struct ctl *c, const struct ring *ours, const struct ring_list *our_list) {
     static struct ring_list l;
     struct ring *theirs;
     double share = 0;
     int status = rings_read_servers(c->opt.servers, &l);
     if (!status) status = rings_make(&l, &theirs);
     if (status) return status;
-    struct list_check k = {
-        .ours = ours, .theirs = theirs, .missing = json_array(), .unknown = json_array(), .weights = json_array()};
+    struct list_check k = {.ours = ours,
+                           .theirs = theirs,
+                           .our_list = our_list,
+                           .their_list = &l,
+                           .missing = json_array(),
+                           .unknown = json_array(),
+                           .weights = json_array()};
     compare_lists(&k);
     status = share_that_differs(c, &k, &share);
     if (!status) status = print_list_check(c, &k, share);
@@ -181,7 +187,7 @@ int verb_ring_verify(struct ctl *c) {
     status = rings_make_same(c, &l, &answer, &r);
     reply_free(&answer);
     if (status) return status;
-    status = c->opt.servers ? verify_list(c, r) : verify_nodes(c, r);
+    status = c->opt.servers ? verify_list(c, r, &l) : verify_nodes(c, r);
     ring_free(r);
     return status;
 }

@@ -246,6 +246,10 @@ int purging_ask_via(struct purging *p, uint64_t now_ns, struct purge_via via, ui
     if (i != OUTBOX_NONE)
         return purging_ask_id(p, now_ns, purgelog_origin(p->log, p->out.entries[i].list - OUTBOX_SLOTS),
                               p->out.entries[i].sequence, wait_ns, token);
+    if (purgelog_find(p->log, via, &slot, &sequence) && slot < 0) {
+        tell_now(p, token, PURGING_CONFIRMED, 0, 0);
+        return 0;
+    }
     if (purgelog_find(p->log, via, &slot, &sequence))
         return purging_ask_id(p, now_ns, purgelog_origin(p->log, slot), sequence, wait_ns, token);
     if (p->number == 0) return -ENOTCONN;

@@ -21,6 +21,10 @@ static bool check_options(const struct config_options *o, char *err, size_t err_
         reason = "--founders with other nodes' names needs --join with their addresses";
     else if (o->voters_target > CONFIGURATION_VOTERS_MAX || (o->voters_target > 0 && o->voters_target % 2 == 0))
         reason = "--voters takes 1, 3, 5 or 7";
+    else if (o->tag_lease_ms > o->serve_lease_ms)
+        reason = "--tag-lease is above --serve-lease";
+    else if (o->eject_after_ms < config_waited_ms(o->serve_lease_ms))
+        reason = "--eject-after must be at least --serve-lease plus 11 %";
     for (unsigned i = 0; reason == NULL && i < n; i++)
         for (unsigned j = 0; j < i; j++)
             if (strcmp(o->founders[i], o->founders[j]) == 0) reason = "--founders names a node twice";
@@ -67,20 +71,23 @@ static bool set_heard(struct config *c, const struct configuration *before) {
 
 struct config *config_new(const struct config_options *options, const struct config_record *stored, uint64_t now_ns,
                           char *err, size_t err_size) {
-    if (!check_options(options, err, err_size)) return NULL;
     struct config *c = calloc(1, sizeof *c);
     if (c == NULL) {
         snprintf(err, err_size, "no memory");
         return NULL;
     }
     c->options = *options;
+    set_default(&c->options.tag_lease_ms, CONFIG_TAG_LEASE_MS);
+    set_default(&c->options.serve_lease_ms, CONFIG_SERVE_LEASE_MS);
+    set_default(&c->options.eject_after_ms, CONFIG_EJECT_AFTER_MS);
+    if (!check_options(&c->options, err, err_size)) {
+        free(c);
+        return NULL;
+    }
     c->self = options->self;
     c->now_ns = c->start_ns = c->due_ns = c->adopted_ns = c->epoch_ns = now_ns;
     c->record_next = 1;
     rand_init(&c->rand, options->seed);
-    set_default(&c->options.tag_lease_ms, CONFIG_TAG_LEASE_MS);
-    set_default(&c->options.serve_lease_ms, CONFIG_SERVE_LEASE_MS);
-    set_default(&c->options.eject_after_ms, CONFIG_EJECT_AFTER_MS);
     set_founders(c);
     if (stored != NULL && stored->current != NULL) {
         c->current = configuration_value_get(stored->current);
@@ -237,8 +244,13 @@ static void start_version(struct config *c, const struct configuration *before) 
     c->founding = false;
 }
 
+/* Nodes that do not know yet that a cluster is dead still hand its configuration on. */
+static bool was_dropped(const struct config *c, const struct cluster_id *cluster) {
+    return cluster_id_equal(cluster, &c->dropped) && c->now_ns - c->dropped_ns < CONFIG_YIELD_AFTER;
+}
+
 static bool may_adopt(const struct config *c, const struct configuration *v) {
-    if (strcmp(v->cluster_name, c->options.cluster_name) != 0) return false;
+    if (strcmp(v->cluster_name, c->options.cluster_name) != 0 || was_dropped(c, &v->cluster)) return false;
     if (c->current == NULL) return cluster_id_is_zero(&c->bound) || cluster_id_equal(&c->bound, &v->cluster);
     return cluster_id_equal(&c->current->configuration.cluster, &v->cluster) &&
            v->version > c->current->configuration.version;
@@ -264,6 +276,7 @@ bool config_adopt(struct config *c, struct configuration_value *v) {
     log_adopted(c, before);
     config_join_settle(c);
     config_request_settle(c);
+    if (c->number == 0) c->join_asked_ns = 0;
     config_wake(c, c->now_ns);
     configuration_value_put(old);
     return true;
@@ -319,7 +332,7 @@ static void step(struct config *c) {
 }
 
 static void on_message(struct config *c, const struct config_peer *from, const struct peer_config *m) {
-    config_note_name(c, from);
+    config_note_name(c, from, m);
     switch (m->kind) {
     case PEER_CONFIG_NEWS: config_on_news(c, from, m); break;
     case PEER_CONFIG_FETCH: config_on_fetch(c, from, m); break;

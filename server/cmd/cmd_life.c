@@ -20,7 +20,7 @@
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_metrics.h"
 #include "cmd/cmd_purge.h"
-#include "cmd/cmd_stats.h"
+#include "cmd/cmd_transfer.h"
 #include "cmd/cmd_view.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
@@ -50,13 +50,18 @@ static size_t on_input(struct conn *c, void *session, char *p, size_t n) {
 }
 
 static char *on_body_space(struct conn *c, void *session, size_t *n) {
+    const struct session *s = session;
     (void)c;
-    return cmd_body_space(session, n);
+    return s->phase == CMD_PHASE_RELAY ? cmd_transfer_space(session, n) : cmd_body_space(session, n);
 }
 
 static void on_body_received(struct conn *c, void *session, size_t n) {
+    const struct session *s = session;
     (void)c;
-    cmd_body_received(session, n);
+    if (s->phase == CMD_PHASE_RELAY)
+        cmd_transfer_received(session, n);
+    else
+        cmd_body_received(session, n);
 }
 
 static bool on_stalled(struct conn *c, void *session) {
