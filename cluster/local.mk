@@ -95,6 +95,7 @@ tagcached_sources += \
   %D%/suspicion.c \
   %D%/swim_evidence.c \
   %D%/swim_gossip.c \
+  %D%/swim_machine.c \
   %D%/swim_probe.c \
   %D%/swim_sync.c \
   %D%/transport.c \
