@@ -50,8 +50,9 @@ void handshake_spoke_tls(struct link *l) {
 
 /* ------------------------------------------------------------------ hello */
 
-static enum peer_link kind_of(enum psk_use use) {
-    return use == PSK_DATA ? PEER_LINK_DATA : PEER_LINK_CONTROL;
+static enum peer_link kind_of(const struct link *l) {
+    if (l->use != PSK_DATA) return PEER_LINK_CONTROL;
+    return l->transfer ? PEER_LINK_TRANSFER : PEER_LINK_DATA;
 }
 
 /* What this node says on this link. */
@@ -60,7 +61,7 @@ static struct peer_hello my_hello(const struct link *l) {
     memset(&h.wanted, 0, sizeof h.wanted);
     if (l->dialled && l->peer != NULL) h.wanted = l->peer->id;
     h.worker = l->dialled ? l->worker : 0;
-    h.link = kind_of(l->use);
+    h.link = kind_of(l);
     return h;
 }
 
@@ -89,6 +90,7 @@ static void give_data_link(struct link *l, const struct peer_hello *theirs, uint
         .version = version,
         .worker = l->dialled ? l->worker : theirs->worker,
         .dialled = l->dialled,
+        .transfer = l->transfer,
         .ring_version = theirs->ring_version,
     };
     if (!l->dialled) { /* the hello has to leave before the socket does */
@@ -128,8 +130,12 @@ static void on_hello(struct link *l, const struct peer_hello *theirs) {
     struct transport *t = l->t;
     struct peer_refusal why = {0};
     uint32_t version = 0;
-    if (l->s.ssl == NULL && !l->dialled && theirs->link == PEER_LINK_DATA) l->use = PSK_DATA; /* TLS knew before */
-    if (theirs->link != kind_of(l->use)) {
+    if (!l->dialled) {
+        l->transfer = theirs->link == PEER_LINK_TRANSFER;
+        const bool data = l->transfer || theirs->link == PEER_LINK_DATA;
+        if (l->s.ssl == NULL && data) l->use = PSK_DATA; /* TLS knew before */
+    }
+    if (theirs->link != kind_of(l)) {
         transport_state_bump(t, TRANSPORT_METRIC_protocol_errors, 1);
         link_end(l, -EPROTO);
         return;
@@ -188,6 +194,11 @@ static void on_message(struct link *l, const Peer__Control *m) {
             link_send(l, pong, peer_pong_pack(number, pong, sizeof pong));
         return;
     case PEER_PONG:
+        if (l->peer != NULL && peer_pong_read(m, &number) && t->cfg.events.on_pong != NULL) {
+            const struct transport_peer shown = peers_shown(l->peer);
+            t->cfg.events.on_pong(t->cfg.events.arg, &shown, number);
+        }
+        return;
     case PEER_NONE: return;
     case PEER_HELLO: broken(l); return;
     case PEER_REFUSAL: on_refusal(l, m); return;

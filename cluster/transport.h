@@ -57,8 +57,10 @@ bool transport_datagram(struct transport *t, const struct cluster_id *to, const 
 /* Queues n bytes (packed by peer_control_pack) for a node, dialling it if no link is up; they leave at the end of the
  * loop's round. False: dropped and counted, for want of room or because the node is not known. */
 bool transport_send(struct transport *t, const struct cluster_id *to, const void *bytes, size_t n);
+/* Pings a node, as transport_send sends; on_pong tells of the answer. The number is below 2^32. */
+bool transport_ping(struct transport *t, const struct cluster_id *to, uint64_t number);
 /* Dials a data link for a worker; on_data_link tells how that ended, always. 0, or -errno and no upcall. */
-int transport_want_data_link(struct transport *t, const struct cluster_id *to, uint32_t worker);
+int transport_want_data_link(struct transport *t, const struct cluster_id *to, uint32_t worker, bool transfer);
 /* Whether a control link with the node is up. */
 bool transport_is_up(const struct transport *t, const struct cluster_id *id);
 

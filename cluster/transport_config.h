@@ -76,6 +76,7 @@ struct transport_data_link {
     uint32_t version;
     uint32_t worker; /* dialled: as it was asked for; accepted: the other side's */
     bool dialled;
+    bool transfer;         /* for large values, one after the other */
     uint64_t ring_version; /* the other side's, when it said hello */
     int fd;                /* non-blocking, the receiver's from now on; -1: no link */
     struct ssl_st *ssl;    /* the receiver's; NULL: plain */
@@ -100,6 +101,8 @@ struct transport_events {
     /* May be NULL. What hello_check cannot know: whether a hello is acceptable to this node. False: *why is filled in.
      */
     bool (*on_hello)(void *arg, const struct peer_hello *theirs, struct peer_refusal *why);
+    /* May be NULL. The answer to a ping, the transport's own among them, whose numbers are times. */
+    void (*on_pong)(void *arg, const struct transport_peer *from, uint64_t number);
 };
 
 struct transport_config {

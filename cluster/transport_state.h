@@ -55,6 +55,7 @@ struct link {
     bool dirty;
     enum link_state state;
     bool dialled, was_up, pinged;
+    bool transfer;    /* a data link for large values */
     bool finished;    /* DRAINING: all was sent, and said so */
     bool ended;       /* the other side sends nothing more */
     bool told;        /* whoever waits for it knows that it failed */

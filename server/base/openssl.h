@@ -39,6 +39,7 @@
     CALL(SSL_CTX_set_verify)                                                                                           \
     CALL(SSL_CTX_use_PrivateKey_file)                                                                                  \
     CALL(SSL_CTX_use_certificate_chain_file)                                                                           \
+    CALL(SSL_ctrl)                                                                                                     \
     CALL(SSL_SESSION_free)                                                                                             \
     CALL(SSL_SESSION_new)                                                                                              \
     CALL(SSL_SESSION_set1_master_key)                                                                                  \

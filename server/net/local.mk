@@ -3,6 +3,7 @@ tagcached_sources += \
   %D%/acceptor.c \
   %D%/conn.c \
   %D%/conn_hold.c \
+  %D%/conn_link.c \
   %D%/conn_serve.c \
   %D%/conn_tick.c \
   %D%/conn_write.c \
@@ -17,6 +18,8 @@ noinst_HEADERS += \
   %D%/acceptor.h \
   %D%/conn.h \
   %D%/conn_hold.h \
+  %D%/conn_link.h \
+  %D%/conn_link_state.h \
   %D%/conn_out.h \
   %D%/conn_room.h \
   %D%/conn_serve.h \

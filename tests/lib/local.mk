@@ -4,6 +4,10 @@ test_sources += %D%/subject.c
 noinst_HEADERS += %D%/subject.h
 test_sources += %D%/store_lab.c %D%/model_store.c
 noinst_HEADERS += %D%/store_lab.h %D%/model_store.h
+test_sources += %D%/page.c %D%/purge_lab.c
+noinst_HEADERS += %D%/page.h %D%/purge_lab.h
+test_sources += %D%/nodes.c
+noinst_HEADERS += %D%/nodes.h
 test_sources += %D%/page.c
 noinst_HEADERS += %D%/page.h
 

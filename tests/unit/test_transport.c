@@ -30,6 +30,8 @@ static void test_a_link_comes_up_when_it_is_needed(void **state) {
     assert_int_equal(a->up_boot, 20);
     assert_int_equal(a->up_version, 1);
     assert_true(transport_is_up(a->t, &b->hello.node) && transport_is_up(b->t, &a->hello.node));
+    assert_true(transport_ping(a->t, &b->hello.node, 77));
+    LAB_UNTIL(a->pong == 77);
     assert_true(lab_say(b, a, 'c', 10)); /* back by the same link */
     LAB_UNTIL(a->controls == 1);
     assert_int_equal(LAB_COUNT(b, links_dialled), 0);
@@ -262,7 +264,7 @@ static void test_forgetting(void **state) {
     transport_forget(a->t, &b->hello.node);
     assert_int_equal(a->downs, 1);
     assert_false(lab_say(a, b, 'b', 0));
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0), -EHOSTUNREACH);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0, false), -EHOSTUNREACH);
     transport_forget(a->t, &b->hello.node); /* once more does nothing */
     LAB_UNTIL(b->downs == 1);
     a->forgets = b; /* from within an upcall */
@@ -292,14 +294,15 @@ static void data_links(bool plain) {
     lab_start(a);
     lab_start(b);
     lab_place(a, b);
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 3), 0);
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 4), 0);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 3, false), 0);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 4, true), 0);
     LAB_UNTIL(a->nlinks == 2 && b->nlinks == 2);
     for (unsigned i = 0; i < 2; i++) {
         const struct transport_data_link *mine = &a->data[i], *theirs = &b->data[0];
         if (theirs->worker != mine->worker) theirs = &b->data[1];
         assert_true(mine->worker == 3 || mine->worker == 4);
         assert_int_equal(theirs->worker, mine->worker);
+        assert_true(mine->transfer == (mine->worker == 4) && theirs->transfer == mine->transfer);
         assert_true(mine->dialled && !theirs->dialled);
         assert_true(cluster_id_equal(&mine->id, &b->hello.node));
         assert_true(cluster_id_equal(&theirs->id, &a->hello.node));
@@ -313,7 +316,7 @@ static void data_links(bool plain) {
     }
     assert_int_equal(a->ups + b->ups, 0); /* that is for control links */
     lab_stop(b);
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 5), 0);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 5, false), 0);
     LAB_UNTIL(a->nlinks == 3);
     assert_int_equal(a->data[2].fd, -1);
     assert_int_equal(a->data[2].err, -ECONNREFUSED);
@@ -487,8 +490,8 @@ static void test_a_key_is_changed_while_nodes_run(void **state) {
         struct node *order[] = {a, b};
         for (unsigned j = 0; j < 2; j++) {
             set_keys(order[j], steps[i]);
-            assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0), 0);
-            assert_int_equal(transport_want_data_link(b->t, &a->hello.node, 0), 0);
+            assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0, false), 0);
+            assert_int_equal(transport_want_data_link(b->t, &a->hello.node, 0, false), 0);
             LAB_UNTIL(a->nlinks == 2 && b->nlinks == 2);
             for (unsigned k = 0; k < 4; k++) {
                 struct transport_data_link *d = k < 2 ? &a->data[k] : &b->data[k - 2];

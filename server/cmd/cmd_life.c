@@ -11,12 +11,17 @@
 #include "base/clock.h"
 #include "cmd/cmd_auth.h"
 #include "cmd/cmd_body.h"
+#include "cmd/cmd_cluster.h"
 #include "cmd/cmd_detail.h"
+#include "cmd/cmd_forward.h"
 #include "cmd/cmd_input.h"
 #include "cmd/cmd_job.h"
+#include "cmd/cmd_link.h"
 #include "cmd/cmd_log.h"
+#include "cmd/cmd_metrics.h"
 #include "cmd/cmd_purge.h"
-#include "cmd/cmd_stats.h"
+#include "cmd/cmd_transfer.h"
+#include "cmd/cmd_view.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
@@ -32,7 +37,9 @@ static bool on_open(struct conn *c, void *session) {
     struct session *s = session;
     s->conn = c;
     s->worker = worker_context(conn_worker(c));
-    s->authenticated = s->worker->cmd->auth == NULL;
+    s->admin = strcmp(conn_listener(c), CMD_ADMIN_LISTENER) == 0;
+    /* Only the node's own user can open an admin socket that is a file, so it needs no password. */
+    s->authenticated = s->worker->cmd->auth == NULL || (s->admin && conn_is_unix(c));
     if (cmd_observed(s, CMD_OBSERVE_CONNEVENTS)) cmd_watch_conn(s, false, NULL);
     return true;
 }
@@ -43,13 +50,18 @@ static size_t on_input(struct conn *c, void *session, char *p, size_t n) {
 }
 
 static char *on_body_space(struct conn *c, void *session, size_t *n) {
+    const struct session *s = session;
     (void)c;
-    return cmd_body_space(session, n);
+    return s->phase == CMD_PHASE_RELAY ? cmd_transfer_space(session, n) : cmd_body_space(session, n);
 }
 
 static void on_body_received(struct conn *c, void *session, size_t n) {
+    const struct session *s = session;
     (void)c;
-    cmd_body_received(session, n);
+    if (s->phase == CMD_PHASE_RELAY)
+        cmd_transfer_received(session, n);
+    else
+        cmd_body_received(session, n);
 }
 
 static bool on_stalled(struct conn *c, void *session) {
@@ -88,6 +100,7 @@ static void on_close(struct conn *c, void *session) {
     if (s->worker == NULL) return;
     if (s->upload != NULL) cmd_body_abort(s);
     if (s->job != NULL) cmd_job_abandon(s);
+    if (s->forward != NULL) cmd_forward_end(s);
     if (s->producer != NULL) s->producer->end(s);
     s->producer = NULL;
     if (cmd_observed(s, CMD_OBSERVE_CONNEVENTS)) cmd_watch_conn(s, true, end_name(s));
@@ -158,6 +171,7 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     cmd->inline_max = store_inline_max(cfg->store);
     if (cmd->inline_max > cfg->item_size_max) cmd->inline_max = cfg->item_size_max;
     cmd->nworkers = cfg->workers;
+    if (cmd->cfg.peer_timeout_ms == 0) cmd->cfg.peer_timeout_ms = CMD_PEER_TIMEOUT_MS;
     cmd->sizes_on = cfg->track_sizes;
     cmd->started_ns = clock_boot_ns(cfg->clock);
     cmd_names_init(&cmd->names);
@@ -183,8 +197,10 @@ void cmd_free(struct cmd *cmd) {
     for (unsigned i = 0; cmd->workers != NULL && i < cmd->nworkers; i++) {
         free(cmd->workers[i].selectors);
         free(cmd->workers[i].spare);
+        cmd_link_peers_free(cmd->workers[i].peers);
     }
     free(cmd->workers);
+    cmd_view_free(cmd);
     free((char *)cmd->cfg.key_tags);
     free((char *)cmd->cfg.auth_file);
     free(cmd);
@@ -215,7 +231,7 @@ void cmd_on_evict(void *cmd, const char *key, size_t key_len, bool fetched, uint
 }
 
 uint64_t cmd_metric(const struct cmd *cmd, enum cmd_metric m) {
-    return cmd_stats_metric(cmd, m);
+    return cmd_metrics_sum(cmd, m);
 }
 
 int cmd_reload_auth(struct cmd *cmd) {
