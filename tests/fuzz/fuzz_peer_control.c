@@ -71,10 +71,10 @@ static void check_record(const uint8_t *record) {
     CHECK(sum == ntags);
 }
 
-static void check_purge(const Peer__Control *m, struct peer_arena *a, struct peer_counts *counts) {
+static void check_purge(const Peer__Control *m, struct peer_arena *a) {
     struct peer_purge p;
     size_t at = 0, bytes;
-    if (!peer_purge_read(m, a, counts, &p)) return;
+    if (!peer_purge_read(m, a, &p)) return;
     while (at < p.events_bytes && (bytes = purge_event_check(p.events + at, p.events_bytes - at)) > 0) {
         CHECK(bytes <= p.events_bytes - at && bytes <= PURGE_EVENT_MAX);
         check_record(p.events + at);
@@ -103,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         CHECK(peer_pong_read(m, &number) == (kind == PEER_PONG));
         check_sync(m, &a, &counts);
         check_config(m, &counts);
-        check_purge(m, &a, &counts);
+        check_purge(m, &a);
     }
     CHECK(a.used <= size);
     free(exact);

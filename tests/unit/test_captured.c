@@ -209,7 +209,7 @@ static void test_purges_of_version_1(void **state) {
     struct peer_purge p;
     struct purge_selector selectors[PURGE_EVENT_SELECTORS_MAX];
     static uint64_t tags[PURGE_EVENT_SELECTORS_MAX * PURGE_EVENT_TAGS_MAX];
-    assert_true(peer_purge_read(control("1_control_purge_events.hex"), &arena, &counts, &p));
+    assert_true(peer_purge_read(control("1_control_purge_events.hex"), &arena, &p));
     assert_int_equal(p.kind, PEER_PURGE_EVENTS);
     assert_int_equal(p.flags, PEER_PURGE_PULLED);
     assert_int_equal(p.version, 12);
@@ -232,7 +232,7 @@ static void test_purges_of_version_1(void **state) {
     assert_int_equal(selectors[1].tags[1], 0x3333);
     assert_int_equal(purge_event_check(p.events + n, p.events_bytes - n), p.events_bytes - n);
     assert_int_equal(purge_event_via(p.events + n).counter, 89);
-    assert_true(peer_purge_read(control("1_control_purge_status.hex"), &arena, &counts, &p));
+    assert_true(peer_purge_read(control("1_control_purge_status.hex"), &arena, &p));
     assert_int_equal(p.kind, PEER_PURGE_STATUS);
     assert_int_equal(p.members, 3);
     assert_int_equal(p.nruns, 1);
