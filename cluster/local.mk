@@ -50,6 +50,7 @@ tagcached_sources += \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
   %D%/cluster_purges.c \
+  %D%/cluster_relay.c \
   %D%/cluster_view.c \
   %D%/config_describe.c \
   %D%/config_found.c \
@@ -93,7 +94,7 @@ tagcached_sources += \
   %D%/suspicion.c \
   %D%/swim_evidence.c \
   %D%/swim_gossip.c \
-  %D%/swim_machine.c \
+  %D%/swim_input.c \
   %D%/swim_probe.c \
   %D%/swim_sync.c \
   %D%/transport.c \
