@@ -32,7 +32,7 @@ noinst_HEADERS += \
 tagcached_sources += \
   %D%/outbox.c \
   %D%/purgelog.c \
-  %D%/purging.c \
+  %D%/purging_machine.c \
   %D%/purging_adopt.c \
   %D%/purging_collect.c \
   %D%/purging_member.c \

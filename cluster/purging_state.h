@@ -2,7 +2,7 @@
  *
  * purging_state - what the files of the purging machine share. Nobody else includes it.
  *
- *   purging.c           life, time, rounds, outcomes, questions
+ *   purging_machine.c   life, time, rounds, outcomes, questions
  *   purging_adopt.c     configurations: peers, origins, own seat, floors of epochs
  *   purging_submit.c    the asked node: outbox to a voter, answers, local purges
  *   purging_origin.c    the voter: numbers purges, answers who submitted them
@@ -154,7 +154,7 @@ struct purging {
     uint8_t records[PURGE_EVENT_MAX];
 };
 
-/* purging.c */
+/* purging_machine.c */
 struct purging_peer *purging_peer(const struct purging *p, uint32_t number);
 void purging_send(const struct purging *p, uint32_t member, struct peer_purge *m); /* nothing if the link is down */
 void purging_tell(struct purging *p, uint32_t entry, enum purging_status status);  /* the outcome to who waits */
