@@ -37,7 +37,20 @@ void cluster_free(struct cluster *c);
  */
 
 void cluster_purge(struct cluster *c, struct cluster_purge *p);
+/* Purges everything on every node in so many seconds; nothing if this node ends before. */
+void cluster_flush_later(struct cluster *c, uint32_t seconds);
 void cluster_ask(struct cluster *c, struct cluster_question *q);
+
+/* A batch that could not be applied at once (cluster_upcalls.apply) is. */
+void cluster_applied(struct cluster *c);
+/* What kept a batch from being applied is over: it is tried again. */
+void cluster_apply_again(struct cluster *c);
+/* All workers go by the last view that they were given. */
+void cluster_view_done(struct cluster *c);
+/* Makes a link to the member with this number, for a worker; the upcall `link` tells of it. */
+void cluster_want_link(struct cluster *c, unsigned worker, uint32_t member, bool transfer, void *wish);
+/* A member goes by another version of the ring than this node. */
+void cluster_ring_differs(struct cluster *c, uint32_t member, uint64_t version);
 
 /* ------------------------------------------------------------------ looking around; any thread */
 

@@ -8,10 +8,8 @@
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "cluster/idmap.h"
 #include "proto/peer_codec.h"
-
-#define SLOTS (2 * DATAGRAM_SENDERS_MAX) /* a power of two */
-#define EMPTY UINT16_MAX
 
 _Static_assert(DATAGRAM_PAYLOAD_MAX == PEER_DATAGRAM_MAX, "a datagram carries what is packed for one");
 
@@ -34,10 +32,8 @@ struct datagram {
     struct keyring keyring;
     struct datagram_random random;
     struct cluster_id self;
-    uint64_t boot, counter, cluster, seed;
-    struct known *known;
-    unsigned nknown, room;
-    uint16_t slots[SLOTS]; /* by hash of the id: a place in `known`, or EMPTY; linear probing */
+    uint64_t boot, counter, cluster;
+    struct idmap known; /* of struct known */
     uint64_t counts[DATAGRAM_VERDICTS];
 };
 
@@ -60,15 +56,16 @@ struct datagram *datagram_new(const struct datagram_config *cfg) {
     d->self = cfg->self;
     d->boot = cfg->boot;
     d->cluster = XXH3_64bits(cfg->cluster_name, strlen(cfg->cluster_name));
-    d->random.fill(d->random.arg, &d->seed, sizeof d->seed);
-    memset(d->slots, 0xff, sizeof d->slots);
+    d->random.fill(d->random.arg, &d->known.seed, sizeof d->known.seed);
     return d;
 }
 
 void datagram_free(struct datagram *d) {
     if (d == NULL) return;
     keyring_wipe(&d->keyring);
-    free(d->known);
+    unsigned at = 0;
+    for (struct known *k; (k = idmap_next(&d->known, &at)) != NULL;) free(k);
+    idmap_fini(&d->known);
     free(d);
 }
 
@@ -78,69 +75,31 @@ void datagram_set_keyring(struct datagram *d, const struct keyring *k) {
 
 /* ------------------------------------------------------------------ who is known */
 
-static unsigned slot_of(const struct datagram *d, const struct cluster_id *id) {
-    return (unsigned)hash_key(id->bytes, sizeof id->bytes, d->seed) & (SLOTS - 1);
-}
-
-/* The slot that holds id, or the empty one where it would go. At least half of the slots are empty. */
-static unsigned find_slot(const struct datagram *d, const struct cluster_id *id) {
-    unsigned s = slot_of(d, id);
-    while (d->slots[s] != EMPTY && !cluster_id_equal(&d->known[d->slots[s]].id, id)) s = (s + 1) & (SLOTS - 1);
-    return s;
-}
-
 static struct known *find(const struct datagram *d, const struct cluster_id *id) {
-    uint16_t at = d->slots[find_slot(d, id)];
-    return at == EMPTY ? NULL : &d->known[at];
+    return idmap_get(&d->known, id);
 }
 
-static int make_room(struct datagram *d) {
-    if (d->nknown == DATAGRAM_SENDERS_MAX) return -ENOSPC;
-    if (d->nknown < d->room) return 0;
-    unsigned room = d->room == 0 ? 16 : 2 * d->room;
-    struct known *p = realloc(d->known, room * sizeof *p);
-    if (p == NULL) return -ENOMEM;
-    d->known = p;
-    d->room = room;
-    return 0;
+static int add(struct datagram *d, const struct known *k) {
+    if (d->known.n == DATAGRAM_SENDERS_MAX) return -ENOSPC;
+    struct known *copy = malloc(sizeof *copy);
+    if (copy == NULL) return -ENOMEM;
+    *copy = *k;
+    if (idmap_put(&d->known, &k->id, copy) == 0) return 0;
+    free(copy);
+    return -ENOMEM;
 }
 
 int datagram_know(struct datagram *d, const struct cluster_id *id, uint64_t boot, uint32_t version) {
     struct known *k = find(d, id);
-    if (k == NULL) {
-        int e = make_room(d);
-        if (e != 0) return e;
-        d->slots[find_slot(d, id)] = (uint16_t)d->nknown;
-        k = &d->known[d->nknown++];
-        *k = (struct known){.id = *id, .boot = boot};
-    } else if (boot < k->boot) {
-        return -ESTALE;
-    } else if (boot > k->boot) {
-        *k = (struct known){.id = *id, .boot = boot}; /* counters of a new process begin anew */
-    }
+    if (k == NULL) return add(d, &(struct known){.id = *id, .boot = boot, .version = version});
+    if (boot < k->boot) return -ESTALE;
+    if (boot > k->boot) *k = (struct known){.id = *id, .boot = boot}; /* counters of a new process begin anew */
     k->version = version;
     return 0;
 }
 
 void datagram_forget(struct datagram *d, const struct cluster_id *id) {
-    unsigned s = find_slot(d, id);
-    uint16_t at = d->slots[s];
-    if (at == EMPTY) return;
-    /* What was put behind it because its slot was taken must be found from its own slot on: put all up to the next
-     * empty slot in again. */
-    d->slots[s] = EMPTY;
-    for (unsigned i = (s + 1) & (SLOTS - 1); d->slots[i] != EMPTY; i = (i + 1) & (SLOTS - 1)) {
-        uint16_t moved = d->slots[i];
-        d->slots[i] = EMPTY;
-        d->slots[find_slot(d, &d->known[moved].id)] = moved;
-    }
-    /* The last one takes its place. */
-    unsigned last = d->nknown - 1;
-    if (at != last) {
-        d->slots[find_slot(d, &d->known[last].id)] = at;
-        d->known[at] = d->known[last];
-    }
-    d->nknown = last;
+    free(idmap_remove(&d->known, id));
 }
 
 uint32_t datagram_version_of(const struct datagram *d, const struct cluster_id *id) {
@@ -149,7 +108,7 @@ uint32_t datagram_version_of(const struct datagram *d, const struct cluster_id *
 }
 
 unsigned datagram_known(const struct datagram *d) {
-    return d->nknown;
+    return d->known.n;
 }
 
 /* ------------------------------------------------------------------ the window */

@@ -7,6 +7,7 @@ tagcached_sources += \
   %D%/peer_codec.c \
   %D%/peer_link.c \
   %D%/peer_purge.c \
+  %D%/peer_swim.c \
   %D%/purge_event.c \
   %D%/text.c
 noinst_HEADERS += \
@@ -14,10 +15,12 @@ noinst_HEADERS += \
   %D%/cluster_id.h \
   %D%/cmd.def \
   %D%/keytags.h \
+  %D%/link.h \
   %D%/meta.def \
   %D%/meta.h \
   %D%/peer_codec.h \
   %D%/peer_link.h \
+  %D%/peer_swim.h \
   %D%/peer_purge.h \
   %D%/purge_event.h \
   %D%/text.h
@@ -34,3 +37,5 @@ CLEANFILES += %D%/peer.pb-c.c %D%/peer.pb-c.h
 	@test -f $@ || { rm -f $<; $(MAKE) $(AM_MAKEFLAGS) $<; }
 	@touch $@
 $(libtagcached_a_OBJECTS) $(libtagcached_test_a_OBJECTS): | %D%/peer.pb-c.h
+tagcached_sources += %D%/peer_config.c
+noinst_HEADERS += %D%/peer_config.h

@@ -27,6 +27,7 @@ size_t peer_hello_pack(const struct peer_hello *h, uint8_t *to, size_t size) {
     m.ring_strip_prefix = peer_text(h->ring_strip_prefix);
     m.ring_version = h->ring_version;
     m.worker = h->worker;
+    m.link = h->link;
     Peer__Control c = ENVELOPE(HELLO, hello, &m);
     return peer_control_pack(&c, to, size);
 }
@@ -40,6 +41,7 @@ bool peer_hello_read(const Peer__Control *c, struct peer_hello *out) {
     out->boot = m->boot;
     out->ring_version = m->ring_version;
     out->worker = m->worker;
+    out->link = m->link;
     if (m->tag_prefix.len > 1) return false;
     if (m->tag_prefix.len == 1) out->tag_prefix = (char)m->tag_prefix.data[0];
     return peer_text_read(&m->cluster_name, out->cluster_name, sizeof out->cluster_name) &&

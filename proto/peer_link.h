@@ -15,6 +15,9 @@
 #define PEER_HELLO_BYTES_MAX 2048  /* packed */
 #define PEER_REFUSAL_BYTES_MAX 512 /* packed */
 
+/* What a link is for. */
+enum peer_link { PEER_LINK_CONTROL = 1, PEER_LINK_DATA = 2, PEER_LINK_TRANSFER = 3 };
+
 /* The first message of each side on every link: who it is, and what both must have alike (cluster/hello.h). */
 struct peer_hello {
     uint32_t lowest, highest; /* wire versions that the sender speaks */
@@ -29,6 +32,7 @@ struct peer_hello {
     char ring_strip_prefix[PEER_STRIP_PREFIX_MAX + 1]; /* --ring-strip-prefix; empty: none */
     uint64_t ring_version;
     uint32_t worker; /* data links: the sender's worker, from 0 */
+    uint32_t link;   /* enum peer_link; others may come with later versions */
 };
 
 size_t peer_hello_pack(const struct peer_hello *h, uint8_t *to, size_t size);

@@ -2,6 +2,7 @@
 # The node (everything but main) belongs to the library, so that a test can hold several in one process.
 tagcached_sources += \
   %D%/node.c \
+  %D%/node_cluster.c \
   %D%/settings.c \
   %D%/settings_cluster.c
 noinst_HEADERS += \
@@ -9,6 +10,7 @@ noinst_HEADERS += \
   %D%/store/store.options.def \
   %D%/main.options.def \
   %D%/node.h \
+  %D%/node_cluster.h \
   %D%/settings.h \
   %D%/settings_cluster.h
 

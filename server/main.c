@@ -19,8 +19,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/loop.h"
 #include "base/pages.h"
-#include "net/loop.h"
 #include "net/net.h"
 #include "node.h"
 #include "settings.h"

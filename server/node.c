@@ -10,6 +10,7 @@
 #include "base/rand.h"
 #include "cmd/cmd.h"
 #include "net/net.h"
+#include "node_cluster.h"
 #include "settings_cluster.h"
 #include "store/store.h"
 
@@ -32,6 +33,8 @@ struct node {
     struct store *store;
     struct cmd *cmd;
     struct net *net; /* workers exist from net_new on */
+    struct node_peers peers;
+    struct node_cluster *cluster; /* NULL: it stands alone */
     int end_fd;
     uint32_t end; /* enum node_end; atomic */
     bool store_started;
@@ -42,6 +45,7 @@ struct node {
 static void on_room(void *arg) {
     struct node *n = arg;
     for (unsigned i = 0; i < net_threads(n->net); i++) worker_resume_all(net_worker_at(n->net, i));
+    node_cluster_on_room(n->cluster);
 }
 
 static void on_evict(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size) {
@@ -54,7 +58,8 @@ static void on_upload(void *arg, unsigned handle) {
 }
 
 static void on_job(void *arg, void *token, int64_t count) {
-    cmd_on_job(((struct node *)arg)->cmd, token, count);
+    struct node *n = arg;
+    if (!node_cluster_on_job(n->cluster, token)) cmd_on_job(n->cmd, token, count);
 }
 
 static void on_floors(void *arg, uint64_t floors) {
@@ -144,6 +149,22 @@ static void up_settings_each(void *arg, void (*fn)(void *fn_arg, const char *nam
     settings_each(e.node->settings, each_setting, &e);
 }
 
+static void up_want_link(void *arg, unsigned i, uint32_t member, enum cmd_link_kind kind, struct cmd_wish *wish) {
+    const struct node *n = arg;
+    if (n->cluster != NULL)
+        node_cluster_want_link(n->cluster, i, member, kind, wish);
+    else
+        n->peers.want_link(n->peers.arg, i, member, kind, wish);
+}
+
+static void up_ring_differs(void *arg, uint32_t member, uint64_t version) {
+    const struct node *n = arg;
+    if (n->cluster != NULL)
+        node_cluster_ring_differs(n->cluster, member, version);
+    else
+        n->peers.ring_differs(n->peers.arg, member, version);
+}
+
 /* ------------------------------------------------------------------ life */
 
 static int make_store(struct node *n, const struct clock *clock) {
@@ -165,11 +186,11 @@ static int make_store(struct node *n, const struct clock *clock) {
     return store_new(&cfg, &n->store);
 }
 
-static int make_cmd(struct node *n, const struct clock *clock) {
+static int make_cmd(struct node *n, const struct node_config *nc) {
     const struct settings *s = n->settings;
     struct cmd_config cfg = {
         .store = n->store,
-        .clock = clock,
+        .clock = nc->clock,
         .workers = (unsigned)s->threads,
         .seed = rand_secret(),
         .log = &n->log,
@@ -187,8 +208,13 @@ static int make_cmd(struct node *n, const struct clock *clock) {
         .item_size_max = value_max(s),
         .requests_per_event = (unsigned)s->batches_per_event,
         .up = {n, up_shutdown, up_refresh_certs, up_net_stats, up_net_reset, up_worker, up_listeners_each,
-               up_settings_each},
+               up_settings_each, NULL, NULL},
     };
+    if (nc->peers != NULL) n->peers = *nc->peers;
+    if (nc->peers != NULL || s->cluster != NULL) {
+        cfg.up.want_link = up_want_link;
+        cfg.up.ring_differs = up_ring_differs;
+    }
     return cmd_new(&cfg, &n->cmd);
 }
 
@@ -276,6 +302,11 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
     return r;
 }
 
+static int make_cluster(struct node *n, const struct node_config *cfg, char *err, size_t err_size) {
+    const struct node_parts parts = {n->settings, cfg->clock, &n->log, n->store, n->cmd, n->net};
+    return n->settings->cluster == NULL ? 0 : node_cluster_new(&parts, &n->cluster, err, err_size);
+}
+
 int node_new(const struct node_config *cfg, struct node **out, char *err, size_t err_size) {
     if (err_size > 0) err[0] = 0;
     struct node *n = calloc(1, sizeof *n);
@@ -297,12 +328,13 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
                  strerror(-r));
         goto fail;
     }
-    if ((r = make_cmd(n, cfg->clock)) != 0) {
+    if ((r = make_cmd(n, cfg)) != 0) {
         if (cfg->settings->auth_file != NULL)
             snprintf(err, err_size, "cannot read the password file %s: %s", cfg->settings->auth_file, strerror(-r));
         goto fail;
     }
     if ((r = make_net(n, cfg, err, err_size)) != 0) goto fail;
+    if ((r = make_cluster(n, cfg, err, err_size)) != 0) goto fail;
     *out = n;
     return 0;
 fail:
@@ -315,10 +347,12 @@ int node_start(struct node *n) {
     int r = store_start(n->store);
     if (r != 0) return r;
     n->store_started = true;
-    return net_start(n->net);
+    r = net_start(n->net);
+    return r == 0 && n->cluster != NULL ? node_cluster_start(n->cluster) : r;
 }
 
 void node_stop(struct node *n) {
+    if (n->cluster != NULL) node_cluster_stop(n->cluster);
     if (n->net != NULL) net_stop(n->net);
     if (n->store_started) store_stop(n->store);
     n->store_started = false;
@@ -327,6 +361,7 @@ void node_stop(struct node *n) {
 void node_free(struct node *n) {
     if (n == NULL) return;
     node_stop(n);
+    node_cluster_free(n->cluster);
     net_free(n->net); /* runs what the store's thread had still posted */
     if (n->cmd != NULL) cmd_free(n->cmd);
     if (n->store != NULL) store_free(n->store);

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cmd/cmd_config.h"
 #include "settings.h"
 
 struct node;
@@ -20,12 +21,20 @@ struct net;
 struct store;
 struct cmd;
 
+/* How a node's workers get links to other nodes (cmd_config.h says what the calls mean). */
+struct node_peers {
+    void *arg;
+    void (*want_link)(void *arg, unsigned worker, uint32_t member, enum cmd_link_kind kind, struct cmd_wish *wish);
+    void (*ring_differs)(void *arg, uint32_t member, uint64_t version);
+};
+
 struct node_config {
     const struct settings *settings; /* not changed; outlives the node */
     const struct clock *clock;
     int log_fd;           /* where the log goes; -1: nowhere */
     const int *inherited; /* sockets that listen already (socket activation), used instead of those of the settings */
     unsigned ninherited;
+    const struct node_peers *peers; /* NULL: it has none */
 };
 /* Makes a node and binds its sockets. Returns 0, or -errno with a sentence in err. */
 int node_new(const struct node_config *cfg, struct node **out, char *err, size_t err_size);

@@ -35,6 +35,20 @@ void *cmd_worker_context(struct cmd *cmd, unsigned i);
 /* The upcalls of every connection. The same for all instances; lives for ever. */
 const struct net_handler *cmd_handler(void);
 
+/* ------------------------------------------------------------------ a cluster */
+
+struct view;
+/* Has the workers go by this view of the cluster from now on; it is taken over. NULL: there is no cluster, all keys are
+ * this node's. When no worker looks at the one before any more it is freed, and done(arg) called, on a worker's thread,
+ * if `done` is not NULL. One call at a time: not before the last one is done. Any thread; after net_new. 0 or -ENOMEM.
+ */
+int cmd_set_view(struct cmd *cmd, struct view *v, void (*done)(void *arg), void *arg);
+/* The answer to a wish for a link (cmd_config.h): a connected, non-blocking socket, on which names were exchanged, and
+ * its TLS session, or NULL; or -errno. Any thread. */
+void cmd_on_link(struct cmd_wish *wish, int fd, struct ssl_st *ssl, int error);
+/* Serves another node on such a socket, which it has connected. On the thread of worker w. False: no memory. */
+bool cmd_serve_link(struct cmd *cmd, struct net_worker *w, int fd, struct ssl_st *ssl, enum cmd_link_kind kind);
+
 /* For struct store_events, `cmd` being the arg: a purge that took time has ended. */
 void cmd_on_job(void *cmd, void *token, int64_t n);
 /* Likewise: some of a worker's uploads got their turn, or have to be given up. */

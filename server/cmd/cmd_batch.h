@@ -22,6 +22,7 @@ struct batch {
     size_t n;
     size_t at; /* what has been parsed of it */
     unsigned count;
+    unsigned max;   /* requests that it may hold */
     unsigned lines; /* of which the batch is made; the keys of one are one */
     bool stop;      /* nothing more can be parsed now */
 };

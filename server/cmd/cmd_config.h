@@ -10,11 +10,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CMD_MEMCACHED "1.6.45" /* the version of memcached whose protocol this is */
+#include "net/post.h"
+
+#define CMD_PEER_TIMEOUT_MS 200 /* peer_timeout_ms when none is given */
+#define CMD_MEMCACHED "1.6.45"  /* the version of memcached whose protocol this is */
 
 struct clock;
 struct log;
 struct net_worker;
+struct ssl_st;
 struct store;
 
 /* Counters of the commands, one row per worker, summed on read. */
@@ -48,7 +52,26 @@ struct cmd_net_stats {
     uint64_t cert_time; /* unix time of the last load of the certificates; 0 without TLS */
 };
 
-/* What the commands ask of the node. Called on a worker's thread. None may block for long; none may be NULL. */
+/* What a link to another node is for. */
+enum cmd_link_kind {
+    CMD_LINK_DATA,     /* requests about keys, in frames */
+    CMD_LINK_TRANSFER, /* one large value after the other, as a client would send or fetch it */
+};
+
+/* A link that a worker wishes for. It is the worker's until want_link is called, then whoever was asked answers it,
+ * once, with cmd_on_link. */
+struct cmd_wish {
+    struct net_post post;
+    struct net_worker *worker;
+    void (*fn)(struct net_worker *w, void *arg); /* the commands' own: takes the answer */
+    void *arg;
+    int fd;
+    struct ssl_st *ssl;
+    int error;
+};
+
+/* What the commands ask of the node. Called on a worker's thread. None may block for long; none may be NULL, but for
+ * those of a cluster in a node without one. */
 struct cmd_upcalls {
     void *arg;
     /* Ask the process to end. Returns at once. */
@@ -64,6 +87,10 @@ struct cmd_upcalls {
     void (*listeners_each)(void *arg, void (*fn)(void *fn_arg, int fd), void *fn_arg);
     /* Shows each setting (memcached's names for `stats settings`, then ours) in order; values are text. */
     void (*settings_each)(void *arg, void (*fn)(void *fn_arg, const char *name, const char *value), void *fn_arg);
+    /* Connect to the member with this number, and shake hands, for worker i. The answer is cmd_on_link. */
+    void (*want_link)(void *arg, unsigned i, uint32_t member, enum cmd_link_kind kind, struct cmd_wish *wish);
+    /* The member with this number goes by another version of the ring than this node. At most once a version. */
+    void (*ring_differs)(void *arg, uint32_t member, uint64_t version);
 };
 
 struct cluster_gauges;
@@ -104,6 +131,7 @@ struct cmd_config {
     bool shutdown;         /* -A: the command shutdown is allowed */
     bool track_sizes;      /* -o track_sizes: `stats sizes` is on */
     uint64_t item_size_max;
+    unsigned peer_timeout_ms;    /* how long another node's answer is waited for; 0: CMD_PEER_TIMEOUT_MS */
     unsigned requests_per_event; /* -R: so many requests of one connection at once count as a yield (conn_yields) */
     struct cmd_upcalls up;
 };

@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/sync.h"
+#include "cmd/cmd_cluster.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
 #include "cmd/cmd_table.h"
@@ -103,6 +104,7 @@ static void reply_value(struct session *s, struct request *r, const struct store
         reply_small(s, r, it, cas);
         return;
     }
+    if (cmd_value_too_large(s, it)) return;
     if (r->raw_key_len <= CMD_LONG_KEY) {
         char *begin = conn_reserve(s->conn, HEAD_MAX + r->raw_key_len);
         conn_commit(s->conn, (size_t)(put_head(begin, r, it, cas, cmd_value_cas(s, it)) - begin));
@@ -122,6 +124,7 @@ static void answer(struct session *s, struct request *r, struct store_item *it, 
     if (found && it->soft) found = win_or_stale(s, r, it);
     note_get(s, r, found ? it : NULL, touch);
     if (!found) {
+        if (unlikely(cmd_cluster_is_discovery(s, r))) cmd_cluster_discover(s, r);
         if (r->last) put_end(s);
         return;
     }
@@ -129,13 +132,16 @@ static void answer(struct session *s, struct request *r, struct store_item *it, 
     reply_value(s, r, it, cas);
 }
 
-unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) {
+/* Answers keys of get lines. `here`: only while what is found is newer than `since`. */
+static inline __attribute__((always_inline)) unsigned get_run(struct session *s, struct request *r, unsigned n,
+                                                              bool here, uint64_t since) {
     struct cmd_worker *w = s->worker;
     uint64_t hits = 0;
     unsigned i = 0;
     for (; i < n && r->path == CMD_PATH_GET; r++) {
         struct store_item it;
         const bool found = store_get(w->store, &r->key, &it);
+        if (here && unlikely(!found || it.version <= since)) break;
         if (likely(found && !it.soft && cmd_value_fits(&it))) {
             hits++;
             i++;
@@ -151,6 +157,14 @@ unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) {
     sync_bump(&w->metrics[CMD_METRIC_cmd_get], hits);
     sync_bump(&w->metrics[CMD_METRIC_get_hits], hits);
     return i;
+}
+
+unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) {
+    return get_run(s, r, n, false, 0);
+}
+
+unsigned cmd_get_run_here(struct session *s, struct request *r, unsigned n, uint64_t since) {
+    return get_run(s, r, n, true, since);
 }
 
 void cmd_get(struct session *s, struct request *r) {

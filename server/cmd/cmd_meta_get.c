@@ -187,6 +187,10 @@ void cmd_mg(struct session *s, struct request *r) {
     }
     const struct meta *m = &s->worker->meta;
     if (!cmd_meta_tags(s, r)) return;
+    /* Another node has to be told before anything is won or touched that the answer is too large. */
+    if (s->role == CMD_ROLE_PEER && meta_has(m, 'v') && store_peek(s->worker->store, &r->key, &g.it) &&
+        cmd_value_too_large(s, &g.it))
+        return;
     enum store_status st = look_up(s, r, &g);
     if (unlikely(st == STORE_AGAIN)) {
         cmd_retry_later(s);
@@ -211,6 +215,7 @@ static inline void reply_usual(struct session *s, const struct request *r, const
     const char *p = r->line + r->rest;
     struct head h;
     char letter;
+    if (unlikely(value && !copy) && cmd_value_too_large(s, it)) return;
     head_begin_found(&h, s, it, value, copy);
     while ((p = meta_next_usual(&r->meta, p, &letter)) != NULL) put_flag(&h, r, letter, it, it->expiry, true);
     head_put(&h, "\r\n", 2);
@@ -238,13 +243,16 @@ static void reply_usual_miss(struct session *s, const struct request *r) {
     head_end(&h);
 }
 
-unsigned cmd_meta_get_run(struct session *s, struct request *r, unsigned n) {
+/* Answers usual lines. `here`: only while what is found is newer than `since`. */
+static inline __attribute__((always_inline)) unsigned get_run(struct session *s, struct request *r, unsigned n,
+                                                              bool here, uint64_t since) {
     struct cmd_worker *w = s->worker;
     uint64_t hits = 0;
     unsigned i = 0;
     while (i < n && r->path == CMD_PATH_MG) {
         struct store_item it;
         const bool found = store_get(w->store, &r->key, &it);
+        if (here && unlikely(!found || it.version <= since)) break;
         if (unlikely(found && (it.soft || (it.bits & (STORE_STALE | STORE_WON | STORE_REARMED | STORE_B64)) != 0))) {
             r->path = CMD_PATH_HANDLER;
             break;
@@ -266,6 +274,14 @@ unsigned cmd_meta_get_run(struct session *s, struct request *r, unsigned n) {
     sync_bump(&w->metrics[CMD_METRIC_get_hits], hits);
     sync_bump(&w->metrics[CMD_METRIC_get_misses], i - hits);
     return i;
+}
+
+unsigned cmd_meta_get_run(struct session *s, struct request *r, unsigned n) {
+    return get_run(s, r, n, false, 0);
+}
+
+unsigned cmd_meta_get_run_here(struct session *s, struct request *r, unsigned n, uint64_t since) {
+    return get_run(s, r, n, true, since);
 }
 
 /* ------------------------------------------------------------------ me */

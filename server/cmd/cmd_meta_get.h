@@ -13,4 +13,8 @@
  * needs its handler gets that path. Inside the section, while nothing is observed. */
 unsigned cmd_meta_get_run(struct session *s, struct request *r, unsigned n) __attribute__((noinline));
 
+/* The same, up to the first key that is not found, or whose item is not newer than `since`. */
+unsigned cmd_meta_get_run_here(struct session *s, struct request *r, unsigned n, uint64_t since)
+    __attribute__((noinline));
+
 #endif

@@ -167,7 +167,8 @@ static inline bool parse_usual(struct batch *b, const struct cmd_row *row) {
 }
 
 unsigned cmd_parse(struct session *s, char *p, size_t n) {
-    struct batch b = {.s = s, .store = s->worker->cmd->store, .batch = s->worker->batch, .p = p, .n = n};
+    struct batch b = {
+        .s = s, .store = s->worker->cmd->store, .batch = s->worker->batch, .max = CMD_BATCH, .p = p, .n = n};
     const struct cmd_names *names = &s->worker->cmd->names;
     bool more = n > 0;
     s->need = 0;
@@ -182,4 +183,13 @@ unsigned cmd_parse(struct session *s, char *p, size_t n) {
     }
     s->worker->batch_lines = b.lines;
     return b.count;
+}
+
+bool cmd_parse_one(struct session *s, struct request *r, char *p, size_t n) {
+    struct batch b = {.s = s, .store = s->worker->cmd->store, .batch = r, .max = 1, .p = p, .n = n};
+    const struct cmd_row *row = cmd_names_begin(&s->worker->cmd->names, p, p + n);
+    if (row == NULL || row->class == CMD_CLASS_GET || row->class == CMD_CLASS_OUT) return false;
+    s->need = s->scanned = 0;
+    if (!parse_usual(&b, row)) parse_next(&b, row);
+    return b.count == 1;
 }

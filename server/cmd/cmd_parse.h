@@ -15,5 +15,8 @@
  * bytes are needed (or n is 0). A request that cannot be followed by others (a block that is not all here, or is
  * refused) is the last of its batch. */
 unsigned cmd_parse(struct session *s, char *p, size_t n);
+/* Parses p[0..n), one request of a command that is about one key (no get line), into *r. False: it is none, or it is
+ * not all there. */
+bool cmd_parse_one(struct session *s, struct request *r, char *p, size_t n);
 
 #endif

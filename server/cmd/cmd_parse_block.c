@@ -118,7 +118,7 @@ bool cmd_parse_block_line(struct batch *b, struct request *r, size_t begin) {
 }
 
 void cmd_parse_block_kept(struct session *s, const struct cmd_row *row, const char *line, size_t n, struct request *r) {
-    struct batch b = {.s = s, .store = s->worker->cmd->store, .batch = r};
+    struct batch b = {.s = s, .store = s->worker->cmd->store, .batch = r, .max = 1};
     uint64_t length;
     cmd_batch_take(&b, row, line, n);
     if (row->class == CMD_CLASS_STORE)

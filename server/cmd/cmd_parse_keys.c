@@ -117,7 +117,7 @@ void cmd_parse_keys(struct batch *b, const struct cmd_row *row, size_t begin, bo
     const char mark_byte = b->s->worker->cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *p = base + b->at, *e;
     struct request *r = b->batch + b->count;
-    const struct request *const full = b->batch + CMD_BATCH;
+    const struct request *const full = b->batch + b->max;
     for (;;) {
         while (p < end && *p == ' ') p++;
         bool mark = false;

@@ -17,7 +17,7 @@ bool cmd_parse_usual_sets(struct batch *b) {
     const char first = cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at;
     struct request *r = b->batch + b->count;
-    const struct request *const begin = r, *const full = b->batch + CMD_BATCH;
+    const struct request *const begin = r, *const full = b->batch + b->max;
     for (; r < full && cmd_begins(set, line, end); r++) {
         struct text_store t;
         const char *body = text_store_usual(base, line + 4, end, first, &t);
@@ -81,7 +81,7 @@ bool cmd_parse_usual_mgs(struct batch *b) {
     const char first = b->s->worker->cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at, *e, *next;
     struct request *r = b->batch + b->count;
-    const struct request *const begin = r, *const full = b->batch + CMD_BATCH;
+    const struct request *const begin = r, *const full = b->batch + b->max;
     for (; r < full && cmd_begins(mg, line, end); r++, line = next) {
         if ((e = ordinary_key(base, line + 3, end, first)) == NULL) break;
         if ((next = ordinary_meta(b, r, CMD_ID_mg, line, e, e)) == NULL) break;
@@ -98,7 +98,7 @@ bool cmd_parse_usual_mss(struct batch *b) {
     const char first = cmd->marker.p[0];
     const char *const base = b->p, *const end = base + b->n, *line = base + b->at, *e, *flags, *body;
     struct request *r = b->batch + b->count;
-    const struct request *const begin = r, *const full = b->batch + CMD_BATCH;
+    const struct request *const begin = r, *const full = b->batch + b->max;
     uint32_t length;
     for (; r < full && cmd_begins(ms, line, end); r++) {
         if ((e = ordinary_key(base, line + 3, end, first)) == NULL || *e != ' ') break;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "cmd/cmd_stats.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -12,9 +11,11 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
+#include "cmd/cmd_cluster.h"
 #include "cmd/cmd_conns.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_dump.h"
+#include "cmd/cmd_metrics.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
@@ -31,26 +32,10 @@
 #define CACHEDUMP_MAX (2u << 20) /* bytes of a `stats cachedump` */
 #define CACHEDUMP_CLASSES 64     /* class ids from here on are illegal */
 
-/* ------------------------------------------------------------------ counters */
-
-static uint64_t sum(const struct cmd *cmd, enum cmd_metric m) {
-    uint64_t v = 0;
-    for (unsigned i = 0; i < cmd->nworkers; i++) v += sync_load(&cmd->workers[i].metrics[m]);
-    return v;
-}
-
-uint64_t cmd_stats_metric(const struct cmd *cmd, enum cmd_metric m) {
-    return sum(cmd, m) - sync_load(&cmd->base[m]);
-}
-
-static void reset_metrics(struct cmd *cmd) {
-    for (unsigned m = 0; m < CMD_METRICS; m++) sync_store(&cmd->base[m], sum(cmd, (enum cmd_metric)m));
-}
-
 /* ------------------------------------------------------------------ what is shown */
 
 /* Everything a row may show, as of one moment. */
-struct view {
+struct snapshot {
     uint64_t pid, uptime_s, time, used_chunks;
     const char *libevent, *version;
     struct rusage usage;
@@ -61,7 +46,7 @@ struct view {
     uint64_t items[STORE_METRICS];
 };
 
-static void view_take(struct cmd *cmd, struct view *v) {
+static void snapshot_take(struct cmd *cmd, struct snapshot *v) {
     memset(v, 0, sizeof *v);
     v->pid = (uint64_t)getpid();
     v->uptime_s = cmd_uptime_s(cmd);
@@ -75,7 +60,7 @@ static void view_take(struct cmd *cmd, struct view *v) {
     v->used_chunks = (v->store.bytes + SLAB_CHUNK - 1) / SLAB_CHUNK;
     uint64_t chunks = v->store.segments * (v->store.segment_bytes / SLAB_CHUNK);
     if (v->used_chunks > chunks) v->used_chunks = chunks; /* the gauges were read one after the other */
-    for (unsigned i = 0; i < CMD_METRICS; i++) v->cmd[i] = cmd_stats_metric(cmd, (enum cmd_metric)i);
+    for (unsigned i = 0; i < CMD_METRICS; i++) v->cmd[i] = cmd_metrics_sum(cmd, (enum cmd_metric)i);
     for (unsigned i = 0; i < STORE_METRICS; i++) v->items[i] = store_metric(cmd->store, (enum store_metric)i);
 }
 
@@ -109,27 +94,27 @@ static void line_T(struct session *s, const char *prefix, const char *name, stru
 /* The rows of a group, each named once, in the group's .def. */
 #define STAT(name, kind, value, help) line_##kind(s, prefix, #name, (value));
 
-static void rows_general(struct session *s, const struct view *v) {
+static void rows_general(struct session *s, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.general.def"
 }
 
-static void rows_items(struct session *s, const struct view *v) {
+static void rows_items(struct session *s, const struct snapshot *v) {
     const char *prefix = "items:1:";
 #include "cmd/stats.items.def"
 }
 
-static void rows_slabs(struct session *s, const struct view *v) {
+static void rows_slabs(struct session *s, const struct snapshot *v) {
     const char *prefix = "1:";
 #include "cmd/stats.slabs.def"
 }
 
-static void rows_tags(struct session *s, const struct view *v) {
+static void rows_tags(struct session *s, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.tags.def"
 }
 
-static void rows_purge(struct session *s, const struct view *v) {
+static void rows_purge(struct session *s, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.purge.def"
 }
@@ -141,11 +126,11 @@ static void end(struct session *s) {
     cmd_line_lit(s, "END");
 }
 
-typedef void rows_fn(struct session *s, const struct view *v);
+typedef void rows_fn(struct session *s, const struct snapshot *v);
 
 static void show(struct session *s, rows_fn *rows) {
-    struct view v;
-    view_take(s->worker->cmd, &v);
+    struct snapshot v;
+    snapshot_take(s->worker->cmd, &v);
     rows(s, &v);
     end(s);
 }
@@ -173,9 +158,9 @@ static void group_items(struct session *s, const struct args *a) {
 }
 
 static void group_slabs(struct session *s, const struct args *a) {
-    struct view v;
+    struct snapshot v;
     (void)a;
-    view_take(s->worker->cmd, &v);
+    snapshot_take(s->worker->cmd, &v);
     rows_slabs(s, &v);
     line_U(s, "", "active_slabs", 1);
     line_U(s, "", "total_malloced", v.store.segments * v.store.segment_bytes);
@@ -231,7 +216,7 @@ static void group_detail(struct session *s, const struct args *a) {
 static void group_reset(struct session *s, const struct args *a) {
     struct cmd *cmd = s->worker->cmd;
     (void)a;
-    reset_metrics(cmd);
+    cmd_metrics_reset(cmd);
     store_metrics_reset(cmd->store);
     cmd->cfg.up.net_reset(cmd->cfg.up.arg);
     cmd_detail_reset(cmd);
@@ -284,6 +269,11 @@ static void group_extstore(struct session *s, const struct args *a) {
     end(s);
 }
 
+static void group_cluster(struct session *s, const struct args *a) {
+    (void)a;
+    cmd_cluster_stats(s);
+}
+
 static const struct {
     const char *name;
     void (*show)(struct session *s, const struct args *a);
@@ -301,6 +291,7 @@ static const struct {
     {"tags", group_tags},
     {"purge", group_purge},
     {"extstore", group_extstore},
+    {"cluster", group_cluster},
 };
 
 void cmd_stats(struct session *s, struct request *r) {

@@ -21,6 +21,13 @@ static inline bool cmd_value_fits(const struct store_item *it) {
     return likely(it->value != NULL && it->size <= CMD_COPY_MAX);
 }
 
+/* Whether the value is to go to another node and does not fit into a reply: then nothing may be written. */
+static inline bool cmd_value_too_large(const struct session *s, const struct store_item *it) {
+    if (likely(s->role != CMD_ROLE_PEER || it->size <= s->worker->reply_max)) return false;
+    s->worker->too_large = true;
+    return true;
+}
+
 /* The item's id as clients see it (-C: 0). */
 static inline uint64_t cmd_value_cas(const struct session *s, const struct store_item *it) {
     return unlikely(s->worker->cmd->cfg.no_cas) ? 0 : it->cas;

@@ -25,20 +25,25 @@
 
 #define CMD_BATCH 64 /* requests (keys of a multi-get count singly) run in one section of the store */
 
-struct cmd_auth;   /* the users (cmd_auth.c) */
-struct cmd_detail; /* detailed statistics (cmd_detail.c) */
-struct cmd_job;    /* something asked of another thread (cmd_job.h) */
-struct cmd_upload; /* a large block under way (cmd_body.c) */
-struct cmd_watch;  /* the watchers and their rings (cmd_watch.c) */
+struct cmd_auth;    /* the users (cmd_auth.c) */
+struct cmd_detail;  /* detailed statistics (cmd_detail.c) */
+struct cmd_job;     /* something asked of another thread (cmd_job.h) */
+struct cmd_upload;  /* a large block under way (cmd_body.c) */
+struct cmd_watch;   /* the watchers and their rings (cmd_watch.c) */
+struct cmd_peers;   /* a worker's links to other nodes (cmd_link.c) */
+struct cmd_publish; /* a view that is being handed to the workers (cmd_view.c) */
 
 struct cmd_worker {
     struct cmd *cmd;
     struct store_worker *store;
     unsigned index;
-    bool inside;       /* in a section of the store */
-    bool end_batch;    /* the handler asks for the batch to end behind this request */
-    bool retry;        /* the handler asks to be run again when there is room */
-    uint32_t observed; /* cmd->observed as of the batch's beginning, or its last command that may change it */
+    bool inside;        /* in a section of the store */
+    bool end_batch;     /* the handler asks for the batch to end behind this request */
+    bool retry;         /* the handler asks to be run again when there is room */
+    bool routes;        /* some keys are other nodes' */
+    bool too_large;     /* CMD_ROLE_PEER: the value does not fit into a reply, and nothing was written */
+    uint64_t reply_max; /* CMD_ROLE_PEER: bytes of a value that do */
+    uint32_t observed;  /* cmd->observed as of the batch's beginning, or its last command that may change it */
     TAILQ_HEAD(, cmd_upload) uploads; /* under way, or waiting for their turn */
     struct net_post turns_post;       /* has it look at them */
     unsigned sizes_running;           /* answers to `stats sizes` under way */
@@ -52,6 +57,8 @@ struct cmd_worker {
     struct text_token wire;             /* a meta command's key as it is on the wire, base64 or not */
     struct store_selector *selectors;   /* KEYTAGS_SELECTORS_MAX of them */
     struct cmd_job *spare;              /* for the next purge; NULL: none yet */
+    uint64_t ring_since;                /* what has a higher version was stored here under the present ring */
+    struct cmd_peers *peers;            /* NULL: there never was a view */
     struct request batch[CMD_BATCH];
     unsigned batch_lines;  /* lines that the batch comes from: the keys of a line are one */
     unsigned requests_run; /* in this upcall */
@@ -79,7 +86,8 @@ struct cmd {
     bool expiry_logged;         /* a store whose time had passed has been logged; atomic */
     struct cmd_watch *watch;
     struct cmd_detail *detail;
-    struct cmd_auth *auth; /* NULL: no authentication */
+    struct cmd_auth *auth;       /* NULL: no authentication */
+    struct cmd_publish *publish; /* the last view that was set; NULL: none */
 };
 
 /* Enters or leaves the batch's section; harmless when that is so already. */

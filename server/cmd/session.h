@@ -40,6 +40,14 @@ enum cmd_phase {
     CMD_PHASE_DISCARD_LINE, /* the rest of a line that is answered already */
     CMD_PHASE_DISCARD_BODY, /* `left` bytes of a refused block */
     CMD_PHASE_BODY,         /* a large block, which is being uploaded */
+    CMD_PHASE_RELAY,        /* `left` bytes of a large block that go to another node (cmd_transfer.c) */
+};
+
+/* Who is at the other end of a connection. */
+enum cmd_role {
+    CMD_ROLE_CLIENT,
+    CMD_ROLE_PEER,     /* another node, which asks in frames (cmd_serve.c) */
+    CMD_ROLE_TRANSFER, /* another node, which sends or fetches a large value as a client would (cmd_serve.c) */
 };
 
 /* Why a handler closed a connection. */
@@ -51,16 +59,20 @@ struct session {
     struct cmd_worker *worker;
     uint8_t phase;                       /* enum cmd_phase */
     bool authenticated;                  /* true from the start without -Y; set by cmd_auth_set */
+    bool admin;                          /* it may change the cluster: see cmd_cluster.c */
     bool started;                        /* a first byte was seen */
     bool refuse;                         /* CMD_PHASE_LINE: the block that is waited for has not come in time */
     uint8_t keys_row;                    /* CMD_PHASE_KEYS: enum cmd_id of the line */
     uint8_t ended;                       /* enum cmd_end: why it was closed from here */
+    uint8_t role;                        /* enum cmd_role */
+    uint8_t recent;                      /* bit i: the batch before the last i held keys of other nodes */
     uint32_t keys_expiry;                /* CMD_PHASE_KEYS: the expiry of gat */
     uint32_t scanned;                    /* CMD_PHASE_LINE: so many bytes hold no newline */
     uint64_t need;                       /* CMD_PHASE_LINE: fewer bytes than this are of no use yet */
-    uint64_t left;                       /* CMD_PHASE_DISCARD_BODY */
+    uint64_t left;                       /* CMD_PHASE_DISCARD_BODY, CMD_PHASE_RELAY */
     struct cmd_upload *upload;           /* CMD_PHASE_BODY (cmd_body.c) */
     struct cmd_job *job;                 /* what the first request waits for, or NULL (cmd_job.h) */
+    struct forward *forward;             /* requests that other nodes are asked, or NULL (cmd_route.c) */
     const struct cmd_producer *producer; /* NULL: none */
     void *produce_state;
 };

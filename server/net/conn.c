@@ -72,6 +72,14 @@ void conn_set_body(struct conn *c, bool on) {
         c->flags &= ~(uint32_t)CONN_BODY;
 }
 
+void conn_busy(struct conn *c, bool busy) {
+    if (busy)
+        c->flags |= CONN_BUSY;
+    else
+        c->flags &= ~(uint32_t)CONN_BUSY;
+    if (!busy && (c->flags & CONN_DRAIN)) worker_again(c->worker, c); /* it may end now */
+}
+
 void conn_set_producer(struct conn *c, bool on) {
     if (on)
         c->flags |= CONN_PRODUCER | CONN_WANTED;

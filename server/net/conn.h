@@ -20,13 +20,15 @@
 
 struct conn;
 struct net_worker;
+struct ssl_st;
 
 /* ------------------------------------------------------------------ life */
 
 /* Serves a socket that no listener accepted, with a handler of its own: one that this process has connected (or is
- * about to have: EINPROGRESS), or one end of a pair. On the worker's thread. The connection owns the socket, which must
- * be non-blocking, from here on. NULL: no memory, or handler->open said no; the socket is closed then. */
-struct conn *conn_adopt(struct net_worker *w, int fd, const struct net_handler *handler);
+ * about to have: EINPROGRESS), or one end of a pair. ssl: its TLS session, whose handshake is done and whose bytes go
+ * through fd; NULL: it is plain. On the worker's thread. The connection owns both, and the socket must be non-blocking,
+ * from here on. NULL: no memory, or handler->open said no; both are gone then. */
+struct conn *conn_adopt(struct net_worker *w, int fd, struct ssl_st *ssl, const struct net_handler *handler);
 
 /* ------------------------------------------------------------------ state */
 
@@ -52,6 +54,8 @@ void conn_set_body(struct conn *c, bool on);
 /* Says that the handler keeps n bytes for what this connection asks or is answered, instead of what it said before.
  * Counted with what connections hold; 0 before it closes. */
 void conn_hold(struct conn *c, size_t n);
+/* Says whether answers are awaited on it, as one that this node has opened to another: a drain waits for them. */
+void conn_busy(struct conn *c, bool busy);
 /* Whether `produce` is wanted whenever the output has drained. Input goes on meanwhile unless parked. */
 void conn_set_producer(struct conn *c, bool on);
 /* Asks the kernel for output readiness: `produce` will be called soon, outside the present upcall. */

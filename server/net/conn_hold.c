@@ -18,7 +18,7 @@
 /* ------------------------------------------------------------------ input kept with the connection */
 
 static bool resize(struct conn *c, size_t cap) {
-    char *p = realloc(c->in, cap);
+    char *p = realloc(c->in, cap + NET_PADDING);
     if (p == NULL) return false;
     net_hold_buffer(c->worker, (int64_t)cap - (int64_t)c->in_cap);
     c->in = p;
@@ -87,7 +87,7 @@ static void give_up(struct conn *c) {
 
 /* Whether it is the client that it waits for: those that wait for this server hold only for as long as that takes. */
 static bool awaits_client(const struct conn *c) {
-    if (c->flags & CONN_DEAD) return false;
+    if (c->flags & (CONN_DEAD | CONN_LINK)) return false;
     return c->out_head != NULL || (c->flags & CONN_BODY) || !(c->flags & CONN_PARKED);
 }
 

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "net/conn.h"
 #include "net/conn_hold.h"
+#include "net/conn_link_state.h"
 #include "net/conn_out.h"
 #include "net/conn_state.h"
 #include "net/listener.h"
@@ -97,6 +98,7 @@ struct conn *conn_new(struct net_worker *w, const struct net_listener *l, int fd
 /* Closes the socket and frees what is left once the handler has nothing to do with it any more. */
 static void conn_free(struct conn *c) {
     struct net *n = c->worker->net;
+    if (c->link != NULL) conn_link_free(c);
     if (c->ssl != NULL) tls_close(c);
     close(c->fd);
     free(c->in);
@@ -263,6 +265,7 @@ static size_t read_input(struct conn *c, char **p) {
 
 /* Nothing is under way that a drain has to wait for. */
 static bool conn_idle(const struct conn *c, size_t kept) {
+    if ((c->flags & CONN_BUSY) || (c->link != NULL && conn_pending(c) > 0)) return false;
     return kept == 0 && !(c->flags & (CONN_PARKED | CONN_BODY)) && c->out_head == NULL &&
            (c->flags & (CONN_PRODUCER | CONN_WANTED)) != (CONN_PRODUCER | CONN_WANTED);
 }
@@ -288,17 +291,31 @@ static bool conn_upcall(struct conn *c, char **p, size_t *n) {
     return false;
 }
 
+/* Whether it is a link whose socket takes no more just now. */
+static inline bool link_blocked(const struct conn *c) {
+    return c->link != NULL && c->link->blocked;
+}
+
 /* What the kernel should tell of now. */
 static uint32_t conn_wants(const struct conn *c) {
     if (c->out_head != NULL) return NET_WRITE;
-    if (c->flags & CONN_EOF) return 0;
-    if (c->flags & CONN_PARKED) return c->armed & NET_READ; /* taken back only if bytes do come */
+    const uint32_t write = link_blocked(c) ? NET_WRITE : 0;
+    if ((c->flags & CONN_EOF) || (write != 0 && !c->link->reads_on)) return write;
+    if (c->flags & CONN_PARKED) return write | (c->armed & NET_READ); /* taken back only if bytes do come */
+    if (write != 0) return NET_READ | NET_WRITE;
     return (c->flags & CONN_TLS_WANT) ? NET_READ | NET_WRITE : NET_READ;
 }
 
 static bool conn_has_upcall(const struct conn *c) {
     return (c->flags & (CONN_FEED | CONN_PARKED)) == CONN_FEED ||
            (c->flags & (CONN_PRODUCER | CONN_WANTED)) == (CONN_PRODUCER | CONN_WANTED);
+}
+
+/* Sends what a link has, if that is much or the last. False: nothing may be done before the socket takes more. */
+static bool link_may_go_on(struct conn *c) {
+    if (conn_pending(c) == 0 || !(conn_full(c) || (c->flags & CONN_CLOSING))) return true;
+    conn_link_send_now(c);
+    return !c->link->blocked || (c->flags & CONN_CLOSING);
 }
 
 /* Sends, upcalls, sends, until there is nothing left to do or it is the others' turn; then says what to wait for.
@@ -309,6 +326,7 @@ static __attribute__((noinline)) void conn_drive(struct conn *c, char *p, size_t
         if (w->out->room.owner == c) conn_flush_out(w);
         if (c->flags & CONN_DEAD) goto end;
         if (c->out_head != NULL) break;
+        if (unlikely(c->link != NULL) && !link_may_go_on(c)) break;
         if (c->flags & CONN_CLOSING) goto end;
         if (batches >= w->net->cfg.batches_per_event && conn_has_upcall(c)) {
             worker_bump(w, NET_METRIC_turns_given, 1);
@@ -332,6 +350,12 @@ end:
     conn_destroy(c);
 }
 
+/* Whether bytes may be read: nothing that waits to be sent comes first. */
+static bool may_read(const struct conn *c) {
+    if (c->out_head != NULL || (c->flags & (CONN_EOF | CONN_CLOSING))) return false;
+    return !link_blocked(c) || c->link->reads_on;
+}
+
 __attribute__((noinline)) void conn_step(struct conn *c, uint32_t what) {
     struct net_worker *w = c->worker;
     char *p = c->in != NULL ? c->in + c->in_off : w->in;
@@ -346,11 +370,12 @@ __attribute__((noinline)) void conn_step(struct conn *c, uint32_t what) {
         conn_send_kept(c);
         if (c->out_head == NULL && (c->flags & CONN_PRODUCER)) c->flags |= CONN_WANTED;
     }
+    if (link_blocked(c)) conn_link_send_now(c);
     if ((what & NET_READ) && (c->flags & CONN_PARKED)) {
         conn_arm(c, 0); /* what has come is told of when it is armed again */
     } else if ((what & NET_READ) && (c->flags & CONN_FEED)) {
         c->flags |= CONN_MORE;
-    } else if ((what & NET_READ) && c->out_head == NULL && !(c->flags & (CONN_EOF | CONN_CLOSING))) {
+    } else if ((what & NET_READ) && may_read(c)) {
         c->flags &= ~(uint32_t)CONN_MORE;
         n = read_input(c, &p);
     }
@@ -432,11 +457,13 @@ void conn_begin(struct conn *c) {
     if (conn_enter(c)) conn_drive(c, w->in, 0);
 }
 
-struct conn *conn_adopt(struct net_worker *w, int fd, const struct net_handler *handler) {
+struct conn *conn_adopt(struct net_worker *w, int fd, struct ssl_st *ssl, const struct net_handler *handler) {
     struct sockaddr_storage peer = {0};
     socklen_t len = sizeof peer;
     struct conn *c = conn_blank(w, handler, fd);
-    if (c == NULL) {
+    if (c == NULL || (ssl != NULL && !tls_adopt(c, ssl))) {
+        if (ssl != NULL) tls_discard(ssl);
+        free(c);
         close(fd);
         return NULL;
     }

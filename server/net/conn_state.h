@@ -11,10 +11,11 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/loop.h"
 #include "net/conn_room.h"
-#include "net/loop.h"
 #include "net/post.h"
 
+struct conn_link;
 struct net_handler;
 struct net_listener;
 struct net_worker;
@@ -51,10 +52,12 @@ enum conn_flag {
     CONN_MOVED = 1 << 20,      /* and bytes have come or gone since it was put there */
     CONN_WAITING = 1 << 21,    /* parked, but not for room: not on the worker's list of those */
     CONN_IDLED = 1 << 22,      /* closed for having been idle */
+    CONN_BUSY = 1 << 24,       /* conn_busy is on */
+    CONN_LINK = 1 << 23,       /* conn_link_begin: its output has a buffer of its own */
 };
 
 /* Flags with which a connection cannot take the short way through conn_ready. */
-#define CONN_SLOW (((CONN_QUIET << 1) - 1) & ~(CONN_OPEN | CONN_UNIX))
+#define CONN_SLOW ((((CONN_QUIET << 1) - 1) & ~(CONN_OPEN | CONN_UNIX)) | CONN_LINK)
 
 /* A piece of output kept with a connection: bytes of its own, or a reference. */
 struct conn_chunk {
@@ -91,7 +94,8 @@ struct conn {
     in_port_t port;     /* the far side, network order */
     char *peer;         /* made when first asked for */
     struct in6_addr addr;
-    TAILQ_ENTRY(conn) all, again, parked, fresh, holds;
+    struct conn_link *link; /* of a connection between two nodes: its output; else NULL */
+    TAILQ_ENTRY(conn) all, again, parked, fresh, holds, round;
     struct net_post post; /* hands it over from the acceptor */
     uint64_t session[];   /* the handler's */
 };

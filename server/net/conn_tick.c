@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "net/conn.h"
+#include "net/conn_link_state.h"
 #include "net/conn_out.h"
 #include "net/conn_serve.h"
 #include "net/conn_state.h"
@@ -19,7 +20,8 @@
 static void give_up_body(struct conn *c) {
     struct net_worker *w = c->worker;
     const struct net_handler *h = c->handler;
-    if (w->now_s - c->last_s <= w->net->cfg.body_timeout_s || (c->flags & CONN_DEAD) || h->stalled == NULL) return;
+    if (w->now_s - c->last_s <= w->net->cfg.body_timeout_s || (c->flags & (CONN_DEAD | CONN_LINK))) return;
+    if (h->stalled == NULL) return;
     /* Part of a line is kept while the client still has to send the rest. It is also kept while this server is busy
      * (parked), or while the client has yet to read: then the client owes nothing. */
     if (!(c->flags & CONN_BODY) && (c->in_len == 0 || c->out_head != NULL || (c->flags & CONN_PARKED))) return;
@@ -34,7 +36,7 @@ static void give_up_body(struct conn *c) {
 static void close_idle(struct conn *c) {
     struct net_worker *w = c->worker;
     const uint32_t limit = w->net->cfg.idle_timeout_s;
-    if ((c->flags & (CONN_PARKED | CONN_PRODUCER)) || w->now_s - c->last_s <= limit) return;
+    if ((c->flags & (CONN_PARKED | CONN_PRODUCER | CONN_LINK)) || w->now_s - c->last_s <= limit) return;
     worker_bump(w, NET_METRIC_idle_kicks, 1);
     c->flags |= CONN_IDLED;
     log_event(w->net->cfg.log, LOG_INFO, "conn_idle", "fd=%d id=%llu", c->fd, (unsigned long long)c->id);
@@ -59,6 +61,7 @@ static void look_for_reset(struct conn *c) {
             return;
         }
     }
+    if (c->link != NULL) conn_link_trim(c);
     c->flags |= CONN_QUIET;
     TAILQ_REMOVE(&w->fresh, c, fresh);
 }

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 
 #include "base/check.h"
+#include "net/conn_link.h"
+#include "net/conn_link_state.h"
 #include "net/conn_out.h"
 #include "net/conn_state.h"
 #include "net/handler.h"
@@ -244,6 +246,7 @@ void conn_flush_out(struct net_worker *w) {
 
 void conn_drop_out(struct conn *c) {
     c->flags |= CONN_DEAD | CONN_CLOSING;
+    if (c->link != NULL) conn_link_drop(c);
     struct net_out *o = c->worker->out;
     if (o->room.owner == c) {
         out_release(c, o);
@@ -309,6 +312,7 @@ static bool out_take(struct conn *c) {
 
 char *conn_reserve_slow(struct conn *c, size_t n) {
     CHECK(n <= CONN_RESERVE_MAX);
+    if (c->link != NULL) return conn_link_reserve(c, n);
     struct net_worker *w = c->worker;
     if (!(c->flags & CONN_DEAD) && c->out_head == NULL && out_take(c)) return w->out->buf;
     if (!(c->flags & CONN_DEAD)) {
@@ -340,6 +344,10 @@ void conn_write(struct conn *c, const void *p, size_t n) {
 size_t conn_write_some(struct conn *c, const void *p, size_t n) {
     const struct conn_room *r = &c->worker->out->room;
     size_t done = 0;
+    if (c->link != NULL) {
+        conn_write(c, p, n);
+        return n;
+    }
     while (done < n) {
         const size_t full = c->worker->out->full, piece = full < CONN_RESERVE_MAX ? full : CONN_RESERVE_MAX;
         const size_t k = n - done < piece ? n - done : piece;
@@ -353,8 +361,8 @@ size_t conn_write_some(struct conn *c, const void *p, size_t n) {
 }
 
 /* TLS copies every byte anyway, and wants pieces as large as can be: so the output is one run of bytes, until the
- * socket takes no more. */
-static __attribute__((noinline)) void ref_tls(struct conn *c, const char *p, size_t n, uint64_t token) {
+ * socket takes no more. So it is with a link's. */
+static __attribute__((noinline)) void ref_copied(struct conn *c, const char *p, size_t n, uint64_t token) {
     const size_t done = conn_write_some(c, p, n);
     if (done == n)
         release(c, token);
@@ -368,8 +376,8 @@ void conn_ref(struct conn *c, const void *p, size_t n, uint64_t token) {
         release(c, token);
         return;
     }
-    if (unlikely(c->ssl != NULL)) {
-        ref_tls(c, p, n, token);
+    if (unlikely(c->ssl != NULL || c->link != NULL)) {
+        ref_copied(c, p, n, token);
         return;
     }
     /* Three spans: the bytes before it, itself, the bytes after it. */
@@ -390,10 +398,12 @@ void conn_ref(struct conn *c, const void *p, size_t n, uint64_t token) {
 bool conn_full(const struct conn *c) {
     const struct net_out *o = c->worker->out;
     if (likely(o->room.owner == c)) return out_bytes(o) >= o->full || o->niov >= NET_IOV_FULL;
+    if (c->link != NULL) return conn_link_tell(c) >= CONN_LINK_FULL || (c->flags & CONN_DEAD);
     return c->out_head != NULL || (c->flags & CONN_DEAD);
 }
 
 size_t conn_pending(const struct conn *c) {
     const struct net_out *o = c->worker->out;
+    if (c->link != NULL) return conn_link_tell(c);
     return c->out_pending + (o->room.owner == c ? out_bytes(o) : 0);
 }

@@ -3,15 +3,14 @@ tagcached_sources += \
   %D%/acceptor.c \
   %D%/conn.c \
   %D%/conn_hold.c \
+  %D%/conn_link.c \
   %D%/conn_serve.c \
   %D%/conn_tick.c \
   %D%/conn_write.c \
   %D%/listen.c \
   %D%/listener.c \
-  %D%/loop.c \
   %D%/net.c \
   %D%/net_state.c \
-  %D%/openssl.c \
   %D%/tls.c \
   %D%/worker.c \
   %D%/worker_loop.c
@@ -19,6 +18,8 @@ noinst_HEADERS += \
   %D%/acceptor.h \
   %D%/conn.h \
   %D%/conn_hold.h \
+  %D%/conn_link.h \
+  %D%/conn_link_state.h \
   %D%/conn_out.h \
   %D%/conn_room.h \
   %D%/conn_serve.h \
@@ -27,13 +28,11 @@ noinst_HEADERS += \
   %D%/conn_write.h \
   %D%/handler.h \
   %D%/listener.h \
-  %D%/loop.h \
   %D%/net.h \
   %D%/net.metrics.def \
   %D%/net.options.def \
   %D%/net_config.h \
   %D%/net_state.h \
-  %D%/openssl.h \
   %D%/post.h \
   %D%/socket.h \
   %D%/tls.h \

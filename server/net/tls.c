@@ -14,10 +14,15 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/openssl.h"
 #include "net/conn_state.h"
 #include "net/net_state.h"
-#include "net/openssl.h"
 #include "net/worker_state.h"
+
+/* Partial and moving writes: what the socket did not take moves from the worker's buffer to the connection. Released
+ * buffers: an idle connection holds none. */
+#define WRITE_MODES (SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS)
+#define ADOPTED_PIECE 16384 /* a record's most, for sessions that were handed over */
 
 struct net_tls {
     struct net_tls_config cfg;
@@ -40,11 +45,7 @@ static void set_modes(SSL_CTX *ctx, const struct net_tls_config *cfg) {
     static const int versions[] = {TLS1_VERSION, TLS1_1_VERSION, TLS1_2_VERSION, TLS1_3_VERSION};
     openssl.SSL_CTX_ctrl(ctx, SSL_CTRL_SET_MIN_PROTO_VERSION, versions[cfg->min_version], NULL);
     if (cfg->min_version < 2) openssl.SSL_CTX_set_security_level(ctx, 0); /* older versions are refused otherwise */
-    /* Partial and moving writes: what the socket did not take moves from the worker's buffer to the connection.
-     * Released buffers: an idle connection holds none. */
-    openssl.SSL_CTX_ctrl(ctx, SSL_CTRL_MODE,
-                         SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS,
-                         NULL);
+    openssl.SSL_CTX_ctrl(ctx, SSL_CTRL_MODE, WRITE_MODES, NULL);
     openssl.SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 #ifdef SSL_OP_ENABLE_KTLS
     if (cfg->kernel_tls) openssl.SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS);
@@ -171,6 +172,21 @@ SSL *tls_accept(struct net_tls *t, enum net_tls_mode mode, int fd) {
     if (mode == NET_TLS_MUTUAL) openssl.SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     openssl.SSL_set_accept_state(ssl);
     return ssl;
+}
+
+bool tls_adopt(struct conn *c, SSL *ssl) {
+    char err[256];
+    if (!openssl_load(err, sizeof err)) return false;
+    openssl.SSL_ctrl(ssl, SSL_CTRL_MODE, WRITE_MODES, NULL);
+    c->ssl = ssl;
+    c->flags |= CONN_TLS | CONN_TLS_UP | CONN_MORE; /* it may have read what nobody has seen */
+    c->tls_piece = ADOPTED_PIECE;
+    return true;
+}
+
+void tls_discard(SSL *ssl) {
+    char err[256];
+    if (openssl_load(err, sizeof err)) openssl.SSL_free(ssl);
 }
 
 /* What went wrong with a call that returned r, as 0 for the end or -errno. */

@@ -26,6 +26,10 @@ bool tls_reload(struct net_tls *t, char *err, size_t err_size);
 uint64_t tls_loaded_at(const struct net_tls *t);
 /* A TLS state for an accepted socket; NULL when it cannot be had. */
 struct ssl_st *tls_accept(struct net_tls *t, enum net_tls_mode mode, int fd);
+/* Takes over a session whose handshake is done. False: the library cannot be loaded. */
+bool tls_adopt(struct conn *c, struct ssl_st *ssl);
+/* Frees a session that no connection has. */
+void tls_discard(struct ssl_st *ssl);
 /* Bytes received (> 0), 0 at the end, -EAGAIN, or another -errno. Sets CONN_MORE and CONN_TLS_WANT. */
 ssize_t tls_read(struct conn *c, char *p, size_t n);
 /* Bytes taken (> 0), -EAGAIN, or another -errno. */

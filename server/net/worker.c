@@ -31,6 +31,15 @@ void worker_post(struct net_worker *w, struct net_post *p, void (*fn)(struct net
     if (sync_exchange(&w->woken, 1) == 0) worker_wake(w);
 }
 
+/* ------------------------------------------------------------------ the alarm */
+
+void worker_alarm(struct net_worker *w, unsigned ms, void (*fn)(struct net_worker *w, void *arg), void *arg) {
+    const struct timeval in = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000) * 1000};
+    w->alarm_fn = fn;
+    w->alarm_arg = arg;
+    (void)event_add(&w->alarm, &in);
+}
+
 /* ------------------------------------------------------------------ connections that wait for room */
 
 /* The two halves below meet without a lock. A connection counts itself as parked and then looks whether room was

@@ -22,6 +22,9 @@ void *worker_context(const struct net_worker *w);
  * that was written before either post, which must have been to the same worker. Any thread; never blocks, cannot fail.
  */
 void worker_post(struct net_worker *w, struct net_post *p, void (*fn)(struct net_worker *w, void *arg), void *arg);
+/* Has fn(w, arg) called once on the worker's thread, about ms milliseconds of the machine's time from now. There is one
+ * alarm a worker: a later call sets it anew. On the worker's thread. */
+void worker_alarm(struct net_worker *w, unsigned ms, void (*fn)(struct net_worker *w, void *arg), void *arg);
 /* Resumes every connection parked on this worker. Any thread; cheap when none is (an atomic flag and an eventfd). */
 void worker_resume_all(struct net_worker *w);
 /* Calls fn for each connection of the worker, on the worker's thread. */

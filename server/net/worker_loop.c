@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "net/conn.h"
+#include "net/conn_link_state.h"
 #include "net/conn_out.h"
 #include "net/conn_serve.h"
 #include "net/conn_state.h"
@@ -57,6 +58,15 @@ static void on_wake(void *arg) {
     struct net_worker *w = arg;
     if (sync_exchange(&w->resume, 0)) resume_parked(w);
     worker_loop_posts(w);
+}
+
+static void on_alarm(evutil_socket_t fd, short what, void *arg) {
+    struct net_worker *w = arg;
+    (void)fd;
+    (void)what;
+    w->room_seen = sync_load_acq(&w->room);
+    w->alarm_fn(w, w->alarm_arg);
+    conn_flush_out(w);
 }
 
 /* What connections needed once (a burst of large requests, slow readers, thousands of connections) and not in this
@@ -134,6 +144,7 @@ void *worker_loop_run(void *worker) {
             break;
         }
         run_again(w);
+        if (unlikely(!TAILQ_EMPTY(&w->links))) conn_link_round(w);
     }
     struct conn *c;
     while ((c = TAILQ_FIRST(&w->conns)) != NULL) conn_destroy(c);
@@ -155,22 +166,25 @@ int worker_loop_init(struct net_worker *w, struct net *n, unsigned index) {
     TAILQ_INIT(&w->parked);
     TAILQ_INIT(&w->fresh);
     TAILQ_INIT(&w->holds);
+    TAILQ_INIT(&w->links);
     w->share = (n->cfg.held_max != 0 ? n->cfg.held_max : NET_HELD_DEFAULT) / n->cfg.threads;
     if (w->share < NET_SHARE_MIN) w->share = NET_SHARE_MIN;
     w->base = loop_new();
-    w->in = malloc(NET_KEPT_MAX + NET_READ_MAX);
+    w->in = malloc(NET_KEPT_MAX + NET_READ_MAX + NET_PADDING);
     w->out = calloc(1, sizeof *w->out);
     w->scratch = malloc(CONN_RESERVE_MAX);
     if (w->base == NULL || w->in == NULL || w->out == NULL || w->scratch == NULL) return -ENOMEM;
     w->out->buf = malloc(NET_OUT_BYTES);
     if (w->out->buf == NULL) return -ENOMEM;
     out_reset(w);
+    evtimer_assign(&w->alarm, w->base, on_alarm, w);
     return loop_waker_init(&w->waker, w->base, on_wake, w);
 }
 
 void worker_loop_fini(struct net_worker *w) {
     if (w->net == NULL) return; /* never begun */
     loop_waker_fini(&w->waker);
+    if (w->base != NULL && event_initialized(&w->alarm)) event_del(&w->alarm);
     if (w->base != NULL) event_base_free(w->base);
     if (w->out != NULL) free(w->out->buf);
     free(w->out);

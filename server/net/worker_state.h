@@ -16,9 +16,9 @@
 #include <sys/uio.h>
 
 #include "base/check.h"
+#include "base/loop.h"
 #include "base/sync.h"
 #include "net/conn_room.h"
-#include "net/loop.h"
 #include "net/net_config.h"
 #include "net/post.h"
 
@@ -50,13 +50,14 @@ struct net_out {
 struct net_worker {
     struct net *net;
     void *context;
-    char *in;             /* NET_KEPT_MAX + NET_READ_MAX */
+    char *in;             /* NET_KEPT_MAX + NET_READ_MAX, and padding */
     size_t read_max;      /* bytes asked of the kernel at once, but for bodies that go elsewhere */
     struct conn *current; /* whose upcalls run */
     struct net_out *out;
     struct conn_list conns, again, parked;
     struct conn_list fresh; /* those that were read since they were last found quiet */
     struct conn_list holds; /* those that hold something, by when bytes last came or went */
+    struct conn_list links; /* links that send at the end of this round */
     uint64_t share;         /* bytes that they may hold together */
     uint32_t now_s;         /* seconds of boot time, as of the last tick */
     uint64_t room_seen;     /* `room` as the present upcalls began */
@@ -67,6 +68,9 @@ struct net_worker {
     bool draining;
     unsigned index;
     struct event_base *base;
+    struct event alarm; /* worker_alarm */
+    void (*alarm_fn)(struct net_worker *w, void *arg);
+    void *alarm_arg;
     pthread_t thread;
     bool started;
     char *scratch; /* CONN_RESERVE_MAX bytes for output nobody will get */

@@ -25,6 +25,10 @@ tests_bench_bench_store_LDADD = libtagcached.a $(base_libs)
 tests_bench_bench_ring_SOURCES = %D%/bench_ring.c %D%/rng.h
 tests_bench_bench_ring_CPPFLAGS = $(base_cppflags)
 tests_bench_bench_ring_LDADD = libtagcached.a $(base_libs)
+bench_programs += %D%/bench_forward
+tests_bench_bench_forward_SOURCES = %D%/bench_forward.c tests/lib/nodes.c
+tests_bench_bench_forward_CPPFLAGS = $(base_cppflags)
+tests_bench_bench_forward_LDADD = libtagcached.a $(base_libs)
 
 EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs)

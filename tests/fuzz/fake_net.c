@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "net/conn_link.h"
 
 struct net_worker {
     void *context;
@@ -185,6 +186,63 @@ enum conn_end conn_end(const struct conn *c) {
 const char *conn_state_name(const struct conn *c) {
     (void)c;
     return "conn_read";
+}
+
+/* ------------------------------------------------------------------ conn_link.h: a node here has no peers */
+
+struct conn *conn_adopt(struct net_worker *w, int fd, struct ssl_st *ssl, const struct net_handler *h) {
+    (void)w;
+    (void)fd;
+    (void)ssl;
+    (void)h;
+    abort();
+}
+
+bool conn_link_begin(struct conn *c, bool reads_on) {
+    (void)c;
+    (void)reads_on;
+    abort();
+}
+
+void conn_link_send(struct conn *c) {
+    (void)c;
+    abort();
+}
+
+void conn_busy(struct conn *c, bool busy) {
+    (void)c;
+    (void)busy;
+    abort();
+}
+
+size_t conn_link_tell(const struct conn *c) {
+    (void)c;
+    abort();
+}
+
+char *conn_link_at(struct conn *c, size_t at) {
+    (void)c;
+    (void)at;
+    abort();
+}
+
+void conn_link_rewind(struct conn *c, size_t at) {
+    (void)c;
+    (void)at;
+    abort();
+}
+
+uint64_t conn_link_sent(const struct conn *c) {
+    (void)c;
+    abort();
+}
+
+void worker_alarm(struct net_worker *w, unsigned ms, void (*fn)(struct net_worker *w, void *arg), void *arg) {
+    (void)w;
+    (void)ms;
+    (void)fn;
+    (void)arg;
+    abort();
 }
 
 /* ------------------------------------------------------------------ worker.h */

@@ -6,6 +6,10 @@ test_sources += %D%/store_lab.c %D%/model_store.c
 noinst_HEADERS += %D%/store_lab.h %D%/model_store.h
 test_sources += %D%/page.c %D%/purge_lab.c
 noinst_HEADERS += %D%/page.h %D%/purge_lab.h
+test_sources += %D%/nodes.c
+noinst_HEADERS += %D%/nodes.h
+test_sources += %D%/page.c
+noinst_HEADERS += %D%/page.h
 
 # The daemon as a test build: it obeys TAGCACHED_LEAVE_OUT (server/base/option.c).
 check_PROGRAMS += tests/tagcached_test

@@ -17,9 +17,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "cmd/cmd.h"
 #include "net/net.h"
 #include "node.h"
 #include "settings.h"
+#include "tests/lib/nodes.h"
 
 #define ARGS_MAX 64
 #define BOOT_NS 1000000000000ull /* where a node's clocks begin */
@@ -36,6 +38,7 @@ struct subject {
     struct settings settings;
     bool have_settings;
     struct clock_manual clock;
+    struct nodes *nodes; /* of which the first, which owns nothing, is `node`; else NULL */
 };
 
 static int connect_unix(const char *path) {
@@ -154,6 +157,25 @@ static int embed(struct subject *p, const char *options) {
     return r;
 }
 
+/* The node, and one behind it that owns all keys. */
+static int embed_two(struct subject *p, const char *options) {
+    char first[4096];
+    p->nodes = nodes_new(2);
+    CHECK(p->nodes != NULL);
+    snprintf(first, sizeof first, "%s", options);
+    /* Where the first one listens is of no matter to the second. */
+    char *listen = strstr(first, "-l ");
+    if (listen != NULL) memset(listen, ' ', strcspn(listen + 3, " ") + 3);
+    if (nodes_start(p->nodes, 0, p->cfg.dir, options) != 0 || nodes_start(p->nodes, 1, p->cfg.dir, first) != 0)
+        return -1;
+    nodes_view_only(p->nodes, 0, 1, 1);
+    nodes_view_only(p->nodes, 1, 1, 1);
+    p->node = p->nodes->node[0].node;
+    snprintf(p->socket_path, sizeof p->socket_path, "%s", p->nodes->node[0].socket_path);
+    p->port = node_port(p->node, 0);
+    return 0;
+}
+
 struct subject *subject_start(const struct subject_config *cfg, const char *options) {
     static unsigned serial;
     struct subject *p = calloc(1, sizeof *p);
@@ -163,6 +185,8 @@ struct subject *subject_start(const struct subject_config *cfg, const char *opti
     int bad = 0;
     if (cfg->spawn != NULL)
         bad = spawn(p, options);
+    else if (cfg->through)
+        bad = embed_two(p, options);
     else if (cfg->to == NULL)
         bad = embed(p, options);
     if (bad == 0) return p;
@@ -173,6 +197,12 @@ struct subject *subject_start(const struct subject_config *cfg, const char *opti
 
 int subject_stop(struct subject *p) {
     int status = 0;
+    if (p->nodes != NULL) {
+        /* Every connection has ended, and every request that was passed on is answered. */
+        if (p->node != NULL && node_end(p->node) == NODE_RUNS && !node_drain(p->node, 10000)) status = -1;
+        nodes_free(p->nodes);
+        p->node = NULL;
+    }
     if (p->node != NULL) {
         node_stop(p->node);
         node_free(p->node);
@@ -203,6 +233,10 @@ unsigned subject_port(struct subject *p) {
 }
 
 int subject_advance(struct subject *p, uint64_t ms) {
+    if (p->nodes != NULL) {
+        nodes_advance(p->nodes, ms);
+        return 0;
+    }
     if (p->node != NULL) {
         clock_manual_advance(&p->clock, ms * 1000000);
         net_tick(node_net(p->node));
@@ -231,7 +265,12 @@ int subject_await_end(struct subject *p) {
     return got > 0 && status == 0 ? 0 : -1;
 }
 
+uint64_t subject_forwards(struct subject *p) {
+    return p->nodes == NULL ? 0 : cmd_metric(node_cmd(p->node), CMD_METRIC_forwards_sent);
+}
+
 int subject_reload(struct subject *p) {
+    if (p->nodes != NULL && !node_reload(p->nodes->node[1].node)) return -1;
     if (p->node != NULL) return node_reload(p->node) ? 0 : -1;
     return p->pid > 0 ? kill(p->pid, SIGHUP) : -1;
 }

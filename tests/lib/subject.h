@@ -19,6 +19,7 @@ struct subject_config {
     const char *spawn; /* program to start, or NULL */
     const char *to;    /* host:port of a server that runs, or NULL; both NULL: a node in this process */
     const char *dir;   /* a directory for sockets and files */
+    bool through;      /* the node in this process owns no key: it asks another one, which is in this process, too */
     bool wait;         /* let real time pass where the clock cannot be moved (to compare by hand, never in tests) */
 };
 
@@ -32,6 +33,8 @@ int subject_connect(struct subject *p, enum subject_via via);
 unsigned subject_port(struct subject *p);
 /* Lets time pass. 1: its clock cannot be moved. */
 int subject_advance(struct subject *p, uint64_t ms);
+/* How many requests the node that owns nothing has forwarded. 0 without one. */
+uint64_t subject_forwards(struct subject *p);
 /* Waits until the server has stopped of itself (shutdown command). 0, or -1 when it runs on after 10 s. */
 int subject_await_end(struct subject *p);
 /* Asks it to read its password file and certificates anew, as SIGHUP does. */

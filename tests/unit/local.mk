@@ -104,5 +104,31 @@ EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.
 # What nodes say to each other.
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello
 
+# Membership.
+single_tests += %D%/test_peer_swim
+
+# Membership.
+single_tests += %D%/test_peer_swim
+single_tests += %D%/test_hostport
+
+# The agreed configuration.
+single_tests += %D%/test_config_acceptor %D%/test_config_propose %D%/test_config_join %D%/test_config_found
+single_tests += %D%/test_config_request %D%/test_config_record %D%/test_peer_config
+tests_unit_test_config_request_SOURCES = %D%/test_config_request.c %D%/config_lab.c
+tests_unit_test_config_record_SOURCES = %D%/test_config_record.c %D%/config_lab.c
+tests_unit_test_config_join_SOURCES = %D%/test_config_join.c %D%/config_lab.c
+tests_unit_test_config_found_SOURCES = %D%/test_config_found.c %D%/config_lab.c
+tests_unit_test_config_propose_SOURCES = %D%/test_config_propose.c %D%/config_lab.c
+tests_unit_test_config_acceptor_SOURCES = %D%/test_config_acceptor.c %D%/config_lab.c
+noinst_HEADERS += %D%/config_lab.h
+
 # Purges as events of the cluster.
 single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_peer_purge %D%/test_purging_confirm %D%/test_purging_outbox %D%/test_purging_repair
+single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
+unit_tests += %D%/test_dns
+unit_tests += %D%/test_transport
+tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
+noinst_HEADERS += %D%/link_lab.h
+# Links between nodes: the asking side, the owner's side, large values.
+unit_tests += %D%/test_link
+noinst_HEADERS += %D%/frames.h

@@ -79,7 +79,7 @@ struct adopted {
 
 static void post_adopt(struct net_worker *w, void *arg) {
     struct adopted *a = arg;
-    struct conn *c = conn_adopt(w, a->fd, a->handler);
+    struct conn *c = conn_adopt(w, a->fd, NULL, a->handler);
     if (c != NULL) assert_string_equal(conn_listener(c), "");
     sync_add_acqrel(&a->done, c != NULL ? 1 : 2);
 }

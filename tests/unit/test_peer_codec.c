@@ -39,6 +39,7 @@ static const struct peer_hello full = {
     .ring_strip_prefix = "prod.",
     .ring_version = 77,
     .worker = 3,
+    .link = PEER_LINK_DATA,
 };
 
 static Peer__Control *unpacked(const void *bytes, size_t n) {
@@ -68,6 +69,7 @@ static void test_a_hello_comes_back(void **state) {
     assert_string_equal(back.cluster_name, "shop");
     assert_string_equal(back.address, "[2001:db8::1]:21211");
     assert_int_equal(back.tag_prefix, ':');
+    assert_int_equal(back.link, 2);
     assert_true(back.boot == 0xfedcba9876543210);
     assert_int_equal(counts.unknown_fields + counts.unknown_kinds, 0);
     /* The longest fits into what is promised for it. */
@@ -77,7 +79,7 @@ static void test_a_hello_comes_back(void **state) {
     memset(longest.address, 'a', PEER_ADDRESS_MAX);
     memset(longest.tag_marker, 'm', PEER_TAG_MARKER_MAX);
     memset(longest.ring_strip_prefix, 's', PEER_STRIP_PREFIX_MAX);
-    longest.lowest = longest.highest = longest.worker = UINT32_MAX;
+    longest.lowest = longest.highest = longest.worker = longest.link = UINT32_MAX;
     n = peer_hello_pack(&longest, wire, sizeof wire);
     assert_true(n > 0);
     assert_true(peer_hello_read(unpacked(wire, n), &back));

@@ -4,6 +4,12 @@ check_PROGRAMS += %D%/transcript
 # All transcripts of this folder, in a node of the test's own.
 TESTS += %D%/transcript
 noinst_HEADERS += %D%/script.h
+# The same through a node that owns nothing: in one mode, or (make check-through) in all.
+TESTS += %D%/through
+EXTRA_DIST += %D%/through
+check-through: %D%/transcript
+	TAGCACHED_SRCDIR='$(abs_srcdir)' %D%/transcript --through
+.PHONY: check-through
 
 EXTRA_DIST += %D%/README.md
 # Every transcript of the folder belongs to the release; a new one needs no line anywhere.

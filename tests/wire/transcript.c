@@ -2,7 +2,8 @@
  *
  * transcript - runs wire transcripts (script.h) against a server and says whether every byte was as written.
  *
- *     transcript [--mode line|split|pipe]... [--spawn PROGRAM | --to HOST:PORT] [--plain] [--wait] [-v] FILE|FOLDER...
+ *     transcript [--mode line|split|pipe]... [--spawn PROGRAM | --to HOST:PORT | --through] [--plain] [--wait] [-v]
+ *                FILE|FOLDER...
  *
  * Each transcript runs in three modes, each on a fresh server: `line`, as it reads; `split`, every byte sent by itself
  * and taken by the server before the next one leaves; `pipe`, everything between two orders in one write. --plain
@@ -58,7 +59,9 @@ struct run {
     size_t nawait;    /* steps whose answers are still to be compared */
     size_t waiting[4096];
     bool skipping; /* inside a part for tagcached alone */
+    bool alone;    /* inside a part about the node that is asked */
     const char *skipped;
+    uint64_t forwards; /* requests that a node which owns nothing has passed on */
 };
 
 static uint64_t now_ms(void) {
@@ -292,6 +295,7 @@ static int node_stop(struct run *r) {
     int bad = 0;
     if (r->subject != NULL) {
         bad = links_in_step(r);
+        r->forwards += subject_forwards(r->subject);
         links_close(r);
         bad |= subject_stop(r->subject);
         if (bad) printf("%s: (%s) the server did not end well\n", r->script->path, mode_names[r->mode]);
@@ -419,16 +423,68 @@ static int step_send(struct run *r, size_t step) {
     return script_expand(text, &r->vars, &r->out) == 0 ? 0 : complain(r, step, "an escape that is not known");
 }
 
+/* `alone` and `together` are only about what is run. */
+static bool is_bracket(struct run *r, const struct script_step *s) {
+    if (s->kind != SCRIPT_ORDER) return false;
+    const bool begins = strcmp(s->text, "alone") == 0;
+    if (!begins && strcmp(s->text, "together") != 0) return false;
+    r->alone = begins;
+    return true;
+}
+
 static int step(struct run *r, size_t i) {
     const struct script_step *s = &r->script->steps[i];
+    if (is_bracket(r, s)) return 0;
     if (s->kind == SCRIPT_ORDER && strncmp(s->text, "node", 4) == 0) r->skipping = r->plain && s->ours;
-    if (r->skipping || (r->plain && s->ours)) return 0;
+    if (r->skipping || (r->plain && s->ours) || (r->alone && r->cfg.through)) return 0;
     if (s->kind == SCRIPT_SEND) return step_send(r, i);
     if (s->kind == SCRIPT_ORDER) return step_order(r, i);
     if (r->at == NULL) return complain(r, i, "nothing was sent yet");
     if (r->nawait == sizeof r->waiting / sizeof *r->waiting && settle(r, i) != 0) return -1;
     r->waiting[r->nawait++] = i;
     return 0;
+}
+
+/* Transcripts that say something else through a node that owns nothing, by design. */
+static const struct {
+    const char *name, *why;
+} local[] = {
+    {"admin.tr", "what an operator asks for is about the node that is asked"},
+    {"dump.tr", "dumps are of the node that is asked"},
+    {"options_stats.tr", "statistics are of the node that is asked"},
+    {"stats.tr", "statistics are of the node that is asked"},
+    {"watch.tr", "watchers see what happens where they watch"},
+#define PURGES "purges and flushes stay on the node that is asked: the cluster's thread is to spread them"
+    {"flush_all.tr", PURGES},
+    {"meta_cas_override.tr", PURGES},
+    {"purge.tr", PURGES},
+    {"purge_fill_guard.tr", PURGES},
+    {"purge_historic.tr", PURGES},
+    {"purge_key_suffix.tr", PURGES},
+    {"purge_prefix.tr", PURGES},
+    {"purge_soft.tr", PURGES},
+    {"readme.tr", PURGES},
+    {"tags.tr", PURGES},
+    {"tags_read.tr", PURGES},
+};
+/* Transcripts in which nothing is about a key, or is let in: they run, but nothing is passed on. */
+static const char *const no_forwards[] = {"binary_protocol.tr", "idle_timeout.tr", "limits_auth.tr"};
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static const char *why_local(const char *path) {
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+        if (strcmp(base_name(path), local[i].name) == 0) return local[i].why;
+    return NULL;
+}
+
+static bool forwards_nothing(const char *path) {
+    for (size_t i = 0; i < sizeof no_forwards / sizeof no_forwards[0]; i++)
+        if (strcmp(base_name(path), no_forwards[i]) == 0) return true;
+    return false;
 }
 
 /* 0 as written, 1 skipped, -1 not. */
@@ -440,9 +496,14 @@ static int transcript(const struct script *s, enum mode mode, const struct run *
     r->mode = mode;
     script_var_set(&r->vars, "dir", 3, r->cfg.dir, strlen(r->cfg.dir));
     int bad = 0;
+    if (r->cfg.through) r->skipped = why_local(s->path);
     for (size_t i = 0; i < s->nsteps && bad == 0 && r->skipped == NULL; i++) bad = step(r, i);
     if (bad == 0 && r->skipped == NULL) bad = settle(r, s->nsteps - 1);
     if (bad == 0 && r->skipped == NULL) bad = node_stop(r);
+    if (bad == 0 && r->skipped == NULL && r->cfg.through && (r->forwards == 0) != forwards_nothing(s->path)) {
+        printf("%s: (%s) %llu requests were passed on\n", s->path, mode_names[mode], (unsigned long long)r->forwards);
+        bad = -1;
+    }
     links_close(r);
     if (r->subject != NULL) subject_stop(r->subject);
     const char *base = strrchr(s->path, '/');
@@ -525,8 +586,8 @@ static void remove_dir(const char *dir) {
 }
 
 static int usage(void) {
-    fputs("usage: transcript [--mode line|split|pipe]... [--spawn PROGRAM | --to HOST:PORT] [--plain] [--wait] [-v] "
-          "FILE|FOLDER...\n",
+    fputs("usage: transcript [--mode line|split|pipe]... [--spawn PROGRAM | --to HOST:PORT | --through] [--plain] "
+          "[--wait] [-v] FILE|FOLDER...\n",
           stderr);
     return 2;
 }
@@ -546,6 +607,8 @@ static int parse_args(int argc, char **argv, struct run *common, bool modes[MODE
             common->plain = true;
         else if (strcmp(argv[i], "--wait") == 0)
             common->cfg.wait = true;
+        else if (strcmp(argv[i], "--through") == 0)
+            common->cfg.through = true;
         else if (strcmp(argv[i], "-v") == 0)
             common->verbose = true;
         else if (strcmp(argv[i], "--spawn") == 0 && more)

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd_forward.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "cmd/cmd_deadline.h"
+#include "cmd/cmd_link.h"
+#include "cmd/cmd_transfer.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+
+#define SPARE_MAX 256     /* records that a worker keeps for the next ones */
+#define BUFFER_MIN 4096   /* bytes of a record's buffer */
+#define BUFFER_KEEP 32768 /* bytes of one that is kept with a spare record */
+
+struct forward *cmd_forward_new(struct session *s) {
+    struct cmd *cmd = s->worker->cmd;
+    struct cmd_peers *p = s->worker->peers;
+    struct forward *f = TAILQ_FIRST(&p->spare);
+    if (f != NULL) {
+        TAILQ_REMOVE(&p->spare, f, age);
+        p->nspare--;
+    } else if ((f = calloc(1, sizeof *f)) == NULL) {
+        return NULL;
+    }
+    f->waits = NULL;
+    f->session = s;
+    f->ring_version = p->view->ring_version;
+    f->deadline_ns = clock_boot_ns(cmd->cfg.clock) + (uint64_t)cmd->cfg.peer_timeout_ms * 1000000;
+    f->again_ns = 0;
+    f->transfer = NULL;
+    f->count = f->next = f->out = f->entries = 0;
+    f->attention = false;
+    f->len = 0;
+    s->forward = f;
+    TAILQ_INSERT_TAIL(&p->live, f, age);
+    cmd_deadline_watch(p);
+    return f;
+}
+
+/* Gives the memory of its replies back, and the record, for the next time or for good. */
+static void give_back(struct cmd_peers *p, struct forward *f) {
+    if (p->nspare == SPARE_MAX) {
+        free(f->buf);
+        free(f);
+        return;
+    }
+    if (f->cap > BUFFER_KEEP) {
+        free(f->buf);
+        f->buf = NULL;
+        f->cap = 0;
+    }
+    p->nspare++;
+    TAILQ_INSERT_HEAD(&p->spare, f, age);
+}
+
+void cmd_forward_end(struct session *s) {
+    struct cmd_peers *p = s->worker->peers;
+    struct forward *f = s->forward;
+    if (f->transfer != NULL) cmd_transfer_abandon(f);
+    s->forward = NULL;
+    f->session = NULL;
+    cmd_forward_wait_end(f);
+    TAILQ_REMOVE(&p->live, f, age);
+    p->reply_bytes -= f->len;
+    f->len = 0;
+    if (f->entries == 0) give_back(p, f);
+    if (unlikely(p->crowd.n > 0) && p->reply_bytes < LINK_REPLIES_MAX / 2) cmd_forward_wake(&p->crowd);
+}
+
+void cmd_forward_unref(struct cmd_peers *p, struct forward *f) {
+    f->entries--;
+    if (f->entries == 0 && f->session == NULL) give_back(p, f);
+}
+
+void cmd_forward_settle(struct forward *f, unsigned slot, enum forward_state state) {
+    f->slot[slot].state = (uint8_t)state;
+    if (state != FORWARD_DONE) f->attention = true;
+    if (--f->out == 0) conn_resume(f->session->conn);
+}
+
+static bool room_for(struct forward *f, size_t n) {
+    if (f->cap - f->len >= n) return true;
+    size_t cap = f->cap < BUFFER_MIN ? BUFFER_MIN : f->cap;
+    while (cap - f->len < n) cap *= 2;
+    char *buf = realloc(f->buf, cap);
+    if (buf == NULL) return false;
+    f->buf = buf;
+    f->cap = (uint32_t)cap;
+    return true;
+}
+
+void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot, const char *p, size_t n) {
+    if (unlikely(n > 0 && !room_for(f, n))) {
+        cmd_forward_settle(f, slot, FORWARD_DOWN);
+        return;
+    }
+    struct forward_slot *at = &f->slot[slot];
+    at->off = f->len;
+    at->len = (uint32_t)n;
+    if (n > 0) memcpy(f->buf + f->len, p, n);
+    f->len += (uint32_t)n;
+    peers->reply_bytes += n;
+    cmd_forward_settle(f, slot, FORWARD_DONE);
+}
+
+/* ------------------------------------------------------------------ waiting */
+
+void cmd_forward_wait(struct forward *f, struct forward_waiters *w) {
+    f->waits = w;
+    w->n++;
+    TAILQ_INSERT_TAIL(&w->list, f, wait);
+}
+
+void cmd_forward_wait_end(struct forward *f) {
+    if (f->waits == NULL) return;
+    TAILQ_REMOVE(&f->waits->list, f, wait);
+    f->waits->n--;
+    f->waits = NULL;
+}
+
+void cmd_forward_wake_one(struct forward_waiters *w) {
+    struct forward *f = TAILQ_FIRST(&w->list);
+    if (f == NULL) return;
+    cmd_forward_wait_end(f);
+    conn_resume(f->session->conn);
+}
+
+void cmd_forward_wake(struct forward_waiters *w) {
+    while (w->n > 0) cmd_forward_wake_one(w);
+}
+
+void cmd_forward_restart(struct cmd_peers *p, struct forward *f) {
+    const struct cmd *cmd = p->worker->cmd;
+    f->deadline_ns = clock_boot_ns(cmd->cfg.clock) + (uint64_t)cmd->cfg.peer_timeout_ms * 1000000;
+    TAILQ_REMOVE(&p->live, f, age);
+    TAILQ_INSERT_TAIL(&p->live, f, age);
+    cmd_deadline_watch(p);
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd_forward - the record of requests that other nodes are asked, for one connection: what has become of each, and the
+ * replies that have come. At most one batch of a connection is under way at a time.
+ *
+ * A record belongs to its session until all its requests are answered; if the connection ends before, or answers come
+ * after their deadline, it lives until the last reply that points to it has come. On the session's worker.
+ */
+#ifndef TAGCACHED_CMD_CMD_FORWARD_H
+#define TAGCACHED_CMD_CMD_FORWARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "cmd/instance.h"
+
+enum forward_state {
+    FORWARD_HERE,      /* runs on this node */
+    FORWARD_DONE,      /* its reply has come */
+    FORWARD_WANTED,    /* to be sent */
+    FORWARD_OUT,       /* sent */
+    FORWARD_LARGE,     /* the owner says that it takes a transfer link */
+    FORWARD_UNSENT,    /* the link broke before any of it was sent */
+    FORWARD_LOST,      /* the link broke behind it */
+    FORWARD_NOT_OWNER, /* who was asked does not own it */
+    FORWARD_RETRY,     /* who was asked cannot say yet */
+    FORWARD_LATE,      /* failed: its deadline has passed */
+    FORWARD_DOWN,      /* failed: its owner is down, or too busy */
+    FORWARD_BROKEN,    /* failed: the link broke behind it, and it must not be repeated */
+};
+
+struct forward_slot {
+    uint32_t off, len; /* its reply, in the record's buffer */
+    uint16_t member;   /* whom to ask, or who was asked: an index in the view */
+    uint8_t state;     /* enum forward_state */
+    uint8_t tries;     /* times that it was sent again */
+};
+
+TAILQ_HEAD(forward_list, forward);
+
+/* Records that wait to be sent. */
+struct forward_waiters {
+    struct forward_list list;
+    unsigned n;
+};
+
+struct forward {
+    TAILQ_ENTRY(forward) age;      /* in the worker's list of those under way, oldest first; then of spare ones */
+    TAILQ_ENTRY(forward) wait;     /* in `waits` */
+    struct forward_waiters *waits; /* where it waits to be sent; NULL: nowhere */
+    struct session *session;       /* NULL: nobody takes the answers any more */
+    uint64_t ring_version;         /* by which the owners were found */
+    uint64_t deadline_ns;
+    uint64_t again_ns;             /* in the worker's list of those to be sent again: when */
+    unsigned count;                /* requests that it covers */
+    unsigned next;                 /* the first that is not answered yet: the one that the input begins with */
+    unsigned out;                  /* requests that are sent and not answered */
+    unsigned entries;              /* places in links' queues that point here */
+    bool attention;                /* some are neither here nor done */
+    struct cmd_transfer *transfer; /* the transfer link that it uses, or NULL (cmd_transfer.c) */
+    char *buf;                     /* the replies */
+    uint32_t len, cap;
+    struct forward_slot slot[CMD_BATCH];
+};
+
+/* What fails is told to the client by its row (cmd_route.c): whether a request in this state has been given up. */
+static inline bool forward_failed(enum forward_state s) {
+    return s >= FORWARD_LATE;
+}
+
+/* A record for s, empty, its deadline running. NULL: no memory. */
+struct forward *cmd_forward_new(struct session *s);
+/* The session needs its record no more: all is answered, or the connection ends. */
+void cmd_forward_end(struct session *s);
+/* A place in a link's queue that pointed to f is gone. */
+void cmd_forward_unref(struct cmd_peers *p, struct forward *f);
+/* The reply of a request that is FORWARD_OUT is p[0..n). Without memory for it the request has failed. */
+void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot, const char *p, size_t n);
+/* A request that is FORWARD_OUT has come to this; when it was the last one the session's input is shown again. */
+void cmd_forward_settle(struct forward *f, unsigned slot, enum forward_state state);
+/* Puts it among those that wait, or takes it out again. */
+void cmd_forward_wait(struct forward *f, struct forward_waiters *w);
+void cmd_forward_wait_end(struct forward *f);
+/* Its deadline begins anew. */
+void cmd_forward_restart(struct cmd_peers *p, struct forward *f);
+/* Has the input of the one that has waited longest shown again, or of all that wait there. */
+void cmd_forward_wake_one(struct forward_waiters *w);
+void cmd_forward_wake(struct forward_waiters *w);
+
+#endif

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd_route.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/sync.h"
+#include "cluster/view.h"
+#include "cmd/cmd_cluster.h"
+#include "cmd/cmd_deadline.h"
+#include "cmd/cmd_forward.h"
+#include "cmd/cmd_link.h"
+#include "cmd/cmd_meta.h"
+#include "cmd/cmd_place.h"
+#include "cmd/cmd_run.h"
+#include "cmd/cmd_transfer.h"
+#include "cmd/instance.h"
+#include "cmd/observers.h"
+#include "cmd/reply.h"
+#include "net/conn.h"
+#include "store/store.h"
+
+/* ------------------------------------------------------------------ owners */
+
+/* What was found out about a batch from some request on. */
+struct span {
+    unsigned first; /* the first request that is another node's; `end`: there is none */
+    unsigned end;   /* requests up to here were looked at: the batch's end, or a barrier */
+};
+
+/* Finds the owners of r[0..n)'s keys, up to a barrier: peers->owner[i], `self` for what is this node's anyhow. A write
+ * of a key of another node that is read before it in the same batch is a barrier too: if the answer to the read has to
+ * be fetched again, it must still be what there was before the write. */
+static struct span find_owners(struct session *s, const struct request *r, unsigned n) {
+    struct cmd_peers *p = s->worker->peers;
+    const struct view *v = p->view;
+    const char *key[CMD_BATCH];
+    uint32_t len[CMD_BATCH];
+    uint64_t hash[CMD_BATCH];
+    uint8_t index[CMD_BATCH];
+    uint16_t owner[CMD_BATCH];
+    struct span span = {n, n};
+    unsigned keys = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct store_key k;
+        const enum cmd_place place = likely(cmd_is_key(&r[i])) && r[i].key.len > 0
+                                         ? (k = r[i].key, CMD_PLACE_KEY)
+                                         : cmd_place(s, &r[i], p->decoded[i], &k);
+        p->owner[i] = v->self;
+        if (place == CMD_PLACE_BARRIER) {
+            span.first = span.end = i;
+            break;
+        }
+        if (place != CMD_PLACE_KEY) continue;
+        key[keys] = k.p;
+        len[keys] = (uint32_t)k.len;
+        hash[keys] = k.hash;
+        index[keys++] = (uint8_t)i;
+    }
+    if (keys == 0) return span;
+    view_owners(v, key, len, keys, owner, p->since);
+    uint64_t read = 0; /* a bit for each key that is read elsewhere, by its hash */
+    for (unsigned k = 0; k < keys; k++) {
+        const unsigned i = index[k];
+        if (owner[k] == v->self || unlikely(cmd_cluster_is_discovery(s, &r[i]))) continue;
+        if (cmd_place_is_lookup(&r[i])) {
+            read |= 1ull << (hash[k] & 63);
+        } else if (unlikely(read & (1ull << (hash[k] & 63)))) {
+            for (unsigned b = 0; b < k; b++) {
+                if (hash[b] != hash[k] || !cmd_place_is_lookup(&r[index[b]])) continue;
+                span.end = i;
+                if (span.first > i) span.first = i;
+                return span;
+            }
+        }
+        p->owner[i] = owner[k];
+        if (i < span.first) span.first = i;
+    }
+    return span;
+}
+
+/* ------------------------------------------------------------------ what has failed */
+
+/* Answers a meta get whose owner does not answer: it is a miss. */
+static void answer_meta_miss(struct session *s, struct request *r) {
+    const enum meta_error e = cmd_meta_read(s, r, 2, META_MG);
+    if (e != META_OK)
+        cmd_meta_error(s, e);
+    else if (!meta_has(&s->worker->meta, 'q'))
+        cmd_meta_reply(s, r, "EN");
+}
+
+static void answer_failed(struct session *s, struct request *r, enum forward_state how) {
+    cmd_bump(s, CMD_METRIC_forward_errors);
+    if (r->row->class == CMD_CLASS_GET) return; /* a miss is no word */
+    if (r->row->id == CMD_ID_mg) {
+        answer_meta_miss(s, r);
+    } else if (r->row->id == CMD_ID_me) {
+        cmd_line_lit(s, "EN");
+    } else if (r->row->id == CMD_ID_touch) {
+        cmd_reply_lit(s, r, "NOT_FOUND");
+    } else if (!r->noreply) {
+        if (how == FORWARD_DOWN)
+            cmd_line_lit(s, "SERVER_ERROR owner is down");
+        else if (how == FORWARD_LATE)
+            cmd_line_lit(s, "SERVER_ERROR owner did not answer, may have been done");
+        else
+            cmd_line_lit(s, "SERVER_ERROR connection to owner lost, may have been done");
+    }
+}
+
+/* ------------------------------------------------------------------ what is to be sent again */
+
+/* Whether a request whose answer went wrong is to be sent again; if not, it has failed, and how is in the slot. */
+static bool is_wanted(struct forward_slot *at, const struct request *r) {
+    switch ((enum forward_state)at->state) {
+    case FORWARD_WANTED:
+    case FORWARD_UNSENT:
+    case FORWARD_RETRY: return true;
+    case FORWARD_LOST:
+        at->state = FORWARD_BROKEN;
+        if (cmd_place_is_lookup(r)) at->state = FORWARD_LATE;
+        return cmd_place_is_read(r) && at->tries++ == 0;
+    case FORWARD_NOT_OWNER: at->state = FORWARD_LATE; return at->tries++ < LINK_REPEATS_MAX;
+    default: return false;
+    }
+}
+
+/* How long to wait before what went wrong is sent again, milliseconds. */
+static unsigned pause_before(const struct forward *f, unsigned n, bool same_ring) {
+    unsigned ms = 0;
+    for (unsigned i = 0; i < n; i++) {
+        const struct forward_slot *at = &f->slot[f->next + i];
+        if (at->state == FORWARD_RETRY && ms < LINK_RETRY_MS) ms = LINK_RETRY_MS;
+        if (at->state == FORWARD_NOT_OWNER && same_ring && at->tries < LINK_REPEATS_MAX) ms = LINK_RING_MS;
+    }
+    return ms;
+}
+
+/* By another ring some requests may be others'. */
+static void route_again(struct session *s, struct forward *f, const struct request *r, unsigned n) {
+    struct cmd_peers *p = s->worker->peers;
+    for (unsigned i = 0; i < n;) {
+        const struct span span = find_owners(s, r + i, n - i);
+        for (unsigned k = 0; k < span.end; k++) {
+            struct forward_slot *at = &f->slot[f->next + i + k];
+            const bool here = p->owner[k] == p->view->self;
+            if (at->state == FORWARD_HERE && !here) at->state = FORWARD_WANTED;
+            if (at->state == FORWARD_WANTED && here) at->state = FORWARD_HERE;
+            at->member = p->owner[k];
+        }
+        i += span.end > 0 ? span.end : 1;
+    }
+    f->ring_version = p->view->ring_version;
+}
+
+/* Sees what has become of the requests r[0..n) that begin the input, and sends again what has to be. False: it is not
+ * time yet to answer them, and the connection waits. */
+static bool settle(struct session *s, struct forward *f, const char *base, const struct request *r, unsigned n) {
+    struct cmd_peers *p = s->worker->peers;
+    const bool same_ring = f->ring_version == p->view->ring_version;
+    const bool late = clock_boot_ns(s->worker->cmd->cfg.clock) >= f->deadline_ns;
+    const unsigned ms = f->again_ns == 0 && !late ? pause_before(f, n, same_ring) : 0;
+    if (ms > 0) {
+        cmd_deadline_again(p, f, ms);
+        return false;
+    }
+    f->again_ns = 0;
+    f->attention = false;
+    for (unsigned i = 0; i < n; i++) {
+        struct forward_slot *at = &f->slot[f->next + i];
+        if (is_wanted(at, &r[i])) at->state = late ? FORWARD_LATE : FORWARD_WANTED;
+    }
+    if (!same_ring) route_again(s, f, r, n);
+    return cmd_link_send(f, base, r, n) && f->out == 0;
+}
+
+/* ------------------------------------------------------------------ the showing that answers */
+
+/* Whether a reply to a key of a get line is about that key, and ends as a value does. */
+static bool fits_key(const struct request *r, const char *p, size_t n) {
+    if (n == 0) return true;
+    return n > 8 + (size_t)r->raw_key_len && memcmp(p, "VALUE ", 6) == 0 &&
+           memcmp(p + 6, r->raw_key, r->raw_key_len) == 0 && p[6 + r->raw_key_len] == ' ' &&
+           memcmp(p + n - 2, "\r\n", 2) == 0;
+}
+
+/* Writes the reply that has come. */
+static inline void put_reply(struct session *s, const struct request *r, const char *p, size_t n) {
+    const bool end = cmd_is_key(r) && r->last;
+    if (likely(n <= CONN_RESERVE_MAX - 5)) {
+        char *out = conn_reserve(s->conn, n + 5);
+        if (n > 0) memcpy(out, p, n);
+        memcpy(out + n, "END\r\n", 5);
+        conn_commit(s->conn, n + (end ? 5 : 0));
+        return;
+    }
+    conn_write(s->conn, p, n);
+    if (end) conn_write(s->conn, "END\r\n", 5);
+}
+
+/* Whether it is a store whose block is too large to wait for. */
+static bool has_block_to_come(const struct request *r) {
+    return r->row != NULL && r->body == NULL && (r->row->class == CMD_CLASS_STORE || r->row->class == CMD_CLASS_MSET);
+}
+
+/* Answers a request that is another node's. */
+static void answer_remote(struct session *s, struct forward *f, struct forward_slot *at, struct request *r) {
+    if (unlikely((s->worker->observed & (CMD_OBSERVE_RAWCMDS | CMD_OBSERVE_LOG)) != 0)) cmd_run_tell(s, r);
+    if (likely(at->state == FORWARD_DONE)) {
+        if (likely(!cmd_is_key(r) || fits_key(r, f->buf + at->off, at->len))) {
+            put_reply(s, r, f->buf + at->off, at->len);
+            return;
+        }
+        cmd_link_distrust(s->worker->peers, at->member);
+    }
+    if (!cmd_is_key(r) && has_block_to_come(r)) r->discard_body = r->body_len + 2;
+    answer_failed(s, r, (enum forward_state)at->state);
+    if (cmd_is_key(r) && r->last) put_reply(s, r, NULL, 0);
+}
+
+/* Answers the requests r[0..n) that begin the input, as far as the record covers them; returns how many. */
+static unsigned show(struct session *s, const char *base, struct request *r, unsigned n) {
+    struct cmd_worker *w = s->worker;
+    struct forward *f = s->forward;
+    unsigned i = 0;
+    if (n > f->count - f->next) n = f->count - f->next;
+    if (f->out > 0 || f->waits != NULL || f->transfer != NULL) {
+        conn_wait(s->conn);
+        return 0;
+    }
+    if (unlikely(f->attention || f->ring_version != w->peers->view->ring_version) && !settle(s, f, base, r, n)) {
+        conn_wait(s->conn);
+        return 0;
+    }
+    while (i < n) {
+        struct forward_slot *at = &f->slot[f->next + i];
+        if (at->state == FORWARD_HERE) {
+            unsigned run = 1;
+            while (i + run < n && at[run].state == FORWARD_HERE) run++;
+            const unsigned done = cmd_run(s, r + i, run);
+            i += done;
+            if (done < run || w->end_batch || conn_halted(s->conn)) break;
+        } else if (unlikely(at->state == FORWARD_LARGE)) {
+            bool taken;
+            f->next += i; /* the transfer's request is the one that comes next */
+            if (cmd_transfer_begin(s, at, base, r + i, &taken)) {
+                w->end_batch = taken;
+                return i + taken;
+            }
+            f->next -= i;
+        } else {
+            answer_remote(s, f, at, r + i);
+            i++;
+            if (unlikely(conn_stuck(s->conn)) && conn_full(s->conn)) break;
+        }
+    }
+    f->next += i;
+    if (f->next == f->count) cmd_forward_end(s);
+    return i;
+}
+
+/* ------------------------------------------------------------------ the first showing */
+
+/* Makes a record of r[0..n), whose owners are at peers->owner[from...], and sends what is others'. False: no memory. */
+static bool begin_forward(struct session *s, const char *base, const struct request *r, unsigned from, unsigned n) {
+    const struct cmd_peers *p = s->worker->peers;
+    struct forward *f = cmd_forward_new(s);
+    if (f == NULL) return false;
+    f->count = n;
+    for (unsigned i = 0; i < n; i++) {
+        const uint16_t owner = p->owner[from + i];
+        const bool here = owner == p->view->self, large = !cmd_is_key(&r[i]) && has_block_to_come(&r[i]);
+        f->slot[i].member = owner;
+        f->slot[i].state = here ? FORWARD_HERE : large ? FORWARD_LARGE : FORWARD_WANTED;
+        f->slot[i].tries = 0;
+    }
+    s->recent |= 1;
+    (void)cmd_link_send(f, base, r, n);
+    return true;
+}
+
+/* Whether the batch's running ends here. */
+static bool is_over(const struct session *s) {
+    return s->worker->retry || s->worker->end_batch || conn_halted(s->conn);
+}
+
+/*
+ * Runs r[0..n), of which nothing was sent yet, as far as that goes; returns how many. A client that hashes as the ring
+ * does finds nearly all of its keys here: its gets are run first, and the ring is looked at only when one finds
+ * nothing, or what may be from before the ring. Of a client that had keys elsewhere of late the whole batch is looked
+ * at first, and nothing of it is run before the others' answers are there, so that all leave in one write.
+ */
+static unsigned first_showing(struct session *s, const char *base, struct request *r, unsigned n) {
+    const bool eager = s->recent != 0;
+    unsigned i = eager ? 0 : cmd_run_here(s, r, n);
+    if (i == n || is_over(s)) return i;
+    const struct span span = find_owners(s, r + i, n - i);
+    const unsigned first = span.first, end = span.end;
+    const unsigned alone = first < end ? (eager ? 0 : first) : end; /* run without waiting for anybody */
+    if (alone > 0) {
+        const unsigned done = cmd_run(s, r + i, alone);
+        if (done < alone || is_over(s)) return i + done;
+    }
+    if (alone == end) { /* then comes a barrier, or nothing */
+        i += end;
+        if (i < n && end == 0) i += cmd_run(s, r + i, 1);
+        return i;
+    }
+    if (begin_forward(s, base, r + i + alone, alone, end - alone)) return i + alone;
+    cmd_line_lit(s, "SERVER_ERROR out of memory");
+    conn_close(s->conn);
+    return i + alone;
+}
+
+unsigned cmd_route(struct session *s, const char *p, unsigned count) {
+    struct cmd_worker *w = s->worker;
+    unsigned i = 0;
+    if (s->forward == NULL) {
+        s->recent = (uint8_t)(s->recent << 1);
+        if (count > 1) cmd_run_prefetch(w, count);
+    }
+    while (i < count) {
+        const unsigned done =
+            s->forward != NULL ? show(s, p, w->batch + i, count - i) : first_showing(s, p, w->batch + i, count - i);
+        i += done;
+        if (is_over(s)) break;
+    }
+    return i;
+}

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd_serve - the owner's side of links: what other nodes ask about keys (proto/link.h). On the link's worker.
+ *
+ * A frame is a request like a client's: it is parsed, and run by the handler or quick path of its row, with a session
+ * whose connection is the link. Frames that have come together are a batch. Room for the reply's header is left in
+ * front of what the handler writes, and filled in behind it. */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/sync.h"
+#include "cluster/view.h"
+#include "cmd/cmd.h"
+#include "cmd/cmd_key.h"
+#include "cmd/cmd_link.h"
+#include "cmd/cmd_parse.h"
+#include "cmd/cmd_place.h"
+#include "cmd/cmd_run.h"
+#include "cmd/cmd_table.h"
+#include "cmd/instance.h"
+#include "cmd/session.h"
+#include "net/conn.h"
+#include "net/conn_link.h"
+#include "net/worker.h"
+#include "proto/link.h"
+#include "store/store.h"
+
+#define REPLY_HEAD_MAX 1024 /* bytes of a reply beside its value and the request's own words */
+#define LONG_LINE 16384     /* a line above this takes a transfer link: its key may be in the reply */
+#define MS 1000000ull       /* nanoseconds */
+
+struct serve {
+    struct session s;      /* first: the handlers' */
+    uint64_t ring_version; /* by which the peer goes */
+    bool ring_known;
+    bool refusing;      /* something was refused: all is, until the peer says by which ring it goes */
+    uint64_t parked_ns; /* when it began to wait for room; 0: it did not */
+};
+
+/* What travels beside the requests of the worker's batch. */
+struct frames {
+    unsigned count;
+    size_t bytes; /* of the input that they take */
+    struct {
+        uint32_t seq;
+        uint16_t budget_ms;
+        bool large; /* not for this link */
+        bool refused;
+        uint32_t end;
+    } at[CMD_BATCH];
+};
+
+/* ------------------------------------------------------------------ frames to requests */
+
+/* A key. False: it is none. */
+static bool read_get(struct serve *sv, struct request *r, const struct link_header *h, const char *p) {
+    struct session *s = &sv->s;
+    struct cmd_worker *w = s->worker;
+    const bool cas = (h->flags & LINK_CAS) != 0, touch = (h->flags & LINK_TOUCH) != 0;
+    size_t n = h->bytes;
+    int32_t ttl = 0;
+    r->row = &cmd_rows[touch ? (cas ? CMD_ID_gats : CMD_ID_gat) : cas ? CMD_ID_gets : CMD_ID_get];
+    r->marks = 0;
+    r->path = cas || touch ? CMD_PATH_KEY : CMD_PATH_GET;
+    if (touch) {
+        if (n < sizeof ttl) return false;
+        memcpy(&ttl, p, sizeof ttl);
+        p += sizeof ttl;
+        n -= sizeof ttl;
+        r->exptime = ttl == LINK_TTL_NEVER ? 0 : ttl < 0 ? STORE_EXPIRED : (int64_t)store_now(w->store) + ttl + 1;
+        if (r->exptime > UINT32_MAX) r->exptime = UINT32_MAX;
+    }
+    if (unlikely(h->flags & LINK_SUFFIX)) {
+        if (n > CMD_LONG_KEY) r->path = CMD_PATH_KEY;
+        return cmd_key_set(s, r, p, n, true);
+    }
+    if (unlikely(n - 1 >= STORE_KEY_MAX)) return false;
+    r->raw_key = p;
+    r->raw_key_len = (uint32_t)n;
+    store_key_hash(w->cmd->store, &r->key, p, n);
+    return true;
+}
+
+/* A line, and its block. False: it is not about one key. *large: it does not belong on this link. */
+static bool read_command(struct serve *sv, struct request *r, char *p, size_t n, bool *large) {
+    *large = false;
+    if (!cmd_parse_one(&sv->s, r, p, n)) return false;
+    if (r->row->class == CMD_CLASS_PLAIN && r->row->id != CMD_ID_tag_add) return false;
+    if (r->suffix == KEYTAGS_PURGE) return false;
+    if ((r->row->class == CMD_CLASS_STORE || r->row->class == CMD_CLASS_MSET) && r->error == CMD_OK && r->body == NULL)
+        *large = true;
+    else if (r->discard_body == 0 && r->end != n)
+        return false;
+    *large |= r->line_len > LONG_LINE;
+    return true;
+}
+
+/* Parses frames from p on, as far as they are here, up to one that is no request. False: the peer is out of step. */
+static bool read_frames(struct serve *sv, char *p, size_t n, struct frames *f) {
+    struct cmd_worker *w = sv->s.worker;
+    f->count = 0;
+    f->bytes = 0;
+    while (f->count < CMD_BATCH && n - f->bytes >= LINK_HEADER) {
+        struct link_header h;
+        link_read(&h, p + f->bytes);
+        if (unlikely(h.bytes > LINK_REQUEST_MAX || h.bytes == 0) && h.kind != LINK_PING) return false;
+        if (n - f->bytes < LINK_HEADER + h.bytes) break;
+        struct request *r = &w->batch[f->count];
+        char *payload = p + f->bytes + LINK_HEADER;
+        bool large = false;
+        if (likely(h.kind == LINK_GET)) {
+            if (!read_get(sv, r, &h, payload)) return false;
+            large = r->raw_key_len > LONG_LINE;
+        } else if (h.kind == LINK_COMMAND) {
+            if (!read_command(sv, r, payload, h.bytes, &large)) return false;
+        } else {
+            break;
+        }
+        f->bytes += LINK_HEADER + h.bytes;
+        f->at[f->count].seq = h.seq;
+        f->at[f->count].budget_ms = h.budget_ms;
+        f->at[f->count].large = large;
+        f->at[f->count].refused = false;
+        f->at[f->count].end = (uint32_t)f->bytes;
+        f->count++;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ whose keys they are */
+
+/* The peer went by the same ring when it sent them, so it has found what we would find; else it is looked up. Once one
+ * is refused all behind it are, or they would overtake it. */
+static void test_owners(struct serve *sv, struct frames *f) {
+    struct cmd_worker *w = sv->s.worker;
+    struct cmd_peers *p = w->peers;
+    const bool same = p != NULL && p->view != NULL && sv->ring_known && sv->ring_version == p->view->ring_version;
+    if (likely(same && !sv->refusing)) return;
+    for (unsigned i = 0; i < f->count; i++) {
+        struct store_key k;
+        uint16_t owner = VIEW_NOBODY;
+        uint64_t since;
+        if (p != NULL && p->view != NULL && !sv->refusing &&
+            cmd_place(&sv->s, &w->batch[i], p->decoded[0], &k) == CMD_PLACE_KEY) {
+            const uint32_t len = (uint32_t)k.len;
+            view_owners(p->view, &k.p, &len, 1, &owner, &since);
+        }
+        if (p != NULL && p->view != NULL && owner == p->view->self && owner != VIEW_NOBODY) continue;
+        sv->refusing = true;
+        f->at[i].refused = true;
+    }
+}
+
+/* ------------------------------------------------------------------ replies */
+
+/* The reply that begins at `at` is complete. */
+static void end_reply(struct conn *c, size_t at, uint32_t seq, enum link_status status) {
+    const size_t bytes = conn_link_tell(c) - at - LINK_HEADER;
+    const struct link_header h = {(uint32_t)bytes, seq, (uint8_t)status, 0, 0};
+    link_put(conn_link_at(c, at), &h);
+}
+
+static size_t begin_reply(struct conn *c) {
+    const size_t at = conn_link_tell(c);
+    (void)conn_reserve(c, LINK_HEADER);
+    conn_commit(c, LINK_HEADER);
+    return at;
+}
+
+static void refuse(struct serve *sv, uint32_t seq) {
+    const struct cmd_peers *p = sv->s.worker->peers;
+    const uint64_t version = p != NULL && p->view != NULL ? p->view->ring_version : 0;
+    const size_t at = begin_reply(sv->s.conn);
+    conn_write(sv->s.conn, &version, sizeof version);
+    end_reply(sv->s.conn, at, seq, LINK_NOT_OWNER);
+    cmd_bump(&sv->s, CMD_METRIC_ring_disagreements);
+}
+
+static void reply_empty(struct conn *c, uint32_t seq, enum link_status status) {
+    end_reply(c, begin_reply(c), seq, status);
+}
+
+/* Runs one request and frames its reply. False: there is no room in the store just now, nothing has happened. */
+static inline bool serve_one(struct serve *sv, struct request *r, uint32_t seq) {
+    struct session *s = &sv->s;
+    struct cmd_worker *w = s->worker;
+    const size_t at = begin_reply(s->conn);
+    w->reply_max = LINK_REPLY_MAX - REPLY_HEAD_MAX - (cmd_is_key(r) ? r->raw_key_len : r->line_len);
+    (void)cmd_run(s, r, 1);
+    if (unlikely(w->retry || w->too_large)) {
+        conn_link_rewind(s->conn, at);
+        if (w->retry) {
+            w->retry = false;
+            return false;
+        }
+        w->too_large = false;
+        reply_empty(s->conn, seq, LINK_LARGE);
+        return true;
+    }
+    end_reply(s->conn, at, seq, LINK_DONE);
+    return true;
+}
+
+/* An empty reply: the one before it says that it follows, if that is empty too. `last`: where that is. */
+static void merge_empty(struct conn *c, size_t at, size_t *last) {
+    struct link_header before, h;
+    link_read(&h, conn_link_at(c, at));
+    if (h.bytes > 0 || h.kind != LINK_DONE) {
+        *last = SIZE_MAX;
+        return;
+    }
+    if (*last != SIZE_MAX) {
+        link_read(&before, conn_link_at(c, *last));
+        if (before.flags < UINT8_MAX && before.seq + before.flags + 1u == h.seq) {
+            before.flags++;
+            link_put(conn_link_at(c, *last), &before);
+            conn_link_rewind(c, at);
+            return;
+        }
+    }
+    *last = at;
+}
+
+/* Answers a batch; returns how many bytes of the input that took. */
+static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms, size_t *last) {
+    struct session *s = &sv->s;
+    struct cmd_worker *w = s->worker;
+    size_t used = 0;
+    unsigned i = 0;
+    test_owners(sv, f);
+    if (f->count > 1) cmd_run_prefetch(w, f->count);
+    for (; i < f->count && !conn_halted(s->conn); i++) {
+        const size_t at = conn_link_tell(s->conn);
+        if (unlikely(f->at[i].refused)) {
+            refuse(sv, f->at[i].seq);
+        } else if (unlikely(held_ms > f->at[i].budget_ms)) {
+            reply_empty(s->conn, f->at[i].seq, LINK_BUSY);
+        } else if (unlikely(f->at[i].large)) {
+            reply_empty(s->conn, f->at[i].seq, LINK_LARGE);
+        } else if (!serve_one(sv, &w->batch[i], f->at[i].seq)) {
+            sv->parked_ns = clock_boot_ns(w->cmd->cfg.clock);
+            conn_park(s->conn);
+            break;
+        }
+        if (conn_link_tell(s->conn) > at) merge_empty(s->conn, at, last);
+        used = f->at[i].end;
+    }
+    w->end_batch = false;
+    sync_bump(&w->metrics[CMD_METRIC_forwards_received], i);
+    return used;
+}
+
+/* ------------------------------------------------------------------ the link */
+
+/* What stands at p is no request. The bytes that it took; 0: it is not all here; SIZE_MAX: the peer is out of step. */
+static size_t serve_control(struct serve *sv, const char *p, size_t n) {
+    struct link_header h;
+    if (n < LINK_HEADER) return 0;
+    link_read(&h, p);
+    if (h.kind != LINK_RING && h.kind != LINK_PING) return h.kind <= LINK_COMMAND && h.kind > 0 ? 0 : SIZE_MAX;
+    if (h.bytes != (h.kind == LINK_RING ? sizeof sv->ring_version : 0)) return SIZE_MAX;
+    if (n - LINK_HEADER < h.bytes) return 0;
+    if (h.kind == LINK_PING) {
+        reply_empty(sv->s.conn, h.seq, LINK_DONE);
+    } else {
+        memcpy(&sv->ring_version, p + LINK_HEADER, sizeof sv->ring_version);
+        sv->ring_known = true;
+        sv->refusing = false;
+    }
+    return LINK_HEADER + h.bytes;
+}
+
+static void out_of_step(struct serve *sv) {
+    struct session *s = &sv->s;
+    log_event(s->worker->cmd->cfg.log, LOG_ALWAYS, "peer_out_of_step", "peer=%s", conn_peer(s->conn));
+    conn_close(s->conn);
+}
+
+static size_t serve_input(struct conn *c, void *session, char *p, size_t n) {
+    struct serve *sv = session;
+    struct cmd_worker *w = sv->s.worker;
+    size_t used = 0, last = SIZE_MAX;
+    uint64_t held_ms = 0;
+    if (unlikely(sv->parked_ns != 0)) {
+        held_ms = (clock_boot_ns(w->cmd->cfg.clock) - sv->parked_ns) / MS;
+        sv->parked_ns = 0;
+    }
+    w->observed = sync_load(&w->cmd->observed);
+    cmd_enter(w);
+    while (!conn_halted(c)) {
+        struct frames f;
+        size_t took = 0;
+        if (!read_frames(sv, p + used, n - used, &f)) {
+            out_of_step(sv);
+            used = n;
+            break;
+        }
+        if (f.count > 0) {
+            took = serve_frames(sv, &f, held_ms, &last);
+        } else if ((took = serve_control(sv, p + used, n - used)) == SIZE_MAX) {
+            out_of_step(sv);
+            used = n;
+            break;
+        } else if (took > 0) {
+            last = SIZE_MAX;
+        }
+        used += took;
+        if (took == 0) break;
+    }
+    cmd_leave(w);
+    if (conn_link_tell(c) > 0) conn_link_send(c);
+    return used;
+}
+
+static bool serve_open(struct conn *c, void *session) {
+    struct serve *sv = session;
+    sv->s.conn = c;
+    sv->s.worker = worker_context(conn_worker(c));
+    sv->s.authenticated = true;
+    sv->s.role = CMD_ROLE_PEER;
+    sync_bump(&sv->s.worker->metrics[CMD_METRIC_links_open], 1);
+    return true;
+}
+
+static void serve_release(struct conn *c, uint64_t token) {
+    const struct serve *sv = conn_session(c);
+    store_unpin(sv->s.worker->store, token);
+}
+
+static void serve_close(struct conn *c, void *session) {
+    const struct serve *sv = session;
+    (void)c;
+    sync_bump(&sv->s.worker->metrics[CMD_METRIC_links_open], (uint64_t)-1);
+}
+
+static const struct net_handler serve_handler = {
+    .session_size = sizeof(struct serve),
+    .open = serve_open,
+    .input = serve_input,
+    .release = serve_release,
+    .close = serve_close,
+};
+
+bool cmd_serve_link(struct cmd *cmd, struct net_worker *w, int fd, struct ssl_st *ssl, enum cmd_link_kind kind) {
+    (void)cmd;
+    if (kind == CMD_LINK_DATA) {
+        struct conn *c = conn_adopt(w, fd, ssl, &serve_handler);
+        return c != NULL && conn_link_begin(c, false);
+    }
+    struct conn *c = conn_adopt(w, fd, ssl, cmd_handler());
+    if (c == NULL) return false;
+    struct session *s = conn_session(c);
+    s->role = CMD_ROLE_TRANSFER;
+    s->authenticated = true;
+    return true;
+}

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The asking side of links: a node, a client, and a peer that owns all keys and does what the test says. */
+#include "frames.h"
+
+#include <errno.h>
+#include <sched.h>
+
+#include "base/sync.h"
+#include "cmd/cmd.h"
+#include "cmd/cmd_link.h"
+#include "net/net.h"
+#include "tests/lib/nodes.h"
+
+static char dir[] = "/tmp/tagcached-link-XXXXXX";
+
+#define DOWN "SERVER_ERROR owner is down\r\n"
+#define SILENT "SERVER_ERROR owner did not answer, may have been done\r\n"
+#define LOST "SERVER_ERROR connection to owner lost, may have been done\r\n"
+
+/* Node 0, of one worker; member 1 is the test and owns all. */
+static struct nodes *begin(void) {
+    struct nodes *c = nodes_new(2);
+    assert_non_null(c);
+    assert_int_equal(nodes_start(c, 0, dir, "-t 1"), 0);
+    nodes_view_only(c, 0, 7, 1);
+    return c;
+}
+
+static uint64_t metric(struct nodes *c, enum cmd_metric m) {
+    return cmd_metric(node_cmd(c->node[0].node), m);
+}
+
+static void say(int fd, const char *text) {
+    talk_send(fd, text, strlen(text));
+}
+
+/* What comes next must be this, byte for byte. */
+static void hear(int fd, const char *text) {
+    const size_t n = strlen(text);
+    char *got = malloc(n + 1);
+    assert_non_null(got);
+    frame_take(fd, got, n);
+    got[n] = '\0';
+    assert_string_equal(got, text);
+    free(got);
+}
+
+/* ------------------------------------------------------------------ what goes over */
+
+static void a_get_goes_key_by_key(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get a b|#|t=x c\r\nmn\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    struct frame ring = frame_next(peer);
+    assert_int_equal(ring.h.kind, LINK_RING);
+    assert_int_equal(ring.h.bytes, 8);
+    assert_int_equal(ring.p[0], 7);
+    free(ring.p);
+    uint32_t seq = frame_asked(peer, LINK_GET, "a");
+    struct frame b = frame_next(peer);
+    assert_int_equal(b.h.flags, LINK_SUFFIX);
+    assert_int_equal(b.h.budget_ms, CMD_PEER_TIMEOUT_MS);
+    assert_string_equal(b.p, "b|#|t=x");
+    free(b.p);
+    assert_int_equal(frame_asked(peer, LINK_GET, "c"), seq + 2);
+    frame_answer(peer, seq, LINK_DONE, "VALUE a 0 1\r\nA\r\n");
+    frame_answer(peer, seq + 1, LINK_DONE, "");
+    frame_answer(peer, seq + 2, LINK_DONE, "VALUE c 5 1\r\nC\r\n");
+    hear(client, "VALUE a 0 1\r\nA\r\nVALUE c 5 1\r\nC\r\nEND\r\nMN\r\n");
+    assert_int_equal(metric(c, CMD_METRIC_forwards_sent), 3);
+    assert_int_equal(metric(c, CMD_METRIC_links_open), 1);
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+static void a_command_goes_whole(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client,
+        "set k 1 0 2 noreply\r\nab\r\ndelete k noreply\r\nincr n 1 noreply\r\nms YmFy 2 b S10\r\nhi\r\nmg k v\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = frame_asked(peer, LINK_COMMAND, "set k 1 0 2 noreply\r\nab\r\n");
+    frame_asked(peer, LINK_COMMAND, "delete k noreply\r\n");
+    frame_asked(peer, LINK_COMMAND, "incr n 1 noreply\r\n");
+    frame_asked(peer, LINK_COMMAND, "ms YmFy 2 b S10\r\nhi\r\n");
+    frame_asked(peer, LINK_COMMAND, "mg k v\r\n");
+    frame_send(peer, seq, LINK_DONE, 2, 0, "", 0); /* three empty ones */
+    frame_answer(peer, seq + 3, LINK_DONE, "HD\r\n");
+    frame_answer(peer, seq + 4, LINK_DONE, "VA 1\r\nx\r\n");
+    hear(client, "HD\r\nVA 1\r\nx\r\n");
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+/* gat sends what is left to live, not a time of this node's. */
+static void gat_sends_a_ttl(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    const int32_t want[] = {100, LINK_TTL_NEVER, LINK_TTL_PASSED};
+    const char *const words[] = {"100", "0", "-1"};
+    char text[64];
+    int peer = -1;
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(text, sizeof text, "gats %s k\r\n", words[i]);
+        say(client, text);
+        if (peer < 0) peer = nodes_accept(c, 0, NULL);
+        struct frame f = frame_next(peer);
+        if (f.h.kind == LINK_RING) {
+            free(f.p);
+            f = frame_next(peer);
+        }
+        int32_t ttl;
+        memcpy(&ttl, f.p, sizeof ttl);
+        assert_int_equal(f.h.flags, LINK_TOUCH | LINK_CAS);
+        assert_int_equal(ttl, want[i]);
+        assert_string_equal(f.p + 4, "k");
+        frame_answer(peer, f.h.seq, LINK_DONE, "VALUE k 0 1 99\r\nA\r\n");
+        free(f.p);
+        hear(client, "VALUE k 0 1 99\r\nA\r\nEND\r\n");
+    }
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+/* A purge runs when everything before it is answered, and nothing behind it is sent before. */
+static void a_purge_is_a_barrier(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "set k 0 0 1\r\na\r\nflush_all\r\nget k\r\ndelete k|#|p=tag\r\nget l\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = frame_asked(peer, LINK_COMMAND, "set k 0 0 1\r\na\r\n");
+    nodes_settle(c);
+    frame_silent(peer);
+    frame_answer(peer, seq, LINK_DONE, "STORED\r\n");
+    hear(client, "STORED\r\nOK\r\n");
+    assert_int_equal(frame_asked(peer, LINK_GET, "k"), seq + 1);
+    nodes_settle(c);
+    frame_silent(peer);
+    frame_answer(peer, seq + 1, LINK_DONE, "");
+    hear(client, "END\r\nDELETED\r\n");
+    frame_answer(peer, frame_asked(peer, LINK_GET, "l"), LINK_DONE, "");
+    hear(client, "END\r\n");
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+/* The answer to a read that has to be asked for again must not show a write that came behind it. */
+static void a_write_waits_for_a_read_of_its_key(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get k\r\nset other 0 0 1\r\no\r\nset k 0 0 1\r\na\r\nget z\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = frame_asked(peer, LINK_GET, "k");
+    frame_asked(peer, LINK_COMMAND, "set other 0 0 1\r\no\r\n");
+    nodes_settle(c);
+    frame_silent(peer);
+    frame_answer(peer, seq, LINK_DONE, "");
+    frame_answer(peer, seq + 1, LINK_DONE, "STORED\r\n");
+    frame_asked(peer, LINK_COMMAND, "set k 0 0 1\r\na\r\n");
+    frame_asked(peer, LINK_GET, "z");
+    frame_answer(peer, seq + 2, LINK_DONE, "STORED\r\n");
+    frame_answer(peer, seq + 3, LINK_DONE, "");
+    hear(client, "END\r\nSTORED\r\nSTORED\r\nEND\r\n");
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+/* ------------------------------------------------------------------ deadlines and the breaker */
+
+static void what_is_not_answered_in_time_fails(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get a\r\nset b 0 0 1\r\nb\r\nset c 0 0 1 noreply\r\nc\r\ntouch d 0\r\nmg e v Oo\r\nmg f v q\r\nme "
+                "g\r\nmn\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = frame_asked(peer, LINK_GET, "a");
+    for (unsigned i = 1; i < 7; i++) free(frame_next(peer).p);
+    nodes_advance(c, CMD_PEER_TIMEOUT_MS - 1);
+    nodes_settle(c);
+    frame_silent(client);
+    nodes_advance(c, 1);
+    hear(client, "END\r\n" SILENT "NOT_FOUND\r\nEN Oo\r\nEN\r\nMN\r\n");
+    assert_int_equal(metric(c, CMD_METRIC_forward_timeouts), 7);
+    assert_int_equal(metric(c, CMD_METRIC_forward_errors), 7);
+    /* Their replies come late: each is dropped in its place. */
+    say(client, "get h\r\n");
+    assert_int_equal(frame_asked(peer, LINK_GET, "h"), seq + 7);
+    frame_answer(peer, seq, LINK_DONE, "VALUE a 0 1\r\nA\r\n");
+    frame_answer(peer, seq + 1, LINK_DONE, "STORED\r\n");
+    frame_send(peer, seq + 2, LINK_DONE, 4, 0, "", 0);
+    frame_answer(peer, seq + 7, LINK_DONE, "VALUE h 0 1\r\nH\r\n");
+    hear(client, "VALUE h 0 1\r\nH\r\nEND\r\n");
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+static void a_silent_peer_is_not_waited_for(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0), peer = -1;
+    uint32_t seq = 0;
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        say(client, "get a\r\n");
+        if (peer < 0) peer = nodes_accept(c, 0, NULL);
+        seq = frame_asked(peer, LINK_GET, "a");
+        nodes_advance(c, CMD_PEER_TIMEOUT_MS);
+        hear(client, "END\r\n");
+    }
+    /* The breaker is open: it is asked nothing, but whether it is there. */
+    uint32_t ping = frame_asked(peer, LINK_PING, "");
+    assert_int_equal(ping, seq + 1);
+    say(client, "get a\r\nset a 0 0 1\r\nx\r\n");
+    hear(client, "END\r\n" DOWN);
+    nodes_advance(c, LINK_PING_MS);
+    say(client, "get a\r\n");
+    hear(client, "END\r\n");
+    frame_silent(peer); /* one ping at a time */
+    for (unsigned i = 0; i < 3; i++) frame_answer(peer, seq - 2 + i, LINK_DONE, "");
+    frame_answer(peer, ping, LINK_DONE, "");
+    nodes_settle(c);
+    say(client, "get a\r\n");
+    frame_answer(peer, frame_asked(peer, LINK_GET, "a"), LINK_DONE, "VALUE a 0 1\r\nA\r\n");
+    hear(client, "VALUE a 0 1\r\nA\r\nEND\r\n");
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+/* An answer in between: three in a row are needed. */
+static void two_expiries_do_not_open_it(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0), peer = -1;
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        say(client, "get a\r\n");
+        if (peer < 0) peer = nodes_accept(c, 0, NULL);
+        uint32_t seq = frame_asked(peer, LINK_GET, "a");
+        if (i % 3 != 2) {
+            nodes_advance(c, CMD_PEER_TIMEOUT_MS);
+            hear(client, "END\r\n");
+        } else {
+            frame_answer(peer, seq - 2, LINK_DONE, "");
+            frame_answer(peer, seq - 1, LINK_DONE, "");
+            frame_answer(peer, seq, LINK_DONE, "VALUE a 0 1\r\nA\r\n");
+            hear(client, "VALUE a 0 1\r\nA\r\nEND\r\n");
+        }
+    }
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+/* ------------------------------------------------------------------ no connection */
+
+static void a_peer_that_cannot_be_reached_is_down(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get a\r\nset a 0 0 1\r\nx\r\ntouch a 0\r\n");
+    assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
+    hear(client, "END\r\n" DOWN "NOT_FOUND\r\n");
+    say(client, "get a\r\n"); /* at once: not tried again before LINK_BACKOFF_MIN_MS */
+    hear(client, "END\r\n");
+    assert_int_equal(sync_load_acq(&c->dialled), 1);
+    nodes_advance(c, LINK_BACKOFF_MIN_MS);
+    say(client, "get a\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    frame_answer(peer, frame_asked(peer, LINK_GET, "a"), LINK_DONE, "");
+    hear(client, "END\r\n");
+    assert_int_equal(sync_load_acq(&c->dialled), 2);
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+static void a_connection_that_takes_too_long_fails(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get a\r\nset b 0 0 1\r\nx\r\n");
+    nodes_advance(c, CMD_PEER_TIMEOUT_MS);
+    hear(client, "END\r\n" SILENT);
+    int peer = nodes_accept(c, 0, NULL);
+    say(client, "get c\r\n"); /* nothing of what was given up is sent */
+    frame_answer(peer, frame_asked(peer, LINK_GET, "c"), LINK_DONE, "");
+    hear(client, "END\r\n");
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+static void a_link_that_breaks_loses_what_was_sent(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client,
+        "get a b\r\nset c 0 0 1\r\nc\r\ntouch d 0\r\nmg e v N30\r\nmg f v\r\nset g 0 0 1 noreply\r\ng\r\nmn\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = frame_asked(peer, LINK_GET, "a");
+    for (unsigned i = 1; i < 7; i++) free(frame_next(peer).p);
+    frame_answer(peer, seq, LINK_DONE, "VALUE a 0 1\r\nA\r\n"); /* whole replies that have come count */
+    talk_send(peer, "\x10\0\0", 3);                             /* part of one does not */
+    nodes_settle(c);
+    close(peer);
+    peer = nodes_accept(c, 0, NULL);
+    seq = frame_asked(peer, LINK_GET, "b"); /* reads are asked for once more */
+    assert_int_equal(frame_asked(peer, LINK_COMMAND, "mg f v\r\n"), seq + 1);
+    frame_answer(peer, seq, LINK_DONE, "VALUE b 0 1\r\nB\r\n");
+    close(peer);
+    hear(client, "VALUE a 0 1\r\nA\r\nVALUE b 0 1\r\nB\r\nEND\r\n" LOST "NOT_FOUND\r\nEN\r\nEN\r\nMN\r\n");
+    close(client);
+    nodes_free(c);
+}
+
+/* Of what is being sent when the link breaks, that of which nothing was sent yet goes out on the next one. */
+static void a_link_that_breaks_keeps_what_was_not_sent(void **state) {
+    enum { N = 60, SIZE = 14000 };
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    unsigned lost = 0, stored = 0;
+    char line[32], *body = malloc(SIZE + 2);
+    (void)state;
+    /* The peer does not read before N blocks are there, which no socket takes at once. */
+    assert_non_null(body);
+    memset(body, 'x', SIZE);
+    memcpy(body + SIZE, "\r\n", 2);
+    say(client, "get warm\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    frame_answer(peer, frame_asked(peer, LINK_GET, "warm"), LINK_DONE, "");
+    hear(client, "END\r\n");
+    int clients[N];
+    for (unsigned i = 0; i < N; i++) {
+        clients[i] = nodes_connect(c, 0);
+        snprintf(line, sizeof line, "set k%u 0 0 %d\r\n", i, SIZE);
+        say(clients[i], line);
+        talk_send(clients[i], body, SIZE + 2);
+    }
+    nodes_settle(c);
+    assert_true(net_metric(node_net(c->node[0].node), NET_METRIC_output_blocked) > 0);
+    close(peer);
+    peer = nodes_accept(c, 0, NULL);
+    for (unsigned i = 0; i < N; i++) {
+        struct pollfd both[2] = {{.fd = clients[i], .events = POLLIN}, {.fd = peer, .events = POLLIN}};
+        /* Either its request was sent before, or it comes now. */
+        while (poll(both, 2, TALK_PATIENCE_MS) > 0 && !(both[0].revents & POLLIN)) {
+            struct frame f = frame_next(peer);
+            if (f.h.kind == LINK_COMMAND) frame_answer(peer, f.h.seq, LINK_DONE, "STORED\r\n");
+            free(f.p);
+        }
+        char got[128] = "";
+        ssize_t n = recv(clients[i], got, sizeof got - 1, 0);
+        assert_true(n > 0);
+        lost += strcmp(got, LOST) == 0;
+        stored += strcmp(got, "STORED\r\n") == 0;
+        close(clients[i]);
+    }
+    assert_int_equal(lost + stored, N);
+    assert_true(lost > 0 && stored > 0);
+    assert_int_equal(metric(c, CMD_METRIC_forward_errors), lost);
+    free(body);
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+/* ------------------------------------------------------------------ rings that differ, and keys that move */
+
+static void send_status(int peer, uint32_t seq, enum link_status status, uint64_t version) {
+    frame_send(peer, seq, status, 0, 0, &version, status == LINK_NOT_OWNER ? sizeof version : 0);
+}
+
+static void a_wrong_owner_is_asked_twice_more(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get a\r\nset b 0 0 1\r\nb\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        if (i > 0) nodes_advance(c, LINK_RING_MS);
+        uint32_t seq = frame_asked(peer, LINK_GET, "a");
+        frame_asked(peer, LINK_COMMAND, "set b 0 0 1\r\nb\r\n");
+        send_status(peer, seq, LINK_NOT_OWNER, 6);
+        send_status(peer, seq + 1, LINK_NOT_OWNER, 6);
+        nodes_settle(c);
+    }
+    hear(client, "END\r\n" SILENT);
+    assert_int_equal(sync_load_acq(&c->differs), 1); /* once a version */
+    assert_int_equal(metric(c, CMD_METRIC_ring_disagreements), 6);
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+static void a_newer_ring_is_followed(void **state) {
+    struct nodes *c = nodes_new(3);
+    (void)state;
+    assert_int_equal(nodes_start(c, 0, dir, "-t 1"), 0);
+    nodes_view_only(c, 0, 7, 1);
+    int client = nodes_connect(c, 0);
+    say(client, "get a b\r\n");
+    struct nodes_wish wish;
+    int first = nodes_accept(c, 0, &wish);
+    assert_int_equal(wish.to, 1);
+    uint32_t seq = frame_asked(first, LINK_GET, "a");
+    frame_asked(first, LINK_GET, "b");
+    nodes_view_only(c, 0, 8, 2);
+    frame_answer(first, seq, LINK_DONE, "VALUE a 0 1\r\nA\r\n"); /* it has it: the record's decision stands */
+    send_status(first, seq + 1, LINK_NOT_OWNER, 8);
+    int second = nodes_accept(c, 0, &wish);
+    assert_int_equal(wish.to, 2);
+    frame_answer(second, frame_asked(second, LINK_GET, "b"), LINK_DONE, "VALUE b 0 1\r\nB\r\n");
+    hear(client, "VALUE a 0 1\r\nA\r\nVALUE b 0 1\r\nB\r\nEND\r\n");
+    /* This node itself owns all now: what is under way is answered, what comes then is its own. */
+    say(client, "get c\r\n");
+    seq = frame_asked(second, LINK_GET, "c");
+    nodes_view_only(c, 0, 9, 0);
+    frame_answer(second, seq, LINK_DONE, "VALUE c 0 1\r\nC\r\n");
+    hear(client, "VALUE c 0 1\r\nC\r\nEND\r\n");
+    say(client, "get c\r\n");
+    hear(client, "END\r\n");
+    close(client);
+    close(first);
+    close(second);
+    nodes_free(c);
+}
+
+static void what_is_moving_is_asked_again(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "set a 0 0 1\r\na\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    for (unsigned i = 0; i < 5; i++) {
+        send_status(peer, frame_asked(peer, LINK_COMMAND, "set a 0 0 1\r\na\r\n"), LINK_RETRY, 0);
+        nodes_settle(c);
+        nodes_advance(c, LINK_RETRY_MS);
+    }
+    frame_answer(peer, frame_asked(peer, LINK_COMMAND, "set a 0 0 1\r\na\r\n"), LINK_DONE, "STORED\r\n");
+    hear(client, "STORED\r\n");
+    say(client, "set a 0 0 1\r\na\r\n");
+    send_status(peer, frame_asked(peer, LINK_COMMAND, "set a 0 0 1\r\na\r\n"), LINK_RETRY, 0);
+    nodes_advance(c, CMD_PEER_TIMEOUT_MS); /* but not beyond the deadline */
+    hear(client, SILENT);
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+/* ------------------------------------------------------------------ replies that are not to be believed */
+
+static void a_peer_out_of_step_is_cut_off(void **state) {
+    static const struct {
+        uint32_t bytes, seq_off;
+        uint8_t status, more;
+        uint16_t zero;
+    } bad[] = {{0, 1, LINK_DONE, 0, 0},
+               {LINK_REPLY_MAX + 1, 0, LINK_DONE, 0, 0},
+               {0, 0, 0, 0, 0},
+               {0, 0, LINK_BUSY + 1, 0, 0},
+               {0, 0, LINK_DONE, 1, 0},
+               {0, 0, LINK_DONE, 0, 1},
+               {0, 0, LINK_NOT_OWNER, 1, 0}};
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        say(client, "set a 0 0 1\r\na\r\n");
+        int peer = nodes_accept(c, 0, NULL);
+        uint32_t seq = frame_asked(peer, LINK_COMMAND, "set a 0 0 1\r\na\r\n");
+        const struct link_header h = {bad[i].bytes, seq + bad[i].seq_off, bad[i].status, bad[i].more, bad[i].zero};
+        talk_send(peer, (const char *)&h, sizeof h);
+        hear(client, LOST);
+        frame_ended(peer);
+    }
+    close(client);
+    nodes_free(c);
+}
+
+static void another_key_never_reaches_a_client(void **state) {
+    static const char *const wrong[] = {"VALUE b 0 1\r\nB\r\n", "VALUE aa 0 1\r\nB\r\n", "VALUE a 0 1\r\nB", "x",
+                                        "SERVER_ERROR\r\n"};
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0);
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        say(client, "get a\r\n");
+        int peer = nodes_accept(c, 0, NULL);
+        frame_answer(peer, frame_asked(peer, LINK_GET, "a"), LINK_DONE, wrong[i]);
+        hear(client, "END\r\n");
+        frame_ended(peer);
+    }
+    close(client);
+    nodes_free(c);
+}
+
+/* ------------------------------------------------------------------ clients and bounds */
+
+static void a_client_that_leaves_is_forgotten(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0), other = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get a\r\nset b 0 0 1\r\nb\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = frame_asked(peer, LINK_GET, "a");
+    frame_asked(peer, LINK_COMMAND, "set b 0 0 1\r\nb\r\n");
+    struct linger hard = {1, 0};
+    setsockopt(client, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    close(client);
+    say(other, "get c\r\n");
+    frame_asked(peer, LINK_GET, "c");
+    frame_answer(peer, seq, LINK_DONE, "VALUE a 0 1\r\nA\r\n");
+    frame_answer(peer, seq + 1, LINK_DONE, "STORED\r\n");
+    frame_answer(peer, seq + 2, LINK_DONE, "VALUE c 0 1\r\nC\r\n");
+    hear(other, "VALUE c 0 1\r\nC\r\nEND\r\n");
+    close(other);
+    close(peer);
+    nodes_free(c);
+}
+
+static void no_more_than_so_many_are_out(void **state) {
+    enum { CLIENTS = LINK_OUT_MAX / CMD_BATCH + 2 };
+    struct nodes *c = begin();
+    int clients[CLIENTS], peer = -1;
+    char line[8 + 2 * CMD_BATCH] = "get";
+    unsigned asked = 0;
+    (void)state;
+    for (unsigned i = 0; i < CMD_BATCH; i++) strcat(line, " k");
+    strcat(line, "\r\n");
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        clients[i] = nodes_connect(c, 0);
+        say(clients[i], line);
+    }
+    peer = nodes_accept(c, 0, NULL);
+    while (metric(c, CMD_METRIC_forwards_sent) < LINK_OUT_MAX) sched_yield();
+    nodes_settle(c);
+    assert_int_equal(metric(c, CMD_METRIC_forwards_sent), LINK_OUT_MAX);
+    for (unsigned i = 0; i < CLIENTS * CMD_BATCH; i++) {
+        struct frame f = frame_next(peer);
+        while (f.h.kind == LINK_RING) {
+            free(f.p);
+            f = frame_next(peer);
+        }
+        frame_answer(peer, f.h.seq, LINK_DONE, "VALUE k 0 1\r\nK\r\n");
+        free(f.p);
+        asked++;
+    }
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        for (unsigned k = 0; k < CMD_BATCH; k++) hear(clients[i], "VALUE k 0 1\r\nK\r\n");
+        hear(clients[i], "END\r\n");
+        close(clients[i]);
+    }
+    assert_int_equal(asked, CLIENTS * CMD_BATCH);
+    close(peer);
+    nodes_free(c);
+}
+
+static int make_dir(void **state) {
+    (void)state;
+    return mkdtemp(dir) == NULL;
+}
+
+static int remove_dir(void **state) {
+    (void)state;
+    return rmdir(dir);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_get_goes_key_by_key),
+        cmocka_unit_test(a_command_goes_whole),
+        cmocka_unit_test(gat_sends_a_ttl),
+        cmocka_unit_test(a_purge_is_a_barrier),
+        cmocka_unit_test(a_write_waits_for_a_read_of_its_key),
+        cmocka_unit_test(what_is_not_answered_in_time_fails),
+        cmocka_unit_test(a_silent_peer_is_not_waited_for),
+        cmocka_unit_test(two_expiries_do_not_open_it),
+        cmocka_unit_test(a_peer_that_cannot_be_reached_is_down),
+        cmocka_unit_test(a_connection_that_takes_too_long_fails),
+        cmocka_unit_test(a_link_that_breaks_loses_what_was_sent),
+        cmocka_unit_test(a_link_that_breaks_keeps_what_was_not_sent),
+        cmocka_unit_test(a_wrong_owner_is_asked_twice_more),
+        cmocka_unit_test(a_newer_ring_is_followed),
+        cmocka_unit_test(what_is_moving_is_asked_again),
+        cmocka_unit_test(a_peer_out_of_step_is_cut_off),
+        cmocka_unit_test(another_key_never_reaches_a_client),
+        cmocka_unit_test(a_client_that_leaves_is_forgotten),
+        cmocka_unit_test(no_more_than_so_many_are_out),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
