@@ -70,8 +70,20 @@ static void place_members(struct cluster *c) {
     }
 }
 
+/* Notes what the configuration says of this process. Who was leaving and is not listed any more has gone for good. */
+static void note_standing(struct cluster *c) {
+    const struct configuration_member *m = configuration_by_number(config_current(c->config), config_number(c->config));
+    const bool was_leaving = c->standing == CLUSTER_LEAVING;
+    c->standing = m == NULL                              ? CLUSTER_NO_MEMBER
+                  : m->state == CONFIGURATION_JOINING    ? CLUSTER_JOINING
+                  : m->state == CONFIGURATION_LEAVING    ? CLUSTER_LEAVING
+                                                         : CLUSTER_MEMBER;
+    if (was_leaving && config_left(c->config)) c->cfg.up.ended(c->cfg.up.arg);
+}
+
 static void adopted(struct cluster *c) {
     memset(c->voter_heard_ns, 0, sizeof c->voter_heard_ns);
+    note_standing(c);
     place_members(c);
     cluster_purges_adopt(c);
     cluster_view_make(c);
@@ -144,6 +156,12 @@ bool cluster_agree_hears_majority(const struct cluster *c, uint64_t now_ns) {
             own || (c->voter_heard_ns[i] != 0 && now_ns - c->voter_heard_ns[i] < CLUSTER_LEASE_MS * UINT64_C(1000000));
     }
     return heard >= configuration_majority(now);
+}
+
+void cluster_agree_own(struct cluster *c) {
+    if (c->standing == CLUSTER_JOINING && purging_begun(c->purging) && cluster_agree_hears_majority(c, cluster_now(c)))
+        cluster_agree_request(c, CONFIG_SERVE, "", 0, 0);
+    if (c->standing == CLUSTER_LEAVING && !c->view_moving) cluster_agree_request(c, CONFIG_LEFT, "", 0, 0);
 }
 
 /* Tells the machine which origins all members know everything of. */

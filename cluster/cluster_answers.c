@@ -443,6 +443,16 @@ static unsigned split(char *line, char **word, unsigned max) {
     return n;
 }
 
+/* `at NAME COMMAND`; false: it is something else. */
+static bool try_relay(struct cluster *c, struct cluster_question *q) {
+    char name[CONFIGURATION_NAME_MAX + 1];
+    int end = 0;
+    if (sscanf(q->line, "at %255s %n", name, &end) != 1 || end == 0) return false;
+    const char *refusal = cluster_relay_begin(c, q, name, q->line + end);
+    if (refusal != NULL) say(q, refusal);
+    return true;
+}
+
 static void ask(struct cluster *c, struct cluster_question *q) {
     static const struct {
         const char *word;
@@ -450,6 +460,7 @@ static void ask(struct cluster *c, struct cluster_question *q) {
     } reads[] = {{"status", status}, {"members", members}, {"ring", show_ring}};
     char *word[6];
     struct text t = {0};
+    if (try_relay(c, q)) return;
     const unsigned n = split(q->line, word, 6);
     for (unsigned i = 0; n == 1 && i < sizeof reads / sizeof *reads; i++) {
         if (strcmp(word[0], reads[i].word) != 0) continue;

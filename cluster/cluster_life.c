@@ -45,6 +45,7 @@ static uint64_t next_ns(const struct cluster *c) {
     uint64_t next = sooner(swim_next_ns(c->swim), config_next_ns(c->config));
     next = sooner(next, purging_next_ns(c->purging));
     next = sooner(next, cluster_links_next_ns(c));
+    next = sooner(next, cluster_relay_next_ns(c));
     if (c->flush_at_ns != 0) next = sooner(next, c->flush_at_ns);
     return sooner(next, c->second_ns);
 }
@@ -65,6 +66,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     if (config_next_ns(c->config) <= now) cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_TIME});
     cluster_purges_time(c, now);
     cluster_links_time(c, now);
+    cluster_relay_time(c, now);
     if (c->second_ns <= now) {
         c->second_ns = now + CLUSTER_SECOND_NS;
         cluster_agree_second(c);
@@ -102,6 +104,7 @@ static void on_round(evutil_socket_t fd, short what, void *arg) {
     if (c->reset_wanted) reset(c);
     purging_seal(c->purging, config_sealed(c->config));
     purging_flush(c->purging, cluster_now(c));
+    if (c->standing == CLUSTER_JOINING || c->standing == CLUSTER_LEAVING) cluster_agree_own(c);
     cluster_members_meta(c);
     cluster_answers_publish(c);
     set_timer(c);
@@ -145,6 +148,7 @@ static void on_disk(void *arg, uint64_t token, int error) {
 static void *run(void *arg) {
     struct cluster *c = arg;
     event_base_loop(c->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    cluster_relay_end(c);
     cluster_purges_end(c);
     return NULL;
 }
@@ -195,6 +199,8 @@ int cluster_new(const struct cluster_config *cfg, struct cluster **out, char *er
     TAILQ_INIT(&c->peers);
     TAILQ_INIT(&c->wishes);
     TAILQ_INIT(&c->waiters);
+    TAILQ_INIT(&c->relays);
+    TAILQ_INIT(&c->runs);
     pthread_mutex_init(&c->lock, NULL);
     void *arena = malloc(PEER_CONTROL_ARENA_BYTES);
     c->packed = malloc(PEER_CONTROL_MAX);

@@ -216,6 +216,8 @@ static void on_control(void *arg, const struct transport_peer *from, const Peer_
     case PEER_SYNC: cluster_members_sync(c, p, m); break;
     case PEER_CONFIG: cluster_agree_message(c, p, m); break;
     case PEER_PURGE: cluster_purges_message(c, p, m); break;
+    case PEER_ASK: cluster_relay_ask(c, p, m); break;
+    case PEER_TOLD: cluster_relay_told(c, p, m); break;
     default: break; /* the transport's own, or of a later release, which it has counted */
     }
     cluster_touch(c);

@@ -250,7 +250,7 @@ static void tell_agreement(struct cluster *c, const struct cluster_peer *from, u
 void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, const Peer__Control *message) {
     struct peer_purge m;
     peer_arena_reset(&c->arena);
-    if (!peer_purge_read(message, &c->arena, &c->counts, &m)) {
+    if (!peer_purge_read(message, &c->arena, &m)) {
         c->malformed++;
         return;
     }

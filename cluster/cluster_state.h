@@ -2,10 +2,10 @@
  *
  * cluster_state - the instance as the files of the cluster's thread share it.
  *
- * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the configuration
- * (config.h), cluster_purges.c the purges (purging.h); cluster_view.c makes what the workers read; cluster_links.c what
- * comes from and goes to the transport; cluster_answers.c what operators ask. Each offers its functions here. All run
- * on the cluster's thread, unless they say otherwise.
+ * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the
+ * configuration (config.h), cluster_purges.c the purges (purging.h); cluster_view.c makes what the workers read;
+ * cluster_links.c what comes from and goes to the transport; cluster_answers.c what operators ask. Each offers its
+ * functions here. All run on the cluster's thread, unless they say otherwise.
  */
 #ifndef TAGCACHED_CLUSTER_CLUSTER_STATE_H
 #define TAGCACHED_CLUSTER_CLUSTER_STATE_H
@@ -48,6 +48,9 @@ enum cluster_event {
     CLUSTER_EVENT_DISK,
     CLUSTER_EVENTS
 };
+
+/* What the configuration says of this process. */
+enum cluster_standing { CLUSTER_NO_MEMBER, CLUSTER_JOINING, CLUSTER_MEMBER, CLUSTER_LEAVING };
 
 /* A process to which a control link is up. */
 struct cluster_peer {
@@ -118,6 +121,7 @@ struct cluster {
     struct config_in newer; /* a member has said that there is a newer configuration, */
     bool newer_wanted;      /* which the machine of the configuration is to be told */
     bool leaving;           /* this node has told the membership that it leaves */
+    enum cluster_standing standing;
 
     TAILQ_HEAD(, cluster_peer) peers;
     unsigned npeers;
@@ -126,6 +130,9 @@ struct cluster {
     struct cluster_wishes wishes;
     unsigned nwishes;
     struct cluster_waiters waiters;
+    TAILQ_HEAD(, cluster_relay) relays; /* commands passed on to other nodes, oldest first */
+    TAILQ_HEAD(, cluster_run) runs;     /* commands that others have passed on to this one */
+    unsigned nrelays, nruns;
     uint64_t meta[2]; /* what pings carry: version of the configuration, hash of the vector of purges */
     uint64_t next_token;
     uint64_t flush_at_ns; /* `flush_all N`: when; 0: none */
@@ -199,6 +206,9 @@ void cluster_agree_message(struct cluster *c, struct cluster_peer *from, const P
 /* An operator's request; false: the machine cannot take it now. The answer comes to the waiter of this token. */
 void cluster_agree_request(struct cluster *c, enum config_request_kind kind, const char *name, uint64_t argument,
                            uint64_t token);
+/* Asks for what this process wants of the configuration: to serve, once it knows what was purged; to be off the list,
+ * once it has left the ring. Asking again does no harm. */
+void cluster_agree_own(struct cluster *c);
 /* What is done each second. */
 void cluster_agree_second(struct cluster *c);
 /* Whether a majority of the voters has answered lately. */
@@ -216,6 +226,17 @@ void cluster_purges_time(struct cluster *c, uint64_t now_ns);
 struct cluster_waiter *cluster_waiter_new(struct cluster *c);
 struct cluster_waiter *cluster_waiter_of(struct cluster *c, uint64_t token);
 void cluster_waiter_free(struct cluster *c, struct cluster_waiter *w);
+
+/* ---- cluster_relay.c */
+
+/* Passes a command on to the member of this name; the question is answered later. Returns NULL, or the line that says
+ * why not, and the question is the caller's to answer. */
+const char *cluster_relay_begin(struct cluster *c, struct cluster_question *q, const char *name, const char *line);
+void cluster_relay_ask(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
+void cluster_relay_told(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
+void cluster_relay_time(struct cluster *c, uint64_t now_ns);
+uint64_t cluster_relay_next_ns(const struct cluster *c);
+void cluster_relay_end(struct cluster *c);
 
 /* ---- cluster_view.c */
 

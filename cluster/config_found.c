@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cluster/config.h"
 #include "cluster/config_state.h"
 
 int config_founder(const struct config *c, const char *name) {

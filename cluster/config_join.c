@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cluster/config.h"
 #include "cluster/config_state.h"
 
 bool config_same_process(const struct configuration_member *m, const struct config_peer *p) {

@@ -21,7 +21,7 @@
 
 #include "base/fault.h"
 #include "base/rand.h"
-#include "cluster/config.h"
+#include "cluster/config_io.h"
 
 #define CONFIG_MS UINT64_C(1000000)
 #define CONFIG_S (1000 * CONFIG_MS)

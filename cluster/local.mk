@@ -8,6 +8,7 @@ noinst_HEADERS += \
   %D%/cluster_state.h \
   %D%/cluster_task.h \
   %D%/config.h \
+  %D%/config_io.h \
   %D%/config_record.h \
   %D%/config_state.h \
   %D%/configuration.h \
@@ -49,6 +50,7 @@ tagcached_sources += \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
   %D%/cluster_purges.c \
+  %D%/cluster_relay.c \
   %D%/cluster_view.c \
   %D%/config_describe.c \
   %D%/config_found.c \
@@ -92,7 +94,7 @@ tagcached_sources += \
   %D%/suspicion.c \
   %D%/swim_evidence.c \
   %D%/swim_gossip.c \
-  %D%/swim_machine.c \
+  %D%/swim_input.c \
   %D%/swim_probe.c \
   %D%/swim_sync.c \
   %D%/transport.c \

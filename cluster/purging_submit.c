@@ -60,7 +60,10 @@ static void identify(struct purging *p, uint32_t i, int slot, uint64_t sequence)
 static void confirmed(struct purging *p, uint32_t i) {
     const struct outbox_entry *e = &p->out.entries[i];
     if (e->via.number != 0) p->counters.confirmed++;
-    if (e->local && !e->came) p->nlocal--;
+    if (e->local && !e->came) { /* this node's vector began behind the event */
+        p->nlocal--;
+        purgelog_remember(p->log, outbox_record(&p->out, i));
+    }
     purging_tell(p, i, PURGING_CONFIRMED);
     outbox_remove(&p->out, i);
 }

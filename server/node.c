@@ -302,8 +302,12 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
     return r;
 }
 
+static void on_left(void *arg) {
+    up_shutdown(arg, CMD_SHUTDOWN_GRACEFUL);
+}
+
 static int make_cluster(struct node *n, const struct node_config *cfg, char *err, size_t err_size) {
-    const struct node_parts parts = {n->settings, cfg->clock, &n->log, n->store, n->cmd, n->net};
+    const struct node_parts parts = {n->settings, cfg->clock, &n->log, n->store, n->cmd, n->net, n, on_left};
     return n->settings->cluster == NULL ? 0 : node_cluster_new(&parts, &n->cluster, err, err_size);
 }
 

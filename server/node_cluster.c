@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -16,6 +17,7 @@
 #include "cluster/purging.h"
 #include "cluster/view.h"
 #include "cmd/cmd.h"
+#include "net/conn.h"
 #include "net/net.h"
 #include "net/worker.h"
 #include "settings.h"
@@ -96,6 +98,34 @@ static void up_link(void *arg, void *wish, int fd, struct ssl_st *ssl, int error
     if (fd >= 0) close(fd);
 }
 
+/* A connection of this node to itself on its way to a worker. */
+struct guest {
+    struct net_post post;
+    int fd;
+    bool privileged;
+};
+
+static void seat_guest(struct net_worker *w, void *arg) {
+    struct guest *g = arg;
+    (void)conn_adopt(w, g->fd, NULL, cmd_guest_handler(g->privileged));
+    free(g);
+}
+
+static int up_client(void *arg, bool privileged) {
+    struct node_cluster *nc = arg;
+    struct guest *g = calloc(1, sizeof *g);
+    int ends[2];
+    if (g == NULL) return -ENOMEM;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
+        free(g);
+        return -errno;
+    }
+    g->fd = ends[0];
+    g->privileged = privileged;
+    worker_post(net_worker_at(nc->parts.net, 0), &g->post, seat_guest, g);
+    return ends[1];
+}
+
 /* A link of another node on its way to a worker. */
 struct arrival {
     struct net_post post;
@@ -122,6 +152,11 @@ static void up_serve(void *arg, unsigned worker, bool transfer, int fd, struct s
         .cmd = nc->parts.cmd, .kind = transfer ? CMD_LINK_TRANSFER : CMD_LINK_DATA, .fd = fd, .ssl = ssl};
     struct net_worker *w = net_worker_at(nc->parts.net, worker % net_threads(nc->parts.net));
     worker_post(w, &a->post, arrive, a);
+}
+
+static void up_ended(void *arg) {
+    const struct node_parts *p = &((struct node_cluster *)arg)->parts;
+    p->ended(p->arg);
 }
 
 /* ------------------------------------------------------------------ what the commands ask of the cluster */
@@ -215,7 +250,7 @@ static int fill_config(struct node_cluster *nc, struct cluster_config *cfg, char
         .workers = (unsigned)s->threads,
         .clock = nc->parts.clock,
         .log = nc->parts.log,
-        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_serve},
+        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_client, up_serve, up_ended},
     };
     return 0;
 }

@@ -30,6 +30,8 @@ struct node_parts {
     struct store *store;
     struct cmd *cmd;
     struct net *net;
+    void *arg;
+    void (*ended)(void *arg); /* the node has left the cluster for good. On the cluster's thread */
 };
 
 /* Makes the cluster of a node whose sockets are bound. 0, or -errno with a sentence in err. */

@@ -57,7 +57,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     const unsigned count = cmd_parse(s, p, n);
     unsigned i;
     if (likely(!w->routes && s->forward == NULL) || s->role != CMD_ROLE_CLIENT || !s->authenticated) {
-        if (count > 1) cmd_run_prefetch(w, count);
+        if (count > 1) cmd_run_prefetch(w, w->batch, count);
         i = cmd_run(s, w->batch, count);
     } else {
         i = cmd_route(s, p, count);

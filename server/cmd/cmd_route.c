@@ -239,6 +239,7 @@ static unsigned show(struct session *s, const char *base, struct request *r, uns
         if (at->state == FORWARD_HERE) {
             unsigned run = 1;
             while (i + run < n && at[run].state == FORWARD_HERE) run++;
+            if (run > 1) cmd_run_prefetch(w, r + i, run);
             const unsigned done = cmd_run(s, r + i, run);
             i += done;
             if (done < run || w->end_batch || conn_halted(s->conn)) break;
@@ -300,6 +301,7 @@ static unsigned first_showing(struct session *s, const char *base, struct reques
     const unsigned first = span.first, end = span.end;
     const unsigned alone = first < end ? (eager ? 0 : first) : end; /* run without waiting for anybody */
     if (alone > 0) {
+        if (eager && alone > 1) cmd_run_prefetch(s->worker, r + i, alone);
         const unsigned done = cmd_run(s, r + i, alone);
         if (done < alone || is_over(s)) return i + done;
     }
@@ -319,7 +321,7 @@ unsigned cmd_route(struct session *s, const char *p, unsigned count) {
     unsigned i = 0;
     if (s->forward == NULL) {
         s->recent = (uint8_t)(s->recent << 1);
-        if (count > 1) cmd_run_prefetch(w, count);
+        if (s->recent == 0 && count > 1) cmd_run_prefetch(w, w->batch, count);
     }
     while (i < count) {
         const unsigned done =

@@ -10,7 +10,7 @@ EXTRA_DIST += %D%/README.md
 
 # The agreed configuration.
 single_tests += %D%/test_sim_config
-tests_sim_test_sim_config_SOURCES = %D%/test_sim_config.c %D%/config_world.c %D%/config_check.c %D%/config_faults.c
+tests_sim_test_sim_config_SOURCES = %D%/test_sim_config.c %D%/config_world.c %D%/config_node.c %D%/config_check.c %D%/config_faults.c
 noinst_HEADERS += %D%/config_world.h
 # Purges as events.
 single_tests += %D%/sim_purges

@@ -7,8 +7,6 @@
 #include "base/check.h"
 #include "cluster/mutation.h"
 #include "cluster/purgelog.h"
-#include "cluster/purging_state.h"
-#undef NEVER
 
 #define NEVER UINT64_MAX
 #define CALM_S 12
@@ -343,6 +341,9 @@ static void on_crash(void *process, struct sim *s, unsigned node) {
     x->w->r->alone += c.alone;
     x->w->r->repeated += c.repeated;
     purging_free(x->p);
+    free(x->verified);
+    free(x->upto);
+    x->verified = x->upto = NULL;
     x->p = NULL;
     x->alive = false;
     x->w->down_ns[node] = sim_now(s);
@@ -666,7 +667,7 @@ static void found(struct world *w) {
 
 static void purge(struct sim *s, void *arg, uint64_t unused) {
     struct world *w = arg;
-    const unsigned node = (unsigned)sim_below(s, w->o->nodes);
+    const unsigned node = w->o->asked >= 0 ? (unsigned)w->o->asked : (unsigned)sim_below(s, w->o->nodes);
     struct process *x = at(w, node);
     const uint64_t every = SIM_S / w->o->purges_per_s;
     (void)unused;
@@ -741,6 +742,29 @@ static void trouble(struct sim *s, void *arg, uint64_t unused) {
     }
 }
 
+/* Kills one voter after the other, each when all are active and know each other again. */
+static void roll(struct sim *s, void *arg, uint64_t turn) {
+    struct world *w = arg;
+    const struct configuration *c = &w->history[w->version];
+    bool ready = !w->calm;
+    if (w->calm) return;
+    for (unsigned i = 0; i < w->o->nodes; i++)
+        ready = ready && at(w, i) != NULL && at(w, i)->version == w->version && at(w, i)->number != 0;
+    for (unsigned i = 0; ready && i < c->nvoters; i++) {
+        uint64_t since;
+        ready = purging_active(at(w, c->voters[i].id.bytes[0] - 1u)->p, &since);
+    }
+    sim_at(s, sim_now(s) + w->o->roll_ms * SIM_MS, roll, w, turn + ready);
+    if (!ready) return;
+    const unsigned node = c->voters[turn % c->nvoters].id.bytes[0] - 1u;
+    w->r->restarts++;
+    if (turn % 2 == 0)
+        sim_crash(s, node);
+    else
+        sim_power_off(s, node);
+    sim_at(s, sim_now(s) + 20 * SIM_MS + sim_below(s, 20 * SIM_MS), restart_later, w, node);
+}
+
 static void calm_down(struct sim *s, void *arg, uint64_t unused) {
     struct world *w = arg;
     const struct sim_path good = {.delay_min_ns = 200000, .delay_max_ns = 1000000};
@@ -771,24 +795,6 @@ static void check_end(struct world *w) {
         purging_read_counters(x->p, &c);
         w->r->alone += c.alone;
         w->r->repeated += c.repeated;
-        if (getenv("DBG") && c.pending > 0) {
-            const struct purging *p = x->p;
-            printf("node %u number %u voter %u submitted %lu answered %lu act %lu/%lu begun %d own %d sync %x/%d need:",
-                   i, p->number, p->voter, p->submitted, p->answered, p->active_epoch, p->epoch, p->begun, p->own_slot,
-                   p->sync_from, p->sync_active);
-            for (int k = 0; k < 64; k++)
-                if (purgelog_origin(p->log, k))
-                    printf(" [%u last %lu appl %lu conf %lu need %lu sync %lu coll %d behind %lu]",
-                           purgelog_origin(p->log, k), purgelog_last(p->log, k), purgelog_applied(p->log, k),
-                           p->slots[k].confirmed, p->slots[k].need, p->slots[k].sync, p->slots[k].collecting,
-                           p->slots[k].behind_ns);
-            for (unsigned l = 1; l < OUTBOX_TODO; l++)
-                for (uint32_t e = outbox_first(&p->out, l); e != OUTBOX_NONE; e = outbox_next(&p->out, e))
-                    printf(" <list %u seq %lu todo %d local %d came %d via %u-%lu>", l, p->out.entries[e].sequence,
-                           p->out.entries[e].todo, p->out.entries[e].local, p->out.entries[e].came,
-                           p->out.entries[e].via.number, p->out.entries[e].via.counter);
-            printf("\n");
-        }
         if (c.pending > 0 || purging_local(x->p) > 0 || x->number == 0)
             violation(w, WORLD_PENDING, i, c.pending, purging_local(x->p));
         struct peer_purge_seen v[PEER_PURGE_VECTOR_MAX];
@@ -815,6 +821,7 @@ void world_run(const struct world_options *o, struct world_result *r) {
     sim_at(w->s, 200 * SIM_MS, purge, w, 0);
     sim_at(w->s, 500 * SIM_MS, govern, w, 0);
     sim_at(w->s, 500 * SIM_MS, trouble, w, 0);
+    if (o->roll_ms > 0) sim_at(w->s, 500 * SIM_MS, roll, w, 0);
     sim_at(w->s, o->seconds * SIM_S, calm_down, w, 0);
     sim_run(w->s, (o->seconds + CALM_S) * SIM_S);
     check_end(w);
@@ -823,8 +830,6 @@ void world_run(const struct world_options *o, struct world_result *r) {
     sim_run(w->s, (o->seconds + CALM_S + 3) * SIM_S); /* copies that were to come late are freed */
     sim_free(w->s);
     for (unsigned i = 0; i < w->nall; i++) {
-        free(w->all[i]->verified);
-        free(w->all[i]->upto);
         free(w->all[i]);
     }
     for (unsigned i = 0; i < WORLD_NUMBERS; i++) free(w->origins[i].pids);
