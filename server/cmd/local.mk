@@ -9,6 +9,7 @@ tagcached_sources += \
   %D%/cmd_input.c \
   %D%/cmd_job.c \
   %D%/cmd_key.c \
+  %D%/cmd_explain.c \
   %D%/cmd_link.c \
   %D%/cmd_meta.c \
   %D%/cmd_meta_change.c \
