@@ -100,3 +100,6 @@ EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.
 # Links between nodes: the asking side, the owner's side, large values.
 unit_tests += %D%/test_link %D%/test_serve %D%/test_transfer
 noinst_HEADERS += %D%/frames.h
+unit_tests += %D%/test_conn_link
+tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
+tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
