@@ -137,3 +137,6 @@ noinst_HEADERS += %D%/frames.h
 unit_tests += %D%/test_transport_bad
 tests_unit_test_transport_bad_SOURCES = %D%/test_transport_bad.c %D%/link_lab.c
 single_tests += %D%/test_peer_purge %D%/test_purging_outbox %D%/test_purging_repair
+unit_tests += %D%/test_conn_link
+tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
+tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
