@@ -31,6 +31,7 @@
 #define CLUSTER_PINGS_MAX 64    /* TCP pings under way */
 #define CLUSTER_PING_MS 1000    /* how long one is waited for */
 #define CLUSTER_WISHES_MAX 8192 /* links to other nodes that workers wait for */
+#define CLUSTER_LEAVE_MS 500    /* how long a node that ends tells the others, at most */
 #define CLUSTER_QUIET_MS 1000   /* between two log lines of one kind */
 #define CLUSTER_LEASE_MS 2000   /* a voter's answer counts for so long */
 #define CLUSTER_SECOND_NS UINT64_C(1000000000)
@@ -120,7 +121,7 @@ struct cluster {
     bool drop_wanted;       /* and all that is stored is to be dropped */
     struct config_in newer; /* a member has said that there is a newer configuration, */
     bool newer_wanted;      /* which the machine of the configuration is to be told */
-    bool leaving;           /* this node has told the membership that it leaves */
+    uint64_t leave_until_ns; /* the thread is to end, and tells the other members until then at the latest; 0: not yet */
     enum cluster_standing standing;
 
     TAILQ_HEAD(, cluster_peer) peers;

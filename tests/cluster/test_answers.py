@@ -109,7 +109,7 @@ class Model:
             value, flags = self.items[key]
             assert got == ["VA", str(len(value)), f"f{flags}", f"k{key}", value], (got, value, flags)
         else:
-            assert got == ["EN"], got
+            assert got == ["EN", f"k{key}"], got
 
     def ma(self, c, key, *_):
         if key not in self.items:

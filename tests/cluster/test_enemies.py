@@ -63,7 +63,7 @@ def a_name_in_use(lab):
     first = lab.node().start()
     settle([first])
     second = lab.joiner([first], name=first.name).start(serves=False)
-    line = wait("it says what to do", lambda: [x for x in second.log().splitlines() if "in use" in x or "conflict" in x])[0]
+    line = second.wait_event("key_in_use|link_refused|conflict|refused")
     assert first.name in line and ("--ring-name" in line), line
     assert first.stat("member_number") == "1" and set(first.members()) == {first.name}
     assert first.status()["verdict"] == "ok"
