@@ -104,7 +104,7 @@ static void on_round(evutil_socket_t fd, short what, void *arg) {
     if (c->reset_wanted) reset(c);
     purging_seal(c->purging, config_sealed(c->config));
     purging_flush(c->purging, cluster_now(c));
-    if (c->standing == CLUSTER_JOINING || c->standing == CLUSTER_LEAVING) cluster_agree_own(c);
+    cluster_agree_own(c);
     cluster_members_meta(c);
     cluster_answers_publish(c);
     set_timer(c);

@@ -51,7 +51,12 @@ enum cluster_event {
 };
 
 /* What the configuration says of this process. */
-enum cluster_standing { CLUSTER_NO_MEMBER, CLUSTER_JOINING, CLUSTER_MEMBER, CLUSTER_LEAVING };
+enum cluster_standing {
+    CLUSTER_NO_MEMBER,
+    CLUSTER_MEMBER,
+    CLUSTER_JOINING, /* wants to serve */
+    CLUSTER_LEAVING, /* wants to be off the list */
+};
 
 /* A process to which a control link is up. */
 struct cluster_peer {
@@ -122,7 +127,7 @@ struct cluster {
     struct config_in newer; /* a member has said that there is a newer configuration, */
     bool newer_wanted;      /* which the machine of the configuration is to be told */
     uint64_t leave_until_ns; /* the thread is to end, and tells the other members until then at the latest; 0: not yet */
-    enum cluster_standing standing;
+    enum cluster_standing standing, asked_as; /* asked_as: for which it has asked the machine to change that */
 
     TAILQ_HEAD(, cluster_peer) peers;
     unsigned npeers;
@@ -205,7 +210,7 @@ void cluster_agree_message(struct cluster *c, struct cluster_peer *from, const P
 void cluster_agree_request(struct cluster *c, enum config_request_kind kind, const char *name, uint64_t argument,
                            uint64_t token);
 /* Asks for what this process wants of the configuration: to serve, once it knows what was purged; to be off the list,
- * once it has left the ring. Asking again does no harm. */
+ * once it has left the ring. */
 void cluster_agree_own(struct cluster *c);
 /* What is done each second. */
 void cluster_agree_second(struct cluster *c);
