@@ -31,6 +31,7 @@
 #define CLUSTER_PINGS_MAX 64    /* TCP pings under way */
 #define CLUSTER_PING_MS 1000    /* how long one is waited for */
 #define CLUSTER_WISHES_MAX 8192 /* links to other nodes that workers wait for */
+#define CLUSTER_LEAVE_MS 500    /* how long a node that ends tells the others, at most */
 #define CLUSTER_QUIET_MS 1000   /* between two log lines of one kind */
 #define CLUSTER_LEASE_MS 2000   /* a voter's answer counts for so long */
 #define CLUSTER_SECOND_NS UINT64_C(1000000000)
@@ -50,7 +51,12 @@ enum cluster_event {
 };
 
 /* What the configuration says of this process. */
-enum cluster_standing { CLUSTER_NO_MEMBER, CLUSTER_JOINING, CLUSTER_MEMBER, CLUSTER_LEAVING };
+enum cluster_standing {
+    CLUSTER_NO_MEMBER,
+    CLUSTER_MEMBER,
+    CLUSTER_JOINING, /* wants to serve */
+    CLUSTER_LEAVING, /* wants to be off the list */
+};
 
 /* A process to which a control link is up. */
 struct cluster_peer {
@@ -120,8 +126,8 @@ struct cluster {
     bool drop_wanted;       /* and all that is stored is to be dropped */
     struct config_in newer; /* a member has said that there is a newer configuration, */
     bool newer_wanted;      /* which the machine of the configuration is to be told */
-    bool leaving;           /* this node has told the membership that it leaves */
-    enum cluster_standing standing;
+    uint64_t leave_until_ns; /* the thread is to end, and tells the other members until then at the latest; 0: not yet */
+    enum cluster_standing standing, asked_as; /* asked_as: for which it has asked the machine to change that */
 
     TAILQ_HEAD(, cluster_peer) peers;
     unsigned npeers;
@@ -207,7 +213,7 @@ void cluster_agree_message(struct cluster *c, struct cluster_peer *from, const P
 void cluster_agree_request(struct cluster *c, enum config_request_kind kind, const char *name, uint64_t argument,
                            uint64_t token);
 /* Asks for what this process wants of the configuration: to serve, once it knows what was purged; to be off the list,
- * once it has left the ring. Asking again does no harm. */
+ * once it has left the ring. */
 void cluster_agree_own(struct cluster *c);
 /* What is done each second. */
 void cluster_agree_second(struct cluster *c);
