@@ -388,15 +388,6 @@ void store_flush_at(struct store_worker *w, uint32_t at);
 /* The latest number given out. The version of whatever is stored or purged from now on is higher. */
 uint64_t store_number(const struct store *s);
 
-/* ------------------------------------------------------------------ keys that were elsewhere */
-
-/* Whether an item of this key is as if purged, for what was stored under its key elsewhere meanwhile. */
-typedef bool store_fenced(void *arg, const char *key, size_t key_len, uint64_t version);
-/* From now on this handle asks about whatever it finds that was stored before this call (again: before the last one).
- * NULL: about nothing any more. `fn` runs inside sections of this handle's thread, which is also the only one that may
- * call this. Outside a section. */
-void store_fence(struct store_worker *w, store_fenced *fn, void *arg);
-
 /* ------------------------------------------------------------------ looking around */
 
 /* Where a walk is. Zero it to begin. */
