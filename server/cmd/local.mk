@@ -4,13 +4,13 @@ tagcached_sources += \
   %D%/cmd_body.c \
   %D%/cmd_deadline.c \
   %D%/cmd_expiry.c \
-  %D%/cmd_forward.c \
+  %D%/cmd_forward_record.c \
   %D%/cmd_get.c \
   %D%/cmd_input.c \
   %D%/cmd_job.c \
   %D%/cmd_key.c \
   %D%/cmd_explain.c \
-  %D%/cmd_link.c \
+  %D%/cmd_link_ask.c \
   %D%/cmd_meta.c \
   %D%/cmd_meta_change.c \
   %D%/cmd_meta_get.c \
