@@ -49,6 +49,8 @@ struct purging_batch {
     const struct purge_selector *selectors;
     unsigned nselectors; /* 1..PURGING_BATCH_SELECTORS */
     bool soft;
+    bool counted;         /* it is one purge, whose asker wants to know how many items it takes out here */
+    struct purge_via via; /* of a counted one */
     uint32_t ttl_s;
 };
 
@@ -107,6 +109,7 @@ struct purging_request {
     const struct purge_selector *selectors;
     unsigned nselectors; /* 1..64, each of at most 64 tags; no tag: everything */
     bool soft;
+    bool counted;
     uint32_t ttl_s;
     uint64_t wait_ns; /* after so long the outcome is told as it is then */
     uint64_t token;   /* for the outcome */
