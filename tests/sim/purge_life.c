@@ -127,6 +127,8 @@ static void adopt(struct process *x, uint64_t version) {
         if (c->members[i].boot == x->boot && c->members[i].id.bytes[0] == x->node + 1 &&
             c->members[i].state != CONFIGURATION_EJECTED)
             number = c->members[i].number;
+    /* under another number it begins with another vector, and may apply events again that a floor covers */
+    if (number != x->number) memset(x->upto, 0, WORLD_NUMBERS * sizeof *x->upto);
     x->version = version;
     x->number = number;
     for (unsigned i = 0; i < c->nvoters; i++) x->voted |= number != 0 && c->voters[i].member == number;
