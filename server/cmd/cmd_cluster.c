@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Handlers: cluster, config, explain. */
+ * Handlers: cluster, config. */
 #include "cmd/cmd_cluster.h"
 
 #include <inttypes.h>
@@ -11,17 +11,12 @@
 
 #include "cluster/cluster_gauges.h"
 #include "cluster/cluster_task.h"
-#include "cluster/view.h"
-#include "cmd/cmd_expiry.h"
 #include "cmd/cmd_job.h"
-#include "cmd/cmd_link.h"
 #include "cmd/cmd_metrics.h"
-#include "cmd/cmd_value.h"
 #include "cmd/instance.h"
 #include "cmd/reply.h"
 #include "net/conn.h"
 #include "proto/text.h"
-#include "store/store.h"
 
 #define NO_CLUSTER "CLIENT_ERROR this node belongs to no cluster"
 #define DISCOVERY_KEY "AmazonElastiCache:cluster"
@@ -85,34 +80,6 @@ void cmd_cluster(struct session *s, struct request *r) {
     cmd_job_begin(s, &q->job);
     cmd_retry_later(s);
     cluster->ask(cluster->arg, &q->question);
-}
-
-/* ------------------------------------------------------------------ explain */
-
-/* This node's name in the ring; "-" without a cluster. */
-static const char *own_name(const struct session *s) {
-    const struct view *v = s->worker->peers == NULL ? NULL : s->worker->peers->view;
-    return v == NULL || v->self == VIEW_NOBODY ? "-" : v->members[v->self].name;
-}
-
-/* On the key's owner: a request for another node's key is passed on. */
-void cmd_explain(struct session *s, struct request *r) {
-    struct store_worker *w = s->worker->store;
-    struct store_item it;
-    const int key_len = (int)r->key.len;
-    if (r->key.len == 0) {
-        cmd_line_lit(s, CMD_BAD_FORMAT);
-        return;
-    }
-    if (!store_peek(w, &r->key, &it))
-        cmd_linef(s, "EXPLAIN owner=%s state=absent key=%.*s", own_name(s), key_len, r->key.p);
-    else
-        cmd_linef(s, "EXPLAIN owner=%s state=%s size=%llu ttl=%lld age=%lu cas=%llu fetched=%s tags=%u key=%.*s",
-                  own_name(s), it.soft ? "stale" : "live", (unsigned long long)it.size,
-                  (long long)cmd_expiry_ttl(s, it.expiry), (unsigned long)store_item_age(w, &it),
-                  (unsigned long long)cmd_value_cas(s, &it), (it.bits & STORE_FETCHED) != 0 ? "yes" : "no", it.ntags,
-                  key_len, r->key.p);
-    cmd_line_lit(s, "END");
 }
 
 /* ------------------------------------------------------------------ stats cluster */

@@ -175,6 +175,23 @@ bool store_peek(struct store_worker *w, const struct store_key *k, struct store_
     return find_item(w, k, &f, out);
 }
 
+enum store_found store_explain(struct store_worker *w, const struct store_key *k, struct store_item *out) {
+    struct found f;
+    struct item it;
+    uint32_t deadline;
+    if (!find(w->s, k, &f)) return STORE_ABSENT;
+    const uint64_t loc = index_slot_loc(f.seen);
+    record_show(f.header, segment_at(&w->s->segs, loc), loc, out);
+    item_decode(&it, f.header, segment_at(&w->s->segs, loc));
+    switch (verdict_of(w, &it, &deadline)) {
+    case VERDICT_LIVE: return STORE_LIVE;
+    case VERDICT_SOFT: return STORE_SOFT_PURGED;
+    case VERDICT_PURGED: return STORE_HARD_PURGED;
+    case VERDICT_EXPIRED: break;
+    }
+    return STORE_ABSENT;
+}
+
 /* Without the bucket's lock, which the maintenance thread may hold: if the item is written anew meanwhile, the bit
  * stays with the old record, and the next reader sets it in the new one. */
 void store_note_fetch(struct store_worker *w, const struct store_item *it) {

@@ -170,8 +170,13 @@ struct store_item {
  * soft purge's deadline has passed). Inside a section. Never waits.
  */
 bool store_get(struct store_worker *w, const struct store_key *k, struct store_item *out);
-/* The same without counting the hit (mg k, audits, explain). */
+/* The same without counting the hit (mg k, audits). */
 bool store_peek(struct store_worker *w, const struct store_key *k, struct store_item *out);
+
+enum store_found { STORE_ABSENT, STORE_LIVE, STORE_SOFT_PURGED, STORE_HARD_PURGED };
+/* The same, also if a purge has taken the item and its record is still there (then a miss to everybody else). What has
+ * expired is absent. Counts no hit. */
+enum store_found store_explain(struct store_worker *w, const struct store_key *k, struct store_item *out);
 /* The same (`count`: as store_get) for a reader who names up to STORE_READ_TAGS_MAX tags beside the item's own: false
  * also if one of those was purged since the item was stored; soft also if softly, or if it was purged together with
  * tags of the item's. What a sweep has carried out and the table has let go of counts as purged. */
@@ -313,6 +318,10 @@ enum store_status store_meta_get(struct store_worker *w, const struct store_meta
 /* Classic get of an item whose `soft` is set: STORE_WIN_WON means this caller gets a miss (it is the one to refill),
  * STORE_WIN_OTHERS the stale value in *out, STORE_WIN_NONE that it is gone or fresh by now: look it up again. */
 enum store_win store_win(struct store_worker *w, const struct store_key *k, struct store_item *out);
+
+/* Takes the key's item out if its version is not above `since`: it was stored before this node owned the key, and
+ * others have written since. Cheap when there is no such item. Inside a section. */
+void store_fence(struct store_worker *w, const struct store_key *k, uint64_t since);
 
 /* Adds one tag to an item (tag_add). STORE_OK, STORE_NOT_FOUND, STORE_AGAIN, STORE_TOO_MANY. */
 enum store_status store_tag_add(struct store_worker *w, const struct store_key *k, uint64_t tag);
