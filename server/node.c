@@ -210,6 +210,7 @@ static int make_cmd(struct node *n, const struct node_config *nc) {
         .track_sizes = s->track_sizes,
         .item_size_max = value_max(s),
         .requests_per_event = (unsigned)s->batches_per_event,
+        .peer_timeout_ms = (unsigned)s->peer_timeout,
         .up = {n, up_shutdown, up_refresh_certs, up_net_stats, up_net_reset, up_worker, up_listeners_each,
                up_settings_each, NULL, NULL},
     };
