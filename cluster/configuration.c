@@ -76,3 +76,43 @@ unsigned configuration_present(const struct configuration *c) {
     for (unsigned i = 0; i < c->nmembers; i++) n += c->members[i].state != CONFIGURATION_EJECTED;
     return n;
 }
+
+bool configuration_in_ring(const struct configuration_member *m) {
+    return m->state == CONFIGURATION_SERVING && m->weight > 0 && !m->drained;
+}
+
+static int by_name(const void *a, const void *b) {
+    const struct configuration_member *const *x = a, *const *y = b;
+    return strcmp((*x)->name, (*y)->name);
+}
+
+/* Lists the members in the ring by name; the list is the caller's to free. */
+static const struct configuration_member **ring_list(const struct configuration *c, unsigned *n) {
+    const struct configuration_member **list = malloc((c->nmembers + 1) * sizeof(void *));
+    *n = 0;
+    if (list == NULL) return NULL;
+    for (unsigned i = 0; i < c->nmembers; i++)
+        if (configuration_in_ring(&c->members[i])) list[(*n)++] = &c->members[i];
+    qsort(list, *n, sizeof(void *), by_name);
+    return list;
+}
+
+int configuration_same_ring(const struct configuration *a, const struct configuration *b) {
+    unsigned na, nb;
+    const struct configuration_member **la = ring_list(a, &na), **lb = ring_list(b, &nb);
+    int same = la == NULL || lb == NULL ? -ENOMEM : na == nb;
+    for (unsigned i = 0; same == 1 && i < na; i++)
+        if (strcmp(la[i]->name, lb[i]->name) != 0 || la[i]->weight != lb[i]->weight) same = 0;
+    free(la);
+    free(lb);
+    return same;
+}
+
+bool configuration_remove(struct configuration *c, uint32_t number) {
+    struct configuration_member *m = configuration_by_number(c, number);
+    if (m == NULL) return false;
+    const size_t behind = (size_t)(c->members + c->nmembers - (m + 1));
+    memmove(m, m + 1, behind * sizeof *m);
+    c->nmembers--;
+    return true;
+}

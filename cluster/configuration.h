@@ -24,6 +24,10 @@
 #define CONFIGURATION_NAME_MAX 255    /* bytes of a node's name */
 #define CONFIGURATION_ADDRESS_MAX 280 /* bytes of "host:port" with an IPv6 address in brackets */
 #define CONFIGURATION_BYTES_MAX (256 * 1024)
+#define CONFIGURATION_WEIGHT_MAX 1000000
+#define CONFIGURATION_NUMBER_MAX                                                                                       \
+    4000000000u /* member and origin numbers end here; the cluster must be founded anew                                \
+                 */
 
 enum configuration_state {
     CONFIGURATION_JOINING, /* listed; it serves with its first lease */
@@ -40,6 +44,7 @@ struct configuration_member {
     char address[CONFIGURATION_ADDRESS_MAX + 1]; /* "host:port" of its cluster sockets, as it advertises them */
     uint32_t weight;                             /* of its part of the ring; 0: a witness, which owns nothing */
     bool keeps_state;                            /* it has a state directory, so it may take a free seat */
+    bool drained;                                /* an operator took it out of the ring; it stays a member */
     enum configuration_state state;
 };
 
@@ -60,6 +65,8 @@ struct configuration_closing {
 struct configuration {
     struct cluster_id cluster;
     char cluster_name[CONFIGURATION_NAME_MAX + 1];
+    char by[CONFIGURATION_NAME_MAX + 1]; /* name of the node that proposed this version, for the log */
+    bool seats_by_name; /* no founder had a state directory: the seats are the founders' names for good */
     uint64_t version;
     uint64_t epoch;          /* one higher with each change of the voters or of a voter's process */
     uint64_t floor_epoch;    /* the last epoch that no majority of the epoch before carried over */
@@ -95,5 +102,12 @@ const struct configuration_voter *configuration_seat(const struct configuration 
 unsigned configuration_majority(const struct configuration *c);
 /* Members that polls, leases and events are for: joining, serving and leaving. */
 unsigned configuration_present(const struct configuration *c);
+/* Whether a part of the ring is the member's: it serves, is no witness and is not drained. */
+bool configuration_in_ring(const struct configuration_member *m);
+/* Whether both make the same ring: the same names with the same weights are in it, whoever's processes they are.
+ * 1 or 0, or -ENOMEM. */
+int configuration_same_ring(const struct configuration *a, const struct configuration *b);
+/* Takes the member with this number off the list. False: there is none. */
+bool configuration_remove(struct configuration *c, uint32_t number);
 
 #endif

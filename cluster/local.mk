@@ -1,15 +1,106 @@
 # SPDX-License-Identifier: BSD-3-Clause
 noinst_HEADERS += \
+  %D%/address.h \
+  %D%/cluster.h \
+  %D%/cluster.options.def \
+  %D%/cluster_config.h \
+  %D%/cluster_gauges.h \
+  %D%/cluster_state.h \
+  %D%/cluster_task.h \
+  %D%/config.h \
+  %D%/config_io.h \
+  %D%/config_record.h \
+  %D%/config_state.h \
   %D%/configuration.h \
-  %D%/statedir.h
+  %D%/configuration_pack.h \
+  %D%/datagram.h \
+  %D%/dns.h \
+  %D%/handshake.h \
+  %D%/hello.h \
+  %D%/idmap.h \
+  %D%/keyring.h \
+  %D%/link.h \
+  %D%/member.h \
+  %D%/mutation.h \
+  %D%/outbox.h \
+  %D%/outbuf.h \
+  %D%/peers.h \
+  %D%/psk.h \
+  %D%/purgelog.h \
+  %D%/purging.h \
+  %D%/purging_state.h \
+  %D%/ring.h \
+  %D%/ringdiff.h \
+  %D%/sockets.h \
+  %D%/statedir.h \
+  %D%/stream.h \
+  %D%/suspicion.h \
+  %D%/swim.h \
+  %D%/swim_state.h \
+  %D%/transport.h \
+  %D%/transport_config.h \
+  %D%/transport_state.h \
+  %D%/viatable.h \
+  %D%/view.h
 tagcached_sources += \
+  %D%/address.c \
+  %D%/cluster_agree.c \
+  %D%/cluster_answers.c \
+  %D%/cluster_keys.c \
+  %D%/cluster_life.c \
+  %D%/cluster_links.c \
+  %D%/cluster_members.c \
+  %D%/cluster_purges.c \
+  %D%/cluster_relay.c \
+  %D%/cluster_view.c \
+  %D%/config_describe.c \
+  %D%/config_found.c \
+  %D%/config_join.c \
+  %D%/config_machine.c \
+  %D%/config_news.c \
+  %D%/config_outs.c \
+  %D%/config_paxos.c \
+  %D%/config_plan.c \
+  %D%/config_record.c \
+  %D%/config_recover.c \
+  %D%/config_request.c \
+  %D%/config_seats.c \
   %D%/configuration.c \
-  %D%/statedir.c
-
-noinst_HEADERS += %D%/ring.h %D%/ringdiff.h
-tagcached_sources += %D%/ring.c %D%/ringdiff.c
+  %D%/configuration_pack.c \
+  %D%/datagram.c \
+  %D%/dns.c \
+  %D%/handshake.c \
+  %D%/hello.c \
+  %D%/idmap.c \
+  %D%/keyring.c \
+  %D%/link.c \
+  %D%/member.c \
+  %D%/outbox.c \
+  %D%/outbuf.c \
+  %D%/peers.c \
+  %D%/psk.c \
+  %D%/purgelog.c \
+  %D%/purging_adopt.c \
+  %D%/purging_collect.c \
+  %D%/purging_machine.c \
+  %D%/purging_member.c \
+  %D%/purging_origin.c \
+  %D%/purging_poll.c \
+  %D%/purging_submit.c \
+  %D%/ring.c \
+  %D%/ringdiff.c \
+  %D%/sockets.c \
+  %D%/statedir.c \
+  %D%/stream.c \
+  %D%/suspicion.c \
+  %D%/swim_evidence.c \
+  %D%/swim_gossip.c \
+  %D%/swim_machine.c \
+  %D%/swim_probe.c \
+  %D%/swim_sync.c \
+  %D%/transport.c \
+  %D%/transport_state.c \
+  %D%/viatable.c \
+  %D%/view.c
 
 EXTRA_DIST += %D%/README.md
-
-noinst_HEADERS += %D%/view.h
-tagcached_sources += %D%/view.c

@@ -118,11 +118,11 @@ static void arcs_fini(struct arcs *a) {
     free(a->owner);
     free(a->since);
     free(a->first);
-    memset(a, 0, sizeof *a);
+    *a = (struct arcs){0};
 }
 
 static int arcs_init(struct arcs *a, size_t room) {
-    memset(a, 0, sizeof *a);
+    *a = (struct arcs){0};
     a->last = calloc(room, sizeof *a->last);
     a->owner = calloc(room, sizeof *a->owner);
     a->since = calloc(room, sizeof *a->since);

@@ -4,7 +4,12 @@ tagcached_sources += \
   %D%/cluster_id.c \
   %D%/keytags.c \
   %D%/meta.c \
+  %D%/peer_ask.c \
   %D%/peer_codec.c \
+  %D%/peer_link.c \
+  %D%/peer_purge.c \
+  %D%/peer_swim.c \
+  %D%/purge_event.c \
   %D%/text.c
 noinst_HEADERS += \
   %D%/base64.h \
@@ -14,7 +19,12 @@ noinst_HEADERS += \
   %D%/link.h \
   %D%/meta.def \
   %D%/meta.h \
+  %D%/peer_ask.h \
   %D%/peer_codec.h \
+  %D%/peer_link.h \
+  %D%/peer_swim.h \
+  %D%/peer_purge.h \
+  %D%/purge_event.h \
   %D%/text.h
 EXTRA_DIST += %D%/PROTOCOL.md %D%/peer.proto
 
@@ -29,3 +39,5 @@ CLEANFILES += %D%/peer.pb-c.c %D%/peer.pb-c.h
 	@test -f $@ || { rm -f $<; $(MAKE) $(AM_MAKEFLAGS) $<; }
 	@touch $@
 $(libtagcached_a_OBJECTS) $(libtagcached_test_a_OBJECTS): | %D%/peer.pb-c.h
+tagcached_sources += %D%/peer_config.c
+noinst_HEADERS += %D%/peer_config.h

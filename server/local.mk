@@ -2,13 +2,17 @@
 # The node (everything but main) belongs to the library, so that a test can hold several in one process.
 tagcached_sources += \
   %D%/node.c \
-  %D%/settings.c
+  %D%/node_cluster.c \
+  %D%/settings.c \
+  %D%/settings_cluster.c
 noinst_HEADERS += \
   %D%/cmd/cmd.options.def \
   %D%/store/store.options.def \
   %D%/main.options.def \
   %D%/node.h \
-  %D%/settings.h
+  %D%/node_cluster.h \
+  %D%/settings.h \
+  %D%/settings_cluster.h
 
 bin_PROGRAMS += tagcached
 tagcached_SOURCES = %D%/main.c

@@ -2,14 +2,19 @@
 #include "node.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/rand.h"
+#include "cluster/statedir.h"
 #include "cmd/cmd.h"
 #include "net/net.h"
+#include "node_cluster.h"
+#include "settings_cluster.h"
 #include "store/store.h"
 
 /* memcached counts an item's header and key into -I, so that a value of just that size is too large. */
@@ -32,6 +37,7 @@ struct node {
     struct cmd *cmd;
     struct net *net; /* workers exist from net_new on */
     struct node_peers peers;
+    struct node_cluster *cluster; /* NULL: it stands alone */
     int end_fd;
     uint32_t end; /* enum node_end; atomic */
     bool store_started;
@@ -42,6 +48,7 @@ struct node {
 static void on_room(void *arg) {
     struct node *n = arg;
     for (unsigned i = 0; i < net_threads(n->net); i++) worker_resume_all(net_worker_at(n->net, i));
+    node_cluster_on_room(n->cluster);
 }
 
 static void on_evict(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size) {
@@ -54,7 +61,8 @@ static void on_upload(void *arg, unsigned handle) {
 }
 
 static void on_job(void *arg, void *token, int64_t count) {
-    cmd_on_job(((struct node *)arg)->cmd, token, count);
+    struct node *n = arg;
+    if (!node_cluster_on_job(n->cluster, token)) cmd_on_job(n->cmd, token, count);
 }
 
 static void on_floors(void *arg, uint64_t floors) {
@@ -145,13 +153,19 @@ static void up_settings_each(void *arg, void (*fn)(void *fn_arg, const char *nam
 }
 
 static void up_want_link(void *arg, unsigned i, uint32_t member, enum cmd_link_kind kind, struct cmd_wish *wish) {
-    const struct node_peers *p = &((struct node *)arg)->peers;
-    p->want_link(p->arg, i, member, kind, wish);
+    const struct node *n = arg;
+    if (n->cluster != NULL)
+        node_cluster_want_link(n->cluster, i, member, kind, wish);
+    else
+        n->peers.want_link(n->peers.arg, i, member, kind, wish);
 }
 
 static void up_ring_differs(void *arg, uint32_t member, uint64_t version) {
-    const struct node_peers *p = &((struct node *)arg)->peers;
-    p->ring_differs(p->arg, member, version);
+    const struct node *n = arg;
+    if (n->cluster != NULL)
+        node_cluster_ring_differs(n->cluster, member, version);
+    else
+        n->peers.ring_differs(n->peers.arg, member, version);
 }
 
 /* ------------------------------------------------------------------ life */
@@ -199,8 +213,8 @@ static int make_cmd(struct node *n, const struct node_config *nc) {
         .up = {n, up_shutdown, up_refresh_certs, up_net_stats, up_net_reset, up_worker, up_listeners_each,
                up_settings_each, NULL, NULL},
     };
-    if (nc->peers != NULL) {
-        n->peers = *nc->peers;
+    if (nc->peers != NULL) n->peers = *nc->peers;
+    if (nc->peers != NULL || s->cluster != NULL) {
         cfg.up.want_link = up_want_link;
         cfg.up.ring_differs = up_ring_differs;
     }
@@ -274,6 +288,13 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
         .log = &n->log,
     };
     struct net_listen *listen = NULL;
+    char admin[PATH_MAX];
+    if (s->cluster != NULL && s->state_dir != NULL) {
+        const int r = statedir_make(s->state_dir, err, err_size);
+        if (r != 0) return r;
+        snprintf(admin, sizeof admin, "%s/" STATEDIR_ADMIN, s->state_dir);
+        cfg.admin_path = admin;
+    }
     if (nc->ninherited == 0 && s->unix_path == NULL) {
         listen = addresses(s, &cfg.nlisten);
         if (listen == NULL) return -ENOMEM;
@@ -291,11 +312,24 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
     return r;
 }
 
+static void on_left(void *arg) {
+    up_shutdown(arg, CMD_SHUTDOWN_GRACEFUL);
+}
+
+static int make_cluster(struct node *n, const struct node_config *cfg, char *err, size_t err_size) {
+    const struct node_parts parts = {n->settings, cfg->clock, &n->log, n->store, n->cmd, n->net, n, on_left};
+    return n->settings->cluster == NULL ? 0 : node_cluster_new(&parts, &n->cluster, err, err_size);
+}
+
 int node_new(const struct node_config *cfg, struct node **out, char *err, size_t err_size) {
     if (err_size > 0) err[0] = 0;
     struct node *n = calloc(1, sizeof *n);
     int r = -ENOMEM;
     if (n == NULL) return r;
+    if ((r = settings_check_cluster(cfg->settings, err, err_size)) != 0) {
+        free(n);
+        return r;
+    }
     n->settings = cfg->settings;
     log_init(&n->log, cfg->log_fd, (unsigned)cfg->settings->verbose);
     n->end_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -314,6 +348,7 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
         goto fail;
     }
     if ((r = make_net(n, cfg, err, err_size)) != 0) goto fail;
+    if ((r = make_cluster(n, cfg, err, err_size)) != 0) goto fail;
     *out = n;
     return 0;
 fail:
@@ -326,10 +361,12 @@ int node_start(struct node *n) {
     int r = store_start(n->store);
     if (r != 0) return r;
     n->store_started = true;
-    return net_start(n->net);
+    r = net_start(n->net);
+    return r == 0 && n->cluster != NULL ? node_cluster_start(n->cluster) : r;
 }
 
 void node_stop(struct node *n) {
+    if (n->cluster != NULL) node_cluster_stop(n->cluster);
     if (n->net != NULL) net_stop(n->net);
     if (n->store_started) store_stop(n->store);
     n->store_started = false;
@@ -338,6 +375,7 @@ void node_stop(struct node *n) {
 void node_free(struct node *n) {
     if (n == NULL) return;
     node_stop(n);
+    node_cluster_free(n->cluster);
     net_free(n->net); /* runs what the store's thread had still posted */
     if (n->cmd != NULL) cmd_free(n->cmd);
     if (n->store != NULL) store_free(n->store);
@@ -371,6 +409,7 @@ bool node_reload(struct node *n) {
         log_event(&n->log, LOG_ALWAYS, "tls_reload_failed", "error=\"%s\"", err);
         ok = false;
     }
+    if (n->cluster != NULL) node_cluster_reload(n->cluster);
     return ok;
 }
 

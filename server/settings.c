@@ -23,6 +23,7 @@ static const struct option_row rows[] = {
 #include "net/net.options.def"
 #include "store/store.options.def"
 #include "cmd/cmd.options.def"
+#include "cluster/cluster.options.def"
 #include "main.options.def"
 };
 /* clang-format on */

@@ -20,6 +20,7 @@ struct settings {
 #define SHOWN(...)
 #define SHOWN_IF(...)
 #define REFUSED(...)
+#include "cluster/cluster.options.def"
 #include "cmd/cmd.options.def"
 #include "main.options.def"
 #include "net/net.options.def"

@@ -5,7 +5,9 @@ tagcached_sources += \
   %D%/hash.c \
   %D%/hostport.c \
   %D%/log.c \
+  %D%/loop.c \
   %D%/md5.c \
+  %D%/openssl.c \
   %D%/option.c \
   %D%/pages.c \
   %D%/rand.c \
@@ -19,9 +21,11 @@ noinst_HEADERS += \
   %D%/hash.h \
   %D%/hostport.h \
   %D%/log.h \
+  %D%/loop.h \
   %D%/md5.h \
   %D%/md5_lanes.h \
   %D%/metric.h \
+  %D%/openssl.h \
   %D%/option.h \
   %D%/pages.h \
   %D%/rand.h \

@@ -25,6 +25,8 @@ struct cmd;
 
 /* Makes the commands of one node. Returns 0, -ENOMEM, -EINVAL, or -errno of reading the auth file. */
 int cmd_new(const struct cmd_config *cfg, struct cmd **out);
+/* Has purges reach other nodes, and `cluster` answered. Before any connection; `cluster` outlives the cmd. */
+void cmd_set_cluster(struct cmd *cmd, const struct cmd_cluster *cluster);
 /* Frees it; no connection may be left. */
 void cmd_free(struct cmd *cmd);
 
@@ -32,6 +34,9 @@ void cmd_free(struct cmd *cmd);
 void *cmd_worker_context(struct cmd *cmd, unsigned i);
 /* The upcalls of every connection. The same for all instances; lives for ever. */
 const struct net_handler *cmd_handler(void);
+/* The same for a connection that the node has made to itself for an operator: it needs no password, and may change the
+ * cluster or not. */
+const struct net_handler *cmd_guest_handler(bool privileged);
 
 /* ------------------------------------------------------------------ a cluster */
 

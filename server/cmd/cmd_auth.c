@@ -20,6 +20,8 @@ struct cmd_auth {
     struct cmd_auth_table *table;
 };
 
+#define ADMIN ":admin" /* at the end of a line */
+
 /* ------------------------------------------------------------------ the table */
 
 /* False: too long. */
@@ -34,8 +36,11 @@ static bool set_word(struct cmd_auth_word *w, const char *p, size_t n) {
 static int parse_line(const char *line, size_t n, struct cmd_auth_user *u) {
     const char *colon = memchr(line, ':', n);
     if (colon == NULL) return -EINVAL;
-    const size_t name = (size_t)(colon - line);
-    return set_word(&u->name, line, name) && set_word(&u->password, colon + 1, n - name - 1) ? 0 : -E2BIG;
+    const size_t name = (size_t)(colon - line), mark = sizeof ADMIN - 1;
+    size_t password = n - name - 1;
+    u->admin = password > mark && memcmp(line + n - mark, ADMIN, mark) == 0;
+    if (u->admin) password -= mark;
+    return set_word(&u->name, line, name) && set_word(&u->password, colon + 1, password) ? 0 : -E2BIG;
 }
 
 int cmd_auth_parse(const char *text, size_t n, struct cmd_auth_table **out) {
@@ -67,14 +72,16 @@ static unsigned difference(const struct cmd_auth_word *a, const struct cmd_auth_
 }
 
 bool cmd_auth_check(const struct cmd_auth_table *t, const char *name, size_t name_len, const char *password,
-                    size_t password_len) {
+                    size_t password_len, bool *admin) {
     struct cmd_auth_user given;
     if (!set_word(&given.name, name, name_len) || !set_word(&given.password, password, password_len)) return false;
-    unsigned found = 0;
+    unsigned found = 0, admins = 0;
     for (unsigned i = 0; i < t->n; i++) {
         unsigned d = difference(&given.name, &t->users[i].name) | difference(&given.password, &t->users[i].password);
         found |= d == 0;
+        admins |= (d == 0) & t->users[i].admin;
     }
+    *admin = admins != 0;
     return found != 0;
 }
 
@@ -150,7 +157,9 @@ void cmd_auth_set(struct session *s, struct request *r) {
     const size_t user_len = (size_t)(blank - user);
     cmd_bump(s, CMD_METRIC_auth_cmds);
     pthread_mutex_lock(&a->lock);
-    s->authenticated = cmd_auth_check(a->table, user, user_len, blank + 1, r->body_len - user_len - 1);
+    bool admin = false;
+    s->authenticated = cmd_auth_check(a->table, user, user_len, blank + 1, r->body_len - user_len - 1, &admin);
+    s->admin |= s->authenticated && admin;
     pthread_mutex_unlock(&a->lock);
     explicit_bzero(r->body, r->body_len);
     if (s->authenticated) {

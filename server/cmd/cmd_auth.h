@@ -2,7 +2,8 @@
  *
  * cmd_auth - users and passwords of the text protocol (-Y).
  *
- * The file holds one `user:password` a line; what follows the first colon is the password. It is read when the server
+ * The file holds one `user:password` a line; what follows the first colon is the password, but for `:admin` at the end,
+ * which says that the user may change the cluster. It is read when the server
  * starts and again on SIGHUP; a file that cannot be used then changes nothing. Owned by the struct cmd.
  */
 #ifndef TAGCACHED_CMD_CMD_AUTH_H
@@ -26,6 +27,7 @@ struct cmd_auth_word {
 
 struct cmd_auth_user {
     struct cmd_auth_word name, password;
+    bool admin;
 };
 
 struct cmd_auth_table {
@@ -37,9 +39,10 @@ struct cmd_auth_table {
  * at all), -E2BIG (too many lines, or one too long), -ENOMEM. Pure. */
 int cmd_auth_parse(const char *text, size_t n, struct cmd_auth_table **out);
 
-/* Whether that user has that password. Looks at every user, whole, in any case. Pure. */
+/* Whether that user has that password; *admin then says whether it may change the cluster. Looks at every user, whole,
+ * in any case. Pure. */
 bool cmd_auth_check(const struct cmd_auth_table *t, const char *name, size_t name_len, const char *password,
-                    size_t password_len);
+                    size_t password_len, bool *admin);
 
 /* Reads cfg.auth_file into cmd->auth, if there is one; 0 or -errno. Frees it. */
 int cmd_auth_new(struct cmd *cmd);

@@ -93,6 +93,24 @@ struct cmd_upcalls {
     void (*ring_differs)(void *arg, uint32_t member, uint64_t version);
 };
 
+struct cluster_gauges;
+struct cluster_purge;
+struct cluster_question;
+
+/* What the commands ask of the cluster (cluster/cluster.h). On a worker's thread; none blocks. */
+struct cmd_cluster {
+    void *arg;
+    /* Purges all nodes; p->done is called on another thread. */
+    void (*purge)(void *arg, struct cluster_purge *p);
+    /* Purges everything on all nodes in so many seconds, if this node still runs then. */
+    void (*flush_later)(void *arg, uint32_t seconds);
+    /* Answers a `cluster` command; q->done is called on another thread. */
+    void (*ask)(void *arg, struct cluster_question *q);
+    void (*gauges)(void *arg, struct cluster_gauges *out);
+    /* The members as discovering clients want them; copies at most size bytes and returns how many there are. */
+    size_t (*discovery)(void *arg, char *to, size_t size);
+};
+
 struct cmd_config {
     struct store *store; /* outlives the cmd */
     const struct clock *clock;

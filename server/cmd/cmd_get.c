@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/sync.h"
+#include "cmd/cmd_cluster.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
 #include "cmd/cmd_table.h"
@@ -124,6 +125,7 @@ static void answer(struct session *s, struct request *r, struct store_item *it, 
     if (found && it->soft) found = win_or_stale(s, r, it);
     note_get(s, r, found ? it : NULL, touch);
     if (!found) {
+        if (unlikely(cmd_cluster_is_discovery(s, r))) cmd_cluster_discover(s, r);
         if (r->last) put_end(s);
         return;
     }

@@ -6,10 +6,10 @@
 #include "base/check.h"
 #include "base/sync.h"
 #include "cmd/cmd_body.h"
+#include "cmd/cmd_job.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_parse.h"
 #include "cmd/cmd_producer.h"
-#include "cmd/cmd_purge.h"
 #include "cmd/cmd_route.h"
 #include "cmd/cmd_run.h"
 #include "cmd/cmd_table.h"
@@ -77,7 +77,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     s->refuse = false;
     if (unlikely(w->retry)) {
         w->retry = false;
-        if (cmd_purge_waits(s))
+        if (cmd_job_waits(s))
             conn_wait(s->conn);
         else
             conn_park(s->conn);

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "cluster/view.h"
+#include "cmd/cmd_cluster.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_place.h"
 #include "cmd/instance.h"
@@ -66,7 +67,7 @@ struct cmd_span cmd_owner_find(struct session *s, const struct request *r, unsig
     uint64_t read = 0; /* a bit for each key that is read elsewhere, by its hash */
     for (unsigned m = 0; m < k.n; m++) {
         const unsigned i = k.request[m];
-        if (k.owner[m] == v->self) continue;
+        if (k.owner[m] == v->self || unlikely(cmd_cluster_is_discovery(s, &r[i]))) continue;
         const uint64_t bit = 1ull << (k.key[m]->hash & 63);
         if (cmd_place_is_lookup(&r[i])) {
             read |= bit;

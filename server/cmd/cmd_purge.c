@@ -3,11 +3,14 @@
  * Handlers: mp, purge, tag_delete, tags_delete, flush_all. */
 #include "cmd/cmd_purge.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/sync.h"
+#include "cluster/cluster_task.h"
+#include "cmd/cmd_expiry.h"
+#include "cmd/cmd_job.h"
 #include "cmd/cmd_meta.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
@@ -16,13 +19,22 @@
 #include "cmd/request.h"
 #include "cmd/session.h"
 #include "net/conn.h"
-#include "net/worker.h"
 #include "proto/keytags.h"
 #include "proto/meta.h"
 #include "proto/text.h"
 #include "store/store.h"
 
-#define MP_TTL_MAX 315360000 /* seconds, ten years */
+#define MP_TTL_MAX 315360000           /* seconds, ten years */
+#define CMD_PURGE_WAIT_MS 2000         /* how long other nodes are waited for unless `w` says it */
+#define CMD_PURGE_WAIT_MAX_MS 3600000u /* at most */
+
+/* What became of a purge. */
+struct cmd_purged {
+    uint64_t number; /* of this node; in a cluster its id as one number, 0: it has none yet */
+    int64_t n;       /* of a counted one */
+    bool confirmed;
+    unsigned acked, members; /* nodes that have carried it out, of so many */
+};
 
 _Static_assert(KEYTAGS_SELECTORS_MAX <= STORE_SELECTORS_MAX, "a list is one purge");
 
@@ -51,98 +63,129 @@ static void read_list(struct session *s, const char *list, size_t n, struct stor
         cmd_purge_selector(sel.p, sel.n, &s->worker->selectors[p->nselectors++]);
 }
 
-/* ------------------------------------------------------------------ purges that are answered later */
+/* ------------------------------------------------------------------ carrying out */
 
-/*
- * A purge under way. Its connection waits meanwhile. When the purge has ended the connection is resumed, the request is
- * run again from the start, and its handler finds number and count here and answers as it would have at once.
- *
- * While store_purge is pending both the store and the session hold it. Two things may end that: the purge ends
- * (JOB_ENDED), and the store's thread posts the job to the worker, or the connection does (JOB_ABANDONED). Whoever
- * finds that the other has happened already frees it.
- */
-enum { JOB_WAITS, JOB_ENDED, JOB_ABANDONED };
-struct cmd_job {
-    struct net_worker *net;
-    struct net_post post;
-    struct session *session; /* who waits for it; NULL: the connection is gone */
-    uint64_t number;         /* of the purge */
-    int64_t n;               /* items it took out, if it counts them; -1: too many to count */
-    uint32_t state;          /* one of the above; atomic */
-    bool delivered;          /* the worker knows that it has ended */
+/* A purge that is answered later (cmd_job.h): the store has to sweep first, or the other nodes have to carry it out. */
+struct purge_job {
+    struct cmd_job job;           /* first: it is found by it */
+    uint64_t number;              /* alone: the purge's, and */
+    int64_t n;                    /* the items it took out, if it counts them; -1: too many to count */
+    struct cluster_purge cluster; /* in a cluster */
+    uint64_t *words;              /* what it purges */
 };
 
-bool cmd_purge_waits(const struct session *s) {
-    return s->job != NULL && !s->job->delivered;
+static void job_free(struct cmd_job *job) {
+    struct purge_job *p = (struct purge_job *)job;
+    free(p->words);
+    free(p);
 }
 
-static void deliver(struct net_worker *nw, void *arg) {
-    struct cmd_job *job = arg;
-    (void)nw;
-    job->delivered = true;
-    if (job->session != NULL)
-        conn_resume(job->session->conn);
-    else
-        free(job);
+static struct purge_job *job_new(void) {
+    return calloc(1, sizeof(struct purge_job));
 }
 
 void cmd_purge_ended(void *token, int64_t n) {
-    struct cmd_job *job = token;
+    struct purge_job *job = token;
     job->n = n;
-    if (sync_exchange(&job->state, JOB_ENDED) == JOB_ABANDONED)
-        free(job);
-    else
-        worker_post(job->net, &job->post, deliver, job);
+    cmd_job_end(&job->job);
 }
 
-void cmd_purge_abandon(struct session *s) {
-    struct cmd_job *job = s->job;
-    s->job = NULL;
-    job->session = NULL;
-    if (job->delivered)
-        free(job);
-    else
-        (void)sync_exchange(&job->state, JOB_ABANDONED); /* the store's thread frees it, or what it has posted */
-}
-
-/* The outcome of a purge. */
-struct purged {
-    uint64_t number;
-    int64_t n; /* of a counted one */
-};
-
-/* Purges. If the purge takes time the worker's spare job becomes the session's; else it stays for the next purge. */
-static enum store_status start_purge(struct session *s, struct store_purge *p, struct purged *out) {
+/* Purges this node alone. If the purge takes time the worker's spare job becomes the session's; else it stays for the
+ * next purge. */
+static enum store_status start_alone(struct session *s, struct store_purge *p, uint64_t *number) {
     struct cmd_worker *w = s->worker;
-    if (w->spare == NULL && (w->spare = malloc(sizeof *w->spare)) == NULL) return STORE_NO_MEMORY;
-    *w->spare = (struct cmd_job){.net = conn_worker(s->conn), .session = s};
-    p->token = w->spare;
+    struct purge_job *job = (struct purge_job *)w->spare;
+    if (job == NULL && (job = job_new()) == NULL) return STORE_NO_MEMORY;
+    cmd_job_init(&job->job, s, job_free);
+    w->spare = &job->job;
+    p->token = job;
     cmd_leave(w);
-    enum store_status st = store_purge(w->store, p, &out->number);
+    enum store_status st = store_purge(w->store, p, number);
     if (st != STORE_PENDING) return st;
-    s->job = w->spare;
-    s->job->number = out->number;
+    job->number = *number;
+    cmd_job_begin(s, &job->job);
     w->spare = NULL;
     return st;
 }
 
-/* Carries out p, whose selectors came as text[0..n). True: it is done, *out is its outcome. False: an error was
- * answered, or the request will be run again once there is an outcome. */
-static bool carry_out(struct session *s, const struct request *r, struct store_purge *p, const char *text, size_t n,
-                      struct purged *out) {
-    struct cmd_worker *w = s->worker;
-    if (s->job != NULL) {
-        *out = (struct purged){s->job->number, s->job->n};
-        free(s->job);
-        s->job = NULL;
-        return true;
+static void on_cluster_done(struct cluster_purge *p) {
+    cmd_job_end(&((struct purge_job *)((char *)p - offsetof(struct purge_job, cluster)))->job);
+}
+
+/* What is to be purged, as the cluster has it: of each selector how many tags (0: everything), and they. */
+static uint64_t *selector_words(const struct store_purge *p, unsigned *n) {
+    size_t count = 0;
+    for (unsigned i = 0; i < p->nselectors; i++) count += 1 + p->selectors[i].ntags;
+    uint64_t *words = malloc(count * sizeof *words);
+    *n = 0;
+    for (unsigned i = 0; words != NULL && i < p->nselectors; i++) {
+        words[(*n)++] = p->selectors[i].ntags;
+        for (unsigned j = 0; j < p->selectors[i].ntags; j++) words[(*n)++] = p->selectors[i].tags[j];
     }
+    return words;
+}
+
+/* Purges the whole cluster: always answered later. */
+static enum store_status start_cluster(struct session *s, const struct store_purge *p, uint64_t wait_ms) {
+    const struct cmd_cluster *cluster = s->worker->cmd->cluster;
+    struct purge_job *job = job_new();
+    unsigned nwords = 0;
+    if (job == NULL) return STORE_NO_MEMORY;
+    cmd_job_init(&job->job, s, job_free);
+    job->words = selector_words(p, &nwords);
+    if (job->words == NULL) {
+        job_free(&job->job);
+        return STORE_NO_MEMORY;
+    }
+    job->cluster = (struct cluster_purge){
+        .words = job->words,
+        .nwords = nwords,
+        .nselectors = p->nselectors,
+        .soft = p->soft,
+        .soft_ttl_s = p->soft_ttl_s != 0 ? p->soft_ttl_s : STORE_SOFT_TTL_S,
+        .counted = p->counted,
+        .wait_ms = wait_ms < CMD_PURGE_WAIT_MAX_MS ? (uint32_t)wait_ms : CMD_PURGE_WAIT_MAX_MS,
+        .done = on_cluster_done,
+    };
+    cmd_leave(s->worker);
+    cmd_job_begin(s, &job->job);
+    cluster->purge(cluster->arg, &job->cluster);
+    return STORE_PENDING;
+}
+
+/* Takes the outcome of the job that the session began for this request. False: it was refused, which is answered. */
+static bool take_outcome(struct session *s, const struct request *r, struct cmd_purged *out) {
+    struct purge_job *job = (struct purge_job *)cmd_job_take(s);
+    const bool clustered = job->words != NULL, refused = clustered && job->cluster.outcome == CLUSTER_REFUSED;
+    if (refused && !r->noreply) cmd_linef(s, "SERVER_ERROR %s", job->cluster.refusal);
+    if (clustered)
+        *out = (struct cmd_purged){job->cluster.id, job->cluster.items, job->cluster.outcome == CLUSTER_CONFIRMED,
+                                   job->cluster.acked, job->cluster.members};
+    else
+        *out = (struct cmd_purged){job->number, job->n, true, 1, 1};
+    job_free(&job->job);
+    return !refused;
+}
+
+/* Whether the purge may be made: -F forbids `*`. Answers if not. */
+static bool allowed(struct session *s, const struct request *r, const struct store_purge *p) {
     for (unsigned i = 0; i < p->nselectors; i++) {
-        if (!p->selectors[i].all || !w->cmd->cfg.no_flush) continue;
+        if (!p->selectors[i].all || !s->worker->cmd->cfg.no_flush) continue;
         cmd_reply_lit(s, r, "CLIENT_ERROR flush_all not allowed");
         return false;
     }
-    enum store_status st = start_purge(s, p, out);
+    return true;
+}
+
+/* Carries out p, whose selectors came as text[0..n), and waits for other nodes for so long. True: *out is its outcome.
+ * False: an error was answered, or the request will be run again once there is an outcome. */
+static bool carry_out(struct session *s, const struct request *r, struct store_purge *p, const char *text, size_t n,
+                      uint64_t wait_ms, struct cmd_purged *out) {
+    struct cmd_worker *w = s->worker;
+    if (s->job != NULL) return take_outcome(s, r, out);
+    if (!allowed(s, r, p)) return false;
+    *out = (struct cmd_purged){.confirmed = true, .acked = 1, .members = 1};
+    enum store_status st = w->cmd->cluster != NULL ? start_cluster(s, p, wait_ms) : start_alone(s, p, &out->number);
     if (st == STORE_NO_MEMORY) {
         cmd_reply_lit(s, r, "SERVER_ERROR out of memory");
         return false;
@@ -154,11 +197,17 @@ static bool carry_out(struct session *s, const struct request *r, struct store_p
     return st == STORE_OK;
 }
 
+/* For the commands whose one good answer means "confirmed". False: it is not, which is answered. */
+static bool confirmed(struct session *s, const struct request *r, const struct cmd_purged *got) {
+    if (!got->confirmed && !r->noreply) cmd_linef(s, "SERVER_ERROR purge pending %u/%u", got->acked, got->members);
+    return got->confirmed;
+}
+
 bool cmd_purge_list(struct session *s, const struct request *r, const char *list, size_t n, uint64_t *number) {
     struct store_purge p;
-    struct purged got;
+    struct cmd_purged got;
     read_list(s, list, n, &p);
-    if (!carry_out(s, r, &p, list, n, &got)) return false;
+    if (!carry_out(s, r, &p, list, n, CMD_PURGE_WAIT_MS, &got) || !confirmed(s, r, &got)) return false;
     *number = got.number;
     return true;
 }
@@ -190,8 +239,12 @@ static bool read_words(struct session *s, const struct request *r, bool tags, st
 void cmd_purge(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token text;
-    struct purged got;
-    if (read_words(s, r, false, &p, &text) && carry_out(s, r, &p, text.p, text.n, &got)) cmd_reply_lit(s, r, "PURGED");
+    struct cmd_purged got;
+    if (!read_words(s, r, false, &p, &text) || !carry_out(s, r, &p, text.p, text.n, CMD_PURGE_WAIT_MS, &got)) return;
+    if (got.confirmed)
+        cmd_reply_lit(s, r, "PURGED");
+    else if (!r->noreply)
+        cmd_linef(s, "PARTIAL %u/%u", got.acked, got.members);
 }
 
 /* ------------------------------------------------------------------ mp */
@@ -205,18 +258,31 @@ static bool apply_soft_flags(const struct meta *m, struct store_purge *p) {
     return true;
 }
 
-static void reply_mp(struct session *s, const struct meta *m, const struct text_token *sel, uint64_t number) {
+/* Writes " n2/3". */
+static char *put_share(char *out, const struct cmd_purged *got) {
+    memcpy(out, " n", 2);
+    out = text_put_u64(out + 2, got->acked);
+    *out++ = '/';
+    return text_put_u64(out, got->members);
+}
+
+static void reply_mp(struct session *s, const struct meta *m, const struct text_token *sel,
+                     const struct cmd_purged *got) {
     char head[64 + META_OPAQUE_MAX];
     char *out = head;
-    if (meta_has(m, 'q')) return;
-    conn_write(s->conn, "HD", 2);
+    if (meta_has(m, 'q') && got->confirmed) return;
+    conn_write(s->conn, got->confirmed ? "HD" : "PA", 2);
+    if (!got->confirmed && !meta_has(m, 'n')) { /* shown though nobody asked */
+        out = put_share(head, got);
+        conn_write(s->conn, head, (size_t)(out - head));
+    }
     for (unsigned i = 0; i < m->norder; i++) {
         out = head;
         *out++ = ' ';
         *out++ = m->order[i];
         switch (m->order[i]) {
-        case 'n': memcpy(out, "1/1", 3), out += 3; break;
-        case 's': out = text_put_u64(out, number); break;
+        case 'n': out = put_share(head, got); break;
+        case 's': out = text_put_u64(out, got->number); break;
         case 'O': memcpy(out, m->opaque.p, m->opaque.n), out += m->opaque.n; break;
         case 'k': break;
         default: continue;
@@ -231,7 +297,7 @@ void cmd_mp(struct session *s, struct request *r) {
     struct meta *m = &s->worker->meta;
     struct store_purge p;
     struct text_token list;
-    struct purged got;
+    struct cmd_purged got;
     size_t at = r->row->name_len;
     text_next(r->line, r->line_len, &at, &list);
     enum meta_error e = meta_parse(r->line, r->line_len, at, 2, META_MP, &list, s->worker->decoded, m);
@@ -240,8 +306,8 @@ void cmd_mp(struct session *s, struct request *r) {
     if (e == META_OK && !apply_soft_flags(m, &p)) e = META_TOKEN;
     if (e != META_OK)
         cmd_meta_error(s, e);
-    else if (carry_out(s, r, &p, list.p, list.n, &got))
-        reply_mp(s, m, &list, got.number);
+    else if (carry_out(s, r, &p, list.p, list.n, meta_has(m, 'w') ? m->wait_ms : CMD_PURGE_WAIT_MS, &got))
+        reply_mp(s, m, &list, &got);
     if (!s->worker->retry) cmd_bump(s, CMD_METRIC_cmd_meta);
 }
 
@@ -250,27 +316,46 @@ void cmd_mp(struct session *s, struct request *r) {
 void cmd_tags_delete(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token text;
-    struct purged got;
+    struct cmd_purged got;
     if (!read_words(s, r, true, &p, &text)) return;
     p.counted = true;
-    if (!carry_out(s, r, &p, text.p, text.n, &got) || r->noreply) return;
+    if (!carry_out(s, r, &p, text.p, text.n, CMD_PURGE_WAIT_MS, &got) || !confirmed(s, r, &got) || r->noreply) return;
     cmd_linef(s, "%lld ITEMS_DELETED", got.n < 0 ? 0ll : (long long)got.n);
 }
 
 /* ------------------------------------------------------------------ flush_all */
+
+/* Flushes the whole cluster, now or when the delay is over. */
+static void flush_cluster(struct session *s, const struct request *r, int64_t delay) {
+    const struct cmd_cluster *cluster = s->worker->cmd->cluster;
+    const int64_t delay_s = delay <= 0 ? 0 : cmd_expiry_ttl(s, store_expiry(s->worker->store, delay));
+    struct store_selector all = {.all = true};
+    struct store_purge p = {.selectors = &all, .nselectors = 1};
+    struct cmd_purged got;
+    if (delay_s > 0) {
+        cluster->flush_later(cluster->arg, (uint32_t)delay_s);
+        cmd_reply_lit(s, r, "OK");
+    } else if (carry_out(s, r, &p, "*", 1, CMD_PURGE_WAIT_MS, &got) && confirmed(s, r, &got)) {
+        cmd_reply_lit(s, r, "OK");
+    }
+}
 
 void cmd_flush_all(struct session *s, struct request *r) {
     struct cmd_worker *w = s->worker;
     struct text_token words[3];
     unsigned n = cmd_split(r, words, 3);
     int64_t delay = 0;
-    cmd_bump(s, CMD_METRIC_cmd_flush);
+    if (s->job == NULL) cmd_bump(s, CMD_METRIC_cmd_flush); /* not again when it is run for its outcome */
     if (w->cmd->cfg.no_flush) {
         cmd_reply_lit(s, r, "CLIENT_ERROR flush_all not allowed");
         return;
     }
     if (n > 1u + r->noreply && !text_i64(words[1].p, words[1].n, &delay)) {
         cmd_reply_lit(s, r, "CLIENT_ERROR invalid exptime argument");
+        return;
+    }
+    if (w->cmd->cluster != NULL) {
+        flush_cluster(s, r, delay);
         return;
     }
     store_flush_at(w->store, delay <= 0 ? 0 : store_expiry(w->store, delay));

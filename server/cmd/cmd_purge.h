@@ -13,14 +13,10 @@
 void cmd_purge_selector(const char *p, size_t n, struct store_selector *out);
 
 /* Purges by a list of selectors, joined by commas, that was found well-formed; *number is the purge's. Leaves the
- * section. False: refused (`*` under -F) and answered, or the request is run again when the purge has ended or has room
- * (the worker's `retry`). */
+ * section. False: refused (`*` under -F) or not confirmed by all nodes, and answered; or the request is run again when
+ * the purge has ended or has room (the worker's `retry`). */
 bool cmd_purge_list(struct session *s, const struct request *r, const char *list, size_t n, uint64_t *number);
 
-/* Whether the session's purge is still under way. */
-bool cmd_purge_waits(const struct session *s);
-/* The connection is gone while its purge is under way. */
-void cmd_purge_abandon(struct session *s);
 /* A purge that took time has ended; n: the items it took out if it counts them, or -1. The store's maintenance thread,
  * or whoever frees the store. */
 void cmd_purge_ended(void *token, int64_t n);

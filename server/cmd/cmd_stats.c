@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "cmd/cmd_stats.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -12,9 +11,11 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
+#include "cmd/cmd_cluster.h"
 #include "cmd/cmd_conns.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_dump.h"
+#include "cmd/cmd_metrics.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
@@ -30,23 +31,6 @@
 #define SLAB_CHUNK 32            /* bytes of what `stats slabs` calls a chunk */
 #define CACHEDUMP_MAX (2u << 20) /* bytes of a `stats cachedump` */
 #define CACHEDUMP_CLASSES 64     /* class ids from here on are illegal */
-
-/* ------------------------------------------------------------------ counters */
-
-static uint64_t sum(const struct cmd *cmd, enum cmd_metric m) {
-    uint64_t v = 0;
-    for (unsigned i = 0; i < cmd->nworkers; i++) v += sync_load(&cmd->workers[i].metrics[m]);
-    return v;
-}
-
-uint64_t cmd_stats_metric(const struct cmd *cmd, enum cmd_metric m) {
-    return sum(cmd, m) - sync_load(&cmd->base[m]);
-}
-
-static void reset_metrics(struct cmd *cmd) {
-    for (unsigned m = 0; m < CMD_METRICS; m++)
-        if (m != CMD_METRIC_links_open) sync_store(&cmd->base[m], sum(cmd, (enum cmd_metric)m));
-}
 
 /* ------------------------------------------------------------------ what is shown */
 
@@ -76,7 +60,7 @@ static void snapshot_take(struct cmd *cmd, struct snapshot *v) {
     v->used_chunks = (v->store.bytes + SLAB_CHUNK - 1) / SLAB_CHUNK;
     uint64_t chunks = v->store.segments * (v->store.segment_bytes / SLAB_CHUNK);
     if (v->used_chunks > chunks) v->used_chunks = chunks; /* the gauges were read one after the other */
-    for (unsigned i = 0; i < CMD_METRICS; i++) v->cmd[i] = cmd_stats_metric(cmd, (enum cmd_metric)i);
+    for (unsigned i = 0; i < CMD_METRICS; i++) v->cmd[i] = cmd_metrics_sum(cmd, (enum cmd_metric)i);
     for (unsigned i = 0; i < STORE_METRICS; i++) v->items[i] = store_metric(cmd->store, (enum store_metric)i);
 }
 
@@ -232,7 +216,7 @@ static void group_detail(struct session *s, const struct args *a) {
 static void group_reset(struct session *s, const struct args *a) {
     struct cmd *cmd = s->worker->cmd;
     (void)a;
-    reset_metrics(cmd);
+    cmd_metrics_reset(cmd);
     store_metrics_reset(cmd->store);
     cmd->cfg.up.net_reset(cmd->cfg.up.arg);
     cmd_detail_reset(cmd);
@@ -285,6 +269,11 @@ static void group_extstore(struct session *s, const struct args *a) {
     end(s);
 }
 
+static void group_cluster(struct session *s, const struct args *a) {
+    (void)a;
+    cmd_cluster_stats(s);
+}
+
 static const struct {
     const char *name;
     void (*show)(struct session *s, const struct args *a);
@@ -302,6 +291,7 @@ static const struct {
     {"tags", group_tags},
     {"purge", group_purge},
     {"extstore", group_extstore},
+    {"cluster", group_cluster},
 };
 
 void cmd_stats(struct session *s, struct request *r) {

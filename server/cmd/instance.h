@@ -27,10 +27,10 @@
 
 struct cmd_auth;    /* the users (cmd_auth.c) */
 struct cmd_detail;  /* detailed statistics (cmd_detail.c) */
-struct cmd_job;     /* a purge under way (cmd_purge.c) */
+struct cmd_job;     /* something asked of another thread (cmd_job.h) */
 struct cmd_upload;  /* a large block under way (cmd_body.c) */
 struct cmd_watch;   /* the watchers and their rings (cmd_watch.c) */
-struct cmd_peers;   /* a worker's links to other nodes (cmd_link.c) */
+struct cmd_peers;   /* a worker's links to other nodes (cmd_link.h) */
 struct cmd_publish; /* a view that is being handed to the workers (cmd_view.c) */
 
 struct cmd_worker {
@@ -70,7 +70,8 @@ struct cmd_worker {
 struct cmd {
     uint32_t observed; /* enum cmd_observer: what somebody wants to be told of; relaxed */
     struct store *store;
-    struct cmd_config cfg; /* its strings are this instance's own */
+    const struct cmd_cluster *cluster; /* NULL: this node stands alone */
+    struct cmd_config cfg;             /* its strings are this instance's own */
     struct cmd_names names;
     struct keytags_marker marker; /* len 0: key tags are off */
     uint64_t inline_max;          /* bodies up to this wait in the input buffer */

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
-  %D%/cmd.c \
+  %D%/cmd_life.c \
   %D%/cmd_body.c \
   %D%/cmd_deadline.c \
   %D%/cmd_expiry.c \
-  %D%/cmd_forward.c \
+  %D%/cmd_forward_record.c \
   %D%/cmd_get.c \
   %D%/cmd_input.c \
+  %D%/cmd_job.c \
   %D%/cmd_key.c \
-  %D%/cmd_link.c \
+  %D%/cmd_explain.c \
+  %D%/cmd_link_ask.c \
   %D%/cmd_meta.c \
   %D%/cmd_meta_change.c \
   %D%/cmd_meta_get.c \
@@ -43,6 +45,7 @@ noinst_HEADERS += \
   %D%/cmd_forward.h \
   %D%/cmd_get.h \
   %D%/cmd_input.h \
+  %D%/cmd_job.h \
   %D%/cmd_key.h \
   %D%/cmd_link.h \
   %D%/cmd_meta.h \
@@ -74,22 +77,26 @@ noinst_HEADERS += \
 tagcached_sources += \
   %D%/cmd_admin.c \
   %D%/cmd_auth.c \
+  %D%/cmd_cluster.c \
   %D%/cmd_conns.c \
   %D%/cmd_detail.c \
   %D%/cmd_dump.c \
   %D%/cmd_log.c \
+  %D%/cmd_metrics.c \
   %D%/cmd_stats.c \
   %D%/cmd_watch.c \
   %D%/cmd_watch_line.c
 noinst_HEADERS += \
   %D%/cmd_auth.h \
+  %D%/cmd_cluster.h \
   %D%/cmd_conns.h \
   %D%/cmd_detail.h \
   %D%/cmd_dump.h \
   %D%/cmd_log.h \
-  %D%/cmd_stats.h \
+  %D%/cmd_metrics.h \
   %D%/cmd_watch.h \
   %D%/cmd_watch_line.h \
+  %D%/stats.cluster.def \
   %D%/stats.general.def \
   %D%/stats.items.def \
   %D%/stats.purge.def \

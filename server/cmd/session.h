@@ -59,6 +59,7 @@ struct session {
     struct cmd_worker *worker;
     uint8_t phase;                       /* enum cmd_phase */
     bool authenticated;                  /* true from the start without -Y; set by cmd_auth_set */
+    bool admin;                          /* it may change the cluster: see cmd_cluster.c */
     bool started;                        /* a first byte was seen */
     bool refuse;                         /* CMD_PHASE_LINE: the block that is waited for has not come in time */
     uint8_t keys_row;                    /* CMD_PHASE_KEYS: enum cmd_id of the line */
@@ -70,7 +71,7 @@ struct session {
     uint64_t need;                       /* CMD_PHASE_LINE: fewer bytes than this are of no use yet */
     uint64_t left;                       /* CMD_PHASE_DISCARD_BODY, CMD_PHASE_RELAY */
     struct cmd_upload *upload;           /* CMD_PHASE_BODY (cmd_body.c) */
-    struct cmd_job *job;                 /* the purge that the first request waits for, or NULL (cmd_purge.c) */
+    struct cmd_job *job;                 /* what the first request waits for, or NULL (cmd_job.h) */
     struct forward *forward;             /* requests that other nodes are asked, or NULL (cmd_route.c) */
     const struct cmd_producer *producer; /* NULL: none */
     void *produce_state;

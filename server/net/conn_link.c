@@ -9,7 +9,6 @@
 #include "net/conn_link_state.h"
 #include "net/conn_out.h"
 #include "net/conn_state.h"
-#include "net/conn_write.h"
 #include "net/socket.h"
 #include "net/tls.h"
 #include "net/worker_state.h"

@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/loop.h"
 #include "net/conn_room.h"
-#include "net/loop.h"
 #include "net/post.h"
 
 struct conn_link;

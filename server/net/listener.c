@@ -111,7 +111,8 @@ static int remove_stale(const struct sockaddr_un *un) {
     return unlink(un->sun_path) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
-static int open_unix(struct net *n, const char *path, char *err, size_t err_size) {
+/* Listens on a socket file with these permissions; `tag` is the listener's name. */
+static int open_unix(struct net *n, const char *path, unsigned mask, const char *tag, char *err, size_t err_size) {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof un.sun_path) return complain(err, err_size, "listen on", path, -ENAMETOOLONG);
     strcpy(un.sun_path, path);
@@ -119,13 +120,15 @@ static int open_unix(struct net *n, const char *path, char *err, size_t err_size
     if (r != 0) return complain(err, err_size, "listen on", path, r);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return complain(err, err_size, "listen on", path, -errno);
-    mode_t old = umask(~n->cfg.unix_mask & 0777);
+    mode_t old = umask(~mask & 0777);
     r = bind(fd, (struct sockaddr *)&un, sizeof un) == 0 ? 0 : -errno;
     umask(old);
     if (r == 0 && listen(fd, n->cfg.backlog) != 0) r = -errno;
     if (r == 0 && listener_add(n, fd) == NULL) r = -ENOMEM;
     if (r == 0) {
-        n->listeners[n->nlisteners - 1].unlink = true;
+        struct net_listener *l = &n->listeners[n->nlisteners - 1];
+        l->unlink = true;
+        snprintf(l->tag, sizeof l->tag, "%s", tag);
         return 0;
     }
     close(fd);
@@ -150,7 +153,8 @@ int listener_open_all(struct net *n, char *err, size_t err_size) {
     int r = 0;
     for (unsigned i = 0; i < cfg->ninherited && r == 0; i++) r = adopt(n, cfg->inherited[i], err, err_size);
     for (unsigned i = 0; i < cfg->nlisten && r == 0; i++) r = open_tcp(n, &cfg->listen[i], err, err_size);
-    if (cfg->unix_path != NULL && r == 0) r = open_unix(n, cfg->unix_path, err, err_size);
+    if (cfg->unix_path != NULL && r == 0) r = open_unix(n, cfg->unix_path, cfg->unix_mask, "", err, err_size);
+    if (cfg->admin_path != NULL && r == 0) r = open_unix(n, cfg->admin_path, 0700, NET_ADMIN, err, err_size);
     return r;
 }
 

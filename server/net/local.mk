@@ -9,10 +9,8 @@ tagcached_sources += \
   %D%/conn_write.c \
   %D%/listen.c \
   %D%/listener.c \
-  %D%/loop.c \
   %D%/net.c \
   %D%/net_state.c \
-  %D%/openssl.c \
   %D%/tls.c \
   %D%/worker.c \
   %D%/worker_loop.c
@@ -30,13 +28,11 @@ noinst_HEADERS += \
   %D%/conn_write.h \
   %D%/handler.h \
   %D%/listener.h \
-  %D%/loop.h \
   %D%/net.h \
   %D%/net.metrics.def \
   %D%/net.options.def \
   %D%/net_config.h \
   %D%/net_state.h \
-  %D%/openssl.h \
   %D%/post.h \
   %D%/socket.h \
   %D%/tls.h \

@@ -56,7 +56,7 @@ int net_new(const struct net_config *cfg, struct net **out, char *err, size_t er
     /* What the caller's pointers led to has been used; nothing of it is looked at again. */
     n->cfg.listen = NULL;
     n->cfg.inherited = NULL;
-    n->cfg.unix_path = NULL;
+    n->cfg.unix_path = n->cfg.admin_path = NULL;
     n->cfg.tls = NULL;
     *out = n;
     return 0;

@@ -50,6 +50,7 @@ struct net_tls_config {
     bool session_cache, kernel_tls;
 };
 
+#define NET_ADMIN "admin"
 #define NET_HELD_DEFAULT (16u << 20) /* held_max when none is given */
 
 /* What net_new is given. */
@@ -66,10 +67,12 @@ struct net_config {
 
     const struct net_listen *listen; /* TCP addresses */
     unsigned nlisten;
-    int default_port;      /* for those with port -1 */
-    const char *unix_path; /* NULL: none */
-    unsigned unix_mask;    /* permissions of the socket file */
-    const int *inherited;  /* sockets that listen already (socket activation); the net closes them */
+    int default_port;       /* for those with port -1 */
+    const char *unix_path;  /* NULL: none */
+    unsigned unix_mask;     /* permissions of the socket file */
+    const char *admin_path; /* a UNIX socket beside all others, for this process's user alone, whose listener has the
+                               name NET_ADMIN; NULL: none */
+    const int *inherited;   /* sockets that listen already (socket activation); the net closes them */
     unsigned ninherited;
     const struct net_tls_config *tls; /* NULL: no TLS. Its strings are copied */
 

@@ -7,8 +7,8 @@
 
 #include <pthread.h>
 
+#include "base/loop.h"
 #include "base/sync.h"
-#include "net/loop.h"
 #include "net/net_config.h"
 
 struct net_tls;

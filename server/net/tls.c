@@ -14,9 +14,9 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/openssl.h"
 #include "net/conn_state.h"
 #include "net/net_state.h"
-#include "net/openssl.h"
 #include "net/worker_state.h"
 
 /* Partial and moving writes: what the socket did not take moves from the worker's buffer to the connection. Released

@@ -16,9 +16,9 @@
 #include <sys/uio.h>
 
 #include "base/check.h"
+#include "base/loop.h"
 #include "base/sync.h"
 #include "net/conn_room.h"
-#include "net/loop.h"
 #include "net/net_config.h"
 #include "net/post.h"
 

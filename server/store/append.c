@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/append.h"
+#include "store/wake.h"
 
 #include "base/sync.h"
-#include "store/maintain.h"
 
 /* The last free segment is the maintenance thread's: eviction copies before it frees. */
 static uint32_t reserve_of(const struct store_worker *w) {
@@ -30,7 +30,7 @@ uint32_t append_new_segment(struct store_worker *w, enum segment_queue q) {
         COUNT(w, segment_waits, 1);
         sync_store(&w->s->segment_missed, true);
     }
-    maintain_wake(w->s);
+    wake_maintenance(w->s);
     return i;
 }
 

@@ -10,8 +10,8 @@
 #include "store/number.h"
 #include "store/purge.h"
 #include "store/record.h"
+#include "store/soonest.h"
 #include "store/state.h"
-#include "store/sweep.h"
 #include "store/tag.h"
 
 #define VERSION_TOP (1ull << 62) /* above every version: asks purge_overtook for announcements only */
@@ -143,7 +143,7 @@ static bool link_record(struct change *c, uint64_t loc, uint64_t version, bool s
     item_set_version(p, version);
     item_read(&it, p);
     struct segment *g = segment_by_loc(w->s, loc);
-    sweep_expiry(w->s, g, it.expiry);
+    soonest_note(w->s, g, it.expiry);
     const bool had = c->slot != NULL;
     const uint64_t was = c->loc;
     if (!change_slot(c, g, loc)) {
@@ -204,7 +204,7 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t vers
         (void)FAULT_POINT("change.writing");
         if (new_id) item_set_version(o->p, version);
         index_write_end(c->b);
-        sweep_expiry(c->w->s, segment_by_loc(c->w->s, c->loc), expiry); /* after: see sweep_segment */
+        soonest_note(c->w->s, segment_by_loc(c->w->s, c->loc), expiry); /* after: see sweep_segment */
     }
     item_read(o, o->p);
     return true;
@@ -316,7 +316,7 @@ enum store_status change_set(struct store_worker *w, const struct store_key *k, 
         append_end(w, &rec);
         (void)FAULT_POINT("store.put.checked");
         item_set_version(rec.p, version);
-        if (spec->expiry) sweep_expiry(w->s, rec.g, spec->expiry);
+        if (spec->expiry) soonest_note(w->s, rec.g, spec->expiry);
         if (unlikely(!change_slot(&c, rec.g, rec.loc))) {
             account_dead(w, rec.loc, rec.bytes);
             st = STORE_NO_MEMORY;

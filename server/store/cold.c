@@ -10,7 +10,6 @@
 #include "store/cold.h"
 
 #include "base/sync.h"
-#include "store/evict.h"
 #include "store/index.h"
 #include "store/move.h"
 #include "store/segment.h"
@@ -34,7 +33,7 @@ static uint32_t age(const struct store *s, const struct segment *g) {
 
 /* The hits that the items of a segment have now; if asked to, they are forgotten. */
 static uint32_t hits_of(struct store *s, uint32_t i, bool forget) {
-    struct record r[MOVE_BLOCK];
+    struct move_record r[MOVE_BLOCK];
     uint32_t at = segment_first(i), hits = 0;
     for (unsigned n; (n = move_next(s, i, &at, r, MOVE_BLOCK)) > 0;)
         for (unsigned k = 0; k < n; k++) {
@@ -89,7 +88,8 @@ static bool on_trial_long_enough(const struct store *s, uint32_t i) {
 
 static void look(struct store *s) {
     struct cold *own = &s->maintain.cold;
-    uint32_t small = evict_oldest(s, SEGMENT_SMALL), main = evict_oldest(s, SEGMENT_MAIN);
+    uint32_t small = segment_oldest(&s->segs, &s->epoch, SEGMENT_SMALL),
+             main = segment_oldest(&s->segs, &s->epoch, SEGMENT_MAIN);
     if (small == SEGMENT_NONE || main == SEGMENT_NONE) return;
     if (!own->cold)
         own->cold = suspect(s, rate(s, small));
@@ -153,6 +153,6 @@ uint32_t cold_segment(struct store *s) {
     }
     if (!own->cold) return SEGMENT_NONE;
     extend_trial(s);
-    uint32_t i = evict_oldest(s, SEGMENT_MAIN);
+    uint32_t i = segment_oldest(&s->segs, &s->epoch, SEGMENT_MAIN);
     return on_trial_long_enough(s, i) ? i : SEGMENT_NONE;
 }

@@ -5,18 +5,11 @@
 #ifndef TAGCACHED_STORE_COLD_H
 #define TAGCACHED_STORE_COLD_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-struct store;
+#include "store/maintenance.h"
 
-struct cold {
-    bool cold;         /* main is */
-    unsigned look_in;  /* evictions until main's oldest segment is compared with small's again */
-    uint32_t watched;  /* the segment of main that is, or SEGMENT_NONE */
-    uint32_t tried;    /* the latest that was put on trial, or SEGMENT_NONE */
-    uint32_t on_trial; /* segments */
-};
+struct store;
 
 void cold_init(struct cold *c);
 /* Main's oldest segment, if main has gone cold and the segment has had its trial; else SEGMENT_NONE. */

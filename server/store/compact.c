@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * compact - giving segments back: those without a live record at once, the ones that are a quarter dead by moving what
- * lives, and every one only after its grace period and its pins. Maintenance thread. */
+ * compact - giving up segments: those without a live record at once, the ones that are a quarter dead by moving what
+ * lives. Maintenance thread. */
 #include "store/compact.h"
 
 #include "base/fault.h"
@@ -11,37 +11,15 @@
 #include "store/handle.h"
 #include "store/item.h"
 #include "store/move.h"
+#include "store/retire.h"
+#include "store/segment.h"
 #include "store/state.h"
 
 #define FREE_SCAN 64     /* segments one call looks at */
 #define COMPACT_SCAN 256 /* and one that chooses among them */
 
 void compact_init(struct compact *c) {
-    *c = (struct compact){.retired = {SEGMENT_NONE, SEGMENT_NONE, 0}, .target = {SEGMENT_NONE, SEGMENT_NONE}};
-}
-
-bool compact_quiet(struct store *s, const struct segment *g) {
-    return sync_load(&g->uploads) == 0 && sync_load(&s->epoch.now) >= g->sealed_at &&
-           epoch_passed(&s->epoch, g->sealed_at);
-}
-
-void compact_retire(struct store *s, uint32_t i) {
-    struct compact *own = &s->maintain.compact;
-    struct segment *g = &s->segs.seg[i];
-    account_empty(s, i);
-    if (own->target[sync_load(&g->queue)] == i) own->target[sync_load(&g->queue)] = SEGMENT_NONE;
-    cold_left(s, i);
-    segment_unqueue(&s->segs, i);
-    sync_store_rel(&g->state, SEGMENT_RETIRED);
-    g->sealed_at = epoch_advance(&s->epoch);
-    g->next = SEGMENT_NONE;
-    g->prev = own->retired.tail;
-    if (own->retired.tail == SEGMENT_NONE)
-        own->retired.head = i;
-    else
-        s->segs.seg[own->retired.tail].next = i;
-    own->retired.tail = i;
-    own->retired.count++;
+    *c = (struct compact){.target = {SEGMENT_NONE, SEGMENT_NONE}};
 }
 
 /* Finds among the next segments the one with the most dead bytes, if these are a quarter of it or more. Compacting it
@@ -55,7 +33,7 @@ static uint32_t deadest(struct store *s) {
         struct segment *c = &g->seg[own->at];
         if (sync_load_acq(&c->state) != SEGMENT_SEALED || sync_load(&c->whole)) continue;
         uint32_t dead = account_dead_bytes(s, own->at);
-        if (dead < most || !compact_quiet(s, c) || own->target[sync_load(&c->queue)] == own->at) continue;
+        if (dead < most || !segment_quiet(c, &s->epoch) || own->target[sync_load(&c->queue)] == own->at) continue;
         most = dead;
         best = own->at;
     }
@@ -83,7 +61,7 @@ static uint32_t open_target(struct store *s, enum segment_queue q, uint32_t behi
 }
 
 /* Moves a live record to the target. False: it is full. */
-static bool compact_record(struct store *s, const struct record *r, uint32_t target) {
+static bool compact_record(struct store *s, const struct move_record *r, uint32_t target) {
     struct item it;
     if (target == SEGMENT_NONE) return false;
     if (r->piece) return !move_look(s, r, &it) || move_piece(s, r, target, false);
@@ -98,7 +76,7 @@ bool compact_one(struct store *s) {
     uint32_t i = deadest(s), at;
     if (i == SEGMENT_NONE) return false;
     enum segment_queue q = (enum segment_queue)sync_load(&s->segs.seg[i].queue);
-    struct record r[MOVE_BLOCK];
+    struct move_record r[MOVE_BLOCK];
     uint32_t target = own->target[q];
     if (target != SEGMENT_NONE && segment_older(&s->segs.seg[target], &s->segs.seg[i])) place_target(s, target, i);
     at = segment_first(i);
@@ -107,7 +85,7 @@ bool compact_one(struct store *s) {
             if (!compact_record(s, &r[k], own->target[q]) && !compact_record(s, &r[k], open_target(s, q, i)))
                 return false;
     if (own->target[q] != SEGMENT_NONE) s->segs.seg[own->target[q]].inherited += s->segs.seg[i].inherited;
-    compact_retire(s, i);
+    retire_segment(s, i);
     COUNT(maintenance(s), segments_compacted, 1);
     return true;
 }
@@ -120,38 +98,10 @@ bool compact_free_dead(struct store *s) {
     for (unsigned k = 0; k < FREE_SCAN; k++) {
         if (++own->dead_at >= sync_load(&s->segs.touched)) own->dead_at = 0;
         struct segment *g = &s->segs.seg[own->dead_at];
-        if (sync_load_acq(&g->state) != SEGMENT_SEALED || !compact_quiet(s, g)) continue;
+        if (sync_load_acq(&g->state) != SEGMENT_SEALED || !segment_quiet(g, &s->epoch)) continue;
         if (account_live_bytes(s, own->dead_at) > 0) continue;
-        compact_retire(s, own->dead_at);
+        retire_segment(s, own->dead_at);
         COUNT(maintenance(s), segments_expired, 1);
-        any = true;
-    }
-    return any;
-}
-
-static bool is_pinned(const struct store *s, uint32_t i) {
-    for (unsigned k = 0; k < s->nhandles; k++)
-        if (sync_load_seq(&s->handles[k].pins[i])) return true;
-    return false;
-}
-
-bool compact_reap(struct store *s) {
-    struct compact *own = &s->maintain.compact;
-    bool any = false;
-    own->stuck = 0;
-    for (uint32_t i = own->retired.head, next; i != SEGMENT_NONE; i = next) {
-        struct segment *g = &s->segs.seg[i];
-        next = g->next;
-        /* The later ones wait even longer. */
-        if (!epoch_passed(&s->epoch, g->sealed_at) && !FAULT_POINT("evict.mutate.no_grace")) break;
-        if (is_pinned(s, i) && !FAULT_POINT("evict.mutate.no_pins")) {
-            own->stuck++;
-            continue;
-        }
-        *(g->prev == SEGMENT_NONE ? &own->retired.head : &s->segs.seg[g->prev].next) = g->next;
-        *(g->next == SEGMENT_NONE ? &own->retired.tail : &s->segs.seg[g->next].prev) = g->prev;
-        own->retired.count--;
-        segment_free(&s->segs, i);
         any = true;
     }
     return any;

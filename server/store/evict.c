@@ -18,19 +18,19 @@
 #include "base/sync.h"
 #include "store/account.h"
 #include "store/cold.h"
-#include "store/compact.h"
 #include "store/ghost.h"
 #include "store/handle.h"
 #include "store/index.h"
 #include "store/item.h"
 #include "store/move.h"
+#include "store/retire.h"
+#include "store/segment.h"
 #include "store/state.h"
 
 #define DENSITY_STEPS 16 /* of one doubling of hits per byte */
 #define DENSITY_BINS 640
 #define DENSITY_ZERO (DENSITY_BINS - 80) /* the bin of one hit per byte */
 #define REMEMBERED 5                     /* steps above the average size up to which the ghost remembers: a quarter */
-#define SCAN_MAX 64                      /* segments one call looks at */
 #define CARRIED_PART 2                   /* of a segment gone through, one part in so many is added to the credit */
 #define RESERVE_PART 2                   /* of all segments, one in so many is the most that the credit can be; */
 #define RESERVE_MOST (256u << 20)        /* or so many bytes, which are copied in a tenth of a second */
@@ -91,7 +91,7 @@ static void earn_credit(struct store *s) {
 }
 
 /* Pays for a record to be carried on. False: there is no credit left for it, so it has to leave. */
-static bool pay(struct store *s, const struct record *r) {
+static bool pay(struct store *s, const struct move_record *r) {
     struct evict *own = &s->maintain.evict;
     if (FAULT_POINT("evict.mutate.no_credit")) return true;
     if (own->credit < r->bytes) {
@@ -104,7 +104,7 @@ static bool pay(struct store *s, const struct record *r) {
 
 /* Whether a record decides about its item when its turn comes: of a large one the first piece alone does, since that
  * never lies in an open segment while others of its pieces go round a queue. */
-static bool decides(const struct record *r, const struct item *it) {
+static bool decides(const struct move_record *r, const struct item *it) {
     uint64_t first;
     uint32_t bytes;
     if (!item_large(it)) return true;
@@ -114,7 +114,7 @@ static bool decides(const struct record *r, const struct item *it) {
 }
 
 /* Whether eviction moves a record on. */
-static bool worth_keeping(struct store *s, const struct record *r, const struct item *it, unsigned freq,
+static bool worth_keeping(struct store *s, const struct move_record *r, const struct item *it, unsigned freq,
                           struct census *seen) {
     struct evict *own = &s->maintain.evict;
     if (!decides(r, it)) return pay(s, r);
@@ -131,14 +131,14 @@ static bool worth_keeping(struct store *s, const struct record *r, const struct 
 
 /* The hits that an item keeps when one of its records is carried on: a quarter, if that record decides about the item.
  */
-static unsigned hits_left(const struct record *r, const struct item *it, unsigned freq) {
+static unsigned hits_left(const struct move_record *r, const struct item *it, unsigned freq) {
     return decides(r, it) && !(r->piece && FAULT_POINT("evict.mutate.hits_stay")) ? freq / 4 : freq;
 }
 
 /* ------------------------------------------------------------------ records */
 
 /* Takes a live item out. Bucket locked. */
-static void evict_item(struct store *s, struct index_bucket *b, uint64_t *slot, const struct record *r,
+static void evict_item(struct store *s, struct index_bucket *b, uint64_t *slot, const struct move_record *r,
                        const struct item *it, enum segment_queue q) {
     struct store_worker *w = maintenance(s);
     const uint64_t loc = index_slot_loc(sync_load(slot));
@@ -154,7 +154,7 @@ static void evict_item(struct store *s, struct index_bucket *b, uint64_t *slot, 
 }
 
 /* An item's record leaves the oldest segment of a queue: for main, or for good. */
-static void evict_record(struct store *s, const struct record *r, struct census *seen) {
+static void evict_record(struct store *s, const struct move_record *r, struct census *seen) {
     struct index_bucket *b = index_lock(&s->ix, r->hash);
     (void)FAULT_POINT("evict.locked");
     uint64_t *slot = move_slot(s, b, r);
@@ -180,7 +180,7 @@ static void evict_record(struct store *s, const struct record *r, struct census 
 }
 
 /* The item of a piece, and what its slot holds; 0 if there is none. One that is dead is taken out. */
-static uint64_t live_owner(struct store *s, const struct record *r, struct item *it) {
+static uint64_t live_owner(struct store *s, const struct move_record *r, struct item *it) {
     struct index_bucket *b = index_lock(&s->ix, r->hash);
     uint64_t *slot = move_slot(s, b, r), seen = 0;
     if (slot && move_allowed(s, b, slot, index_slot_loc(sync_load(slot)), it)) seen = sync_load(slot);
@@ -188,7 +188,7 @@ static uint64_t live_owner(struct store *s, const struct record *r, struct item 
     return seen;
 }
 
-static void evict_owner(struct store *s, const struct record *r, enum segment_queue q) {
+static void evict_owner(struct store *s, const struct move_record *r, enum segment_queue q) {
     struct item it;
     struct index_bucket *b = index_lock(&s->ix, r->hash);
     uint64_t *slot = move_slot(s, b, r);
@@ -197,7 +197,7 @@ static void evict_owner(struct store *s, const struct record *r, enum segment_qu
 }
 
 /* A segment that is one piece from end to end moves to the end of main by changing queues. */
-static void move_whole(struct store *s, const struct record *r, unsigned left) {
+static void move_whole(struct store *s, const struct move_record *r, unsigned left) {
     const uint32_t i = segment_of(&s->segs, r->loc);
     struct index_bucket *b = index_lock(&s->ix, r->hash);
     uint64_t *slot = move_slot(s, b, r);
@@ -210,7 +210,7 @@ static void move_whole(struct store *s, const struct record *r, unsigned left) {
 }
 
 /* A piece leaves likewise, or its whole item for good. True: its segment was moved as it is. */
-static bool evict_piece(struct store *s, const struct record *r, struct census *seen) {
+static bool evict_piece(struct store *s, const struct move_record *r, struct census *seen) {
     struct item it;
     uint64_t found = live_owner(s, r, &it);
     if (found == 0) return false;
@@ -232,17 +232,8 @@ static bool evict_piece(struct store *s, const struct record *r, struct census *
 
 /* ------------------------------------------------------------------ choosing */
 
-uint32_t evict_oldest(struct store *s, enum segment_queue q) {
-    sync_spin_lock(&s->segs.queue_lock);
-    uint32_t i = s->segs.queues[q].head;
-    for (unsigned n = 0; i != SEGMENT_NONE && n < SCAN_MAX && !compact_quiet(s, &s->segs.seg[i]); n++)
-        i = s->segs.seg[i].next;
-    sync_spin_unlock(&s->segs.queue_lock);
-    return i != SEGMENT_NONE && compact_quiet(s, &s->segs.seg[i]) ? i : SEGMENT_NONE;
-}
-
 static void evict_segment(struct store *s, uint32_t i) {
-    struct record r[MOVE_BLOCK];
+    struct move_record r[MOVE_BLOCK];
     const struct segment *g = &s->segs.seg[i];
     struct census seen = {.queue = (enum segment_queue)sync_load(&g->queue), .trial = g->trial};
     uint32_t at = segment_first(i);
@@ -258,7 +249,7 @@ static void evict_segment(struct store *s, uint32_t i) {
     if (seen.queue == SEGMENT_MAIN && !seen.trial) learn_density(s, &seen);
     if (moved) return;
     COUNT(maintenance(s), segments_evicted, 1);
-    compact_retire(s, i);
+    retire_segment(s, i);
 }
 
 /* Which segment is to go; SEGMENT_NONE: none can. */
@@ -269,8 +260,9 @@ static uint32_t choose(struct store *s) {
     uint32_t cold = !little && nsmall > small_max ? cold_segment(s) : SEGMENT_NONE;
     if (cold != SEGMENT_NONE) return cold;
     enum segment_queue q = little || nsmall > small_max ? SEGMENT_SMALL : SEGMENT_MAIN;
-    uint32_t i = evict_oldest(s, q);
-    return i != SEGMENT_NONE ? i : evict_oldest(s, q == SEGMENT_SMALL ? SEGMENT_MAIN : SEGMENT_SMALL);
+    uint32_t i = segment_oldest(&s->segs, &s->epoch, q);
+    return i != SEGMENT_NONE ? i
+                             : segment_oldest(&s->segs, &s->epoch, q == SEGMENT_SMALL ? SEGMENT_MAIN : SEGMENT_SMALL);
 }
 
 bool evict_one(struct store *s) {

@@ -10,8 +10,11 @@ tagcached_sources += \
   %D%/ghost.c \
   %D%/index.c \
   %D%/item.c \
+  %D%/job.c \
+  %D%/life.c \
   %D%/line.c \
   %D%/maintain.c \
+  %D%/metrics.c \
   %D%/modify.c \
   %D%/move.c \
   %D%/number.c \
@@ -20,14 +23,18 @@ tagcached_sources += \
   %D%/purge_write.c \
   %D%/purging.c \
   %D%/read.c \
+  %D%/retire.c \
   %D%/seconds.c \
+  %D%/section.c \
   %D%/segment.c \
-  %D%/store.c \
+  %D%/soonest.c \
   %D%/sweep.c \
   %D%/tag.c \
   %D%/turn.c \
   %D%/upload.c \
   %D%/verdict.c \
+  %D%/wake.c \
+  %D%/walk.c \
   %D%/write.c
 noinst_HEADERS += \
   %D%/account.h \
@@ -41,15 +48,18 @@ noinst_HEADERS += \
   %D%/handle.h \
   %D%/index.h \
   %D%/item.h \
+  %D%/job.h \
   %D%/lowest.h \
   %D%/maintain.h \
+  %D%/maintenance.h \
   %D%/move.h \
   %D%/number.h \
   %D%/purge.h \
-  %D%/purging.h \
   %D%/record.h \
+  %D%/retire.h \
   %D%/seconds.h \
   %D%/segment.h \
+  %D%/soonest.h \
   %D%/state.h \
   %D%/store.h \
   %D%/sweep.h \
@@ -57,4 +67,5 @@ noinst_HEADERS += \
   %D%/turn.h \
   %D%/upload.h \
   %D%/verdict.h \
+  %D%/wake.h \
   %D%/store.metrics.def

@@ -16,11 +16,13 @@
 #include "store/ghost.h"
 #include "store/handle.h"
 #include "store/index.h"
+#include "store/retire.h"
 #include "store/seconds.h"
 #include "store/segment.h"
 #include "store/state.h"
 #include "store/sweep.h"
 #include "store/turn.h"
+#include "store/wake.h"
 
 #define SPLITS_PER_ROUND 128
 #define LOAD_NUM 130 /* items per slot of the index, in percent, above which it grows */
@@ -34,23 +36,6 @@
 #define WORK_MAX 64         /* eviction steps of one round */
 #define EXHAUSTED_NS 500000000ull /* no segment became free for so long, */
 #define EXHAUSTED_ROUNDS 16       /* and so many rounds: there is none to be had */
-
-void maintain_wake(struct store *s) {
-    sync_store_seq(&s->thread.woken, true);
-    if (!sync_load_seq(&s->thread.sleeping)) return;
-    pthread_mutex_lock(&s->thread.mutex);
-    pthread_cond_signal(&s->thread.wake);
-    pthread_mutex_unlock(&s->thread.mutex);
-}
-
-bool maintain_want_segments(struct store *s, uint32_t segments) {
-    uint32_t seen = sync_load(&s->segments_wanted), most = sync_load(&s->segs.limit) / 2;
-    if (segments > most) segments = most;
-    if (segment_available(&s->segs) >= segments) return true;
-    while (seen < segments && !sync_cas(&s->segments_wanted, &seen, segments)) {}
-    maintain_wake(s);
-    return false;
-}
 
 /* How many segments the limit leaves after everything else. True if that is more than before. */
 static bool update_limits(struct store *s) {
@@ -102,7 +87,7 @@ static bool pressed(const struct store *s) {
 
 /* Free, and soon to be free: a pinned one may stay so for any time. */
 static uint32_t coming(const struct store *s) {
-    return segment_available(&s->segs) + s->maintain.compact.retired.count - s->maintain.compact.stuck;
+    return segment_available(&s->segs) + s->maintain.retire.list.count - s->maintain.retire.stuck;
 }
 
 /* *freed: segments became free meanwhile, which somebody may wait for. */
@@ -114,16 +99,12 @@ static bool free_segments(struct store *s, bool *freed) {
         bool ok = compact_free_dead(s) || compact_one(s) || (s->cfg.evict && evict_one(s));
         if (!ok) break;
         any = true;
-        *freed |= compact_reap(s);
+        *freed |= retire_reap(s);
         /* Who waits for one segment is told at once; who needs many at once would only use up the first of them in
          * vain. */
         if (*freed && segment_available(&s->segs) >= sync_load(&s->segments_wanted)) break;
     }
     return any;
-}
-
-void maintain_notify_waiting(struct store *s) {
-    if (s->cfg.events.on_room) s->cfg.events.on_room(s->cfg.events.arg);
 }
 
 /* A ghost table that was replaced is freed after a grace period. */
@@ -153,17 +134,17 @@ static void watch_progress(struct store *s, bool freed) {
     COUNT(maintenance(s), room_exhausted, 1);
     sync_store(&s->segments_wanted, 0);
     sync_store(&s->exhausted, true);
-    maintain_notify_waiting(s); /* those who wait are refused when they try again */
+    wake_waiting(s); /* those who wait are refused when they try again */
 }
 
 bool store_maintain(struct store *s) {
     struct store_worker *w = maintenance(s);
     w->now = seconds_now(s);
     bool freed = update_limits(s);
-    freed |= compact_reap(s);
+    freed |= retire_reap(s);
     bool any = free_segments(s, &freed);
-    freed |= compact_reap(s);
-    if (freed) maintain_notify_waiting(s);
+    freed |= retire_reap(s);
+    if (freed) wake_waiting(s);
     if (sync_load(&s->segments_wanted) && segment_available(&s->segs) >= sync_load(&s->segments_wanted))
         sync_store(&s->segments_wanted, 0);
     watch_progress(s, freed);
@@ -185,7 +166,7 @@ void store_sweep_all(struct store *s) {
     uint64_t want = passes + (s->maintain.sweep.active ? 2 : 1);
     while (store_metric(s, STORE_METRIC_sweep_passes) < want) sweep_step(s, true);
     while (compact_free_dead(s)) {}
-    compact_reap(s);
+    retire_reap(s);
 }
 
 /* ------------------------------------------------------------------ the thread */
@@ -206,7 +187,7 @@ static void wait_ns(struct store *s, uint64_t ns) {
 
 /* Whether something waits for others to leave their sections, or to give back what they have pinned. */
 static bool awaits_others(const struct store *s) {
-    return s->maintain.compact.retired.count > s->maintain.compact.stuck || s->maintain.merged_at != 0 ||
+    return s->maintain.retire.list.count > s->maintain.retire.stuck || s->maintain.merged_at != 0 ||
            s->maintain.ghost_grace != 0 || pressed(s) ||
            (s->maintain.sweep.active && s->maintain.sweep.next_ns <= clock_boot_ns(s->cfg.clock));
 }

@@ -7,15 +7,16 @@
 #include "store/account.h"
 #include "store/append.h"
 #include "store/handle.h"
+#include "store/job.h"
 #include "store/segment.h"
-#include "store/sweep.h"
+#include "store/soonest.h"
 #include "store/verdict.h"
 
-unsigned move_next(struct store *s, uint32_t seg, uint32_t *at, struct record *out, unsigned max) {
+unsigned move_next(struct store *s, uint32_t seg, uint32_t *at, struct move_record *out, unsigned max) {
     uint32_t used = sync_load_acq(&s->segs.seg[seg].used);
     unsigned n = 0;
     while (*at < used && n < max) {
-        struct record *r = &out[n++];
+        struct move_record *r = &out[n++];
         r->loc = segment_base(&s->segs, seg) + *at;
         uint8_t *p = segment_at(&s->segs, r->loc);
         r->piece = item_is_piece(p);
@@ -55,13 +56,13 @@ static bool owns_piece(void *arg, uint64_t loc) {
     return false;
 }
 
-uint64_t *move_slot(struct store *s, struct index_bucket *b, const struct record *r) {
+uint64_t *move_slot(struct store *s, struct index_bucket *b, const struct move_record *r) {
     if (!r->piece) return index_find_loc(&s->ix, b, r->loc);
     struct owner o = {s, r->loc};
     return index_find(&s->ix, b, index_fp(&s->ix, r->hash), owns_piece, &o);
 }
 
-uint64_t move_look(struct store *s, const struct record *r, struct item *it) {
+uint64_t move_look(struct store *s, const struct move_record *r, struct item *it) {
     struct index_bucket *b = index_lock(&s->ix, r->hash);
     uint64_t *slot = move_slot(s, b, r), seen = slot ? sync_load(slot) : 0;
     if (seen) item_read(it, segment_at(&s->segs, index_slot_loc(seen)));
@@ -87,12 +88,12 @@ bool move_allowed(struct store *s, struct index_bucket *b, uint64_t *slot, uint6
     enum verdict v = verdict_of(w, it, &deadline);
     if (v == VERDICT_SOFT && !FAULT_POINT("evict.mutate.copy_without_soft") && !apply_soft_to_copy(it, deadline))
         v = VERDICT_PURGED;
-    if (sweep_wants(s, it)) v = VERDICT_PURGED;
+    if (job_wants(s, it)) v = VERDICT_PURGED;
     if (v <= VERDICT_SOFT || FAULT_POINT("evict.mutate.copy_purged")) return true;
     if (v == VERDICT_EXPIRED) COUNT(w, expired, 1);
     if (v == VERDICT_EXPIRED && !(it->bits & ITEM_FETCHED)) COUNT(w, expired_unfetched, 1);
     if (v == VERDICT_PURGED) COUNT(w, purged_items, 1);
-    if (v == VERDICT_PURGED) sweep_count(s, it);
+    if (v == VERDICT_PURGED) job_count(s, it);
     if (v == VERDICT_PURGED) COUNT(w, purged_bytes, item_record_bytes(it));
     index_remove(&s->ix, b, slot);
     account_removed(w, loc, it);
@@ -106,7 +107,7 @@ void move_swing(struct store *s, uint64_t *slot, const struct item *old, uint64_
     item_set_version(p, old->version);
     item_set_bits(p, old->bits);
     if (old->bits & ITEM_EXPIRY) item_set_expiry(p, old->expiry);
-    sweep_expiry(s, segment_by_loc(s, to), old->expiry);
+    soonest_note(s, segment_by_loc(s, to), old->expiry);
     item_read(&it, p);
     index_swing(slot, to, freq);
     account_dead(w, from, item_record_bytes(old));
@@ -149,7 +150,7 @@ static uint64_t copy_head(struct store *s, uint64_t head, uint64_t from, uint64_
 
 /* Copies the piece without the lock, since it may be large; so its item may change or leave meanwhile. In the end one
  * of the two copies is dead. */
-bool move_piece(struct store *s, const struct record *r, uint32_t target, bool forget) {
+bool move_piece(struct store *s, const struct move_record *r, uint32_t target, bool forget) {
     const uint64_t copy = move_copy(s, r->loc, r->bytes, target);
     if (copy == 0) return false;
     struct index_bucket *b = index_lock(&s->ix, r->hash);
@@ -171,7 +172,7 @@ bool move_piece(struct store *s, const struct record *r, uint32_t target, bool f
     return ok;
 }
 
-bool move_item(struct store *s, const struct record *r, uint32_t target) {
+bool move_item(struct store *s, const struct move_record *r, uint32_t target) {
     struct index_bucket *b = index_lock(&s->ix, r->hash);
     uint64_t *slot = move_slot(s, b, r);
     struct item it;

@@ -9,12 +9,13 @@
 #include "store/handle.h"
 #include "store/index.h"
 #include "store/item.h"
-#include "store/maintain.h"
 #include "store/purge.h"
 #include "store/record.h"
 #include "store/segment.h"
 #include "store/state.h"
+#include "store/tag.h"
 #include "store/verdict.h"
+#include "store/wake.h"
 
 #define PREFETCH_TAGS 4 /* of one item */
 #define CHAIN_MAX 96    /* lines one look-up follows: a chain that changes meanwhile must not lead it round for ever */
@@ -174,6 +175,23 @@ bool store_peek(struct store_worker *w, const struct store_key *k, struct store_
     return find_item(w, k, &f, out);
 }
 
+enum store_found store_explain(struct store_worker *w, const struct store_key *k, struct store_item *out) {
+    struct found f;
+    struct item it;
+    uint32_t deadline;
+    if (!find(w->s, k, &f)) return STORE_ABSENT;
+    const uint64_t loc = index_slot_loc(f.seen);
+    record_show(f.header, segment_at(&w->s->segs, loc), loc, out);
+    item_decode(&it, f.header, segment_at(&w->s->segs, loc));
+    switch (verdict_of(w, &it, &deadline)) {
+    case VERDICT_LIVE: return STORE_LIVE;
+    case VERDICT_SOFT: return STORE_SOFT_PURGED;
+    case VERDICT_PURGED: return STORE_HARD_PURGED;
+    case VERDICT_EXPIRED: break;
+    }
+    return STORE_ABSENT;
+}
+
 /* Without the bucket's lock, which the maintenance thread may hold: if the item is written anew meanwhile, the bit
  * stays with the old record, and the next reader sets it in the new one. */
 void store_note_fetch(struct store_worker *w, const struct store_item *it) {
@@ -259,6 +277,13 @@ void store_item_tags(const struct store_item *it, uint64_t *out) {
     memcpy(out, it->key - 8 * (size_t)it->ntags, 8 * (size_t)it->ntags);
 }
 
+bool store_item_selected(const struct store_worker *w, const struct store_item *it, const struct store_selector *sel) {
+    uint64_t tags[TAG_ALL_MAX];
+    store_item_tags(it, tags);
+    const unsigned n = tag_prefixes(w->s, it->key, it->key_len, tags, it->ntags);
+    return tag_holds(tags, n, sel->tags, sel->ntags);
+}
+
 /* ------------------------------------------------------------------ pins */
 
 uint64_t store_pin(struct store_worker *w, const void *bytes) {
@@ -279,5 +304,5 @@ void store_unpin(struct store_worker *w, uint64_t token) {
     CHECK(held > 0);
     sync_store_rel(&w->pins[i], held - 1);
     if (held == 1) sync_sub(&w->s->pinned, 1);
-    if (held == 1 && sync_load(&w->s->segs.seg[i].state) == SEGMENT_RETIRED) maintain_wake(w->s);
+    if (held == 1 && sync_load(&w->s->segs.seg[i].state) == SEGMENT_RETIRED) wake_maintenance(w->s);
 }

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/pages.h"
+#include "base/sync.h"
 
 /* Its pages all at once: one by one, as records reach them, they cost a tenth of what storing does. Linux 5.14; what an
  * older one refuses comes as it did. */
@@ -16,6 +17,7 @@
 #endif
 
 #define ARENA_SLACK 4096 /* a header is copied 32 bytes at a time, also at the very end */
+#define OLDEST_SCAN 64   /* segments that one look for a quiet one goes through */
 
 int segments_init(struct segments *s, uint64_t max_bytes, uint32_t bytes, bool hugepages) {
     memset(s, 0, sizeof *s);
@@ -169,6 +171,18 @@ void segment_requeue_after(struct segments *s, uint32_t i, uint32_t after) {
     a->next = i;
     sync_bump(&l->count, 1);
     sync_spin_unlock(&s->queue_lock);
+}
+
+bool segment_quiet(const struct segment *g, struct epoch *e) {
+    return sync_load(&g->uploads) == 0 && sync_load(&e->now) >= g->sealed_at && epoch_passed(e, g->sealed_at);
+}
+
+uint32_t segment_oldest(struct segments *s, struct epoch *e, enum segment_queue q) {
+    sync_spin_lock(&s->queue_lock);
+    uint32_t i = s->queues[q].head;
+    for (unsigned n = 0; i != SEGMENT_NONE && n < OLDEST_SCAN && !segment_quiet(&s->seg[i], e); n++) i = s->seg[i].next;
+    sync_spin_unlock(&s->queue_lock);
+    return i != SEGMENT_NONE && segment_quiet(&s->seg[i], e) ? i : SEGMENT_NONE;
 }
 
 bool segment_expiry(struct segment *g, uint32_t expiry) {

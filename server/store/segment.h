@@ -98,6 +98,10 @@ void segment_unqueue(struct segments *s, uint32_t i);
 /* Puts a sealed segment at the end of a queue, or right behind another one of it. Maintenance thread. */
 void segment_requeue(struct segments *s, uint32_t i, enum segment_queue q);
 void segment_requeue_after(struct segments *s, uint32_t i, uint32_t after);
+/* Whether nobody writes to a sealed segment any more. Maintenance thread, whose the epoch's grace periods are. */
+bool segment_quiet(const struct segment *g, struct epoch *e);
+/* The oldest quiet segment of a queue, or SEGMENT_NONE if it is not among the first few. Maintenance thread. */
+uint32_t segment_oldest(struct segments *s, struct epoch *e, enum segment_queue q);
 /* A retired segment is free again; or ceases to exist if there are more than `limit`. Maintenance thread. */
 void segment_free(struct segments *s, uint32_t i);
 
@@ -107,7 +111,7 @@ static inline bool segment_older(const struct segment *a, const struct segment *
 }
 
 /* Lowers a segment's soonest expiry, before an item with this expiry is visible; 0 never expires. True: it was later.
- * For whoever has told the sweeper (sweep_expiry). */
+ * For whoever has told the sweeper (soonest.h). */
 bool segment_expiry(struct segment *g, uint32_t expiry);
 
 #endif

@@ -17,7 +17,7 @@
 #include "store/ghost.h"
 #include "store/handle.h"
 #include "store/index.h"
-#include "store/maintain.h"
+#include "store/maintenance.h"
 #include "store/purge.h"
 #include "store/segment.h"
 #include "store/store.h"
@@ -28,7 +28,7 @@ struct shared_open {
     struct opened open;
 };
 
-TAILQ_HEAD(upload_list, store_upload);
+TAILQ_HEAD(turn_list, turn);
 
 struct store {
     struct store_config cfg;
@@ -52,7 +52,7 @@ struct store {
     bool watch_evictions;
 
     pthread_mutex_t uploads_lock; /* for the lists; nothing is locked under it */
-    struct upload_list uploads_waiting, uploads_under_way;
+    struct turn_list uploads_waiting, uploads_under_way;
     uint64_t turns;                                  /* uploads that ever began */
     uint64_t uploads, upload_bytes, upload_segments; /* under way; their bytes; segments that hold some of them */
 

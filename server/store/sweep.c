@@ -13,13 +13,15 @@
 #include "store/change.h"
 #include "store/handle.h"
 #include "store/index.h"
-#include "store/maintain.h"
+#include "store/item.h"
+#include "store/job.h"
 #include "store/purge.h"
-#include "store/purging.h"
 #include "store/seconds.h"
+#include "store/segment.h"
+#include "store/soonest.h"
 #include "store/state.h"
-#include "store/tag.h"
 #include "store/verdict.h"
+#include "store/wake.h"
 
 #define PASS_NS 1000000000ull     /* passes begin at most this often unless somebody waits */
 #define REMOVED_PER_GROUP 16      /* items taken out for each index group that is packed */
@@ -28,16 +30,6 @@
 #define FLOORS_NS 60000000000ull  /* lost purges are told of at most this often */
 
 /* ------------------------------------------------------------------ when there is something to do */
-
-static void lower(uint32_t *bound, uint32_t expiry) {
-    uint32_t seen = sync_load(bound);
-    while ((seen == 0 || seen > expiry) && !sync_cas(bound, &seen, expiry)) {}
-}
-
-/* The segment's bound first: a pass that begins in between sees it there, or leaves the other one to this thread. */
-void sweep_expiry(struct store *s, struct segment *g, uint32_t expiry) {
-    if (segment_expiry(g, expiry)) lower(&s->soonest, expiry);
-}
 
 /* Whether a pass would find something: items that may have expired, or purges that none has carried out. */
 static bool due(struct store *s) {
@@ -58,33 +50,6 @@ uint64_t sweep_due_ns(struct store *s, uint64_t now) {
     return then > earliest ? then : earliest;
 }
 
-/* ------------------------------------------------------------------ jobs */
-
-static bool job_matches(const struct store_job *j, const struct item *it, const uint64_t *tags, unsigned n) {
-    if (it->version >= sync_load_acq(&j->version)) return false;
-    const uint64_t *sel = j->words;
-    for (unsigned i = 0; i < j->nselectors; i++, sel += 1 + *sel)
-        if (tag_holds(tags, n, sel + 1, *sel)) return true;
-    return false;
-}
-
-/* The job that asked for this item's end, if any. */
-static struct store_job *job_of(struct store *s, const struct item *it) {
-    if (s->maintain.sweep.jobs == NULL) return NULL;
-    uint64_t tags[TAG_ALL_MAX];
-    unsigned n = tag_all(s, it, tags);
-    for (struct store_job *j = s->maintain.sweep.jobs; j; j = j->next)
-        if (job_matches(j, it, tags, n)) return j;
-    return NULL;
-}
-
-bool sweep_wants(struct store *s, const struct item *it) {
-    struct store_job *j = job_of(s, it);
-    if (j == NULL || FAULT_POINT("sweep.mutate.moved_unseen")) return false;
-    j->removed++;
-    return true;
-}
-
 /* ------------------------------------------------------------------ items */
 
 /* Writes a soft purge into the item, so that the table may forget it. The item gets a new record, since this thread
@@ -95,17 +60,6 @@ static void apply_soft(struct change *c) {
                         .flags = c->old.flags};
     if ((c->old.bits & ITEM_STATE) == r.bits && c->old.expiry == r.expiry) return; /* an earlier pass did it */
     if (!change_rewrite(c, &r, c->old.version)) change_drop(c); /* no space for a deadline: rather a miss */
-}
-
-void sweep_count(struct store *s, const struct item *it) {
-    if (sync_load_acq(&s->jobs) == NULL) return;
-    uint64_t tags[TAG_ALL_MAX];
-    unsigned n = tag_all(s, it, tags);
-    pthread_mutex_lock(&s->jobs_lock);
-    struct store_job *j = s->jobs;
-    while (j && !job_matches(j, it, tags, n)) j = j->next;
-    if (j) j->removed++;
-    pthread_mutex_unlock(&s->jobs_lock);
 }
 
 /* The record looks dead, soft or wanted by a job: looks again with its bucket locked, and acts. */
@@ -131,7 +85,7 @@ static void sweep_item(struct store *s, uint64_t loc, const struct item *seen) {
         if (j)
             j->removed++;
         else
-            sweep_count(s, &c.old);
+            job_count(s, &c.old);
         change_drop(&c);
     } else if (c.verdict == VERDICT_SOFT) {
         apply_soft(&c);
@@ -166,7 +120,7 @@ static void sweep_segment(struct store *s, uint32_t i) {
     }
     (void)FAULT_POINT("sweep.walked");
     if (FAULT_POINT("sweep.mutate.overwrite_bound")) sync_store(&g->soonest, 0);
-    sweep_expiry(s, g, soonest);
+    soonest_note(s, g, soonest);
     /* Not of later purges: whoever stores here with a version below theirs may not be done yet. */
     g->swept = FAULT_POINT("sweep.mutate.swept_ahead") ? sync_load_acq(&s->purge.seq) : s->maintain.sweep.version;
     COUNT(w, sweep_items, n);
@@ -178,27 +132,11 @@ static bool wants_sweep(struct store *s, const struct segment *g) {
     if (state != SEGMENT_SEALED && state != SEGMENT_OPEN) return false;
     if (s->maintain.sweep.jobs || (soonest && soonest <= maintenance(s)->now) || g->swept < s->maintain.sweep.version)
         return true;
-    if (soonest) lower(&s->soonest, soonest);
+    if (soonest) soonest_lower(s, soonest);
     return false;
 }
 
 /* ------------------------------------------------------------------ passes */
-
-/* The jobs of purges that the pass about to begin will carry out; the others are left for the next one. */
-static struct store_job *take_jobs(struct store *s, uint64_t version) {
-    struct store_job *taken = NULL, *left = NULL;
-    pthread_mutex_lock(&s->jobs_lock);
-    for (struct store_job *j = s->jobs, *next; j; j = next) {
-        next = j->next;
-        const uint64_t n = sync_load_acq(&j->version);
-        struct store_job **to = n != 0 && n <= version ? &taken : &left;
-        j->next = *to;
-        *to = j;
-    }
-    sync_store_rel(&s->jobs, left);
-    pthread_mutex_unlock(&s->jobs_lock);
-    return taken;
-}
 
 static void pass_begin(struct store *s) {
     struct sweep *p = &s->maintain.sweep;
@@ -209,14 +147,14 @@ static void pass_begin(struct store *s) {
     uint64_t version = purge_pass(&s->purge);
     p->version = FAULT_POINT("sweep.mutate.any_version") ? store_number(s) : version;
     p->grace = epoch_advance(&s->epoch);
-    p->jobs = take_jobs(s, p->version);
+    p->jobs = job_take(s, p->version);
     /* The bound is taken anew, segment by segment; one that is lowered behind the pass stays. */
     if (!FAULT_POINT("sweep.mutate.forget_late")) (void)sync_exchange(&s->soonest, 0);
 }
 
 /* Purges that wait for places may try again. */
 static void admit_purges(struct store *s) {
-    if (sync_exchange(&s->purge_waits, false)) maintain_notify_waiting(s);
+    if (sync_exchange(&s->purge_waits, false)) wake_waiting(s);
 }
 
 static void pass_end(struct store *s) {
@@ -231,7 +169,7 @@ static void pass_end(struct store *s) {
     COUNT(maintenance(s), sweep_passes, 1);
     struct store_job *ended = p->jobs;
     p->jobs = NULL;
-    purging_end_jobs(s, ended);
+    job_end(s, ended);
     admit_purges(s);
 }
 

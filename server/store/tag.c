@@ -60,10 +60,3 @@ unsigned tag_unite(uint64_t *tags, unsigned n, const uint64_t *more, unsigned nm
     }
     return n;
 }
-
-bool store_item_selected(const struct store_worker *w, const struct store_item *it, const struct store_selector *sel) {
-    uint64_t tags[TAG_ALL_MAX];
-    store_item_tags(it, tags);
-    const unsigned n = tag_prefixes(w->s, it->key, it->key_len, tags, it->ntags);
-    return tag_holds(tags, n, sel->tags, sel->ntags);
-}

@@ -15,8 +15,8 @@
 
 #include "base/clock.h"
 #include "base/sync.h"
-#include "store/maintain.h"
 #include "store/state.h"
+#include "store/wake.h"
 
 #define STALL_NS 1000000000ull
 #define STALL_SHORT_NS 250000000ull
@@ -28,19 +28,19 @@ static uint64_t now_ns(const struct store *s) {
 }
 
 /* How long ago it came, or made progress. The clock may have been read before that. */
-static uint64_t since_ns(const struct store_upload *u, uint64_t now) {
-    uint64_t moved = sync_load(&u->moved_ns);
+static uint64_t since_ns(const struct turn *t, uint64_t now) {
+    uint64_t moved = sync_load(&t->moved_ns);
     return now > moved ? now - moved : 0;
 }
 
-static void notify(const struct store *s, const struct store_upload *u) {
-    if (s->cfg.events.on_upload) s->cfg.events.on_upload(s->cfg.events.arg, u->worker);
+static void notify(const struct store *s, const struct turn *t) {
+    if (s->cfg.events.on_upload) s->cfg.events.on_upload(s->cfg.events.arg, t->handle);
 }
 
-static void list_move(struct store_upload *u, struct upload_list *to) {
-    if (u->list) TAILQ_REMOVE(u->list, u, link);
-    if (to) TAILQ_INSERT_TAIL(to, u, link);
-    u->list = to;
+static void list_move(struct turn *t, struct turn_list *to) {
+    if (t->list) TAILQ_REMOVE(t->list, t, link);
+    if (to) TAILQ_INSERT_TAIL(to, t, link);
+    t->list = to;
 }
 
 /* ------------------------------------------------------------------ under the lock */
@@ -51,46 +51,46 @@ static bool fits(const struct store *s, uint64_t size) {
            sync_load(&s->upload_segments) <= sync_load(&s->segs.limit) / 8;
 }
 
-static void begin(struct store *s, struct store_upload *u, uint64_t now) {
-    list_move(u, &s->uploads_under_way);
-    sync_store(&u->moved_ns, now);
+static void begin(struct store *s, struct turn *t, uint64_t now) {
+    list_move(t, &s->uploads_under_way);
+    sync_store(&t->moved_ns, now);
     s->turns++;
     sync_store(&s->uploads, s->uploads + 1);
-    sync_store(&s->upload_bytes, s->upload_bytes + u->size);
-    sync_store_rel(&u->state, UPLOAD_UNDER_WAY);
+    sync_store(&s->upload_bytes, s->upload_bytes + t->size);
+    sync_store_rel(&t->state, TURN_UNDER_WAY);
 }
 
 /* Whether order does not help: the first in line has waited for long. */
 static bool line_slow(const struct store *s, uint64_t now) {
-    const struct store_upload *first = TAILQ_FIRST(&s->uploads_waiting);
+    const struct turn *first = TAILQ_FIRST(&s->uploads_waiting);
     return first != NULL && since_ns(first, now) >= LINE_NS;
 }
 
-static struct store_upload *next_in_line(struct store *s, uint64_t now) {
+static struct turn *next_in_line(struct store *s, uint64_t now) {
     const bool newest = line_slow(s, now) && s->turns % 2 == 0;
-    return newest ? TAILQ_LAST(&s->uploads_waiting, upload_list) : TAILQ_FIRST(&s->uploads_waiting);
+    return newest ? TAILQ_LAST(&s->uploads_waiting, turn_list) : TAILQ_FIRST(&s->uploads_waiting);
 }
 
 /* Has the one that stalls for longest give way, unless the memory that others have yet to give up is enough. True if
  * one has to. */
 static bool displace_one(struct store_worker *w, uint64_t size, uint64_t now) {
     struct store *s = w->s;
-    struct store_upload *u, *slowest = NULL;
+    struct turn *t, *slowest = NULL;
     const uint64_t stalled = line_slow(s, now) ? STALL_SHORT_NS : STALL_NS;
     uint64_t coming = 0;
-    TAILQ_FOREACH(u, &s->uploads_under_way, link) {
-        if (sync_load(&u->state) == UPLOAD_DISPLACED) {
-            coming += u->size;
-            notify(s, u); /* again: there may have been no memory to tell it */
-        } else if (since_ns(u, now) >= stalled && (slowest == NULL || since_ns(u, now) > since_ns(slowest, now))) {
-            slowest = u;
+    TAILQ_FOREACH(t, &s->uploads_under_way, link) {
+        if (sync_load(&t->state) == TURN_DISPLACED) {
+            coming += t->size;
+            notify(s, t); /* again: there may have been no memory to tell it */
+        } else if (since_ns(t, now) >= stalled && (slowest == NULL || since_ns(t, now) > since_ns(slowest, now))) {
+            slowest = t;
         }
     }
     uint64_t stay = s->upload_bytes - coming;
     bool bytes = stay == 0 || stay + size <= sync_load(&s->limit) / 8;
     /* How many segments will come free is not known: one more goes only when none is on its way. */
     if (slowest == NULL || (bytes && coming > 0)) return false;
-    sync_store_rel(&slowest->state, UPLOAD_DISPLACED);
+    sync_store_rel(&slowest->state, TURN_DISPLACED);
     COUNT(w, uploads_displaced, 1);
     notify(s, slowest);
     return true;
@@ -98,47 +98,47 @@ static bool displace_one(struct store_worker *w, uint64_t size, uint64_t now) {
 
 static void look(struct store_worker *w) {
     struct store *s = w->s;
-    struct store_upload *u;
+    struct turn *t;
     const uint64_t now = now_ns(s);
-    while ((u = next_in_line(s, now)) != NULL && fits(s, u->size)) {
-        begin(s, u, now);
-        notify(s, u);
+    while ((t = next_in_line(s, now)) != NULL && fits(s, t->size)) {
+        begin(s, t, now);
+        notify(s, t);
     }
-    while (u != NULL && displace_one(w, u->size, now)) {}
+    while (t != NULL && displace_one(w, t->size, now)) {}
 }
 
 /* ------------------------------------------------------------------ one upload's turn */
 
-void turn_begin(struct store_worker *w, struct store_upload *u) {
+void turn_begin(struct store_worker *w, struct turn *t) {
     struct store *s = w->s;
     const uint64_t now = now_ns(s);
     pthread_mutex_lock(&s->uploads_lock);
-    sync_store(&u->moved_ns, now);
-    if (TAILQ_EMPTY(&s->uploads_waiting) && fits(s, u->size)) {
-        begin(s, u, now);
+    sync_store(&t->moved_ns, now);
+    if (TAILQ_EMPTY(&s->uploads_waiting) && fits(s, t->size)) {
+        begin(s, t, now);
     } else {
-        list_move(u, &s->uploads_waiting);
+        list_move(t, &s->uploads_waiting);
         look(w);
     }
-    const bool waits = u->list == &s->uploads_waiting;
+    const bool waits = t->list == &s->uploads_waiting;
     pthread_mutex_unlock(&s->uploads_lock);
-    if (waits) maintain_wake(s); /* to look again and again whether somebody stalls */
+    if (waits) wake_maintenance(s); /* to look again and again whether somebody stalls */
 }
 
-void turn_progress(struct store_upload *u) {
-    if (u->got - u->moved_got < PROGRESS_BYTES && u->got < u->size) return;
-    u->moved_got = u->got;
-    sync_store(&u->moved_ns, now_ns(u->store));
+void turn_progress(const struct store *s, struct turn *t, uint64_t got) {
+    if (got - t->moved_got < PROGRESS_BYTES && got < t->size) return;
+    t->moved_got = got;
+    sync_store(&t->moved_ns, now_ns(s));
 }
 
-void turn_end(struct store_worker *w, struct store_upload *u) {
+void turn_end(struct store_worker *w, struct turn *t) {
     struct store *s = w->s;
     pthread_mutex_lock(&s->uploads_lock);
-    if (u->list == &s->uploads_under_way) {
+    if (t->list == &s->uploads_under_way) {
         sync_store(&s->uploads, s->uploads - 1);
-        sync_store(&s->upload_bytes, s->upload_bytes - u->size);
+        sync_store(&s->upload_bytes, s->upload_bytes - t->size);
     }
-    list_move(u, NULL);
+    list_move(t, NULL);
     look(w);
     pthread_mutex_unlock(&s->uploads_lock);
 }

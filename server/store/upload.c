@@ -16,10 +16,11 @@
 #include "store/append.h"
 #include "store/change.h"
 #include "store/item.h"
-#include "store/maintain.h"
 #include "store/seconds.h"
 #include "store/segment.h"
+#include "store/state.h"
 #include "store/turn.h"
+#include "store/wake.h"
 
 #define CUT_LEAST 1024 /* bytes at the end of a segment that are worth a piece of their own */
 #define CUTS_MAX 4     /* of one upload: others may fill the segments in between */
@@ -45,8 +46,8 @@ static enum store_status upload_new(struct store_worker *w, uint64_t size, struc
     struct store_upload *u = calloc(1, sizeof *u + cap * sizeof *u->pieces);
     if (u == NULL) return STORE_NO_MEMORY;
     u->store = s;
-    u->worker = w->index;
-    u->size = size;
+    u->turn.handle = w->index;
+    u->turn.size = size;
     u->cap = cap;
     u->since = store_number(s);
     *out = u;
@@ -55,13 +56,13 @@ static enum store_status upload_new(struct store_worker *w, uint64_t size, struc
 
 enum store_status store_upload_begin(struct store_worker *w, uint64_t size, struct store_upload **out) {
     enum store_status st = upload_new(w, size, out);
-    if (st == STORE_OK) turn_begin(w, *out);
+    if (st == STORE_OK) turn_begin(w, &(*out)->turn);
     return st;
 }
 
 enum store_status upload_join(struct store_worker *w, uint64_t size, struct store_upload **out) {
     enum store_status st = upload_new(w, size, out);
-    if (st == STORE_OK) (*out)->state = UPLOAD_UNDER_WAY; /* its bytes are here: it needs no turn */
+    if (st == STORE_OK) (*out)->turn.state = TURN_UNDER_WAY; /* its bytes are here: it needs no turn */
     return st;
 }
 
@@ -122,7 +123,7 @@ static bool piece_shared(struct store_worker *w, uint32_t bytes, bool cut, struc
 
 static bool piece_add(struct store_worker *w, struct store_upload *u) {
     struct store *s = w->s;
-    const uint64_t left = u->size - u->reserved;
+    const uint64_t left = u->turn.size - u->reserved;
     const uint32_t most = left < quarter_bytes(s) ? (uint32_t)left : quarter_bytes(s);
     struct upload_piece *p = &u->pieces[u->npieces];
     CHECK(u->npieces < u->cap);
@@ -134,9 +135,9 @@ static bool piece_add(struct store_worker *w, struct store_upload *u) {
 }
 
 enum store_status store_upload_span(struct store_worker *w, struct store_upload *u, char **p, size_t *n) {
-    CHECK(u->got < u->size);
-    const uint32_t state = sync_load(&u->state);
-    if (unlikely(state != UPLOAD_UNDER_WAY)) return state == UPLOAD_WAITS ? STORE_AGAIN : STORE_NO_MEMORY;
+    CHECK(u->got < u->turn.size);
+    const uint32_t state = sync_load(&u->turn.state);
+    if (unlikely(state != TURN_UNDER_WAY)) return state == TURN_WAITS ? STORE_AGAIN : STORE_NO_MEMORY;
     if (!w->inside) seconds_read(w);
     if (u->got == u->reserved && !piece_add(w, u)) return change_no_segment(w->s);
     const struct upload_piece *last = &u->pieces[u->npieces - 1];
@@ -149,19 +150,19 @@ enum store_status store_upload_span(struct store_worker *w, struct store_upload 
 void store_upload_fill(struct store_upload *u, size_t n) {
     CHECK(u->got + n <= u->reserved);
     u->got += n;
-    turn_progress(u);
+    turn_progress(u->store, &u->turn, u->got);
 }
 
 bool store_upload_waits(const struct store_upload *u) {
-    return sync_load(&u->state) == UPLOAD_WAITS;
+    return sync_load(&u->turn.state) == TURN_WAITS;
 }
 
 bool store_upload_displaced(const struct store_upload *u) {
-    return sync_load(&u->state) == UPLOAD_DISPLACED;
+    return sync_load(&u->turn.state) == TURN_DISPLACED;
 }
 
 uint64_t store_upload_left(const struct store_upload *u) {
-    return u->size - u->got;
+    return u->turn.size - u->got;
 }
 
 bool upload_append(struct store_worker *w, struct store_upload *u, const void *from, uint64_t n) {
@@ -194,8 +195,8 @@ bool upload_span(const struct store *s, const struct store_upload *u, unsigned i
 }
 
 void upload_list(const struct store_upload *u, uint8_t *value) {
-    CHECK(u->got == u->size);
-    memcpy(value, &u->size, 8);
+    CHECK(u->got == u->turn.size);
+    memcpy(value, &u->turn.size, 8);
     for (unsigned i = 0; i < u->npieces; i++)
         item_write_piece(value + 8 + i * ITEM_PIECE_ENTRY, u->pieces[i].loc, u->pieces[i].bytes);
 }
@@ -223,11 +224,11 @@ void upload_linked(struct store_upload *u) {
 
 void upload_end(struct store_worker *w, struct store_upload *u) {
     release_pieces(w, u); /* only now: linked or not, nobody will touch its segments any more */
-    turn_end(w, u);
+    turn_end(w, &u->turn);
     free(u);
 }
 
 void store_upload_abort(struct store_worker *w, struct store_upload *u) {
     upload_end(w, u);
-    maintain_wake(w->s);
+    wake_maintenance(w->s);
 }

@@ -9,36 +9,22 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/queue.h>
 #include <sys/uio.h>
 
 #include "store/handle.h"
-#include "store/state.h"
 #include "store/store.h"
+#include "store/turn.h"
 
 struct upload_piece {
     uint64_t loc; /* of its record */
     uint32_t bytes;
 };
 
-enum upload_state {
-    UPLOAD_WAITS,     /* for its turn */
-    UPLOAD_UNDER_WAY, /* has it */
-    UPLOAD_DISPLACED, /* has to be given up */
-};
-
 struct store_upload {
     struct store *store;
-    /* Shared, under the lock of uploads; `state` and `moved_ns` are read, and moved_ns written, without it. */
-    TAILQ_ENTRY(store_upload) link;
-    struct upload_list *list; /* that it is on: those that wait or those under way; NULL: neither */
-    uint32_t state;           /* enum upload_state */
-    uint64_t moved_ns;        /* when it came, began or last made progress */
-    unsigned worker;          /* index of its worker */
-
-    uint64_t size, got, since;
-    uint64_t moved_got; /* bytes there were at moved_ns */
-    uint64_t reserved;  /* bytes of all pieces so far */
+    struct turn turn; /* its shared part, and its size */
+    uint64_t got, since;
+    uint64_t reserved; /* bytes of all pieces so far */
     unsigned npieces, cap, cuts;
     bool linked; /* its pieces belong to an item */
     struct upload_piece pieces[];

@@ -11,7 +11,6 @@
 #include "store/change.h"
 #include "store/handle.h"
 #include "store/item.h"
-#include "store/maintain.h"
 #include "store/number.h"
 #include "store/purge.h"
 #include "store/record.h"
@@ -19,6 +18,7 @@
 #include "store/tag.h"
 #include "store/upload.h"
 #include "store/verdict.h"
+#include "store/wake.h"
 
 /* ------------------------------------------------------------------ put */
 
@@ -127,7 +127,7 @@ static bool upload_new(struct putting *g) {
 static enum store_status put_join_large(struct putting *g, uint64_t total) {
     struct store *s = g->c.w->s;
     const uint32_t segments = (uint32_t)(total / s->segs.bytes) + 3; /* the ends, and the one that is never given out */
-    if (!maintain_want_segments(s, segments)) return change_no_segment(s);
+    if (!wake_for_segments(s, segments)) return change_no_segment(s);
     enum store_status st = upload_join(g->c.w, total, &g->upload);
     if (st != STORE_OK) return st;
     bool before = g->put->mode == STORE_PREPEND;

@@ -387,8 +387,8 @@ static const char *check_segments(struct store *s, const uint64_t *per) {
     }
     if (exist != s->segs.exist) WRONG("%u segments exist, %u are counted", exist, s->segs.exist);
     if (free_ones != s->segs.free.count) WRONG("%u free segments, %u are counted", free_ones, s->segs.free.count);
-    if (retired != s->maintain.compact.retired.count)
-        WRONG("%u retired segments, %u are counted", retired, s->maintain.compact.retired.count);
+    if (retired != s->maintain.retire.list.count)
+        WRONG("%u retired segments, %u are counted", retired, s->maintain.retire.list.count);
     for (int q = 0; q < 2; q++)
         if (queued[q] != s->segs.queues[q].count)
             WRONG("queue %d holds %u segments, %u are counted", q, queued[q], s->segs.queues[q].count);

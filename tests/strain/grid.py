@@ -38,7 +38,7 @@ class Failed(Exception):
 
 
 def segment_bytes(limit, workers):
-    """As server/store/store.c chooses it."""
+    """As server/store/life.c chooses it."""
     n = 1 << 20
     while n > 32 << 10 and n * n * (5 * workers + 3) // 2 > limit * 600:
         n >>= 1

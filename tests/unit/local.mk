@@ -20,6 +20,8 @@ EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
 TESTS += %D%/test_options.py
 EXTRA_DIST += %D%/test_options.py tests/options.tsv
 unit_tests += %D%/test_node_options
+tests_unit_test_node_options_SOURCES = %D%/test_node_options.c %D%/node_lab.c
+noinst_HEADERS += %D%/node_lab.h
 tests_unit_test_node_options_LDADD = $(LDADD) $(OPENSSL_LIBS)
 single_tests += %D%/test_option %D%/test_md5
 tests_unit_test_md5_LDADD = $(LDADD) $(OPENSSL_LIBS)
@@ -89,6 +91,8 @@ tests_unit_test_purge_waits_SOURCES = %D%/test_purge_waits.c tests/fuzz/fake_net
 # Numbers that are promises, beside the options.
 single_tests += %D%/test_promises
 tests_unit_test_promises_SOURCES = %D%/test_promises.c tests/fuzz/fake_net.c
+unit_tests += %D%/test_promises_node
+tests_unit_test_promises_node_SOURCES = %D%/test_promises_node.c %D%/node_lab.c
 
 # The cluster's values and pure machines.
 single_tests += %D%/test_configuration
@@ -97,9 +101,42 @@ single_tests += %D%/test_hostport
 single_tests += %D%/test_ring %D%/test_ringdiff
 EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.tsv tests/vectors/ketama_points_eq3.tsv
 
+# What nodes say to each other.
+single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello
+
+# Membership.
+single_tests += %D%/test_peer_swim %D%/test_member
+single_tests += %D%/test_swim %D%/test_swim_wire
+tests_unit_test_swim_SOURCES = %D%/test_swim.c %D%/swim_hand.c
+tests_unit_test_swim_wire_SOURCES = %D%/test_swim_wire.c %D%/swim_hand.c
+noinst_HEADERS += %D%/swim_hand.h
+
+# The agreed configuration.
+single_tests += %D%/test_config_acceptor %D%/test_config_propose %D%/test_config_join %D%/test_config_found
+single_tests += %D%/test_config_request %D%/test_config_record %D%/test_peer_config
+tests_unit_test_config_request_SOURCES = %D%/test_config_request.c %D%/config_lab.c
+tests_unit_test_config_record_SOURCES = %D%/test_config_record.c %D%/config_lab.c
+tests_unit_test_config_join_SOURCES = %D%/test_config_join.c %D%/config_lab.c
+tests_unit_test_config_found_SOURCES = %D%/test_config_found.c %D%/config_lab.c
+tests_unit_test_config_propose_SOURCES = %D%/test_config_propose.c %D%/config_lab.c
+tests_unit_test_config_acceptor_SOURCES = %D%/test_config_acceptor.c %D%/config_lab.c
+noinst_HEADERS += %D%/config_lab.h
+
+# Purges as events of the cluster.
+single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
+single_tests += %D%/test_address
+single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
+single_tests += %D%/test_captured
+unit_tests += %D%/test_dns
+unit_tests += %D%/test_transport
+tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
+noinst_HEADERS += %D%/link_lab.h
 # Links between nodes: the asking side, the owner's side, large values.
 unit_tests += %D%/test_link %D%/test_serve %D%/test_transfer
 noinst_HEADERS += %D%/frames.h
+unit_tests += %D%/test_transport_bad
+tests_unit_test_transport_bad_SOURCES = %D%/test_transport_bad.c %D%/link_lab.c
+single_tests += %D%/test_peer_purge %D%/test_purging_outbox %D%/test_purging_repair
 unit_tests += %D%/test_conn_link
 tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
 tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)

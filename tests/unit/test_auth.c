@@ -13,7 +13,8 @@ static struct cmd_auth_table *parse(const char *text) {
 }
 
 static bool check(const struct cmd_auth_table *t, const char *name, const char *password) {
-    return cmd_auth_check(t, name, strlen(name), password, strlen(password));
+    bool admin;
+    return cmd_auth_check(t, name, strlen(name), password, strlen(password), &admin);
 }
 
 static void lets_in_who_is_listed(void **state) {
@@ -54,6 +55,7 @@ static void bounds_lines_and_their_length(void **state) {
     (void)state;
     struct cmd_auth_table *t = NULL;
     char text[4 * (AUTH_USERS_MAX + 1)], line[AUTH_WORD_MAX + 4];
+    bool admin;
     for (unsigned i = 0; i <= AUTH_USERS_MAX; i++) memcpy(text + 4 * i, "u:p\n", 4);
     assert_int_equal(cmd_auth_parse(text, 4 * AUTH_USERS_MAX, &t), 0);
     free(t);
@@ -62,8 +64,8 @@ static void bounds_lines_and_their_length(void **state) {
     memset(line, 'n', sizeof line);
     memcpy(line + AUTH_WORD_MAX, ":p\n", 3);
     assert_int_equal(cmd_auth_parse(line, AUTH_WORD_MAX + 3, &t), 0);
-    assert_true(cmd_auth_check(t, line, AUTH_WORD_MAX, "p", 1));
-    assert_false(cmd_auth_check(t, line, AUTH_WORD_MAX + 1, "p", 1)); /* longer than any name */
+    assert_true(cmd_auth_check(t, line, AUTH_WORD_MAX, "p", 1, &admin));
+    assert_false(cmd_auth_check(t, line, AUTH_WORD_MAX + 1, "p", 1, &admin)); /* longer than any name */
     free(t);
     line[AUTH_WORD_MAX] = 'n';
     memcpy(line + AUTH_WORD_MAX + 1, ":p\n", 3);
@@ -124,8 +126,26 @@ static void nothing_is_answered_before_authentication(void **state) {
     unlink(path);
 }
 
+static void admins_are_marked(void **state) {
+    (void)state;
+    static const char text[] = "op:secret:admin\nweb:secret\nodd:admin\n";
+    struct cmd_auth_table *t = NULL;
+    bool admin = false;
+    assert_int_equal(cmd_auth_parse(text, sizeof text - 1, &t), 0);
+    assert_true(cmd_auth_check(t, "op", 2, "secret", 6, &admin));
+    assert_true(admin);
+    assert_false(cmd_auth_check(t, "op", 2, "secret:admin", 12, &admin));
+    assert_false(admin);
+    assert_true(cmd_auth_check(t, "web", 3, "secret", 6, &admin));
+    assert_false(admin);
+    assert_true(cmd_auth_check(t, "odd", 3, "admin", 5, &admin)); /* a password, for there is none else */
+    assert_false(admin);
+    free(t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(admins_are_marked),
         cmocka_unit_test(lets_in_who_is_listed),
         cmocka_unit_test(empty_names_and_passwords_are_themselves),
         cmocka_unit_test(refuses_what_it_cannot_understand),

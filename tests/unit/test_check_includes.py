@@ -64,6 +64,13 @@ def main():
     case("cluster_knows_no_net", {"cluster/c.c": '#include "net/n.h"\n', "server/net/n.h": ""}, "cluster/c.c:1")
     case("proto_knows_no_cluster", {"proto/p.c": '#include "cluster/c.h"\n', "cluster/c.h": ""}, "proto/p.c:1")
     case("cmd_knows_the_cluster", {"server/cmd/c.c": '#include "cluster/c.h"\n', "cluster/c.h": ""}, None)
+    star = "| file | what |\n| --- | --- |\n| `m.[ch]`, `n_*.c` * | pure |\n| `o.c` | not |\n"
+    case("a_pure_file_reads_no_clock", {"cluster/README.md": star, "cluster/m.c": "x = clock_boot_ns(c);\n"},
+         "cluster/m.c:1: uses clock_boot_ns")
+    case("a_pure_file_found_by_pattern", {"cluster/README.md": star, "cluster/n_a.c": "\nsocket(1, 2, 3);\n"},
+         "cluster/n_a.c:2: uses socket")
+    case("others_may", {"cluster/README.md": star, "cluster/o.c": "x = clock_boot_ns(c);\n", "cluster/m.c": "/* time() */\n"},
+         None)
     case("unknown_folder_of_server", {"server/misc/m.c": "", **base}, "server/misc/m.c:1")
     case("circle", {"server/base/a.h": '#include "base/b.h"\n', "server/base/b.h": '#include "base/c.h"\n',
                     "server/base/c.h": '#include "base/a.h"\n'}, "files include each other")
@@ -71,6 +78,16 @@ def main():
                                     "server/cmd/c.c": '#include "cmd/a.h"\n'}, "server/cmd/a.h -> server/cmd/b.h -> server/cmd/a.h")
     case("circle_through_a_def", {"server/store/a.h": '#include "x.def"\n', "server/store/x.def": '#include "a.h"\n'},
          "files include each other")
+    case("circle_of_units", {"server/store/a.c": '#include "store/b.h"\n', "server/store/a.h": "",
+                             "server/store/b.c": '#include "store/b.h"\n#include "store/c.h"\n', "server/store/b.h": "",
+                             "server/store/c.h": '#include "store/a.h"\n'},
+         "units include each other: server/store/a.c includes server/store/b.h, server/store/b.c includes server/store/c.h, "
+         "server/store/c.h includes server/store/a.h")
+    case("a_unit_is_of_one_folder", {"server/cmd/a.h": '#include "store/a.h"\n', "server/store/a.h": "",
+                                     "server/cmd/a.c": '#include "cmd/a.h"\n#include "store/a.h"\n'}, None)
+    case("units_in_an_order", {"server/store/a.c": '#include "store/a.h"\n#include "store/b.h"\n', "server/store/a.h": "",
+                               "server/store/b.c": '#include "store/b.h"\n#include "store/x.def"\n',
+                               "server/store/b.h": "", "server/store/x.def": ""}, None)
     for word, use in (("epoll_wait", "n = epoll_wait(fd, e, 1, -1);"), ("poll", "poll (p, 2, -1);"),
                        ("signalfd", "#include <sys/signalfd.h>"), ("timerfd_create", "timerfd_create(0, 0);"),
                        ("__atomic_load_n", "__atomic_load_n(&x, 0);"), ("__sync_synchronize", "__sync_synchronize();")):

@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "base/rand.h"
 #include "store/index.h"
+#include "store/item.h"
 #include "store/segment.h"
 #include "store_lab.h"
 

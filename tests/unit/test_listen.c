@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Where to listen: addresses as options give them, and sockets of the file system. */
+ * Where to listen: addresses as options give them, and sockets of the file system; whose turn it is when many come at
+ * once. */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -78,10 +82,62 @@ static void unix_sockets(void **state) {
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* ------------------------------------------------------------------ turns */
+
+enum { TURN = 256 }; /* connections that a listener may take before the others */
+
+static uint32_t accepts_hold, accepts_held; /* atomic: whoever accepts is to wait; waits */
+static int accepted_at[2 * TURN];           /* by which socket, in order; the acceptor's until it has taken all */
+static uint32_t naccepted;                  /* atomic */
+
+static void await_word(uint32_t *word, uint32_t value) {
+    while (sync_load_acq(word) < value) sched_yield();
+}
+
+/* In place of the C library's, in this program and libevent: waits while it is told to, and notes what comes where. */
+int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags) {
+    if (sync_load_acq(&accepts_hold)) sync_store_rel(&accepts_held, 1);
+    while (sync_load_acq(&accepts_hold)) sched_yield();
+    const int got = (int)syscall(SYS_accept4, fd, addr, len, flags);
+    const uint32_t n = sync_load(&naccepted);
+    if (got >= 0 && n < sizeof accepted_at / sizeof *accepted_at) accepted_at[n] = fd;
+    if (got >= 0) sync_store_rel(&naccepted, n + 1);
+    return got;
+}
+
+/* Many wait at one socket, one at another, before either has been looked at: it has its turn after 256 of them. */
+static void no_listener_waits_for_more_than_256(void **state) {
+    enum { MANY = TURN + 50 };
+    const struct net_listen listen[2] = {{.host = "127.0.0.1"}, {.host = "127.0.0.1"}};
+    struct net_lab *l = net_lab_new_config((struct net_config){.listen = listen, .nlisten = 2});
+    int fds[MANY + 1];
+    (void)state;
+    sync_store(&naccepted, 0); /* those of before are another net's */
+    sync_store_rel(&accepts_hold, 1);
+    for (unsigned i = 0; i < MANY; i++) {
+        fds[i] = dial_port(net_port(l->net, 0));
+        await_word(&accepts_held, 1);
+    }
+    fds[MANY] = dial_port(net_port(l->net, 1));
+    sync_store_rel(&accepts_hold, 0);
+    await_word(&naccepted, MANY + 1);
+    for (unsigned i = 0; i <= MANY; i++) {
+        const bool first = accepted_at[i] == accepted_at[0];
+        if (first == (i == TURN)) fail_msg("the %uth came at the %s socket", i + 1, first ? "first" : "second");
+    }
+    for (unsigned i = 0; i <= MANY; i++) {
+        say(fds[i], "echo x\n");
+        hear(fds[i], "x\n");
+        close(fds[i]);
+    }
+    net_lab_free(l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_addresses),
         cmocka_unit_test(unix_sockets),
+        cmocka_unit_test(no_listener_waits_for_more_than_256),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

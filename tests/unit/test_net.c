@@ -205,6 +205,32 @@ static void memory_goes_back(void **state) {
     net_lab_free(l);
 }
 
+/* How often memory went back, in so many seconds at most, after one connection held so much for a second and no more.
+ */
+static uint64_t trims_after(uint64_t bytes, unsigned seconds) {
+    struct net_lab *l = net_lab_new();
+    char line[64];
+    int fd = dial(l);
+    snprintf(line, sizeof line, "hold %llu\n", (unsigned long long)bytes);
+    say(fd, line);
+    hear(fd, "holding\n");
+    second(l);
+    say(fd, "hold 0\n");
+    hear(fd, "holding\n");
+    while (seconds-- > 0 && net_metric(l->net, NET_METRIC_heap_trims) == 0) second(l);
+    const uint64_t n = net_metric(l->net, NET_METRIC_heap_trims);
+    close(fd);
+    net_lab_free(l);
+    return n;
+}
+
+/* Less is not worth the work. */
+static void a_quarter_of_a_mebibyte_goes_back(void **state) {
+    (void)state;
+    assert_int_equal(trims_after(255 << 10, 3), 0);
+    assert_int_equal(trims_after(257 << 10, 1000), 1);
+}
+
 static void memory_goes_back_at_the_limit(void **state) {
     struct net_lab *l = net_lab_new_config((struct net_config){.max_connections = BURST});
     struct net_gauges g;
@@ -225,10 +251,15 @@ static void memory_goes_back_at_the_limit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refuses_at_the_limit),          cmocka_unit_test(waits_at_the_limit),
-        cmocka_unit_test(idle_connections_are_closed),   cmocka_unit_test(drains),
-        cmocka_unit_test(idle_connections_cost_little),  cmocka_unit_test(memory_goes_back),
-        cmocka_unit_test(memory_goes_back_at_the_limit), cmocka_unit_test(waits_for_a_descriptor),
+        cmocka_unit_test(refuses_at_the_limit),
+        cmocka_unit_test(waits_at_the_limit),
+        cmocka_unit_test(idle_connections_are_closed),
+        cmocka_unit_test(drains),
+        cmocka_unit_test(idle_connections_cost_little),
+        cmocka_unit_test(memory_goes_back),
+        cmocka_unit_test(a_quarter_of_a_mebibyte_goes_back),
+        cmocka_unit_test(memory_goes_back_at_the_limit),
+        cmocka_unit_test(waits_for_a_descriptor),
     };
     mallopt(M_ARENA_MAX, 1); /* so that mallinfo2 tells of every thread */
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Options whose effect cannot be seen from outside: a node is made of a command line, and looked into. */
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,82 +16,11 @@
 #include "base/check.h"
 #include "base/fault.h"
 #include "net/net.h"
-#include "node.h"
+#include "node_lab.h"
 #include "store/store.h"
 
-#define BOOT_NS 1000000000000ull
 #define SECOND_NS 1000000000ull
 #define STEP_NS 2000000ull /* what a step of the sweeper takes in the test */
-
-static char dir[] = "/tmp/tagcached-test-XXXXXX";
-
-static const char *file(const char *name) {
-    static char path[2][100];
-    static unsigned at;
-    char *p = path[at++ % 2];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
-
-/* ------------------------------------------------------------------ a node of a command line */
-
-struct started {
-    struct settings settings;
-    struct clock_manual clock;
-    struct node *node;
-};
-
-/* Makes a node of up to five words of a command line. */
-static void make(struct started *u, const char *a, const char *b, const char *c, const char *d, const char *e) {
-    char err[256] = "";
-    const char *argv[] = {"tagcached", a, b, c, d, e, NULL};
-    int argc = 1;
-    struct option_report report;
-    while (argv[argc] != NULL) argc++;
-    clock_manual_init(&u->clock, BOOT_NS, 1700000000);
-    assert_int_equal(settings_init(&u->settings), 0);
-    assert_int_equal(settings_parse(&u->settings, argc, (char *const *)argv, &report), 0);
-    struct node_config cfg = {.settings = &u->settings, .clock = &u->clock.clock, .log_fd = -1};
-    if (node_new(&cfg, &u->node, err, sizeof err) != 0) fail_msg("%s", err);
-}
-
-static void end(struct started *u) {
-    node_free(u->node);
-    settings_fini(&u->settings);
-}
-
-static int dial(const struct sockaddr *to, socklen_t size) {
-    int fd = socket(to->sa_family, SOCK_STREAM, 0);
-    assert_int_equal(connect(fd, to, size), 0);
-    return fd;
-}
-
-static int dial_unix(void) {
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    snprintf(to.sun_path, sizeof to.sun_path, "%s", file("sock"));
-    return dial((struct sockaddr *)&to, sizeof to);
-}
-
-static int dial_tcp(const struct started *u) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)node_port(u->node, 0))};
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return dial((struct sockaddr *)&to, sizeof to);
-}
-
-/* Reads until the end of what has come is `last`. */
-static void hear(int fd, const char *last) {
-    static char buf[1 << 16];
-    size_t kept = 0, want = strlen(last);
-    for (;;) {
-        ssize_t n = recv(fd, buf + kept, sizeof buf - kept, 0);
-        assert_true(n > 0);
-        kept += (size_t)n;
-        if (kept >= want && memcmp(buf + kept - want, last, want) == 0) return;
-        size_t rest = kept < want ? kept : want;
-        memmove(buf, buf + kept - rest, rest);
-        kept = rest;
-    }
-}
 
 /* ------------------------------------------------------------------ --sweep-cpu */
 
@@ -130,8 +56,8 @@ static uint64_t swept(struct store *s) {
 /* Two dead items of two workers, so in two segments: the second step comes when the first one's time is a share of
  * `percent` of what has passed; not before, and not much later. */
 static void sweeps_at(const char *option, unsigned percent) {
-    struct started u;
-    make(&u, "-s", file("sock"), "-t2", option, NULL);
+    struct node_lab u;
+    node_lab_make(&u, "-s", node_lab_file("sock"), "-t2", option, NULL);
     struct store *s = node_store(u.node);
     put_dead(s, 0, "a");
     put_dead(s, 1, "b");
@@ -145,7 +71,7 @@ static void sweeps_at(const char *option, unsigned percent) {
     clock_manual_advance(&u.clock, due - begun);
     assert_int_equal(swept(s), 2);
     fault_hook = NULL;
-    end(&u);
+    node_lab_end(&u);
 }
 
 static void sweep_cpu(void **state) {
@@ -160,18 +86,18 @@ enum { ITEMS = 6000 }; /* a few batches of a dump */
 
 /* How often a connection that dumps all keys has let the others go first. */
 static uint64_t turns(const char *option, const char *value) {
-    struct started u;
-    make(&u, "-s", file("sock"), "-t1", option, value);
+    struct node_lab u;
+    node_lab_make(&u, "-s", node_lab_file("sock"), "-t1", option, value);
     assert_int_equal(node_start(u.node), 0);
-    int fd = dial_unix();
+    int fd = node_lab_dial_unix();
     FILE *f = fdopen(dup(fd), "w");
     for (int i = 0; i < ITEMS; i++) fprintf(f, "set k%d 0 0 1 noreply\r\nx\r\n", i);
     fprintf(f, "lru_crawler metadump all\r\n");
     fclose(f);
-    hear(fd, "END\r\n");
+    node_lab_hear(fd, "END\r\n");
     uint64_t n = net_metric(node_net(u.node), NET_METRIC_turns_given);
     close(fd);
-    end(&u);
+    node_lab_end(&u);
     return n;
 }
 
@@ -212,13 +138,13 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t size) {
 
 /* Has one conversation over TLS; how often the kernel was asked to encrypt. */
 static int asked(const char *words) {
-    struct started u;
+    struct node_lab u;
     char got[4], options[256];
-    snprintf(options, sizeof options, "ssl_chain_cert=%s%s", file("pem"), words);
+    snprintf(options, sizeof options, "ssl_chain_cert=%s%s", node_lab_file("pem"), words);
     kernel_tls_asked = 0;
-    make(&u, "-l", "127.0.0.1:0", "-Z", "-o", options);
+    node_lab_make(&u, "-l", "127.0.0.1:0", "-Z", "-o", options);
     assert_int_equal(node_start(u.node), 0);
-    int fd = dial_tcp(&u);
+    int fd = node_lab_dial_tcp(&u);
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     SSL *ssl = SSL_new(ctx);
     SSL_set_fd(ssl, fd);
@@ -228,7 +154,7 @@ static int asked(const char *words) {
     SSL_free(ssl);
     SSL_CTX_free(ctx);
     close(fd);
-    end(&u);
+    node_lab_end(&u);
     return kernel_tls_asked;
 }
 
@@ -244,12 +170,11 @@ int main(void) {
         cmocka_unit_test(batches_per_event),
         cmocka_unit_test(ssl_kernel_tls),
     };
-    CHECK(mkdtemp(dir) != NULL);
-    FILE *f = fopen(file("pem"), "w");
+    node_lab_begin();
+    FILE *f = fopen(node_lab_file("pem"), "w");
     CHECK(f != NULL && fputs(pem, f) >= 0 && fclose(f) == 0);
     int r = cmocka_run_group_tests(tests, NULL, NULL);
-    unlink(file("pem"));
-    unlink(file("sock"));
-    rmdir(dir);
+    unlink(node_lab_file("pem"));
+    node_lab_clean();
     return r;
 }

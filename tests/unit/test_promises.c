@@ -85,6 +85,37 @@ static void test_purges_are_counted_to_100000(void **state) {
     assert_int_equal(counted(100001), -1);
 }
 
+/* ------------------------------------------------------------------ pinned segments */
+
+/* A value of each segment is pinned until no more may be: an eighth of them, and the one that makes it more. */
+static void test_an_eighth_may_be_pinned(void **state) {
+    enum { LIMIT = 16 << 20, FIT = LIMIT / 240 };
+    static uint64_t pins[FIT];
+    struct lab l;
+    struct store_gauges g;
+    unsigned n = 0;
+    bool refused = false;
+    (void)state;
+    lab_open(&l, LIMIT, 0);
+    for (unsigned i = 0; i < FIT; i++) set_nth(&l, i);
+    store_enter(l.w[0]);
+    for (unsigned i = 0; i < FIT && !refused; i++) {
+        char key[32];
+        struct store_item it;
+        const struct store_key k = store_key(l.s, key, (size_t)snprintf(key, sizeof key, "key-%u", i));
+        if (!store_peek(l.w[0], &k, &it)) continue;
+        const uint64_t pin = store_pin(l.w[0], it.value);
+        refused = pin == 0;
+        if (!refused) pins[n++] = pin;
+    }
+    store_leave(l.w[0]);
+    assert_true(refused);
+    store_gauges(l.s, &g);
+    assert_int_equal(g.segments_pinned, l.s->segs.limit / 8 + 1);
+    while (n > 0) store_unpin(l.w[0], pins[--n]);
+    lab_close(&l);
+}
+
 /* ------------------------------------------------------------------ a get that meets a softly purged item */
 
 static struct fake_node *node;
@@ -179,6 +210,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_has_a_tenth),
         cmocka_unit_test(test_purges_are_counted_to_100000),
+        cmocka_unit_test(test_an_eighth_may_be_pinned),
         cmocka_unit_test(test_a_get_that_others_overtake_looks_again),
         cmocka_unit_test(test_blocks_to_16k_wait_in_the_buffer),
         cmocka_unit_test(test_bounds_are_as_promised),

@@ -407,6 +407,40 @@ static void test_expiry_and_prefix_tags(void **state) {
     store_free(f.s);
 }
 
+static enum store_found explain(struct fixture *f, const char *key, struct store_item *it) {
+    struct store_key k = store_key(f->s, key, strlen(key));
+    store_enter(f->w);
+    enum store_found found = store_explain(f->w, &k, it);
+    store_leave(f->w);
+    return found;
+}
+
+/* What a purge has taken is told apart from what never was, until a sweep takes it away. */
+static void test_explain(void **state) {
+    (void)state;
+    struct fixture f;
+    struct store_item it;
+    uint64_t hard = hash_tag("hard", 4), soft = hash_tag("soft", 4);
+    open_store(&f, 8 << 20, 1 << 20, true, 0);
+    assert_int_equal(explain(&f, "a", &it), STORE_ABSENT);
+    assert_int_equal(set(&f, "a", "AA", &hard, 1), STORE_OK);
+    assert_int_equal(set(&f, "b", "B", &soft, 1), STORE_OK);
+    assert_int_equal(explain(&f, "a", &it), STORE_LIVE);
+    assert_int_equal(it.size, 2);
+    assert_int_equal(it.ntags, 1);
+    purge_tags(&f, 1, &hard, false, 0);
+    purge_tags(&f, 1, &soft, true, 10);
+    assert_int_equal(explain(&f, "a", &it), STORE_HARD_PURGED);
+    assert_int_equal(it.size, 2);
+    assert_int_equal(explain(&f, "b", &it), STORE_SOFT_PURGED);
+    assert_int_equal(get(&f, "a", NULL, NULL), -1);
+    clock_manual_advance(&f.clock, 11000000000ull);
+    assert_int_equal(explain(&f, "b", &it), STORE_HARD_PURGED);
+    store_sweep_all(f.s);
+    assert_int_equal(explain(&f, "a", &it), STORE_ABSENT);
+    store_free(f.s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_values),
@@ -419,6 +453,7 @@ int main(void) {
         cmocka_unit_test(test_conjunctions_beyond_the_table),
         cmocka_unit_test(test_purge_table_overflows),
         cmocka_unit_test(test_expiry_and_prefix_tags),
+        cmocka_unit_test(test_explain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,12 +63,12 @@ static void test_pins_do_not_stop_stores(void **state) {
     struct store_gauges g;
     store_gauges(l.s, &g);
     assert_true(npins > 5 && g.segments_pinned > 5);
-    assert_true(l.s->maintain.compact.stuck > 0);
+    assert_true(l.s->maintain.retire.stuck > 0);
     for (unsigned i = 0; i < npins; i++) store_unpin(l.w[0], pins[i]);
     maintain(&l);
     store_gauges(l.s, &g);
     assert_int_equal(g.segments_pinned, 0);
-    assert_int_equal(l.s->maintain.compact.stuck, 0);
+    assert_int_equal(l.s->maintain.retire.stuck, 0);
     lab_close(&l);
 }
 

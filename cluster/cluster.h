@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cluster - one node's part of a cluster: the thread that speaks to other nodes, and the machines that it drives.
+ *
+ * The thread (`tc-cluster`) owns the sockets between nodes, the agreed configuration, the membership and the purges.
+ * The layers above hand it messages (a struct cluster_task is a member of what the message is about, so sending needs
+ * no memory and cannot fail) and hear from it by upcalls, which run on the thread and must not block.
+ *
+ * Owned by the node: cluster_new after the sockets for clients are bound (the default ring name has their port),
+ * cluster_start after the workers run, cluster_stop before they end.
+ */
+#ifndef TAGCACHED_CLUSTER_CLUSTER_H
+#define TAGCACHED_CLUSTER_CLUSTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cluster/cluster_config.h"
+#include "cluster/cluster_gauges.h"
+#include "cluster/cluster_task.h"
+
+struct cluster;
+
+/* ------------------------------------------------------------------ life */
+
+/* Reads the state directory and the keyring, and binds. 0, or -errno with a sentence in err (-EINVAL: an option is to
+ * be changed). */
+int cluster_new(const struct cluster_config *cfg, struct cluster **out, char *err, size_t err_size);
+/* Starts the threads. 0 or -errno. */
+int cluster_start(struct cluster *c);
+/* Ends them; what was asked and not answered is answered with a refusal. May be called twice, or without a start. */
+void cluster_stop(struct cluster *c);
+void cluster_free(struct cluster *c);
+
+/* ------------------------------------------------------------------ messages to the thread; any thread, never blocks
+ */
+
+void cluster_purge(struct cluster *c, struct cluster_purge *p);
+/* Purges everything on every node in so many seconds; nothing if this node ends before. */
+void cluster_flush_later(struct cluster *c, uint32_t seconds);
+/* Reads the key file again. */
+void cluster_reload(struct cluster *c);
+void cluster_ask(struct cluster *c, struct cluster_question *q);
+
+/* A batch that could not be applied at once (cluster_upcalls.apply) is. */
+void cluster_applied(struct cluster *c);
+/* What kept a batch from being applied is over: it is tried again. */
+void cluster_apply_again(struct cluster *c);
+/* All workers go by the last view that they were given. */
+void cluster_view_done(struct cluster *c);
+/* Makes a link to the member with this number, for a worker; the upcall `link` tells of it. */
+void cluster_want_link(struct cluster *c, unsigned worker, uint32_t member, bool transfer, void *wish);
+/* A member goes by another version of the ring than this node. */
+void cluster_ring_differs(struct cluster *c, uint32_t member, uint64_t version);
+
+/* ------------------------------------------------------------------ looking around; any thread */
+
+void cluster_gauges(struct cluster *c, struct cluster_gauges *out);
+/* The answer of `config get cluster`: the text between the line CONFIG and its end, as
+ * "version\nhost|ip|port host|ip|port\n". Copies at most size bytes and returns how long it is. */
+size_t cluster_discovery(struct cluster *c, char *to, size_t size);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cluster_config - what a node gives its cluster's thread when it makes it: options, and what the thread asks of the
+ * node (cluster.h).
+ */
+#ifndef TAGCACHED_CLUSTER_CLUSTER_CONFIG_H
+#define TAGCACHED_CLUSTER_CLUSTER_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct clock;
+struct log;
+struct purging_batch;
+struct ssl_st;
+struct view;
+
+/* What the thread asks of the node. On the cluster's thread; none may block. */
+struct cluster_upcalls {
+    void *arg;
+    /* The workers go by this view from now on; it is the node's. cluster_view_done says when all do. */
+    void (*view)(void *arg, struct view *v);
+    /* Applies purges, in order. True: no request served from now on returns what they select. False: it takes time,
+     * cluster_applied says when it is done. */
+    bool (*apply)(void *arg, const struct purging_batch *batch);
+    /* What is stored is dead from now on: what is tagged, or (everything) all of it. */
+    void (*floor)(void *arg, bool everything);
+    /* A number above the versions of all items that are stored. */
+    uint64_t (*number)(void *arg);
+    /* The answer to cluster_want_link: a connected socket and its TLS session (NULL: plain), or fd -1 and -errno. */
+    void (*link)(void *arg, void *wish, int fd, struct ssl_st *ssl, int error);
+    /* Makes a connection to this node, as a client would that may change the cluster or not, and needs no password. A
+     * non-blocking socket, or -errno. */
+    int (*client)(void *arg, bool privileged);
+    /* Another node has made a link for its requests, or for large values. The socket and session are the node's. */
+    void (*serve)(void *arg, unsigned worker, bool transfer, int fd, struct ssl_st *ssl);
+    /* This node has left the cluster for good, as an operator wanted (`cluster leave`): the process may end. */
+    void (*ended)(void *arg);
+};
+
+struct cluster_config {
+    const char *name;
+    const char *ring_name;   /* "host:port"; NULL: the advertised host and */
+    uint16_t client_port;    /* the port that clients use */
+    const char *bind;        /* "host:port"; host "*" is every interface */
+    const char *advertise;   /* "host:port"; NULL: of `bind`, or found out */
+    const char *const *join; /* "host:port" each */
+    unsigned njoin;
+    const char *const *founders;
+    unsigned nfounders;
+    bool found;
+    uint32_t weight;       /* 0: a witness */
+    const char *key_file;  /* NULL: none */
+    const char *state_dir; /* NULL: none */
+    bool insecure;         /* addresses that others reach may go without a key, or with plain links */
+    bool plain_links;
+    unsigned voters, eject_after_s;
+    const char *key_tags;  /* NULL: off */
+    char prefix_delimiter; /* 0: off */
+    const char *strip_prefix;
+    uint64_t memory_limit; /* bounds the log of purges */
+    unsigned workers;
+    const struct clock *clock;
+    struct log *log;
+    struct cluster_upcalls up;
+};
+
+#endif

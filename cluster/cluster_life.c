@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cluster/cluster.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cluster/cluster_state.h"
+
+/* ------------------------------------------------------------------ what all files use */
+
+uint64_t cluster_now(const struct cluster *c) {
+    return clock_boot_ns(c->cfg.clock);
+}
+
+void cluster_touch(struct cluster *c) {
+    if (c->round_wanted || c->round == NULL) return;
+    c->round_wanted = true;
+    event_active(c->round, EV_TIMEOUT, 0);
+}
+
+bool cluster_may_log(struct cluster *c, enum cluster_event e) {
+    const uint64_t now = cluster_now(c);
+    if (c->logged_ns[e] != 0 && now - c->logged_ns[e] < CLUSTER_QUIET_MS * UINT64_C(1000000)) return false;
+    c->logged_ns[e] = now;
+    return true;
+}
+
+void cluster_post(struct cluster *c, struct cluster_task *t, void (*run)(struct cluster *c, struct cluster_task *t)) {
+    t->run = run;
+    sync_stack_push(&c->tasks, &t->entry);
+    loop_wake(&c->waker);
+}
+
+/* ------------------------------------------------------------------ the loop */
+
+static uint64_t sooner(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+/* When something is due next. */
+static uint64_t next_ns(const struct cluster *c) {
+    uint64_t next = sooner(swim_next_ns(c->swim), config_next_ns(c->config));
+    next = sooner(next, purging_next_ns(c->purging));
+    next = sooner(next, cluster_links_next_ns(c));
+    next = sooner(next, cluster_relay_next_ns(c));
+    if (c->flush_at_ns != 0) next = sooner(next, c->flush_at_ns);
+    if (c->leave_until_ns != 0) next = sooner(next, c->leave_until_ns);
+    return sooner(next, c->second_ns);
+}
+
+static void set_timer(struct cluster *c) {
+    const uint64_t now = cluster_now(c), next = next_ns(c), wait = next > now ? next - now : 0;
+    const struct timeval tv = {(time_t)(wait / CLUSTER_SECOND_NS), (suseconds_t)(wait % CLUSTER_SECOND_NS / 1000 + 1)};
+    evtimer_add(c->timer, &tv);
+}
+
+/* Gives every machine the time that it is waiting for. */
+static void on_timer(evutil_socket_t fd, short what, void *arg) {
+    struct cluster *c = arg;
+    (void)fd;
+    (void)what;
+    const uint64_t now = cluster_now(c);
+    if (swim_next_ns(c->swim) <= now) cluster_members_input(c, &(struct swim_in){.kind = SWIM_IN_TIME});
+    if (config_next_ns(c->config) <= now) cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_TIME});
+    cluster_purges_time(c, now);
+    cluster_links_time(c, now);
+    cluster_relay_time(c, now);
+    if (c->leave_until_ns != 0 && c->leave_until_ns <= now) event_base_loopbreak(c->base);
+    if (c->second_ns <= now) {
+        c->second_ns = now + CLUSTER_SECOND_NS;
+        cluster_agree_second(c);
+    }
+    cluster_touch(c);
+}
+
+/* Makes all machines anew, because the configuration has told this process to go on as another node. */
+static void reset(struct cluster *c) {
+    char err[256];
+    c->reset_wanted = false;
+    if (c->drop_wanted) c->cfg.up.floor(c->cfg.up.arg, true);
+    c->drop_wanted = false;
+    cluster_purges_end(c);
+    cluster_links_free(c);
+    swim_free(c->swim);
+    purging_free(c->purging);
+    c->swim = NULL;
+    c->purging = NULL;
+    if (cluster_links_new(c, err, sizeof err) == 0 && cluster_members_new(c) == 0 && cluster_purges_new(c) == 0) return;
+    log_event(c->cfg.log, LOG_ALWAYS, "cluster_lost", "reason=\"%s\"", err);
+    event_base_loopbreak(c->base);
+}
+
+/* The end of a round in which something happened. */
+static void on_round(evutil_socket_t fd, short what, void *arg) {
+    struct cluster *c = arg;
+    (void)fd;
+    (void)what;
+    c->round_wanted = false;
+    if (c->newer_wanted) {
+        c->newer_wanted = false;
+        cluster_agree_input(c, &c->newer);
+    }
+    if (c->reset_wanted) reset(c);
+    purging_seal(c->purging, config_sealed(c->config));
+    purging_flush(c->purging, cluster_now(c));
+    cluster_agree_own(c);
+    cluster_members_meta(c);
+    cluster_answers_publish(c);
+    set_timer(c);
+}
+
+/* What tc-disk has written since it was last looked. */
+static void look_at_disk(struct cluster *c) {
+    const uint64_t written = sync_load_acq(&c->written);
+    if (written != 0) cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_WRITTEN, .number = written});
+    const int32_t error = sync_exchange(&c->disk_error, 0);
+    if (error != 0 && cluster_may_log(c, CLUSTER_EVENT_DISK))
+        log_event(c->cfg.log, LOG_ALWAYS, "state_dir_failed",
+                  "path=\"%s\" error=\"%s\" reason=\"this node cannot vote until it can write there\"",
+                  c->cfg.state_dir, strerror(-error));
+}
+
+/* The thread is to end: first the other members are told, so that they need not find out. The loop ends when they are,
+ * or when that takes too long. */
+static void leave(struct cluster *c) {
+    if (c->leave_until_ns != 0) return;
+    c->leave_until_ns = cluster_now(c) + CLUSTER_LEAVE_MS * UINT64_C(1000000);
+    cluster_members_input(c, &(struct swim_in){.kind = SWIM_IN_LEAVE});
+}
+
+static void on_wake(void *arg) {
+    struct cluster *c = arg;
+    if (sync_load_acq(&c->ending) != 0) leave(c);
+    if (c->disk != NULL) look_at_disk(c);
+    for (struct sync_stack_entry *e = sync_stack_take_all(&c->tasks), *next; e != NULL; e = next) {
+        next = sync_stack_next(e);
+        struct cluster_task *t = (struct cluster_task *)e;
+        t->run(c, t);
+    }
+    cluster_touch(c);
+}
+
+static void on_disk(void *arg, uint64_t token, int error) {
+    struct cluster *c = arg;
+    if (error != 0)
+        sync_store_rel(&c->disk_error, (int32_t)error);
+    else
+        sync_store_rel(&c->written, token);
+    loop_wake(&c->waker);
+}
+
+static void *run(void *arg) {
+    struct cluster *c = arg;
+    event_base_loop(c->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    cluster_relay_end(c);
+    cluster_purges_end(c);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ life */
+
+static char *copy(const char *text) {
+    return text == NULL ? NULL : strdup(text);
+}
+
+static int open_keyring(struct cluster *c, char *err, size_t err_size) {
+    if (c->cfg.key_file == NULL) {
+        keyring_without_key(&c->keyring);
+        return 0;
+    }
+    return keyring_load(&c->keyring, c->cfg.key_file, err, err_size) ? 0 : -EINVAL;
+}
+
+static int make_loop(struct cluster *c) {
+    c->base = loop_new();
+    if (c->base == NULL) return -ENOMEM;
+    c->timer = evtimer_new(c->base, on_timer, c);
+    c->round = event_new(c->base, -1, 0, on_round, c);
+    if (c->timer == NULL || c->round == NULL) return -ENOMEM;
+    return loop_waker_init(&c->waker, c->base, on_wake, c);
+}
+
+static int make_machines(struct cluster *c, char *err, size_t err_size) {
+    int r = 0;
+    if (c->cfg.state_dir != NULL) r = statedir_open(c->cfg.state_dir, &c->disk, err, err_size);
+    if (r == 0) r = open_keyring(c, err, err_size);
+    if (r == 0) r = cluster_links_address(c, err, err_size);
+    if (r == 0) r = cluster_agree_new(c, err, err_size);
+    if (r == 0) r = cluster_links_new(c, err, err_size);
+    if (r == 0) r = cluster_members_new(c);
+    if (r == 0) r = cluster_purges_new(c);
+    return r;
+}
+
+int cluster_new(const struct cluster_config *cfg, struct cluster **out, char *err, size_t err_size) {
+    struct cluster *c = calloc(1, sizeof *c);
+    int r = -ENOMEM;
+    if (c == NULL) return r;
+    c->cfg = *cfg;
+    c->cfg.key_file = copy(cfg->key_file);
+    c->waker.fd = -1;
+    c->next_token = 1;
+    TAILQ_INIT(&c->peers);
+    TAILQ_INIT(&c->wishes);
+    TAILQ_INIT(&c->waiters);
+    TAILQ_INIT(&c->relays);
+    TAILQ_INIT(&c->runs);
+    pthread_mutex_init(&c->lock, NULL);
+    void *arena = malloc(PEER_CONTROL_ARENA_BYTES);
+    c->packed = malloc(PEER_CONTROL_MAX);
+    if (arena != NULL) peer_arena_init(&c->arena, arena, PEER_CONTROL_ARENA_BYTES);
+    if (arena != NULL && c->packed != NULL) r = make_loop(c);
+    if (r == 0) r = make_machines(c, err, err_size);
+    if (r != 0) {
+        if (err_size > 0 && err[0] == 0) snprintf(err, err_size, "cannot set up the cluster: %s", strerror(-r));
+        cluster_free(c);
+        return r;
+    }
+    cluster_view_make(c);
+    cluster_answers_publish(c);
+    *out = c;
+    return 0;
+}
+
+int cluster_start(struct cluster *c) {
+    int r = c->disk == NULL ? 0 : statedir_start(c->disk, on_disk, c);
+    if (r != 0) return r;
+    c->second_ns = cluster_now(c);
+    set_timer(c);
+    cluster_touch(c);
+    r = pthread_create(&c->thread, NULL, run, c);
+    if (r != 0) return -r;
+    pthread_setname_np(c->thread, "tc-cluster");
+    c->started = true;
+    return 0;
+}
+
+void cluster_stop(struct cluster *c) {
+    if (!c->started) return;
+    sync_store_rel(&c->ending, 1);
+    loop_wake(&c->waker);
+    pthread_join(c->thread, NULL);
+    c->started = false;
+}
+
+void cluster_free(struct cluster *c) {
+    if (c == NULL) return;
+    cluster_stop(c);
+    statedir_close(c->disk); /* waits for what is being written, which wakes the loop */
+    cluster_links_free(c);
+    cluster_agree_free(c);
+    swim_free(c->swim);
+    purging_free(c->purging);
+    loop_waker_fini(&c->waker);
+    if (c->timer != NULL) event_free(c->timer);
+    if (c->round != NULL) event_free(c->round);
+    if (c->base != NULL) event_base_free(c->base);
+    keyring_wipe(&c->keyring);
+    pthread_mutex_destroy(&c->lock);
+    free(c->discovery);
+    free(c->arena.bytes);
+    free(c->packed);
+    free((char *)c->cfg.key_file);
+    free(c);
+}
+
+/* ------------------------------------------------------------------ looking around */
+
+void cluster_gauges(struct cluster *c, struct cluster_gauges *out) {
+    pthread_mutex_lock(&c->lock);
+    *out = c->gauges;
+    pthread_mutex_unlock(&c->lock);
+}
+
+size_t cluster_discovery(struct cluster *c, char *to, size_t size) {
+    pthread_mutex_lock(&c->lock);
+    const size_t n = c->discovery_bytes;
+    if (n > 0) memcpy(to, c->discovery, n < size ? n : size);
+    pthread_mutex_unlock(&c->lock);
+    return n;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The purges: their machine on the cluster's thread, and those who wait for an outcome. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cluster/cluster_state.h"
+#include "cluster/purgelog.h"
+
+/* ------------------------------------------------------------------ who waits */
+
+struct cluster_waiter *cluster_waiter_new(struct cluster *c) {
+    struct cluster_waiter *w = calloc(1, sizeof *w);
+    if (w == NULL) return NULL;
+    w->token = c->next_token++;
+    w->begun_ns = cluster_now(c);
+    TAILQ_INSERT_TAIL(&c->waiters, w, entry);
+    return w;
+}
+
+struct cluster_waiter *cluster_waiter_of(struct cluster *c, uint64_t token) {
+    struct cluster_waiter *w;
+    TAILQ_FOREACH(w, &c->waiters, entry)
+    if (w->token == token) return w;
+    return NULL;
+}
+
+void cluster_waiter_free(struct cluster *c, struct cluster_waiter *w) {
+    TAILQ_REMOVE(&c->waiters, w, entry);
+    free(w);
+}
+
+static void refuse(struct cluster_purge *p, const char *sentence) {
+    p->outcome = CLUSTER_REFUSED;
+    p->refusal = sentence;
+    p->done(p);
+}
+
+static void log_unconfirmed(struct cluster *c, const struct purging_receipt *r) {
+    uint32_t lacking[8];
+    char who[512] = "";
+    size_t at = 0;
+    if (!cluster_may_log(c, CLUSTER_EVENT_UNCONFIRMED)) return;
+    const struct configuration *now = config_current(c->config);
+    unsigned n = r->origin != 0 ? purging_lacking(c->purging, r->origin, r->sequence, lacking, 8) : 0;
+    if (n > 8) n = 8;
+    for (unsigned i = 0; now != NULL && i < n; i++) {
+        const struct configuration_member *m = configuration_by_number(now, lacking[i]);
+        if (m == NULL || at + strlen(m->name) + 2 > sizeof who) continue;
+        at += (size_t)snprintf(who + at, sizeof who - at, "%s%s", at > 0 ? "," : "", m->name);
+    }
+    log_event(c->cfg.log, LOG_ALWAYS, "purge_unconfirmed", "acked=%u members=%u missing=%s", r->acked, r->members,
+              who[0] != 0 ? who : "-");
+}
+
+static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) {
+    struct cluster *c = arg;
+    struct cluster_waiter *w = cluster_waiter_of(c, token);
+    if (w == NULL) return;
+    if (w->question != NULL) {
+        cluster_answers_receipt(c, w->question, r);
+    } else if (r->status == PURGING_LOG_FULL) {
+        refuse(w->purge, "purge log full");
+    } else {
+        struct cluster_purge *p = w->purge;
+        p->outcome = r->status == PURGING_CONFIRMED ? CLUSTER_CONFIRMED : CLUSTER_PENDING;
+        p->acked = r->acked;
+        p->members = r->members;
+        p->id = ((uint64_t)r->origin << 40) + r->sequence;
+        if (p->outcome == CLUSTER_PENDING) log_unconfirmed(c, r);
+        p->done(p);
+    }
+    cluster_waiter_free(c, w);
+}
+
+void cluster_purges_end(struct cluster *c) {
+    struct cluster_waiter *w;
+    while ((w = TAILQ_FIRST(&c->waiters)) != NULL) {
+        if (w->purge != NULL) refuse(w->purge, "this node is ending");
+        if (w->question != NULL) cluster_answers_changed(c, w->question, "this node is ending");
+        cluster_waiter_free(c, w);
+    }
+}
+
+/* ------------------------------------------------------------------ asking */
+
+/* The selectors of a client's purge. False: beyond the bounds, which the commands keep. */
+static bool read_selectors(const struct cluster_purge *p, struct purge_selector *out) {
+    unsigned at = 0;
+    for (unsigned i = 0; i < p->nselectors; i++) {
+        if (at >= p->nwords || p->words[at] > p->nwords - at - 1) return false;
+        out[i] = (struct purge_selector){(unsigned)p->words[at], &p->words[at + 1]};
+        at += 1 + out[i].ntags;
+    }
+    return true;
+}
+
+static void begin(struct cluster *c, struct cluster_purge *p) {
+    struct purge_selector selectors[PURGE_EVENT_SELECTORS_MAX];
+    struct cluster_waiter *w;
+    if (p->nselectors > PURGE_EVENT_SELECTORS_MAX || !read_selectors(p, selectors)) {
+        refuse(p, "too many selectors");
+        return;
+    }
+    if ((w = cluster_waiter_new(c)) == NULL) {
+        refuse(p, "out of memory");
+        return;
+    }
+    w->purge = p;
+    const struct purging_request r = {.selectors = selectors,
+                                      .nselectors = p->nselectors,
+                                      .soft = p->soft,
+                                      .ttl_s = p->soft_ttl_s,
+                                      .wait_ns = p->wait_ms * UINT64_C(1000000),
+                                      .token = w->token};
+    const int result = purging_purge(c->purging, cluster_now(c), &r, NULL);
+    if (result == 0) return;
+    cluster_waiter_free(c, w);
+    refuse(p, result == -ENOTCONN ? "no cluster yet"
+              : result == -ENOSPC ? "too many purges pending"
+              : result == -EINVAL ? "too many selectors"
+                                  : "out of memory");
+}
+
+static void run_purge(struct cluster *c, struct cluster_task *t) {
+    begin(c, (struct cluster_purge *)((char *)t - offsetof(struct cluster_purge, task)));
+}
+
+void cluster_purge(struct cluster *c, struct cluster_purge *p) {
+    cluster_post(c, &p->task, run_purge);
+}
+
+struct later {
+    struct cluster_task task;
+    uint32_t seconds;
+};
+
+static void run_later(struct cluster *c, struct cluster_task *t) {
+    struct later *l = (struct later *)t;
+    const uint64_t at = cluster_now(c) + l->seconds * CLUSTER_SECOND_NS;
+    c->flush_at_ns = at; /* the last one counts, as in memcached */
+    free(l);
+}
+
+void cluster_flush_later(struct cluster *c, uint32_t seconds) {
+    struct later *l = calloc(1, sizeof *l);
+    if (l == NULL) return;
+    l->seconds = seconds;
+    cluster_post(c, &l->task, run_later);
+}
+
+static void flushed(struct cluster_purge *p) {
+    free(p);
+}
+
+static void flush_now(struct cluster *c) {
+    static const uint64_t everything[1] = {0};
+    struct cluster_purge *p = calloc(1, sizeof *p);
+    c->flush_at_ns = 0;
+    if (p == NULL) return;
+    p->words = everything;
+    p->nwords = p->nselectors = 1;
+    p->done = flushed;
+    begin(c, p);
+}
+
+void cluster_purges_time(struct cluster *c, uint64_t now_ns) {
+    if (purging_next_ns(c->purging) <= now_ns) purging_time(c->purging, now_ns);
+    if (c->flush_at_ns != 0 && c->flush_at_ns <= now_ns) flush_now(c);
+}
+
+/* ------------------------------------------------------------------ the machine */
+
+static void send_purge(void *arg, uint32_t member, const struct peer_purge *m) {
+    struct cluster *c = arg;
+    const struct configuration *now = config_current(c->config);
+    const struct configuration_member *to = now == NULL ? NULL : configuration_by_number(now, member);
+    if (to == NULL) return;
+    struct peer_arena scratch;
+    peer_arena_init(&scratch, c->scratch, sizeof c->scratch);
+    const size_t n = peer_purge_pack(m, &scratch, c->packed, PEER_CONTROL_MAX);
+    if (n > 0) cluster_send(c, &to->id, to->address, c->packed, n);
+}
+
+static bool apply(void *arg, const struct purging_batch *batch) {
+    struct cluster *c = arg;
+    const bool done = c->cfg.up.apply(c->cfg.up.arg, batch);
+    c->batch = done ? NULL : batch;
+    return done;
+}
+
+static void raise_floor(void *arg, bool everything) {
+    struct cluster *c = arg;
+    c->cfg.up.floor(c->cfg.up.arg, everything);
+}
+
+static void newer(void *arg, uint32_t member, uint64_t version) {
+    struct cluster *c = arg;
+    const struct configuration *now = config_current(c->config);
+    const struct configuration_member *m = now == NULL ? NULL : configuration_by_number(now, member);
+    if (m == NULL) return;
+    struct config_in in = {.kind = CONFIG_IN_VERSION, .from = {.id = m->id, .boot = m->boot}, .number = version};
+    memcpy(in.from.name, m->name, sizeof in.from.name);
+    memcpy(in.from.address, m->address, sizeof in.from.address);
+    c->newer = in; /* the machine of the purges may not be called from here, and adopting does */
+    c->newer_wanted = true;
+    cluster_touch(c);
+}
+
+int cluster_purges_new(struct cluster *c) {
+    const struct purging_config cfg = {
+        .log_bytes = purgelog_bytes(c->cfg.memory_limit),
+        .boot = config_self(c->config)->boot,
+        .events = {c, send_purge, apply, raise_floor, outcome, newer},
+    };
+    const int r = purging_new(&cfg, cluster_now(c), &c->purging);
+    if (r == 0 && config_current(c->config) != NULL) cluster_purges_adopt(c);
+    return r;
+}
+
+void cluster_purges_adopt(struct cluster *c) {
+    if (c->purging == NULL) return;
+    const int r = purging_adopt(c->purging, cluster_now(c), config_current(c->config), config_number(c->config));
+    if (r != 0) log_event(c->cfg.log, LOG_ALWAYS, "cluster_lost", "reason=\"no memory to adopt a configuration\"");
+    const struct cluster_peer *p;
+    TAILQ_FOREACH(p, &c->peers, entry) cluster_purges_link(c, &p->id, true);
+}
+
+void cluster_purges_link(struct cluster *c, const struct cluster_id *id, bool up) {
+    const struct configuration *now = config_current(c->config);
+    const struct configuration_member *m = now == NULL ? NULL : configuration_by_id(now, id);
+    if (m != NULL) purging_link(c->purging, cluster_now(c), m->number, up);
+    cluster_touch(c);
+}
+
+/* What polls and their answers say to the machine of the configuration. */
+static void tell_agreement(struct cluster *c, const struct cluster_peer *from, uint32_t number,
+                           const struct peer_purge *m) {
+    const struct configuration *now = config_current(c->config);
+    if (m->kind == PEER_PURGE_POLL && m->boot == from->boot) {
+        cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_HEARD, .number = number});
+    } else if (m->kind == PEER_PURGE_POLL_ANSWER) {
+        for (unsigned i = 0; i < now->nvoters; i++)
+            if (now->voters[i].member == number) c->voter_heard_ns[i] = cluster_now(c);
+    }
+}
+
+void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, const Peer__Control *message) {
+    struct peer_purge m;
+    peer_arena_reset(&c->arena);
+    if (!peer_purge_read(message, &c->arena, &m)) {
+        c->malformed++;
+        return;
+    }
+    const struct configuration *now = config_current(c->config);
+    const struct configuration_member *sender = now == NULL ? NULL : configuration_by_id(now, &from->id);
+    if (sender == NULL || sender->boot != from->boot) return; /* not a member as far as this node knows */
+    const uint32_t number = sender->number;
+    purging_receive(c->purging, cluster_now(c), number, &m);
+    tell_agreement(c, from, number, &m);
+    cluster_touch(c);
+}
+
+static void run_applied(struct cluster *c, struct cluster_task *t) {
+    (void)t;
+    if (c->batch == NULL) return; /* it was tried again, and done */
+    c->batch = NULL;
+    purging_applied(c->purging, cluster_now(c));
+}
+
+void cluster_applied(struct cluster *c) {
+    cluster_post(c, &c->applied_task, run_applied);
+}
+
+static void run_again(struct cluster *c, struct cluster_task *t) {
+    (void)t;
+    sync_store(&c->again_posted, 0);
+    if (c->batch != NULL && apply(c, c->batch)) purging_applied(c->purging, cluster_now(c));
+}
+
+void cluster_apply_again(struct cluster *c) {
+    if (sync_exchange(&c->again_posted, 1) == 0) cluster_post(c, &c->again_task, run_again);
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cluster_state - the instance as the files of the cluster's thread share it.
+ *
+ * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the
+ * configuration (config.h), cluster_purges.c the purges (purging.h); cluster_view.c makes what the workers read;
+ * cluster_links.c what comes from and goes to the transport; cluster_answers.c what operators ask. Each offers its
+ * functions here. All run on the cluster's thread, unless they say otherwise.
+ */
+#ifndef TAGCACHED_CLUSTER_CLUSTER_STATE_H
+#define TAGCACHED_CLUSTER_CLUSTER_STATE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/loop.h"
+#include "base/sync.h"
+#include "cluster/cluster.h"
+#include "cluster/config.h"
+#include "cluster/keyring.h"
+#include "cluster/purging.h"
+#include "cluster/ring.h"
+#include "cluster/statedir.h"
+#include "cluster/swim.h"
+#include "cluster/transport.h"
+#include "cluster/view.h"
+#include "proto/peer_codec.h"
+
+#define CLUSTER_PINGS_MAX 64    /* TCP pings under way */
+#define CLUSTER_PING_MS 1000    /* how long one is waited for */
+#define CLUSTER_WISHES_MAX 8192 /* links to other nodes that workers wait for */
+#define CLUSTER_LEAVE_MS 500    /* how long a node that ends tells the others, at most */
+#define CLUSTER_QUIET_MS 1000   /* between two log lines of one kind */
+#define CLUSTER_LEASE_MS 2000   /* a voter's answer counts for so long */
+#define CLUSTER_SECOND_NS UINT64_C(1000000000)
+
+/* Kinds of log lines, each written at most once a second. */
+enum cluster_event {
+    CLUSTER_EVENT_JOINED,
+    CLUSTER_EVENT_SUSPECT,
+    CLUSTER_EVENT_DEAD,
+    CLUSTER_EVENT_REFUTED,
+    CLUSTER_EVENT_LEFT,
+    CLUSTER_EVENT_CONFLICT,
+    CLUSTER_EVENT_REFUSED,
+    CLUSTER_EVENT_UNCONFIRMED,
+    CLUSTER_EVENT_DISK,
+    CLUSTER_EVENTS
+};
+
+/* What the configuration says of this process. */
+enum cluster_standing {
+    CLUSTER_NO_MEMBER,
+    CLUSTER_MEMBER,
+    CLUSTER_JOINING, /* wants to serve */
+    CLUSTER_LEAVING, /* wants to be off the list */
+};
+
+/* A process to which a control link is up. */
+struct cluster_peer {
+    TAILQ_ENTRY(cluster_peer) entry;
+    struct cluster_id id;
+    uint64_t boot;
+    char name[CONFIGURATION_NAME_MAX + 1], address[CONFIGURATION_ADDRESS_MAX + 1];
+    struct peer_config_reader reader; /* puts configuration messages together */
+};
+
+/* "Who answers at this address?", asked by a machine. */
+struct cluster_ping {
+    bool used, for_config; /* else for the membership */
+    uint64_t deadline_ns;
+    uint32_t number; /* the membership's */
+    struct cluster_id id;
+    char address[CONFIGURATION_ADDRESS_MAX + 1];
+};
+
+/* A worker's wish for a link. */
+struct cluster_wish {
+    TAILQ_ENTRY(cluster_wish) entry;
+    struct cluster_task task;
+    unsigned worker;
+    uint32_t member;
+    bool transfer;
+    void *wish; /* the worker's */
+    struct cluster_id id;
+};
+TAILQ_HEAD(cluster_wishes, cluster_wish);
+
+/* A purge whose outcome is awaited, by its token. */
+struct cluster_waiter {
+    TAILQ_ENTRY(cluster_waiter) entry;
+    uint64_t token;
+    uint64_t begun_ns;
+    struct cluster_purge *purge;       /* of a client; or */
+    struct cluster_question *question; /* of an operator who asked what became of one, or of a change */
+};
+TAILQ_HEAD(cluster_waiters, cluster_waiter);
+
+struct cluster {
+    struct cluster_config cfg;
+    char ring_name[CONFIGURATION_NAME_MAX + 1], bind[CONFIGURATION_ADDRESS_MAX + 1];
+    char advertise[CONFIGURATION_ADDRESS_MAX + 1];
+
+    struct event_base *base;
+    struct loop_waker waker;
+    struct event *timer; /* when a machine wants the time */
+    struct event *round; /* runs at the end of a round in which something happened */
+    bool round_wanted;
+    uint32_t ending; /* atomic */
+    bool started;
+    pthread_t thread;
+    struct sync_stack tasks; /* messages of other threads */
+
+    struct keyring keyring;
+    struct statedir *disk; /* NULL: none */
+    uint64_t written;      /* records up to this one are on the disk; atomic: tc-disk raises it */
+    int32_t disk_error;    /* atomic: of the last write that failed */
+
+    struct transport *transport;
+    struct swim *swim;
+    struct config *config;
+    struct purging *purging;
+    bool reset_wanted;      /* the machines are to be made anew, under the identity that the configuration has now; */
+    bool drop_wanted;       /* and all that is stored is to be dropped */
+    struct config_in newer; /* a member has said that there is a newer configuration, */
+    bool newer_wanted;      /* which the machine of the configuration is to be told */
+    uint64_t leave_until_ns; /* the thread is to end, and tells the other members until then at the latest; 0: not yet */
+    enum cluster_standing standing, asked_as; /* asked_as: for which it has asked the machine to change that */
+
+    TAILQ_HEAD(, cluster_peer) peers;
+    unsigned npeers;
+    struct cluster_ping pings[CLUSTER_PINGS_MAX];
+    struct cluster_id sync_from; /* whose push-pull the membership is reading */
+    struct cluster_wishes wishes;
+    unsigned nwishes;
+    struct cluster_waiters waiters;
+    TAILQ_HEAD(, cluster_relay) relays; /* commands passed on to other nodes, oldest first */
+    TAILQ_HEAD(, cluster_run) runs;     /* commands that others have passed on to this one */
+    unsigned nrelays, nruns;
+    uint64_t meta[2]; /* what pings carry: version of the configuration, hash of the vector of purges */
+    uint64_t next_token;
+    uint64_t flush_at_ns; /* `flush_all N`: when; 0: none */
+    uint64_t second_ns;   /* when what is done each second is due */
+
+    /* Who of the configuration's voters answered when; by seat. */
+    uint64_t voter_heard_ns[CONFIGURATION_VOTERS_MAX];
+
+    struct view *view;                 /* the last one that was given to the workers, which have it; NULL: none yet */
+    bool view_moving;                  /* not all workers go by it yet */
+    const struct purging_batch *batch; /* being applied, which takes time; NULL: none */
+    uint32_t again_posted;             /* atomic: again_task is on its way */
+    struct cluster_task view_task, applied_task, again_task;
+    bool view_wanted; /* another one is to be made then */
+    uint64_t logged_ns[CLUSTER_EVENTS];
+    struct peer_counts counts;
+    uint64_t malformed;                      /* messages of members that made no sense; some machines count their own */
+    struct peer_arena arena;                 /* unpacking, and scratch of packing; reset for each message */
+    unsigned char scratch[PEER_ARENA_BYTES]; /* of packing, while what was unpacked is still in use */
+    uint8_t *packed;                         /* PEER_CONTROL_MAX bytes */
+
+    pthread_mutex_t lock; /* guards what follows, which other threads read */
+    struct cluster_gauges gauges;
+    char *discovery;
+    size_t discovery_bytes;
+    uint64_t discovery_version;
+};
+
+/* ---- cluster_life.c */
+
+uint64_t cluster_now(const struct cluster *c); /* CLOCK_BOOTTIME, nanoseconds */
+/* Has the round's end run: something has changed. */
+void cluster_touch(struct cluster *c);
+/* Whether a line of this kind may be logged now. */
+bool cluster_may_log(struct cluster *c, enum cluster_event e);
+/* Has another thread's message run on the cluster's thread. Any thread. */
+void cluster_post(struct cluster *c, struct cluster_task *t, void (*run)(struct cluster *c, struct cluster_task *t));
+
+/* ---- cluster_links.c */
+
+/* Finds out what this node advertises, and its name in the ring. */
+int cluster_links_address(struct cluster *c, char *err, size_t err_size);
+int cluster_links_new(struct cluster *c, char *err, size_t err_size);
+void cluster_links_free(struct cluster *c);
+struct cluster_peer *cluster_peer_of(struct cluster *c, const struct cluster_id *id);
+/* Sends n bytes, packed, to a node at this address (NULL: known already). */
+void cluster_send(struct cluster *c, const struct cluster_id *to, const char *address, const void *bytes, size_t n);
+/* Asks who answers at an address. */
+void cluster_ping(struct cluster *c, bool for_config, const struct cluster_id *id, uint32_t number,
+                  const char *address);
+void cluster_links_time(struct cluster *c, uint64_t now_ns);
+uint64_t cluster_links_next_ns(const struct cluster *c);
+
+/* ---- cluster_members.c */
+
+int cluster_members_new(struct cluster *c);
+void cluster_members_input(struct cluster *c, struct swim_in *in);
+/* A control link with a process is up. */
+void cluster_members_peer_up(struct cluster *c, const struct cluster_peer *p);
+void cluster_members_sync(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
+void cluster_members_datagram(struct cluster *c, const struct datagram_sender *from, const Peer__Datagram *m);
+/* What pings carry: the version of the configuration and the hash of the vector of purges. */
+void cluster_members_meta(struct cluster *c);
+
+/* ---- cluster_agree.c */
+
+int cluster_agree_new(struct cluster *c, char *err, size_t err_size);
+void cluster_agree_free(struct cluster *c);
+void cluster_agree_input(struct cluster *c, const struct config_in *in);
+void cluster_agree_message(struct cluster *c, struct cluster_peer *from, const Peer__Control *m);
+/* An operator's request; false: the machine cannot take it now. The answer comes to the waiter of this token. */
+void cluster_agree_request(struct cluster *c, enum config_request_kind kind, const char *name, uint64_t argument,
+                           uint64_t token);
+/* Asks for what this process wants of the configuration: to serve, once it knows what was purged; to be off the list,
+ * once it has left the ring. */
+void cluster_agree_own(struct cluster *c);
+/* What is done each second. */
+void cluster_agree_second(struct cluster *c);
+/* Whether a majority of the voters has answered lately. */
+bool cluster_agree_hears_majority(const struct cluster *c, uint64_t now_ns);
+
+/* ---- cluster_purges.c */
+
+int cluster_purges_new(struct cluster *c);
+void cluster_purges_adopt(struct cluster *c);
+void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
+void cluster_purges_link(struct cluster *c, const struct cluster_id *id, bool up);
+/* Answers all that wait, because the thread ends. */
+void cluster_purges_end(struct cluster *c);
+void cluster_purges_time(struct cluster *c, uint64_t now_ns);
+struct cluster_waiter *cluster_waiter_new(struct cluster *c);
+struct cluster_waiter *cluster_waiter_of(struct cluster *c, uint64_t token);
+void cluster_waiter_free(struct cluster *c, struct cluster_waiter *w);
+
+/* ---- cluster_relay.c */
+
+/* What another node has answered to a command, or one line that says why it did not; text: from malloc, the receiver's,
+ * ended by a zero; NULL: no memory. */
+typedef void cluster_relay_done(struct cluster *c, void *arg, const char *name, char *text, size_t n);
+/* Passes a command on to a member; `done` is called later, once. False: too many are under way, or no memory. */
+bool cluster_relay_begin(struct cluster *c, const struct configuration_member *m, const char *line, bool privileged,
+                         cluster_relay_done *done, void *arg);
+void cluster_relay_ask(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
+void cluster_relay_told(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
+void cluster_relay_time(struct cluster *c, uint64_t now_ns);
+uint64_t cluster_relay_next_ns(const struct cluster *c);
+void cluster_relay_end(struct cluster *c);
+
+/* ---- cluster_keys.c */
+
+/* Reads the key file again. False: it cannot be used, and the keys stay; the log says why. */
+bool cluster_keys_load(struct cluster *c);
+/* `key ...`: answers, now or later. False: it is none of these. */
+bool cluster_keys_ask(struct cluster *c, struct cluster_question *q, char *const *word, unsigned n);
+
+/* ---- cluster_view.c */
+
+/* The configuration has changed, or nothing is known yet: gives the workers a view of it. */
+void cluster_view_make(struct cluster *c);
+/* The membership thinks otherwise of a member. */
+void cluster_view_state(struct cluster *c, const struct cluster_id *id, bool alive);
+
+/* ---- cluster_answers.c */
+
+/* Brings gauges and the list of discovery up to date. */
+void cluster_answers_publish(struct cluster *c);
+/* Answers with a line, without its ending. */
+void cluster_answers_line(struct cluster_question *q, const char *line);
+/* Answers a change: done, or (text is not empty) why not. */
+void cluster_answers_changed(struct cluster *c, struct cluster_question *q, const char *text);
+/* Answers "what became of this purge?". */
+void cluster_answers_receipt(struct cluster *c, struct cluster_question *q, const struct purging_receipt *r);
+/* What this node does, as a sentence of `stats cluster`. */
+void cluster_answers_state(const struct cluster *c, char *text, size_t size);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cluster_task - messages to the cluster's thread (cluster.h): a purge, a question of an operator.
+ *
+ * A message is a member of what it is about and stays where it is until the thread has answered it.
+ */
+#ifndef TAGCACHED_CLUSTER_CLUSTER_TASK_H
+#define TAGCACHED_CLUSTER_CLUSTER_TASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/sync.h"
+
+struct cluster;
+
+struct cluster_task {
+    struct sync_stack_entry entry; /* first: it is found by it */
+    void (*run)(struct cluster *c, struct cluster_task *t);
+};
+
+/* A purge, of selectors or of everything, to be carried out on every node. The asker keeps it in place until `done`. */
+enum cluster_outcome {
+    CLUSTER_CONFIRMED, /* every node that could serve an item it selects has carried it out */
+    CLUSTER_PENDING,   /* not by all in time; it still spreads */
+    CLUSTER_REFUSED,   /* nothing was done: `refusal` says why */
+};
+struct cluster_purge {
+    struct cluster_task task;
+    /* What to purge: nselectors times a count of tags (0: everything) and their hashes. Read until `done`. */
+    const uint64_t *words;
+    unsigned nwords, nselectors;
+    bool soft;
+    bool counted; /* `items` is wanted */
+    uint32_t soft_ttl_s;
+    uint32_t wait_ms;                      /* 0: `done` as soon as it is on its way */
+    void (*done)(struct cluster_purge *p); /* on the cluster's thread, once */
+    /* Set before `done`. */
+    enum cluster_outcome outcome;
+    const char *refusal;     /* a literal, behind "SERVER_ERROR " */
+    unsigned acked, members; /* so many of so many have carried it out */
+    int64_t items; /* of a counted one: what the nodes that were in time have taken out; -1: too many to count */
+    uint64_t id;   /* origin * 2^40 + sequence; 0: it has none yet */
+};
+
+/* A line of an operator: `cluster ...`, without that word. The asker keeps it in place until `done`. */
+#define CLUSTER_LINE_MAX 1024
+struct cluster_question {
+    struct cluster_task task;
+    char line[CLUSTER_LINE_MAX + 1];
+    bool privileged;                          /* it may change something */
+    void (*done)(struct cluster_question *q); /* on the cluster's thread, once */
+    /* Set before `done`: the whole answer, from malloc, the asker's to free; NULL: no memory. */
+    char *reply;
+    size_t reply_bytes;
+};
+
+#endif

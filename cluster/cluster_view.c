@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The view: what the workers read of the configuration. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cluster/cluster_state.h"
+
+/* The owners of keys, as a ring and as members of a view. */
+struct owners {
+    unsigned n, self; /* self: VIEW_NOBODY if this node owns none */
+    struct ring_member *ring;
+    struct view_member *members;
+};
+
+static void owners_fini(struct owners *o) {
+    free(o->ring);
+    free(o->members);
+}
+
+static int add_owner(struct owners *o, const char *name, const struct cluster_id *id, uint32_t weight,
+                     uint32_t number) {
+    struct ring_member *m = &o->ring[o->n];
+    if (!ring_member_read(name, m)) return -EINVAL;
+    m->id = *id;
+    m->weight = weight;
+    o->members[o->n].number = number;
+    snprintf(o->members[o->n].name, sizeof o->members[o->n].name, "%s", name);
+    o->n++;
+    return 0;
+}
+
+/* Those of the configuration; before there is one, this node, so that it takes what it is given. */
+static int find_owners(const struct cluster *c, const struct configuration *now, struct owners *o) {
+    const struct config_peer *self = config_self(c->config);
+    const unsigned max = now == NULL ? 1 : now->nmembers;
+    *o = (struct owners){.self = VIEW_NOBODY};
+    o->ring = calloc(max + 1, sizeof *o->ring);
+    o->members = calloc(max + 1, sizeof *o->members);
+    if (o->ring == NULL || o->members == NULL) return -ENOMEM;
+    if (now == NULL) {
+        o->self = 0;
+        return add_owner(o, c->ring_name, &self->id, 1, 0);
+    }
+    for (unsigned i = 0; i < now->nmembers; i++) {
+        const struct configuration_member *m = &now->members[i];
+        if (!configuration_in_ring(m)) continue;
+        if (m->number == config_number(c->config)) o->self = o->n;
+        const int r = add_owner(o, m->name, &m->id, m->weight, m->number);
+        if (r != 0) return r;
+    }
+    return 0;
+}
+
+/* The ring that the workers have, or had last, if the one that follows it may build on it: an arc that this node owned
+ * in it has seen every write since. */
+static const struct ring *ring_before(const struct cluster *c, const struct configuration *now) {
+    const struct ring *before = c->view == NULL ? NULL : c->view->ring;
+    if (before == NULL || now == NULL || c->view->ring_version == 0) return NULL;
+    const uint64_t version = ring_version(before);
+    return version == now->ring_version || version == now->ring_version_before ? before : NULL;
+}
+
+/* What items of gained arcs have to be newer than. Before there is a configuration nothing that is stored may be read:
+ * nobody knows which purges this node has missed. */
+static uint64_t fence(const struct cluster *c, const struct configuration *now) {
+    return now == NULL ? UINT64_MAX : c->cfg.up.number(c->cfg.up.arg);
+}
+
+static int make_view(struct cluster *c, const struct configuration *now, const struct owners *o, struct view **out) {
+    const uint64_t version = now == NULL ? 0 : now->ring_version;
+    struct ring *ring = NULL;
+    int r = 0;
+    if (o->n > 0) r = ring_new(version, o->ring, o->n, &ring);
+    if (r == 0 && o->self != VIEW_NOBODY) r = ring_follow(ring, ring_before(c, now), o->self, fence(c, now));
+    if (r == 0) r = view_new(version, ring, o->members, o->n, o->self, VIEW_NOBODY, out);
+    if (r != 0) ring_free(ring);
+    return r;
+}
+
+/* Whether the view would be as the last one is. */
+static bool is_same(const struct cluster *c, const struct configuration *now, const struct owners *o) {
+    const struct view *v = c->view;
+    if (v == NULL || now == NULL || v->ring_version != now->ring_version || v->nmembers != o->n || v->self != o->self)
+        return false;
+    for (unsigned i = 0; i < o->n; i++)
+        if (v->members[i].number != o->members[i].number) return false;
+    return true;
+}
+
+static void mark_states(struct cluster *c, const struct configuration *now) {
+    const struct members *all = swim_members(c->swim);
+    for (unsigned i = 0; i < c->view->nmembers; i++) {
+        const struct configuration_member *m = configuration_by_number(now, c->view->members[i].number);
+        const struct member *known = m == NULL ? NULL : member_at(all, member_find(all, &m->id));
+        /* Who is not known yet may well be there; a link will tell. */
+        const bool down = known != NULL && (!member_is_active(known) || known->boot > m->boot);
+        view_set_state(c->view, i, down ? VIEW_DOWN : VIEW_ALIVE);
+    }
+}
+
+void cluster_view_make(struct cluster *c) {
+    const struct configuration *now = config_current(c->config);
+    struct owners o;
+    struct view *v = NULL;
+    if (c->view_moving) {
+        c->view_wanted = true;
+        return;
+    }
+    c->view_wanted = false;
+    int r = find_owners(c, now, &o);
+    const bool same = r == 0 && is_same(c, now, &o);
+    if (r == 0 && !same) r = make_view(c, now, &o, &v);
+    owners_fini(&o);
+    if (r != 0) {
+        log_event(c->cfg.log, LOG_ALWAYS, "ring_failed", "error=\"%s\"", strerror(-r));
+        return;
+    }
+    if (same) return;
+    c->view = v;
+    c->view_moving = true;
+    if (now != NULL && c->swim != NULL) mark_states(c, now);
+    c->cfg.up.view(c->cfg.up.arg, v);
+}
+
+void cluster_view_state(struct cluster *c, const struct cluster_id *id, bool alive) {
+    const struct configuration *now = config_current(c->config);
+    const struct configuration_member *m = now == NULL ? NULL : configuration_by_id(now, id);
+    if (m == NULL || c->view == NULL) return;
+    for (unsigned i = 0; i < c->view->nmembers; i++)
+        if (c->view->members[i].number == m->number) view_set_state(c->view, i, alive ? VIEW_ALIVE : VIEW_DOWN);
+}
+
+static void run_done(struct cluster *c, struct cluster_task *t) {
+    (void)t;
+    c->view_moving = false;
+    if (c->view_wanted) cluster_view_make(c);
+}
+
+void cluster_view_done(struct cluster *c) {
+    cluster_post(c, &c->view_task, run_done);
+}

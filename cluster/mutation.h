@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * mutation - shortcuts that break a promise, to be switched on by a test that has to notice. Only the test build has
+ * them; in the daemon every MUTATED is false. A test switches one on for the whole process.
+ */
+#ifndef TAGCACHED_CLUSTER_MUTATION_H
+#define TAGCACHED_CLUSTER_MUTATION_H
+
+enum mutation {
+    MUTATION_NONE,
+    MUTATION_MAX_SEQUENCE,      /* an event beyond a gap is applied, and the vector shows it */
+    MUTATION_OWN_TWICE,         /* a purge applied here alone is applied again when it comes back as an event */
+    MUTATION_ACK_EARLY,         /* acknowledged when it is in the log, not when it is applied */
+    MUTATION_NO_VIA,            /* a via that is in the log is not recognised */
+    MUTATION_VECTOR_AHEAD,      /* the vector that others are told shows what is in the log and not applied */
+    MUTATION_NO_HORIZON_FLOOR,  /* what a log has no more is skipped without a floor */
+    MUTATION_HORIZON_NO_STAR,   /* ... with a floor for tagged items only, though a `*` may be among it */
+    MUTATION_NEWCOMER_NO_FLOOR, /* a newcomer takes a voter's vector and keeps its items */
+    MUTATION_CONFIRM_LINKED,    /* members without a link need not acknowledge */
+};
+
+#ifdef TAGCACHED_FAULTS
+extern enum mutation mutation_on;
+#define MUTATED(m) (mutation_on == (m))
+#else
+#define MUTATED(m) (false)
+#endif
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Polls of the voters, repair by vectors (rules 16 and 18), the beginning of a newcomer (rule 19), and the activation
+ * of a voter in a new epoch (rule 6). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cluster/purging_state.h"
+
+/* ------------------------------------------------------------------ repair */
+
+/* Somebody's vector shows what this node lacks: if it does not come by itself, it is pulled from there. */
+static void lacks(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
+    for (unsigned i = 0; i < m->nvector && i < PEER_PURGE_VECTOR_MAX; i++) {
+        const int slot = purgelog_slot(p->log, m->vector[i].origin);
+        if (slot < 0 || slot == p->own_slot || m->vector[i].sequence > PURGELOG_SEQUENCE_MAX) continue;
+        struct purging_slot *s = &p->slots[slot];
+        const uint64_t last = purgelog_last(p->log, slot);
+        if (m->vector[i].sequence <= last || m->version < s->closing) continue;
+        if (s->need <= last) s->need_since_ns = now_ns;
+        if (s->need > last && s->need >= m->vector[i].sequence && purging_peer(p, s->need_from) != NULL &&
+            purging_peer(p, s->need_from)->up)
+            continue;
+        s->need = m->vector[i].sequence;
+        s->need_from = from;
+    }
+}
+
+static void send_vector(struct purging *p, uint32_t to, struct peer_purge *m) {
+    struct peer_purge_seen vector[PURGELOG_SLOTS];
+    m->vector = vector;
+    m->nvector = purging_vector(p, vector);
+    purging_send(p, to, m);
+}
+
+/* The next member behind this one that can be reached, in the order of numbers; itself if there is no other. */
+static uint32_t next_up(const struct purging *p, uint32_t number) {
+    unsigned from = 0;
+    while (from < p->npeers && p->peers[from].number <= number) from++;
+    for (unsigned i = 0; i < p->npeers; i++)
+        if (p->peers[(from + i) % p->npeers].up) return p->peers[(from + i) % p->npeers].number;
+    return number;
+}
+
+/* A poll shows of a closing origin only what is final: an event that came before it closed may not be applied yet, and
+ * would not be counted when the origin is dropped (rule 20). */
+static void poll_member(struct purging *p, uint32_t member) {
+    struct peer_purge_seen vector[PURGELOG_SLOTS];
+    struct peer_purge m = {.kind = PEER_PURGE_POLL, .boot = p->boot, .vector = vector};
+    if (member == p->number) return;
+    if (p->begun) m.flags = PEER_PURGE_BEGUN;
+    const unsigned n = purging_vector(p, vector);
+    for (unsigned i = 0; i < n; i++) {
+        const int slot = purgelog_slot(p->log, vector[i].origin);
+        if (p->slots[slot].closing == 0 || purgelog_applied(p->log, slot) == purgelog_last(p->log, slot))
+            vector[m.nvector++] = vector[i];
+    }
+    purging_send(p, member, &m);
+}
+
+/* Pulls what has been lacking for a while; at once if this voter waits for it. */
+static void pull(struct purging *p, uint64_t now_ns) {
+    const bool activating = p->own_slot >= 0 && p->active_epoch != p->epoch;
+    uint32_t asked[PURGELOG_SLOTS];
+    unsigned nasked = 0, n;
+    for (int i = 0; p->begun && i < PURGELOG_SLOTS; i++) {
+        struct purging_slot *s = &p->slots[i];
+        const uint64_t wait_ns = activating ? 0 : REPAIR_MS * MS;
+        if (purgelog_origin(p->log, i) == 0 || s->need <= purgelog_last(p->log, i)) continue;
+        if (now_ns < s->need_since_ns + wait_ns || now_ns < s->pulled_ns + REPAIR_MS * MS) continue;
+        s->pulled_ns = now_ns;
+        if (s->behind_ns != 0) s->need_from = next_up(p, s->need_from);
+        for (n = 0; n < nasked && asked[n] != s->need_from; n++) {}
+        if (n < nasked) continue;
+        asked[nasked++] = s->need_from;
+        send_vector(p, s->need_from, &(struct peer_purge){.kind = PEER_PURGE_PULL});
+    }
+}
+
+void purging_hint(struct purging *p, uint64_t now_ns, uint32_t member, uint64_t hash) {
+    const struct purging_peer *peer = purging_peer(p, member);
+    if (!p->begun || peer == NULL || hash == purging_hash(p)) return;
+    /* one of the two lacks something, or it is on its way; a poll shows which */
+    if (now_ns >= peer->polled_ns + p->poll_every_ns) poll_member(p, member);
+}
+
+void purging_poll_pulled(struct purging *p, uint32_t from, const struct peer_purge *m) {
+    uint64_t have[PURGELOG_SLOTS] = {0};
+    unsigned frames = 0;
+    for (unsigned i = 0; i < m->nvector && i < PEER_PURGE_VECTOR_MAX; i++) {
+        const int slot = purgelog_slot(p->log, m->vector[i].origin);
+        if (slot >= 0) have[slot] = m->vector[i].sequence;
+    }
+    for (int i = 0; p->begun && i < PURGELOG_SLOTS; i++) {
+        const uint64_t applied = purgelog_applied(p->log, i), begin = purgelog_begin(p->log, i);
+        for (uint64_t at = have[i]; at < applied && frames < PULL_FRAMES; frames++) {
+            struct peer_purge events = {.kind = PEER_PURGE_EVENTS,
+                                        .flags = PEER_PURGE_PULLED,
+                                        .origin = purgelog_origin(p->log, i),
+                                        .star = purgelog_star(p->log, i),
+                                        .events = p->frame};
+            unsigned count;
+            if (at < begin) {
+                at = begin < applied ? begin : applied;
+                events.flags |= PEER_PURGE_HORIZON;
+            }
+            events.sequence = at + 1;
+            events.events_bytes = purgelog_copy(p->log, i, at + 1, applied, p->frame, sizeof p->frame, &count);
+            at += count;
+            purging_send(p, from, &events);
+            if (count == 0) break;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------ asked */
+
+void purging_poll_asked(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
+    struct purging_peer *peer = purging_peer(p, from);
+    struct peer_purge answer = {.kind = PEER_PURGE_POLL_ANSWER,
+                                .flags =
+                                    (p->begun ? PEER_PURGE_BEGUN : 0) | (purging_can_number(p) ? PEER_PURGE_ACTIVE : 0),
+                                .active_epoch = p->active_epoch,
+                                .boot = p->boot};
+    if (m->flags & PEER_PURGE_BEGUN && m->version <= p->version) {
+        if (peer->polled == NULL) peer->polled = malloc(PURGELOG_SLOTS * sizeof *peer->polled);
+        for (int i = 0; peer->polled != NULL && i < PURGELOG_SLOTS; i++) peer->polled[i] = UINT64_MAX;
+        for (unsigned i = 0; peer->polled != NULL && i < m->nvector && i < PEER_PURGE_VECTOR_MAX; i++) {
+            const int slot = purgelog_slot(p->log, m->vector[i].origin);
+            if (slot >= 0) peer->polled[slot] = m->vector[i].sequence;
+        }
+        peer->polled_ns = now_ns;
+        peer->polled_version = m->version;
+        lacks(p, now_ns, from, m);
+    }
+    send_vector(p, from, &answer);
+}
+
+bool purging_may_retire(const struct purging *p, uint64_t now_ns, uint32_t origin) {
+    const int slot = purgelog_slot(p->log, origin);
+    if (slot < 0 || p->slots[slot].closing == 0 || p->slots[slot].closing > p->version || !purging_can_number(p))
+        return false;
+    if (purgelog_applied(p->log, slot) != purgelog_last(p->log, slot)) return false;
+    for (unsigned i = 0; i < p->npeers; i++) {
+        const struct purging_peer *peer = &p->peers[i];
+        if (peer->polled == NULL || now_ns > peer->polled_ns + FRESH_POLLS * p->poll_every_ns) return false;
+        if (peer->polled_version < p->slots[slot].closing) return false;
+        if (peer->polled[slot] != purgelog_applied(p->log, slot)) return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------ answered */
+
+/* A newcomer takes the vector of a voter that has been active: floor first, for nothing that it holds is known to have
+ * outlived the purges that the vector shows. */
+static void begin(struct purging *p, const struct peer_purge *m) {
+    if (!(m->flags & PEER_PURGE_BEGUN) || m->active_epoch == 0 || m->epoch < p->epoch || m->version > p->version)
+        return;
+    if (!MUTATED(MUTATION_NEWCOMER_NO_FLOOR)) p->events.floor(p->events.arg, true);
+    for (unsigned i = 0; i < m->nvector && i < PEER_PURGE_VECTOR_MAX; i++) {
+        const struct peer_purge_seen *v = &m->vector[i];
+        const int slot = purgelog_slot(p->log, v->origin);
+        if (slot < 0 || slot == p->own_slot || v->sequence > PURGELOG_SEQUENCE_MAX) continue;
+        purgelog_reset(p->log, slot, v->sequence, v->star < v->sequence ? v->star : v->sequence);
+    }
+    p->begun = true;
+}
+
+/* What a voter says of its memory counts if it knows this epoch: then it acknowledges nothing more in the one before.
+ */
+static void synchronise(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
+    bool counts = false;
+    if (!(m->flags & PEER_PURGE_BEGUN) || m->epoch != p->epoch || m->version < p->version) return;
+    if (m->active_epoch == p->epoch) {
+        p->sync_active = counts = true;
+    } else if (m->active_epoch == p->epoch - 1) {
+        for (unsigned i = 0; i < p->nprevious; i++)
+            if (p->previous[i] == from) {
+                p->sync_from |= 1u << i;
+                counts = true;
+            }
+    }
+    for (unsigned i = 0; counts && i < m->nvector && i < PEER_PURGE_VECTOR_MAX; i++) {
+        const int slot = purgelog_slot(p->log, m->vector[i].origin);
+        if (slot >= 0 && p->slots[slot].sync < m->vector[i].sequence) p->slots[slot].sync = m->vector[i].sequence;
+    }
+    purging_poll_activate(p, now_ns);
+}
+
+void purging_poll_activate(struct purging *p, uint64_t now_ns) {
+    if (p->own_slot < 0 || !p->begun || p->active_epoch == p->epoch) return;
+    if (p->active_epoch == p->epoch - 1)
+        for (unsigned i = 0; i < p->nprevious; i++)
+            if (p->previous[i] == p->number) p->sync_from |= 1u << i;
+    const unsigned from = (unsigned)__builtin_popcount(p->sync_from);
+    if (p->floor_epoch != p->epoch) {
+        if (!p->sync_active && from < p->nprevious / 2 + 1) return;
+        for (int i = 0; i < PURGELOG_SLOTS; i++)
+            if (purgelog_origin(p->log, i) != 0 && purgelog_applied(p->log, i) < p->slots[i].sync) return;
+    }
+    p->active_epoch = p->epoch;
+    p->active_ns = now_ns;
+}
+
+void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
+    if (!p->begun) begin(p, m);
+    if (!p->begun) return;
+    if (p->own_slot >= 0 && p->active_epoch != p->epoch) synchronise(p, now_ns, from, m);
+    if (m->flags & PEER_PURGE_BEGUN) lacks(p, now_ns, from, m);
+    if (p->own_slot >= 0 && p->active_epoch != p->epoch) pull(p, now_ns);
+}
+
+/* ------------------------------------------------------------------ time */
+
+void purging_poll_tick(struct purging *p, uint64_t now_ns) {
+    const bool activating = p->own_slot >= 0 && p->active_epoch != p->epoch;
+    const bool hurry = !p->begun || activating;
+    p->poll_ns = now_ns + (hurry ? HURRY_MS * MS : p->poll_every_ns);
+    if (p->number == 0) return;
+    purging_poll_activate(p, now_ns);
+    for (unsigned i = 0; i < p->nvoters; i++) poll_member(p, p->voters[i].member);
+    for (unsigned i = 0; hurry && i < p->nprevious; i++) {
+        bool voter = false;
+        for (unsigned n = 0; n < p->nvoters; n++) voter |= p->voters[n].member == p->previous[i];
+        if (!voter) poll_member(p, p->previous[i]);
+    }
+}
+
+void purging_poll_repair(struct purging *p, uint64_t now_ns) {
+    pull(p, now_ns);
+    purging_poll_activate(p, now_ns);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * cmd_job - something that a request has asked of another thread, and whose outcome it answers with.
+ *
+ * A handler begins a job, calls cmd_retry_later and returns; its connection waits. The other thread ends the job. Then
+ * the connection is resumed, the request is run again from the start, and its handler takes the job, in which it finds
+ * the outcome, and answers.
+ *
+ * While a job is under way both the other thread and the session hold it. If the connection closes first, the session
+ * abandons the job; whoever finds that the other has let go already frees it. On the session's worker, but for
+ * cmd_job_end.
+ */
+#ifndef TAGCACHED_CMD_CMD_JOB_H
+#define TAGCACHED_CMD_CMD_JOB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/worker.h"
+
+struct session;
+
+struct cmd_job {
+    struct net_worker *net;
+    struct net_post post;
+    struct session *session; /* who waits for it; NULL: the connection is gone */
+    void (*free)(struct cmd_job *job);
+    uint32_t state; /* atomic; cmd_job.c */
+    bool delivered; /* the worker knows that it has ended */
+};
+
+/* Prepares a job of the session; `free` frees it and what it is part of, on any thread. */
+void cmd_job_init(struct cmd_job *job, struct session *s, void (*free)(struct cmd_job *job));
+/* Makes it the session's: the request waits for it. The other thread may have got it before, and even have ended it. */
+void cmd_job_begin(struct session *s, struct cmd_job *job);
+/* Whether the session's job is still under way. */
+bool cmd_job_waits(const struct session *s);
+/* The session's job, which has ended, or NULL when it has none. It is the caller's from here on. */
+struct cmd_job *cmd_job_take(struct session *s);
+/* The connection closes while the session has a job. */
+void cmd_job_abandon(struct session *s);
+
+/* Ends a job; the outcome is in it. Any thread, once. */
+void cmd_job_end(struct cmd_job *job);
+
+#endif

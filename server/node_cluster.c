@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "node_cluster.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/hostport.h"
+#include "base/log.h"
+#include "base/openssl.h"
+#include "base/sync.h"
+#include "cluster/cluster.h"
+#include "cluster/purging.h"
+#include "cluster/view.h"
+#include "cmd/cmd.h"
+#include "net/conn.h"
+#include "net/net.h"
+#include "net/worker.h"
+#include "settings.h"
+#include "settings_cluster.h"
+#include "store/store.h"
+
+#define CLUSTER_PORT_ABOVE 10000 /* the client port, by default */
+
+struct node_cluster {
+    struct node_parts parts;
+    struct cluster *cluster;
+    struct store_worker *handle; /* the store's handle of the cluster's thread */
+    struct cmd_cluster calls;    /* what the commands ask */
+    char bind[HOSTPORT_MAX + 1];
+    uint32_t waits; /* atomic: purges wait for the store to make room */
+};
+
+/* ------------------------------------------------------------------ what the cluster asks of the node */
+
+static void on_view_done(void *arg) {
+    cluster_view_done(((struct node_cluster *)arg)->cluster);
+}
+
+static void up_view(void *arg, struct view *v) {
+    struct node_cluster *nc = arg;
+    const int r = cmd_set_view(nc->parts.cmd, v, on_view_done, nc);
+    if (r != 0) log_event(nc->parts.log, LOG_ALWAYS, "ring_failed", "error=\"%s\"", strerror(-r));
+}
+
+static void read_batch(const struct purging_batch *b, struct store_selector *out) {
+    for (unsigned i = 0; i < b->nselectors; i++) {
+        const struct purge_selector *s = &b->selectors[i];
+        out[i].all = s->ntags == 0;
+        out[i].ntags = s->ntags;
+        memcpy(out[i].tags, s->tags, s->ntags * sizeof *s->tags);
+    }
+}
+
+_Static_assert(PURGING_BATCH_SELECTORS <= STORE_SELECTORS_MAX, "a batch is one purge");
+
+static bool up_apply(void *arg, const struct purging_batch *b) {
+    struct node_cluster *nc = arg;
+    struct store_selector selectors[PURGING_BATCH_SELECTORS];
+    uint64_t version;
+    read_batch(b, selectors);
+    const struct store_purge p = {
+        .selectors = selectors, .nselectors = b->nselectors, .soft = b->soft, .soft_ttl_s = b->ttl_s, .token = nc};
+    sync_store_seq(&nc->waits, 1); /* room that is made from here on is told */
+    const enum store_status st = store_purge(nc->handle, &p, &version);
+    if (st == STORE_AGAIN || st == STORE_NO_MEMORY) return false;
+    sync_store_seq(&nc->waits, 0);
+    return st == STORE_OK;
+}
+
+/* The store has one floor, of everything: more than was asked for is dropped where only tagged items have to go, which
+ * costs misses. `*` has a place of its own in the table of purges, so it never has to wait. */
+static void up_floor(void *arg, bool everything) {
+    struct node_cluster *nc = arg;
+    const struct store_selector all = {.all = true};
+    const struct store_purge p = {.selectors = &all, .nselectors = 1, .token = nc};
+    uint64_t version;
+    (void)everything;
+    const enum store_status st = store_purge(nc->handle, &p, &version);
+    CHECK(st == STORE_OK);
+}
+
+static uint64_t up_number(void *arg) {
+    return store_number(((struct node_cluster *)arg)->parts.store);
+}
+
+static void up_link(void *arg, void *wish, int fd, struct ssl_st *ssl, int error) {
+    (void)arg;
+    if (wish != NULL) {
+        cmd_on_link(wish, fd, ssl, error);
+        return;
+    }
+    if (ssl != NULL) openssl.SSL_free(ssl);
+    if (fd >= 0) close(fd);
+}
+
+/* A connection of this node to itself on its way to a worker. */
+struct guest {
+    struct net_post post;
+    int fd;
+    bool privileged;
+};
+
+static void seat_guest(struct net_worker *w, void *arg) {
+    struct guest *g = arg;
+    (void)conn_adopt(w, g->fd, NULL, cmd_guest_handler(g->privileged));
+    free(g);
+}
+
+static int up_client(void *arg, bool privileged) {
+    struct node_cluster *nc = arg;
+    struct guest *g = calloc(1, sizeof *g);
+    int ends[2];
+    if (g == NULL) return -ENOMEM;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
+        free(g);
+        return -errno;
+    }
+    g->fd = ends[0];
+    g->privileged = privileged;
+    worker_post(net_worker_at(nc->parts.net, 0), &g->post, seat_guest, g);
+    return ends[1];
+}
+
+/* A link of another node on its way to a worker. */
+struct arrival {
+    struct net_post post;
+    struct cmd *cmd;
+    enum cmd_link_kind kind;
+    int fd;
+    struct ssl_st *ssl;
+};
+
+static void arrive(struct net_worker *w, void *arg) {
+    struct arrival *a = arg;
+    (void)cmd_serve_link(a->cmd, w, a->fd, a->ssl, a->kind);
+    free(a);
+}
+
+static void up_serve(void *arg, unsigned worker, bool transfer, int fd, struct ssl_st *ssl) {
+    struct node_cluster *nc = arg;
+    struct arrival *a = calloc(1, sizeof *a);
+    if (a == NULL) {
+        up_link(nc, NULL, fd, ssl, 0);
+        return;
+    }
+    *a = (struct arrival){
+        .cmd = nc->parts.cmd, .kind = transfer ? CMD_LINK_TRANSFER : CMD_LINK_DATA, .fd = fd, .ssl = ssl};
+    struct net_worker *w = net_worker_at(nc->parts.net, worker % net_threads(nc->parts.net));
+    worker_post(w, &a->post, arrive, a);
+}
+
+static void up_ended(void *arg) {
+    const struct node_parts *p = &((struct node_cluster *)arg)->parts;
+    p->ended(p->arg);
+}
+
+/* ------------------------------------------------------------------ what the commands ask of the cluster */
+
+static void call_purge(void *arg, struct cluster_purge *p) {
+    cluster_purge(((struct node_cluster *)arg)->cluster, p);
+}
+
+static void call_flush_later(void *arg, uint32_t seconds) {
+    cluster_flush_later(((struct node_cluster *)arg)->cluster, seconds);
+}
+
+static void call_ask(void *arg, struct cluster_question *q) {
+    cluster_ask(((struct node_cluster *)arg)->cluster, q);
+}
+
+static void call_gauges(void *arg, struct cluster_gauges *out) {
+    cluster_gauges(((struct node_cluster *)arg)->cluster, out);
+}
+
+static size_t call_discovery(void *arg, char *to, size_t size) {
+    return cluster_discovery(((struct node_cluster *)arg)->cluster, to, size);
+}
+
+void node_cluster_want_link(struct node_cluster *nc, unsigned worker, uint32_t member, enum cmd_link_kind kind,
+                            struct cmd_wish *wish) {
+    cluster_want_link(nc->cluster, worker, member, kind == CMD_LINK_TRANSFER, wish);
+}
+
+void node_cluster_ring_differs(struct node_cluster *nc, uint32_t member, uint64_t version) {
+    cluster_ring_differs(nc->cluster, member, version);
+}
+
+bool node_cluster_on_job(struct node_cluster *nc, void *token) {
+    if (nc == NULL || token != nc) return false;
+    cluster_applied(nc->cluster);
+    return true;
+}
+
+void node_cluster_on_room(struct node_cluster *nc) {
+    if (nc != NULL && sync_load_seq(&nc->waits) != 0) cluster_apply_again(nc->cluster);
+}
+
+/* ------------------------------------------------------------------ life */
+
+/* Where other nodes reach this one, unless the operator says: the host that clients are served on, if it is one. */
+static void default_bind(const struct node_parts *p, char out[HOSTPORT_MAX + 1]) {
+    struct net_listen l = {.host = ""};
+    char why[256];
+    if (p->settings->listen.n == 1) (void)net_listen_parse(p->settings->listen.v[0], &l, why, sizeof why);
+    const unsigned port = net_port(p->net, 0) + CLUSTER_PORT_ABOVE;
+    hostport_text(l.host[0] != 0 ? l.host : "*", (uint16_t)(port <= UINT16_MAX ? port : 0), out);
+}
+
+static int fill_config(struct node_cluster *nc, struct cluster_config *cfg, char *err, size_t err_size) {
+    const struct settings *s = nc->parts.settings;
+    struct hostport at;
+    if (s->cluster_bind != NULL)
+        snprintf(nc->bind, sizeof nc->bind, "%s", s->cluster_bind);
+    else
+        default_bind(&nc->parts, nc->bind);
+    if (!hostport_read(nc->bind, &at)) {
+        snprintf(err, err_size,
+                 "the client port + %d is no port: say where other nodes reach this one, "
+                 "--cluster-bind HOST:PORT",
+                 CLUSTER_PORT_ABOVE);
+        return -EINVAL;
+    }
+    *cfg = (struct cluster_config){
+        .name = s->cluster,
+        .ring_name = s->ring_name,
+        .client_port = (uint16_t)net_port(nc->parts.net, 0),
+        .bind = nc->bind,
+        .advertise = s->cluster_advertise,
+        .join = (const char *const *)s->join.v,
+        .njoin = s->join.n,
+        .founders = (const char *const *)s->founders.v,
+        .nfounders = s->founders.n,
+        .found = s->found,
+        .weight = settings_weight(s),
+        .key_file = s->cluster_key,
+        .state_dir = s->state_dir,
+        .insecure = s->insecure_cluster,
+        .plain_links = s->cluster_links == 1,
+        .voters = (unsigned)s->voters,
+        .eject_after_s = (unsigned)s->eject_after,
+        .key_tags = settings_key_tags(s),
+        .prefix_delimiter = s->prefix_tags,
+        .strip_prefix = s->ring_strip_prefix,
+        .memory_limit = (uint64_t)s->memory_limit,
+        .workers = (unsigned)s->threads,
+        .clock = nc->parts.clock,
+        .log = nc->parts.log,
+        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_client, up_serve, up_ended},
+    };
+    return 0;
+}
+
+int node_cluster_new(const struct node_parts *parts, struct node_cluster **out, char *err, size_t err_size) {
+    struct cluster_config cfg;
+    struct node_cluster *nc = calloc(1, sizeof *nc);
+    if (nc == NULL) return -ENOMEM;
+    nc->parts = *parts;
+    nc->handle = store_worker(parts->store, (unsigned)parts->settings->threads);
+    int r = fill_config(nc, &cfg, err, err_size);
+    if (r == 0) r = cluster_new(&cfg, &nc->cluster, err, err_size);
+    if (r != 0) {
+        free(nc);
+        return r;
+    }
+    nc->calls = (struct cmd_cluster){nc, call_purge, call_flush_later, call_ask, call_gauges, call_discovery};
+    cmd_set_cluster(parts->cmd, &nc->calls);
+    *out = nc;
+    return 0;
+}
+
+int node_cluster_start(struct node_cluster *nc) {
+    return cluster_start(nc->cluster);
+}
+
+void node_cluster_reload(struct node_cluster *nc) {
+    cluster_reload(nc->cluster);
+}
+
+void node_cluster_stop(struct node_cluster *nc) {
+    cluster_stop(nc->cluster);
+}
+
+void node_cluster_free(struct node_cluster *nc) {
+    if (nc == NULL) return;
+    cluster_free(nc->cluster);
+    free(nc);
+}

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Who belongs to a cluster: founding, joining, leaving, coming back, weights."""
+import time
+
+from lib import case, is_settled, sees, settle, wait
+
+
+@case(quick=True)
+def founds_alone(lab):
+    n = lab.node().start()
+    settle([n])
+    assert n.stat("voters") == "1" and n.stat("ring_nodes") == "1"
+    assert n.status()["verdict"] == "ok", n.status()
+    assert n.wait_event("founded", "cluster=test")
+
+
+@case()
+def two_found(lab):
+    nodes = lab.cluster(2)
+    assert nodes[0].stat("voters") == "1"
+
+
+@case(quick=True)
+def three_found(lab):
+    nodes = lab.cluster(3)
+    stats = [n.stats() for n in nodes]
+    assert all(s["voters"] == "3" and s["ring_nodes"] == "3" and s["state"] == "serving" for s in stats), stats
+    assert len({s["member_number"] for s in stats}) == 3 and len({s["node_id"] for s in stats}) == 3
+    assert {n for n in nodes[0].owners()} == {n.name for n in nodes}
+    assert sum(len(n.events("founded")) for n in nodes) == 1
+
+
+@case()
+def five_found(lab):
+    nodes = lab.cluster(5)
+    assert nodes[4].stat("voters") == "5"
+
+
+@case()
+def one_founder_is_late(lab):
+    nodes = lab.founders(3)
+    for n in nodes[:2]:
+        n.start()
+    wait("two of three have founded", lambda: all(n.status()["state"] == "serving" for n in nodes[:2]))
+    assert nodes[0].ask("purge a") == "PURGED"
+    with nodes[0].client() as c:
+        assert [c.set(f"k{i}", "v") for i in range(100)] == ["STORED"] * 100
+    nodes[2].start()
+    settle(nodes)
+    assert nodes[2].stat("voters") == "3" and int(nodes[2].stat("epoch")) == 2
+
+
+@case()
+def waits_for_the_other_founders(lab):
+    n = lab.founders(3)[0].start()
+    wait("it waits", lambda: n.stat("state").startswith("waiting"))
+    assert n.status()["verdict"] == "down"
+    with n.client() as c:
+        assert c.set("k", "v") == "STORED"
+        assert c.get("k") is None
+        assert c.ask("purge a") == "SERVER_ERROR no cluster yet"
+        assert c.ask("flush_all") == "SERVER_ERROR no cluster yet"
+
+
+@case()
+def grows_one_at_a_time(lab):
+    first = lab.node(state=True)
+    first.args += ["--founders", first.name, "--found"]
+    first.start()
+    settle([first])
+    nodes = [first]
+    with first.client() as c:
+        for i in range(300):
+            assert c.set(f"k{i}", f"v{i}") == "STORED"
+        for count in (2, 3, 4):
+            nodes.append(lab.joiner(nodes[:1], state=True).start())
+            settle(nodes)
+            # Moved keys begin empty; nothing else is lost, and nothing is wrong.
+            left = [i for i in range(300) if c.get(f"k{i}") is not None]
+            assert all(c.get(f"k{i}") == f"v{i}".encode() for i in left)
+            assert len(left) > 300 * (count - 1) / count * 0.6, (count, len(left))
+            for i in range(300):
+                assert c.set(f"k{i}", f"v{i}") == "STORED"
+    wait("three vote", lambda: nodes[3].stat("voters") == "3")
+
+
+@case()
+def comes_back_as_itself(lab):
+    nodes = lab.cluster(3, state=True)
+    before = nodes[1].stats()
+    others = {n.name: nodes[0].member(n) for n in (nodes[0], nodes[2])}
+    nodes[1].restart()
+    settle(nodes)
+    after = nodes[1].stats()
+    assert after["node_id"] == before["node_id"], (before, after)
+    assert int(after["boot"]) > int(before["boot"])
+    assert int(after["epoch"]) > int(before["epoch"]), "it votes: a new process begins an epoch"
+    assert after["cluster_id"] == before["cluster_id"]
+    assert {n.name: nodes[0].member(n) for n in (nodes[0], nodes[2])} == others
+
+
+@case()
+def comes_back_without_a_state_directory(lab):
+    nodes = lab.cluster(3)
+    before = nodes[1].stats()
+    nodes[1].restart()
+    settle(nodes)
+    after = nodes[1].stats()
+    assert after["node_id"] != before["node_id"] and after["member_number"] != before["member_number"]
+    assert set(nodes[0].members()) == {n.name for n in nodes}
+
+
+@case()
+def all_come_back(lab):
+    nodes = lab.cluster(3, state=True)
+    before = nodes[0].stats()
+    with nodes[0].client() as c:
+        assert c.set("k", "v") == "STORED"
+    for n in nodes:
+        n.stop()
+    for n in nodes:
+        n.start(serves=False)
+    settle(nodes)
+    after = nodes[0].stats()
+    assert after["cluster_id"] == before["cluster_id"] and after["node_id"] == before["node_id"]
+    with nodes[1].client() as c:
+        assert c.get("k") is None
+        assert c.set("k", "w") == "STORED"
+    with nodes[2].client() as c:
+        assert c.get("k") == b"w"
+        assert c.ask("purge x") == "PURGED"
+
+
+@case()
+def all_come_back_without_state(lab):
+    nodes = lab.cluster(3)
+    before = nodes[0].stat("cluster_id")
+    for n in nodes:
+        n.kill()
+    for n in nodes:
+        n.start(serves=False)
+    settle(nodes)
+    assert nodes[0].stat("cluster_id") != before
+    assert nodes[1].ask("purge x") == "PURGED"
+
+
+@case(quick=True)
+def weights(lab):
+    first = lab.node(state=True).start()
+    settle([first])
+    heavy = lab.joiner([first], "--weight", "3").start()
+    settle([first, heavy])
+    share = lambda: float(first.owners()[heavy.name]["share"])
+    assert 0.65 < share() < 0.85, share()
+    answer = first.admin(f"cluster weight {heavy.name} 1")
+    assert answer.startswith("OK version="), answer
+    wait("both go by the new weight", lambda: all(
+        n.owners()[heavy.name]["weight"] == "1" for n in (first, heavy)) and 0.4 < share() < 0.6)
+    assert first.admin("cluster weight nobody:1 2") == "CLIENT_ERROR no member nobody:1"
+    assert first.admin(f"cluster weight {heavy.name} 1001").startswith("CLIENT_ERROR")
+
+
+@case()
+def a_witness_votes_and_owns_nothing(lab):
+    nodes = lab.founders(3)
+    nodes[2].args += ["--weight", "none"]
+    for n in nodes:
+        n.start(serves=False)
+    settle(nodes)
+    assert set(nodes[0].owners()) == {n.name for n in nodes[:2]}
+    assert nodes[2].status()["state"] == "witness"
+    assert nodes[2].stat("voters") == "3"
+    with nodes[2].client() as c, nodes[0].client() as d:
+        for i in range(200):
+            assert c.set(f"k{i}", f"v{i}") == "STORED"
+            assert d.get(f"k{i}") == f"v{i}".encode()
+        assert c.stats()["curr_items"] == "0"
+        assert c.ask("purge a") == "PURGED"
+    assert nodes[2].rss_kib() < 64 * 1024
+    nodes[0].kill()
+    wait("the death is seen", lambda: sees(nodes[1], nodes[0], "dead"))
+    assert nodes[1].status()["quorum"] == "yes"
+
+
+@case()
+def drains(lab):
+    nodes = lab.cluster(3, state=True)
+    answer = nodes[0].admin(f"cluster drain {nodes[1].name}")
+    assert answer.startswith("OK version="), answer
+    wait("it owns nothing", lambda: all(nodes[1].name not in n.owners() for n in nodes))
+    with nodes[1].client() as c:
+        for i in range(200):
+            assert c.set(f"k{i}", "v") == "STORED" and c.get(f"k{i}") == b"v"
+    assert nodes[1].member(nodes[1])["state"] == "drained"
+    assert nodes[0].admin(f"cluster undrain {nodes[1].name}").startswith("OK")
+    settle(nodes)
+    assert len(nodes[2].owners()) == 3
+
+
+@case()
+def leaves(lab):
+    nodes = lab.cluster(3, state=True) 
+    nodes.append(lab.joiner(nodes, state=True).start())
+    settle(nodes)
+    with nodes[0].client() as c:
+        for i in range(400):
+            assert c.set(f"k{i}", f"v{i}") == "STORED"
+        answer = nodes[1].admin(f"cluster leave {nodes[2].name}")
+        assert answer.startswith("OK version="), answer
+        wait("it has ended", lambda: nodes[2].p.poll() is not None)
+        assert nodes[2].kill() == 0, "it ends by itself, and well"
+        rest = [nodes[0], nodes[1], nodes[3]]
+        settle(rest)
+        assert all(nodes[2].name not in n.members() for n in rest)
+        wait("another has its seat", lambda: nodes[0].stat("voters") == "3" and nodes[0].member(nodes[3])["voter"] == "yes")
+        for i in range(400):
+            assert c.get(f"k{i}") in (None, f"v{i}".encode())
+            assert c.set(f"k{i}", "w") == "STORED"
+        assert c.ask("purge a") == "PURGED"
+
+
+@case()
+def forgets(lab):
+    """Two nodes eject nobody by themselves; an operator says that one is gone."""
+    nodes = lab.cluster(2, state=True)
+    stays = [n for n in nodes if nodes[0].member(n)["voter"] == "yes"][0]
+    goes = [n for n in nodes if n is not stays][0]
+    goes.kill()
+    wait("the death is seen", lambda: sees(stays, goes, "dead"))
+    answer = stays.admin(f"cluster forget {goes.name}")
+    assert answer.startswith("OK version="), answer
+    wait("one has all keys", lambda: set(stays.owners()) == {stays.name})
+    with stays.client() as c:
+        assert all(c.set(f"k{i}", "v") == "STORED" for i in range(50))
+        assert c.ask("purge a") == "PURGED"
+    goes.start()
+    settle(nodes)
+
+
+@case(quick=True)
+def sigterm_is_told(lab):
+    """A node that is ended by a signal tells the others: it is down at once, not after a suspicion."""
+    nodes = lab.cluster(3)
+    begun = time.monotonic()
+    nodes[2].stop()
+    ended = time.monotonic()
+    wait("it has left", lambda: all(sees(n, nodes[2], "left") for n in nodes[:2]))
+    assert time.monotonic() - ended < 0.5, f"seen {time.monotonic() - ended:.2f} s later"
+    assert ended - begun < 2
+    nodes[0].wait_event("left")
+    assert not nodes[0].events("suspect.*" + nodes[2].name)
+    nodes[2].start()
+    settle(nodes)
+
+
+@case(slow=True)
+def ejects(lab):
+    """The least that --eject-after may be is 34 seconds."""
+    nodes = lab.cluster(3, "--eject-after", "34", state=True)
+    nodes.append(lab.joiner(nodes, state=True).start())
+    settle(nodes)
+    with nodes[0].client() as c:
+        nodes[1].kill()
+        begun = time.monotonic()
+        wait("it is ejected", lambda: nodes[1].name not in nodes[0].members(), 60)
+        took = time.monotonic() - begun
+        assert 33 < took < 45, took
+        print(f"ejected after {took:.1f} s")
+        rest = [nodes[0], nodes[2], nodes[3]]
+        settle(rest)
+        assert all(c.set(f"k{i}", "v") == "STORED" for i in range(200))
+        assert c.ask("flush_all") == "OK"
+    assert sum(len(n.events("ejected") + n.events("configuration.*ejected")) for n in rest) > 0
+    nodes[1].start()
+    settle(nodes)
+
+
+@case(quick=True)
+def nothing_comes_back_with_an_arc(lab):
+    """What a node stored before it lost a part of the ring is not served when it gets that part back."""
+    nodes = lab.cluster(3, state=True)
+    keys = [f"k{i}" for i in range(300)]
+    with nodes[0].client() as c, nodes[1].client() as own:
+        assert all(c.set(k, "old") == "STORED" for k in keys)
+        assert nodes[0].admin(f"cluster drain {nodes[1].name}").startswith("OK version=")
+        wait("it owns nothing", lambda: all(nodes[1].name not in n.owners() for n in nodes))
+        for k in keys[:200]:
+            assert c.set(k, "new") == "STORED"
+        for k in keys[200:]:
+            assert c.ask(f"delete {k}") in ("DELETED", "NOT_FOUND")
+        assert nodes[0].admin(f"cluster undrain {nodes[1].name}").startswith("OK version=")
+        settle(nodes)
+        assert len(nodes[2].owners()) == 3
+        for client in (c, own):
+            for k in keys[:200]:
+                assert client.get(k) in (None, b"new"), f"{k} came back"
+            for k in keys[200:]:
+                assert client.get(k) is None, f"{k} came back"
+        for k in keys[200:]:
+            assert own.set(k, "third", verb="add") == "STORED", k
+            assert c.get(k) == b"third"

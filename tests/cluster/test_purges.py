@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A purge that was answered has been carried out everywhere."""
+import random
+import threading
+import time
+
+from lib import case, settle, wait
+
+
+def percentiles(times):
+    times = sorted(times)
+    return f"p50 {times[len(times) // 2] * 1e3:.2f} ms, p99 {times[len(times) * 99 // 100] * 1e3:.2f} ms, max {times[-1] * 1e3:.2f} ms"
+
+
+def set_purge_get(nodes, rounds, request, answer):
+    """Set through one, purge through another, get through a third: a miss, every time."""
+    clients, times = [n.client() for n in nodes], []
+    for i in range(rounds):
+        a, b, c = random.choice(clients), random.choice(clients), random.choice(clients)
+        key, tag = f"key{i % 97}", f"tag{i % 13}"
+        assert a.meta(f"ms {key} 1 G{tag}", b"v") == ["HD"], i
+        assert random.choice(clients).get(key) == b"v", i
+        begun = time.monotonic()
+        got = b.ask(request.format(tag=tag, key=key))
+        times.append(time.monotonic() - begun)
+        assert answer(got), (i, got)
+        assert c.get(key) is None, f"round {i}: {key} is there after {got}"
+    for c in clients:
+        c.close()
+    return times
+
+
+@case(quick=True)
+def seen_by_all_at_once(lab):
+    nodes = lab.cluster(3)
+    times = set_purge_get(nodes, 2000, "purge {tag}", lambda got: got == "PURGED")
+    print("purge, one at a time, three nodes:", percentiles(times))
+    nodes_acked = nodes[0].list("cluster status", "STATUS")[0][1]["pending"]
+    wait("nothing is pending", lambda: nodes[0].stat("purges_pending") == "0")
+    assert nodes_acked in ("0", "1")
+
+
+@case()
+def five_nodes(lab):
+    times = set_purge_get(lab.cluster(5), 5000, "purge {tag}", lambda got: got == "PURGED")
+    print("purge, one at a time, five nodes:", percentiles(times))
+
+
+@case(quick=True)
+def in_all_spellings(lab):
+    nodes = lab.cluster(3)
+    set_purge_get(nodes, 100, "mp {tag} n", lambda got: got == "HD n3/3")
+    set_purge_get(nodes, 100, "mp other,{tag} s", lambda got: got.startswith("HD s"))
+    set_purge_get(nodes, 100, "delete any|#|p={tag}", lambda got: got == "DELETED")
+    set_purge_get(nodes, 100, "incr any|#|p={tag} 1", lambda got: got.isdigit())
+    set_purge_get(nodes, 100, "md any|#|p={tag}", lambda got: got == "HD")
+    set_purge_get(nodes, 50, "flush_all", lambda got: got == "OK")
+    set_purge_get(nodes, 50, "purge *", lambda got: got == "PURGED")
+    with nodes[1].client() as c:
+        for i in range(30):
+            assert c.meta(f"ms c{i} 1 Gcount", b"v") == ["HD"]
+        assert nodes[2].ask("tags_delete count") == "30 ITEMS_DELETED"
+        assert nodes[2].ask("tags_delete count") == "0 ITEMS_DELETED"
+        words = c.meta("mp a s n")
+        assert words[0] == "HD" and words[2] == "n3/3", words
+        number = int(words[1][1:])
+        purge = f"{number >> 40}-{number & ((1 << 40) - 1)}"
+    for n in nodes:
+        lines = wait("it is known everywhere as confirmed",
+                     lambda: [x for x in n.list(f"cluster purges {purge}") if x[1].get("state") == "confirmed"])
+        assert lines, purge
+        assert [f["acked"] for _, f in n.list(f"cluster purges {purge}", "ACK")] == ["yes"] * 3
+
+
+@case(quick=True)
+def soft(lab):
+    nodes = lab.cluster(3)
+    with nodes[0].client() as a, nodes[1].client() as b, nodes[2].client() as c:
+        for i in range(60):
+            assert a.meta(f"ms s{i} 1 Gsoft", b"v") == ["HD"]
+        assert b.meta("mp soft I T30 n") == ["HD", "n3/3"]
+        for i in range(60):
+            first, second = c.meta(f"mg s{i} v"), b.meta(f"mg s{i} v")
+            assert first == ["VA", "1", "W", "X", b"v"] or first == ["VA", "1", "X", "W", b"v"], first
+            assert set(second[2:4]) == {"Z", "X"}, second
+
+
+@case(quick=True)
+def pipelined(lab):
+    """Purges of one connection are in order with what is around them; thousands a second."""
+    nodes = lab.cluster(3)
+    count = 3000
+    with nodes[0].client() as c:
+        request = b"".join(b"set p%d|#|t=t%d 0 0 1\r\nv\r\npurge t%d\r\nget p%d\r\n" % (i, i % 7, i % 7, i) for i in range(count))
+        begun = time.monotonic()
+        threading.Thread(target=c.send, args=(request,)).start()
+        for i in range(count):
+            assert (c.line(), c.line(), c.line()) == ("STORED", "PURGED", "END"), i
+        print(f"{count / (time.monotonic() - begun):.0f} rounds of set, purge, get a second on one connection")
+
+
+def purge_for(node, seconds, batch, done, at):
+    count = 0
+    with node.client() as c:
+        end = time.monotonic() + seconds
+        request = b"".join(b"purge t%d\r\n" % (i % 1000) for i in range(batch))
+        while time.monotonic() < end:
+            c.send(request)
+            for _ in range(batch):
+                got = c.line()
+                assert got == "PURGED", got
+            count += batch
+    done[at] = count
+
+
+@case()
+def many_clients(lab):
+    nodes, seconds = lab.cluster(3), 3
+    done = [0] * 24
+    threads = [threading.Thread(target=purge_for, args=(nodes[i % 3], seconds, 100, done, i)) for i in range(24)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert min(done) > 0, done
+    print(f"{sum(done) / seconds:.0f} purges a second over three nodes, 24 connections, batches of 100 "
+          "(the clients are Python, on the same CPUs)")
+    wait("all is confirmed", lambda: all(n.stat("purges_pending") == "0" for n in nodes))
+
+
+@case()
+def not_confirmed_and_then_it_is(lab):
+    """A node that is dead holds purges up, and has them when it is back."""
+    nodes = lab.cluster(3, state=True)
+    with nodes[0].client() as c:
+        nodes[2].kill()
+        begun = time.monotonic()
+        assert c.ask("purge a") == "PARTIAL 2/3"
+        assert 1.9 < time.monotonic() - begun < 3, time.monotonic() - begun
+        begun = time.monotonic()
+        assert c.meta("mp b w300 n s")[:2] == ["PA", "n2/3"]
+        assert 0.29 < time.monotonic() - begun < 1
+        assert c.meta("mp b w0 n")[0] == "PA"
+        assert c.ask("delete x|#|p=c") == "SERVER_ERROR purge pending 2/3"
+        nodes[0].wait_event("purge_unconfirmed", nodes[2].name)
+        words = c.meta("mp d w200 s")
+        number = int([w for w in words if w[0] == "s"][0][1:])
+        purge = f"{number >> 40}-{number & ((1 << 40) - 1)}"
+        acks = {f["name"]: f["acked"] for _, f in nodes[0].list(f"cluster purges {purge}", "ACK")}
+        assert acks == {nodes[0].name: "yes", nodes[1].name: "yes", nodes[2].name: "no"}, acks
+        nodes[2].start()
+        settle(nodes)
+        wait("nothing is pending", lambda: all(n.stat("purges_pending") == "0" for n in nodes))
+        wait("it is confirmed", lambda: nodes[0].list(f"cluster purges {purge}", "PURGE")[0][1]["state"] == "confirmed")
+        assert c.ask("purge a") == "PURGED"
+
+
+@case()
+def at_once_when_it_need_not_wait(lab):
+    """w0: on its way, and everywhere a moment later."""
+    nodes = lab.cluster(3)
+    with nodes[0].client() as a, nodes[2].client() as c:
+        for i in range(300):
+            assert a.meta(f"ms w{i} 1 Gw{i}", b"v") == ["HD"]
+            words = a.meta(f"mp w{i} w0 n s")
+            assert words[0] in ("HD", "PA"), words
+            wait("it is gone", lambda: c.get(f"w{i}") is None)
+
+
+@case()
+def flush_later(lab):
+    nodes = lab.cluster(3)
+    with nodes[0].client() as c:
+        assert c.set("k", "v") == "STORED"
+        assert nodes[1].ask("flush_all 2") == "OK"
+        assert c.get("k") == b"v"
+        wait("it is flushed", lambda: c.get("k") is None, 6)
+
+
+@case()
+def fills_are_guarded(lab):
+    """A value that was read before a purge does not come in after it, whoever purges."""
+    nodes = lab.cluster(3)
+    clients = [n.client() for n in nodes]
+    for i in range(300):
+        a, b = random.choice(clients), random.choice(clients)
+        key = f"f{i}"
+        words = a.meta(f"mg {key} N30 c v Gfill{i}")
+        token = next(w[1:] for w in words if isinstance(w, str) and w[:1] == "c")
+        assert b.ask(f"purge fill{i}") == "PURGED"
+        assert random.choice(clients).meta(f"ms {key} 3 C{token} Gfill{i}", b"old")[0] in ("EX", "NF"), i
+        assert random.choice(clients).get(key) in (None, b"")

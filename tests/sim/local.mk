@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# The simulator, linked into whoever uses it as part of libtagtest.a; and the clusters that run in it.
+test_sources += %D%/sim_core.c %D%/sim_net.c %D%/sim_stream.c
+noinst_HEADERS += %D%/sim.h %D%/sim_world.h
+single_tests += %D%/test_sim
+single_tests += %D%/sim_swim
+tests_sim_sim_swim_SOURCES = %D%/sim_swim.c %D%/swim_lab.c
+noinst_HEADERS += %D%/swim_lab.h
+EXTRA_DIST += %D%/README.md
+
+# The agreed configuration.
+single_tests += %D%/test_sim_config
+tests_sim_test_sim_config_SOURCES = %D%/test_sim_config.c %D%/config_world.c %D%/config_node.c %D%/config_check.c %D%/config_faults.c
+noinst_HEADERS += %D%/config_world.h
+# Purges as events.
+single_tests += %D%/sim_purges
+tests_sim_sim_purges_SOURCES = %D%/sim_purges.c %D%/purge_world.c
+noinst_HEADERS += %D%/purge_world.h
