@@ -129,7 +129,6 @@ noinst_HEADERS += %D%/config_lab.h
 # Purges as events of the cluster.
 single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
 single_tests += %D%/test_address
-single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
 single_tests += %D%/test_captured
 unit_tests += %D%/test_dns
 unit_tests += %D%/test_transport
