@@ -357,6 +357,35 @@ static void test_a_listener_that_says_nothing(void **state) {
     close(fd);
 }
 
+/* It is told why, and may take a while to read that; not for ever. */
+static void test_a_refused_one_that_stays(void **state) {
+    (void)state;
+    a = lab_node();
+    a->plain = true;
+    lab_start(a);
+    int fd = lab_connect(a);
+    strcpy(stranger.cluster_name, "shop2");
+    send_hello(fd);
+    strcpy(stranger.cluster_name, "shop");
+    LAB_UNTIL(a->refused == 1);
+    int free_before = dup(fd);
+    close(free_before);
+    lab_pass_ms(1999);
+    send_all(fd, "x", 1); /* what it says does not matter any more */
+    lab_settle();
+    int free_now = dup(fd);
+    close(free_now);
+    assert_int_equal(free_now, free_before);
+    lab_pass_ms(1);
+    free_now = dup(fd);
+    close(free_now);
+    assert_true(free_now < free_before); /* the node's end is closed */
+    assert_int_equal(LAB_COUNT(a, protocol_errors), 0);
+    char told[512];
+    assert_in_range(read(fd, told, sizeof told), 50, sizeof told);
+    close(fd);
+}
+
 static void test_noise_by_udp(void **state) {
     (void)state;
     a = lab_node();
@@ -393,6 +422,7 @@ int main(void) {
         LAB_TEST(test_slow_handshakes),
         LAB_TEST(test_slow_hellos),
         LAB_TEST(test_a_listener_that_says_nothing),
+        LAB_TEST(test_a_refused_one_that_stays),
         LAB_TEST(test_noise_by_udp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
