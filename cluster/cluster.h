@@ -39,6 +39,8 @@ void cluster_free(struct cluster *c);
 void cluster_purge(struct cluster *c, struct cluster_purge *p);
 /* Purges everything on every node in so many seconds; nothing if this node ends before. */
 void cluster_flush_later(struct cluster *c, uint32_t seconds);
+/* Reads the key file again. */
+void cluster_reload(struct cluster *c);
 void cluster_ask(struct cluster *c, struct cluster_question *q);
 
 /* A batch that could not be applied at once (cluster_upcalls.apply) is. */

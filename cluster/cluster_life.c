@@ -47,6 +47,7 @@ static uint64_t next_ns(const struct cluster *c) {
     next = sooner(next, cluster_links_next_ns(c));
     next = sooner(next, cluster_relay_next_ns(c));
     if (c->flush_at_ns != 0) next = sooner(next, c->flush_at_ns);
+    if (c->leave_until_ns != 0) next = sooner(next, c->leave_until_ns);
     return sooner(next, c->second_ns);
 }
 
@@ -67,6 +68,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     cluster_purges_time(c, now);
     cluster_links_time(c, now);
     cluster_relay_time(c, now);
+    if (c->leave_until_ns != 0 && c->leave_until_ns <= now) event_base_loopbreak(c->base);
     if (c->second_ns <= now) {
         c->second_ns = now + CLUSTER_SECOND_NS;
         cluster_agree_second(c);
@@ -104,7 +106,7 @@ static void on_round(evutil_socket_t fd, short what, void *arg) {
     if (c->reset_wanted) reset(c);
     purging_seal(c->purging, config_sealed(c->config));
     purging_flush(c->purging, cluster_now(c));
-    if (c->standing == CLUSTER_JOINING || c->standing == CLUSTER_LEAVING) cluster_agree_own(c);
+    cluster_agree_own(c);
     cluster_members_meta(c);
     cluster_answers_publish(c);
     set_timer(c);
@@ -121,12 +123,17 @@ static void look_at_disk(struct cluster *c) {
                   c->cfg.state_dir, strerror(-error));
 }
 
+/* The thread is to end: first the other members are told, so that they need not find out. The loop ends when they are,
+ * or when that takes too long. */
+static void leave(struct cluster *c) {
+    if (c->leave_until_ns != 0) return;
+    c->leave_until_ns = cluster_now(c) + CLUSTER_LEAVE_MS * UINT64_C(1000000);
+    cluster_members_input(c, &(struct swim_in){.kind = SWIM_IN_LEAVE});
+}
+
 static void on_wake(void *arg) {
     struct cluster *c = arg;
-    if (sync_load_acq(&c->ending) != 0) {
-        event_base_loopbreak(c->base);
-        return;
-    }
+    if (sync_load_acq(&c->ending) != 0) leave(c);
     if (c->disk != NULL) look_at_disk(c);
     for (struct sync_stack_entry *e = sync_stack_take_all(&c->tasks), *next; e != NULL; e = next) {
         next = sync_stack_next(e);

@@ -223,9 +223,19 @@ static void on_control(void *arg, const struct transport_peer *from, const Peer_
     cluster_touch(c);
 }
 
+/* Nobody accepts connections there: whoever asked need not wait any longer. */
 static void on_unreachable(void *arg, const struct cluster_id *id) {
-    (void)arg;
-    (void)id;
+    struct cluster *c = arg;
+    for (unsigned i = 0; i < CLUSTER_PINGS_MAX; i++) {
+        struct cluster_ping *ping = &c->pings[i];
+        if (!ping->used || !cluster_id_equal(&ping->id, id)) continue;
+        if (ping->for_config) {
+            tell_pong(c, ping, NULL, 0, NULL);
+        } else {
+            ping->used = false;
+            cluster_members_input(c, &(struct swim_in){.kind = SWIM_IN_FAILED_TCP, .number = ping->number});
+        }
+    }
 }
 
 static void on_refused(void *arg, const char *where, const struct peer_refusal *why, bool by_them) {

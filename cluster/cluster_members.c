@@ -124,7 +124,7 @@ static void emit(void *arg, const struct swim_out *out) {
                 "a directory of its own\"",
                 (unsigned long long)out->boot);
         break;
-    case SWIM_OUT_LEFT: c->leaving = false; break;
+    case SWIM_OUT_LEFT: event_base_loopbreak(c->base); break;
     }
 }
 

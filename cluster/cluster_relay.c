@@ -14,13 +14,15 @@
 #include "proto/peer_ask.h"
 
 #define ANSWER_MAX (1024 * 1024) /* bytes of an answer */
-#define RUNS_MAX 64              /* commands of other nodes, or passed on by this one, under way at a time */
+#define RUNS_MAX 64              /* commands of other nodes that run at a time */
+#define RELAYS_MAX 4096          /* commands passed on that are under way at a time */
 #define WAIT_S 5                 /* how long an answer may take */
 
 /* A command that this node has passed on. */
 struct cluster_relay {
     TAILQ_ENTRY(cluster_relay) entry;
-    struct cluster_question *question;
+    cluster_relay_done *done;
+    void *arg;
     uint64_t number, deadline_ns;
     char name[CONFIGURATION_NAME_MAX + 1];
     struct evbuffer *answer;
@@ -124,17 +126,17 @@ static void relay_free(struct cluster *c, struct cluster_relay *r) {
 }
 
 static void finish(struct cluster *c, struct cluster_relay *r) {
-    struct cluster_question *q = r->question;
     const size_t n = evbuffer_get_length(r->answer);
-    q->reply = malloc(n + 1);
-    if (q->reply != NULL) {
-        evbuffer_remove(r->answer, q->reply, n);
-        q->reply_bytes = n;
+    char *text = malloc(n + 1);
+    if (text != NULL) {
+        evbuffer_remove(r->answer, text, n);
+        text[n] = 0;
     }
+    r->done(c, r->arg, r->name, text, n);
     relay_free(c, r);
-    q->done(q);
 }
 
+/* The answer is that there is none. */
 static void fail(struct cluster *c, struct cluster_relay *r, const char *why) {
     evbuffer_drain(r->answer, evbuffer_get_length(r->answer));
     evbuffer_add_printf(r->answer, "SERVER_ERROR node %s %s\r\n", r->name, why);
@@ -158,39 +160,25 @@ void cluster_relay_told(struct cluster *c, const struct cluster_peer *from, cons
         finish(c, r);
 }
 
-/* Commands whose answer has no end, or that need more than their line. */
-static bool can_carry(const char *line) {
-    static const char *const not_those[] = {"set", "add",   "replace", "append",     "prepend", "cas",
-                                            "ms",  "watch", "quit",    "cluster at", "shutdown"};
-    for (unsigned i = 0; i < sizeof not_those / sizeof *not_those; i++) {
-        const size_t n = strlen(not_those[i]);
-        if (strncmp(line, not_those[i], n) == 0 && (line[n] == ' ' || line[n] == 0)) return false;
-    }
-    return line[0] != 0;
-}
-
-const char *cluster_relay_begin(struct cluster *c, struct cluster_question *q, const char *name, const char *line) {
-    const struct configuration *now = config_current(c->config);
-    const struct configuration_member *m = now == NULL ? NULL : configuration_by_name(now, name);
-    struct peer_ask ask = {.number = c->next_token++, .privileged = q->privileged};
-    if (!can_carry(line)) return "CLIENT_ERROR cluster at cannot carry this command";
-    if (m == NULL) return "CLIENT_ERROR no member of that name";
-    if (cluster_id_equal(&m->id, &config_self(c->config)->id)) return "CLIENT_ERROR that is this node: ask it directly";
-    struct cluster_relay *r = c->nrelays < RUNS_MAX ? calloc(1, sizeof *r) : NULL;
+bool cluster_relay_begin(struct cluster *c, const struct configuration_member *m, const char *line, bool privileged,
+                         cluster_relay_done *done, void *arg) {
+    struct peer_ask ask = {.number = c->next_token++, .privileged = privileged};
+    struct cluster_relay *r = c->nrelays < RELAYS_MAX ? calloc(1, sizeof *r) : NULL;
     if (r == NULL || (r->answer = evbuffer_new()) == NULL) {
         free(r);
-        return "SERVER_ERROR too many commands are being passed on";
+        return false;
     }
-    r->question = q;
+    r->done = done;
+    r->arg = arg;
     r->number = ask.number;
     r->deadline_ns = cluster_now(c) + WAIT_S * CLUSTER_SECOND_NS;
-    snprintf(r->name, sizeof r->name, "%s", name);
+    snprintf(r->name, sizeof r->name, "%s", m->name);
     snprintf(ask.line, sizeof ask.line, "%s", line);
     TAILQ_INSERT_TAIL(&c->relays, r, entry);
     c->nrelays++;
     const size_t n = peer_ask_pack(&ask, c->packed, PEER_CONTROL_MAX);
     cluster_send(c, &m->id, m->address, c->packed, n);
-    return NULL;
+    return true;
 }
 
 /* ------------------------------------------------------------------ time and life */

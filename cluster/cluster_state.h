@@ -31,6 +31,7 @@
 #define CLUSTER_PINGS_MAX 64    /* TCP pings under way */
 #define CLUSTER_PING_MS 1000    /* how long one is waited for */
 #define CLUSTER_WISHES_MAX 8192 /* links to other nodes that workers wait for */
+#define CLUSTER_LEAVE_MS 500    /* how long a node that ends tells the others, at most */
 #define CLUSTER_QUIET_MS 1000   /* between two log lines of one kind */
 #define CLUSTER_LEASE_MS 2000   /* a voter's answer counts for so long */
 #define CLUSTER_SECOND_NS UINT64_C(1000000000)
@@ -50,7 +51,12 @@ enum cluster_event {
 };
 
 /* What the configuration says of this process. */
-enum cluster_standing { CLUSTER_NO_MEMBER, CLUSTER_JOINING, CLUSTER_MEMBER, CLUSTER_LEAVING };
+enum cluster_standing {
+    CLUSTER_NO_MEMBER,
+    CLUSTER_MEMBER,
+    CLUSTER_JOINING, /* wants to serve */
+    CLUSTER_LEAVING, /* wants to be off the list */
+};
 
 /* A process to which a control link is up. */
 struct cluster_peer {
@@ -120,8 +126,8 @@ struct cluster {
     bool drop_wanted;       /* and all that is stored is to be dropped */
     struct config_in newer; /* a member has said that there is a newer configuration, */
     bool newer_wanted;      /* which the machine of the configuration is to be told */
-    bool leaving;           /* this node has told the membership that it leaves */
-    enum cluster_standing standing;
+    uint64_t leave_until_ns; /* the thread is to end, and tells the other members until then at the latest; 0: not yet */
+    enum cluster_standing standing, asked_as; /* asked_as: for which it has asked the machine to change that */
 
     TAILQ_HEAD(, cluster_peer) peers;
     unsigned npeers;
@@ -207,7 +213,7 @@ void cluster_agree_message(struct cluster *c, struct cluster_peer *from, const P
 void cluster_agree_request(struct cluster *c, enum config_request_kind kind, const char *name, uint64_t argument,
                            uint64_t token);
 /* Asks for what this process wants of the configuration: to serve, once it knows what was purged; to be off the list,
- * once it has left the ring. Asking again does no harm. */
+ * once it has left the ring. */
 void cluster_agree_own(struct cluster *c);
 /* What is done each second. */
 void cluster_agree_second(struct cluster *c);
@@ -229,14 +235,24 @@ void cluster_waiter_free(struct cluster *c, struct cluster_waiter *w);
 
 /* ---- cluster_relay.c */
 
-/* Passes a command on to the member of this name; the question is answered later. Returns NULL, or the line that says
- * why not, and the question is the caller's to answer. */
-const char *cluster_relay_begin(struct cluster *c, struct cluster_question *q, const char *name, const char *line);
+/* What another node has answered to a command, or one line that says why it did not; text: from malloc, the receiver's,
+ * ended by a zero; NULL: no memory. */
+typedef void cluster_relay_done(struct cluster *c, void *arg, const char *name, char *text, size_t n);
+/* Passes a command on to a member; `done` is called later, once. False: too many are under way, or no memory. */
+bool cluster_relay_begin(struct cluster *c, const struct configuration_member *m, const char *line, bool privileged,
+                         cluster_relay_done *done, void *arg);
 void cluster_relay_ask(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
 void cluster_relay_told(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
 void cluster_relay_time(struct cluster *c, uint64_t now_ns);
 uint64_t cluster_relay_next_ns(const struct cluster *c);
 void cluster_relay_end(struct cluster *c);
+
+/* ---- cluster_keys.c */
+
+/* Reads the key file again. False: it cannot be used, and the keys stay; the log says why. */
+bool cluster_keys_load(struct cluster *c);
+/* `key ...`: answers, now or later. False: it is none of these. */
+bool cluster_keys_ask(struct cluster *c, struct cluster_question *q, char *const *word, unsigned n);
 
 /* ---- cluster_view.c */
 
@@ -249,6 +265,8 @@ void cluster_view_state(struct cluster *c, const struct cluster_id *id, bool ali
 
 /* Brings gauges and the list of discovery up to date. */
 void cluster_answers_publish(struct cluster *c);
+/* Answers with a line, without its ending. */
+void cluster_answers_line(struct cluster_question *q, const char *line);
 /* Answers a change: done, or (text is not empty) why not. */
 void cluster_answers_changed(struct cluster *c, struct cluster_question *q, const char *text);
 /* Answers "what became of this purge?". */

@@ -66,7 +66,7 @@ enum config_in_kind {
     CONFIG_IN_WRITTEN, /* number: records up to this one are on disk */
     CONFIG_IN_HEARD,   /* number: this member (its listed process) polled this node just now */
     CONFIG_IN_ALIVE,   /* from.id, flag: SWIM believes that the node is alive; only decides who proposes first */
-    CONFIG_IN_ACTIVE,  /* number: this voter became active in this epoch */
+    CONFIG_IN_ACTIVE,  /* number: the epoch in which this voter is active */
     CONFIG_IN_LEASE,   /* this node has a lease; with fewer than three voters: a voter answered. Repeat each second */
     CONFIG_IN_ORIGIN,  /* number, flag: all serving members know all purges of this closing origin; it may go */
     CONFIG_IN_HANDOFF, /* flag: hand-offs of the last ring change are under way */

@@ -46,6 +46,7 @@ tagcached_sources += \
   %D%/address.c \
   %D%/cluster_agree.c \
   %D%/cluster_answers.c \
+  %D%/cluster_keys.c \
   %D%/cluster_life.c \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
@@ -94,7 +95,7 @@ tagcached_sources += \
   %D%/suspicion.c \
   %D%/swim_evidence.c \
   %D%/swim_gossip.c \
-  %D%/swim_input.c \
+  %D%/swim_machine.c \
   %D%/swim_probe.c \
   %D%/swim_sync.c \
   %D%/transport.c \

@@ -51,6 +51,28 @@ static int take_lock(struct statedir *d, char *err, size_t err_size) {
     return -EBUSY;
 }
 
+int statedir_make(const char *path, char *err, size_t err_size) {
+    if (mkdir(path, 0700) == 0 || errno == EEXIST) return 0;
+    return fail(errno, path, "cannot make it", err, err_size);
+}
+
+static int give(int dir, const char *name, uid_t user, gid_t group) {
+    struct stat st;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT ? 0 : -errno;
+    if ((!S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode)) || st.st_nlink != 1) return 0;
+    return fchownat(dir, name, user, group, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : -errno;
+}
+
+int statedir_give(const char *path, uid_t user, gid_t group, char *err, size_t err_size) {
+    static const char *const names[] = {RECORD, LOCK, STATEDIR_ADMIN};
+    const int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) return fail(errno, path, "cannot open it", err, err_size);
+    int r = fchown(dir, user, group) == 0 ? 0 : -errno;
+    for (unsigned i = 0; r == 0 && i < sizeof names / sizeof *names; i++) r = give(dir, names[i], user, group);
+    close(dir);
+    return r == 0 ? 0 : fail(-r, path, "cannot hand it to the user of -u", err, err_size);
+}
+
 int statedir_open(const char *path, struct statedir **out, char *err, size_t err_size) {
     struct statedir *d = calloc(1, sizeof *d);
     if (d == NULL || (d->path = strdup(path)) == NULL) {
@@ -60,8 +82,7 @@ int statedir_open(const char *path, struct statedir **out, char *err, size_t err
     d->fd = d->lock_fd = -1;
     pthread_mutex_init(&d->mutex, NULL);
     pthread_cond_init(&d->changed, NULL);
-    int r = 0;
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) r = fail(errno, path, "cannot make it", err, err_size);
+    int r = statedir_make(path, err, err_size);
     if (r == 0 && (d->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
         r = fail(errno, path, "cannot open it", err, err_size);
     if (r == 0) r = take_lock(d, err, err_size);

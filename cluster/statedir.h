@@ -14,10 +14,18 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+#define STATEDIR_ADMIN "admin.sock"
 
 struct statedir;
 
-/* Opens a directory, making it (mode 0700) if it is not there, and locks it. 0, or -errno with a sentence in err:
+/* Makes the directory (mode 0700) if it is not there. 0, or -errno with a sentence in err. */
+int statedir_make(const char *path, char *err, size_t err_size);
+/* Hands the directory, and what a node keeps in it, to a user: the process is about to become that one. Links are not
+ * followed, and files with a second name are left alone. 0, or -errno with a sentence in err. */
+int statedir_give(const char *path, uid_t user, gid_t group, char *err, size_t err_size);
+/* Opens a directory, making it if it is not there, and locks it. 0, or -errno with a sentence in err:
  * -EBUSY when another process has it. */
 int statedir_open(const char *path, struct statedir **out, char *err, size_t err_size);
 /* Waits for the write under way, then unlocks and frees. NULL: nothing. */

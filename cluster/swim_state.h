@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the files of swim share: swim_input.c takes inputs and keeps the timers, swim_evidence.c decides what an update
+ * What the files of swim share: swim_machine.c takes inputs and keeps the timers, swim_evidence.c decides what an update
  * changes, swim_probe.c finds out who does not answer, swim_gossip.c tells others, swim_sync.c exchanges whole tables.
  * Nobody else includes this.
  */
@@ -97,7 +97,7 @@ static inline void swim_worsen(struct swim *s, unsigned by) {
     s->awareness = s->awareness + by < SWIM_AWARENESS_MAX ? s->awareness + by : SWIM_AWARENESS_MAX;
 }
 
-/* swim_input.c */
+/* swim_machine.c */
 void swim_changed(struct swim *s, unsigned slot, enum swim_change change);
 /* A random member that is active, not this node, and none of the `n` slots; MEMBER_NONE: there is none. */
 unsigned swim_pick(struct swim *s, const unsigned not_these[], unsigned n);

@@ -21,6 +21,7 @@
 
 #include "base/loop.h"
 #include "base/pages.h"
+#include "cluster/statedir.h"
 #include "net/net.h"
 #include "node.h"
 #include "settings.h"
@@ -106,7 +107,9 @@ static int raise_cores(void) {
     return 0;
 }
 
-static int become(const char *user) {
+/* Goes on as that user, who gets the state directory (NULL: none). */
+static int become(const char *user, const char *state_dir) {
+    char err[1024];
     if (getuid() != 0 && geteuid() != 0) return 0;
     if (user == NULL) return fail(EX_USAGE, "can't run as root without the -u switch");
     errno = 0;
@@ -115,6 +118,8 @@ static int become(const char *user) {
         fprintf(stderr, "tagcached: can't find the user %s to switch to\n", user);
         return EX_NOUSER;
     }
+    if (pw->pw_uid != 0 && state_dir != NULL && statedir_give(state_dir, pw->pw_uid, pw->pw_gid, err, sizeof err) != 0)
+        return fail(EX_OSERR, err);
     if (pw->pw_uid != 0 && initgroups(user, pw->pw_gid) != 0) return fail_errno(EX_OSERR, "failed to drop groups");
     if (setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0) {
         fprintf(stderr, "tagcached: failed to assume identity of user %s: %s\n", user, strerror(errno));
@@ -274,7 +279,7 @@ static int run(const struct settings *s, int ready_fd) {
     cfg.ninherited = inherited(fds);
     int r = node_new(&cfg, &n, err, sizeof err);
     if (r != 0) return fail(r == -EINVAL ? EX_USAGE : EX_OSERR, err);
-    int status = become(s->user);
+    int status = become(s->user, s->cluster != NULL ? s->state_dir : NULL);
     if (s->coredumps) (void)prctl(PR_SET_DUMPABLE, 1); /* changing the user takes it away */
     if (status == 0) status = write_ports(n);
     if (status == 0 && s->lock_memory) status = lock_memory();

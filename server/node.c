@@ -2,12 +2,15 @@
 #include "node.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/rand.h"
+#include "cluster/statedir.h"
 #include "cmd/cmd.h"
 #include "net/net.h"
 #include "node_cluster.h"
@@ -285,6 +288,13 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
         .log = &n->log,
     };
     struct net_listen *listen = NULL;
+    char admin[PATH_MAX];
+    if (s->cluster != NULL && s->state_dir != NULL) {
+        const int r = statedir_make(s->state_dir, err, err_size);
+        if (r != 0) return r;
+        snprintf(admin, sizeof admin, "%s/" STATEDIR_ADMIN, s->state_dir);
+        cfg.admin_path = admin;
+    }
     if (nc->ninherited == 0 && s->unix_path == NULL) {
         listen = addresses(s, &cfg.nlisten);
         if (listen == NULL) return -ENOMEM;
@@ -399,6 +409,7 @@ bool node_reload(struct node *n) {
         log_event(&n->log, LOG_ALWAYS, "tls_reload_failed", "error=\"%s\"", err);
         ok = false;
     }
+    if (n->cluster != NULL) node_cluster_reload(n->cluster);
     return ok;
 }
 

@@ -277,6 +277,10 @@ int node_cluster_start(struct node_cluster *nc) {
     return cluster_start(nc->cluster);
 }
 
+void node_cluster_reload(struct node_cluster *nc) {
+    cluster_reload(nc->cluster);
+}
+
 void node_cluster_stop(struct node_cluster *nc) {
     cluster_stop(nc->cluster);
 }

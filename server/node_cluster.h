@@ -43,6 +43,9 @@ void node_cluster_stop(struct node_cluster *nc);
 /* After the workers have ended. NULL is allowed. */
 void node_cluster_free(struct node_cluster *nc);
 
+/* Reads the key file again (SIGHUP). */
+void node_cluster_reload(struct node_cluster *nc);
+
 /* The commands' wish for a link, and news of a peer's ring (cmd_config.h). A worker's thread. */
 void node_cluster_want_link(struct node_cluster *nc, unsigned worker, uint32_t member, enum cmd_link_kind kind,
                             struct cmd_wish *wish);

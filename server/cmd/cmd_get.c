@@ -168,12 +168,13 @@ unsigned cmd_get_run_here(struct session *s, struct request *r, unsigned n, uint
     return get_run(s, r, n, true, since);
 }
 
-unsigned cmd_get_framed(struct session *s, struct request *r, unsigned n, uint32_t seq) {
+unsigned cmd_get_framed(struct session *s, struct request *r, unsigned n, uint32_t seq, uint64_t since) {
     struct cmd_worker *w = s->worker;
     unsigned i = 0;
     for (; i < n && r->path == CMD_PATH_GET; r++, i++) {
         struct store_item it;
-        if (unlikely(!store_get(w->store, &r->key, &it) || it.soft || !cmd_value_fits(&it))) break;
+        if (unlikely(!store_get(w->store, &r->key, &it) || it.soft || !cmd_value_fits(&it) || it.version <= since))
+            break;
         char *const begin = conn_reserve(s->conn, LINK_HEADER + HEAD_MAX + r->raw_key_len + it.size);
         char *out = put_head(begin + LINK_HEADER, r, &it, false, 0);
         memcpy(out, it.value, it.size);

@@ -16,6 +16,7 @@
 #include "cmd/cmd_get.h"
 #include "cmd/cmd_key.h"
 #include "cmd/cmd_link.h"
+#include "cmd/cmd_owner.h"
 #include "cmd/cmd_parse.h"
 #include "cmd/cmd_place.h"
 #include "cmd/cmd_run.h"
@@ -250,15 +251,21 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
     test_owners(sv, f);
     if (f->count > 1) cmd_run_prefetch(w, w->batch, f->count);
     const bool quick = f->plain && held_ms == 0 && w->observed == 0;
+    bool fenced = w->peers != NULL && w->peers->view != NULL && w->peers->view->fenced; /* and not looked at yet */
+    const uint64_t since = fenced ? w->ring_since : 0;
     for (; i < f->count && !conn_halted(s->conn); i++) {
         if (likely(quick)) {
-            const unsigned done = cmd_get_framed(s, &w->batch[i], f->count - i, f->seq + i);
+            const unsigned done = cmd_get_framed(s, &w->batch[i], f->count - i, f->seq + i, since);
             i += done;
             if (done > 0) {
                 *last = SIZE_MAX;
                 used = f->at[i - 1].end;
             }
             if (i == f->count || conn_halted(s->conn)) break;
+        }
+        if (unlikely(fenced)) { /* of the first that is no item of this ring, and of all behind it */
+            (void)cmd_owner_find(s, &w->batch[i], f->count - i);
+            fenced = false;
         }
         const size_t at = conn_link_tell(s->conn);
         if (unlikely(f->at[i].refused)) {

@@ -319,6 +319,10 @@ enum store_status store_meta_get(struct store_worker *w, const struct store_meta
  * STORE_WIN_OTHERS the stale value in *out, STORE_WIN_NONE that it is gone or fresh by now: look it up again. */
 enum store_win store_win(struct store_worker *w, const struct store_key *k, struct store_item *out);
 
+/* Takes the key's item out if its version is not above `since`: it was stored before this node owned the key, and
+ * others have written since. Cheap when there is no such item. Inside a section. */
+void store_fence(struct store_worker *w, const struct store_key *k, uint64_t since);
+
 /* Adds one tag to an item (tag_add). STORE_OK, STORE_NOT_FOUND, STORE_AGAIN, STORE_TOO_MANY. */
 enum store_status store_tag_add(struct store_worker *w, const struct store_key *k, uint64_t tag);
 

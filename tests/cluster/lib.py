@@ -434,7 +434,7 @@ class Lab:
     def key_file(self, name="key"):
         import base64
         path = os.path.join(self.dir, name)
-        with open(path, "w") as f:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
             f.write(base64.b64encode(os.urandom(32)).decode() + "\n")
         return path
 

@@ -92,8 +92,8 @@ class Model:
             assert c.ask(f"incr {key} 3") == str(int(value) + 3)
             self.items[key][0] = b"%d" % (int(value) + 1)
             assert c.ask(f"decr {key} 2") == str(int(value) + 1)
-        else:
-            assert c.ask(f"incr {key} 3").startswith("CLIENT_ERROR cannot increment")
+        elif not value.isdigit():
+            assert c.ask(f"incr {key} 3").startswith("CLIENT_ERROR cannot increment"), value
 
     def ms(self, c, key, value, flags):
         self.items[key] = [value, flags]
@@ -109,7 +109,7 @@ class Model:
             value, flags = self.items[key]
             assert got == ["VA", str(len(value)), f"f{flags}", f"k{key}", value], (got, value, flags)
         else:
-            assert got == ["EN"], got
+            assert got == ["EN", f"k{key}"], got
 
     def ma(self, c, key, *_):
         if key not in self.items:
@@ -139,7 +139,7 @@ def mix(nodes, rounds, seed):
     keys = [f"{'k' * rng.randrange(1, 40)}{i}" for i in range(200)]
     for _ in range(rounds):
         key, c = rng.choice(keys), rng.choice(clients)
-        value = b"%d" % rng.randrange(10 ** 6) if rng.random() < 0.4 else bytes(rng.choices(b"abc \r\n\0", k=rng.randrange(300)))
+        value = b"%d" % rng.randrange(10 ** 6) if rng.random() < 0.4 else b"x" + bytes(rng.choices(b"abc \r\n\0", k=rng.randrange(300)))
         rng.choice(Model.OPS)(model, c, key, value, rng.randrange(2 ** 32))
         if rng.random() < 0.1:
             model.check(rng.choice(clients), list(dict.fromkeys(rng.choices(keys, k=rng.randrange(1, 60)))))

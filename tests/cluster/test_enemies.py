@@ -5,6 +5,7 @@ import random
 import re
 import socket
 import struct
+import time
 
 from lib import Client, case, settle, wait
 
@@ -63,7 +64,7 @@ def a_name_in_use(lab):
     first = lab.node().start()
     settle([first])
     second = lab.joiner([first], name=first.name).start(serves=False)
-    line = wait("it says what to do", lambda: [x for x in second.log().splitlines() if "in use" in x or "conflict" in x])[0]
+    line = second.wait_event("key_in_use|link_refused|conflict|refused")
     assert first.name in line and ("--ring-name" in line), line
     assert first.stat("member_number") == "1" and set(first.members()) == {first.name}
     assert first.status()["verdict"] == "ok"
@@ -77,10 +78,11 @@ def a_copied_state_directory(lab):
     shutil.copytree(nodes[1].dir, copy.dir, ignore=shutil.ignore_patterns("admin.sock", "lock"))
     before = nodes[1].stat("member_number")
     copy.start(serves=False)
-    wait("somebody says so", lambda: any(re.search("copy|a directory of its own|in use|conflict", n.log()) for n in [copy, *nodes]))
+    wait("somebody says so", lambda: any(re.search("--state-dir reason=.*(own directory|stop one)", n.log()) for n in [copy, *nodes]))
     copy.kill()
+    nodes[1].restart()
     settle(nodes)
-    assert nodes[1].stat("node_id") and int(nodes[1].stat("member_number")) >= int(before)
+    assert int(nodes[1].stat("member_number")) > int(before)
 
 
 @case(quick=True)
@@ -200,7 +202,8 @@ def events_are_logged_once_a_second(lab):
     assert nodes[0].ask("mp a w1").startswith("PA")
     nodes[0].forget_log()
     with nodes[0].client() as c:
-        for _ in range(200):
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
             assert c.meta("mp a w1")[0] == "PA"
     assert 0 < len(nodes[0].events("purge_unconfirmed")) <= 3, nodes[0].events("purge_unconfirmed")
     nodes[2].go_on()

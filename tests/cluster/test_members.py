@@ -273,3 +273,29 @@ def ejects(lab):
     assert sum(len(n.events("ejected") + n.events("configuration.*ejected")) for n in rest) > 0
     nodes[1].start()
     settle(nodes)
+
+
+@case(quick=True)
+def nothing_comes_back_with_an_arc(lab):
+    """What a node stored before it lost a part of the ring is not served when it gets that part back."""
+    nodes = lab.cluster(3, state=True)
+    keys = [f"k{i}" for i in range(300)]
+    with nodes[0].client() as c, nodes[1].client() as own:
+        assert all(c.set(k, "old") == "STORED" for k in keys)
+        assert nodes[0].admin(f"cluster drain {nodes[1].name}").startswith("OK version=")
+        wait("it owns nothing", lambda: all(nodes[1].name not in n.owners() for n in nodes))
+        for k in keys[:200]:
+            assert c.set(k, "new") == "STORED"
+        for k in keys[200:]:
+            assert c.ask(f"delete {k}") in ("DELETED", "NOT_FOUND")
+        assert nodes[0].admin(f"cluster undrain {nodes[1].name}").startswith("OK version=")
+        settle(nodes)
+        assert len(nodes[2].owners()) == 3
+        for client in (c, own):
+            for k in keys[:200]:
+                assert client.get(k) in (None, b"new"), f"{k} came back"
+            for k in keys[200:]:
+                assert client.get(k) is None, f"{k} came back"
+        for k in keys[200:]:
+            assert own.set(k, "third", verb="add") == "STORED", k
+            assert c.get(k) == b"third"

@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 #include "cluster/datagram.h"
-#include "proto/peer_codec.h"
+#include "proto/peer_swim.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -28,6 +28,25 @@ static struct datagram *make(unsigned i) {
     return d;
 }
 
+/* What was read is packed and read again, to the same. */
+static void check_swim(const struct peer_swim *swim) {
+    static unsigned char memory[2 * PEER_ARENA_BYTES];
+    struct peer_arena a;
+    struct peer_counts counts = {0};
+    struct peer_swim back;
+    Peer__Datagram *m;
+    uint8_t bytes[DATAGRAM_PAYLOAD_MAX];
+    CHECK(swim->nupdates <= PEER_SWIM_UPDATES_MAX && swim->nmeta <= PEER_SWIM_META_MAX);
+    peer_arena_init(&a, memory, sizeof memory);
+    size_t n = peer_swim_pack(swim, &a, bytes, sizeof bytes);
+    if (n == 0) return; /* packed in a longer way than it came */
+    CHECK(peer_datagram_unpack(&a, bytes, n, &counts, &m) == PEER_OK && peer_swim_read(m, &a, &counts, &back));
+    CHECK(back.kind == swim->kind && back.number == swim->number && back.nupdates == swim->nupdates);
+    for (unsigned i = 0; i < back.nupdates; i++)
+        CHECK(cluster_id_equal(&back.updates[i].id, &swim->updates[i].id) &&
+              strcmp(back.updates[i].name, swim->updates[i].name) == 0);
+}
+
 static void unpack(const uint8_t *data, size_t n) {
     static unsigned char memory[PEER_ARENA_BYTES];
     struct peer_arena a;
@@ -35,7 +54,11 @@ static void unpack(const uint8_t *data, size_t n) {
     Peer__Datagram *m;
     uint32_t lowest, highest;
     peer_arena_init(&a, memory, sizeof memory);
-    if (peer_datagram_unpack(&a, data, n, &counts, &m) == PEER_OK) peer_datagram_versions(m, &lowest, &highest);
+    if (peer_datagram_unpack(&a, data, n, &counts, &m) == PEER_OK) {
+        struct peer_swim swim;
+        peer_datagram_versions(m, &lowest, &highest);
+        if (peer_swim_read(m, &a, &counts, &swim)) check_swim(&swim);
+    }
     CHECK(a.used <= sizeof memory);
 }
 

@@ -110,7 +110,6 @@ single_tests += %D%/test_swim %D%/test_swim_wire
 tests_unit_test_swim_SOURCES = %D%/test_swim.c %D%/swim_hand.c
 tests_unit_test_swim_wire_SOURCES = %D%/test_swim_wire.c %D%/swim_hand.c
 noinst_HEADERS += %D%/swim_hand.h
-single_tests += %D%/test_hostport
 
 # The agreed configuration.
 single_tests += %D%/test_config_acceptor %D%/test_config_propose %D%/test_config_join %D%/test_config_found
@@ -125,6 +124,7 @@ noinst_HEADERS += %D%/config_lab.h
 
 # Purges as events of the cluster.
 single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
+single_tests += %D%/test_address
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
 single_tests += %D%/test_captured
 unit_tests += %D%/test_dns
@@ -136,4 +136,7 @@ unit_tests += %D%/test_link %D%/test_serve %D%/test_transfer
 noinst_HEADERS += %D%/frames.h
 unit_tests += %D%/test_transport_bad
 tests_unit_test_transport_bad_SOURCES = %D%/test_transport_bad.c %D%/link_lab.c
-single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_peer_purge %D%/test_purging_confirm %D%/test_purging_outbox %D%/test_purging_repair
+single_tests += %D%/test_peer_purge %D%/test_purging_outbox %D%/test_purging_repair
+unit_tests += %D%/test_conn_link
+tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
+tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)

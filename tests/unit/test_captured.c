@@ -11,7 +11,10 @@
 #include <cmocka.h>
 
 #include "cluster/datagram.h"
+#include "proto/peer_config.h"
 #include "proto/peer_link.h"
+#include "proto/peer_purge.h"
+#include "proto/peer_swim.h"
 
 static unsigned char memory[PEER_CONTROL_ARENA_BYTES];
 static struct peer_arena arena;
@@ -97,7 +100,7 @@ static void test_each_is_known(void **state) {
         n++;
     }
     closedir(d);
-    assert_true(n >= 6);
+    assert_true(n >= 11);
 }
 
 static void test_links_of_version_1(void **state) {
@@ -136,6 +139,109 @@ static void test_links_of_version_1(void **state) {
     assert_true(number == UINT64_C(0x0102030405060708));
 }
 
+/* Of two updates, as a datagram and a part of a push-pull carry them. */
+static void check_updates(const struct peer_swim_update *u, unsigned n) {
+    assert_int_equal(n, 2);
+    assert_int_equal(u[0].id.bytes[0], 1);
+    assert_int_equal(u[0].boot, 5);
+    assert_int_equal(u[0].incarnation, 6);
+    assert_int_equal(u[0].state, PEER_SWIM_SUSPECT);
+    assert_int_equal(u[0].naccusers, 2);
+    assert_int_equal(u[0].accusers[1].bytes[0], 0x33);
+    assert_string_equal(u[0].name, "a:11211");
+    assert_string_equal(u[0].address, "a:21211");
+    assert_int_equal(u[1].state, PEER_SWIM_LEFT);
+    assert_int_equal(u[1].ended_s, 99);
+    assert_string_equal(u[1].name, "");
+}
+
+static void test_membership_of_version_1(void **state) {
+    (void)state;
+    struct datagram_sender from;
+    struct peer_swim swim;
+    struct peer_sync sync;
+    assert_true(peer_swim_read(datagram("1_datagram_swim_ping.hex", &from), &arena, &counts, &swim));
+    assert_int_equal(swim.kind, PEER_SWIM_PING);
+    assert_int_equal(swim.number, 0x01020304);
+    assert_int_equal(swim.target.bytes[0], 1);
+    assert_int_equal(swim.nmeta, 3);
+    assert_memory_equal(swim.meta, "\1\2\3", 3);
+    check_updates(swim.updates, swim.nupdates);
+    assert_true(peer_sync_read(control("1_control_sync.hex"), &arena, &counts, &sync));
+    assert_true(sync.reply && sync.last);
+    check_updates(sync.updates, sync.nupdates);
+}
+
+static void test_the_configuration_of_version_1(void **state) {
+    (void)state;
+    struct peer_config_reader reader = {0};
+    struct peer_config c;
+    assert_int_equal(peer_config_read(&reader, control("1_control_config_promise.hex"), &counts, &c),
+                     PEER_CONFIG_WHOLE);
+    assert_int_equal(c.kind, PEER_CONFIG_PROMISE);
+    assert_int_equal(c.cluster.bytes[0], 0xfe);
+    assert_int_equal(c.version, 12);
+    assert_int_equal(c.hash, 0xabcdef);
+    assert_int_equal(c.ballot.counter, 3);
+    assert_int_equal(c.ballot.boot, 4);
+    assert_int_equal(c.ballot.node.bytes[0], 1);
+    assert_int_equal(c.accepted.counter, 1);
+    assert_int_equal(c.accepted.boot, 2);
+    assert_int_equal(c.accepted.node.bytes[0], 0x33);
+    assert_true(c.active && c.has_lease && c.keeps_state && c.eligible);
+    assert_int_equal(c.boot, 8);
+    assert_int_equal(c.weight, 2);
+    assert_int_equal(c.request, 1);
+    assert_int_equal(c.number, 11);
+    assert_int_equal(c.argument, 12);
+    assert_int_equal(c.token, 13);
+    assert_string_equal(c.text, "b:11211");
+    assert_int_equal(c.nvalue, 22);
+    assert_memory_equal(c.value, "a packed configuration", 22);
+    assert_int_equal(c.nsilent, 2);
+    assert_int_equal(c.silent[0].number, 7);
+    assert_int_equal(c.silent[0].ms, 1500);
+    peer_config_reader_fini(&reader);
+}
+
+static void test_purges_of_version_1(void **state) {
+    (void)state;
+    struct peer_purge p;
+    struct purge_selector selectors[PURGE_EVENT_SELECTORS_MAX];
+    static uint64_t tags[PURGE_EVENT_SELECTORS_MAX * PURGE_EVENT_TAGS_MAX];
+    assert_true(peer_purge_read(control("1_control_purge_events.hex"), &arena, &p));
+    assert_int_equal(p.kind, PEER_PURGE_EVENTS);
+    assert_int_equal(p.flags, PEER_PURGE_PULLED);
+    assert_int_equal(p.version, 12);
+    assert_int_equal(p.epoch, 3);
+    assert_int_equal(p.origin, 4);
+    assert_int_equal(p.stream, 1);
+    assert_int_equal(p.sequence, 101);
+    assert_int_equal(p.boot, 5);
+    assert_int_equal(p.nvector, 1);
+    assert_int_equal(p.vector[0].sequence, 100);
+    assert_int_equal(p.vector[0].star, 7);
+    size_t n = purge_event_check(p.events, p.events_bytes);
+    assert_true(n > 0 && n < p.events_bytes);
+    assert_int_equal(purge_event_via(p.events).number, 4);
+    assert_int_equal(purge_event_via(p.events).counter, 88);
+    assert_true(purge_event_soft(p.events));
+    assert_int_equal(purge_event_ttl_s(p.events), 30);
+    assert_int_equal(purge_event_nselectors(p.events), 2);
+    assert_int_equal(purge_event_selectors(p.events, selectors, tags), 3);
+    assert_int_equal(selectors[1].tags[1], 0x3333);
+    assert_int_equal(purge_event_check(p.events + n, p.events_bytes - n), p.events_bytes - n);
+    assert_int_equal(purge_event_via(p.events + n).counter, 89);
+    assert_true(peer_purge_read(control("1_control_purge_status.hex"), &arena, &p));
+    assert_int_equal(p.kind, PEER_PURGE_STATUS);
+    assert_int_equal(p.members, 3);
+    assert_int_equal(p.nruns, 1);
+    assert_int_equal(p.runs[0].count, 2);
+    assert_int_equal(p.nlacks, 1);
+    assert_int_equal(p.lacks[0].member, 9);
+    assert_int_equal(p.lacks[0].sequence, 50);
+}
+
 static void test_a_datagram_of_version_1(void **state) {
     (void)state;
     struct datagram_sender from;
@@ -153,6 +259,9 @@ int main(void) {
         cmocka_unit_test(test_each_is_known),
         cmocka_unit_test(test_links_of_version_1),
         cmocka_unit_test(test_a_datagram_of_version_1),
+        cmocka_unit_test(test_membership_of_version_1),
+        cmocka_unit_test(test_the_configuration_of_version_1),
+        cmocka_unit_test(test_purges_of_version_1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -287,6 +287,63 @@ static void every_node_answers_for_every_key(void **state) {
     nodes_free(c);
 }
 
+/* Keys that were away are gone when they come back: others may have written to them meanwhile. */
+static void what_was_away_is_gone(void **state) {
+    enum { N = 200 };
+    struct nodes *c = nodes_new(2);
+    char line[64], answer[64];
+    unsigned moved = 0;
+    bool away[N];
+    (void)state;
+    assert_int_equal(nodes_start(c, 0, dir, "-t 1"), 0);
+    assert_int_equal(nodes_start(c, 1, dir, "-t 1"), 0);
+    nodes_view_ring(c, 0, 1, 1, 11211);
+    int client = nodes_connect(c, 0);
+    for (unsigned k = 0; k < N; k++) {
+        snprintf(line, sizeof line, "set k%u 0 0 3\r\nold\r\n", k);
+        talk_expect(client, line, "STORED\r\n");
+    }
+    for (unsigned i = 0; i < 2; i++) nodes_view_ring(c, i, 2, 3, 11211);
+    for (unsigned k = 0; k < N; k++) {
+        snprintf(line, sizeof line, "get k%u\r\n", k);
+        snprintf(answer, sizeof answer, "VALUE k%u 0 3\r\nold\r\nEND\r\n", k);
+        char *got = talk_ask(client, line, "END\r\n");
+        away[k] = strcmp(got, answer) != 0;
+        moved += away[k];
+        free(got);
+    }
+    assert_true(moved > N / 4 && moved < 3 * N / 4);
+    nodes_view_ring(c, 0, 3, 1, 11211);
+    int fd = nodes_dial(c, 0, CMD_LINK_DATA);
+    say_ring(fd, 3);
+    for (unsigned k = 0, seq = 0; k < N; k++) {
+        /* By a client or by a peer, whatever is asked: it is as if it had never been. */
+        static const struct {
+            const char *line, *there, *not_there;
+        } ways[] = {{"get k%u\r\n", "VALUE k%u 0 3\r\nold\r\nEND\r\n", "END\r\n"},
+                    {"add k%u 0 0 3\r\nnew\r\n", "NOT_STORED\r\n", "STORED\r\n"},
+                    {"mg k%u v\r\n", "VA 3\r\nold\r\n", "EN\r\n"},
+                    {"touch k%u 0\r\n", "TOUCHED\r\n", "NOT_FOUND\r\n"}};
+        snprintf(line, sizeof line, ways[k % 4].line, k);
+        snprintf(answer, sizeof answer, away[k] ? ways[k % 4].not_there : ways[k % 4].there, k);
+        if (k % 8 < 4 || k % 4 == 0) {
+            talk_expect(client, line, answer);
+        } else {
+            ask(fd, seq, LINK_COMMAND, 0, line);
+            frame_answered(fd, seq++, LINK_DONE, 0, answer);
+        }
+    }
+    for (unsigned i = 0; i < N; i += 4) { /* and a key in a frame */
+        snprintf(line, sizeof line, "k%u", i + 3);
+        snprintf(answer, sizeof answer, "VALUE k%u 0 3\r\nold\r\n", i + 3);
+        ask(fd, 75 + i / 4, LINK_GET, 0, line);
+        frame_answered(fd, 75 + i / 4, LINK_DONE, 0, away[i + 3] ? "" : answer);
+    }
+    close(fd);
+    close(client);
+    nodes_free(c);
+}
+
 static int make_dir(void **state) {
     (void)state;
     return mkdtemp(dir) == NULL;
@@ -307,6 +364,7 @@ int main(void) {
         cmocka_unit_test(a_full_store_holds_the_link_up),
         cmocka_unit_test(a_peer_out_of_step_is_cut_off),
         cmocka_unit_test(every_node_answers_for_every_key),
+        cmocka_unit_test(what_was_away_is_gone),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

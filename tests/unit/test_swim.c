@@ -294,10 +294,12 @@ static void test_suspects_are_told_on_the_next_message(void **state) {
     (void)state;
     hand_join(&h, 10);
     suspect(3, 4);
+    hand_run(&h, 6 * SECOND, true); /* until gossip of it is over */
     hand_clear(&h);
     hand_datagram(&h, 3, PEER_SWIM_PING, 9, 1);
     const struct hand_out *o = hand_last(&h, SWIM_OUT_DATAGRAM, 3);
     assert_int_equal(o->datagram.kind, PEER_SWIM_ACK);
+    assert_int_equal(o->datagram.nupdates, 1);
     assert_memory_equal(&o->datagram.updates[0].id, &(struct cluster_id){{3}}, 16);
     assert_int_equal(o->datagram.updates[0].state, PEER_SWIM_SUSPECT);
     gossip(4, 0, PEER_SWIM_DEAD); /* and who is taken for dead */

@@ -223,7 +223,7 @@ static void test_beginnings_that_no_node_has(void **state) {
         send_all(fd, bad[i].bytes, bad[i].n);
         assert_broken(fd, i + 1);
     }
-    stranger.link = 3; /* a link of the future */
+    stranger.link = 4; /* a link of the future */
     int fd = lab_connect(a);
     send_hello(fd);
     stranger.link = PEER_LINK_CONTROL;
