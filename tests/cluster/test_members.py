@@ -271,7 +271,8 @@ def another_user_has_the_state_directory(lab):
             at = os.stat(os.path.join(n.dir, name))
             assert (at.st_uid, at.st_gid) == (user.pw_uid, user.pw_gid), name
         version = int(n.stat("config_version"))
-        assert n.admin(f"cluster set eject-after {50000 + version}") == f"OK version={version + 1}"
+        answer = n.admin(f"cluster set eject-after {50000 + version}")
+        assert answer.startswith("OK version="), answer
         n.stop()
     assert not n.events("state_dir_failed")
 
