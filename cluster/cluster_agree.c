@@ -74,10 +74,10 @@ static void place_members(struct cluster *c) {
 static void note_standing(struct cluster *c) {
     const struct configuration_member *m = configuration_by_number(config_current(c->config), config_number(c->config));
     const bool was_leaving = c->standing == CLUSTER_LEAVING;
-    c->standing = m == NULL                              ? CLUSTER_NO_MEMBER
-                  : m->state == CONFIGURATION_JOINING    ? CLUSTER_JOINING
-                  : m->state == CONFIGURATION_LEAVING    ? CLUSTER_LEAVING
-                                                         : CLUSTER_MEMBER;
+    c->standing = m == NULL                           ? CLUSTER_NO_MEMBER
+                  : m->state == CONFIGURATION_JOINING ? CLUSTER_JOINING
+                  : m->state == CONFIGURATION_LEAVING ? CLUSTER_LEAVING
+                                                      : CLUSTER_MEMBER;
     if (c->standing != c->asked_as) c->asked_as = CLUSTER_NO_MEMBER;
     if (was_leaving && config_left(c->config)) c->cfg.up.ended(c->cfg.up.arg);
 }
@@ -161,8 +161,8 @@ bool cluster_agree_hears_majority(const struct cluster *c, uint64_t now_ns) {
 
 void cluster_agree_own(struct cluster *c) {
     if (c->standing == c->asked_as) return;
-    const bool serve = c->standing == CLUSTER_JOINING && purging_begun(c->purging) &&
-                       cluster_agree_hears_majority(c, cluster_now(c));
+    const bool serve =
+        c->standing == CLUSTER_JOINING && purging_begun(c->purging) && cluster_agree_hears_majority(c, cluster_now(c));
     const bool left = c->standing == CLUSTER_LEAVING && !c->view_moving;
     if (!serve && !left) return;
     c->asked_as = c->standing; /* the machine asks until it is so */

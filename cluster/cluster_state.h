@@ -2,10 +2,10 @@
  *
  * cluster_state - the instance as the files of the cluster's thread share it.
  *
- * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the configuration
- * (config.h), cluster_purges.c the purges (purging.h); cluster_view.c makes what the workers read; cluster_links.c what
- * comes from and goes to the transport; cluster_answers.c what operators ask. Each offers its functions here. All run
- * on the cluster's thread, unless they say otherwise.
+ * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the
+ * configuration (config.h), cluster_purges.c the purges (purging.h); cluster_view.c makes what the workers read;
+ * cluster_links.c what comes from and goes to the transport; cluster_answers.c what operators ask. Each offers its
+ * functions here. All run on the cluster's thread, unless they say otherwise.
  */
 #ifndef TAGCACHED_CLUSTER_CLUSTER_STATE_H
 #define TAGCACHED_CLUSTER_CLUSTER_STATE_H
@@ -126,7 +126,8 @@ struct cluster {
     bool drop_wanted;       /* and all that is stored is to be dropped */
     struct config_in newer; /* a member has said that there is a newer configuration, */
     bool newer_wanted;      /* which the machine of the configuration is to be told */
-    uint64_t leave_until_ns; /* the thread is to end, and tells the other members until then at the latest; 0: not yet */
+    uint64_t
+        leave_until_ns; /* the thread is to end, and tells the other members until then at the latest; 0: not yet */
     enum cluster_standing standing, asked_as; /* asked_as: for which it has asked the machine to change that */
 
     TAILQ_HEAD(, cluster_peer) peers;

@@ -31,8 +31,8 @@ struct store_worker {
     uint64_t fence;                   /* `fenced` is asked about items up to this version; 0: about none */
     store_fenced *fenced;
     void *fence_arg;
-    uint32_t *pins;                   /* of each segment */
-    uint32_t *dead;                   /* of each segment, bytes that it has said to be dead (account.h) */
+    uint32_t *pins; /* of each segment */
+    uint32_t *dead; /* of each segment, bytes that it has said to be dead (account.h) */
     uint64_t metrics[STORE_METRICS];
 } __attribute__((aligned(64)));
 

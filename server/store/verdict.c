@@ -10,7 +10,8 @@ static enum verdict from_purge(enum purge_verdict v) {
 
 /* Whether what the key's owner has stored meanwhile was elsewhere. */
 static bool is_fenced(const struct store_worker *w, const struct item *it) {
-    return it->version <= w->fence && w->fenced(w->fence_arg, (const char *)it->p + it->key_at, it->key_len, it->version);
+    return it->version <= w->fence &&
+           w->fenced(w->fence_arg, (const char *)it->p + it->key_at, it->key_len, it->version);
 }
 
 enum verdict verdict_slow(struct store_worker *w, const struct item *it, uint32_t *deadline) {
