@@ -359,6 +359,7 @@ int cluster_links_new(struct cluster *c, char *err, size_t err_size) {
         .clock = c->cfg.clock,
         .keyring = &c->keyring,
         .plain = c->cfg.plain_links,
+        .insecure = c->cfg.insecure,
         .bind = &bind,
         .nbind = 1,
         .events = {c, on_datagram, on_control, on_peer_up, on_peer_down, on_unreachable, on_data_link, on_refused, NULL,

@@ -186,7 +186,8 @@ void config_request_step(struct config *c) {
     for (unsigned i = c->nown; i-- > 0;) {
         struct config_own *own = &c->own[i];
         if (own->request.token != 0 && c->now_ns - own->since_ns >= CONFIG_REQUEST_ENDS) {
-            answer_own(c, own->request.token, "no quorum: fewer than half of the voters answer; nothing was changed yet");
+            answer_own(c, own->request.token,
+                       "no quorum: fewer than half of the voters answer; nothing was changed yet");
             *own = c->own[--c->nown];
         } else if (own->asked_ns == 0 || c->now_ns - own->asked_ns >= CONFIG_ASK_AGAIN) {
             ask(c, own);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the files of swim share: swim_machine.c takes inputs and keeps the timers, swim_evidence.c decides what an update
- * changes, swim_probe.c finds out who does not answer, swim_gossip.c tells others, swim_sync.c exchanges whole tables.
- * Nobody else includes this.
+ * What the files of swim share: swim_machine.c takes inputs and keeps the timers, swim_evidence.c decides what an
+ * update changes, swim_probe.c finds out who does not answer, swim_gossip.c tells others, swim_sync.c exchanges whole
+ * tables. Nobody else includes this.
  */
 #ifndef TAGCACHED_CLUSTER_SWIM_STATE_H
 #define TAGCACHED_CLUSTER_SWIM_STATE_H

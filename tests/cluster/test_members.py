@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Who belongs to a cluster: founding, joining, leaving, coming back, weights."""
+import os
+import pwd
 import time
 
 from lib import case, is_settled, sees, settle, wait
@@ -251,6 +253,28 @@ def sigterm_is_told(lab):
     assert not nodes[0].events("suspect.*" + nodes[2].name)
     nodes[2].start()
     settle(nodes)
+
+
+@case(quick=True)
+def another_user_has_the_state_directory(lab):
+    """Who is started by root and becomes another user can still write what it has to remember."""
+    if os.geteuid() != 0:
+        return
+    user = pwd.getpwnam("nobody")
+    os.chmod(lab.dir, 0o755)
+    n = lab.node("-u", "nobody", "--found", state=True)
+    n.args += ["--founders", n.name]
+    for _ in range(2):
+        n.start()
+        settle([n])
+        for name in ("", "lock", "cluster", "admin.sock"):
+            at = os.stat(os.path.join(n.dir, name))
+            assert (at.st_uid, at.st_gid) == (user.pw_uid, user.pw_gid), name
+        version = int(n.stat("config_version"))
+        answer = n.admin(f"cluster set eject-after {50000 + version}")
+        assert answer.startswith("OK version="), answer
+        n.stop()
+    assert not n.events("state_dir_failed")
 
 
 @case(slow=True)

@@ -85,12 +85,14 @@ def cluster_bind(lab):
 @case("cluster-advertise")
 def cluster_advertise(lab):
     n = lab.node("--cluster-advertise", "127.0.0.2:7").start()
+    begins_with(n, "serving")
     assert n.list("cluster members")[0][1]["addr"] == "127.0.0.2:7"
 
 
 @case("ring-name")
 def ring_name(lab):
     n = lab.node(name="cache.example:4711").start()
+    begins_with(n, "serving")
     with n.client() as c:
         text = c.get("AmazonElastiCache:cluster")
     assert b"cache.example|" in text and b"|4711" in text, text
