@@ -123,12 +123,7 @@ static __attribute__((noinline)) bool not_purged(struct store_worker *w, const s
 
 /* Whether an item that was there before the latest purge may be served. */
 static inline bool survives(struct store_worker *w, const struct found *f, struct store_item *out) {
-<<<<<<< HEAD
     if (likely(w->s->cfg.prefix_delimiter == 0)) { /* the item's own tags are all there are; they lie before its key */
-=======
-    if (likely(w->s->cfg.prefix_delimiter == 0 &&
-               out->version > w->fence)) { /* the item's own tags are all there are; they lie before its key */
->>>>>>> procs
         const uint8_t *tags = (const uint8_t *)out->key - 8 * (size_t)out->ntags;
         if (likely(purge_unknown(&w->s->purge, out->version, tags, out->ntags))) {
             COUNT(w, tag_lookups, out->ntags);

@@ -8,15 +8,6 @@ static enum verdict from_purge(enum purge_verdict v) {
     return v == PURGE_FRESH ? VERDICT_LIVE : v == PURGE_SOFT ? VERDICT_SOFT : VERDICT_PURGED;
 }
 
-<<<<<<< HEAD
-=======
-/* Whether what the key's owner has stored meanwhile was elsewhere. */
-static bool is_fenced(const struct store_worker *w, const struct item *it) {
-    return it->version <= w->fence &&
-           w->fenced(w->fence_arg, (const char *)it->p + it->key_at, it->key_len, it->version);
-}
-
->>>>>>> procs
 enum verdict verdict_slow(struct store_worker *w, const struct item *it, uint32_t *deadline) {
     const struct purge_table *t = &w->s->purge;
     enum purge_verdict v;
