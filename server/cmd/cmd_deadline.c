@@ -64,7 +64,8 @@ static void expire(struct cmd_peers *p, struct forward *f, uint64_t now) {
         const bool out = at->state == FORWARD_OUT;
         if (at->state <= FORWARD_DONE || forward_failed(at->state)) continue;
         if (at->state == FORWARD_LARGE && f->waits == NULL) continue; /* it has begun, or its turn has not come */
-        struct cmd_link *l = out && f->ring_version == p->view->ring_version ? p->links[at->member] : NULL;
+        const bool same = f->ring_version == p->view->ring_version && at->member < p->view->nmembers;
+        struct cmd_link *l = out && same ? p->links[at->member] : NULL;
         if (l != NULL && l != last) note_expiry(p, l, now);
         if (l != NULL) last = l;
         at->state = FORWARD_LATE;

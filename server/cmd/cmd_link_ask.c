@@ -350,6 +350,7 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
 /* ------------------------------------------------------------------ replies */
 
 void cmd_link_distrust(struct cmd_peers *p, unsigned member) {
+    if (member >= p->view->nmembers) return; /* it was asked under an earlier view */
     struct cmd_link *l = p->links[member];
     log_event(p->worker->cmd->cfg.log, LOG_ALWAYS, "link_out_of_step", "member=%u worker=%u",
               p->view->members[member].number, p->worker->index);

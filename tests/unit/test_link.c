@@ -568,6 +568,51 @@ static void no_more_than_so_many_are_out(void **state) {
     nodes_free(c);
 }
 
+/* Clients that do not read leave their replies in the node: beyond a bound it asks for no more. */
+static void replies_that_wait_are_bounded(void **state) {
+    enum { SIZE = 60000, CLIENTS = LINK_REPLIES_MAX / (CMD_BATCH * SIZE) + 1 };
+    struct nodes *c = begin();
+    int clients[CLIENTS], peer = -1, last;
+    char line[8 + 2 * CMD_BATCH] = "get", head[64];
+    char *value = malloc(SIZE + 128);
+    (void)state;
+    assert_non_null(value);
+    const int n = snprintf(head, sizeof head, "VALUE k 0 %d\r\n", SIZE);
+    memcpy(value, head, (size_t)n);
+    memset(value + n, 'x', SIZE);
+    memcpy(value + n + SIZE, "\r\n", 3);
+    for (unsigned i = 0; i < CMD_BATCH; i++) strcat(line, " k");
+    strcat(line, "\r\n");
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        clients[i] = nodes_connect(c, 0);
+        say(clients[i], line);
+        if (peer < 0) peer = nodes_accept(c, 0, NULL);
+        for (unsigned k = 0; k < CMD_BATCH; k++) frame_answer(peer, frame_asked(peer, LINK_GET, "k"), LINK_DONE, value);
+    }
+    last = nodes_connect(c, 0);
+    nodes_settle(c);
+    say(last, "get z\r\n");
+    nodes_settle(c);
+    frame_silent(peer);
+    char *got = malloc((size_t)n + SIZE + 2);
+    assert_non_null(got);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        for (unsigned k = 0; k < CMD_BATCH; k++) {
+            frame_take(clients[i], got, (size_t)n + SIZE + 2);
+            assert_memory_equal(got, value, (size_t)n + SIZE + 2);
+        }
+        hear(clients[i], "END\r\n");
+        close(clients[i]);
+    }
+    frame_answer(peer, frame_asked(peer, LINK_GET, "z"), LINK_DONE, "");
+    hear(last, "END\r\n");
+    free(got);
+    free(value);
+    close(last);
+    close(peer);
+    nodes_free(c);
+}
+
 static int make_dir(void **state) {
     (void)state;
     return mkdtemp(dir) == NULL;
@@ -599,6 +644,7 @@ int main(void) {
         cmocka_unit_test(another_key_never_reaches_a_client),
         cmocka_unit_test(a_client_that_leaves_is_forgotten),
         cmocka_unit_test(no_more_than_so_many_are_out),
+        cmocka_unit_test(replies_that_wait_are_bounded),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
