@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # What an installation begins with; installed as documentation.
-dist_doc_DATA += %D%/tagcached.conf.example
+dist_doc_DATA += %D%/tagcached.conf.example \
+  docs/clients.md docs/cluster.md docs/from-memcached.md docs/options.md docs/tags.md
 nodist_doc_DATA += %D%/tagcached.service
 EXTRA_DIST += %D%/tagcached.service.in
 CLEANFILES += %D%/tagcached.service
+# (configure would replace the name in this rule, too.)
 %D%/tagcached.service: %D%/tagcached.service.in Makefile
-	$(AM_V_GEN)$(MKDIR_P) %D% && sed 's|@bindir@|$(bindir)|' $(srcdir)/%D%/tagcached.service.in > $@.new && mv $@.new $@
+	$(AM_V_GEN)$(MKDIR_P) %D% && sed 's|@[b]indir@|$(bindir)|' $(srcdir)/%D%/tagcached.service.in > $@.new && mv $@.new $@
