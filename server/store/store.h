@@ -385,8 +385,12 @@ enum store_status store_purge(struct store_worker *w, const struct store_purge *
  * takes effect in the first section that begins at or after `at`. Outside a section. */
 void store_flush_at(struct store_worker *w, uint32_t at);
 
-/* The latest number given out. The version of whatever is stored or purged from now on is higher. */
+/* The latest number given out or reserved. Whatever is stored by a thread that reserved numbers before may still get one
+ * below it. */
 uint64_t store_number(const struct store *s);
+/* A number such that the version of whatever is stored or purged from now on is higher: threads give up what they had
+ * reserved, as after a purge. Outside a section; any thread. */
+uint64_t store_number_past(struct store *s);
 
 /* ------------------------------------------------------------------ looking around */
 

@@ -322,4 +322,5 @@ def nothing_comes_back_with_an_arc(lab):
                 assert client.get(k) is None, f"{k} came back"
         for k in keys[200:]:
             assert own.set(k, "third", verb="add") == "STORED", k
-            assert c.get(k) == b"third"
+            got = c.get(k)
+            assert got == b"third", (k, got, c.ask(f"explain {k}"), own.get(k), c.get(k))
