@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "proto/peer_ask.h"
 #include "proto/peer_config.h"
 #include "proto/peer_link.h"
 #include "proto/peer_purge.h"
@@ -32,6 +33,13 @@ static void check_hello(const struct peer_hello *h) {
 static void check_refusal(const struct peer_refusal *r) {
     CHECK(strlen(r->setting) < sizeof r->setting && strlen(r->reason) < sizeof r->reason);
     for (const char *p = r->reason; *p != '\0'; p++) CHECK(*p >= ' ' && *p <= '~' && *p != '"');
+}
+
+static void check_ask(const Peer__Control *m) {
+    struct peer_ask ask;
+    struct peer_told told;
+    if (peer_ask_read(m, &ask)) CHECK(strlen(ask.line) <= PEER_ASK_LINE_MAX && strpbrk(ask.line, "\r\n") == NULL);
+    if (peer_told_read(m, &told)) CHECK(told.n <= PEER_TOLD_PART_MAX);
 }
 
 static void check_sync(const Peer__Control *m, struct peer_arena *a, struct peer_counts *counts) {
@@ -101,6 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         if (peer_refusal_read(m, &r)) check_refusal(&r);
         CHECK(peer_ping_read(m, &number) == (kind == PEER_PING));
         CHECK(peer_pong_read(m, &number) == (kind == PEER_PONG));
+        check_ask(m);
         check_sync(m, &a, &counts);
         check_config(m, &counts);
         check_purge(m, &a);

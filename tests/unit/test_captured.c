@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "cluster/datagram.h"
+#include "proto/peer_ask.h"
 #include "proto/peer_config.h"
 #include "proto/peer_link.h"
 #include "proto/peer_purge.h"
@@ -100,7 +101,7 @@ static void test_each_is_known(void **state) {
         n++;
     }
     closedir(d);
-    assert_true(n >= 11);
+    assert_true(n >= 13);
 }
 
 static void test_links_of_version_1(void **state) {
@@ -242,6 +243,21 @@ static void test_purges_of_version_1(void **state) {
     assert_int_equal(p.lacks[0].sequence, 50);
 }
 
+static void test_commands_passed_on_of_version_1(void **state) {
+    (void)state;
+    struct peer_ask ask;
+    struct peer_told told;
+    assert_true(peer_ask_read(control("1_control_ask.hex"), &ask));
+    assert_int_equal(ask.number, 77);
+    assert_true(ask.privileged);
+    assert_string_equal(ask.line, "purges 4-101");
+    assert_true(peer_told_read(control("1_control_told.hex"), &told));
+    assert_int_equal(told.number, 77);
+    assert_true(told.last);
+    assert_int_equal(told.n, 15);
+    assert_memory_equal(told.text, "id=4-101\r\nEND\r\n", 15);
+}
+
 static void test_a_datagram_of_version_1(void **state) {
     (void)state;
     struct datagram_sender from;
@@ -262,6 +278,7 @@ int main(void) {
         cmocka_unit_test(test_membership_of_version_1),
         cmocka_unit_test(test_the_configuration_of_version_1),
         cmocka_unit_test(test_purges_of_version_1),
+        cmocka_unit_test(test_commands_passed_on_of_version_1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
