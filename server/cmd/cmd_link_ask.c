@@ -333,10 +333,12 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
     const uint64_t now = now_ns(w), left = f->deadline_ns > now ? (f->deadline_ns - now) / MS : 0;
     const unsigned budget_ms = left > UINT16_MAX ? UINT16_MAX : (unsigned)left;
     last = VIEW_NOBODY;
+    l = NULL;
     for (unsigned i = 0; i < n; i++) {
         if (slot[i].state != FORWARD_WANTED) continue;
-        if (slot[i].member != last) {
+        if (l == NULL || slot[i].member != last) {
             l = p->links[last = slot[i].member];
+            CHECK(l != NULL); /* usable() has made it */
             if (unlikely(!l->ring_known || l->ring_sent != f->ring_version)) tell_ring(l, f->ring_version);
             conn_busy(l->conn, true);
             conn_link_send(l->conn);

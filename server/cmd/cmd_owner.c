@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "cmd/cmd_owner.h"
 
+#include <string.h>
+
 #include "base/check.h"
 #include "cluster/view.h"
 #include "cmd/cmd_cluster.h"
@@ -62,6 +64,7 @@ struct cmd_span cmd_owner_find(struct session *s, const struct request *r, unsig
     const unsigned end = collect(s, r, n, &k);
     struct cmd_span span = {end, end};
     if (k.n == 0) return span;
+    memset(k.owner, 0, sizeof k.owner);
     view_owners(v, k.p, k.len, k.n, k.owner, p->since);
     if (unlikely(v->fenced)) fence(s, &k);
     uint64_t read = 0; /* a bit for each key that is read elsewhere, by its hash */
