@@ -151,8 +151,9 @@ static void fill_gauges(const struct cluster *c, struct cluster_gauges *g) {
     g->purges_received = purges.received;
     g->purges_confirmed = purges.confirmed;
     g->purges_pending = purges.pending;
-    g->peer_protocol_errors =
-        transport_metric(c->transport, TRANSPORT_METRIC_protocol_errors) + purges.malformed + c->malformed;
+    g->peer_protocol_errors = transport_metric(c->transport, TRANSPORT_METRIC_protocol_errors) +
+                              transport_metric(c->transport, TRANSPORT_METRIC_links_refused) + purges.malformed +
+                              c->malformed;
     g->datagrams_refused = transport_metric(c->transport, TRANSPORT_METRIC_datagrams_refused);
 }
 

@@ -93,7 +93,11 @@ struct cluster_waiter {
     TAILQ_ENTRY(cluster_waiter) entry;
     uint64_t token;
     uint64_t begun_ns;
-    struct cluster_purge *purge;       /* of a client; or */
+    struct cluster_purge *purge; /* of a client; or */
+    struct purge_via via;        /* of a counted purge */
+    unsigned counts;             /* nodes that have said how many items it took out there */
+    bool confirmed;              /* it only waits for the rest of them, until */
+    uint64_t deadline_ns;
     struct cluster_question *question; /* of an operator who asked what became of one, or of a change */
 };
 TAILQ_HEAD(cluster_waiters, cluster_waiter);
@@ -126,7 +130,8 @@ struct cluster {
     bool drop_wanted;       /* and all that is stored is to be dropped */
     struct config_in newer; /* a member has said that there is a newer configuration, */
     bool newer_wanted;      /* which the machine of the configuration is to be told */
-    uint64_t leave_until_ns; /* the thread is to end, and tells the other members until then at the latest; 0: not yet */
+    uint64_t
+        leave_until_ns; /* the thread is to end, and tells the other members until then at the latest; 0: not yet */
     enum cluster_standing standing, asked_as; /* asked_as: for which it has asked the machine to change that */
 
     TAILQ_HEAD(, cluster_peer) peers;
@@ -228,6 +233,8 @@ void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, 
 void cluster_purges_link(struct cluster *c, const struct cluster_id *id, bool up);
 /* Answers all that wait, because the thread ends. */
 void cluster_purges_end(struct cluster *c);
+/* When a counted purge stops waiting for counts. */
+uint64_t cluster_purges_next_ns(const struct cluster *c);
 void cluster_purges_time(struct cluster *c, uint64_t now_ns);
 struct cluster_waiter *cluster_waiter_new(struct cluster *c);
 struct cluster_waiter *cluster_waiter_of(struct cluster *c, uint64_t token);

@@ -76,7 +76,10 @@ static int make_view(struct cluster *c, const struct configuration *now, const s
     if (o->n > 0) r = ring_new(version, o->ring, o->n, &ring);
     if (r == 0 && o->self != VIEW_NOBODY) r = ring_follow(ring, ring_before(c, now), o->self, fence(c, now));
     if (r == 0) r = view_new(version, ring, o->members, o->n, o->self, VIEW_NOBODY, out);
-    if (r != 0) ring_free(ring);
+    if (r != 0)
+        ring_free(ring);
+    else
+        view_set_strip(*out, c->cfg.strip_prefix);
     return r;
 }
 

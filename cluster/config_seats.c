@@ -150,7 +150,8 @@ static unsigned seats_that_go(const struct config_plan *p) {
     return n;
 }
 
-/* There are fewer voters only when somebody asked for it: by --voters, or by leaving without anybody to take the seat. */
+/* There are fewer voters only when somebody asked for it: by --voters, or by leaving without anybody to take the seat.
+ */
 static void remove_seats(struct config_plan *p) {
     struct configuration *n = p->next;
     while (n->nvoters > 1 && (seats_that_go(p) > 0 || (n->voters_target != 0 && n->nvoters > n->voters_target))) {

@@ -45,8 +45,35 @@ void view_free(struct view *v) {
     free(v);
 }
 
+void view_set_strip(struct view *v, const char *prefix) {
+    const size_t n = prefix == NULL ? 0 : strlen(prefix);
+    v->nstrip = n <= VIEW_STRIP_MAX ? (unsigned)n : 0;
+    if (v->nstrip > 0) memcpy(v->strip, prefix, n);
+}
+
+/* The same keys without what is not hashed. */
+static void owners_stripped(const struct view *v, const char *const key[], const uint32_t len[], unsigned n,
+                            uint16_t owner[], uint64_t since[]) {
+    enum { BATCH = 64 };
+    for (unsigned from = 0; from < n; from += BATCH) {
+        const char *p[BATCH];
+        uint32_t bytes[BATCH];
+        const unsigned some = n - from < BATCH ? n - from : BATCH;
+        for (unsigned i = 0; i < some; i++) {
+            const bool has = len[from + i] >= v->nstrip && memcmp(key[from + i], v->strip, v->nstrip) == 0;
+            p[i] = key[from + i] + (has ? v->nstrip : 0);
+            bytes[i] = len[from + i] - (has ? v->nstrip : 0);
+        }
+        ring_owners(v->ring, p, bytes, some, owner + from, since == NULL ? NULL : since + from);
+    }
+}
+
 void view_owners(const struct view *v, const char *const key[], const uint32_t len[], unsigned n, uint16_t owner[],
                  uint64_t since[]) {
+    if (v->ring != NULL && v->nstrip > 0) {
+        owners_stripped(v, key, len, n, owner, since);
+        return;
+    }
     if (v->ring != NULL) {
         ring_owners(v->ring, key, len, n, owner, since);
         return;

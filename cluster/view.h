@@ -21,6 +21,8 @@ enum view_state {
     VIEW_DOWN, /* nothing is asked of it: requests for its keys fail at once */
 };
 
+#define VIEW_STRIP_MAX 64 /* bytes of --ring-strip-prefix */
+
 struct view_member {
     uint32_t number;           /* of the process in the cluster, never used again */
     char name[RING_NAME_TEXT]; /* "host:port", as clients write it */
@@ -36,6 +38,8 @@ struct view {
     unsigned nmembers;
     struct view_member *members; /* those of the ring first, in its order */
     uint8_t *state;              /* enum view_state; relaxed */
+    char strip[VIEW_STRIP_MAX];  /* what clients put before each key and do not hash */
+    unsigned nstrip;
 };
 
 /* Makes a view of n members (copied). `ring` is taken over if it succeeds, and its version is the view's; it may be
@@ -43,6 +47,9 @@ struct view {
  * more members than the view; -ENOMEM. */
 int view_new(uint64_t version, struct ring *ring, const struct view_member *members, unsigned n, unsigned self,
              unsigned only, struct view **out);
+/* Keys that begin with this text, of at most VIEW_STRIP_MAX bytes, have the owner of what follows it (libmemcached does
+ * not hash its namespace). Before anybody else sees the view. NULL: none. */
+void view_set_strip(struct view *v, const char *prefix);
 /* Frees it, and its ring. NULL is allowed. */
 void view_free(struct view *v);
 

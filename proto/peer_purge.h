@@ -45,6 +45,9 @@ enum peer_purge_kind {
     PEER_PURGE_POLL_ANSWER,
     /* Send me what your log has beyond this vector. vector. */
     PEER_PURGE_PULL,
+    /* A member that has carried out a counted purge, to who asked for it; not for the machine. runs: one, with its via;
+     * sequence: the items that it took out there and one more, 0: too many to count. */
+    PEER_PURGE_COUNT,
     PEER_PURGE_KINDS
 };
 

@@ -230,31 +230,25 @@ static bool is_over(const struct session *s) {
 
 /*
  * Runs r[0..n), of which nothing was sent yet, as far as that goes; returns how many. A client that hashes as the ring
- * does finds nearly all of its keys here: its gets are run first, and the ring is looked at only when one finds
- * nothing, or what may be from before the ring. Of a client that had keys elsewhere of late the whole batch is looked
- * at first, and nothing of it is run before the others' answers are there, so that all leave in one write.
+ * does finds nearly all of its keys here: its gets are run before (cmd_run_here), and the ring is looked at only when
+ * one finds nothing, or what may be from before the ring. Of a client that had keys elsewhere of late the whole batch
+ * is looked at first, and nothing of it is run before the others' answers are there, so that all leave in one write.
  */
 static unsigned first_showing(struct session *s, const char *base, struct request *r, unsigned n) {
     const bool eager = s->recent != 0;
-    unsigned i = eager ? 0 : cmd_run_here(s, r, n);
-    if (i == n || is_over(s)) return i;
-    const struct cmd_span span = cmd_owner_find(s, r + i, n - i);
+    const struct cmd_span span = cmd_owner_find(s, r, n);
     const unsigned first = span.first, end = span.end;
     const unsigned alone = first < end ? (eager ? 0 : first) : end; /* run without waiting for anybody */
     if (alone > 0) {
-        if (eager && alone > 1) cmd_run_prefetch(s->worker, r + i, alone);
-        const unsigned done = cmd_run(s, r + i, alone);
-        if (done < alone || is_over(s)) return i + done;
+        if (eager && alone > 1) cmd_run_prefetch(s->worker, r, alone);
+        const unsigned done = cmd_run(s, r, alone);
+        if (done < alone || is_over(s)) return done;
     }
-    if (alone == end) { /* then comes a barrier, or nothing */
-        i += end;
-        if (i < n && end == 0) i += cmd_run(s, r + i, 1);
-        return i;
-    }
-    if (begin_forward(s, base, r + i + alone, alone, end - alone)) return i + alone;
+    if (end == 0) return cmd_run(s, r, 1); /* a barrier, which nothing stands before */
+    if (alone == end || begin_forward(s, base, r + alone, alone, end - alone)) return alone;
     cmd_line_lit(s, "SERVER_ERROR out of memory");
     conn_close(s->conn);
-    return i + alone;
+    return alone;
 }
 
 unsigned cmd_route(struct session *s, const char *p, unsigned count) {
@@ -262,13 +256,12 @@ unsigned cmd_route(struct session *s, const char *p, unsigned count) {
     unsigned i = 0;
     if (s->forward == NULL) {
         s->recent = (uint8_t)(s->recent << 1);
-        if (s->recent == 0 && count > 1) cmd_run_prefetch(w, w->batch, count);
+        if (likely(s->recent == 0)) {
+            if (count > 1) cmd_run_prefetch(w, w->batch, count);
+            i = cmd_run_here(s, w->batch, count);
+        }
     }
-    while (i < count) {
-        const unsigned done =
-            s->forward != NULL ? show(s, p, w->batch + i, count - i) : first_showing(s, p, w->batch + i, count - i);
-        i += done;
-        if (is_over(s)) break;
-    }
+    while (i < count && !is_over(s))
+        i += s->forward != NULL ? show(s, p, w->batch + i, count - i) : first_showing(s, p, w->batch + i, count - i);
     return i;
 }

@@ -145,7 +145,7 @@ unsigned cmd_run_here(struct session *s, struct request *r, unsigned n) {
         else if (r[i].path == CMD_PATH_MG)
             done = cmd_meta_get_run_here(s, &r[i], n - i, w->ring_since);
         i += done;
-        if (done == 0 || w->end_batch || conn_halted(s->conn)) break;
+        if (i == n || done == 0 || w->end_batch || conn_halted(s->conn)) break;
     }
     return i;
 }

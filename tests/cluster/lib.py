@@ -197,7 +197,8 @@ class Node:
 
     def command(self):
         line = [self.lab.program, *ROOT, "-l", "127.0.0.1", "-p", str(self.port), "-t", "2", "-m", "64", "-U", "0"]
-        line += ["--cluster", self.cluster_name, "--cluster-bind", self.address]
+        # A machine that does many things at once needs patience; tests of deadlines give their own.
+        line += ["--cluster", self.cluster_name, "--cluster-bind", self.address, "--peer-timeout", "2000"]
         if self.state:
             line += ["--state-dir", self.dir]
         if self.key:

@@ -57,7 +57,7 @@ def one_is_killed(lab):
 @case()
 def before_the_death_is_seen(lab):
     """Between the kill and its being seen nothing takes longer than the deadline."""
-    nodes = lab.cluster(3)
+    nodes = lab.cluster(3, "--peer-timeout", "200")
     owned = split_by_owner(nodes, 60)
     nodes[2].kill()
     worst = 0
@@ -114,7 +114,7 @@ class Load(threading.Thread):
 
 @case(quick=True)
 def one_is_stopped_under_load(lab):
-    nodes = lab.cluster(3)
+    nodes = lab.cluster(3, "--peer-timeout", "200")
     owned = split_by_owner(nodes, 80)
     value = lambda key: b"v" + key[1:].encode()
     stopped, others = owned[nodes[2]], owned[nodes[0]] + owned[nodes[1]]

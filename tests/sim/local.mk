@@ -14,5 +14,5 @@ tests_sim_test_sim_config_SOURCES = %D%/test_sim_config.c %D%/config_world.c %D%
 noinst_HEADERS += %D%/config_world.h
 # Purges as events.
 single_tests += %D%/sim_purges
-tests_sim_sim_purges_SOURCES = %D%/sim_purges.c %D%/purge_world.c
-noinst_HEADERS += %D%/purge_world.h
+tests_sim_sim_purges_SOURCES = %D%/sim_purges.c %D%/purge_model.c %D%/purge_life.c %D%/purge_govern.c %D%/purge_faults.c
+noinst_HEADERS += %D%/purge_world.h %D%/purge_state.h

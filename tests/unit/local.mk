@@ -16,9 +16,13 @@ EXTRA_DIST += %D%/test_main.py %D%/tls_files.py
 TESTS += %D%/test_exporter.py
 EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
 
+# The example of a configuration file.
+TESTS += %D%/test_example.py
+EXTRA_DIST += %D%/test_example.py
+
 # The options: parsing; what each does, seen from outside and from inside; tools/check-options runs them.
 TESTS += %D%/test_options.py
-EXTRA_DIST += %D%/test_options.py tests/options.tsv
+EXTRA_DIST += %D%/test_options.py %D%/test_options_cluster.py tests/options.tsv
 unit_tests += %D%/test_node_options
 tests_unit_test_node_options_SOURCES = %D%/test_node_options.c %D%/node_lab.c
 noinst_HEADERS += %D%/node_lab.h
@@ -125,7 +129,6 @@ noinst_HEADERS += %D%/config_lab.h
 # Purges as events of the cluster.
 single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
 single_tests += %D%/test_address
-single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
 single_tests += %D%/test_captured
 unit_tests += %D%/test_dns
 unit_tests += %D%/test_transport

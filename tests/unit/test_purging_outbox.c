@@ -146,7 +146,7 @@ static void test_the_outbox_has_a_bound(void **state) {
     purge_lab_link(&l, 1, 2, false);
     const uint64_t tag = 5;
     const struct purge_selector sel = {1, &tag};
-    const struct purging_request r = {&sel, 1, false, 0, UINT64_C(1) << 50, 1};
+    const struct purging_request r = {&sel, 1, false, false, 0, UINT64_C(1) << 50, 1};
     for (unsigned i = 0; i < 65536; i++)
         assert_int_equal(purging_purge(purge_lab_node(&l, 2)->p, l.now_ns, &r, NULL), 0);
     assert_int_equal(purging_purge(purge_lab_node(&l, 2)->p, l.now_ns, &r, NULL), -ENOSPC);
