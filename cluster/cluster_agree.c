@@ -47,7 +47,7 @@ static void send_all(struct cluster *c, const struct config_out *out) {
     }
     TAILQ_FOREACH(p, &c->peers, entry)
     if (member_find(all, &p->id) == MEMBER_NONE) send_parts(c, &out->message, &p->id, NULL);
-    for (unsigned i = 0; i < c->cfg.njoin; i++) (void)transport_try(c->transport, c->cfg.join[i]);
+    for (unsigned i = 0; i < c->nseeds; i++) (void)transport_try(c->transport, c->seeds[i]);
 }
 
 static void write_record(struct cluster *c, const struct config_out *out) {

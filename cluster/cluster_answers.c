@@ -4,7 +4,6 @@
  * discovery. proto/PROTOCOL.md, "Cluster commands", says every line. */
 #include <inttypes.h>
 #include <netdb.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,47 +11,14 @@
 #include "base/hostport.h"
 #include "base/log.h"
 #include "cluster/cluster_state.h"
-#include "proto/text.h"
+#include "cluster/cluster_text.h"
 
-#define PROMPT_MS 2000 /* how long a question about a purge waits for the news */
-
-/* ------------------------------------------------------------------ texts */
-
-struct text {
-    char *p;
-    size_t n, max;
-};
-
-static void put(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void put(struct text *t, const char *fmt, ...) {
-    char line[2048];
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vsnprintf(line, sizeof line, fmt, ap);
-    va_end(ap);
-    if (n < 0) return;
-    if ((size_t)n >= sizeof line) n = sizeof line - 1;
-    if (t->n + (size_t)n > t->max) {
-        const size_t max = (t->max + (size_t)n) * 2;
-        char *p = realloc(t->p, max);
-        if (p == NULL) return;
-        t->p = p;
-        t->max = max;
-    }
-    memcpy(t->p + t->n, line, (size_t)n);
-    t->n += (size_t)n;
-}
-
-static void finish(struct cluster_question *q, struct text *t) {
-    q->reply = t->p;
-    q->reply_bytes = t->n;
-    q->done(q);
-}
+#define PROMPT_MS 500 /* how long a question about a purge waits for the news */
 
 void cluster_answers_line(struct cluster_question *q, const char *line) {
-    struct text t = {0};
-    put(&t, "%s\r\n", line);
-    finish(q, &t);
+    struct cluster_text t = {0};
+    cluster_text_put(&t, "%s\r\n", line);
+    cluster_text_finish(q, &t);
 }
 
 /* ------------------------------------------------------------------ what is known */
@@ -159,19 +125,19 @@ static void fill_gauges(const struct cluster *c, struct cluster_gauges *g) {
 
 /* "version\nhost|ip|port host|ip|port\n" of the ring's members. The address is that of the cluster's sockets, which is
  * numeric when the operator wrote it so; else the name stands there too. */
-static void fill_discovery(const struct cluster *c, struct text *t) {
+static void fill_discovery(const struct cluster *c, struct cluster_text *t) {
     const struct configuration *now = config_current(c->config);
     bool first = true;
-    put(t, "%" PRIu64 "\n", now == NULL ? 0 : now->ring_version);
+    cluster_text_put(t, "%" PRIu64 "\n", now == NULL ? 0 : now->ring_version);
     for (unsigned i = 0; now != NULL && i < now->nmembers; i++) {
         const struct configuration_member *m = &now->members[i];
         struct hostport name, address;
         if (!configuration_in_ring(m) || !hostport_read(m->name, &name)) continue;
         if (!hostport_read(m->address, &address)) address = name;
-        put(t, "%s%s|%s|%u", first ? "" : " ", name.host, address.host, name.port);
+        cluster_text_put(t, "%s%s|%s|%u", first ? "" : " ", name.host, address.host, name.port);
         first = false;
     }
-    put(t, "\n");
+    cluster_text_put(t, "\n");
 }
 
 void cluster_answers_publish(struct cluster *c) {
@@ -179,7 +145,7 @@ void cluster_answers_publish(struct cluster *c) {
     const uint64_t version = now == NULL ? 0 : now->version;
     struct cluster_gauges g;
     fill_gauges(c, &g);
-    struct text t = {0};
+    struct cluster_text t = {0};
     const bool list = c->discovery == NULL || c->discovery_version != version;
     if (list) fill_discovery(c, &t);
     pthread_mutex_lock(&c->lock);
@@ -196,7 +162,7 @@ void cluster_answers_publish(struct cluster *c) {
 /* ------------------------------------------------------------------ reading */
 
 /* The worst that is wrong, or nothing. */
-static void find_problems(const struct cluster *c, struct text *problems, char *worst, size_t size) {
+static void find_problems(const struct cluster *c, struct cluster_text *problems, char *worst, size_t size) {
     const struct configuration *now = config_current(c->config);
     char text[300];
     worst[0] = 0;
@@ -204,80 +170,82 @@ static void find_problems(const struct cluster *c, struct text *problems, char *
         const struct configuration_member *m = &now->members[i];
         if (m->state == CONFIGURATION_EJECTED || strcmp(health_of(c, m), "alive") == 0) continue;
         snprintf(text, sizeof text, "%s is %s", m->name, health_of(c, m));
-        put(problems, "PROBLEM text=%s\r\n", text);
+        cluster_text_put(problems, "PROBLEM text=%s\r\n", text);
         if (worst[0] == 0) snprintf(worst, size, "%s", text);
     }
     if (now == NULL || config_number(c->config) == 0 || !cluster_agree_hears_majority(c, cluster_now(c))) {
         cluster_answers_state(c, text, sizeof text);
-        put(problems, "PROBLEM text=%s\r\n", text);
+        cluster_text_put(problems, "PROBLEM text=%s\r\n", text);
         snprintf(worst, size, "%s", text);
     }
 }
 
-static void status(struct cluster *c, struct text *t) {
+static void status(struct cluster *c, struct cluster_text *t) {
     const struct configuration *now = config_current(c->config);
     const struct config_peer *self = config_self(c->config);
     const struct ring *ring = ring_of(c);
     const struct tally n = count_members(c);
     char id[CLUSTER_ID_TEXT] = "-", ring_id[RING_ID_TEXT] = "-", worst[300];
-    struct text problems = {0};
+    struct cluster_text problems = {0};
     struct purging_counters purges;
     purging_read_counters(c->purging, &purges);
     if (now != NULL) cluster_id_text(&now->cluster, id);
     if (ring != NULL) ring_id_text(ring, ring_id);
     find_problems(c, &problems, worst, sizeof worst);
     const bool serves = config_number(c->config) != 0, quorum = cluster_agree_hears_majority(c, cluster_now(c));
-    put(t,
-        "STATUS cluster=%s id=%s node=%s state=%s lease=not_needed epoch=%" PRIu64 " version=%" PRIu64
-        " voters=%u quorum=%s ring=%s ring_version=%" PRIu64 " alive=%u suspect=%u dead=%u left=%u pending=%u lag_ms=0 "
-        "verdict=%s reason=%s\r\n",
-        c->cfg.name, id, self->name, own_state(c), now == NULL ? 0 : now->epoch, now == NULL ? 0 : now->version,
-        now == NULL ? 0 : now->nvoters, quorum ? "yes" : "no", ring_id, now == NULL ? 0 : now->ring_version, n.alive,
-        n.suspect, n.dead, n.left, purges.pending,
-        !serves         ? "down"
-        : worst[0] != 0 ? "degraded"
-                        : "ok",
-        worst);
-    if (problems.p != NULL) put(t, "%.*s", (int)(problems.n < 1900 ? problems.n : 1900), problems.p);
+    cluster_text_put(t,
+                     "STATUS cluster=%s id=%s node=%s state=%s lease=not_needed epoch=%" PRIu64 " version=%" PRIu64
+                     " voters=%u quorum=%s ring=%s ring_version=%" PRIu64
+                     " alive=%u suspect=%u dead=%u left=%u pending=%u lag_ms=0 "
+                     "verdict=%s reason=%s\r\n",
+                     c->cfg.name, id, self->name, own_state(c), now == NULL ? 0 : now->epoch,
+                     now == NULL ? 0 : now->version, now == NULL ? 0 : now->nvoters, quorum ? "yes" : "no", ring_id,
+                     now == NULL ? 0 : now->ring_version, n.alive, n.suspect, n.dead, n.left, purges.pending,
+                     !serves         ? "down"
+                     : worst[0] != 0 ? "degraded"
+                                     : "ok",
+                     worst);
+    if (problems.p != NULL) cluster_text_put(t, "%.*s", (int)(problems.n < 1900 ? problems.n : 1900), problems.p);
     free(problems.p);
-    put(t, "END\r\n");
+    cluster_text_put(t, "END\r\n");
 }
 
-static void members(struct cluster *c, struct text *t) {
+static void members(struct cluster *c, struct cluster_text *t) {
     const struct configuration *now = config_current(c->config);
     for (unsigned i = 0; now != NULL && i < now->nmembers; i++) {
         const struct configuration_member *m = &now->members[i];
         char id[CLUSTER_ID_TEXT], weight[16] = "none";
         cluster_id_text(&m->id, id);
         if (m->weight != 0) snprintf(weight, sizeof weight, "%" PRIu32, m->weight);
-        put(t,
-            "MEMBER name=%s id=%s number=%" PRIu32 " boot=%" PRIu64
-            " state=%s health=%s weight=%s addr=%s voter=%s\r\n",
-            m->name, id, m->number, m->boot, state_name(m), health_of(c, m), weight, m->address,
-            configuration_seat(now, &m->id) != NULL ? "yes" : "no");
+        cluster_text_put(t,
+                         "MEMBER name=%s id=%s number=%" PRIu32 " boot=%" PRIu64
+                         " state=%s health=%s weight=%s addr=%s voter=%s\r\n",
+                         m->name, id, m->number, m->boot, state_name(m), health_of(c, m), weight, m->address,
+                         configuration_seat(now, &m->id) != NULL ? "yes" : "no");
     }
-    put(t, "END\r\n");
+    cluster_text_put(t, "END\r\n");
 }
 
-static void show_ring(struct cluster *c, struct text *t) {
+static void show_ring(struct cluster *c, struct cluster_text *t) {
     const struct ring *r = ring_of(c);
     if (r != NULL) {
         char id[RING_ID_TEXT], name[RING_NAME_TEXT];
         ring_id_text(r, id);
-        put(t, "RING version=%" PRIu64 " id=%s digest=%016" PRIx64 " nodes=%u points=%u\r\n", ring_version(r), id,
-            ring_digest(r), ring_nmembers(r), ring_points(r));
+        cluster_text_put(t, "RING version=%" PRIu64 " id=%s digest=%016" PRIx64 " nodes=%u points=%u\r\n",
+                         ring_version(r), id, ring_digest(r), ring_nmembers(r), ring_points(r));
         for (unsigned i = 0; i < ring_nmembers(r); i++) {
             ring_member_name(ring_member(r, i), name);
-            put(t, "NODE name=%s weight=%" PRIu32 " points=%u share=%.6f\r\n", name, ring_member(r, i)->weight,
-                ring_points_of(r, i), (double)ring_share(r, i) / (double)RING_CIRCLE);
+            cluster_text_put(t, "NODE name=%s weight=%" PRIu32 " points=%u share=%.6f\r\n", name,
+                             ring_member(r, i)->weight, ring_points_of(r, i),
+                             (double)ring_share(r, i) / (double)RING_CIRCLE);
         }
     }
-    put(t, "END\r\n");
+    cluster_text_put(t, "END\r\n");
 }
 
 /* ------------------------------------------------------------------ purges */
 
-static void purge_line(struct text *t, const struct purging_receipt *r) {
+static void purge_line(struct cluster_text *t, const struct purging_receipt *r) {
     static const char *const names[] = {[PURGING_CONFIRMED] = "confirmed",
                                         [PURGING_PENDING] = "pending",
                                         [PURGING_LOCAL] = "local",
@@ -288,18 +256,18 @@ static void purge_line(struct text *t, const struct purging_receipt *r) {
         snprintf(id, sizeof id, "%" PRIu32 "-%" PRIu64, r->origin, r->sequence);
     else
         snprintf(id, sizeof id, "v%" PRIu32 "-%" PRIu64, r->via.number, r->via.counter);
-    put(t, "PURGE id=%s state=%s acked=%" PRIu32 " members=%" PRIu32 "\r\n", id, names[r->status], r->acked,
-        r->members);
+    cluster_text_put(t, "PURGE id=%s state=%s acked=%" PRIu32 " members=%" PRIu32 "\r\n", id, names[r->status],
+                     r->acked, r->members);
 }
 
 static bool pending_line(void *arg, const struct purging_receipt *r) {
-    struct text *t = arg;
+    struct cluster_text *t = arg;
     purge_line(t, r);
     return t->n < 512 * 1024;
 }
 
 /* Who has acknowledged an event and who has not. */
-static void ack_lines(struct cluster *c, struct text *t, const struct purging_receipt *r) {
+static void ack_lines(struct cluster *c, struct cluster_text *t, const struct purging_receipt *r) {
     const struct configuration *now = config_current(c->config);
     uint32_t *lacking = malloc(CONFIGURATION_MEMBERS_MAX * sizeof *lacking);
     const unsigned n =
@@ -309,17 +277,17 @@ static void ack_lines(struct cluster *c, struct text *t, const struct purging_re
         bool lacks = false;
         if (m->state == CONFIGURATION_EJECTED) continue;
         for (unsigned k = 0; k < n && !lacks; k++) lacks = lacking[k] == m->number;
-        put(t, "ACK name=%s acked=%s\r\n", m->name, lacks ? "no" : "yes");
+        cluster_text_put(t, "ACK name=%s acked=%s\r\n", m->name, lacks ? "no" : "yes");
     }
     free(lacking);
 }
 
 void cluster_answers_receipt(struct cluster *c, struct cluster_question *q, const struct purging_receipt *r) {
-    struct text t = {0};
+    struct cluster_text t = {0};
     purge_line(&t, r);
     if (r->status != PURGING_UNKNOWN && r->origin != 0) ack_lines(c, &t, r);
-    put(&t, "END\r\n");
-    finish(q, &t);
+    cluster_text_put(&t, "END\r\n");
+    cluster_text_finish(q, &t);
 }
 
 static void ask_purge(struct cluster *c, struct cluster_question *q, const char *id) {
@@ -342,97 +310,6 @@ static void ask_purge(struct cluster *c, struct cluster_question *q, const char 
     if (r == 0) return;
     cluster_waiter_free(c, w);
     cluster_answers_line(q, "SERVER_ERROR this node cannot ask about purges now");
-}
-
-/* ------------------------------------------------------------------ changing */
-
-void cluster_answers_changed(struct cluster *c, struct cluster_question *q, const char *text) {
-    const struct configuration *now = config_current(c->config);
-    struct text t = {0};
-    if (text[0] != 0)
-        put(&t, "SERVER_ERROR %s\r\n", text);
-    else
-        put(&t, "OK version=%" PRIu64 "\r\n", now == NULL ? 0 : now->version);
-    finish(q, &t);
-}
-
-/* A change of the configuration, as an operator names it. */
-struct change {
-    const char *verb, *name; /* name: of `cluster set`, or NULL */
-    enum config_request_kind kind;
-    bool member; /* the first word behind the verb is a member */
-    bool number; /* then comes a number; else: */
-    uint64_t argument;
-};
-static const struct change changes[] = {
-    {"leave", NULL, CONFIG_LEAVE, true, false, 0},
-    {"drain", NULL, CONFIG_DRAIN, true, false, 1},
-    {"undrain", NULL, CONFIG_DRAIN, true, false, 0},
-    {"forget", NULL, CONFIG_FORGET, true, false, 0},
-    {"weight", NULL, CONFIG_WEIGHT, true, true, 0},
-    {"set", "tag-lease", CONFIG_TAG_LEASE, false, true, 0},
-    {"set", "serve-lease", CONFIG_SERVE_LEASE, false, true, 0},
-    {"set", "eject-after", CONFIG_EJECT_AFTER, false, true, 0},
-    {"set", "voters", CONFIG_VOTERS, false, true, 0},
-};
-
-static void request(struct cluster *c, struct cluster_question *q, const struct change *ch, const char *name,
-                    uint64_t argument) {
-    const struct configuration *now = config_current(c->config);
-    char text[400];
-    if (now == NULL) {
-        cluster_answers_line(q, "SERVER_ERROR no cluster yet");
-        return;
-    }
-    if (ch->member && configuration_by_name(now, name) == NULL) {
-        snprintf(text, sizeof text, "CLIENT_ERROR no member %s", name);
-        cluster_answers_line(q, text);
-        return;
-    }
-    struct cluster_waiter *w = cluster_waiter_new(c);
-    if (w == NULL) {
-        cluster_answers_line(q, "SERVER_ERROR out of memory");
-        return;
-    }
-    w->question = q;
-    cluster_agree_request(c, ch->kind, ch->member ? name : "", argument, w->token);
-}
-
-/* Reads what follows the verb. False: it is not that change, or not well formed. */
-static bool read_change(const struct change *ch, char *const *word, unsigned n, const char **name, uint64_t *argument) {
-    unsigned at = 1;
-    if (strcmp(word[0], ch->verb) != 0) return false;
-    *name = "";
-    *argument = ch->argument;
-    if (ch->name != NULL && (n <= at || strcmp(word[at++], ch->name) != 0)) return false;
-    if (ch->member) {
-        if (n <= at) return false;
-        *name = word[at++];
-    }
-    if (ch->number) {
-        if (n <= at) return false;
-        const char *w = word[at++];
-        if (ch->kind == CONFIG_WEIGHT && strcmp(w, "none") == 0)
-            *argument = 0;
-        else if (!text_u64(w, strlen(w), argument) ||
-                 (ch->kind == CONFIG_WEIGHT && (*argument < 1 || *argument > 1000)))
-            return false;
-    }
-    return at == n;
-}
-
-static bool try_change(struct cluster *c, struct cluster_question *q, char *const *word, unsigned n) {
-    for (unsigned i = 0; i < sizeof changes / sizeof *changes; i++) {
-        const char *name;
-        uint64_t argument;
-        if (!read_change(&changes[i], word, n, &name, &argument)) continue;
-        if (!q->privileged)
-            cluster_answers_line(q, "CLIENT_ERROR not allowed here");
-        else
-            request(c, q, &changes[i], name, argument);
-        return true;
-    }
-    return false;
 }
 
 /* ------------------------------------------------------------------ questions */
@@ -473,6 +350,8 @@ static void relay(struct cluster *c, struct cluster_question *q, const char *nam
         cluster_answers_line(q, "CLIENT_ERROR no member of that name");
     else if (cluster_id_equal(&m->id, &config_self(c->config)->id))
         cluster_answers_line(q, "CLIENT_ERROR that is this node: ask it directly");
+    else if (strcmp(health_of(c, m), "dead") == 0 || strcmp(health_of(c, m), "left") == 0)
+        cluster_answers_line(q, "SERVER_ERROR that node is down");
     else if (!cluster_relay_begin(c, m, line, q->privileged, relayed, q))
         cluster_answers_line(q, "SERVER_ERROR too many commands are being passed on");
 }
@@ -489,25 +368,25 @@ static bool try_relay(struct cluster *c, struct cluster_question *q) {
 static void ask(struct cluster *c, struct cluster_question *q) {
     static const struct {
         const char *word;
-        void (*fn)(struct cluster *c, struct text *t);
+        void (*fn)(struct cluster *c, struct cluster_text *t);
     } reads[] = {{"status", status}, {"members", members}, {"ring", show_ring}};
     char *word[6];
-    struct text t = {0};
+    struct cluster_text t = {0};
     if (try_relay(c, q)) return;
     const unsigned n = split(q->line, word, 6);
     for (unsigned i = 0; n == 1 && i < sizeof reads / sizeof *reads; i++) {
         if (strcmp(word[0], reads[i].word) != 0) continue;
         reads[i].fn(c, &t);
-        finish(q, &t);
+        cluster_text_finish(q, &t);
         return;
     }
     if (n == 1 && strcmp(word[0], "purges") == 0) {
         purging_pending(c->purging, pending_line, &t);
-        put(&t, "END\r\n");
-        finish(q, &t);
+        cluster_text_put(&t, "END\r\n");
+        cluster_text_finish(q, &t);
     } else if (n == 2 && strcmp(word[0], "purges") == 0) {
         ask_purge(c, q, word[1]);
-    } else if (n == 0 || (!cluster_keys_ask(c, q, word, n) && !try_change(c, q, word, n))) {
+    } else if (n == 0 || (!cluster_keys_ask(c, q, word, n) && !cluster_changes_ask(c, q, word, n))) {
         cluster_answers_line(q, "CLIENT_ERROR bad command line format");
     }
 }

@@ -275,6 +275,7 @@ void cluster_free(struct cluster *c) {
     free(c->discovery);
     free(c->arena.bytes);
     free(c->packed);
+    for (unsigned i = c->cfg.njoin; i < c->nseeds; i++) free((char *)c->seeds[i]);
     free((char *)c->cfg.key_file);
     free(c);
 }

@@ -179,6 +179,18 @@ void cluster_members_meta(struct cluster *c) {
     cluster_members_input(c, &(struct swim_in){.kind = SWIM_IN_META, .bytes = meta, .n = sizeof meta});
 }
 
+static void tell_seeds(struct cluster *c) {
+    cluster_members_input(c, &(struct swim_in){.kind = SWIM_IN_SEEDS, .texts = c->seeds, .n = c->nseeds});
+}
+
+bool cluster_members_add_seed(struct cluster *c, const char *address) {
+    char *text = c->nseeds < SWIM_SEEDS_MAX ? strdup(address) : NULL;
+    if (text == NULL) return false;
+    c->seeds[c->nseeds++] = text;
+    tell_seeds(c);
+    return true;
+}
+
 int cluster_members_new(struct cluster *c) {
     const struct config_peer *self = config_self(c->config);
     struct swim_config cfg = {
@@ -187,6 +199,9 @@ int cluster_members_new(struct cluster *c) {
     c->swim = swim_new(&cfg, cluster_now(c));
     if (c->swim == NULL) return -ENOMEM;
     memset(c->meta, 0, sizeof c->meta);
-    cluster_members_input(c, &(struct swim_in){.kind = SWIM_IN_SEEDS, .texts = c->cfg.join, .n = c->cfg.njoin});
+    if (c->nseeds == 0)
+        for (; c->nseeds < c->cfg.njoin && c->nseeds < SWIM_SEEDS_MAX; c->nseeds++)
+            c->seeds[c->nseeds] = c->cfg.join[c->nseeds];
+    tell_seeds(c);
     return 0;
 }

@@ -145,6 +145,8 @@ struct cluster {
     TAILQ_HEAD(, cluster_run) runs;     /* commands that others have passed on to this one */
     unsigned nrelays, nruns;
     uint64_t meta[2]; /* what pings carry: version of the configuration, hash of the vector of purges */
+    const char *seeds[SWIM_SEEDS_MAX]; /* addresses of --join, and behind them those that operators gave, from malloc */
+    unsigned nseeds;
     uint64_t next_token;
     uint64_t flush_at_ns; /* `flush_all N`: when; 0: none */
     uint64_t second_ns;   /* when what is done each second is due */
@@ -205,6 +207,8 @@ void cluster_members_input(struct cluster *c, struct swim_in *in);
 void cluster_members_peer_up(struct cluster *c, const struct cluster_peer *p);
 void cluster_members_sync(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
 void cluster_members_datagram(struct cluster *c, const struct datagram_sender *from, const Peer__Datagram *m);
+/* Tries this address from now on, beside those of --join. False: there are SWIM_SEEDS_MAX, or no memory. */
+bool cluster_members_add_seed(struct cluster *c, const char *address);
 /* What pings carry: the version of the configuration and the hash of the vector of purges. */
 void cluster_members_meta(struct cluster *c);
 
@@ -253,6 +257,11 @@ void cluster_relay_told(struct cluster *c, const struct cluster_peer *from, cons
 void cluster_relay_time(struct cluster *c, uint64_t now_ns);
 uint64_t cluster_relay_next_ns(const struct cluster *c);
 void cluster_relay_end(struct cluster *c);
+
+/* ---- cluster_changes.c */
+
+/* A change that an operator asks for: answers, now or later. False: it is none. */
+bool cluster_changes_ask(struct cluster *c, struct cluster_question *q, char *const *word, unsigned n);
 
 /* ---- cluster_keys.c */
 

@@ -7,6 +7,7 @@ noinst_HEADERS += \
   %D%/cluster_gauges.h \
   %D%/cluster_state.h \
   %D%/cluster_task.h \
+  %D%/cluster_text.h \
   %D%/config.h \
   %D%/config_io.h \
   %D%/config_record.h \
@@ -46,12 +47,14 @@ tagcached_sources += \
   %D%/address.c \
   %D%/cluster_agree.c \
   %D%/cluster_answers.c \
+  %D%/cluster_changes.c \
   %D%/cluster_keys.c \
   %D%/cluster_life.c \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
   %D%/cluster_purges.c \
   %D%/cluster_relay.c \
+  %D%/cluster_text.c \
   %D%/cluster_view.c \
   %D%/config_describe.c \
   %D%/config_found.c \
