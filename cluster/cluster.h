@@ -19,6 +19,7 @@
 #include "cluster/cluster_config.h"
 #include "cluster/cluster_gauges.h"
 #include "cluster/cluster_task.h"
+#include "proto/purge_event.h"
 
 struct cluster;
 
@@ -39,10 +40,14 @@ void cluster_free(struct cluster *c);
 void cluster_purge(struct cluster *c, struct cluster_purge *p);
 /* Purges everything on every node in so many seconds; nothing if this node ends before. */
 void cluster_flush_later(struct cluster *c, uint32_t seconds);
+/* Reads the key file again. */
+void cluster_reload(struct cluster *c);
 void cluster_ask(struct cluster *c, struct cluster_question *q);
 
 /* A batch that could not be applied at once (cluster_upcalls.apply) is. */
 void cluster_applied(struct cluster *c);
+/* A counted purge has taken out so many items here, or (-1) too many to count. */
+void cluster_counted(struct cluster *c, struct purge_via via, int64_t items);
 /* What kept a batch from being applied is over: it is tried again. */
 void cluster_apply_again(struct cluster *c);
 /* All workers go by the last view that they were given. */

@@ -49,7 +49,7 @@ static void finish(struct cluster_question *q, struct text *t) {
     q->done(q);
 }
 
-static void say(struct cluster_question *q, const char *line) {
+void cluster_answers_line(struct cluster_question *q, const char *line) {
     struct text t = {0};
     put(&t, "%s\r\n", line);
     finish(q, &t);
@@ -327,12 +327,12 @@ static void ask_purge(struct cluster *c, struct cluster_question *q, const char 
     char end;
     const bool via = id[0] == 'v';
     if (sscanf(id + via, "%" SCNu64 "-%" SCNu64 "%c", &first, &second, &end) != 2 || first == 0 || first > UINT32_MAX) {
-        say(q, "CLIENT_ERROR an id is ORIGIN-SEQUENCE, or vMEMBER-COUNTER");
+        cluster_answers_line(q, "CLIENT_ERROR an id is ORIGIN-SEQUENCE, or vMEMBER-COUNTER");
         return;
     }
     struct cluster_waiter *w = cluster_waiter_new(c);
     if (w == NULL) {
-        say(q, "SERVER_ERROR out of memory");
+        cluster_answers_line(q, "SERVER_ERROR out of memory");
         return;
     }
     w->question = q;
@@ -341,7 +341,7 @@ static void ask_purge(struct cluster *c, struct cluster_question *q, const char 
                       : purging_ask_id(c->purging, now, (uint32_t)first, second, wait, w->token);
     if (r == 0) return;
     cluster_waiter_free(c, w);
-    say(q, "SERVER_ERROR this node cannot ask about purges now");
+    cluster_answers_line(q, "SERVER_ERROR this node cannot ask about purges now");
 }
 
 /* ------------------------------------------------------------------ changing */
@@ -381,17 +381,17 @@ static void request(struct cluster *c, struct cluster_question *q, const struct 
     const struct configuration *now = config_current(c->config);
     char text[400];
     if (now == NULL) {
-        say(q, "SERVER_ERROR no cluster yet");
+        cluster_answers_line(q, "SERVER_ERROR no cluster yet");
         return;
     }
     if (ch->member && configuration_by_name(now, name) == NULL) {
         snprintf(text, sizeof text, "CLIENT_ERROR no member %s", name);
-        say(q, text);
+        cluster_answers_line(q, text);
         return;
     }
     struct cluster_waiter *w = cluster_waiter_new(c);
     if (w == NULL) {
-        say(q, "SERVER_ERROR out of memory");
+        cluster_answers_line(q, "SERVER_ERROR out of memory");
         return;
     }
     w->question = q;
@@ -427,7 +427,7 @@ static bool try_change(struct cluster *c, struct cluster_question *q, char *cons
         uint64_t argument;
         if (!read_change(&changes[i], word, n, &name, &argument)) continue;
         if (!q->privileged)
-            say(q, "CLIENT_ERROR not allowed here");
+            cluster_answers_line(q, "CLIENT_ERROR not allowed here");
         else
             request(c, q, &changes[i], name, argument);
         return true;
@@ -444,6 +444,48 @@ static unsigned split(char *line, char **word, unsigned max) {
     return n;
 }
 
+/* Commands whose answer has no end, or that need more than their line, are not passed on. */
+static bool can_carry(const char *line) {
+    static const char *const not_those[] = {"set", "add",   "replace", "append",     "prepend", "cas",
+                                            "ms",  "watch", "quit",    "cluster at", "shutdown"};
+    for (unsigned i = 0; i < sizeof not_those / sizeof *not_those; i++) {
+        const size_t n = strlen(not_those[i]);
+        if (strncmp(line, not_those[i], n) == 0 && (line[n] == ' ' || line[n] == 0)) return false;
+    }
+    return line[0] != 0;
+}
+
+static void relayed(struct cluster *c, void *arg, const char *name, char *text, size_t n) {
+    struct cluster_question *q = arg;
+    (void)c;
+    (void)name;
+    q->reply = text;
+    q->reply_bytes = n;
+    q->done(q);
+}
+
+static void relay(struct cluster *c, struct cluster_question *q, const char *name, const char *line) {
+    const struct configuration *now = config_current(c->config);
+    const struct configuration_member *m = now == NULL ? NULL : configuration_by_name(now, name);
+    if (!can_carry(line))
+        cluster_answers_line(q, "CLIENT_ERROR cluster at cannot carry this command");
+    else if (m == NULL)
+        cluster_answers_line(q, "CLIENT_ERROR no member of that name");
+    else if (cluster_id_equal(&m->id, &config_self(c->config)->id))
+        cluster_answers_line(q, "CLIENT_ERROR that is this node: ask it directly");
+    else if (!cluster_relay_begin(c, m, line, q->privileged, relayed, q))
+        cluster_answers_line(q, "SERVER_ERROR too many commands are being passed on");
+}
+
+/* `at NAME COMMAND`; false: it is something else. */
+static bool try_relay(struct cluster *c, struct cluster_question *q) {
+    char name[CONFIGURATION_NAME_MAX + 1];
+    int end = 0;
+    if (sscanf(q->line, "at %255s %n", name, &end) != 1 || end == 0) return false;
+    relay(c, q, name, q->line + end);
+    return true;
+}
+
 static void ask(struct cluster *c, struct cluster_question *q) {
     static const struct {
         const char *word;
@@ -451,6 +493,7 @@ static void ask(struct cluster *c, struct cluster_question *q) {
     } reads[] = {{"status", status}, {"members", members}, {"ring", show_ring}};
     char *word[6];
     struct text t = {0};
+    if (try_relay(c, q)) return;
     const unsigned n = split(q->line, word, 6);
     for (unsigned i = 0; n == 1 && i < sizeof reads / sizeof *reads; i++) {
         if (strcmp(word[0], reads[i].word) != 0) continue;
@@ -464,8 +507,8 @@ static void ask(struct cluster *c, struct cluster_question *q) {
         finish(q, &t);
     } else if (n == 2 && strcmp(word[0], "purges") == 0) {
         ask_purge(c, q, word[1]);
-    } else if (n == 0 || !try_change(c, q, word, n)) {
-        say(q, "CLIENT_ERROR bad command line format");
+    } else if (n == 0 || (!cluster_keys_ask(c, q, word, n) && !try_change(c, q, word, n))) {
+        cluster_answers_line(q, "CLIENT_ERROR bad command line format");
     }
 }
 

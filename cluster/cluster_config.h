@@ -30,6 +30,9 @@ struct cluster_upcalls {
     uint64_t (*number)(void *arg);
     /* The answer to cluster_want_link: a connected socket and its TLS session (NULL: plain), or fd -1 and -errno. */
     void (*link)(void *arg, void *wish, int fd, struct ssl_st *ssl, int error);
+    /* Makes a connection to this node, as a client would that may change the cluster or not, and needs no password. A
+     * non-blocking socket, or -errno. */
+    int (*client)(void *arg, bool privileged);
     /* Another node has made a link for its requests, or for large values. The socket and session are the node's. */
     void (*serve)(void *arg, unsigned worker, bool transfer, int fd, struct ssl_st *ssl);
     /* This node has left the cluster for good, as an operator wanted (`cluster leave`): the process may end. */

@@ -44,7 +44,9 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
 static uint64_t next_ns(const struct cluster *c) {
     uint64_t next = sooner(swim_next_ns(c->swim), config_next_ns(c->config));
     next = sooner(next, purging_next_ns(c->purging));
+    next = sooner(next, cluster_purges_next_ns(c));
     next = sooner(next, cluster_links_next_ns(c));
+    next = sooner(next, cluster_relay_next_ns(c));
     if (c->flush_at_ns != 0) next = sooner(next, c->flush_at_ns);
     if (c->leave_until_ns != 0) next = sooner(next, c->leave_until_ns);
     return sooner(next, c->second_ns);
@@ -66,6 +68,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     if (config_next_ns(c->config) <= now) cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_TIME});
     cluster_purges_time(c, now);
     cluster_links_time(c, now);
+    cluster_relay_time(c, now);
     if (c->leave_until_ns != 0 && c->leave_until_ns <= now) event_base_loopbreak(c->base);
     if (c->second_ns <= now) {
         c->second_ns = now + CLUSTER_SECOND_NS;
@@ -129,15 +132,26 @@ static void leave(struct cluster *c) {
     cluster_members_input(c, &(struct swim_in){.kind = SWIM_IN_LEAVE});
 }
 
-static void on_wake(void *arg) {
-    struct cluster *c = arg;
-    if (sync_load_acq(&c->ending) != 0) leave(c);
-    if (c->disk != NULL) look_at_disk(c);
+static void run_tasks(struct cluster *c) {
     for (struct sync_stack_entry *e = sync_stack_take_all(&c->tasks), *next; e != NULL; e = next) {
         next = sync_stack_next(e);
         struct cluster_task *t = (struct cluster_task *)e;
         t->run(c, t);
     }
+}
+
+/* Answers all that was asked and is not answered: there will be no answer. */
+static void answer_all(struct cluster *c) {
+    run_tasks(c);
+    cluster_relay_end(c);
+    cluster_purges_end(c);
+}
+
+static void on_wake(void *arg) {
+    struct cluster *c = arg;
+    if (sync_load_acq(&c->ending) != 0) leave(c);
+    if (c->disk != NULL) look_at_disk(c);
+    run_tasks(c);
     cluster_touch(c);
 }
 
@@ -153,7 +167,7 @@ static void on_disk(void *arg, uint64_t token, int error) {
 static void *run(void *arg) {
     struct cluster *c = arg;
     event_base_loop(c->base, EVLOOP_NO_EXIT_ON_EMPTY);
-    cluster_purges_end(c);
+    answer_all(c);
     return NULL;
 }
 
@@ -203,6 +217,8 @@ int cluster_new(const struct cluster_config *cfg, struct cluster **out, char *er
     TAILQ_INIT(&c->peers);
     TAILQ_INIT(&c->wishes);
     TAILQ_INIT(&c->waiters);
+    TAILQ_INIT(&c->relays);
+    TAILQ_INIT(&c->runs);
     pthread_mutex_init(&c->lock, NULL);
     void *arena = malloc(PEER_CONTROL_ARENA_BYTES);
     c->packed = malloc(PEER_CONTROL_MAX);
@@ -244,7 +260,8 @@ void cluster_stop(struct cluster *c) {
 void cluster_free(struct cluster *c) {
     if (c == NULL) return;
     cluster_stop(c);
-    statedir_close(c->disk); /* waits for what is being written, which wakes the loop */
+    statedir_close(c->disk);               /* waits for what is being written, which wakes the loop */
+    if (c->purging != NULL) answer_all(c); /* what workers asked since the thread ended */
     cluster_links_free(c);
     cluster_agree_free(c);
     swim_free(c->swim);

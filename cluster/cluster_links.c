@@ -216,14 +216,26 @@ static void on_control(void *arg, const struct transport_peer *from, const Peer_
     case PEER_SYNC: cluster_members_sync(c, p, m); break;
     case PEER_CONFIG: cluster_agree_message(c, p, m); break;
     case PEER_PURGE: cluster_purges_message(c, p, m); break;
+    case PEER_ASK: cluster_relay_ask(c, p, m); break;
+    case PEER_TOLD: cluster_relay_told(c, p, m); break;
     default: break; /* the transport's own, or of a later release, which it has counted */
     }
     cluster_touch(c);
 }
 
+/* Nobody accepts connections there: whoever asked need not wait any longer. */
 static void on_unreachable(void *arg, const struct cluster_id *id) {
-    (void)arg;
-    (void)id;
+    struct cluster *c = arg;
+    for (unsigned i = 0; i < CLUSTER_PINGS_MAX; i++) {
+        struct cluster_ping *ping = &c->pings[i];
+        if (!ping->used || !cluster_id_equal(&ping->id, id)) continue;
+        if (ping->for_config) {
+            tell_pong(c, ping, NULL, 0, NULL);
+        } else {
+            ping->used = false;
+            cluster_members_input(c, &(struct swim_in){.kind = SWIM_IN_FAILED_TCP, .number = ping->number});
+        }
+    }
 }
 
 static void on_refused(void *arg, const char *where, const struct peer_refusal *why, bool by_them) {

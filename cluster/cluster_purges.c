@@ -70,6 +70,10 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
         p->members = r->members;
         p->id = ((uint64_t)r->origin << 40) + r->sequence;
         if (p->outcome == CLUSTER_PENDING) log_unconfirmed(c, r);
+        if (p->counted && p->outcome == CLUSTER_CONFIRMED && w->counts < p->members) {
+            w->confirmed = true; /* all have carried it out, not all have said what it took out */
+            return;
+        }
         p->done(p);
     }
     cluster_waiter_free(c, w);
@@ -112,10 +116,12 @@ static void begin(struct cluster *c, struct cluster_purge *p) {
     const struct purging_request r = {.selectors = selectors,
                                       .nselectors = p->nselectors,
                                       .soft = p->soft,
+                                      .counted = p->counted,
                                       .ttl_s = p->soft_ttl_s,
                                       .wait_ns = p->wait_ms * UINT64_C(1000000),
                                       .token = w->token};
-    const int result = purging_purge(c->purging, cluster_now(c), &r, NULL);
+    w->deadline_ns = w->begun_ns + r.wait_ns;
+    const int result = purging_purge(c->purging, cluster_now(c), &r, &w->via);
     if (result == 0) return;
     cluster_waiter_free(c, w);
     refuse(p, result == -ENOTCONN ? "no cluster yet"
@@ -166,11 +172,6 @@ static void flush_now(struct cluster *c) {
     begin(c, p);
 }
 
-void cluster_purges_time(struct cluster *c, uint64_t now_ns) {
-    if (purging_next_ns(c->purging) <= now_ns) purging_time(c->purging, now_ns);
-    if (c->flush_at_ns != 0 && c->flush_at_ns <= now_ns) flush_now(c);
-}
-
 /* ------------------------------------------------------------------ the machine */
 
 static void send_purge(void *arg, uint32_t member, const struct peer_purge *m) {
@@ -183,6 +184,73 @@ static void send_purge(void *arg, uint32_t member, const struct peer_purge *m) {
     const size_t n = peer_purge_pack(m, &scratch, c->packed, PEER_CONTROL_MAX);
     if (n > 0) cluster_send(c, &to->id, to->address, c->packed, n);
 }
+
+/* ------------------------------------------------------------------ counts */
+
+static void add_count(struct cluster *c, struct purge_via via, int64_t items) {
+    struct cluster_waiter *w;
+    TAILQ_FOREACH(w, &c->waiters, entry)
+    if (w->purge != NULL && w->via.number == via.number && w->via.counter == via.counter) break;
+    if (w == NULL) return; /* its time is over */
+    struct cluster_purge *p = w->purge;
+    p->items = items < 0 || p->items < 0 ? -1 : p->items + items;
+    w->counts++;
+    if (!w->confirmed || w->counts < p->members) return;
+    p->done(p);
+    cluster_waiter_free(c, w);
+}
+
+struct counted {
+    struct cluster_task task;
+    struct purge_via via;
+    int64_t items;
+};
+
+static void run_counted(struct cluster *c, struct cluster_task *t) {
+    struct counted *n = (struct counted *)t;
+    const struct peer_purge_run run = {.via = n->via};
+    const struct peer_purge m = {
+        .kind = PEER_PURGE_COUNT, .runs = &run, .nruns = 1, .sequence = n->items < 0 ? 0 : (uint64_t)n->items + 1};
+    if (n->via.number == config_number(c->config))
+        add_count(c, n->via, n->items);
+    else
+        send_purge(c, n->via.number, &m);
+    free(n);
+}
+
+void cluster_counted(struct cluster *c, struct purge_via via, int64_t items) {
+    struct counted *n = calloc(1, sizeof *n);
+    if (n == NULL) return;
+    n->via = via;
+    n->items = items;
+    cluster_post(c, &n->task, run_counted);
+}
+
+/* A node has said how many items a counted purge took out there. */
+static void take_count(struct cluster *c, const struct peer_purge *m) {
+    if (m->nruns == 1 && m->sequence <= INT64_MAX) add_count(c, m->runs[0].via, (int64_t)m->sequence - 1);
+}
+
+uint64_t cluster_purges_next_ns(const struct cluster *c) {
+    const struct cluster_waiter *w;
+    uint64_t next = UINT64_MAX;
+    TAILQ_FOREACH(w, &c->waiters, entry)
+    if (w->confirmed && w->deadline_ns < next) next = w->deadline_ns;
+    return next;
+}
+
+/* Answers what waits for counts that do not come. */
+static void end_counts(struct cluster *c, uint64_t now_ns) {
+    struct cluster_waiter *w, *next;
+    for (w = TAILQ_FIRST(&c->waiters); w != NULL; w = next) {
+        next = TAILQ_NEXT(w, entry);
+        if (!w->confirmed || w->deadline_ns > now_ns) continue;
+        w->purge->done(w->purge);
+        cluster_waiter_free(c, w);
+    }
+}
+
+/* ------------------------------------------------------------------ the machine's upcalls */
 
 static bool apply(void *arg, const struct purging_batch *batch) {
     struct cluster *c = arg;
@@ -250,7 +318,7 @@ static void tell_agreement(struct cluster *c, const struct cluster_peer *from, u
 void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, const Peer__Control *message) {
     struct peer_purge m;
     peer_arena_reset(&c->arena);
-    if (!peer_purge_read(message, &c->arena, &c->counts, &m)) {
+    if (!peer_purge_read(message, &c->arena, &m)) {
         c->malformed++;
         return;
     }
@@ -258,6 +326,10 @@ void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, 
     const struct configuration_member *sender = now == NULL ? NULL : configuration_by_id(now, &from->id);
     if (sender == NULL || sender->boot != from->boot) return; /* not a member as far as this node knows */
     const uint32_t number = sender->number;
+    if (m.kind == PEER_PURGE_COUNT) {
+        take_count(c, &m);
+        return;
+    }
     purging_receive(c->purging, cluster_now(c), number, &m);
     tell_agreement(c, from, number, &m);
     cluster_touch(c);
@@ -282,4 +354,10 @@ static void run_again(struct cluster *c, struct cluster_task *t) {
 
 void cluster_apply_again(struct cluster *c) {
     if (sync_exchange(&c->again_posted, 1) == 0) cluster_post(c, &c->again_task, run_again);
+}
+
+void cluster_purges_time(struct cluster *c, uint64_t now_ns) {
+    end_counts(c, now_ns);
+    if (purging_next_ns(c->purging) <= now_ns) purging_time(c->purging, now_ns);
+    if (c->flush_at_ns != 0 && c->flush_at_ns <= now_ns) flush_now(c);
 }

@@ -93,7 +93,11 @@ struct cluster_waiter {
     TAILQ_ENTRY(cluster_waiter) entry;
     uint64_t token;
     uint64_t begun_ns;
-    struct cluster_purge *purge;       /* of a client; or */
+    struct cluster_purge *purge; /* of a client; or */
+    struct purge_via via;        /* of a counted purge */
+    unsigned counts;             /* nodes that have said how many items it took out there */
+    bool confirmed;              /* it only waits for the rest of them, until */
+    uint64_t deadline_ns;
     struct cluster_question *question; /* of an operator who asked what became of one, or of a change */
 };
 TAILQ_HEAD(cluster_waiters, cluster_waiter);
@@ -137,6 +141,9 @@ struct cluster {
     struct cluster_wishes wishes;
     unsigned nwishes;
     struct cluster_waiters waiters;
+    TAILQ_HEAD(, cluster_relay) relays; /* commands passed on to other nodes, oldest first */
+    TAILQ_HEAD(, cluster_run) runs;     /* commands that others have passed on to this one */
+    unsigned nrelays, nruns;
     uint64_t meta[2]; /* what pings carry: version of the configuration, hash of the vector of purges */
     uint64_t next_token;
     uint64_t flush_at_ns; /* `flush_all N`: when; 0: none */
@@ -226,10 +233,33 @@ void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, 
 void cluster_purges_link(struct cluster *c, const struct cluster_id *id, bool up);
 /* Answers all that wait, because the thread ends. */
 void cluster_purges_end(struct cluster *c);
+/* When a counted purge stops waiting for counts. */
+uint64_t cluster_purges_next_ns(const struct cluster *c);
 void cluster_purges_time(struct cluster *c, uint64_t now_ns);
 struct cluster_waiter *cluster_waiter_new(struct cluster *c);
 struct cluster_waiter *cluster_waiter_of(struct cluster *c, uint64_t token);
 void cluster_waiter_free(struct cluster *c, struct cluster_waiter *w);
+
+/* ---- cluster_relay.c */
+
+/* What another node has answered to a command, or one line that says why it did not; text: from malloc, the receiver's,
+ * ended by a zero; NULL: no memory. */
+typedef void cluster_relay_done(struct cluster *c, void *arg, const char *name, char *text, size_t n);
+/* Passes a command on to a member; `done` is called later, once. False: too many are under way, or no memory. */
+bool cluster_relay_begin(struct cluster *c, const struct configuration_member *m, const char *line, bool privileged,
+                         cluster_relay_done *done, void *arg);
+void cluster_relay_ask(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
+void cluster_relay_told(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m);
+void cluster_relay_time(struct cluster *c, uint64_t now_ns);
+uint64_t cluster_relay_next_ns(const struct cluster *c);
+void cluster_relay_end(struct cluster *c);
+
+/* ---- cluster_keys.c */
+
+/* Reads the key file again. False: it cannot be used, and the keys stay; the log says why. */
+bool cluster_keys_load(struct cluster *c);
+/* `key ...`: answers, now or later. False: it is none of these. */
+bool cluster_keys_ask(struct cluster *c, struct cluster_question *q, char *const *word, unsigned n);
 
 /* ---- cluster_view.c */
 
@@ -242,6 +272,8 @@ void cluster_view_state(struct cluster *c, const struct cluster_id *id, bool ali
 
 /* Brings gauges and the list of discovery up to date. */
 void cluster_answers_publish(struct cluster *c);
+/* Answers with a line, without its ending. */
+void cluster_answers_line(struct cluster_question *q, const char *line);
 /* Answers a change: done, or (text is not empty) why not. */
 void cluster_answers_changed(struct cluster *c, struct cluster_question *q, const char *text);
 /* Answers "what became of this purge?". */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cluster/config.h"
 #include "cluster/config_state.h"
 
 int config_founder(const struct config *c, const char *name) {
@@ -191,7 +192,7 @@ static void give_up(struct config *c) {
 
 static void on_ask(struct config *c, const struct config_peer *from, const struct peer_config *m) {
     const int i = config_founder(c, from->name);
-    if (c->current != NULL && !config_eligible(c)) config_push(c, &from->id, from->address);
+    if (config_seat_index(c, &c->self.id) >= 0 && !config_eligible(c)) config_send_news(c, from);
     if (i < 0 || i == c->founder_index || c->founder_index < 0) return;
     if (m->hash != c->founders_hash) {
         if (c->differ_logged_ns != 0 && c->now_ns - c->differ_logged_ns < 60 * CONFIG_S) return;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cluster/config.h"
 #include "cluster/config_state.h"
 
 bool config_same_process(const struct configuration_member *m, const struct config_peer *p) {
@@ -79,7 +80,10 @@ void config_on_join(struct config *c, const struct config_peer *from, const stru
     if (!cluster_id_equal(&m->cluster, &conf->cluster))
         return;                        /* a founding that came to nothing, or another cluster */
     if (m->version != conf->version) { /* whoever is behind learns the newer one; then it asks again */
-        config_on_news(c, from, m);
+        if (m->version < conf->version)
+            config_push(c, &from->id, from->address);
+        else
+            config_on_news(c, from, m);
         return;
     }
     if (config_seat_index(c, &c->self.id) < 0) return;
@@ -181,8 +185,8 @@ static void ask(struct config *c) {
         if (!cluster_id_is_zero(&conf->voters[i].id)) config_send(c, &conf->voters[i].id, NULL, &m, NULL, NULL);
     if (c->now_ns - c->seeds_asked_ns < 4 * CONFIG_ASK_AGAIN) return;
     c->seeds_asked_ns = c->now_ns;
-    const struct peer_config fetch = config_message(c, PEER_CONFIG_FETCH);
-    config_send_seeds(c, &fetch);
+    const struct peer_config news = config_message(c, PEER_CONFIG_NEWS);
+    config_send_seeds(c, &news);
 }
 
 void config_join_step(struct config *c) {

@@ -381,12 +381,10 @@ static void on_written(struct config *c, uint64_t number) {
 }
 
 static void on_version(struct config *c, const struct config_in *in) {
-    if (c->current == NULL || in->number == c->current->configuration.version) return;
-    const struct peer_config m = config_message(c, PEER_CONFIG_FETCH);
-    if (in->number > c->current->configuration.version)
-        config_send(c, &in->from.id, in->from.address, &m, NULL, NULL);
-    else
-        config_push(c, &in->from.id, in->from.address);
+    if (c->current == NULL) return;
+    struct peer_config m = config_message(c, PEER_CONFIG_NEWS);
+    m.version = in->number;
+    config_on_news(c, &in->from, &m);
 }
 
 static void dispatch(struct config *c, const struct config_in *in) {

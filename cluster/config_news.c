@@ -83,23 +83,37 @@ static void meet_other_cluster(struct config *c, const struct config_peer *from,
 
 /* ---- which version who has */
 
+void config_send_news(struct config *c, const struct config_peer *to) {
+    struct peer_config news = config_message(c, PEER_CONFIG_NEWS);
+    news.has_lease = has_lease(c);
+    config_send(c, &to->id, to->address, &news, NULL, NULL);
+}
+
+/* A whole configuration is long and everybody offers it, so it is fetched from one at a time. */
+static void fetch(struct config *c, const struct config_peer *from, const struct cluster_id *cluster) {
+    struct peer_config m = config_message(c, PEER_CONFIG_FETCH);
+    if (c->fetched_ns != 0 && c->now_ns - c->fetched_ns < CONFIG_FETCH_AGAIN) return;
+    c->fetched_ns = c->now_ns;
+    m.cluster = *cluster;
+    config_send(c, &from->id, from->address, &m, NULL, NULL);
+}
+
 void config_on_news(struct config *c, const struct config_peer *from, const struct peer_config *m) {
-    const struct peer_config fetch = config_message(c, PEER_CONFIG_FETCH);
-    if (c->current == NULL) {
-        config_send(c, &from->id, from->address, &fetch, NULL, NULL);
-    } else if (!is_own_cluster(c, &m->cluster)) {
+    if (c->current == NULL)
+        fetch(c, from, &m->cluster);
+    else if (!is_own_cluster(c, &m->cluster))
         meet_other_cluster(c, from, m);
-    } else if (m->version > c->current->configuration.version) {
-        config_send(c, &from->id, from->address, &fetch, NULL, NULL);
-    } else if (m->version < c->current->configuration.version) {
-        config_push(c, &from->id, from->address);
-    }
+    else if (m->version > c->current->configuration.version)
+        fetch(c, from, &m->cluster);
+    else if (m->version < c->current->configuration.version)
+        config_send_news(c, from);
 }
 
 void config_on_fetch(struct config *c, const struct config_peer *from, const struct peer_config *m) {
     if (c->current == NULL) return;
-    if (cluster_id_is_zero(&m->cluster) ||
-        (is_own_cluster(c, &m->cluster) && m->version < c->current->configuration.version))
+    if (cluster_id_is_zero(&m->cluster)) /* whoever asks everybody whether there is a cluster */
+        config_send_news(c, from);
+    else if (is_own_cluster(c, &m->cluster) && m->version < c->current->configuration.version)
         config_push(c, &from->id, from->address);
 }
 
@@ -129,7 +143,9 @@ static void gossip(struct config *c) {
         const struct configuration_member *m = random_member(c);
         if (m != NULL) config_send(c, &m->id, m->address, &news, NULL, NULL);
     }
-    const uint64_t every = has_lease(c) ? 30 * CONFIG_S : 2 * CONFIG_S;
+    /* in a large cluster each node speaks less often, so that all together say as much */
+    const unsigned share = 1 + c->current->configuration.nmembers / 32;
+    const uint64_t every = share * (has_lease(c) ? 30 * CONFIG_S : 2 * CONFIG_S);
     if (c->now_ns - c->news_seeds_ns >= every) {
         c->news_seeds_ns = c->now_ns;
         config_send_seeds(c, &news);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cluster/config.h"
 #include "cluster/config_state.h"
 
 static bool is_of_member(enum config_request_kind kind) {

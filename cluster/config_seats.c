@@ -154,8 +154,7 @@ static unsigned seats_that_go(const struct config_plan *p) {
  */
 static void remove_seats(struct config_plan *p) {
     struct configuration *n = p->next;
-    while (n->nvoters > 1 && n->nvoters > target(n) &&
-           (n->voters_target != 0 || (seats_that_go(p) > 0 && !n->seats_by_name))) {
+    while (n->nvoters > 1 && (seats_that_go(p) > 0 || (n->voters_target != 0 && n->nvoters > n->voters_target))) {
         remove_least(p);
         remove_least(p);
     }

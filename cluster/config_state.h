@@ -21,7 +21,7 @@
 
 #include "base/fault.h"
 #include "base/rand.h"
-#include "cluster/config.h"
+#include "cluster/config_io.h"
 
 #define CONFIG_MS UINT64_C(1000000)
 #define CONFIG_S (1000 * CONFIG_MS)
@@ -38,7 +38,8 @@ enum {
 /* Times, in nanoseconds of the local clock. */
 #define CONFIG_STEP_BUSY (50 * CONFIG_MS)
 #define CONFIG_STEP_IDLE (500 * CONFIG_MS)
-#define CONFIG_ASK_AGAIN (500 * CONFIG_MS)  /* joins, requests, fetches */
+#define CONFIG_ASK_AGAIN (500 * CONFIG_MS) /* joins, requests, fetches */
+#define CONFIG_FETCH_AGAIN (100 * CONFIG_MS)
 #define CONFIG_ASKED_FOR (2 * CONFIG_S)     /* a join counts for so long after it was asked */
 #define CONFIG_WISHED_FOR (3 * CONFIG_S)    /* a request counts for so long after it was asked */
 #define CONFIG_REQUEST_ENDS (10 * CONFIG_S) /* an administrator is told that no voter answers */
@@ -153,6 +154,7 @@ struct config {
     unsigned nwishes;
     struct config_own own[CONFIG_OWN_MAX];
     unsigned nown;
+    uint64_t fetched_ns; /* when a configuration was last asked for, 0: never */
     uint64_t join_asked_ns, seeds_asked_ns, news_ns, news_seeds_ns;
 
     int founder_index; /* of one's own name among the founders, -1: none */
@@ -211,6 +213,8 @@ void config_on_news(struct config *c, const struct config_peer *from, const stru
 void config_on_fetch(struct config *c, const struct config_peer *from, const struct peer_config *m);
 void config_on_push(struct config *c, const struct config_peer *from, const struct peer_config *m);
 void config_news_step(struct config *c);
+/* Tells a node which version this one has. */
+void config_send_news(struct config *c, const struct config_peer *to);
 /* Begins anew as a node that knows nothing. */
 void config_reset(struct config *c, const char *why);
 /* Notes that another process has the name of a seat; a vacant seat's counts, too. */

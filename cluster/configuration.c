@@ -88,12 +88,12 @@ static int by_name(const void *a, const void *b) {
 
 /* Lists the members in the ring by name; the list is the caller's to free. */
 static const struct configuration_member **ring_list(const struct configuration *c, unsigned *n) {
-    const struct configuration_member **list = malloc((c->nmembers + 1) * sizeof *list);
+    const struct configuration_member **list = malloc((c->nmembers + 1) * sizeof(void *));
     *n = 0;
     if (list == NULL) return NULL;
     for (unsigned i = 0; i < c->nmembers; i++)
         if (configuration_in_ring(&c->members[i])) list[(*n)++] = &c->members[i];
-    qsort(list, *n, sizeof *list, by_name);
+    qsort(list, *n, sizeof(void *), by_name);
     return list;
 }
 

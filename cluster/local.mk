@@ -8,6 +8,7 @@ noinst_HEADERS += \
   %D%/cluster_state.h \
   %D%/cluster_task.h \
   %D%/config.h \
+  %D%/config_io.h \
   %D%/config_record.h \
   %D%/config_state.h \
   %D%/configuration.h \
@@ -45,10 +46,12 @@ tagcached_sources += \
   %D%/address.c \
   %D%/cluster_agree.c \
   %D%/cluster_answers.c \
+  %D%/cluster_keys.c \
   %D%/cluster_life.c \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
   %D%/cluster_purges.c \
+  %D%/cluster_relay.c \
   %D%/cluster_view.c \
   %D%/config_describe.c \
   %D%/config_found.c \

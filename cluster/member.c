@@ -156,7 +156,7 @@ void member_take(struct members *m, unsigned slot, const struct peer_swim_update
     member->boot = u->boot;
     member->incarnation = u->incarnation;
     member_set_state(m, slot, u->state, now_ns - u->ended_s * UINT64_C(1000000000));
-    if (u->name[0] != '\0') (void)set_texts(member, u->name, u->address);
+    if (u->name[0] != '\0' && u->address[0] != '\0') (void)set_texts(member, u->name, u->address);
 }
 
 uint32_t member_age_s(const struct member *member, uint64_t now_ns) {

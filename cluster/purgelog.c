@@ -249,7 +249,7 @@ static bool make_room(struct purgelog *log, size_t bytes) {
 
 static int widen(struct slot *s) {
     const uint32_t n = s->ring == NULL ? 8 : 2 * (s->mask + 1);
-    struct chunk **ring = malloc(n * sizeof *ring);
+    struct chunk **ring = malloc(n * sizeof(void *));
     if (ring == NULL) return -ENOMEM;
     for (uint32_t i = 0; i < s->used; i++) ring[i] = chunk_at(s, i);
     free(s->ring);
@@ -259,20 +259,27 @@ static int widen(struct slot *s) {
     return 0;
 }
 
+/* A new chunk, the newest of all. NULL: no memory. */
+static struct chunk *new_chunk(struct purgelog *log, uint8_t slot, size_t room) {
+    struct chunk *c = malloc(sizeof *c + room);
+    if (c == NULL) return NULL;
+    *c = (struct chunk){.older = log->newest, .room = (uint32_t)room, .slot = slot};
+    *(log->newest != NULL ? &log->newest->newer : &log->oldest) = c;
+    log->newest = c;
+    if (log->scan == NULL) log->scan = c;
+    return c;
+}
+
 /* The chunk of the slot that takes a record of this size. NULL: no memory. */
 static struct chunk *tail(struct purgelog *log, int slot, size_t bytes) {
     struct slot *s = &log->slots[slot];
     if (s->used > 0 && chunk_at(s, s->used - 1)->room - chunk_at(s, s->used - 1)->bytes >= bytes)
         return chunk_at(s, s->used - 1);
     if ((s->ring == NULL || s->used > s->mask) && widen(s) != 0) return NULL;
-    const uint32_t room = (uint32_t)(bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES);
-    struct chunk *c = malloc(sizeof *c + room);
+    struct chunk *c = new_chunk(log, (uint8_t)slot, bytes > CHUNK_BYTES ? bytes : CHUNK_BYTES);
     if (c == NULL) return NULL;
-    *c = (struct chunk){
-        .older = log->newest, .first = s->last + 1, .before = s->total, .room = room, .slot = (uint8_t)slot};
-    *(log->newest != NULL ? &log->newest->newer : &log->oldest) = c;
-    log->newest = c;
-    if (log->scan == NULL) log->scan = c;
+    c->first = s->last + 1;
+    c->before = s->total;
     s->ring[(s->head + s->used++) & s->mask] = c;
     return c;
 }
@@ -305,6 +312,20 @@ int purgelog_append(struct purgelog *log, int slot, const uint8_t *record, bool 
     s->last++;
     if (purge_event_everything(record)) s->star = s->last;
     return 0;
+}
+
+void purgelog_remember(struct purgelog *log, const uint8_t *record) {
+    const size_t bytes = purge_event_size(record);
+    uint64_t known;
+    if (viatable_get(&log->vias, purge_event_via(record), &known) || !make_room(log, bytes)) return;
+    struct chunk *c = new_chunk(log, FORGOTTEN, bytes);
+    if (c == NULL) return;
+    c->buried = true;
+    memcpy(c->data, record, bytes);
+    c->bytes = (uint32_t)bytes;
+    c->count = 1;
+    log->used += bytes;
+    (void)viatable_set(&log->vias, purge_event_via(record), lead(c, 0)); /* else it is not recognised */
 }
 
 const uint8_t *purgelog_at(const struct purgelog *log, int slot, uint64_t sequence) {

@@ -63,6 +63,9 @@ void purgelog_keep(struct purgelog *log, int slot, uint64_t sequence);
  * `repeated` is set, is marked as repeated. 0; -ENOSPC: the log is full of what may not be dropped, or more than half
  * of it would be what this slot's owner keeps; -ENOMEM. */
 int purgelog_append(struct purgelog *log, int slot, const uint8_t *record, bool repeated);
+/* Remembers a purge that was applied here and never came as an event, as long as there is room, so that it is marked as
+ * repeated if it comes. */
+void purgelog_remember(struct purgelog *log, const uint8_t *record);
 /* The record of a sequence, or NULL if the log has it no more or not yet. Valid until the log is changed. */
 const uint8_t *purgelog_at(const struct purgelog *log, int slot, uint64_t sequence);
 /* Copies records from `sequence` on, up to `upto`, as many as fit into `room`. Returns bytes, *count: the records. */

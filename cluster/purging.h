@@ -49,6 +49,8 @@ struct purging_batch {
     const struct purge_selector *selectors;
     unsigned nselectors; /* 1..PURGING_BATCH_SELECTORS */
     bool soft;
+    bool counted;         /* it is one purge, whose asker wants to know how many items it takes out here */
+    struct purge_via via; /* of a counted one */
     uint32_t ttl_s;
 };
 
@@ -81,7 +83,8 @@ void purging_free(struct purging *p);
 
 /* The node has adopted this configuration (a newer version than the last one, or of another cluster after number 0).
  * number: its own in it, 0: it is no member (not yet, or ejected or replaced; the outbox stays). 0 or -ENOMEM, nothing
- * is adopted then. */
+ * is adopted then. Links to members that are new in it are down until purging_link says that they are up. A node that
+ * goes over to another cluster adopts its last configuration as number 0 first. */
 int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, uint32_t number);
 /* The node, a voter, has accepted (or no more has) a value that would begin another epoch: until the next configuration
  * it numbers no purges (rule 4). */
@@ -107,6 +110,7 @@ struct purging_request {
     const struct purge_selector *selectors;
     unsigned nselectors; /* 1..64, each of at most 64 tags; no tag: everything */
     bool soft;
+    bool counted;
     uint32_t ttl_s;
     uint64_t wait_ns; /* after so long the outcome is told as it is then */
     uint64_t token;   /* for the outcome */

@@ -175,6 +175,7 @@ void purging_receive(struct purging *p, uint64_t now_ns, uint32_t member, const 
     case PEER_PURGE_POLL: purging_poll_asked(p, now_ns, member, m); break;
     case PEER_PURGE_POLL_ANSWER: purging_poll_answered(p, now_ns, member, m); break;
     case PEER_PURGE_PULL: purging_poll_pulled(p, member, m); break;
+    case PEER_PURGE_COUNT:
     case PEER_PURGE_KINDS: p->counters.malformed++; break;
     }
     arm(p, now_ns);
@@ -185,6 +186,7 @@ void purging_receive(struct purging *p, uint64_t now_ns, uint32_t member, const 
 int purging_purge(struct purging *p, uint64_t now_ns, const struct purging_request *r, struct purge_via *via) {
     const struct purge_event e = {.via = {p->number, p->counter + 1},
                                   .soft = r->soft,
+                                  .counted = r->counted,
                                   .ttl_s = r->ttl_s,
                                   .nselectors = r->nselectors,
                                   .selectors = r->selectors};

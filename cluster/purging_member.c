@@ -63,9 +63,13 @@ static uint64_t make_batch(struct purging *p, int slot, uint64_t upto) {
         const unsigned n = purge_event_nselectors(record);
         const bool soft = purge_event_soft(record);
         const uint32_t ttl_s = purge_event_ttl_s(record);
-        if (p->batch.nselectors > 0 && (p->batch.nselectors + n > PURGING_BATCH_SELECTORS || soft != p->batch.soft ||
-                                        (soft && ttl_s != p->batch.ttl_s)))
+        const bool counted = purge_event_counted(record);
+        if (p->batch.nselectors > 0 &&
+            (p->batch.nselectors + n > PURGING_BATCH_SELECTORS || soft != p->batch.soft ||
+             (soft && ttl_s != p->batch.ttl_s) || counted || p->batch.counted)) /* a counted one is a batch by itself */
             break;
+        p->batch.counted = counted;
+        p->batch.via = purge_event_via(record);
         p->batch.soft = soft;
         p->batch.ttl_s = ttl_s;
         ntags += purge_event_selectors(record, p->batch_selectors + p->batch.nselectors, p->batch_tags + ntags);
@@ -100,6 +104,8 @@ bool purging_member_apply_alone(struct purging *p, uint32_t entry) {
     p->batch = (struct purging_batch){.selectors = p->batch_selectors,
                                       .nselectors = purge_event_nselectors(record),
                                       .soft = purge_event_soft(record),
+                                      .counted = purge_event_counted(record),
+                                      .via = purge_event_via(record),
                                       .ttl_s = purge_event_ttl_s(record)};
     purge_event_selectors(record, p->batch_selectors, p->batch_tags);
     p->applying = !p->events.apply(p->events.arg, &p->batch);

@@ -2,7 +2,7 @@
  *
  * purging_state - what the files of the purging machine share. Nobody else includes it.
  *
- *   purging_machine.c         life, time, rounds, outcomes, questions
+ *   purging_machine.c   life, time, rounds, outcomes, questions
  *   purging_adopt.c     configurations: peers, origins, own seat, floors of epochs
  *   purging_submit.c    the asked node: outbox to a voter, answers, local purges
  *   purging_origin.c    the voter: numbers purges, answers who submitted them

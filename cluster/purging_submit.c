@@ -60,7 +60,10 @@ static void identify(struct purging *p, uint32_t i, int slot, uint64_t sequence)
 static void confirmed(struct purging *p, uint32_t i) {
     const struct outbox_entry *e = &p->out.entries[i];
     if (e->via.number != 0) p->counters.confirmed++;
-    if (e->local && !e->came) p->nlocal--;
+    if (e->local && !e->came) { /* this node's vector began behind the event */
+        p->nlocal--;
+        purgelog_remember(p->log, outbox_record(&p->out, i));
+    }
     purging_tell(p, i, PURGING_CONFIRMED);
     outbox_remove(&p->out, i);
 }
@@ -72,7 +75,9 @@ static void number_own(struct purging *p, uint64_t now_ns) {
         uint64_t sequence;
         int slot;
         const bool fresh = e->list == OUTBOX_UNANSWERED && e->since_ns + ALONE_MS * MS > now_ns;
+        const struct purge_via via = e->via;
         const int err = purging_origin_number(p, now_ns, outbox_record(&p->out, i), e->local, &slot, &sequence);
+        if (err == 0 && outbox_find(&p->out, via) != i) continue; /* that confirmed it: it is gone */
         if (err == 0 && slot < 0) {
             confirmed(p, i);
         } else if (err == 0) {

@@ -166,7 +166,8 @@ static void find_conflicts(struct swim *s, unsigned slot) {
 static void about_stranger(struct swim *s, const struct peer_swim_update *u) {
     const bool too_old = (u->state == PEER_SWIM_LEFT || u->state == PEER_SWIM_DEAD) &&
                          u->ended_s * UINT64_C(1000000000) >= s->timing.tombstone_ns;
-    if (u->name[0] == '\0' || too_old) return; /* who it is comes with the next push-pull */
+    if (u->name[0] == '\0' || u->address[0] == '\0' || cluster_id_is_zero(&u->id) || too_old)
+        return; /* who it is comes with the next push-pull */
     if (members_count(&s->members) == MEMBERS_MAX) {
         const unsigned victim = member_victim(&s->members, s->now);
         if (victim != MEMBER_NONE && victim != SWIM_SELF) swim_drop(s, victim);

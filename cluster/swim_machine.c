@@ -1,4 +1,6 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What goes into the machine, and when it wants the time: swim.h. */
 #include "cluster/swim.h"
 
 #include <stdlib.h>
@@ -217,7 +219,7 @@ void swim_input(struct swim *s, uint64_t now_ns, const struct swim_in *in, const
     case SWIM_IN_LEAVE: leave_in(s); break;
     case SWIM_IN_META:
         s->nmeta = in->n < PEER_SWIM_META_MAX ? in->n : PEER_SWIM_META_MAX;
-        memcpy(s->meta, in->bytes, s->nmeta);
+        if (s->nmeta > 0) memcpy(s->meta, in->bytes, s->nmeta);
         break;
     case SWIM_IN_BOOT: boot_in(s, in->boot); break;
     }

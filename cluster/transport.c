@@ -87,8 +87,6 @@ static const struct link_upcalls upcalls = {
     .theirs_changed = theirs_changed,
 };
 
-_Static_assert(TRANSPORT_OUTPUT_MAX == OUTBUF_MAX, "the bound that transport_config.h promises");
-
 static void random_fill(void *arg, void *to, size_t n) {
     (void)arg;
     randombytes_buf(to, n);

@@ -15,19 +15,20 @@
 #include "cluster/datagram.h"
 #include "cluster/dns.h"
 #include "cluster/keyring.h"
+#include "cluster/outbuf.h"
 #include "proto/peer_link.h"
 
-#define TRANSPORT_BIND_MAX 16              /* addresses to bind */
-#define TRANSPORT_HANDSHAKES_MAX 64        /* begun by others, and the same number of one's own */
-#define TRANSPORT_OUTPUT_MAX (1024 * 1024) /* bytes unsent on one link, or for a node that is being dialled */
-#define TRANSPORT_BACKOFF_MIN_MS 50        /* between two attempts to reach a node; doubled by each failure, */
-#define TRANSPORT_BACKOFF_MAX_MS 2000      /* up to this; less a random part of at most a half */
-#define TRANSPORT_HANDSHAKE_MS 3000        /* from dialling or accepting until both hellos are there */
-#define TRANSPORT_HANDSHAKE_LEAST_MS 500   /* what each gets even if others wait */
-#define TRANSPORT_PING_MS 2000             /* a control link on which nothing came for so long is asked, */
-#define TRANSPORT_SILENCE_MS 6000          /* and after so long is closed */
-#define TRANSPORT_IDLE_MS 60000            /* a control link that carried nothing but pings for so long is closed */
-#define TRANSPORT_DRAIN_MS 2000            /* how long a link that is being closed may take to send its rest */
+#define TRANSPORT_BIND_MAX 16            /* addresses to bind */
+#define TRANSPORT_HANDSHAKES_MAX 64      /* begun by others, and the same number of one's own */
+#define TRANSPORT_OUTPUT_MAX OUTBUF_MAX  /* bytes (1 MiB) unsent on one link, or for a node that is being dialled */
+#define TRANSPORT_BACKOFF_MIN_MS 50      /* between two attempts to reach a node; doubled by each failure, */
+#define TRANSPORT_BACKOFF_MAX_MS 2000    /* up to this; less a random part of at most a half */
+#define TRANSPORT_HANDSHAKE_MS 3000      /* from dialling or accepting until both hellos are there */
+#define TRANSPORT_HANDSHAKE_LEAST_MS 500 /* what each gets even if others wait */
+#define TRANSPORT_PING_MS 2000           /* a control link on which nothing came for so long is asked, */
+#define TRANSPORT_SILENCE_MS 6000        /* and after so long is closed */
+#define TRANSPORT_IDLE_MS 60000          /* a control link that carried nothing but pings for so long is closed */
+#define TRANSPORT_DRAIN_MS 2000          /* how long a link that is being closed may take to send its rest */
 
 /* One row a counter: name, help. */
 #define TRANSPORT_METRICS(METRIC)                                                                                      \

@@ -5,6 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Whether an arc of this node was gained while it had a store. */
+static bool has_fences(const struct view *v) {
+    if (v->ring == NULL) return false;
+    const struct ring_arcs arcs = ring_arcs(v->ring);
+    for (unsigned i = 0; i < arcs.n; i++)
+        if (arcs.owner[i] == v->self && arcs.since[i] > 0) return true;
+    return false;
+}
+
 int view_new(uint64_t version, struct ring *ring, const struct view_member *members, unsigned n, unsigned self,
              unsigned only, struct view **out) {
     if (n == 0 || n > RING_MEMBERS_MAX || (self >= n && self != VIEW_NOBODY)) return -EINVAL;
@@ -23,6 +32,7 @@ int view_new(uint64_t version, struct ring *ring, const struct view_member *memb
     v->self = (uint16_t)self;
     v->only = ring != NULL ? VIEW_NOBODY : (uint16_t)only;
     v->nmembers = n;
+    v->fenced = has_fences(v);
     *out = v;
     return 0;
 }

@@ -30,9 +30,11 @@ struct view_member {
 
 struct view {
     uint64_t ring_version;
-    struct ring *ring; /* NULL: member `only` owns all keys */
+    struct ring *ring; /* NULL: member `only` owns all keys, and always did as far as this node can tell (no arc has
+                        * a `since`); else a ring, be it of one member */
     uint16_t self;     /* this node's index; VIEW_NOBODY: it is no member */
     uint16_t only;     /* without a ring */
+    bool fenced;       /* some arcs of this node have a `since`: what was stored before must not be served */
     unsigned nmembers;
     struct view_member *members; /* those of the ring first, in its order */
     uint8_t *state;              /* enum view_state; relaxed */

@@ -4,6 +4,7 @@ tagcached_sources += \
   %D%/cluster_id.c \
   %D%/keytags.c \
   %D%/meta.c \
+  %D%/peer_ask.c \
   %D%/peer_codec.c \
   %D%/peer_link.c \
   %D%/peer_purge.c \
@@ -18,6 +19,7 @@ noinst_HEADERS += \
   %D%/link.h \
   %D%/meta.def \
   %D%/meta.h \
+  %D%/peer_ask.h \
   %D%/peer_codec.h \
   %D%/peer_link.h \
   %D%/peer_swim.h \

@@ -100,6 +100,8 @@ enum peer_kind peer_control_kind(const Peer__Control *m) {
     case PEER__CONTROL__PAYLOAD_SYNC: return PEER_SYNC;
     case PEER__CONTROL__PAYLOAD_CONFIG: return PEER_CONFIG;
     case PEER__CONTROL__PAYLOAD_PURGE: return PEER_PURGE;
+    case PEER__CONTROL__PAYLOAD_ASK: return PEER_ASK;
+    case PEER__CONTROL__PAYLOAD_TOLD: return PEER_TOLD;
     default: return PEER_NONE;
     }
 }

@@ -84,6 +84,8 @@ enum peer_kind {
     PEER_SYNC,
     PEER_CONFIG,
     PEER_PURGE,
+    PEER_ASK,
+    PEER_TOLD,
 };
 
 /* Unpacks n bytes into the arena, on top of what is in it. *out is valid until the arena is reset; it is set with

@@ -82,7 +82,7 @@ size_t peer_config_pack(const struct peer_config *m, unsigned part, struct peer_
 static void forget(struct peer_config_reader *r) {
     free(r->value);
     free(r->silent);
-    *r = (struct peer_config_reader){0};
+    memset(r, 0, sizeof *r);
 }
 
 void peer_config_reader_fini(struct peer_config_reader *r) {

@@ -5,56 +5,14 @@
 
 #include "proto/peer.pb-c.h"
 
-#define SEEN_BYTES 20
-#define RUN_BYTES 28
-#define LACK_BYTES 12
-
-/* ------------------------------------------------------------------ numbers in little-endian */
-
-static uint8_t *put(uint8_t *to, uint64_t v, unsigned bytes) {
-    for (unsigned i = 0; i < bytes; i++) to[i] = (uint8_t)(v >> 8 * i);
-    return to + bytes;
-}
-
-static uint64_t get(const uint8_t **from, unsigned bytes) {
-    uint64_t v = 0;
-    for (unsigned i = 0; i < bytes; i++) v |= (uint64_t)(*from)[i] << 8 * i;
-    *from += bytes;
-    return v;
-}
-
 /* ------------------------------------------------------------------ packing */
 
-/* Room for n records; false: the arena is full. An empty array needs none. */
-static bool make_room(struct peer_arena *a, unsigned n, unsigned bytes, ProtobufCBinaryData *out) {
-    *out = (ProtobufCBinaryData){0};
-    if (n == 0) return true;
-    out->data = peer_arena_alloc(a, (size_t)n * bytes);
-    out->len = (size_t)n * bytes;
-    return out->data != NULL;
-}
-
-static bool pack_arrays(const struct peer_purge *m, struct peer_arena *scratch, Peer__Purge *p) {
-    if (!make_room(scratch, m->nvector, SEEN_BYTES, &p->vector) || !make_room(scratch, m->nruns, RUN_BYTES, &p->runs) ||
-        !make_room(scratch, m->nlacks, LACK_BYTES, &p->lacks))
-        return false;
-    uint8_t *to = p->vector.data;
-    for (unsigned i = 0; i < m->nvector; i++)
-        to = put(put(put(to, m->vector[i].origin, 4), m->vector[i].sequence, 8), m->vector[i].star, 8);
-    to = p->runs.data;
-    for (unsigned i = 0; i < m->nruns; i++) {
-        const struct peer_purge_run *r = &m->runs[i];
-        to = put(put(to, r->via.number, 4), r->via.counter, 8);
-        to = put(put(put(to, r->origin, 4), r->sequence, 8), r->count, 4);
-    }
-    to = p->lacks.data;
-    for (unsigned i = 0; i < m->nlacks; i++) to = put(put(to, m->lacks[i].member, 4), m->lacks[i].sequence, 8);
-    return true;
-}
+/* A list of n numbers of the arena in a field of the message. False: the arena is full. */
+#define LIST(field, n)                                                                                                 \
+    ((n) == 0 || ((p.field = peer_arena_alloc(scratch, (n) * sizeof *p.field)) != NULL && (p.n_##field = (n))))
 
 size_t peer_purge_pack(const struct peer_purge *m, struct peer_arena *scratch, uint8_t *to, size_t size) {
     Peer__Purge p = PEER__PURGE__INIT;
-    Peer__Control c = PEER__CONTROL__INIT;
     p.kind = (uint32_t)m->kind;
     p.flags = m->flags;
     p.version = m->version;
@@ -67,7 +25,28 @@ size_t peer_purge_pack(const struct peer_purge *m, struct peer_arena *scratch, u
     p.active_epoch = m->active_epoch;
     p.members = m->members;
     p.events = peer_bytes(m->events, m->events_bytes);
-    if (!pack_arrays(m, scratch, &p)) return 0;
+    if (!LIST(vector_origin, m->nvector) || !LIST(vector_sequence, m->nvector) || !LIST(vector_star, m->nvector) ||
+        !LIST(run_number, m->nruns) || !LIST(run_counter, m->nruns) || !LIST(run_origin, m->nruns) ||
+        !LIST(run_sequence, m->nruns) || !LIST(run_count, m->nruns) || !LIST(lack_member, m->nlacks) ||
+        !LIST(lack_sequence, m->nlacks))
+        return 0;
+    for (unsigned i = 0; i < m->nvector; i++) {
+        p.vector_origin[i] = m->vector[i].origin;
+        p.vector_sequence[i] = m->vector[i].sequence;
+        p.vector_star[i] = m->vector[i].star;
+    }
+    for (unsigned i = 0; i < m->nruns; i++) {
+        p.run_number[i] = m->runs[i].via.number;
+        p.run_counter[i] = m->runs[i].via.counter;
+        p.run_origin[i] = m->runs[i].origin;
+        p.run_sequence[i] = m->runs[i].sequence;
+        p.run_count[i] = m->runs[i].count;
+    }
+    for (unsigned i = 0; i < m->nlacks; i++) {
+        p.lack_member[i] = m->lacks[i].member;
+        p.lack_sequence[i] = m->lacks[i].sequence;
+    }
+    Peer__Control c = PEER__CONTROL__INIT;
     c.payload_case = PEER__CONTROL__PAYLOAD_PURGE;
     c.purge = &p;
     return peer_control_pack(&c, to, size);
@@ -75,64 +54,49 @@ size_t peer_purge_pack(const struct peer_purge *m, struct peer_arena *scratch, u
 
 /* ------------------------------------------------------------------ reading */
 
-/* How many records an array has. False: no whole number of them, or more than max. */
-static bool count(const ProtobufCBinaryData *d, unsigned bytes, unsigned max, unsigned *n) {
-    if (d->len % bytes != 0 || d->len / bytes > max) return false;
-    *n = (unsigned)(d->len / bytes);
-    return true;
-}
-
 static bool read_vector(const Peer__Purge *p, struct peer_arena *a, struct peer_purge *out) {
-    if (!count(&p->vector, SEEN_BYTES, PEER_PURGE_VECTOR_MAX, &out->nvector)) return false;
-    struct peer_purge_seen *to = peer_arena_alloc(a, out->nvector * sizeof *to + 1);
-    if (to == NULL) return false;
-    out->vector = to;
-    const uint8_t *from = p->vector.data;
-    for (unsigned i = 0; i < out->nvector; i++) {
-        to[i].origin = (uint32_t)get(&from, 4);
-        to[i].sequence = get(&from, 8);
-        to[i].star = get(&from, 8);
-    }
+    const size_t n = p->n_vector_origin;
+    if (n > PEER_PURGE_VECTOR_MAX || p->n_vector_sequence != n || p->n_vector_star != n) return false;
+    struct peer_purge_seen *v = n > 0 ? peer_arena_alloc(a, n * sizeof *v) : NULL;
+    if (n > 0 && v == NULL) return false;
+    for (size_t i = 0; i < n; i++)
+        v[i] = (struct peer_purge_seen){p->vector_origin[i], p->vector_sequence[i], p->vector_star[i]};
+    out->vector = v;
+    out->nvector = (unsigned)n;
     return true;
 }
 
 static bool read_runs(const Peer__Purge *p, struct peer_arena *a, struct peer_purge *out) {
-    if (!count(&p->runs, RUN_BYTES, PEER_PURGE_RUNS_MAX, &out->nruns)) return false;
-    struct peer_purge_run *to = peer_arena_alloc(a, out->nruns * sizeof *to + 1);
-    if (to == NULL) return false;
-    out->runs = to;
-    const uint8_t *from = p->runs.data;
-    for (unsigned i = 0; i < out->nruns; i++) {
-        to[i].via.number = (uint32_t)get(&from, 4);
-        to[i].via.counter = get(&from, 8);
-        to[i].origin = (uint32_t)get(&from, 4);
-        to[i].sequence = get(&from, 8);
-        to[i].count = (uint32_t)get(&from, 4);
-    }
+    const size_t n = p->n_run_number;
+    if (n > PEER_PURGE_RUNS_MAX || p->n_run_counter != n || p->n_run_origin != n || p->n_run_sequence != n ||
+        p->n_run_count != n)
+        return false;
+    struct peer_purge_run *r = n > 0 ? peer_arena_alloc(a, n * sizeof *r) : NULL;
+    if (n > 0 && r == NULL) return false;
+    for (size_t i = 0; i < n; i++)
+        r[i] = (struct peer_purge_run){
+            {p->run_number[i], p->run_counter[i]}, p->run_origin[i], p->run_sequence[i], p->run_count[i]};
+    out->runs = r;
+    out->nruns = (unsigned)n;
     return true;
 }
 
 static bool read_lacks(const Peer__Purge *p, struct peer_arena *a, struct peer_purge *out) {
-    if (!count(&p->lacks, LACK_BYTES, PEER_PURGE_LACKS_MAX, &out->nlacks)) return false;
-    struct peer_purge_lack *to = peer_arena_alloc(a, out->nlacks * sizeof *to + 1);
-    if (to == NULL) return false;
-    out->lacks = to;
-    const uint8_t *from = p->lacks.data;
-    for (unsigned i = 0; i < out->nlacks; i++) {
-        to[i].member = (uint32_t)get(&from, 4);
-        to[i].sequence = get(&from, 8);
-    }
+    const size_t n = p->n_lack_member;
+    if (n > PEER_PURGE_LACKS_MAX || p->n_lack_sequence != n) return false;
+    struct peer_purge_lack *l = n > 0 ? peer_arena_alloc(a, n * sizeof *l) : NULL;
+    if (n > 0 && l == NULL) return false;
+    for (size_t i = 0; i < n; i++) l[i] = (struct peer_purge_lack){p->lack_member[i], p->lack_sequence[i]};
+    out->lacks = l;
+    out->nlacks = (unsigned)n;
     return true;
 }
 
-bool peer_purge_read(const Peer__Control *c, struct peer_arena *a, struct peer_counts *counts, struct peer_purge *out) {
+bool peer_purge_read(const Peer__Control *c, struct peer_arena *a, struct peer_purge *out) {
     *out = (struct peer_purge){0};
     if (c->payload_case != PEER__CONTROL__PAYLOAD_PURGE) return false;
     const Peer__Purge *p = c->purge;
-    if (p->kind == 0 || p->kind >= PEER_PURGE_KINDS) {
-        counts->unknown_kinds++;
-        return false;
-    }
+    if (p->kind == 0 || p->kind >= PEER_PURGE_KINDS || p->events.len > PEER_PURGE_EVENTS_MAX) return false;
     out->kind = (enum peer_purge_kind)p->kind;
     out->flags = p->flags;
     out->version = p->version;
@@ -146,6 +110,5 @@ bool peer_purge_read(const Peer__Control *c, struct peer_arena *a, struct peer_c
     out->members = p->members;
     out->events = p->events.data;
     out->events_bytes = p->events.len;
-    return out->events_bytes <= PEER_PURGE_EVENTS_MAX && read_vector(p, a, out) && read_runs(p, a, out) &&
-           read_lacks(p, a, out);
+    return read_vector(p, a, out) && read_runs(p, a, out) && read_lacks(p, a, out);
 }

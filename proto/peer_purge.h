@@ -45,6 +45,9 @@ enum peer_purge_kind {
     PEER_PURGE_POLL_ANSWER,
     /* Send me what your log has beyond this vector. vector. */
     PEER_PURGE_PULL,
+    /* A member that has carried out a counted purge, to who asked for it; not for the machine. runs: one, with its via;
+     * sequence: the items that it took out there and one more, 0: too many to count. */
+    PEER_PURGE_COUNT,
     PEER_PURGE_KINDS
 };
 
@@ -97,11 +100,11 @@ struct peer_purge {
     unsigned nvector, nruns, nlacks;
 };
 
-/* Packs a control message. Bytes written, or 0: it does not fit, or the scratch arena is full (32 KiB are enough). */
+/* Packs it as a control message into `to`; the scratch arena holds its lists meanwhile. Bytes, or 0: it does not fit.
+ */
 size_t peer_purge_pack(const struct peer_purge *m, struct peer_arena *scratch, uint8_t *to, size_t size);
-/* Reads one; its arrays are copied into the arena, its records stay where the message is. False: it is another message,
- * an array's length is no whole number of records, or one is longer than the bounds above. A kind that this release
- * does not know is counted, and false as well. */
-bool peer_purge_read(const Peer__Control *c, struct peer_arena *a, struct peer_counts *counts, struct peer_purge *out);
+/* Reads it; its lists are made in the arena that the message was unpacked into, its records stay where they are. False:
+ * it is no message about purges, or beyond the bounds above, or the arena is full. The records are not looked at. */
+bool peer_purge_read(const Peer__Control *c, struct peer_arena *a, struct peer_purge *out);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 
-enum { FLAG_SOFT = 1, FLAG_REPEATED = 128 };
+enum { FLAG_SOFT = 1, FLAG_COUNTED = 2, FLAG_REPEATED = 128 };
 enum { AT_UNITS = 0, AT_FLAGS = 2, AT_NSELECTORS = 3, AT_TTL = 4, AT_COUNTER = 8, AT_NUMBER = 16, AT_NTAGS = 20 };
 
 static uint64_t get64(const uint8_t *p) {
@@ -54,7 +54,7 @@ size_t purge_event_write(const struct purge_event *e, uint8_t *out) {
     memset(out, 0, tags_at(e->nselectors));
     const uint16_t units = htole16((uint16_t)(bytes / 8));
     memcpy(out + AT_UNITS, &units, sizeof units);
-    out[AT_FLAGS] = e->soft ? FLAG_SOFT : 0;
+    out[AT_FLAGS] = (uint8_t)((e->soft ? FLAG_SOFT : 0) | (e->counted ? FLAG_COUNTED : 0));
     out[AT_NSELECTORS] = (uint8_t)e->nselectors;
     put32(out + AT_TTL, e->ttl_s);
     put64(out + AT_COUNTER, e->via.counter);
@@ -92,6 +92,10 @@ struct purge_via purge_event_via(const uint8_t *record) {
 
 bool purge_event_soft(const uint8_t *record) {
     return record[AT_FLAGS] & FLAG_SOFT;
+}
+
+bool purge_event_counted(const uint8_t *record) {
+    return record[AT_FLAGS] & FLAG_COUNTED;
 }
 
 uint32_t purge_event_ttl_s(const uint8_t *record) {

@@ -3,12 +3,10 @@
  * purge_event - one purge as bytes: the record that nodes send each other and that their logs keep.
  *
  *   0  u16 units       length of the record in units of 8 bytes
- *   2  u8  flags       bit 0: soft; bit 7 belongs to the log that keeps the record; the others are ignored
- *   3  u8  nselectors  1..64
- *   4  u32 ttl_s       how long a softly purged item may still be served
- *   8  u64 counter     of the via, below 2^48
- *  16  u32 number      of the via: the member that was asked for the purge
- *  20  u8  ntags[nselectors], filled up to a multiple of 8 bytes with zeros; 0 tags: everything (`*`)
+ *   2  u8  flags       bit 0: soft; bit 1: counted; bit 7 belongs to the log that keeps the record; the others are
+ * ignored 3  u8  nselectors  1..64 4  u32 ttl_s       how long a softly purged item may still be served 8  u64 counter
+ * of the via, below 2^48 16  u32 number      of the via: the member that was asked for the purge 20  u8
+ * ntags[nselectors], filled up to a multiple of 8 bytes with zeros; 0 tags: everything (`*`)
  *   -  u64 tags        hashes, those of the first selector first
  *
  * All numbers are little-endian. A purge of one tag takes 32 bytes. The origin and the sequence are not in the record:
@@ -47,6 +45,7 @@ struct purge_selector {
 struct purge_event {
     struct purge_via via;
     bool soft;
+    bool counted; /* who asked wants to know how many items it takes out */
     uint32_t ttl_s;
     unsigned nselectors;
     const struct purge_selector *selectors;
@@ -64,6 +63,7 @@ size_t purge_event_check(const uint8_t *p, size_t n);
 size_t purge_event_size(const uint8_t *record);
 struct purge_via purge_event_via(const uint8_t *record);
 bool purge_event_soft(const uint8_t *record);
+bool purge_event_counted(const uint8_t *record);
 uint32_t purge_event_ttl_s(const uint8_t *record);
 /* Whether one of its selectors is everything. */
 bool purge_event_everything(const uint8_t *record);

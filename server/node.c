@@ -62,7 +62,7 @@ static void on_upload(void *arg, unsigned handle) {
 
 static void on_job(void *arg, void *token, int64_t count) {
     struct node *n = arg;
-    if (!node_cluster_on_job(n->cluster, token)) cmd_on_job(n->cmd, token, count);
+    if (!node_cluster_on_job(n->cluster, token, count)) cmd_on_job(n->cmd, token, count);
 }
 
 static void on_floors(void *arg, uint64_t floors) {
@@ -376,10 +376,11 @@ void node_stop(struct node *n) {
 void node_free(struct node *n) {
     if (n == NULL) return;
     node_stop(n);
-    node_cluster_free(n->cluster);
+    node_cluster_close(n->cluster);
     net_free(n->net); /* runs what the store's thread had still posted */
     if (n->cmd != NULL) cmd_free(n->cmd);
     if (n->store != NULL) store_free(n->store);
+    node_cluster_free(n->cluster);
     if (n->end_fd >= 0) close(n->end_fd);
     free(n);
 }
@@ -410,6 +411,7 @@ bool node_reload(struct node *n) {
         log_event(&n->log, LOG_ALWAYS, "tls_reload_failed", "error=\"%s\"", err);
         ok = false;
     }
+    if (n->cluster != NULL) node_cluster_reload(n->cluster);
     return ok;
 }
 

@@ -2,9 +2,12 @@
 #include "node_cluster.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -16,6 +19,7 @@
 #include "cluster/purging.h"
 #include "cluster/view.h"
 #include "cmd/cmd.h"
+#include "net/conn.h"
 #include "net/net.h"
 #include "net/worker.h"
 #include "settings.h"
@@ -24,19 +28,29 @@
 
 #define CLUSTER_PORT_ABOVE 10000 /* the client port, by default */
 
+/* A counted purge that the store carries out. */
+struct count {
+    LIST_ENTRY(count) entry;
+    struct purge_via via;
+};
+
 struct node_cluster {
     struct node_parts parts;
     struct cluster *cluster;
     struct store_worker *handle; /* the store's handle of the cluster's thread */
     struct cmd_cluster calls;    /* what the commands ask */
     char bind[HOSTPORT_MAX + 1];
+    uint32_t stopped;            /* atomic: the cluster's thread has ended */
+    pthread_mutex_t counts_lock; /* guards: */
+    LIST_HEAD(, count) counts;
     uint32_t waits; /* atomic: purges wait for the store to make room */
 };
 
 /* ------------------------------------------------------------------ what the cluster asks of the node */
 
 static void on_view_done(void *arg) {
-    cluster_view_done(((struct node_cluster *)arg)->cluster);
+    struct cluster *c = ((struct node_cluster *)arg)->cluster;
+    if (c != NULL) cluster_view_done(c);
 }
 
 static void up_view(void *arg, struct view *v) {
@@ -56,18 +70,49 @@ static void read_batch(const struct purging_batch *b, struct store_selector *out
 
 _Static_assert(PURGING_BATCH_SELECTORS <= STORE_SELECTORS_MAX, "a batch is one purge");
 
+static void count_begin(struct node_cluster *nc, struct count *counted) {
+    pthread_mutex_lock(&nc->counts_lock);
+    LIST_INSERT_HEAD(&nc->counts, counted, entry);
+    pthread_mutex_unlock(&nc->counts_lock);
+}
+
+/* Ends a count that is under way, if the token is one. items -1: too many to count. */
+static bool count_end(struct node_cluster *nc, void *token, int64_t items) {
+    struct count *n;
+    pthread_mutex_lock(&nc->counts_lock);
+    LIST_FOREACH(n, &nc->counts, entry)
+    if (n == token) break;
+    if (n != NULL) LIST_REMOVE(n, entry);
+    pthread_mutex_unlock(&nc->counts_lock);
+    if (n == NULL) return false;
+    if (sync_load_acq(&nc->stopped) == 0) cluster_counted(nc->cluster, n->via, items);
+    free(n);
+    return true;
+}
+
 static bool up_apply(void *arg, const struct purging_batch *b) {
     struct node_cluster *nc = arg;
     struct store_selector selectors[PURGING_BATCH_SELECTORS];
+    struct count *counted = b->counted ? calloc(1, sizeof *counted) : NULL;
     uint64_t version;
     read_batch(b, selectors);
-    const struct store_purge p = {
-        .selectors = selectors, .nselectors = b->nselectors, .soft = b->soft, .soft_ttl_s = b->ttl_s, .token = nc};
+    const struct store_purge p = {.selectors = selectors,
+                                  .nselectors = b->nselectors,
+                                  .soft = b->soft,
+                                  .counted = counted != NULL,
+                                  .soft_ttl_s = b->ttl_s,
+                                  .token = counted != NULL ? (void *)counted : nc};
+    if (counted != NULL) {
+        counted->via = b->via;
+        count_begin(nc, counted);
+    }
     sync_store_seq(&nc->waits, 1); /* room that is made from here on is told */
     const enum store_status st = store_purge(nc->handle, &p, &version);
+    if (counted != NULL && st != STORE_PENDING) (void)count_end(nc, counted, 0);
     if (st == STORE_AGAIN || st == STORE_NO_MEMORY) return false;
     sync_store_seq(&nc->waits, 0);
-    return st == STORE_OK;
+    /* The selectors of a counted purge are single tags, which are filed at once: only its count takes time. */
+    return st == STORE_OK || counted != NULL;
 }
 
 /* The store has one floor, of everything: more than was asked for is dropped where only tagged items have to go, which
@@ -94,6 +139,34 @@ static void up_link(void *arg, void *wish, int fd, struct ssl_st *ssl, int error
     }
     if (ssl != NULL) openssl.SSL_free(ssl);
     if (fd >= 0) close(fd);
+}
+
+/* A connection of this node to itself on its way to a worker. */
+struct guest {
+    struct net_post post;
+    int fd;
+    bool privileged;
+};
+
+static void seat_guest(struct net_worker *w, void *arg) {
+    struct guest *g = arg;
+    (void)conn_adopt(w, g->fd, NULL, cmd_guest_handler(g->privileged));
+    free(g);
+}
+
+static int up_client(void *arg, bool privileged) {
+    struct node_cluster *nc = arg;
+    struct guest *g = calloc(1, sizeof *g);
+    int ends[2];
+    if (g == NULL) return -ENOMEM;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
+        free(g);
+        return -errno;
+    }
+    g->fd = ends[0];
+    g->privileged = privileged;
+    worker_post(net_worker_at(nc->parts.net, 0), &g->post, seat_guest, g);
+    return ends[1];
 }
 
 /* A link of another node on its way to a worker. */
@@ -160,14 +233,17 @@ void node_cluster_ring_differs(struct node_cluster *nc, uint32_t member, uint64_
     cluster_ring_differs(nc->cluster, member, version);
 }
 
-bool node_cluster_on_job(struct node_cluster *nc, void *token) {
-    if (nc == NULL || token != nc) return false;
+bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items) {
+    if (nc == NULL) return false;
+    if (token != nc) return count_end(nc, token, items);
+    if (sync_load_acq(&nc->stopped) != 0) return true;
     cluster_applied(nc->cluster);
     return true;
 }
 
 void node_cluster_on_room(struct node_cluster *nc) {
-    if (nc != NULL && sync_load_seq(&nc->waits) != 0) cluster_apply_again(nc->cluster);
+    if (nc != NULL && sync_load_acq(&nc->stopped) == 0 && sync_load_seq(&nc->waits) != 0)
+        cluster_apply_again(nc->cluster);
 }
 
 /* ------------------------------------------------------------------ life */
@@ -220,7 +296,7 @@ static int fill_config(struct node_cluster *nc, struct cluster_config *cfg, char
         .workers = (unsigned)s->threads,
         .clock = nc->parts.clock,
         .log = nc->parts.log,
-        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_serve, up_ended},
+        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_client, up_serve, up_ended},
     };
     return 0;
 }
@@ -230,6 +306,8 @@ int node_cluster_new(const struct node_parts *parts, struct node_cluster **out, 
     struct node_cluster *nc = calloc(1, sizeof *nc);
     if (nc == NULL) return -ENOMEM;
     nc->parts = *parts;
+    LIST_INIT(&nc->counts);
+    pthread_mutex_init(&nc->counts_lock, NULL);
     nc->handle = store_worker(parts->store, (unsigned)parts->settings->threads);
     int r = fill_config(nc, &cfg, err, err_size);
     if (r == 0) r = cluster_new(&cfg, &nc->cluster, err, err_size);
@@ -247,12 +325,24 @@ int node_cluster_start(struct node_cluster *nc) {
     return cluster_start(nc->cluster);
 }
 
+void node_cluster_reload(struct node_cluster *nc) {
+    cluster_reload(nc->cluster);
+}
+
 void node_cluster_stop(struct node_cluster *nc) {
     cluster_stop(nc->cluster);
+    sync_store_rel(&nc->stopped, 1);
+}
+
+void node_cluster_close(struct node_cluster *nc) {
+    if (nc == NULL) return;
+    cluster_free(nc->cluster);
+    nc->cluster = NULL;
 }
 
 void node_cluster_free(struct node_cluster *nc) {
     if (nc == NULL) return;
-    cluster_free(nc->cluster);
+    node_cluster_close(nc);
+    pthread_mutex_destroy(&nc->counts_lock);
     free(nc);
 }

@@ -40,15 +40,21 @@ int node_cluster_new(const struct node_parts *parts, struct node_cluster **out, 
 int node_cluster_start(struct node_cluster *nc);
 /* Ends the cluster's thread. The workers still run. */
 void node_cluster_stop(struct node_cluster *nc);
-/* After the workers have ended. NULL is allowed. */
+/* Answers all that was still asked of it. After the workers have ended, before they are freed. NULL is allowed. */
+void node_cluster_close(struct node_cluster *nc);
+/* After the store was freed. NULL is allowed. */
 void node_cluster_free(struct node_cluster *nc);
+
+/* Reads the key file again (SIGHUP). */
+void node_cluster_reload(struct node_cluster *nc);
 
 /* The commands' wish for a link, and news of a peer's ring (cmd_config.h). A worker's thread. */
 void node_cluster_want_link(struct node_cluster *nc, unsigned worker, uint32_t member, enum cmd_link_kind kind,
                             struct cmd_wish *wish);
 void node_cluster_ring_differs(struct node_cluster *nc, uint32_t member, uint64_t version);
-/* A purge that took time has ended (struct store_events); false: it was not the cluster's. The store's thread. */
-bool node_cluster_on_job(struct node_cluster *nc, void *token);
+/* A purge that took time has ended (struct store_events), and took out so many items if it counts them; false: it was
+ * not the cluster's. The store's thread, or whoever frees the store. */
+bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items);
 /* The store has made room: what waited for it is tried again. The store's thread. */
 void node_cluster_on_room(struct node_cluster *nc);
 

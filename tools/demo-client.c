@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * demo-client - loads this machine's package database into a node through libmemcached, purges, and checks what is
- * left.
+ * demo-client - this machine's package database in a cluster, through libmemcached.
  *
- *     demo-client HOST PORT [STATUS-FILE]
+ *     demo-client tags NODE NODE              stores it through the first node; reads, purges and checks through the
+ * other demo-client owners NODE...              stores and reads it with a ketama client that knows all nodes
+ *     demo-client read NODE MOST              reads what `owners` stored through one node: at most MOST may be missing
  *
- * An ordinary client library that has never heard of tags: they travel as a suffix of the key (key|#|t=tag,tag), and a
- * purge is a delete of a key with the suffix |#|p=selector. Every claim that it prints was compared with the database:
- * exit status 0 all true, 1 something was not, 2 usage.
+ * NODE is HOST:PORT. An ordinary client library that has never heard of tags: they travel as a suffix of the key
+ * (key|#|t=tag,tag), and a purge is a delete of a key with the suffix |#|p=selector. Every claim that it prints was
+ * compared with the database: exit status 0 all true, 1 something was not, 2 usage. Environment: STATUS_FILE, another
+ * package database.
  */
 #include <inttypes.h>
 #include <libmemcached/memcached.h>
@@ -30,6 +32,11 @@ struct package {
              [TAG_MAX + 1]; /* section, source, maintainer, arch; "" when the database has none, or it is too long */
     unsigned gone;          /* the purge that took it, from 1: a miss from here on; 0: must be served */
     bool served;            /* found by the last read */
+};
+
+/* The clients of a story. */
+struct clients {
+    memcached_st *writer, *reader; /* each knows one node, or they are one client that knows all */
 };
 
 struct database {
@@ -225,7 +232,7 @@ static void show_some(const struct database *db, const char *word, unsigned gone
 }
 
 /* Purges a selector of one or two tags; true if exactly what carries them went. */
-static bool purge(memcached_st *mc, struct database *db, unsigned number, const char *a, const char *b) {
+static bool purge(const struct clients *c, struct database *db, unsigned number, const char *a, const char *b) {
     char key[KEY_MAX + 1];
     size_t n = (size_t)snprintf(key, sizeof key, "x|#|p=%s%s%s", a, b ? "+" : "", b ? b : "");
     size_t hit = 0, served, live = 0;
@@ -236,11 +243,11 @@ static bool purge(memcached_st *mc, struct database *db, unsigned number, const 
             hit++;
         }
     double start = now_s(), seconds;
-    memcached_return_t rc = memcached_delete(mc, key, n, 0);
+    memcached_return_t rc = memcached_delete(c->reader, key, n, 0);
     double took = now_s() - start;
     printf("\n  delete '%s'\n", key);
-    if (!fine(mc, rc, "delete", key)) return false;
-    size_t wrong = read_back(mc, db, &served, &seconds);
+    if (!fine(c->reader, rc, "delete", key)) return false;
+    size_t wrong = read_back(c->reader, db, &served, &seconds);
     printf("    answered in %.0f us; read everything again in %.1f ms: %zu went, %zu stayed\n", took * 1e6,
            seconds * 1e3, live - served, served);
     show_some(db, "went:", number, a, b);
@@ -283,56 +290,138 @@ static void choose_pair(const struct database *db, const char **a, const char **
 }
 
 /* What is stored after a purge stays, whatever it is tagged. */
-static bool store_again(memcached_st *mc, struct database *db) {
+static bool store_again(const struct clients *c, struct database *db) {
     size_t i = 0, served;
     double seconds;
     while (i < db->n && db->p[i].gone == 0) i++;
     if (i == db->n) return true;
     db->p[i].gone = 0;
     printf("\n  set '%s' again, with the same tags\n", db->p[i].key);
-    if (!store(mc, &db->p[i])) return false;
-    if (read_back(mc, db, &served, &seconds) != 0) return false;
+    if (!store(c->writer, &db->p[i])) return false;
+    if (read_back(c->reader, db, &served, &seconds) != 0) return false;
     printf("    it is served: a purge takes what was stored before it, never what comes after\n");
     return true;
 }
 
-static bool load(memcached_st *mc, struct database *db) {
+static bool load(const struct clients *c, struct database *db) {
     size_t served;
     double start = now_s(), seconds;
     for (size_t i = 0; i < db->n; i++)
-        if (!store(mc, &db->p[i])) return false;
+        if (!store(c->writer, &db->p[i])) return false;
     double took = now_s() - start;
     printf("  stored %zu packages, %.1f KiB, with %zu tags, in %.1f ms (one request each, waiting for each answer)\n",
            db->n, (double)db->bytes / 1024, db->tagged, took * 1e3);
     printf("    for instance '%s' with\n", db->p[0].key);
     for (int i = 0; i < TAGS; i++)
         if (db->p[0].tags[i][0] != '\0') printf("      %s\n", db->p[0].tags[i]);
-    if (read_back(mc, db, &served, &seconds) != 0) return false;
-    printf("  read all %zu back in %.1f ms, a hundred a request: byte for byte the same\n", served, seconds * 1e3);
+    if (read_back(c->reader, db, &served, &seconds) != 0) return false;
+    printf("  read all %zu back through the other node in %.1f ms, a hundred a request: byte for byte the same\n",
+           served, seconds * 1e3);
     return true;
 }
 
+/* ------------------------------------------------------------------ the three stories */
+
+static bool add_server(memcached_st *mc, const char *node) {
+    char host[256];
+    const char *colon = strrchr(node, ':');
+    if (colon == NULL || (size_t)(colon - node) >= sizeof host) return false;
+    memcpy(host, node, (size_t)(colon - node));
+    host[colon - node] = '\0';
+    return memcached_server_add(mc, host, (in_port_t)atoi(colon + 1)) == MEMCACHED_SUCCESS;
+}
+
+/* A client that knows these nodes; more than one: it hashes as the ring of the cluster does. */
+static memcached_st *client(char **nodes, int n) {
+    memcached_st *mc = memcached_create(NULL);
+    if (mc == NULL) abort();
+    memcached_behavior_set(mc, MEMCACHED_BEHAVIOR_TCP_NODELAY, 1);
+    if (n > 1) memcached_behavior_set(mc, MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, 1);
+    for (int i = 0; i < n; i++)
+        if (!add_server(mc, nodes[i])) {
+            fprintf(stderr, "%s: a node is written HOST:PORT\n", nodes[i]);
+            exit(2);
+        }
+    return mc;
+}
+
+static bool tell_tags(struct database *db, char **nodes) {
+    const struct clients c = {client(nodes, 1), client(nodes + 1, 1)};
+    const char *section, *arch;
+    bool good = load(&c, db) && purge(&c, db, 1, "section:libs", NULL);
+    choose_pair(db, &section, &arch);
+    good = good && purge(&c, db, 2, section, arch) && store_again(&c, db);
+    memcached_free(c.writer);
+    memcached_free(c.reader);
+    return good;
+}
+
+/* Keys without tags, under another name: "copy:NAME". */
+static void name_copies(struct database *db) {
+    for (size_t i = 0; i < db->n; i++) {
+        char key[sizeof db->p[i].key];
+        snprintf(key, sizeof key, "copy:%.*s", (int)sizeof key - 6, db->p[i].key + 4);
+        memcpy(db->p[i].key, key, sizeof key);
+        for (int t = 0; t < TAGS; t++) db->p[i].tags[t][0] = '\0';
+    }
+}
+
+static bool tell_owners(struct database *db, char **nodes, int n) {
+    memcached_st *mc = client(nodes, n);
+    size_t served;
+    double seconds;
+    bool good = true;
+    name_copies(db);
+    for (size_t i = 0; i < db->n && good; i++) good = store(mc, &db->p[i]);
+    good = good && read_back(mc, db, &served, &seconds) == 0;
+    if (good) printf("  stored %zu keys and read them back, with all %d nodes in the client's list\n", db->n, n);
+    memcached_free(mc);
+    return good;
+}
+
+/* Reads one key a request: a node that is away may make some of them miss or fail, and no other. */
+static bool tell_read(struct database *db, char **nodes, const char *most) {
+    memcached_st *mc = client(nodes, 1);
+    size_t missing = 0, wrong = 0;
+    name_copies(db);
+    for (size_t i = 0; i < db->n; i++) {
+        const struct package *p = &db->p[i];
+        size_t n;
+        uint32_t flags;
+        memcached_return_t rc;
+        char *value = memcached_get(mc, p->key, strlen(p->key), &n, &flags, &rc);
+        if (value == NULL)
+            missing++;
+        else
+            wrong += n != p->stanza_len || memcmp(value, p->stanza, n) != 0;
+        free(value);
+    }
+    printf("  read all %zu keys through %s: %zu hits, %zu misses or errors\n", db->n, nodes[0], db->n - missing,
+           missing);
+    memcached_free(mc);
+    return wrong == 0 && missing <= strtoul(most, NULL, 10);
+}
+
 int main(int argc, char **argv) {
-    if (argc < 3 || argc > 4) {
-        fputs("usage: demo-client HOST PORT [STATUS-FILE]\n", stderr);
+    const char *verb = argc > 1 ? argv[1] : "", *path = getenv("STATUS_FILE");
+    const bool tags = strcmp(verb, "tags") == 0 && argc == 4, owners = strcmp(verb, "owners") == 0 && argc > 3;
+    const bool reads = strcmp(verb, "read") == 0 && argc == 4;
+    if (!tags && !owners && !reads) {
+        fputs("usage: demo-client tags NODE NODE | owners NODE NODE... | read NODE MOST\n", stderr);
         return 2;
     }
     struct database db = {0};
-    const char *path = argc == 4 ? argv[3] : "/var/lib/dpkg/status";
+    if (path == NULL) path = "/var/lib/dpkg/status";
     if (!database_load(&db, path)) {
         fprintf(stderr, "%s: no installed packages found there\n", path);
         return 2;
     }
-    memcached_st *mc = memcached_create(NULL);
-    memcached_server_add(mc, argv[1], (in_port_t)atoi(argv[2]));
-    memcached_behavior_set(mc, MEMCACHED_BEHAVIOR_TCP_NODELAY, 1);
-    const char *section, *arch;
-    bool good = load(mc, &db) && purge(mc, &db, 1, "section:libs", NULL);
-    choose_pair(&db, &section, &arch);
-    good = good && purge(mc, &db, 2, section, arch) && store_again(mc, &db);
-    printf("\n  %s\n", good ? "Everything above was checked against the package database, item by item."
-                            : "WRONG: what the node served is not what the package database says.");
-    memcached_free(mc);
+    const bool good = tags     ? tell_tags(&db, argv + 2)
+                      : owners ? tell_owners(&db, argv + 2, argc - 2)
+                               : tell_read(&db, argv + 2, argv[3]);
+    if (tags || !good)
+        printf("\n  %s\n", good ? "Everything above was checked against the package database, item by item."
+                                : "WRONG: what the nodes served is not what the package database says.");
     free(db.p);
     free(db.text);
     return good ? 0 : 1;

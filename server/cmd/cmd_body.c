@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/sync.h"
 #include "cmd/cmd_meta_set.h"
+#include "cmd/cmd_owner.h"
 #include "cmd/cmd_parse_block.h"
 #include "cmd/cmd_set.h"
 #include "cmd/cmd_table.h"
@@ -95,7 +97,10 @@ static bool finish(struct session *s, bool good) {
     cmd_parse_block_kept(s, u->row, u->line, u->line_len, r);
     r->body_len = u->length;
     r->upload = u->bytes;
-    if (good)
+    const bool here = likely(!w->routes) || cmd_owner_is_here(s, r);
+    if (good && unlikely(!here))
+        cmd_reply_lit(s, r, "SERVER_ERROR key has moved to another node");
+    else if (good)
         u->row->handler(s, r);
     else
         cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");
@@ -105,7 +110,7 @@ static bool finish(struct session *s, bool good) {
         conn_park(s->conn);
         return false;
     }
-    if (!good) store_upload_abort(w->store, u->bytes);
+    if (!good || !here) store_upload_abort(w->store, u->bytes);
     if (!good && r->shifted) cmd_end(s, CMD_END_ERROR);
     end_upload(s);
     s->phase = CMD_PHASE_LINE;

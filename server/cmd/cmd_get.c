@@ -20,6 +20,7 @@
 #include "cmd/request.h"
 #include "cmd/session.h"
 #include "net/conn.h"
+#include "proto/link.h"
 #include "proto/text.h"
 #include "store/store.h"
 
@@ -165,6 +166,33 @@ unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) {
 
 unsigned cmd_get_run_here(struct session *s, struct request *r, unsigned n, uint64_t since) {
     return get_run(s, r, n, true, since);
+}
+
+unsigned cmd_get_framed(struct session *s, struct request *r, unsigned n, uint32_t seq, uint64_t since) {
+    struct cmd_worker *w = s->worker;
+    unsigned i = 0;
+    for (; i < n && r->path == CMD_PATH_GET; r++, i++) {
+        struct store_item it;
+        if (unlikely(!store_get(w->store, &r->key, &it) || it.soft || !cmd_value_fits(&it) || it.version <= since))
+            break;
+        char *const begin = conn_reserve(s->conn, LINK_HEADER + HEAD_MAX + r->raw_key_len + it.size);
+        char *out = put_head(begin + LINK_HEADER, r, &it, false, 0);
+        memcpy(out, it.value, it.size);
+        out += it.size;
+        *out++ = '\r';
+        *out++ = '\n';
+        const struct link_header h = {(uint32_t)(out - begin - LINK_HEADER), seq + i, LINK_DONE, 0, 0};
+        link_put(begin, &h);
+        conn_commit(s->conn, (size_t)(out - begin));
+        if (unlikely((it.bits & STORE_FETCHED) == 0)) store_note_fetch(w->store, &it);
+        if (unlikely(conn_stuck(s->conn))) {
+            i++;
+            break;
+        }
+    }
+    sync_bump(&w->metrics[CMD_METRIC_cmd_get], i);
+    sync_bump(&w->metrics[CMD_METRIC_get_hits], i);
+    return i;
 }
 
 void cmd_get(struct session *s, struct request *r) {

@@ -15,4 +15,10 @@ unsigned cmd_get_run(struct session *s, struct request *r, unsigned n) __attribu
 /* The same, up to the first key that is not found, or whose item is not newer than `since`. */
 unsigned cmd_get_run_here(struct session *s, struct request *r, unsigned n, uint64_t since) __attribute__((noinline));
 
+/* Answers keys that another node asks for, as frames (proto/link.h) with seqs from `seq` on: as far as their path is
+ * CMD_PATH_GET, and what is found is small, not softly purged, and newer than `since`. Returns how many it answered;
+ * the next one is for cmd_run. */
+unsigned cmd_get_framed(struct session *s, struct request *r, unsigned n, uint32_t seq, uint64_t since)
+    __attribute__((noinline));
+
 #endif

@@ -14,7 +14,6 @@
 #include "cmd/cmd_run.h"
 #include "cmd/cmd_table.h"
 #include "cmd/cmd_transfer.h"
-#include "cmd/cmd_view.h"
 #include "cmd/instance.h"
 #include "cmd/request.h"
 #include "cmd/session.h"
@@ -54,12 +53,11 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     struct cmd_worker *w = s->worker;
     size_t used = 0;
     w->observed = sync_load(&w->cmd->observed);
-    if (unlikely(w->routes && cmd_view_waits(w))) cmd_view_fence(w);
     cmd_enter(w);
     const unsigned count = cmd_parse(s, p, n);
     unsigned i;
     if (likely(!w->routes && s->forward == NULL) || s->role != CMD_ROLE_CLIENT || !s->authenticated) {
-        if (count > 1) cmd_run_prefetch(w, count);
+        if (count > 1) cmd_run_prefetch(w, w->batch, count);
         i = cmd_run(s, w->batch, count);
     } else {
         i = cmd_route(s, p, count);

@@ -106,20 +106,33 @@ static void on_close(struct conn *c, void *session) {
     if (cmd_observed(s, CMD_OBSERVE_CONNEVENTS)) cmd_watch_conn(s, true, end_name(s));
 }
 
-static const struct net_handler handler = {
-    .session_size = sizeof(struct session),
-    .open = on_open,
-    .input = on_input,
-    .body_space = on_body_space,
-    .body_received = on_body_received,
-    .stalled = on_stalled,
-    .produce = on_produce,
-    .release = on_release,
-    .close = on_close,
-};
+static bool on_open_guest(struct conn *c, void *session) {
+    if (!on_open(c, session)) return false;
+    ((struct session *)session)->authenticated = true;
+    return true;
+}
+
+static bool on_open_admin(struct conn *c, void *session) {
+    if (!on_open_guest(c, session)) return false;
+    ((struct session *)session)->admin = true;
+    return true;
+}
+
+#define HANDLER(open_)                                                                                                 \
+    {                                                                                                                  \
+        .session_size = sizeof(struct session), .open = (open_), .input = on_input, .body_space = on_body_space,       \
+        .body_received = on_body_received, .stalled = on_stalled, .produce = on_produce, .release = on_release,        \
+        .close = on_close,                                                                                             \
+    }
+static const struct net_handler handler = HANDLER(on_open), guest = HANDLER(on_open_guest),
+                                admin = HANDLER(on_open_admin);
 
 const struct net_handler *cmd_handler(void) {
     return &handler;
+}
+
+const struct net_handler *cmd_guest_handler(bool privileged) {
+    return privileged ? &admin : &guest;
 }
 
 /* ------------------------------------------------------------------ the instance */

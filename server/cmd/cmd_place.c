@@ -74,6 +74,6 @@ bool cmd_place_is_lookup(const struct request *r) {
 
 bool cmd_place_is_read(const struct request *r) {
     if (r->row->class == CMD_CLASS_GET) return r->row->id < CMD_ID_gat;
-    if (r->row->id == CMD_ID_me || r->path == CMD_PATH_MG) return true;
+    if (r->row->id == CMD_ID_me || r->row->id == CMD_ID_explain || r->path == CMD_PATH_MG) return true;
     return r->row->id == CMD_ID_mg && !has_flag(r, 'N') && !has_flag(r, 'R') && !has_flag(r, 'T');
 }

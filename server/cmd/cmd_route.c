@@ -7,11 +7,11 @@
 #include "base/clock.h"
 #include "base/sync.h"
 #include "cluster/view.h"
-#include "cmd/cmd_cluster.h"
 #include "cmd/cmd_deadline.h"
 #include "cmd/cmd_forward.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_meta.h"
+#include "cmd/cmd_owner.h"
 #include "cmd/cmd_place.h"
 #include "cmd/cmd_run.h"
 #include "cmd/cmd_transfer.h"
@@ -20,65 +20,6 @@
 #include "cmd/reply.h"
 #include "net/conn.h"
 #include "store/store.h"
-
-/* ------------------------------------------------------------------ owners */
-
-/* What was found out about a batch from some request on. */
-struct span {
-    unsigned first; /* the first request that is another node's; `end`: there is none */
-    unsigned end;   /* requests up to here were looked at: the batch's end, or a barrier */
-};
-
-/* Finds the owners of r[0..n)'s keys, up to a barrier: peers->owner[i], `self` for what is this node's anyhow. A write
- * of a key of another node that is read before it in the same batch is a barrier too: if the answer to the read has to
- * be fetched again, it must still be what there was before the write. */
-static struct span find_owners(struct session *s, const struct request *r, unsigned n) {
-    struct cmd_peers *p = s->worker->peers;
-    const struct view *v = p->view;
-    const char *key[CMD_BATCH];
-    uint32_t len[CMD_BATCH];
-    uint64_t hash[CMD_BATCH];
-    uint8_t index[CMD_BATCH];
-    uint16_t owner[CMD_BATCH];
-    struct span span = {n, n};
-    unsigned keys = 0;
-    for (unsigned i = 0; i < n; i++) {
-        struct store_key k;
-        const enum cmd_place place = likely(cmd_is_key(&r[i])) && r[i].key.len > 0
-                                         ? (k = r[i].key, CMD_PLACE_KEY)
-                                         : cmd_place(s, &r[i], p->decoded[i], &k);
-        p->owner[i] = v->self;
-        if (place == CMD_PLACE_BARRIER) {
-            span.first = span.end = i;
-            break;
-        }
-        if (place != CMD_PLACE_KEY) continue;
-        key[keys] = k.p;
-        len[keys] = (uint32_t)k.len;
-        hash[keys] = k.hash;
-        index[keys++] = (uint8_t)i;
-    }
-    if (keys == 0) return span;
-    view_owners(v, key, len, keys, owner, p->since);
-    uint64_t read = 0; /* a bit for each key that is read elsewhere, by its hash */
-    for (unsigned k = 0; k < keys; k++) {
-        const unsigned i = index[k];
-        if (owner[k] == v->self || unlikely(cmd_cluster_is_discovery(s, &r[i]))) continue;
-        if (cmd_place_is_lookup(&r[i])) {
-            read |= 1ull << (hash[k] & 63);
-        } else if (unlikely(read & (1ull << (hash[k] & 63)))) {
-            for (unsigned b = 0; b < k; b++) {
-                if (hash[b] != hash[k] || !cmd_place_is_lookup(&r[index[b]])) continue;
-                span.end = i;
-                if (span.first > i) span.first = i;
-                return span;
-            }
-        }
-        p->owner[i] = owner[k];
-        if (i < span.first) span.first = i;
-    }
-    return span;
-}
 
 /* ------------------------------------------------------------------ what has failed */
 
@@ -142,7 +83,7 @@ static unsigned pause_before(const struct forward *f, unsigned n, bool same_ring
 static void route_again(struct session *s, struct forward *f, const struct request *r, unsigned n) {
     struct cmd_peers *p = s->worker->peers;
     for (unsigned i = 0; i < n;) {
-        const struct span span = find_owners(s, r + i, n - i);
+        const struct cmd_span span = cmd_owner_find(s, r + i, n - i);
         for (unsigned k = 0; k < span.end; k++) {
             struct forward_slot *at = &f->slot[f->next + i + k];
             const bool here = p->owner[k] == p->view->self;
@@ -239,6 +180,7 @@ static unsigned show(struct session *s, const char *base, struct request *r, uns
         if (at->state == FORWARD_HERE) {
             unsigned run = 1;
             while (i + run < n && at[run].state == FORWARD_HERE) run++;
+            if (run > 1) cmd_run_prefetch(w, r + i, run);
             const unsigned done = cmd_run(s, r + i, run);
             i += done;
             if (done < run || w->end_batch || conn_halted(s->conn)) break;
@@ -288,30 +230,25 @@ static bool is_over(const struct session *s) {
 
 /*
  * Runs r[0..n), of which nothing was sent yet, as far as that goes; returns how many. A client that hashes as the ring
- * does finds nearly all of its keys here: its gets are run first, and the ring is looked at only when one finds
- * nothing, or what may be from before the ring. Of a client that had keys elsewhere of late the whole batch is looked
- * at first, and nothing of it is run before the others' answers are there, so that all leave in one write.
+ * does finds nearly all of its keys here: its gets are run before (cmd_run_here), and the ring is looked at only when
+ * one finds nothing, or what may be from before the ring. Of a client that had keys elsewhere of late the whole batch
+ * is looked at first, and nothing of it is run before the others' answers are there, so that all leave in one write.
  */
 static unsigned first_showing(struct session *s, const char *base, struct request *r, unsigned n) {
     const bool eager = s->recent != 0;
-    unsigned i = eager ? 0 : cmd_run_here(s, r, n);
-    if (i == n || is_over(s)) return i;
-    const struct span span = find_owners(s, r + i, n - i);
+    const struct cmd_span span = cmd_owner_find(s, r, n);
     const unsigned first = span.first, end = span.end;
     const unsigned alone = first < end ? (eager ? 0 : first) : end; /* run without waiting for anybody */
     if (alone > 0) {
-        const unsigned done = cmd_run(s, r + i, alone);
-        if (done < alone || is_over(s)) return i + done;
+        if (eager && alone > 1) cmd_run_prefetch(s->worker, r, alone);
+        const unsigned done = cmd_run(s, r, alone);
+        if (done < alone || is_over(s)) return done;
     }
-    if (alone == end) { /* then comes a barrier, or nothing */
-        i += end;
-        if (i < n && end == 0) i += cmd_run(s, r + i, 1);
-        return i;
-    }
-    if (begin_forward(s, base, r + i + alone, alone, end - alone)) return i + alone;
+    if (end == 0) return cmd_run(s, r, 1); /* a barrier, which nothing stands before */
+    if (alone == end || begin_forward(s, base, r + alone, alone, end - alone)) return alone;
     cmd_line_lit(s, "SERVER_ERROR out of memory");
     conn_close(s->conn);
-    return i + alone;
+    return alone;
 }
 
 unsigned cmd_route(struct session *s, const char *p, unsigned count) {
@@ -319,13 +256,12 @@ unsigned cmd_route(struct session *s, const char *p, unsigned count) {
     unsigned i = 0;
     if (s->forward == NULL) {
         s->recent = (uint8_t)(s->recent << 1);
-        if (count > 1) cmd_run_prefetch(w, count);
+        if (likely(s->recent == 0)) {
+            if (count > 1) cmd_run_prefetch(w, w->batch, count);
+            i = cmd_run_here(s, w->batch, count);
+        }
     }
-    while (i < count) {
-        const unsigned done =
-            s->forward != NULL ? show(s, p, w->batch + i, count - i) : first_showing(s, p, w->batch + i, count - i);
-        i += done;
-        if (is_over(s)) break;
-    }
+    while (i < count && !is_over(s))
+        i += s->forward != NULL ? show(s, p, w->batch + i, count - i) : first_showing(s, p, w->batch + i, count - i);
     return i;
 }

@@ -3,7 +3,7 @@
  * cmd_route - a batch of requests in a cluster: whose keys they are, and what becomes of those that are not this
  * node's.
  *
- * Requests from the first one on that is another node's are sent there (cmd_link.c), and the connection waits; nothing
+ * Requests from the first one on that is another node's are sent there (cmd_link.h), and the connection waits; nothing
  * behind that request is run. When all are answered the same bytes are shown again: now this node's requests are run
  * and the others take their replies from the record (cmd_forward.h), in order. On the session's worker, inside a
  * section.

@@ -109,12 +109,12 @@ static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     }
 }
 
-void cmd_run_prefetch(struct cmd_worker *w, unsigned count) {
-    for (unsigned i = 0; i < count; i++)
-        if (w->batch[i].key.len > 0) store_prefetch_item(w->store, &w->batch[i].key);
+void cmd_run_prefetch(struct cmd_worker *w, struct request *r, unsigned n) {
+    for (unsigned i = 0; i < n; i++)
+        if (r[i].key.len > 0) store_prefetch_item(w->store, &r[i].key);
     if (likely(!store_purged(w->store))) return;
-    for (unsigned i = 0; i < count; i++)
-        if (w->batch[i].key.len > 0) store_prefetch_tags(w->store, &w->batch[i].key);
+    for (unsigned i = 0; i < n; i++)
+        if (r[i].key.len > 0) store_prefetch_tags(w->store, &r[i].key);
 }
 
 unsigned cmd_run(struct session *s, struct request *r, unsigned n) {
@@ -145,7 +145,7 @@ unsigned cmd_run_here(struct session *s, struct request *r, unsigned n) {
         else if (r[i].path == CMD_PATH_MG)
             done = cmd_meta_get_run_here(s, &r[i], n - i, w->ring_since);
         i += done;
-        if (done == 0 || w->end_batch || conn_halted(s->conn)) break;
+        if (i == n || done == 0 || w->end_batch || conn_halted(s->conn)) break;
     }
     return i;
 }

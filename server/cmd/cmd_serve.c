@@ -13,8 +13,10 @@
 #include "base/sync.h"
 #include "cluster/view.h"
 #include "cmd/cmd.h"
+#include "cmd/cmd_get.h"
 #include "cmd/cmd_key.h"
 #include "cmd/cmd_link.h"
+#include "cmd/cmd_owner.h"
 #include "cmd/cmd_parse.h"
 #include "cmd/cmd_place.h"
 #include "cmd/cmd_run.h"
@@ -35,6 +37,8 @@ struct serve {
     struct session s;      /* first: the handlers' */
     uint64_t ring_version; /* by which the peer goes */
     bool ring_known;
+    bool seq_known;
+    uint32_t next_seq;  /* of the next request */
     bool refusing;      /* something was refused: all is, until the peer says by which ring it goes */
     uint64_t parked_ns; /* when it began to wait for room; 0: it did not */
 };
@@ -42,13 +46,14 @@ struct serve {
 /* What travels beside the requests of the worker's batch. */
 struct frames {
     unsigned count;
+    uint32_t seq; /* of the first; the others' follow it */
+    bool plain;   /* none is large or refused */
     size_t bytes; /* of the input that they take */
     struct {
-        uint32_t seq;
+        uint32_t end;
         uint16_t budget_ms;
         bool large; /* not for this link */
         bool refused;
-        uint32_t end;
     } at[CMD_BATCH];
 };
 
@@ -97,11 +102,22 @@ static bool read_command(struct serve *sv, struct request *r, char *p, size_t n,
     return true;
 }
 
+/* Whether it is the seq that comes next. */
+static inline bool take_seq(struct serve *sv, uint32_t seq) {
+    if (unlikely(!sv->seq_known)) {
+        sv->seq_known = true;
+        sv->next_seq = seq;
+    }
+    return seq == sv->next_seq++;
+}
+
 /* Parses frames from p on, as far as they are here, up to one that is no request. False: the peer is out of step. */
 static bool read_frames(struct serve *sv, char *p, size_t n, struct frames *f) {
     struct cmd_worker *w = sv->s.worker;
     f->count = 0;
+    f->seq = 0;
     f->bytes = 0;
+    f->plain = true;
     while (f->count < CMD_BATCH && n - f->bytes >= LINK_HEADER) {
         struct link_header h;
         link_read(&h, p + f->bytes);
@@ -118,8 +134,10 @@ static bool read_frames(struct serve *sv, char *p, size_t n, struct frames *f) {
         } else {
             break;
         }
+        if (unlikely(!take_seq(sv, h.seq))) return false;
+        if (f->count == 0) f->seq = h.seq;
         f->bytes += LINK_HEADER + h.bytes;
-        f->at[f->count].seq = h.seq;
+        f->plain &= !large;
         f->at[f->count].budget_ms = h.budget_ms;
         f->at[f->count].large = large;
         f->at[f->count].refused = false;
@@ -150,6 +168,7 @@ static void test_owners(struct serve *sv, struct frames *f) {
         if (p != NULL && p->view != NULL && owner == p->view->self && owner != VIEW_NOBODY) continue;
         sv->refusing = true;
         f->at[i].refused = true;
+        f->plain = false;
     }
 }
 
@@ -230,16 +249,32 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
     size_t used = 0;
     unsigned i = 0;
     test_owners(sv, f);
-    if (f->count > 1) cmd_run_prefetch(w, f->count);
+    if (f->count > 1) cmd_run_prefetch(w, w->batch, f->count);
+    const bool quick = f->plain && held_ms == 0 && w->observed == 0;
+    bool fenced = w->peers != NULL && w->peers->view != NULL && w->peers->view->fenced; /* and not looked at yet */
+    const uint64_t since = fenced ? w->ring_since : 0;
     for (; i < f->count && !conn_halted(s->conn); i++) {
+        if (likely(quick)) {
+            const unsigned done = cmd_get_framed(s, &w->batch[i], f->count - i, f->seq + i, since);
+            i += done;
+            if (done > 0) {
+                *last = SIZE_MAX;
+                used = f->at[i - 1].end;
+            }
+            if (i == f->count || conn_halted(s->conn)) break;
+        }
+        if (unlikely(fenced)) { /* of the first that is no item of this ring, and of all behind it */
+            (void)cmd_owner_find(s, &w->batch[i], f->count - i);
+            fenced = false;
+        }
         const size_t at = conn_link_tell(s->conn);
         if (unlikely(f->at[i].refused)) {
-            refuse(sv, f->at[i].seq);
+            refuse(sv, f->seq + i);
         } else if (unlikely(held_ms > f->at[i].budget_ms)) {
-            reply_empty(s->conn, f->at[i].seq, LINK_BUSY);
+            reply_empty(s->conn, f->seq + i, LINK_BUSY);
         } else if (unlikely(f->at[i].large)) {
-            reply_empty(s->conn, f->at[i].seq, LINK_LARGE);
-        } else if (!serve_one(sv, &w->batch[i], f->at[i].seq)) {
+            reply_empty(s->conn, f->seq + i, LINK_LARGE);
+        } else if (!serve_one(sv, &w->batch[i], f->seq + i)) {
             sv->parked_ns = clock_boot_ns(w->cmd->cfg.clock);
             conn_park(s->conn);
             break;
@@ -248,6 +283,7 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
         used = f->at[i].end;
     }
     w->end_batch = false;
+    sv->next_seq = f->seq + i; /* what is left is shown again */
     sync_bump(&w->metrics[CMD_METRIC_forwards_received], i);
     return used;
 }
@@ -263,6 +299,7 @@ static size_t serve_control(struct serve *sv, const char *p, size_t n) {
     if (h.bytes != (h.kind == LINK_RING ? sizeof sv->ring_version : 0)) return SIZE_MAX;
     if (n - LINK_HEADER < h.bytes) return 0;
     if (h.kind == LINK_PING) {
+        if (!take_seq(sv, h.seq)) return SIZE_MAX;
         reply_empty(sv->s.conn, h.seq, LINK_DONE);
     } else {
         memcpy(&sv->ring_version, p + LINK_HEADER, sizeof sv->ring_version);

@@ -10,16 +10,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/md5.h"
 #include "base/sync.h"
 #include "cluster/view.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_link.h"
 #include "cmd/instance.h"
 #include "net/worker.h"
-#include "store/store.h"
 
 struct handing {
     struct net_post post;
@@ -72,30 +69,6 @@ static void trust(struct net_worker *nw, void *arg) {
     if (p->done != NULL) p->done(p->arg);
 }
 
-bool cmd_view_waits(const struct cmd_worker *w) {
-    const struct view *v = w->peers->view;
-    return v->ring != NULL && v->ring_version == 0;
-}
-
-/* The store's question (store_fence). Reading a key for its owner may read beyond its end. */
-static bool is_fenced(void *arg, const char *key, size_t key_len, uint64_t version) {
-    const struct view *v = ((const struct cmd_worker *)arg)->peers->view;
-    char copy[STORE_KEY_MAX + MD5_READS] = {0};
-    const char *p = copy;
-    const uint32_t len = (uint32_t)key_len;
-    uint16_t owner;
-    uint64_t since;
-    if (v->ring == NULL) return false;
-    if (v->ring_version == 0) return true;
-    memcpy(copy, key, key_len);
-    view_owners(v, &p, &len, 1, &owner, &since);
-    return owner != v->self || version <= since;
-}
-
-void cmd_view_fence(struct cmd_worker *w) {
-    store_fence(w->store, is_fenced, w);
-}
-
 static void take(struct net_worker *nw, void *arg) {
     struct handing *h = arg;
     struct cmd_publish *p = h->publish;
@@ -109,7 +82,6 @@ static void take(struct net_worker *nw, void *arg) {
     h->links = NULL;
     w->routes = !view_owns_all(p->view);
     w->ring_since = UINT64_MAX;
-    cmd_view_fence(w);
     if (sync_sub_rel(&p->left, 1) != 1) return;
     p->number = store_number(p->cmd->store);
     post_all(p, trust);

@@ -5,18 +5,9 @@
 #ifndef TAGCACHED_CMD_CMD_VIEW_H
 #define TAGCACHED_CMD_CMD_VIEW_H
 
-#include <stdbool.h>
-
 struct cmd;
-struct cmd_worker;
 
 /* Frees the last view, when no worker runs any more. */
 void cmd_view_free(struct cmd *cmd);
-
-/* What the worker has in its store may be from before a ring: those of its keys that were elsewhere meanwhile, or all,
- * if this node knows no cluster yet, are not found from now on. Outside a section. */
-void cmd_view_fence(struct cmd_worker *w);
-/* Whether there is no cluster yet that the worker's keys could be of. */
-bool cmd_view_waits(const struct cmd_worker *w);
 
 #endif

@@ -30,7 +30,7 @@ struct cmd_detail;  /* detailed statistics (cmd_detail.c) */
 struct cmd_job;     /* something asked of another thread (cmd_job.h) */
 struct cmd_upload;  /* a large block under way (cmd_body.c) */
 struct cmd_watch;   /* the watchers and their rings (cmd_watch.c) */
-struct cmd_peers;   /* a worker's links to other nodes (cmd_link.c) */
+struct cmd_peers;   /* a worker's links to other nodes (cmd_link.h) */
 struct cmd_publish; /* a view that is being handed to the workers (cmd_view.c) */
 
 struct cmd_worker {

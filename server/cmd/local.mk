@@ -4,16 +4,18 @@ tagcached_sources += \
   %D%/cmd_body.c \
   %D%/cmd_deadline.c \
   %D%/cmd_expiry.c \
-  %D%/cmd_forward.c \
+  %D%/cmd_forward_record.c \
   %D%/cmd_get.c \
   %D%/cmd_input.c \
   %D%/cmd_job.c \
   %D%/cmd_key.c \
-  %D%/cmd_link.c \
+  %D%/cmd_explain.c \
+  %D%/cmd_link_ask.c \
   %D%/cmd_meta.c \
   %D%/cmd_meta_change.c \
   %D%/cmd_meta_get.c \
   %D%/cmd_meta_set.c \
+  %D%/cmd_owner.c \
   %D%/cmd_parse.c \
   %D%/cmd_parse_block.c \
   %D%/cmd_parse_keys.c \
@@ -49,6 +51,7 @@ noinst_HEADERS += \
   %D%/cmd_meta.h \
   %D%/cmd_meta_get.h \
   %D%/cmd_meta_set.h \
+  %D%/cmd_owner.h \
   %D%/cmd_parse.h \
   %D%/cmd_parse_block.h \
   %D%/cmd_parse_keys.h \

@@ -9,13 +9,12 @@
 #include "net/conn_link_state.h"
 #include "net/conn_out.h"
 #include "net/conn_state.h"
-#include "net/conn_write.h"
 #include "net/socket.h"
 #include "net/tls.h"
 #include "net/worker_state.h"
 
-#define CAP_MIN 16384  /* bytes of the buffer to begin with */
-#define CAP_KEEP 65536 /* a larger one is given back as soon as it is empty */
+#define CAP_MIN 16384                 /* bytes of the buffer to begin with */
+#define CAP_KEEP (2 * CONN_LINK_FULL) /* a larger one is given back as soon as it is empty, others when idle */
 
 static inline size_t waiting(const struct conn_link *l) {
     return (size_t)(l->room.next - l->buf) - l->start;

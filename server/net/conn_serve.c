@@ -315,7 +315,7 @@ static bool conn_has_upcall(const struct conn *c) {
 static bool link_may_go_on(struct conn *c) {
     if (conn_pending(c) == 0 || !(conn_full(c) || (c->flags & CONN_CLOSING))) return true;
     conn_link_send_now(c);
-    return !c->link->blocked || (c->flags & CONN_CLOSING);
+    return !c->link->blocked || c->link->reads_on || (c->flags & CONN_CLOSING);
 }
 
 /* Sends, upcalls, sends, until there is nothing left to do or it is the others' turn; then says what to wait for.

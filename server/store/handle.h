@@ -28,11 +28,8 @@ struct store_worker {
     bool inside;                      /* a section is open */
     struct opened open;               /* small segments it appends to */
     uint64_t number_next, number_end; /* the versions that it has reserved */
-    uint64_t fence;                   /* `fenced` is asked about items up to this version; 0: about none */
-    store_fenced *fenced;
-    void *fence_arg;
-    uint32_t *pins; /* of each segment */
-    uint32_t *dead; /* of each segment, bytes that it has said to be dead (account.h) */
+    uint32_t *pins;                   /* of each segment */
+    uint32_t *dead;                   /* of each segment, bytes that it has said to be dead (account.h) */
     uint64_t metrics[STORE_METRICS];
 } __attribute__((aligned(64)));
 

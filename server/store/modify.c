@@ -320,6 +320,19 @@ enum store_status store_meta_get(struct store_worker *w, const struct store_meta
 
 /* ------------------------------------------------------------------ one more tag */
 
+void store_fence(struct store_worker *w, const struct store_key *k, uint64_t since) {
+    struct store_item it;
+    struct change c;
+    if (likely(!store_peek(w, k, &it) || it.version > since)) return;
+    change_begin(&c, w, k);
+    if (c.slot != NULL && c.old.version <= since) {
+        change_unlink(&c);
+        change_end(&c);
+    } else {
+        change_end_unchanged(&c);
+    }
+}
+
 enum store_status store_tag_add(struct store_worker *w, const struct store_key *k, uint64_t tag) {
     struct change c;
     enum store_status st = STORE_NOT_FOUND;

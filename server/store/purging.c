@@ -76,16 +76,3 @@ void store_flush_at(struct store_worker *w, uint32_t at) {
     enum store_status st = store_purge(w, &p, &version);
     CHECK(st == STORE_OK); /* everything has a place of its own */
 }
-
-/* All that was stored so far is looked at more closely, as after a purge; but no entry is made. */
-void store_fence(struct store_worker *w, store_fenced *fn, void *arg) {
-    struct store *s = w->s;
-    w->fenced = fn;
-    w->fence_arg = arg;
-    w->fence = 0;
-    if (fn == NULL) return;
-    pthread_mutex_lock(&s->purge.lock);
-    w->fence = sync_add_acqrel(&s->number, 1);
-    sync_store_seq(&s->purge.seq, w->fence);
-    pthread_mutex_unlock(&s->purge.lock);
-}

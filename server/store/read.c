@@ -123,8 +123,7 @@ static __attribute__((noinline)) bool not_purged(struct store_worker *w, const s
 
 /* Whether an item that was there before the latest purge may be served. */
 static inline bool survives(struct store_worker *w, const struct found *f, struct store_item *out) {
-    if (likely(w->s->cfg.prefix_delimiter == 0 &&
-               out->version > w->fence)) { /* the item's own tags are all there are; they lie before its key */
+    if (likely(w->s->cfg.prefix_delimiter == 0)) { /* the item's own tags are all there are; they lie before its key */
         const uint8_t *tags = (const uint8_t *)out->key - 8 * (size_t)out->ntags;
         if (likely(purge_unknown(&w->s->purge, out->version, tags, out->ntags))) {
             COUNT(w, tag_lookups, out->ntags);
@@ -174,6 +173,23 @@ bool store_get_read(struct store_worker *w, const struct store_key *k, const uin
 bool store_peek(struct store_worker *w, const struct store_key *k, struct store_item *out) {
     struct found f;
     return find_item(w, k, &f, out);
+}
+
+enum store_found store_explain(struct store_worker *w, const struct store_key *k, struct store_item *out) {
+    struct found f;
+    struct item it;
+    uint32_t deadline;
+    if (!find(w->s, k, &f)) return STORE_ABSENT;
+    const uint64_t loc = index_slot_loc(f.seen);
+    record_show(f.header, segment_at(&w->s->segs, loc), loc, out);
+    item_decode(&it, f.header, segment_at(&w->s->segs, loc));
+    switch (verdict_of(w, &it, &deadline)) {
+    case VERDICT_LIVE: return STORE_LIVE;
+    case VERDICT_SOFT: return STORE_SOFT_PURGED;
+    case VERDICT_PURGED: return STORE_HARD_PURGED;
+    case VERDICT_EXPIRED: break;
+    }
+    return STORE_ABSENT;
 }
 
 /* Without the bucket's lock, which the maintenance thread may hold: if the item is written anew meanwhile, the bit

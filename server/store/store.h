@@ -170,8 +170,13 @@ struct store_item {
  * soft purge's deadline has passed). Inside a section. Never waits.
  */
 bool store_get(struct store_worker *w, const struct store_key *k, struct store_item *out);
-/* The same without counting the hit (mg k, audits, explain). */
+/* The same without counting the hit (mg k, audits). */
 bool store_peek(struct store_worker *w, const struct store_key *k, struct store_item *out);
+
+enum store_found { STORE_ABSENT, STORE_LIVE, STORE_SOFT_PURGED, STORE_HARD_PURGED };
+/* The same, also if a purge has taken the item and its record is still there (then a miss to everybody else). What has
+ * expired is absent. Counts no hit. */
+enum store_found store_explain(struct store_worker *w, const struct store_key *k, struct store_item *out);
 /* The same (`count`: as store_get) for a reader who names up to STORE_READ_TAGS_MAX tags beside the item's own: false
  * also if one of those was purged since the item was stored; soft also if softly, or if it was purged together with
  * tags of the item's. What a sweep has carried out and the table has let go of counts as purged. */
@@ -314,6 +319,10 @@ enum store_status store_meta_get(struct store_worker *w, const struct store_meta
  * STORE_WIN_OTHERS the stale value in *out, STORE_WIN_NONE that it is gone or fresh by now: look it up again. */
 enum store_win store_win(struct store_worker *w, const struct store_key *k, struct store_item *out);
 
+/* Takes the key's item out if its version is not above `since`: it was stored before this node owned the key, and
+ * others have written since. Cheap when there is no such item. Inside a section. */
+void store_fence(struct store_worker *w, const struct store_key *k, uint64_t since);
+
 /* Adds one tag to an item (tag_add). STORE_OK, STORE_NOT_FOUND, STORE_AGAIN, STORE_TOO_MANY. */
 enum store_status store_tag_add(struct store_worker *w, const struct store_key *k, uint64_t tag);
 
@@ -378,15 +387,6 @@ void store_flush_at(struct store_worker *w, uint32_t at);
 
 /* The latest number given out. The version of whatever is stored or purged from now on is higher. */
 uint64_t store_number(const struct store *s);
-
-/* ------------------------------------------------------------------ keys that were elsewhere */
-
-/* Whether an item of this key is as if purged, for what was stored under its key elsewhere meanwhile. */
-typedef bool store_fenced(void *arg, const char *key, size_t key_len, uint64_t version);
-/* From now on this handle asks about whatever it finds that was stored before this call (again: before the last one).
- * NULL: about nothing any more. `fn` runs inside sections of this handle's thread, which is also the only one that may
- * call this. Outside a section. */
-void store_fence(struct store_worker *w, store_fenced *fn, void *arg);
 
 /* ------------------------------------------------------------------ looking around */
 

@@ -8,16 +8,9 @@ static enum verdict from_purge(enum purge_verdict v) {
     return v == PURGE_FRESH ? VERDICT_LIVE : v == PURGE_SOFT ? VERDICT_SOFT : VERDICT_PURGED;
 }
 
-/* Whether what the key's owner has stored meanwhile was elsewhere. */
-static bool is_fenced(const struct store_worker *w, const struct item *it) {
-    return it->version <= w->fence &&
-           w->fenced(w->fence_arg, (const char *)it->p + it->key_at, it->key_len, it->version);
-}
-
 enum verdict verdict_slow(struct store_worker *w, const struct item *it, uint32_t *deadline) {
     const struct purge_table *t = &w->s->purge;
     enum purge_verdict v;
-    if (unlikely(is_fenced(w, it))) return VERDICT_PURGED;
     if (it->ntags == 0 && w->s->cfg.prefix_delimiter == 0) {
         v = purge_check_untagged(t, it->version, w->now, deadline);
     } else {
@@ -35,7 +28,6 @@ enum verdict verdict_for_reader(struct store_worker *w, const struct item *it, c
                                 uint32_t *deadline) {
     uint64_t tags[TAG_READ_MAX];
     if (it->version > sync_load_acq(&w->s->purge.seq)) return VERDICT_LIVE;
-    if (unlikely(is_fenced(w, it))) return VERDICT_PURGED;
     const unsigned nown = tag_all(w->s, it, tags), n = tag_unite(tags, nown, read, nread);
     COUNT(w, tag_lookups, n);
     return from_purge(purge_check_read(&w->s->purge, it->version, tags, nown, n, w->now, deadline));

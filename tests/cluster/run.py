@@ -20,10 +20,12 @@ import test_answers
 import test_enemies
 import test_faults
 import test_members
+import test_migration
 import test_options
 import test_purges
 
-MODULES = (test_members, test_answers, test_purges, test_faults, test_enemies, test_options)
+MODULES = (test_members, test_answers, test_purges, test_faults, test_enemies, test_options,
+           test_migration)
 
 
 def run(name, fn):

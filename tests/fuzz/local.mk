@@ -43,3 +43,19 @@ tests_fuzz_fuzz_meta_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
 fuzz_programs += %D%/fuzz_keytags
 tests_fuzz_fuzz_keytags_SOURCES = %D%/fuzz_keytags.c $(fuzz_main)
 tests_fuzz_fuzz_keytags_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+fuzz_programs += %D%/fuzz_swim
+tests_fuzz_fuzz_swim_SOURCES = %D%/fuzz_swim.c $(fuzz_main)
+tests_fuzz_fuzz_swim_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+# What nodes send each other, behind the TLS record and behind the seal.
+fuzz_programs += %D%/fuzz_peer_control
+tests_fuzz_fuzz_peer_control_SOURCES = %D%/fuzz_peer_control.c $(fuzz_main)
+tests_fuzz_fuzz_peer_control_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+fuzz_programs += %D%/fuzz_peer_datagram
+tests_fuzz_fuzz_peer_datagram_SOURCES = %D%/fuzz_peer_datagram.c $(fuzz_main)
+tests_fuzz_fuzz_peer_datagram_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+fuzz_programs += %D%/fuzz_config
+tests_fuzz_fuzz_config_SOURCES = %D%/fuzz_config.c tests/unit/config_lab.c $(fuzz_main)
+tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)

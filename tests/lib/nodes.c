@@ -16,6 +16,7 @@
 #include "cmd/cmd.h"
 #include "net/net.h"
 #include "settings.h"
+#include "store/store.h"
 
 #define ARGS_MAX 64
 #define BOOT_NS 1000000000000ull
@@ -172,6 +173,7 @@ static void set_view(struct nodes *c, unsigned i, struct view *v) {
     uint32_t done = 0;
     CHECK(cmd_set_view(node_cmd(c->node[i].node), v, on_done, &done) == 0);
     while (!sync_load_acq(&done)) sched_yield();
+    c->node[i].view = v;
 }
 
 static void fill_members(const struct nodes *c, struct view_member *m, unsigned port) {
@@ -204,6 +206,9 @@ void nodes_view_ring(struct nodes *c, unsigned i, uint64_t version, uint64_t mas
             m[n++] = all[k];
         }
     CHECK(ring_new(version, rm, in, &ring) == 0);
+    const struct view *old = c->node[i].view;
+    if (old != NULL && old->ring != NULL && (mask >> i & 1))
+        CHECK(ring_follow(ring, old->ring, self, store_number(node_store(c->node[i].node))) == 0);
     CHECK(view_new(version, ring, m, n, self, VIEW_NOBODY, &v) == 0);
     set_view(c, i, v);
 }

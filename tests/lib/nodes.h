@@ -26,6 +26,7 @@ struct nodes_node {
     struct settings settings;
     char socket_path[100];
     unsigned next_worker; /* of its workers, gets the next link */
+    struct view *view;    /* that it goes by */
 };
 
 /* A link that a node wishes for, to a member that the test plays. */
@@ -61,7 +62,8 @@ void nodes_stop(struct nodes *c, unsigned i);
 /* Tells node i that member `only` owns all keys, by a ring of this version, and waits until all its workers know. */
 void nodes_view_only(struct nodes *c, unsigned i, uint64_t version, unsigned only);
 /* Tells node i that the members in `mask` own the keys, each named "127.0.0.1:<port + index>", by a ring of this
- * version; waits likewise. */
+ * version; waits likewise. It follows the ring that the node had: what the node gains is fenced (ring_follow), unless
+ * it had none. */
 void nodes_view_ring(struct nodes *c, unsigned i, uint64_t version, uint64_t mask, unsigned port);
 
 /* Waits for the next link that is wished for to a member that the test plays, and answers it: with a socket, whose

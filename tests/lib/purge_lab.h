@@ -12,7 +12,7 @@
 
 #define LAB_NODES 8
 #define LAB_APPLIED 4096
-#define LAB_OUTCOMES 256
+#define LAB_OUTCOMES 4096
 
 struct purge_lab_outcome {
     uint64_t token;

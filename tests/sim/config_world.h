@@ -21,6 +21,7 @@
 #include "tests/sim/sim.h"
 
 enum { WORLD_NODES_MAX = 9, WORLD_EVENTS = 1024 };
+enum { TIMER_CONFIG, TIMER_WORLD }; /* of a process: the machine's, and that of polls and the rest */
 
 struct config_checks; /* config_check.c */
 
@@ -122,6 +123,16 @@ bool world_has_cluster(const struct world *w);
 const struct configuration *world_configuration(const struct world *w, unsigned place);
 /* A number of steps of a random schedule: crashes, partitions, pauses, requests; then everything is healed. */
 void world_faults(struct world *w, uint64_t until_ns);
+
+/* ---- between config_world.c and config_node.c */
+extern const struct sim_process node_calls;
+void node_input(struct world_process *p, const struct config_in *in);
+void node_set_timer(struct world_process *p);
+/* The seat that the process is listed for, NULL: none; and whether it is active in the epoch. */
+const struct configuration_voter *node_seat(const struct world_process *p);
+bool node_is_active(const struct world_process *p);
+/* Writes the record of an out to the place's disk, and tells the process some time later. */
+void world_write(struct world_process *p, struct config_out *o);
 
 /* ---- config_check.c */
 struct config_checks *checks_new(void);

@@ -10,9 +10,9 @@ EXTRA_DIST += %D%/README.md
 
 # The agreed configuration.
 single_tests += %D%/test_sim_config
-tests_sim_test_sim_config_SOURCES = %D%/test_sim_config.c %D%/config_world.c %D%/config_check.c %D%/config_faults.c
+tests_sim_test_sim_config_SOURCES = %D%/test_sim_config.c %D%/config_world.c %D%/config_node.c %D%/config_check.c %D%/config_faults.c
 noinst_HEADERS += %D%/config_world.h
 # Purges as events.
 single_tests += %D%/sim_purges
-tests_sim_sim_purges_SOURCES = %D%/sim_purges.c %D%/purge_world.c
-noinst_HEADERS += %D%/purge_world.h
+tests_sim_sim_purges_SOURCES = %D%/sim_purges.c %D%/purge_model.c %D%/purge_life.c %D%/purge_govern.c %D%/purge_faults.c
+noinst_HEADERS += %D%/purge_world.h %D%/purge_state.h

@@ -41,6 +41,8 @@ struct world_options {
     unsigned faults;
     unsigned purges_per_s;
     unsigned seconds;  /* of faults; then ten of calm */
+    unsigned roll_ms;  /* every so often the next voter is killed, if the last is back; 0: not at all */
+    int asked;         /* the only node that is asked for purges, -1: all are */
     bool origin_again; /* a shortcut: a voter's origin keeps its number when its process restarts */
     bool print;        /* violations as they happen */
     FILE *trace;       /* NULL: none */
@@ -63,7 +65,7 @@ struct world_result {
     unsigned total;
     /* what happened, to see that the run was worth it */
     uint64_t purges, confirmed, alone, repeated, floors, kept, fresh, versions, joins, ejected, retired, events;
-    unsigned longest_vector, origins_end;
+    unsigned longest_vector, origins_end, restarts;
     uint64_t confirm_max_ns;
 };
 

@@ -17,6 +17,9 @@
 #include "cluster/mutation.h"
 #include "tests/sim/purge_world.h"
 
+#define SEEDS 60   /* in make check; by hand: sim_purges seeds=10000 */
+#define ROLLS 1000 /* restarts of voters */
+
 static void add(struct world_result *sum, const struct world_result *r) {
     for (unsigned i = 0; i < WORLD_VIOLATIONS; i++) sum->violations[i] += r->violations[i] > 0;
     sum->total += r->total > 0;
@@ -67,7 +70,7 @@ static void vary(struct world_options *o, uint64_t seed) {
 static void run_seeds(uint64_t from, unsigned seeds, struct world_result *sum) {
     *sum = (struct world_result){0};
     for (uint64_t seed = from; seed < from + seeds; seed++) {
-        struct world_options o = {.purges_per_s = 60, .seconds = 8, .print = true};
+        struct world_options o = {.purges_per_s = 60, .seconds = 8, .asked = -1, .print = true};
         struct world_result r;
         vary(&o, seed);
         world_run(&o, &r);
@@ -78,22 +81,92 @@ static void run_seeds(uint64_t from, unsigned seeds, struct world_result *sum) {
 static void test_every_purge_reaches_every_member_once(void **state) {
     (void)state;
     struct world_result sum;
-    run_seeds(1, 100, &sum);
-    print(&sum, 100);
+    run_seeds(1, SEEDS, &sum);
+    print(&sum, SEEDS);
     assert_int_equal(sum.total, 0);
     /* nothing interesting was left out */
     assert_true(sum.confirmed > 0 && sum.alone > 0 && sum.repeated > 0 && sum.floors > 0 && sum.kept > 0);
     assert_true(sum.fresh > 0 && sum.joins > 0 && sum.ejected > 0 && sum.retired > 0);
 }
 
+/* T7 */
+static void test_vectors_stay_short_when_voters_restart_a_thousand_times(void **state) {
+    (void)state;
+    const struct world_options o = {.seed = 7,
+                                    .nodes = 3,
+                                    .voters = 3,
+                                    .purges_per_s = 10,
+                                    .seconds = ROLLS * 9 / 20,
+                                    .roll_ms = 100,
+                                    .asked = -1,
+                                    .print = true};
+    struct world_result r;
+    world_run(&o, &r);
+    print(&r, 1);
+    assert_int_equal(r.total, 0);
+    assert_true(r.restarts >= ROLLS);
+    assert_true(r.retired >= r.restarts - 10);
+    assert_true(r.longest_vector <= 3 + 5); /* the voters', and origins that are being retired */
+}
+
+/* T8 */
+static void test_a_thousand_purges_a_second_while_voters_are_killed_in_turn(void **state) {
+    (void)state;
+    const struct world_options o = {.seed = 8,
+                                    .nodes = 5,
+                                    .voters = 3,
+                                    .purges_per_s = 1000,
+                                    .seconds = 7,
+                                    .roll_ms = 400,
+                                    .asked = 4,
+                                    .print = true};
+    struct world_result r;
+    world_run(&o, &r);
+    print(&r, 1);
+    assert_int_equal(r.total, 0); /* none twice, none lost */
+    assert_true(r.purges > 6000);
+    assert_true(r.restarts >= 6);
+    assert_int_equal(r.confirmed, r.purges); /* each within two seconds, and 1,000 a second are no burden */
+}
+
+/* Runs seeds until a shortcut is noticed. */
+static unsigned notice(enum mutation m, bool again, unsigned step) {
+    for (unsigned seed = step; seed <= 1000; seed += step) {
+        struct world_options o = {.purges_per_s = 60, .seconds = 8, .asked = -1, .origin_again = again};
+        struct world_result r;
+        vary(&o, seed);
+        mutation_on = m;
+        world_run(&o, &r);
+        mutation_on = MUTATION_NONE;
+        if (r.total > 0) return seed;
+    }
+    return 0;
+}
+
+static void test_every_shortcut_is_noticed_within_a_thousand_seeds(void **state) {
+    (void)state;
+    for (int m = MUTATION_NONE + 1; m <= MUTATION_CONFIRM_LINKED; m++) {
+        const bool horizon = m == MUTATION_NO_HORIZON_FLOOR || m == MUTATION_HORIZON_NO_STAR;
+        const unsigned seed = notice((enum mutation)m, false, horizon ? 3 : 1); /* every third has short logs */
+        printf("shortcut %d: seed %u\n", m, seed);
+        assert_int_not_equal(seed, 0);
+    }
+    assert_int_not_equal(notice(MUTATION_NONE, true, 1), 0); /* an origin's number used again */
+}
+
 int main(int argc, char **argv) {
-    struct world_options o = {.purges_per_s = 60, .seconds = 8};
+    struct world_options o = {.purges_per_s = 60, .seconds = 8, .asked = -1};
     struct world_result sum = {0};
     uint64_t from = 1;
     unsigned seeds = 100;
     bool varied = true;
     if (argc == 1) {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_purge_reaches_every_member_once)};
+        const struct CMUnitTest tests[] = {
+            cmocka_unit_test(test_every_purge_reaches_every_member_once),
+            cmocka_unit_test(test_vectors_stay_short_when_voters_restart_a_thousand_times),
+            cmocka_unit_test(test_a_thousand_purges_a_second_while_voters_are_killed_in_turn),
+            cmocka_unit_test(test_every_shortcut_is_noticed_within_a_thousand_seeds),
+        };
         return cmocka_run_group_tests(tests, NULL, NULL);
     }
     for (int i = 1; i < argc; i++) {

@@ -253,11 +253,11 @@ static bool at_most(double value, double bar, const char *what) {
 
 static int check(void) {
     bool ok = true;
-    ok &= at_most(measure(true, 100, 0, 20, 1), 1.0, "an update known to 100");
-    ok &= at_most(measure(true, 100, 20, 20, 2), 1.4, "an update known to 100, 20 % loss");
+    ok &= at_most(measure(true, 100, 0, 10, 1), 1.0, "an update known to 100");
+    ok &= at_most(measure(true, 100, 20, 10, 2), 1.4, "an update known to 100, 20 % loss");
     ok &= at_most(measure(false, 10, 0, 20, 3), 4.5, "a kill known to 10");
     ok &= at_most(measure(false, 100, 0, 5, 4), 7.5, "a kill known to 100");
-    ok &= at_most((double)health(100, 20, 5, 5), 0, "false deaths");
+    ok &= at_most((double)health(100, 20, 2, 5), 0, "false deaths");
     ok &= at_most(idle(100, 30, 6), 2500, "bytes a second");
     ok &= at_most(split(5, 600, 7), 30, "seconds until all agree after a partition");
     ok &= at_most(storms(8, 10, 8), 0, "storms");

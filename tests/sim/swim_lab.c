@@ -95,7 +95,8 @@ static void observe(struct swim_lab_node *n, const struct swim_out *out) {
     const struct member *m = member_at(swim_members(n->swim), out->slot);
     const struct swim_lab_event e = {node_index(n), m != NULL ? swim_lab_place(l, &m->id) : SIM_NODES_MAX, out->kind,
                                      out->change, m};
-    const bool runs = e.subject < l->n && l->nodes[e.subject].swim != NULL && m->boot == l->nodes[e.subject].boot;
+    const struct swim_lab_node *subject = e.subject < l->n ? &l->nodes[e.subject] : NULL;
+    const bool runs = subject != NULL && m != NULL && subject->swim != NULL && m->boot == subject->boot;
     if (out->kind == SWIM_OUT_CHANGED && out->change == SWIM_DIED) *(runs ? &l->false_deaths : &l->deaths) += 1;
     if (out->kind == SWIM_OUT_CHANGED && out->change == SWIM_SUSPECTED)
         *(runs && !sim_is_paused(l->s, e.subject) ? &l->false_suspicions : &l->suspicions) += 1;

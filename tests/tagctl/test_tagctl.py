@@ -212,7 +212,8 @@ def test_many_selectors():
     check("--wait none", piped("purge", "a", "--wait", "none", server=node)[0] == DONE)
     check("--wait local", piped("purge", "a", "--wait", "local", server=node)[0] == DONE)
     code, text = on_terminal("purge", "a", server=node)
-    node.script["cluster purges 4-88423"] = lines("PURGE id=4-88423 state=pending acked=1 members=2", "ACK name=c1:11211 acked=yes",
+    node.script["cluster purges 4-88423"] = lines("PURGE id=4-88423 state=pending acked=1 members=2",
+                                                  "ACK name=c1:11211 acked=yes",
                                                   "ACK name=c2:11211 acked=no", "END")
     check("without times", on_terminal("purge", "a", server=node)[1].startswith("c1:11211   c2:11211 missing\n"))
     check("without anything", on_terminal("purge", "show", "4-88423", server=node)[1].startswith("pending 1/2\n"))
@@ -266,7 +267,8 @@ def test_locate_stdin():
     theirs = piped("ring", "locate", *tagged, "--servers", "c1:11211,c2:11211,c3:11211:2")[1]
     plain = piped("ring", "locate", *(f"key{i}" for i in range(40)), server=node)[1]
     check("a client hashes the suffix", [r.split("\t")[1] for r in theirs.splitlines()] != [r.split("\t")[1] for r in plain.splitlines()])
-    for rule, form in (("", "key{}|#|t=x"), (" marker=@@ strip_prefix=ns:", "ns:key{}@@t=x"), (" marker=- strip_prefix=-", "key{}")):
+    for rule, form in (("", "key{}|#|t=x"), (" marker=@@ strip_prefix=ns:", "ns:key{}@@t=x"),
+                       (" marker=- strip_prefix=-", "key{}")):
         other = Node({"cluster ring": ring().replace(b" nodes=3", rule.encode() + b" nodes=3")})
         text = piped("ring", "locate", *(form.format(i) for i in range(40)), server=other)[1]
         check(f"nodes hash{rule}", [r.split("\t")[1] for r in text.splitlines()] == [r.split("\t")[1] for r in plain.splitlines()], text)
@@ -432,8 +434,8 @@ def test_refusals():
           FAILED, "not allowed here")
     fails("no quorum", {"cluster leave c3:11211": lines("SERVER_ERROR no quorum: b, c gone")},
           ["members", "leave", "c3:11211", "-y"], FAILED, "no quorum: b, c gone")
-    fails("no member", {"cluster at c9:11211 stats": lines("CLIENT_ERROR no member c9:11211")},
-          ["stats", "--node", "c9:11211"], NOT_FOUND, "no member c9:11211")
+    fails("no member", {},
+          ["stats", "--node", "c9:11211"], NOT_FOUND, "no member is called c9:11211")
     fails("old node", {"cluster status": lines("ERROR")}, ["members", "ls"], FAILED, "belongs to no cluster")
     fails("no cluster", {"cluster status": lines("CLIENT_ERROR this node belongs to no cluster")},
           ["members", "leave", "x:1", "-y"], FAILED, "belongs to no cluster")
@@ -463,6 +465,48 @@ def test_refusals():
     code, text, _ = piped("ring", "verify", server=other)
     check("one node has another ring", code == FAILED and text.splitlines()[2].endswith("38\tno"), text)
     other.close()
+
+
+def test_asked_directly():
+    """A node that passes nothing on: the others are asked under their own names."""
+    others = [Node() for _ in range(2)]
+    rows = members().decode().replace("c2:11211", f"127.0.0.1:{others[0].port}").replace("c3:11211",
+                                                                                         f"127.0.0.1:{others[1].port}")
+    nothing = {"cluster": lines("CLIENT_ERROR bad command line format"), "cluster members": rows.encode()}
+    node = Node(nothing)
+    node.script.update({k: nothing["cluster"] for k in node.script if k.startswith("cluster at")})
+    code, text, err = piped("status", "--interval", "0", server=node)
+    check("direct status", code == DONE and text.count("9200001") == 3 and not err, (text, err))
+    code, text, err = piped("ping", server=node)
+    check("direct ping", code == DONE and text.count("ok") == 3 and others[1].asked[-1] == "mn", (text, err))
+    check("direct stats", "9200001" in piped("stats", "--node", f"127.0.0.1:{others[1].port}", server=node)[1])
+    others[1].close()
+    code, text, err = piped("status", "--interval", "0", server=node)
+    check("direct, not there", code == FAILED and text.count("9200001") == 2 and "Connection refused" in err, (text, err))
+    code, text, err = piped("ping", server=node)
+    check("direct ping, not there", code == UNREACHABLE and text.count("ok") == 2 and "1 of 3" in err, (text, err))
+    others[0].script["stats"] = others[0].script["mn"] = CLOSE
+    code, text, err = piped("status", "--interval", "0", server=node)
+    check("direct, closed", code == FAILED and text.count("9200001") == 1 and "closed the connection" in err, (text, err))
+    code, text, err = piped("ping", server=node)
+    check("direct ping, closed", code == UNREACHABLE and text.count("ok") == 1 and "2 of 3" in err, (text, err))
+    for n in (node, others[0]):
+        n.close()
+
+
+def test_gone():
+    """Who is dead or was ejected is not asked, and named where it is missed."""
+    node = Node({"cluster status": status("degraded", "c3:11211 is dead"), "cluster members":
+                 members(("alive", "alive", "dead"), ("serving", "ejected", "serving"))})
+    code, text, err = piped("status", "--interval", "0", server=node)
+    check("gone: status", code == FAILED and not err and text.splitlines()[2].startswith("c3:11211\tdead\t0.497\t-\t"),
+          (text, err))
+    code, text, err = piped("ping", server=node)
+    check("gone: ping", code == UNREACHABLE and "c2:11211\t-\tit is ejected" in text and "it is dead" in text, (text, err))
+    code, text, err = piped("stats", "--all", server=node)
+    check("gone: stats", code == FAILED and "c2:11211: it is ejected" in err and "c3:11211: it is dead" in err, err)
+    check("gone: not asked", not any(c.startswith("cluster at") for c in node.asked), node.asked)
+    node.close()
 
 
 def test_usage():
@@ -591,8 +635,12 @@ def test_daemon():
             check("alone: get", (got["value"], got["flags"], got["ttl"]) == ("hello", 7, 100), text)
             check("alone: touch", ask("key", "touch", "k", "200")[0] == DONE and json.loads(ask("key", "get", "k", "-o",
                                                                                                 "json")[1])["ttl"] == 200)
+            code, text, err = ask("key", "explain", "k", "-o", "json")
+            check("alone: explain, live", code == DONE and json.loads(text)["state"] == "live" and json.loads(text)["tags"] == 2, (text, err))
+            check("alone: explain, absent", ask("key", "explain", "none")[0] == NOT_FOUND)
             code, text, err = ask("purge", "a+b", "c")
             check("alone: purge", code == DONE and text.split("\t")[1:] == ["confirmed", "1", "1", "2\n"], (text, err))
+            check("alone: explain", ask("key", "explain", "k")[0] in (DONE, NOT_FOUND))  # a sweep may have been there
             check("alone: purged", ask("key", "get", "k")[0] == NOT_FOUND)
             check("alone: soft", ask("key", "set", "k", "v", "--tag", "a")[0] == DONE and ask("purge", "a", "--soft",
                                                                                               "--ttl", "9")[0] == DONE)

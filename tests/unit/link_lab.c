@@ -83,6 +83,12 @@ static bool on_hello(void *arg, const struct peer_hello *theirs, struct peer_ref
     return false;
 }
 
+static void on_pong(void *arg, const struct transport_peer *from, uint64_t number) {
+    struct node *n = arg;
+    assert_true(from->boot > 0);
+    n->pong = number;
+}
+
 /* ------------------------------------------------------------------ nodes */
 
 int lab_set_up(void **state) {
@@ -131,7 +137,7 @@ void lab_start(struct node *n) {
         .nbind = 1,
         .resolver = n->resolver,
         .events = {n, on_datagram, on_control, on_peer_up, on_peer_down, on_unreachable, on_data_link, on_refused,
-                   on_hello},
+                   on_hello, on_pong},
     };
     if (transport_new(&cfg, &n->t, err, sizeof err) != 0) fail_msg("%s", err);
     n->port = transport_port(n->t);

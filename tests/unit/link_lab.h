@@ -29,6 +29,7 @@ struct node {
     struct cluster_id up, down; /* the last ones */
     uint64_t up_boot, down_boot;
     uint32_t up_version;
+    uint64_t pong; /* the last one's number */
     struct peer_refusal why;
     char said[64];   /* a letter for each control message */
     unsigned nlinks; /* data links, given or not */

@@ -16,6 +16,10 @@ EXTRA_DIST += %D%/test_main.py %D%/tls_files.py
 TESTS += %D%/test_exporter.py
 EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
 
+# The example of a configuration file.
+TESTS += %D%/test_example.py
+EXTRA_DIST += %D%/test_example.py
+
 # The options: parsing; what each does, seen from outside and from inside; tools/check-options runs them.
 TESTS += %D%/test_options.py
 EXTRA_DIST += %D%/test_options.py %D%/test_options_cluster.py tests/options.tsv
@@ -105,11 +109,11 @@ EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.
 single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello
 
 # Membership.
-single_tests += %D%/test_peer_swim
-
-# Membership.
-single_tests += %D%/test_peer_swim
-single_tests += %D%/test_hostport
+single_tests += %D%/test_peer_swim %D%/test_member
+single_tests += %D%/test_swim %D%/test_swim_wire
+tests_unit_test_swim_SOURCES = %D%/test_swim.c %D%/swim_hand.c
+tests_unit_test_swim_wire_SOURCES = %D%/test_swim_wire.c %D%/swim_hand.c
+noinst_HEADERS += %D%/swim_hand.h
 
 # The agreed configuration.
 single_tests += %D%/test_config_acceptor %D%/test_config_propose %D%/test_config_join %D%/test_config_found
@@ -124,11 +128,18 @@ noinst_HEADERS += %D%/config_lab.h
 
 # Purges as events of the cluster.
 single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
-single_tests += %D%/test_peer_codec %D%/test_keyring %D%/test_datagram %D%/test_hello %D%/test_address
+single_tests += %D%/test_address
+single_tests += %D%/test_captured
 unit_tests += %D%/test_dns
 unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
 noinst_HEADERS += %D%/link_lab.h
 # Links between nodes: the asking side, the owner's side, large values.
-unit_tests += %D%/test_link
+unit_tests += %D%/test_link %D%/test_serve %D%/test_transfer
 noinst_HEADERS += %D%/frames.h
+unit_tests += %D%/test_transport_bad
+tests_unit_test_transport_bad_SOURCES = %D%/test_transport_bad.c %D%/link_lab.c
+single_tests += %D%/test_peer_purge %D%/test_purging_outbox %D%/test_purging_repair
+unit_tests += %D%/test_conn_link
+tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
+tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)

@@ -64,6 +64,13 @@ def main():
     case("cluster_knows_no_net", {"cluster/c.c": '#include "net/n.h"\n', "server/net/n.h": ""}, "cluster/c.c:1")
     case("proto_knows_no_cluster", {"proto/p.c": '#include "cluster/c.h"\n', "cluster/c.h": ""}, "proto/p.c:1")
     case("cmd_knows_the_cluster", {"server/cmd/c.c": '#include "cluster/c.h"\n', "cluster/c.h": ""}, None)
+    star = "| file | what |\n| --- | --- |\n| `m.[ch]`, `n_*.c` * | pure |\n| `o.c` | not |\n"
+    case("a_pure_file_reads_no_clock", {"cluster/README.md": star, "cluster/m.c": "x = clock_boot_ns(c);\n"},
+         "cluster/m.c:1: uses clock_boot_ns")
+    case("a_pure_file_found_by_pattern", {"cluster/README.md": star, "cluster/n_a.c": "\nsocket(1, 2, 3);\n"},
+         "cluster/n_a.c:2: uses socket")
+    case("others_may", {"cluster/README.md": star, "cluster/o.c": "x = clock_boot_ns(c);\n", "cluster/m.c": "/* time() */\n"},
+         None)
     case("unknown_folder_of_server", {"server/misc/m.c": "", **base}, "server/misc/m.c:1")
     case("circle", {"server/base/a.h": '#include "base/b.h"\n', "server/base/b.h": '#include "base/c.h"\n',
                     "server/base/c.h": '#include "base/a.h"\n'}, "files include each other")

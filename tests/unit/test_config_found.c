@@ -327,6 +327,56 @@ static void test_without_a_lease_for_60_s_the_cluster_that_has_one_is_joined(voi
     lab_end(&l);
 }
 
+/* Another process of a founder's name looks for a founding. */
+static void ask_from_newer(struct lab *l, unsigned node) {
+    const struct peer_config m = {.kind = PEER_CONFIG_FOUND_ASK, .hash = founders_hash, .eligible = true};
+    struct config_in in = {.kind = CONFIG_IN_MESSAGE, .from = lab_peer(node), .message = &m};
+    in.from.id.bytes[9] = 1;
+    in.from.boot += 50;
+    lab_input(l, &in);
+}
+
+static void test_without_directories_a_cluster_whose_names_are_others_by_now_is_left_after_10_s(void **state) {
+    struct lab l;
+    struct configuration c;
+    struct config_options o = lab_options(2);
+    (void)state;
+    o.keeps_state = false;
+    lab_configuration(&c, 3);
+    c.seats_by_name = true;
+    lab_begin(&l, &o, &c, true);
+    lab_input(&l, &(struct config_in){.kind = CONFIG_IN_LEASE});
+    for (unsigned i = 0; i < 99; i++) {
+        ask_from_newer(&l, 0);
+        ask_from_newer(&l, 1);
+        lab_pass(&l, 100);
+    }
+    assert_non_null(config_current(l.config));
+    lab_pass(&l, 700); /* it looks twice a second */
+    assert_null(config_current(l.config));
+    assert_non_null(lab_log(&l, "starts_anew"));
+    configuration_fini(&c);
+    lab_end(&l);
+}
+
+static void test_one_name_that_is_anothers_is_no_reason_to_start_anew(void **state) {
+    struct lab l;
+    struct configuration c;
+    struct config_options o = lab_options(2);
+    (void)state;
+    o.keeps_state = false;
+    lab_configuration(&c, 3);
+    c.seats_by_name = true;
+    lab_begin(&l, &o, &c, true);
+    for (unsigned i = 0; i < 30; i++) {
+        ask_from_newer(&l, 0);
+        lab_pass(&l, 1000);
+    }
+    assert_non_null(config_current(l.config));
+    configuration_fini(&c);
+    lab_end(&l);
+}
+
 static void test_of_two_clusters_with_leases_none_yields_and_it_is_logged(void **state) {
     struct lab l;
     struct configuration c;
@@ -362,6 +412,8 @@ int main(void) {
         cmocka_unit_test(test_a_node_with_neither_founders_nor_seeds_founds_alone),
         cmocka_unit_test(test_founders_that_contradict_themselves_are_refused_with_a_sentence),
         cmocka_unit_test(test_without_a_lease_for_60_s_the_cluster_that_has_one_is_joined),
+        cmocka_unit_test(test_without_directories_a_cluster_whose_names_are_others_by_now_is_left_after_10_s),
+        cmocka_unit_test(test_one_name_that_is_anothers_is_no_reason_to_start_anew),
         cmocka_unit_test(test_of_two_clusters_with_leases_none_yields_and_it_is_logged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

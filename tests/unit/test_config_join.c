@@ -234,6 +234,36 @@ static void test_a_node_without_a_configuration_asks_everybody_it_can_reach(void
     end(&l);
 }
 
+static void test_of_many_that_offer_a_configuration_one_is_asked(void **state) {
+    struct lab l;
+    struct config_options o = lab_options(7);
+    const struct peer_config news = {.kind = PEER_CONFIG_NEWS, .cluster = {{0xc0}}, .version = 5};
+    (void)state;
+    lab_begin(&l, &o, NULL, false);
+    lab_pass(&l, 10);
+    lab_clear(&l);
+    for (unsigned i = 0; i < 6; i++) lab_hear(&l, i, &news);
+    assert_int_equal(lab_count(&l, PEER_CONFIG_FETCH), 1);
+    lab_pass(&l, 100); /* it did not answer */
+    lab_hear(&l, 3, &news);
+    assert_non_null(lab_said(&l, PEER_CONFIG_FETCH, 3));
+    lab_end(&l);
+}
+
+static void test_whoever_asks_everybody_is_told_the_version_and_gets_it_when_it_asks_for_that(void **state) {
+    struct lab l;
+    struct peer_config m = {.kind = PEER_CONFIG_FETCH};
+    (void)state;
+    begin_voter(&l);
+    lab_hear(&l, 8, &m);
+    assert_null(lab_said(&l, PEER_CONFIG_PUSH, 8));
+    assert_int_equal(lab_said(&l, PEER_CONFIG_NEWS, 8)->message.version, 5);
+    m.cluster = conf.cluster;
+    lab_hear(&l, 8, &m);
+    assert_non_null(lab_said(&l, PEER_CONFIG_PUSH, 8));
+    end(&l);
+}
+
 static void test_a_started_process_asks_all_voters_until_it_is_listed(void **state) {
     struct lab l;
     (void)state;
@@ -343,6 +373,8 @@ int main(void) {
         cmocka_unit_test(test_the_newer_of_two_waiting_processes_of_a_name_is_listed),
         cmocka_unit_test(test_all_that_wait_are_listed_in_one_step),
         cmocka_unit_test(test_a_node_without_a_configuration_asks_everybody_it_can_reach),
+        cmocka_unit_test(test_of_many_that_offer_a_configuration_one_is_asked),
+        cmocka_unit_test(test_whoever_asks_everybody_is_told_the_version_and_gets_it_when_it_asks_for_that),
         cmocka_unit_test(test_a_started_process_asks_all_voters_until_it_is_listed),
         cmocka_unit_test(test_a_process_whose_clock_is_behind_takes_the_next_boot),
         cmocka_unit_test(test_a_process_that_was_a_member_does_not_fight_a_newer_one),

@@ -297,7 +297,7 @@ static void test_without_a_majority_the_administrator_is_told_after_ten_seconds(
     lab_pass(&l, 9900);
     assert_null(lab_out(&l, CONFIG_OUT_ANSWER));
     lab_pass(&l, 200);
-    assert_non_null(strstr(lab_out(&l, CONFIG_OUT_ANSWER)->text, "no majority"));
+    assert_non_null(strstr(lab_out(&l, CONFIG_OUT_ANSWER)->text, "no quorum"));
     end(&l);
 }
 

@@ -74,7 +74,7 @@ static void test_datagrams_come_back(void **state) {
     struct rand r;
     rand_init(&r, 1);
     for (unsigned round = 0; round < 3000; round++) {
-        struct peer_swim m = {.kind = (enum peer_swim_kind)(1 + rand_below(&r, 6))}, back;
+        struct peer_swim m = {.kind = (enum peer_swim_kind)(1 + rand_below(&r, 6))}, back = {0};
         uint8_t wire[PEER_DATAGRAM_MAX];
         m.number = (uint32_t)rand_next(&r);
         if (round % 2 == 0) memset(&m.target, 0xfe, sizeof m.target);
@@ -135,7 +135,7 @@ static void test_a_push_pull_comes_back(void **state) {
     rand_init(&r, 2);
     static struct peer_swim_update updates[PEER_SYNC_UPDATES_MAX];
     static uint8_t wire[PEER_CONTROL_MAX];
-    struct peer_sync m = {.reply = true, .updates = updates}, back;
+    struct peer_sync m = {.reply = true, .updates = updates}, back = {.updates = updates};
     size_t bound = PEER_SYNC_HEAD_MAX;
     while (m.nupdates < PEER_SYNC_UPDATES_MAX) {
         updates[m.nupdates] = an_update(&r);
@@ -162,14 +162,14 @@ static bool reads(const char *swim, size_t n, struct peer_swim *out) {
     memcpy(wire + 2, swim, n);
     return read_datagram(wire, n + 2, out);
 }
-#define READS(text, out) reads("" text, sizeof text - 1, out)
+#define READS(text, out) reads((text), sizeof(text) - 1, out)
 #define ID                                                                                                             \
     "\x0a\x10"                                                                                                         \
     "0123456789abcdef"
 
 static void test_what_breaks_a_bound_is_refused(void **state) {
     (void)state;
-    struct peer_swim m;
+    struct peer_swim m = {0};
     assert_true(READS("\x08\x01", &m) && m.kind == PEER_SWIM_PING);
     assert_true(READS("\x08\x05\x2a\x16" ID "\x10\x01\x20\x01", &m) && m.nupdates == 1);
     assert_false(READS("\x08\x05\x2a\x14" ID "\x20\x01", &m));                            /* no boot */
@@ -192,7 +192,7 @@ static void test_what_breaks_a_bound_is_refused(void **state) {
 
 static void test_later_releases_are_understood_in_part(void **state) {
     (void)state;
-    struct peer_swim m;
+    struct peer_swim m = {0};
     assert_true(READS("\x08\x63\x2a\x16" ID "\x10\x01\x20\x01", &m)); /* kind 99 */
     assert_int_equal(m.kind, PEER_SWIM_UNKNOWN);
     assert_int_equal(m.nupdates, 1);
@@ -212,7 +212,7 @@ static void test_garbage_never_breaks_a_bound(void **state) {
     rand_init(&r, 3);
     unsigned read = 0;
     for (unsigned round = 0; round < 20000; round++) {
-        struct peer_swim m = {.kind = PEER_SWIM_GOSSIP}, back;
+        struct peer_swim m = {.kind = PEER_SWIM_GOSSIP}, back = {0};
         uint8_t wire[PEER_DATAGRAM_MAX];
         while (m.nupdates < 5) m.updates[m.nupdates++] = an_update(&r);
         for (unsigned i = 0; i < 5; i++) m.updates[i].name = m.updates[i].address = "x";

@@ -37,7 +37,7 @@ static void test_a_record_says_what_was_written(void **state) {
     (void)state;
     const uint64_t tags[] = {5, 6, 7};
     const struct purge_selector sels[] = {{2, tags}, {0, NULL}, {1, tags + 2}};
-    const struct purge_event e = {{3, PURGE_EVENT_COUNTER_MAX}, true, 600, 3, sels};
+    const struct purge_event e = {{3, PURGE_EVENT_COUNTER_MAX}, true, true, 600, 3, sels};
     struct purge_selector out[3];
     uint64_t copy[3];
     const size_t n = purge_event_write(&e, record);
@@ -45,6 +45,7 @@ static void test_a_record_says_what_was_written(void **state) {
     assert_int_equal(purge_event_via(record).number, 3);
     assert_int_equal(purge_event_via(record).counter, PURGE_EVENT_COUNTER_MAX);
     assert_true(purge_event_soft(record));
+    assert_true(purge_event_counted(record));
     assert_int_equal(purge_event_ttl_s(record), 600);
     assert_true(purge_event_everything(record));
     assert_int_equal(purge_event_nselectors(record), 3);
@@ -60,7 +61,7 @@ static void test_records_have_bounds(void **state) {
     static uint64_t tags[PURGE_EVENT_TAGS_MAX + 1];
     struct purge_selector sels[PURGE_EVENT_SELECTORS_MAX + 1];
     for (unsigned i = 0; i <= PURGE_EVENT_SELECTORS_MAX; i++) sels[i] = (struct purge_selector){64, tags};
-    struct purge_event e = {{1, 1}, false, 0, 64, sels};
+    struct purge_event e = {{1, 1}, false, false, 0, 64, sels};
     assert_int_equal(purge_event_bytes(&e), PURGE_EVENT_MAX);
     assert_int_equal(purge_event_write(&e, record), PURGE_EVENT_MAX);
     assert_int_equal(purge_event_check(record, sizeof record), PURGE_EVENT_MAX);
@@ -341,7 +342,7 @@ static void test_large_records_are_kept_whole(void **state) {
     for (unsigned i = 0; i < 64; i++) sels[i] = (struct purge_selector){64, tags};
     for (unsigned i = 1; i <= 100; i++) {
         tags[0] = i;
-        purge_event_write(&(struct purge_event){{7, i}, false, 0, 64, sels}, big);
+        purge_event_write(&(struct purge_event){{7, i}, false, false, 0, 64, sels}, big);
         assert_int_equal(purgelog_append(log, a, big, false), 0);
         purgelog_set_applied(log, a, i);
         assert_true(purgelog_used(log) <= (256 << 10) + PURGE_EVENT_MAX);

@@ -244,9 +244,9 @@ static void test_bounds_of_a_purge(void **state) {
     struct purge_selector many[65];
     purge_lab_init(&l, 2, 1, 1 << 20);
     for (unsigned i = 0; i < 65; i++) many[i] = full;
-    struct purging_request r = {&wide, 1, false, 0, 2000000000, 1};
+    struct purging_request r = {&wide, 1, false, false, 0, 2000000000, 1};
     assert_int_equal(purging_purge(purge_lab_node(&l, 2)->p, l.now_ns, &r, NULL), -EINVAL);
-    r = (struct purging_request){many, 65, false, 0, 2000000000, 1};
+    r = (struct purging_request){many, 65, false, false, 0, 2000000000, 1};
     assert_int_equal(purging_purge(purge_lab_node(&l, 2)->p, l.now_ns, &r, NULL), -EINVAL);
     r.nselectors = 64;
     assert_int_equal(purging_purge(purge_lab_node(&l, 2)->p, l.now_ns, &r, NULL), 0);
@@ -259,7 +259,7 @@ static void test_no_member_no_purge(void **state) {
     (void)state;
     struct purging *p;
     const struct purge_selector sel = {0, NULL};
-    const struct purging_request r = {&sel, 1, false, 0, 1, 1};
+    const struct purging_request r = {&sel, 1, false, false, 0, 1, 1};
     assert_int_equal(purging_new(&(struct purging_config){.log_bytes = 1 << 20}, 0, &p), 0);
     assert_int_equal(purging_purge(p, 0, &r, NULL), -ENOTCONN);
     assert_true(purging_next_ns(p) == UINT64_MAX);

@@ -407,56 +407,37 @@ static void test_expiry_and_prefix_tags(void **state) {
     store_free(f.s);
 }
 
-/* Items of keys that begin with `a` are fenced. */
-struct fence {
-    uint64_t latest; /* the highest version that was asked about */
-    unsigned asked;
-};
-
-static bool is_fenced(void *arg, const char *key, size_t key_len, uint64_t version) {
-    struct fence *fence = arg;
-    assert_true(key_len > 0);
-    fence->asked++;
-    if (version > fence->latest) fence->latest = version;
-    return key[0] == 'a';
+static enum store_found explain(struct fixture *f, const char *key, struct store_item *it) {
+    struct store_key k = store_key(f->s, key, strlen(key));
+    store_enter(f->w);
+    enum store_found found = store_explain(f->w, &k, it);
+    store_leave(f->w);
+    return found;
 }
 
-/* Keys that were elsewhere: what was stored before is as if purged, for every operation; what is stored after is not
- * asked about. */
-static void test_fence(void **state) {
-    const uint64_t tag = hash_tag("t", 1);
-    struct fence fence = {0};
+/* What a purge has taken is told apart from what never was, until a sweep takes it away. */
+static void test_explain(void **state) {
     (void)state;
     struct fixture f;
+    struct store_item it;
+    uint64_t hard = hash_tag("hard", 4), soft = hash_tag("soft", 4);
     open_store(&f, 8 << 20, 1 << 20, true, 0);
-    set(&f, "a1", "x", NULL, 0);
-    set(&f, "a2", "x", &tag, 1);
-    set(&f, "b1", "x", &tag, 1);
-    const uint64_t before = store_number(f.s);
-    store_fence(f.w, is_fenced, &fence);
-    assert_int_equal(get(&f, "a1", NULL, NULL), -1);
-    assert_int_equal(get(&f, "a2", NULL, NULL), -1);
-    assert_int_equal(get(&f, "b1", NULL, NULL), 1);
-    assert_int_equal(fence.asked, 3);
-    store_enter(f.w);
-    const struct store_delete d = {.key = store_key(f.s, "a1", 2)};
-    assert_int_equal(store_delete(f.w, &d, NULL), STORE_NOT_FOUND);
-    uint32_t old_expiry;
-    const struct store_key a2 = store_key(f.s, "a2", 2);
-    assert_int_equal(store_touch(f.w, &a2, 0, NULL, &old_expiry), STORE_NOT_FOUND);
-    store_leave(f.w);
-    const unsigned asked = fence.asked;
-    set(&f, "a1", "y", NULL, 0);
-    set(&f, "a3", "y", &tag, 1);
-    assert_int_equal(get(&f, "a1", NULL, NULL), 1);
-    assert_int_equal(get(&f, "a3", NULL, NULL), 1);
-    purge_tags(&f, 1, &(uint64_t){hash_tag("other", 5)}, false, 0); /* everything is looked at more closely */
-    assert_int_equal(get(&f, "a1", NULL, NULL), 1);
-    assert_int_equal(get(&f, "a3", NULL, NULL), 1);
-    assert_true(fence.asked <= asked + 1); /* the old a1 that the new one replaced */
-    assert_true(fence.latest <= before);
-    store_fence(f.w, NULL, NULL);
-    assert_int_equal(get(&f, "b1", NULL, NULL), 1);
+    assert_int_equal(explain(&f, "a", &it), STORE_ABSENT);
+    assert_int_equal(set(&f, "a", "AA", &hard, 1), STORE_OK);
+    assert_int_equal(set(&f, "b", "B", &soft, 1), STORE_OK);
+    assert_int_equal(explain(&f, "a", &it), STORE_LIVE);
+    assert_int_equal(it.size, 2);
+    assert_int_equal(it.ntags, 1);
+    purge_tags(&f, 1, &hard, false, 0);
+    purge_tags(&f, 1, &soft, true, 10);
+    assert_int_equal(explain(&f, "a", &it), STORE_HARD_PURGED);
+    assert_int_equal(it.size, 2);
+    assert_int_equal(explain(&f, "b", &it), STORE_SOFT_PURGED);
+    assert_int_equal(get(&f, "a", NULL, NULL), -1);
+    clock_manual_advance(&f.clock, 11000000000ull);
+    assert_int_equal(explain(&f, "b", &it), STORE_HARD_PURGED);
+    store_sweep_all(f.s);
+    assert_int_equal(explain(&f, "a", &it), STORE_ABSENT);
     store_free(f.s);
 }
 
@@ -472,7 +453,7 @@ int main(void) {
         cmocka_unit_test(test_conjunctions_beyond_the_table),
         cmocka_unit_test(test_purge_table_overflows),
         cmocka_unit_test(test_expiry_and_prefix_tags),
-        cmocka_unit_test(test_fence),
+        cmocka_unit_test(test_explain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,8 @@ static void test_a_link_comes_up_when_it_is_needed(void **state) {
     assert_int_equal(a->up_boot, 20);
     assert_int_equal(a->up_version, 1);
     assert_true(transport_is_up(a->t, &b->hello.node) && transport_is_up(b->t, &a->hello.node));
+    assert_true(transport_ping(a->t, &b->hello.node, 77));
+    LAB_UNTIL(a->pong == 77);
     assert_true(lab_say(b, a, 'c', 10)); /* back by the same link */
     LAB_UNTIL(a->controls == 1);
     assert_int_equal(LAB_COUNT(b, links_dialled), 0);
@@ -293,13 +295,14 @@ static void data_links(bool plain) {
     lab_start(b);
     lab_place(a, b);
     assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 3, false), 0);
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 4, false), 0);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 4, true), 0);
     LAB_UNTIL(a->nlinks == 2 && b->nlinks == 2);
     for (unsigned i = 0; i < 2; i++) {
         const struct transport_data_link *mine = &a->data[i], *theirs = &b->data[0];
         if (theirs->worker != mine->worker) theirs = &b->data[1];
         assert_true(mine->worker == 3 || mine->worker == 4);
         assert_int_equal(theirs->worker, mine->worker);
+        assert_true(mine->transfer == (mine->worker == 4) && theirs->transfer == mine->transfer);
         assert_true(mine->dialled && !theirs->dialled);
         assert_true(cluster_id_equal(&mine->id, &b->hello.node));
         assert_true(cluster_id_equal(&theirs->id, &a->hello.node));

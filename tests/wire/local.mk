@@ -11,10 +11,12 @@ check-through: %D%/transcript
 	TAGCACHED_SRCDIR='$(abs_srcdir)' %D%/transcript --through
 .PHONY: check-through
 
-EXTRA_DIST += %D%/README.md
+EXTRA_DIST += %D%/README.md %D%/peer/README.md
 # Every transcript of the folder belongs to the release; a new one needs no line anywhere.
 dist-hook:
 	$(MKDIR_P) $(distdir)/tests/wire
 	cp $(srcdir)/tests/wire/*.tr $(distdir)/tests/wire/
+	$(MKDIR_P) $(distdir)/tests/wire/peer
+	cp $(srcdir)/tests/wire/peer/*.hex $(distdir)/tests/wire/peer/
 
 EXTRA_DIST += %D%/differential.py

@@ -7,6 +7,7 @@
 
 #include "tools/tagctl/tagctl.h"
 
+#define RELAY_S 8 /* for answers of others: the node in between gives up before */
 #define WINDOW 16 /* commands under way: their answers fit into the buffers between us and the node */
 
 static int make_list(struct ctl *c, struct nodes *n) {
@@ -39,6 +40,7 @@ int nodes_get(struct ctl *c, struct nodes *n) {
                          : complain(FAILED, "%s does not say how it is", c->conn.name);
     }
     if (!status) status = make_list(c, n);
+    if (!status && c->opt.timeout < 0) c->conn.timeout = RELAY_S;
     if (status) nodes_free(n);
     return status;
 }
@@ -73,22 +75,81 @@ void nodes_path(const struct nodes *n, unsigned i, char *path, size_t size) {
         snprintf(path, size, "cluster at %s ", n->names[i]);
 }
 
-int nodes_ask(struct ctl *c, const struct nodes *n, const char *command, struct reply *answers) {
+bool nodes_passes_nothing_on(const struct nodes *n, unsigned i, const char *refusal) {
+    char path[512];
+    nodes_path(n, i, path, sizeof path);
+    return path[0] && strncmp(refusal, "SERVER_ERROR", strlen("SERVER_ERROR")) != 0;
+}
+
+bool nodes_dial(struct ctl *c, const char *name, struct conn *own) {
+    const char *server = c->opt.server;
+    *own = c->conn;
+    c->conn = (struct conn){.fd = -1};
+    c->opt.server = name;
+    int status = conn_open(&c->conn, &c->opt);
+    c->opt.server = server;
+    if (status) nodes_hang_up(c, own);
+    return !status;
+}
+
+void nodes_hang_up(struct ctl *c, const struct conn *own) {
+    conn_close(&c->conn);
+    c->conn = *own;
+}
+
+/* The answer is the refusal that it was if the node cannot be asked. */
+static void ask_directly(struct ctl *c, const char *name, const char *command, struct reply *answer) {
+    struct conn own;
+    struct reply direct;
+    if (!nodes_dial(c, name, &own)) return;
+    if (!reply_ask(c, "%s", command) && !reply_read(c, command, &direct)) {
+        reply_free(answer);
+        *answer = direct;
+    }
+    nodes_hang_up(c, &own);
+}
+
+/* Notes that a node was not asked, and why. */
+static int refuse(struct reply *answer, const char *state) {
+    char line[64];
+    snprintf(line, sizeof line, "SERVER_ERROR it is %s", state);
+    memset(answer, 0, sizeof *answer);
+    answer->refusal = strdup(line);
+    return answer->refusal ? DONE : complain(FAILED, "no memory");
+}
+
+/* The answers, in the order of the commands: some commands are under way at a time. */
+static int ask_all(struct ctl *c, const struct nodes *n, const char *command, struct reply *answers, unsigned *read) {
     char path[512];
     int status = DONE;
-    unsigned asked = 0, read = 0;
-    while (!status && read < n->n) {
-        if (asked < n->n && asked - read < WINDOW) {
-            nodes_path(n, asked++, path, sizeof path);
-            status = reply_ask(c, "%s%s", path, command);
+    for (unsigned asked = 0; !status && *read < n->n;) {
+        if (asked < n->n && asked - *read < WINDOW) {
+            nodes_path(n, asked, path, sizeof path);
+            if (!nodes_is_gone(n->rows[asked++])) status = reply_ask(c, "%s%s", path, command);
         } else {
-            status = reply_read(c, command, &answers[read]);
-            if (!status) read++;
+            const struct reply_row *row = n->rows[*read];
+            status = nodes_is_gone(row) ? refuse(&answers[*read], nodes_state(row))
+                                        : reply_read(c, command, &answers[*read]);
+            if (!status) ++*read;
         }
     }
+    return status;
+}
+
+int nodes_ask(struct ctl *c, const struct nodes *n, const char *command, struct reply *answers) {
+    unsigned read = 0;
+    int status = ask_all(c, n, command, answers, &read);
+    for (unsigned i = 0; i < n->n && !status; i++)
+        if (answers[i].refusal && nodes_passes_nothing_on(n, i, answers[i].refusal))
+            ask_directly(c, n->names[i], command, &answers[i]);
     if (status)
         for (unsigned i = 0; i < read; i++) reply_free(&answers[i]);
     return status;
+}
+
+bool nodes_is_gone(const struct reply_row *member) {
+    const char *state = member ? nodes_state(member) : NULL;
+    return state && (!strcmp(state, "dead") || !strcmp(state, "left") || !strcmp(state, "ejected"));
 }
 
 const char *nodes_sentence(const char *refusal) {

@@ -8,6 +8,8 @@
 #include "tools/tagctl/tagctl.h"
 #include "tools/tagctl/verbs.h"
 
+#define SENTENCE 256
+
 static const struct table_column columns[] = {
     {"NODE", "name", TABLE_TEXT}, {"TIME", "ms", TABLE_MS}, {"ANSWER", "answer", TABLE_TEXT}};
 
@@ -17,18 +19,35 @@ static double now_ms(void) {
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
+/* Asks the node over this way, and copies the line that it answers. */
+static int ask(struct ctl *c, const char *path, char line[SENTENCE], double *ms) {
+    char *answer;
+    double begin = now_ms();
+    int status = reply_ask(c, "%smn", path);
+    if (!status) status = conn_line(&c->conn, &answer);
+    if (status) return status;
+    *ms = now_ms() - begin;
+    snprintf(line, SENTENCE, "%s", answer);
+    return DONE;
+}
+
 /* One node's time. An answer other than MN is what is wrong with it. */
 static int ping(struct ctl *c, const struct nodes *n, unsigned i, struct table *t, unsigned *bad) {
-    char path[512], *line;
-    double begin = now_ms();
+    char path[512], line[SENTENCE];
+    struct conn own;
+    double ms = NAN;
     nodes_path(n, i, path, sizeof path);
-    int status = reply_ask(c, "%smn", path);
-    if (!status) status = conn_line(&c->conn, &line);
+    snprintf(line, sizeof line, "SERVER_ERROR it is %s", nodes_state(n->rows[i]));
+    int status = nodes_is_gone(n->rows[i]) ? DONE : ask(c, path, line, &ms);
     if (status) return status;
+    if (reply_refuses(line) && nodes_passes_nothing_on(n, i, line) && nodes_dial(c, n->names[i], &own)) {
+        ask(c, "", line, &ms); /* if that fails, the line is still the refusal */
+        nodes_hang_up(c, &own);
+    }
     bool ok = !strcmp(line, "MN");
     *bad += !ok;
     table_text(t, n->names[i]);
-    table_number(t, ok ? now_ms() - begin : NAN);
+    table_number(t, ok ? ms : NAN);
     table_text(t, ok ? "ok" : nodes_sentence(line));
     return DONE;
 }

@@ -9,6 +9,7 @@
 #include "tools/tagctl/verbs.h"
 
 #define POLL_MS 50
+#define ANSWER_S 5 /* a node may ask others before it says how a purge is */
 
 static const struct table_column columns[] = {{"ID", "id", TABLE_TEXT},        {"STATE", "state", TABLE_STATE},
                                               {"KIND", "kind", TABLE_TEXT},    {"CONFIRMED", "confirmed", TABLE_NUMBER},
@@ -95,6 +96,7 @@ static void print_one(const struct ctl *c, const struct reply *r, const struct r
 int verb_purge_show(struct ctl *c) {
     struct reply r;
     const struct reply_row *row;
+    if (c->opt.timeout < 0) c->opt.timeout = ANSWER_S;
     int status = get(c, &r, &row);
     if (status) return status;
     print_one(c, &r, row);
@@ -104,7 +106,7 @@ int verb_purge_show(struct ctl *c) {
 
 int verb_purge_wait(struct ctl *c) {
     double left_ms = 1000 * (c->opt.timeout < 0 ? 2 : c->opt.timeout);
-    c->opt.timeout = 2; /* of a single answer */
+    c->opt.timeout = ANSWER_S;
     for (;; left_ms -= POLL_MS) {
         struct reply r;
         const struct reply_row *row;

@@ -53,14 +53,34 @@ static int all_nodes(struct ctl *c, const char *command) {
     return status ? status : bad ? FAILED : DONE;
 }
 
+static int one_node(struct ctl *c, const char *command, struct reply *answer) {
+    struct nodes n;
+    int status = nodes_get_cluster(c, &n);
+    if (status) return status;
+    const struct reply_row *row = nodes_find(&n, c->opt.node);
+    if (row) {
+        n.n = 1;
+        n.rows[0] = row;
+        n.names[0] = c->opt.node;
+        status = nodes_ask(c, &n, command, answer);
+    } else {
+        status = NOT_FOUND;
+    }
+    if (!status && answer->refusal) {
+        status = complain(FAILED, "%s: %s", c->opt.node, nodes_sentence(answer->refusal));
+        reply_free(answer);
+    }
+    nodes_free(&n);
+    return status;
+}
+
 int verb_stats(struct ctl *c) {
     char command[512];
     struct reply r;
     if (c->opt.all && c->opt.node) return complain(USAGE, "either --all or --node");
     snprintf(command, sizeof command, "stats%s%.400s", c->nargs ? " " : "", c->nargs ? c->args[0] : "");
     if (c->opt.all) return all_nodes(c, command);
-    int status =
-        c->opt.node ? reply_list(c, &r, "cluster at %s %s", c->opt.node, command) : reply_list(c, &r, "%s", command);
+    int status = c->opt.node ? one_node(c, command, &r) : reply_list(c, &r, "%s", command);
     if (status) return status;
     json_t *j = c->output == OUTPUT_JSON ? json_object() : NULL;
     print_stats(c, &r, NULL, j);

@@ -71,7 +71,8 @@ static int look(struct ctl *c, struct sight *s, struct look *looks, bool complai
     clock_gettime(CLOCK_MONOTONIC, &t);
     for (unsigned i = 0; i < s->nodes.n && !status; i++) {
         look_at(&answers[i], (double)t.tv_sec + (double)t.tv_nsec / 1e9, &looks[i]);
-        if (answers[i].refusal && complaining) {
+        if (answers[i].refusal && complaining &&
+            !nodes_is_gone(s->nodes.rows[i])) { /* the table says that it is gone */
             s->failed++;
             complain(FAILED, "%s: %s", s->nodes.names[i], nodes_sentence(answers[i].refusal));
         }

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd_owner.h"
+
+#include "base/check.h"
+#include "cluster/view.h"
+#include "cmd/cmd_cluster.h"
+#include "cmd/cmd_link.h"
+#include "cmd/cmd_place.h"
+#include "cmd/instance.h"
+#include "store/store.h"
+
+/* The keys of a batch. */
+struct keys {
+    unsigned n;
+    const char *p[CMD_BATCH];
+    uint32_t len[CMD_BATCH];
+    const struct store_key *key[CMD_BATCH];
+    uint8_t request[CMD_BATCH]; /* whose it is */
+    uint16_t owner[CMD_BATCH];
+    struct store_key made[CMD_BATCH]; /* those that are not their requests' own */
+};
+
+/* Collects the keys of r[0..n), up to a barrier; returns where that is. */
+static unsigned collect(struct session *s, const struct request *r, unsigned n, struct keys *k) {
+    struct cmd_peers *p = s->worker->peers;
+    k->n = 0;
+    for (unsigned i = 0; i < n; i++) {
+        const struct store_key *key = &r[i].key;
+        p->owner[i] = p->view->self;
+        if (unlikely(!cmd_is_key(&r[i]) || key->len == 0)) {
+            const enum cmd_place place = cmd_place(s, &r[i], p->decoded[i], &k->made[k->n]);
+            if (place == CMD_PLACE_BARRIER) return i;
+            if (place != CMD_PLACE_KEY) continue;
+            key = &k->made[k->n];
+        }
+        k->p[k->n] = key->p;
+        k->len[k->n] = (uint32_t)key->len;
+        k->key[k->n] = key;
+        k->request[k->n++] = (uint8_t)i;
+    }
+    return n;
+}
+
+/* Whether a key that is read before the m-th is the same. */
+static bool was_read(const struct request *r, const struct keys *k, unsigned m) {
+    for (unsigned b = 0; b < m; b++)
+        if (k->key[b]->hash == k->key[m]->hash && cmd_place_is_lookup(&r[k->request[b]])) return true;
+    return false;
+}
+
+/* Takes out what this node stored before it owned these keys. */
+static void fence(struct session *s, const struct keys *k) {
+    const struct cmd_peers *p = s->worker->peers;
+    for (unsigned m = 0; m < k->n; m++)
+        if (k->owner[m] == p->view->self && p->since[m] > 0) store_fence(s->worker->store, k->key[m], p->since[m]);
+}
+
+struct cmd_span cmd_owner_find(struct session *s, const struct request *r, unsigned n) {
+    struct cmd_peers *p = s->worker->peers;
+    const struct view *v = p->view;
+    struct keys k;
+    const unsigned end = collect(s, r, n, &k);
+    struct cmd_span span = {end, end};
+    if (k.n == 0) return span;
+    view_owners(v, k.p, k.len, k.n, k.owner, p->since);
+    if (unlikely(v->fenced)) fence(s, &k);
+    uint64_t read = 0; /* a bit for each key that is read elsewhere, by its hash */
+    for (unsigned m = 0; m < k.n; m++) {
+        const unsigned i = k.request[m];
+        if (k.owner[m] == v->self || unlikely(cmd_cluster_is_discovery(s, &r[i]))) continue;
+        const uint64_t bit = 1ull << (k.key[m]->hash & 63);
+        if (cmd_place_is_lookup(&r[i])) {
+            read |= bit;
+        } else if (unlikely((read & bit) != 0) && was_read(r, &k, m)) {
+            span.end = i;
+            break;
+        }
+        p->owner[i] = k.owner[m];
+        if (i < span.first) span.first = i;
+    }
+    if (span.first > span.end) span.first = span.end;
+    return span;
+}
+
+bool cmd_owner_is_here(struct session *s, const struct request *r) {
+    const struct cmd_peers *p = s->worker->peers;
+    if (p == NULL || p->view == NULL) return true;
+    (void)cmd_owner_find(s, r, 1);
+    return p->owner[0] == p->view->self;
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What nodes of earlier releases have sent (tests/wire/peer) is read, and says what it said then. */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cluster/datagram.h"
+#include "proto/peer_ask.h"
+#include "proto/peer_config.h"
+#include "proto/peer_link.h"
+#include "proto/peer_purge.h"
+#include "proto/peer_swim.h"
+
+static unsigned char memory[PEER_CONTROL_ARENA_BYTES];
+static struct peer_arena arena;
+static struct peer_counts counts;
+
+static const char *folder(void) {
+    static char path[1000];
+    const char *top = getenv("TAGCACHED_SRCDIR");
+    snprintf(path, sizeof path, "%s/tests/wire/peer", top != NULL ? top : "../..");
+    return path;
+}
+
+/* The bytes of a file. Their number. */
+static size_t bytes_of(const char *name, uint8_t *to, size_t size) {
+    char path[1300], line[4000];
+    size_t n = 0;
+    snprintf(path, sizeof path, "%s/%s", folder(), name);
+    FILE *f = fopen(path, "r");
+    if (f == NULL) fail_msg("%s is missing", path);
+    while (fgets(line, sizeof line, f) != NULL) {
+        unsigned byte;
+        int used;
+        for (const char *p = line; *p != '#' && sscanf(p, "%2x%n", &byte, &used) == 1; p += used) {
+            assert_true(n < size);
+            to[n++] = (uint8_t)byte;
+        }
+    }
+    fclose(f);
+    return n;
+}
+
+static Peer__Control *control(const char *name) {
+    uint8_t bytes[PEER_CONTROL_MAX];
+    Peer__Control *m = NULL;
+    size_t n = bytes_of(name, bytes, sizeof bytes);
+    peer_arena_init(&arena, memory, sizeof memory);
+    if (peer_control_unpack(&arena, bytes, n, &counts, &m) != PEER_OK) fail_msg("%s cannot be read", name);
+    return m;
+}
+
+static void fill(void *arg, void *to, size_t n) {
+    memset(to, *(const int *)arg, n);
+}
+
+static Peer__Datagram *datagram(const char *name, struct datagram_sender *from) {
+    static const struct cluster_id sender = {{0x0a}}, self = {{0x0b}};
+    static const char key[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    int zero = 0;
+    struct keyring k = {0};
+    char err[200];
+    assert_true(keyring_read(&k, key, strlen(key), err, sizeof err));
+    struct datagram *d = datagram_new(&(struct datagram_config){
+        .cluster_name = "shop", .self = self, .boot = 1, .keyring = &k, .random = {fill, &zero}});
+    assert_non_null(d);
+    assert_int_equal(datagram_know(d, &sender, 100, 1), 0);
+    uint8_t bytes[DATAGRAM_MAX], payload[DATAGRAM_PAYLOAD_MAX];
+    size_t n = bytes_of(name, bytes, sizeof bytes), payload_n = 0;
+    enum datagram_verdict v = datagram_open(d, bytes, n, payload, &payload_n, from);
+    if (v != DATAGRAM_OPENED) fail_msg("%s is refused: %s", name, datagram_verdict_name(v));
+    datagram_free(d);
+    Peer__Datagram *m = NULL;
+    peer_arena_init(&arena, memory, sizeof memory);
+    if (peer_datagram_unpack(&arena, payload, payload_n, &counts, &m) != PEER_OK) fail_msg("%s cannot be read", name);
+    return m;
+}
+
+static void test_each_is_known(void **state) {
+    (void)state;
+    DIR *d = opendir(folder());
+    unsigned n = 0;
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        struct datagram_sender from;
+        counts = (struct peer_counts){0};
+        if (strstr(e->d_name, "_control_") != NULL) {
+            if (peer_control_kind(control(e->d_name)) == PEER_NONE) fail_msg("%s is of no kind", e->d_name);
+        } else if (strstr(e->d_name, "_datagram_") != NULL) {
+            (void)datagram(e->d_name, &from);
+        } else {
+            continue;
+        }
+        if (counts.unknown_fields > 0) fail_msg("%s has fields that are not known any more", e->d_name);
+        n++;
+    }
+    closedir(d);
+    assert_true(n >= 13);
+}
+
+static void test_links_of_version_1(void **state) {
+    (void)state;
+    struct peer_hello h;
+    char id[CLUSTER_ID_TEXT];
+    assert_true(peer_hello_read(control("1_control_hello.hex"), &h));
+    assert_int_equal(h.lowest, 1);
+    assert_int_equal(h.highest, 1);
+    assert_string_equal(h.cluster_name, "shop");
+    cluster_id_text(&h.node, id);
+    assert_string_equal(id, "000102030405060708090a0b0c0d0e0f");
+    assert_true(h.boot == UINT64_C(0x1122334455667788));
+    cluster_id_text(&h.wanted, id);
+    assert_string_equal(id, "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff");
+    assert_string_equal(h.ring_name, "cache1.example:11211");
+    assert_string_equal(h.address, "[2001:db8::1]:21211");
+    assert_string_equal(h.tag_marker, "|#|");
+    assert_int_equal(h.tag_prefix, ':');
+    assert_string_equal(h.ring_strip_prefix, "prod.");
+    assert_int_equal(h.ring_version, 77);
+    assert_int_equal(h.worker, 3);
+    assert_int_equal(h.link, PEER_LINK_DATA);
+    assert_true(peer_hello_read(control("1_control_hello_least.hex"), &h));
+    assert_true(cluster_id_is_zero(&h.wanted));
+    assert_int_equal(h.link, PEER_LINK_CONTROL);
+    assert_string_equal(h.tag_marker, "");
+    struct peer_refusal r;
+    assert_true(peer_refusal_read(control("1_control_refusal.hex"), &r));
+    assert_string_equal(r.setting, "--key-tags");
+    assert_string_equal(r.reason, "start all nodes with the same --key-tags: a:1 has none and b:1 has |#|");
+    uint64_t number;
+    assert_true(peer_ping_read(control("1_control_ping.hex"), &number));
+    assert_true(number == UINT64_C(0x0102030405060708));
+    assert_true(peer_pong_read(control("1_control_pong.hex"), &number));
+    assert_true(number == UINT64_C(0x0102030405060708));
+}
+
+/* Of two updates, as a datagram and a part of a push-pull carry them. */
+static void check_updates(const struct peer_swim_update *u, unsigned n) {
+    assert_int_equal(n, 2);
+    assert_int_equal(u[0].id.bytes[0], 1);
+    assert_int_equal(u[0].boot, 5);
+    assert_int_equal(u[0].incarnation, 6);
+    assert_int_equal(u[0].state, PEER_SWIM_SUSPECT);
+    assert_int_equal(u[0].naccusers, 2);
+    assert_int_equal(u[0].accusers[1].bytes[0], 0x33);
+    assert_string_equal(u[0].name, "a:11211");
+    assert_string_equal(u[0].address, "a:21211");
+    assert_int_equal(u[1].state, PEER_SWIM_LEFT);
+    assert_int_equal(u[1].ended_s, 99);
+    assert_string_equal(u[1].name, "");
+}
+
+static void test_membership_of_version_1(void **state) {
+    (void)state;
+    struct datagram_sender from;
+    struct peer_swim swim;
+    struct peer_sync sync;
+    assert_true(peer_swim_read(datagram("1_datagram_swim_ping.hex", &from), &arena, &counts, &swim));
+    assert_int_equal(swim.kind, PEER_SWIM_PING);
+    assert_int_equal(swim.number, 0x01020304);
+    assert_int_equal(swim.target.bytes[0], 1);
+    assert_int_equal(swim.nmeta, 3);
+    assert_memory_equal(swim.meta, "\1\2\3", 3);
+    check_updates(swim.updates, swim.nupdates);
+    assert_true(peer_sync_read(control("1_control_sync.hex"), &arena, &counts, &sync));
+    assert_true(sync.reply && sync.last);
+    check_updates(sync.updates, sync.nupdates);
+}
+
+static void test_the_configuration_of_version_1(void **state) {
+    (void)state;
+    struct peer_config_reader reader = {0};
+    struct peer_config c;
+    assert_int_equal(peer_config_read(&reader, control("1_control_config_promise.hex"), &counts, &c),
+                     PEER_CONFIG_WHOLE);
+    assert_int_equal(c.kind, PEER_CONFIG_PROMISE);
+    assert_int_equal(c.cluster.bytes[0], 0xfe);
+    assert_int_equal(c.version, 12);
+    assert_int_equal(c.hash, 0xabcdef);
+    assert_int_equal(c.ballot.counter, 3);
+    assert_int_equal(c.ballot.boot, 4);
+    assert_int_equal(c.ballot.node.bytes[0], 1);
+    assert_int_equal(c.accepted.counter, 1);
+    assert_int_equal(c.accepted.boot, 2);
+    assert_int_equal(c.accepted.node.bytes[0], 0x33);
+    assert_true(c.active && c.has_lease && c.keeps_state && c.eligible);
+    assert_int_equal(c.boot, 8);
+    assert_int_equal(c.weight, 2);
+    assert_int_equal(c.request, 1);
+    assert_int_equal(c.number, 11);
+    assert_int_equal(c.argument, 12);
+    assert_int_equal(c.token, 13);
+    assert_string_equal(c.text, "b:11211");
+    assert_int_equal(c.nvalue, 22);
+    assert_memory_equal(c.value, "a packed configuration", 22);
+    assert_int_equal(c.nsilent, 2);
+    assert_int_equal(c.silent[0].number, 7);
+    assert_int_equal(c.silent[0].ms, 1500);
+    peer_config_reader_fini(&reader);
+}
+
+static void test_purges_of_version_1(void **state) {
+    (void)state;
+    struct peer_purge p;
+    struct purge_selector selectors[PURGE_EVENT_SELECTORS_MAX];
+    static uint64_t tags[PURGE_EVENT_SELECTORS_MAX * PURGE_EVENT_TAGS_MAX];
+    assert_true(peer_purge_read(control("1_control_purge_events.hex"), &arena, &p));
+    assert_int_equal(p.kind, PEER_PURGE_EVENTS);
+    assert_int_equal(p.flags, PEER_PURGE_PULLED);
+    assert_int_equal(p.version, 12);
+    assert_int_equal(p.epoch, 3);
+    assert_int_equal(p.origin, 4);
+    assert_int_equal(p.stream, 1);
+    assert_int_equal(p.sequence, 101);
+    assert_int_equal(p.boot, 5);
+    assert_int_equal(p.nvector, 1);
+    assert_int_equal(p.vector[0].sequence, 100);
+    assert_int_equal(p.vector[0].star, 7);
+    size_t n = purge_event_check(p.events, p.events_bytes);
+    assert_true(n > 0 && n < p.events_bytes);
+    assert_int_equal(purge_event_via(p.events).number, 4);
+    assert_int_equal(purge_event_via(p.events).counter, 88);
+    assert_true(purge_event_soft(p.events));
+    assert_int_equal(purge_event_ttl_s(p.events), 30);
+    assert_int_equal(purge_event_nselectors(p.events), 2);
+    assert_int_equal(purge_event_selectors(p.events, selectors, tags), 3);
+    assert_int_equal(selectors[1].tags[1], 0x3333);
+    assert_int_equal(purge_event_check(p.events + n, p.events_bytes - n), p.events_bytes - n);
+    assert_int_equal(purge_event_via(p.events + n).counter, 89);
+    assert_true(peer_purge_read(control("1_control_purge_status.hex"), &arena, &p));
+    assert_int_equal(p.kind, PEER_PURGE_STATUS);
+    assert_int_equal(p.members, 3);
+    assert_int_equal(p.nruns, 1);
+    assert_int_equal(p.runs[0].count, 2);
+    assert_int_equal(p.nlacks, 1);
+    assert_int_equal(p.lacks[0].member, 9);
+    assert_int_equal(p.lacks[0].sequence, 50);
+}
+
+static void test_commands_passed_on_of_version_1(void **state) {
+    (void)state;
+    struct peer_ask ask;
+    struct peer_told told;
+    assert_true(peer_ask_read(control("1_control_ask.hex"), &ask));
+    assert_int_equal(ask.number, 77);
+    assert_true(ask.privileged);
+    assert_string_equal(ask.line, "purges 4-101");
+    assert_true(peer_told_read(control("1_control_told.hex"), &told));
+    assert_int_equal(told.number, 77);
+    assert_true(told.last);
+    assert_int_equal(told.n, 15);
+    assert_memory_equal(told.text, "id=4-101\r\nEND\r\n", 15);
+}
+
+static void test_a_datagram_of_version_1(void **state) {
+    (void)state;
+    struct datagram_sender from;
+    uint32_t lowest, highest;
+    peer_datagram_versions(datagram("1_datagram_empty.hex", &from), &lowest, &highest);
+    assert_int_equal(lowest, 1);
+    assert_int_equal(highest, 1);
+    assert_int_equal(from.id.bytes[0], 0x0a);
+    assert_int_equal(from.boot, 100);
+    assert_int_equal(from.version, 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_is_known),
+        cmocka_unit_test(test_links_of_version_1),
+        cmocka_unit_test(test_a_datagram_of_version_1),
+        cmocka_unit_test(test_membership_of_version_1),
+        cmocka_unit_test(test_the_configuration_of_version_1),
+        cmocka_unit_test(test_purges_of_version_1),
+        cmocka_unit_test(test_commands_passed_on_of_version_1),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
