@@ -25,3 +25,7 @@ uint64_t number_take_slow(struct store_worker *w, uint64_t above) {
 uint64_t store_number(const struct store *s) {
     return sync_load_acq(&s->number) - 1;
 }
+
+void store_renumber(struct store_worker *w) {
+    w->number_next = w->number_end;
+}
