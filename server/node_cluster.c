@@ -128,7 +128,7 @@ static void up_floor(void *arg, bool everything) {
 }
 
 static uint64_t up_number(void *arg) {
-    return store_number_past(((struct node_cluster *)arg)->parts.store);
+    return store_number(((struct node_cluster *)arg)->parts.store);
 }
 
 static void up_link(void *arg, void *wish, int fd, struct ssl_st *ssl, int error) {

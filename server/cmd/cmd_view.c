@@ -17,6 +17,7 @@
 #include "cmd/cmd_link.h"
 #include "cmd/instance.h"
 #include "net/worker.h"
+#include "store/store.h"
 
 struct handing {
     struct net_post post;
@@ -62,7 +63,8 @@ static void trust(struct net_worker *nw, void *arg) {
     struct handing *h = arg;
     struct cmd_publish *p = h->publish;
     (void)nw;
-    h->worker->ring_since = p->number;
+    /* Before there is a cluster (cluster_view.c) no item may be trusted, however new: all are fenced. */
+    if (p->view->ring == NULL || p->view->ring_version != 0) h->worker->ring_since = p->number;
     if (sync_sub_rel(&p->left, 1) != 1) return;
     view_free(p->old);
     p->old = NULL;
@@ -82,6 +84,7 @@ static void take(struct net_worker *nw, void *arg) {
     h->links = NULL;
     w->routes = !view_owns_all(p->view);
     w->ring_since = UINT64_MAX;
+    store_renumber(w->store); /* what it stores from now on is newer than what the view's arcs fence */
     if (sync_sub_rel(&p->left, 1) != 1) return;
     p->number = store_number(p->cmd->store);
     post_all(p, trust);

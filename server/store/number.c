@@ -26,10 +26,6 @@ uint64_t store_number(const struct store *s) {
     return sync_load_acq(&s->number) - 1;
 }
 
-uint64_t store_number_past(struct store *s) {
-    pthread_mutex_lock(&s->purge.lock);
-    const uint64_t n = sync_add_acqrel(&s->number, 1);
-    sync_store_seq(&s->purge.seq, n); /* what a thread has reserved below it is dropped */
-    pthread_mutex_unlock(&s->purge.lock);
-    return n;
+void store_renumber(struct store_worker *w) {
+    w->number_next = w->number_end;
 }

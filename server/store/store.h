@@ -385,12 +385,11 @@ enum store_status store_purge(struct store_worker *w, const struct store_purge *
  * takes effect in the first section that begins at or after `at`. Outside a section. */
 void store_flush_at(struct store_worker *w, uint32_t at);
 
-/* The latest number given out or reserved. Whatever is stored by a thread that reserved numbers before may still get one
- * below it. */
+/* The latest number given out or reserved: all that is stored has it or a lower one. What is purged from now on has a
+ * higher one, and so has what a handle stores after its next store_renumber. */
 uint64_t store_number(const struct store *s);
-/* A number such that the version of whatever is stored or purged from now on is higher: threads give up what they had
- * reserved, as after a purge. Outside a section; any thread. */
-uint64_t store_number_past(struct store *s);
+/* The handle gives up the versions that it has reserved: what it stores from now on is above store_number. Its thread. */
+void store_renumber(struct store_worker *w);
 
 /* ------------------------------------------------------------------ looking around */
 

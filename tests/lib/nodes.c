@@ -208,7 +208,7 @@ void nodes_view_ring(struct nodes *c, unsigned i, uint64_t version, uint64_t mas
     CHECK(ring_new(version, rm, in, &ring) == 0);
     const struct view *old = c->node[i].view;
     if (old != NULL && old->ring != NULL && (mask >> i & 1))
-        CHECK(ring_follow(ring, old->ring, self, store_number_past(node_store(c->node[i].node))) == 0);
+        CHECK(ring_follow(ring, old->ring, self, store_number(node_store(c->node[i].node))) == 0);
     CHECK(view_new(version, ring, m, n, self, VIEW_NOBODY, &v) == 0);
     set_view(c, i, v);
 }

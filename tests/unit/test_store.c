@@ -441,6 +441,23 @@ static void test_explain(void **state) {
     store_free(f.s);
 }
 
+/* Handles reserve versions; one that gives them up stores above whatever number was taken before. */
+static void test_renumber(void **state) {
+    (void)state;
+    struct fixture f;
+    struct store_item it;
+    open_store(&f, 8 << 20, 1 << 20, true, 0);
+    set(&f, "a", "x", NULL, 0);
+    const uint64_t number = store_number(f.s);
+    store_renumber(f.w);
+    set(&f, "b", "x", NULL, 0);
+    assert_int_equal(get(&f, "a", NULL, &it), 1);
+    assert_true(it.version <= number);
+    assert_int_equal(get(&f, "b", NULL, &it), 1);
+    assert_true(it.version > number);
+    store_free(f.s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_values),
@@ -454,6 +471,7 @@ int main(void) {
         cmocka_unit_test(test_purge_table_overflows),
         cmocka_unit_test(test_expiry_and_prefix_tags),
         cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_renumber),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

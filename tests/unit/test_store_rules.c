@@ -350,37 +350,8 @@ static void test_there_are_no_fewer_handles_than_workers(void **state) {
     assert_int_equal(store_new(&cfg, &s), -EINVAL);
 }
 
-static uint64_t version_of(struct lab *l, unsigned i) {
-    char key[32];
-    struct store_item it;
-    struct store_key k = store_key(l->s, key, (size_t)snprintf(key, sizeof key, "k%u", i));
-    store_enter(l->w[0]);
-    const bool found = store_get(l->w[0], &k, &it);
-    store_leave(l->w[0]);
-    assert_true(found);
-    return it.version;
-}
-
-/* Threads reserve numbers; what they have reserved is not used behind a number that is to be past. */
-static void test_what_is_stored_later_is_above_a_number_that_is_past(void **state) {
-    (void)state;
-    struct lab l;
-    lab_open(&l, 2 << 20, 0);
-    assert_true(set_one(&l, 1));
-    const uint64_t reserved = store_number(l.s);
-    assert_true(set_one(&l, 2));
-    assert_true(version_of(&l, 2) <= reserved); /* a block was reserved: else this test shows nothing */
-    const uint64_t past = store_number_past(l.s);
-    assert_true(version_of(&l, 2) < past);
-    assert_true(set_one(&l, 3));
-    assert_true(version_of(&l, 3) > past);
-    assert_true(store_number_past(l.s) > version_of(&l, 3));
-    lab_close(&l);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_stored_later_is_above_a_number_that_is_past),
         cmocka_unit_test(test_a_key_survives_resizing),
         cmocka_unit_test(test_the_handle_behind_the_workers),
         cmocka_unit_test(test_there_are_no_fewer_handles_than_workers),
