@@ -388,7 +388,8 @@ void store_flush_at(struct store_worker *w, uint32_t at);
 /* The latest number given out or reserved: all that is stored has it or a lower one. What is purged from now on has a
  * higher one, and so has what a handle stores after its next store_renumber. */
 uint64_t store_number(const struct store *s);
-/* The handle gives up the versions that it has reserved: what it stores from now on is above store_number. Its thread. */
+/* The handle gives up the versions that it has reserved: what it stores from now on is above store_number. Its thread.
+ */
 void store_renumber(struct store_worker *w);
 
 /* ------------------------------------------------------------------ looking around */
