@@ -294,7 +294,7 @@ def ejects(lab):
         settle(rest)
         assert all(c.set(f"k{i}", "v") == "STORED" for i in range(200))
         assert c.ask("flush_all") == "OK"
-    assert sum(len(n.events("ejected") + n.events("configuration.*ejected")) for n in rest) > 0
+    assert sum(len(n.events(f"configuration .*ejected={nodes[1].name}")) for n in rest) > 0
     nodes[1].start()
     settle(nodes)
 
