@@ -213,7 +213,7 @@ static void on_message(struct link *l, const Peer__Control *m) {
 
 void handshake_frame(struct link *l, const void *bytes, size_t n) {
     struct transport *t = l->t;
-    Peer__Control *m;
+    Peer__Control *m = NULL;
     transport_state_bump(t, TRANSPORT_METRIC_messages_received, 1);
     if (l->state == LINK_DRAINING && !l->was_up) return; /* it was refused: nothing it says matters */
     peer_arena_reset(&t->arena);

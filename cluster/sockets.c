@@ -21,7 +21,7 @@ static void take(struct transport *t, const uint8_t *bytes, size_t n, const stru
     struct datagram_sender from;
     uint8_t payload[DATAGRAM_PAYLOAD_MAX];
     size_t payload_n;
-    Peer__Datagram *m;
+    Peer__Datagram *m = NULL;
     transport_state_bump(t, TRANSPORT_METRIC_datagram_bytes_received, n);
     if (datagram_open(t->datagram, bytes, n, payload, &payload_n, &from) != DATAGRAM_OPENED) {
         transport_state_bump(t, TRANSPORT_METRIC_datagrams_refused, 1);
