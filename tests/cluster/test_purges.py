@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A purge that was answered has been carried out everywhere."""
 import random
-import re
 import threading
 import time
 
@@ -60,7 +59,7 @@ def in_all_spellings(lab):
     with nodes[1].client() as c:
         for i in range(30):
             assert c.meta(f"ms c{i} 1 Gcount", b"v") == ["HD"]
-        assert re.fullmatch(r"\d+ ITEMS_DELETED", nodes[2].ask("tags_delete count"))
+        assert nodes[2].ask("tags_delete count") == "30 ITEMS_DELETED"
         assert all(c.get(f"c{i}") is None for i in range(30))
         words = c.meta("mp a s n")
         assert words[0] == "HD" and words[2] == "n3/3", words
