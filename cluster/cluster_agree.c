@@ -182,10 +182,31 @@ static void tell_origins(struct cluster *c, uint64_t now_ns) {
     }
 }
 
+/* Says, once an hour at most, when more than a third of the clients' requests since it was last looked had to be passed
+ * on: then the names in their lists are not those of the ring, or they hash in another way. */
+static void judge_names(struct cluster *c, uint64_t now_ns) {
+    uint64_t clients, forwarded;
+    c->cfg.up.requests(c->cfg.up.arg, &clients, &forwarded);
+    if (clients < c->clients_seen || forwarded < c->forwarded_seen)
+        c->clients_seen = c->forwarded_seen = 0; /* stats reset */
+    const uint64_t asked = clients - c->clients_seen, passed = forwarded - c->forwarded_seen;
+    if (asked < CLUSTER_NAMES_REQUESTS) return;
+    c->clients_seen = clients;
+    c->forwarded_seen = forwarded;
+    if (passed * 3 <= asked || (c->names_ns != 0 && now_ns - c->names_ns < CLUSTER_NAMES_S * CLUSTER_SECOND_NS)) return;
+    c->names_ns = now_ns;
+    log_event(
+        c->cfg.log, LOG_ALWAYS, "names_differ",
+        "forwarded=%llu%% name=%s reason=\"clients do not ask the owners of their keys: give each node the name that "
+        "they have in their list of servers (--ring-name), and set them to libmemcached's ketama\"",
+        (unsigned long long)(passed * 100 / asked), c->ring_name);
+}
+
 void cluster_agree_second(struct cluster *c) {
     const uint64_t now = cluster_now(c);
     uint64_t since;
     if (config_current(c->config) == NULL) return;
+    judge_names(c, now);
     if (purging_begun(c->purging) && cluster_agree_hears_majority(c, now))
         cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_LEASE});
     if (config_origin(c->config) == 0) return;

@@ -30,6 +30,8 @@ struct cluster_upcalls {
     uint64_t (*number)(void *arg);
     /* The answer to cluster_want_link: a connected socket and its TLS session (NULL: plain), or fd -1 and -errno. */
     void (*link)(void *arg, void *wish, int fd, struct ssl_st *ssl, int error);
+    /* Requests of clients so far, about, and those of them that were passed on to another node. */
+    void (*requests)(void *arg, uint64_t *clients, uint64_t *forwarded);
     /* Makes a connection to this node, as a client would that may change the cluster or not, and needs no password. A
      * non-blocking socket, or -errno. */
     int (*client)(void *arg, bool privileged);

@@ -28,12 +28,14 @@
 #include "cluster/view.h"
 #include "proto/peer_codec.h"
 
-#define CLUSTER_PINGS_MAX 64    /* TCP pings under way */
-#define CLUSTER_PING_MS 1000    /* how long one is waited for */
-#define CLUSTER_WISHES_MAX 8192 /* links to other nodes that workers wait for */
-#define CLUSTER_LEAVE_MS 500    /* how long a node that ends tells the others, at most */
-#define CLUSTER_QUIET_MS 1000   /* between two log lines of one kind */
-#define CLUSTER_LEASE_MS 2000   /* a voter's answer counts for so long */
+#define CLUSTER_PINGS_MAX 64         /* TCP pings under way */
+#define CLUSTER_PING_MS 1000         /* how long one is waited for */
+#define CLUSTER_WISHES_MAX 8192      /* links to other nodes that workers wait for */
+#define CLUSTER_LEAVE_MS 500         /* how long a node that ends tells the others, at most */
+#define CLUSTER_QUIET_MS 1000        /* between two log lines of one kind */
+#define CLUSTER_LEASE_MS 2000        /* a voter's answer counts for so long */
+#define CLUSTER_NAMES_REQUESTS 10000 /* of clients, before it is judged whether they ask the owners */
+#define CLUSTER_NAMES_S 3600         /* between two lines names_differ */
 #define CLUSTER_SECOND_NS UINT64_C(1000000000)
 
 /* Kinds of log lines, each written at most once a second. */
@@ -144,6 +146,7 @@ struct cluster {
     TAILQ_HEAD(, cluster_relay) relays; /* commands passed on to other nodes, oldest first */
     TAILQ_HEAD(, cluster_run) runs;     /* commands that others have passed on to this one */
     unsigned nrelays, nruns;
+    uint64_t clients_seen, forwarded_seen, names_ns; /* when names_differ was last judged good or logged: see it */
     uint64_t meta[2]; /* what pings carry: version of the configuration, hash of the vector of purges */
     const char *seeds[SWIM_SEEDS_MAX]; /* addresses of --join, and behind them those that operators gave, from malloc */
     unsigned nseeds;

@@ -141,6 +141,15 @@ static void up_link(void *arg, void *wish, int fd, struct ssl_st *ssl, int error
     if (fd >= 0) close(fd);
 }
 
+static void up_requests(void *arg, uint64_t *clients, uint64_t *forwarded) {
+    const struct cmd *cmd = ((struct node_cluster *)arg)->parts.cmd;
+    const uint64_t here = cmd_metric(cmd, CMD_METRIC_cmd_get) + cmd_metric(cmd, CMD_METRIC_cmd_set) +
+                          cmd_metric(cmd, CMD_METRIC_cmd_touch);
+    const uint64_t received = cmd_metric(cmd, CMD_METRIC_forwards_received);
+    *forwarded = cmd_metric(cmd, CMD_METRIC_forwards_sent);
+    *clients = (here > received ? here - received : 0) + *forwarded;
+}
+
 /* A connection of this node to itself on its way to a worker. */
 struct guest {
     struct net_post post;
@@ -296,7 +305,7 @@ static int fill_config(struct node_cluster *nc, struct cluster_config *cfg, char
         .workers = (unsigned)s->threads,
         .clock = nc->parts.clock,
         .log = nc->parts.log,
-        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_client, up_serve, up_ended},
+        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_requests, up_client, up_serve, up_ended},
     };
     return 0;
 }

@@ -234,3 +234,20 @@ def one_address_only(lab):
             c.send("".join(f"delete {k} noreply\r\n" for k in items))
             assert c.get_many(list(items)) == {}
     assert nodes[1].stat("forward_errors") == "0"
+
+
+@case(quick=True)
+def names_that_differ_are_told_of(lab):
+    """Clients that do not ask the owners cost a hop a request: the log says so, once an hour. Those that do cost none."""
+    nodes = lab.cluster(3)
+    with nodes[0].client() as c:
+        for _ in range(120):
+            c.send("get " + " ".join(f"n{i}" for i in range(100)) + "\r\n")
+            assert c.line() == "END"
+        nodes[0].wait_event("names_differ", f"forwarded=[4-9][0-9]% name={nodes[0].name} .*--ring-name")
+        for _ in range(120):
+            c.send("get " + " ".join(f"n{i}" for i in range(100)) + "\r\n")
+            assert c.line() == "END"
+    wait("it was judged again", lambda: int(nodes[0].stats()["forwards_sent"]) > 12000)
+    assert len(nodes[0].events("names_differ")) == 1
+    assert not nodes[1].events("names_differ") and not nodes[2].events("names_differ"), "they were asked as owners"
