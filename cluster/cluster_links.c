@@ -370,14 +370,18 @@ int cluster_links_new(struct cluster *c, char *err, size_t err_size) {
 }
 
 void cluster_links_free(struct cluster *c) {
-    struct cluster_wish *w;
-    struct cluster_peer *p;
+    struct cluster_wish *w, *next_wish;
+    struct cluster_peer *p, *next_peer;
     transport_free(c->transport);
     c->transport = NULL;
-    while ((w = TAILQ_FIRST(&c->wishes)) != NULL) {
+    for (w = TAILQ_FIRST(&c->wishes); w != NULL; w = next_wish) {
+        next_wish = TAILQ_NEXT(w, entry);
         c->cfg.up.link(c->cfg.up.arg, w->wish, -1, NULL, -ESHUTDOWN);
         wish_free(c, w);
     }
-    while ((p = TAILQ_FIRST(&c->peers)) != NULL) peer_free(c, p);
+    for (p = TAILQ_FIRST(&c->peers); p != NULL; p = next_peer) {
+        next_peer = TAILQ_NEXT(p, entry);
+        peer_free(c, p);
+    }
     memset(c->pings, 0, sizeof c->pings);
 }

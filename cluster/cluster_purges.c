@@ -80,8 +80,9 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
 }
 
 void cluster_purges_end(struct cluster *c) {
-    struct cluster_waiter *w;
-    while ((w = TAILQ_FIRST(&c->waiters)) != NULL) {
+    struct cluster_waiter *w, *next;
+    for (w = TAILQ_FIRST(&c->waiters); w != NULL; w = next) {
+        next = TAILQ_NEXT(w, entry);
         if (w->purge != NULL) refuse(w->purge, "this node is ending");
         if (w->question != NULL) cluster_answers_changed(c, w->question, "this node is ending");
         cluster_waiter_free(c, w);

@@ -184,8 +184,11 @@ bool cluster_relay_begin(struct cluster *c, const struct configuration_member *m
 /* ------------------------------------------------------------------ time and life */
 
 void cluster_relay_time(struct cluster *c, uint64_t now_ns) {
-    struct cluster_relay *r;
-    while ((r = TAILQ_FIRST(&c->relays)) != NULL && r->deadline_ns <= now_ns) fail(c, r, "cannot be reached");
+    struct cluster_relay *r, *next;
+    for (r = TAILQ_FIRST(&c->relays); r != NULL && r->deadline_ns <= now_ns; r = next) {
+        next = TAILQ_NEXT(r, entry);
+        fail(c, r, "cannot be reached");
+    }
 }
 
 uint64_t cluster_relay_next_ns(const struct cluster *c) {
@@ -193,8 +196,14 @@ uint64_t cluster_relay_next_ns(const struct cluster *c) {
 }
 
 void cluster_relay_end(struct cluster *c) {
-    struct cluster_relay *r;
-    struct cluster_run *run;
-    while ((r = TAILQ_FIRST(&c->relays)) != NULL) fail(c, r, "was not asked: this node is ending");
-    while ((run = TAILQ_FIRST(&c->runs)) != NULL) run_free(run);
+    struct cluster_relay *r, *next;
+    struct cluster_run *run, *next_run;
+    for (r = TAILQ_FIRST(&c->relays); r != NULL; r = next) {
+        next = TAILQ_NEXT(r, entry);
+        fail(c, r, "was not asked: this node is ending");
+    }
+    for (run = TAILQ_FIRST(&c->runs); run != NULL; run = next_run) {
+        next_run = TAILQ_NEXT(run, entry);
+        run_free(run);
+    }
 }

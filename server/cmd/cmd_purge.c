@@ -116,7 +116,7 @@ static void on_cluster_done(struct cluster_purge *p) {
 static uint64_t *selector_words(const struct store_purge *p, unsigned *n) {
     size_t count = 0;
     for (unsigned i = 0; i < p->nselectors; i++) count += 1 + p->selectors[i].ntags;
-    uint64_t *words = malloc(count * sizeof *words);
+    uint64_t *words = malloc((count + 1) * sizeof *words); /* never 0 bytes */
     *n = 0;
     for (unsigned i = 0; words != NULL && i < p->nselectors; i++) {
         words[(*n)++] = p->selectors[i].ntags;

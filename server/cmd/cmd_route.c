@@ -150,8 +150,9 @@ static bool has_block_to_come(const struct request *r) {
 static void answer_remote(struct session *s, struct forward *f, struct forward_slot *at, struct request *r) {
     if (unlikely((s->worker->observed & (CMD_OBSERVE_RAWCMDS | CMD_OBSERVE_LOG)) != 0)) cmd_run_tell(s, r);
     if (likely(at->state == FORWARD_DONE)) {
-        if (likely(!cmd_is_key(r) || fits_key(r, f->buf + at->off, at->len))) {
-            put_reply(s, r, f->buf + at->off, at->len);
+        const char *reply = at->len > 0 ? f->buf + at->off : ""; /* without any reply there is no buffer */
+        if (likely(!cmd_is_key(r) || fits_key(r, reply, at->len))) {
+            put_reply(s, r, reply, at->len);
             return;
         }
         cmd_link_distrust(s->worker->peers, at->member);
