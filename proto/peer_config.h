@@ -2,32 +2,13 @@
  *
  * peer_config - what nodes say to each other about the agreed configuration, over the control link of a pair of nodes.
  *
- * A message is one flat struct; which fields mean something depends on its kind (the table below), the others are zero.
- * A configuration travels in its packed form (cluster/configuration_pack.h). Nothing here was checked beyond its
- * bounds: the machine that gets a message decides what it believes.
+ * A message is one flat struct; which fields mean something depends on its kind (the table further down), the others
+ * are zero. A configuration travels in its packed form (cluster/configuration_pack.h). Nothing here was checked beyond
+ * its bounds: the machine that gets a message decides what it believes.
  *
  * A frame of a control link holds at most 64 KiB and a configuration up to 256 KiB, so a message goes in parts, one a
  * frame, in order and next to each other on the link; most messages have one part. The reader of a link puts them
  * together.
- *
- * | kind         | fields                                              | says | | ------------ |
- * --------------------------------------------------- | --------------------------------------------- | | NEWS |
- * cluster version hash has_lease                      | I have this version                           | | FETCH |
- * cluster version                                     | send me yours if it is newer than this        | | PUSH | value
- * | this is a chosen configuration                | | PREPARE      | cluster version hash ballot | Paxos phase 1 for
- * the successor of `version`  | | PROMISE      | version ballot active accepted value silent         | phase 1b; value:
- * what was accepted under      | |              |                                                     | ballot
- * `accepted`, or none                    | | ACCEPT       | cluster version hash ballot value                   | phase
- * 2: value is the proposed successor      | | ACCEPTED     | version ballot                                      |
- * phase 2b                                      | | REJECT       | version ballot | I have promised this higher ballot
- * | | JOIN         | cluster weight keeps_state                          | list me | | JOIN_REFUSED | cluster boot text
- * | `boot` is the listed process's, or 0          | | REQUEST      | cluster request number argument token      | what
- * an administrator, or the node, asks for  | | ANSWER       | cluster token text                                  |
- * REQUEST is refused because of `text`          | | FOUND_ASK    | hash eligible keeps_state weight | I am a founder;
- * hash: of the founders' names  | | FOUND_BIND   | cluster hash                                        | bind yourself
- * to this founding                | | FOUND_BOUND  | cluster                                             | I did | |
- * FOUND_BUSY   | cluster                                             | I did not                                     |
- * | FOUND_FREE   | cluster                                             | that founding is given up |
  */
 #ifndef TAGCACHED_PROTO_PEER_CONFIG_H
 #define TAGCACHED_PROTO_PEER_CONFIG_H
@@ -43,6 +24,27 @@
 #define PEER_CONFIG_VALUE_MAX (256 * 1024)
 #define PEER_CONFIG_PART (32 * 1024) /* bytes of the value in one part */
 
+/* clang-format off */
+/* kind           fields                                         says
+ * NEWS          cluster version hash has_lease                 I have this version
+ * FETCH         cluster version                                send me yours if it is newer; no cluster: answer by NEWS
+ * PUSH          value                                          this is a chosen configuration
+ * PREPARE       cluster version hash ballot                    Paxos phase 1 for the successor of version
+ * PROMISE       version ballot active accepted value silent    phase 1b; value: accepted under that ballot, or none
+ * ACCEPT        cluster version hash ballot value              phase 2: value is the proposed successor
+ * ACCEPTED      version ballot                                 phase 2b
+ * REJECT        version ballot                                 I have promised this higher ballot
+ * JOIN          cluster version weight keeps_state             list me
+ * JOIN_REFUSED  cluster boot text                              boot is the listed process's, or 0
+ * REQUEST       cluster version request number argument token  an administrator, or the node, asks for it
+ * ANSWER        cluster token text                             REQUEST is refused because of text
+ * FOUND_ASK     hash eligible keeps_state weight               I am a founder; hash: of the founders' names
+ * FOUND_BIND    cluster hash                                   bind yourself to this founding
+ * FOUND_BOUND   cluster                                        I did
+ * FOUND_BUSY    cluster                                        I did not
+ * FOUND_FREE    cluster                                        that founding is given up
+ */
+/* clang-format on */
 enum peer_config_kind {
     PEER_CONFIG_NEWS = 1,
     PEER_CONFIG_FETCH,
