@@ -248,7 +248,7 @@ static bool make_room(struct purgelog *log, size_t bytes) {
 }
 
 static int widen(struct slot *s) {
-    const uint32_t n = s->ring == NULL ? 8 : 2 * (s->mask + 1);
+    const uint32_t n = s->mask == 0 ? 8 : 2 * (s->mask + 1);
     struct chunk **ring = malloc(n * sizeof(void *));
     if (ring == NULL) return -ENOMEM;
     for (uint32_t i = 0; i < s->used; i++) ring[i] = chunk_at(s, i);

@@ -23,11 +23,13 @@ int purging_origin_number(struct purging *p, uint64_t now_ns, const uint8_t *rec
 /* Adds a purge to the runs of an answer. False: there are too many runs. */
 static bool add_run(struct peer_purge_run *runs, unsigned *n, struct purge_via via, uint32_t origin,
                     uint64_t sequence) {
-    struct peer_purge_run *last = *n > 0 ? &runs[*n - 1] : NULL;
-    if (last != NULL && last->origin == origin && last->via.number == via.number &&
-        last->via.counter + last->count == via.counter && last->sequence + last->count == sequence) {
-        last->count++;
-        return true;
+    if (*n > 0) {
+        struct peer_purge_run *last = &runs[*n - 1];
+        if (last->origin == origin && last->via.number == via.number &&
+            last->via.counter + last->count == via.counter && last->sequence + last->count == sequence) {
+            last->count++;
+            return true;
+        }
     }
     if (*n == PEER_PURGE_RUNS_MAX) return false;
     runs[(*n)++] = (struct peer_purge_run){.via = via, .origin = origin, .sequence = sequence, .count = 1};

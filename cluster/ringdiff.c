@@ -14,12 +14,14 @@ static uint16_t *match(const struct ring *from, const struct ring *to) {
 }
 
 static void add(struct ringdiff *d, struct ringdiff_arc arc) {
-    struct ringdiff_arc *before = d->n ? &d->arcs[d->n - 1] : NULL;
-    if (before && before->last + 1 == arc.first && before->from == arc.from && before->to == arc.to) {
-        before->last = arc.last;
-    } else {
-        d->arcs[d->n++] = arc;
+    if (d->n > 0) {
+        struct ringdiff_arc *before = &d->arcs[d->n - 1];
+        if (before->last + 1 == arc.first && before->from == arc.from && before->to == arc.to) {
+            before->last = arc.last;
+            return;
+        }
     }
+    d->arcs[d->n++] = arc;
 }
 
 static void compare(struct ringdiff *d, const struct ring *old, const struct ring *next, const uint16_t *new_of,
