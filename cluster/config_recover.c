@@ -27,6 +27,9 @@ static uint32_t own_member(const struct config *c, struct configuration *n) {
 static void sit_alone(const struct config *c, struct configuration *n, uint32_t number) {
     memcpy(n->previous, n->voters, sizeof n->previous);
     n->nprevious = n->nvoters;
+    for (unsigned i = 0; i < n->nvoters; i++) /* rule 20: nobody numbers purges under these any more */
+        if (n->voters[i].origin != 0)
+            n->closing[n->nclosing++] = (struct configuration_closing){n->voters[i].origin, n->version};
     memset(n->voters, 0, sizeof n->voters);
     n->nvoters = 1;
     n->voters[0] = (struct configuration_voter){.id = c->self.id, .member = number, .origin = n->next_number++};
@@ -34,6 +37,13 @@ static void sit_alone(const struct config *c, struct configuration *n, uint32_t 
     n->origins[n->norigins++] = n->voters[0].origin;
     n->floor_epoch = n->epoch;
     n->voters_target = 0;
+}
+
+/* The others are down for good, the operator says: they get no seat, however short their silence, until they are heard
+ * again. (A seat for a dead member would cost the majority that was just won back.) */
+static void expect_nobody(struct config *c) {
+    for (unsigned i = 0; i < c->current->configuration.nmembers; i++)
+        c->heard_ns[i] = c->now_ns - CONFIG_SEAT_SILENT; /* only what has passed since counts */
 }
 
 static bool adopt(struct config *c, struct configuration *n) {
@@ -45,7 +55,10 @@ static bool adopt(struct config *c, struct configuration *n) {
     struct configuration_value *v = configuration_value_new(n, &err);
     struct configuration_value *before = configuration_value_get(c->current);
     const bool adopted = v != NULL && config_adopt(c, v);
-    if (adopted) config_spread(c, &before->configuration);
+    if (adopted) {
+        expect_nobody(c);
+        config_spread(c, &before->configuration);
+    }
     configuration_value_put(before);
     configuration_value_put(v);
     return adopted;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Nodes that die, stop, and come back, while clients go on."""
+import re
 import threading
 import time
 
@@ -42,6 +43,11 @@ def one_is_killed(lab):
             assert time.monotonic() - begun < 1, "they fail at once"
             for key in owned[nodes[0]] + owned[nodes[1]]:
                 assert c.get(key) == b"v" + key[1:].encode(), "the others' keys do not notice"
+    assert nodes[0].ask(f"cluster at {nodes[2].name} version") == "SERVER_ERROR that node is down"
+    assert nodes[0].ask(f"cluster at {nodes[1].name} version").startswith("VERSION ")
+    assert nodes[0].ask(f"cluster at {nodes[0].name} version").startswith("CLIENT_ERROR that is this node")
+    assert nodes[0].ask("cluster at nobody:1 version") == "CLIENT_ERROR no member of that name"
+    assert nodes[0].ask(f"cluster at {nodes[1].name} set a 0 0 1").startswith("CLIENT_ERROR cluster at cannot")
     status = nodes[0].status()
     assert status["verdict"] == "degraded" and nodes[2].name in status["reason"] and status["quorum"] == "yes", status
     nodes[2].start()
@@ -216,3 +222,27 @@ def idle_costs_little(lab):
     share = [(n.cpu_s() - b) / (time.monotonic() - begun) for n, b in zip(nodes, before)]
     print("idle:", ", ".join(f"{s * 100:.2f} % of a core" for s in share))
     assert max(share) < 0.02, share
+
+
+@case()
+def recovers_alone(lab):
+    """Two of three are gone for good: the third shows what it would do, and then does it."""
+    nodes = lab.cluster(3, state=True)
+    for n in nodes[:2]:
+        n.kill()
+    last = nodes[2]
+    wait("nobody can decide", lambda: last.status()["quorum"] == "no")
+    plan = last.admin("cluster recover")
+    version = re.search(r"version=(\d+)", plan).group(1)
+    assert "gone=2" in plan, plan
+    answer = last.admin(f"cluster recover {version}")
+    assert answer.startswith("OK version="), answer
+    wait("it decides alone", lambda: last.status()["quorum"] == "yes")
+    for n in nodes[:2]:
+        assert last.admin(f"cluster forget {n.name}").startswith("OK version=")
+    wait("it serves alone", lambda: last.status()["verdict"] == "ok")
+    assert list(last.owners()) == [last.name] and last.stat("voters") == "1"
+    with last.client() as c:
+        assert all(c.set(f"k{i}", "v") == "STORED" for i in range(50))
+        assert c.ask("purge a") == "PURGED"
+    assert last.status()["quorum"] == "yes", "it did not give seats to the dead"

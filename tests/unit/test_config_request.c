@@ -351,6 +351,29 @@ static void test_recovery_makes_the_survivor_the_only_voter_in_a_fresh_epoch(voi
     end(&l);
 }
 
+/* Members that were there a moment ago get no seat before they are heard again: they may be dead. */
+static void test_only_who_is_heard_again_gets_a_seat_after_a_recovery(void **state) {
+    struct lab l;
+    (void)state;
+    begin(&l, 2, 4);
+    l.write = true;
+    lab_heard(&l, 1);
+    lab_request(&l, CONFIG_RECOVER, "", 0, 5);
+    const uint64_t version = config_current(l.config)->version;
+    lab_input(&l, &(struct config_in){.kind = CONFIG_IN_ACTIVE, .number = config_current(l.config)->epoch});
+    lab_pass(&l, 5000);
+    assert_int_equal(config_current(l.config)->version, version);
+    assert_int_equal(config_current(l.config)->nvoters, 1);
+    lab_heard(&l, 1);
+    lab_pass(&l, 2000);
+    assert_int_equal(config_current(l.config)->nvoters, 1); /* seats come by two */
+    lab_heard(&l, 1);
+    lab_heard(&l, 2);
+    lab_pass(&l, 2000);
+    assert_int_equal(config_current(l.config)->nvoters, 3);
+    end(&l);
+}
+
 static void test_a_survivor_that_restarted_takes_its_own_place(void **state) {
     struct lab l;
     const struct config_options o = lab_options(2);
@@ -399,6 +422,7 @@ int main(void) {
         cmocka_unit_test(test_what_the_node_wants_for_itself_is_asked_for_without_an_end),
         cmocka_unit_test(test_recovery_makes_the_survivor_the_only_voter_in_a_fresh_epoch),
         cmocka_unit_test(test_a_survivor_that_restarted_takes_its_own_place),
+        cmocka_unit_test(test_only_who_is_heard_again_gets_a_seat_after_a_recovery),
         cmocka_unit_test(test_a_node_that_knows_no_cluster_recovers_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
