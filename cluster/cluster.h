@@ -44,11 +44,11 @@ void cluster_flush_later(struct cluster *c, uint32_t seconds);
 void cluster_reload(struct cluster *c);
 void cluster_ask(struct cluster *c, struct cluster_question *q);
 
-/* A batch that could not be applied at once (cluster_upcalls.apply) is. */
+/* A batch that took time (CLUSTER_APPLYING) is applied. Once for each. */
 void cluster_applied(struct cluster *c);
 /* A counted purge has taken out so many items here, or (-1) too many to count. */
 void cluster_counted(struct cluster *c, struct purge_via via, int64_t items);
-/* What kept a batch from being applied is over: it is tried again. */
+/* There may be room for a batch that found none (CLUSTER_APPLY_LATER): it is tried again. Any number of times. */
 void cluster_apply_again(struct cluster *c);
 /* All workers go by the last view that they were given. */
 void cluster_view_done(struct cluster *c);

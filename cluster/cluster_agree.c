@@ -16,8 +16,8 @@ static void send_parts(struct cluster *c, const struct peer_config *m, const str
                        const char *address) {
     const unsigned parts = peer_config_parts(m);
     for (unsigned i = 0; i < parts; i++) {
-        peer_arena_reset(&c->arena);
-        const size_t n = peer_config_pack(m, i, &c->arena, c->packed, PEER_CONTROL_MAX);
+        peer_arena_reset(&c->scratch);
+        const size_t n = peer_config_pack(m, i, &c->scratch, c->packed, PEER_CONTROL_MAX);
         if (n > 0) cluster_send(c, to, address, c->packed, n);
     }
 }
@@ -93,8 +93,8 @@ static void adopted(struct cluster *c) {
 static void answer(struct cluster *c, const struct config_out *out) {
     struct cluster_waiter *w = cluster_waiter_of(c, out->number);
     if (w == NULL) return;
+    cluster_waiter_end(c, w);
     if (w->question != NULL) cluster_answers_changed(c, w->question, out->text);
-    cluster_waiter_free(c, w);
 }
 
 static void carry_out(struct cluster *c, const struct config_out *out) {
@@ -205,6 +205,7 @@ static void judge_names(struct cluster *c, uint64_t now_ns) {
 void cluster_agree_second(struct cluster *c) {
     const uint64_t now = cluster_now(c);
     uint64_t since;
+    cluster_view_again(c);
     if (config_current(c->config) == NULL) return;
     judge_names(c, now);
     if (purging_begun(c->purging) && cluster_agree_hears_majority(c, now))

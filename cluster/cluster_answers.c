@@ -21,6 +21,12 @@ void cluster_answers_line(struct cluster_question *q, const char *line) {
     cluster_text_finish(q, &t);
 }
 
+uint64_t cluster_answers_await(struct cluster *c, struct cluster_question *q) {
+    cluster_waiter_begin(c, &q->waiter);
+    q->waiter.question = q;
+    return q->waiter.token;
+}
+
 /* ------------------------------------------------------------------ what is known */
 
 static const char *health_of(const struct cluster *c, const struct configuration_member *m) {
@@ -298,17 +304,11 @@ static void ask_purge(struct cluster *c, struct cluster_question *q, const char 
         cluster_answers_line(q, "CLIENT_ERROR an id is ORIGIN-SEQUENCE, or vMEMBER-COUNTER");
         return;
     }
-    struct cluster_waiter *w = cluster_waiter_new(c);
-    if (w == NULL) {
-        cluster_answers_line(q, "SERVER_ERROR out of memory");
-        return;
-    }
-    w->question = q;
-    const uint64_t now = cluster_now(c), wait = PROMPT_MS * UINT64_C(1000000);
-    const int r = via ? purging_ask_via(c->purging, now, (struct purge_via){(uint32_t)first, second}, wait, w->token)
-                      : purging_ask_id(c->purging, now, (uint32_t)first, second, wait, w->token);
+    const uint64_t token = cluster_answers_await(c, q), now = cluster_now(c), wait = PROMPT_MS * UINT64_C(1000000);
+    const int r = via ? purging_ask_via(c->purging, now, (struct purge_via){(uint32_t)first, second}, wait, token)
+                      : purging_ask_id(c->purging, now, (uint32_t)first, second, wait, token);
     if (r == 0) return;
-    cluster_waiter_free(c, w);
+    cluster_waiter_end(c, &q->waiter);
     cluster_answers_line(q, "SERVER_ERROR this node cannot ask about purges now");
 }
 

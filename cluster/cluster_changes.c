@@ -56,13 +56,7 @@ static void request(struct cluster *c, struct cluster_question *q, const struct 
         cluster_answers_line(q, text);
         return;
     }
-    struct cluster_waiter *w = cluster_waiter_new(c);
-    if (w == NULL) {
-        cluster_answers_line(q, "SERVER_ERROR out of memory");
-        return;
-    }
-    w->question = q;
-    cluster_agree_request(c, ch->kind, ch->member ? name : "", argument, w->token);
+    cluster_agree_request(c, ch->kind, ch->member ? name : "", argument, cluster_answers_await(c, q));
 }
 
 /* Reads what follows the verb. False: it is not that change, or not well formed. */
@@ -112,7 +106,6 @@ static void plan_recovery(struct cluster *c, struct cluster_question *q) {
 static void recover(struct cluster *c, struct cluster_question *q, char *const *word, unsigned n) {
     const struct configuration *now = config_current(c->config);
     uint64_t version;
-    struct cluster_waiter *w;
     if (!q->privileged) {
         cluster_answers_line(q, "CLIENT_ERROR not allowed here");
     } else if (now == NULL) {
@@ -123,11 +116,8 @@ static void recover(struct cluster *c, struct cluster_question *q, char *const *
         cluster_answers_line(q, "CLIENT_ERROR bad command line format");
     } else if (version != now->version) {
         cluster_answers_line(q, "CLIENT_ERROR the configuration has another version now: look at the plan again");
-    } else if ((w = cluster_waiter_new(c)) == NULL) {
-        cluster_answers_line(q, "SERVER_ERROR out of memory");
     } else {
-        w->question = q;
-        cluster_agree_request(c, CONFIG_RECOVER, "", 0, w->token);
+        cluster_agree_request(c, CONFIG_RECOVER, "", 0, cluster_answers_await(c, q));
     }
 }
 

@@ -16,14 +16,21 @@ struct purging_batch;
 struct ssl_st;
 struct view;
 
+/* How far a batch of purges is applied. */
+enum cluster_applying {
+    CLUSTER_APPLIED,     /* no request served from now on returns what it selects */
+    CLUSTER_APPLYING,    /* it takes time: cluster_applied says when it is done */
+    CLUSTER_APPLY_LATER, /* nothing has happened, there is no room for it: cluster_apply_again says when there is */
+};
+
 /* What the thread asks of the node. On the cluster's thread; none may block. */
 struct cluster_upcalls {
     void *arg;
-    /* The workers go by this view from now on; it is the node's. cluster_view_done says when all do. */
-    void (*view)(void *arg, struct view *v);
-    /* Applies purges, in order. True: no request served from now on returns what they select. False: it takes time,
-     * cluster_applied says when it is done. */
-    bool (*apply)(void *arg, const struct purging_batch *batch);
+    /* The workers go by this view from now on: 0, it is the node's then, and cluster_view_done says when all do. Or
+     * -errno: nothing has changed. */
+    int (*view)(void *arg, struct view *v);
+    /* Applies purges, in order: the next batch is shown when this one is applied. */
+    enum cluster_applying (*apply)(void *arg, const struct purging_batch *batch);
     /* What is stored is dead from now on: what is tagged, or (everything) all of it. */
     void (*floor)(void *arg, bool everything);
     /* A number above the versions of all items that are stored. */
@@ -41,6 +48,7 @@ struct cluster_upcalls {
     void (*ended)(void *arg);
 };
 
+/* Texts and lists stay the caller's, and stay in place until cluster_free. */
 struct cluster_config {
     const char *name;
     const char *ring_name;   /* "host:port"; NULL: the advertised host and */

@@ -77,9 +77,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     cluster_touch(c);
 }
 
-/* Makes all machines anew, because the configuration has told this process to go on as another node. */
+/* Makes all machines anew, because the configuration has told this process to go on as another node. A batch of purges
+ * that is being applied is the old machine's: it has to be over. */
 static void reset(struct cluster *c) {
-    char err[256];
+    char err[256] = "no memory";
     c->reset_wanted = false;
     if (c->drop_wanted) c->cfg.up.floor(c->cfg.up.arg, true);
     c->drop_wanted = false;
@@ -104,7 +105,7 @@ static void on_round(evutil_socket_t fd, short what, void *arg) {
         c->newer_wanted = false;
         cluster_agree_input(c, &c->newer);
     }
-    if (c->reset_wanted) reset(c);
+    if (c->reset_wanted && c->batch == NULL) reset(c);
     purging_seal(c->purging, config_sealed(c->config));
     purging_flush(c->purging, cluster_now(c));
     cluster_agree_own(c);
@@ -173,10 +174,6 @@ static void *run(void *arg) {
 
 /* ------------------------------------------------------------------ life */
 
-static char *copy(const char *text) {
-    return text == NULL ? NULL : strdup(text);
-}
-
 static int open_keyring(struct cluster *c, char *err, size_t err_size) {
     if (c->cfg.key_file == NULL) {
         keyring_without_key(&c->keyring);
@@ -211,7 +208,6 @@ int cluster_new(const struct cluster_config *cfg, struct cluster **out, char *er
     int r = -ENOMEM;
     if (c == NULL) return r;
     c->cfg = *cfg;
-    c->cfg.key_file = copy(cfg->key_file);
     c->waker.fd = -1;
     c->next_token = 1;
     TAILQ_INIT(&c->peers);
@@ -220,10 +216,10 @@ int cluster_new(const struct cluster_config *cfg, struct cluster **out, char *er
     TAILQ_INIT(&c->relays);
     TAILQ_INIT(&c->runs);
     pthread_mutex_init(&c->lock, NULL);
-    void *arena = malloc(PEER_CONTROL_ARENA_BYTES);
+    peer_arena_init(&c->arena, malloc(PEER_CONTROL_ARENA_BYTES), PEER_CONTROL_ARENA_BYTES);
+    peer_arena_init(&c->scratch, malloc(PEER_CONTROL_ARENA_BYTES), PEER_CONTROL_ARENA_BYTES);
     c->packed = malloc(PEER_CONTROL_MAX);
-    if (arena != NULL) peer_arena_init(&c->arena, arena, PEER_CONTROL_ARENA_BYTES);
-    if (arena != NULL && c->packed != NULL) r = make_loop(c);
+    if (c->arena.bytes != NULL && c->scratch.bytes != NULL && c->packed != NULL) r = make_loop(c);
     if (r == 0) r = make_machines(c, err, err_size);
     if (r != 0) {
         if (err_size > 0 && err[0] == 0) snprintf(err, err_size, "cannot set up the cluster: %s", strerror(-r));
@@ -274,9 +270,9 @@ void cluster_free(struct cluster *c) {
     pthread_mutex_destroy(&c->lock);
     free(c->discovery);
     free(c->arena.bytes);
+    free(c->scratch.bytes);
     free(c->packed);
     for (unsigned i = c->cfg.njoin; i < c->nseeds; i++) free((char *)c->seeds[i]);
-    free((char *)c->cfg.key_file);
     free(c);
 }
 

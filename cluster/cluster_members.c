@@ -13,8 +13,8 @@
 static void send_datagram(struct cluster *c, const struct swim_out *out) {
     const struct member *m = member_at(swim_members(c->swim), out->slot);
     uint8_t bytes[PEER_DATAGRAM_MAX];
-    peer_arena_reset(&c->arena);
-    const size_t n = peer_swim_pack(out->datagram, &c->arena, bytes, sizeof bytes);
+    peer_arena_reset(&c->scratch);
+    const size_t n = peer_swim_pack(out->datagram, &c->scratch, bytes, sizeof bytes);
     if (n == 0) return;
     (void)transport_place(c->transport, &m->id, m->address);
     (void)transport_datagram(c->transport, &m->id, bytes, n);
@@ -27,8 +27,8 @@ static void send_table(struct cluster *c, const struct cluster_id *to, const cha
     struct peer_sync part = {.reply = reply};
     do {
         swim_sync_part(c->swim, &next, updates, sizeof updates / sizeof *updates, &part);
-        peer_arena_reset(&c->arena);
-        const size_t n = peer_sync_pack(&part, &c->arena, c->packed, PEER_CONTROL_MAX);
+        peer_arena_reset(&c->scratch);
+        const size_t n = peer_sync_pack(&part, &c->scratch, c->packed, PEER_CONTROL_MAX);
         if (n == 0) return;
         cluster_send(c, to, address, c->packed, n);
     } while (!part.last);
@@ -142,11 +142,7 @@ void cluster_members_datagram(struct cluster *c, const struct datagram_sender *f
         return;
     }
     struct swim_in in = {.kind = SWIM_IN_DATAGRAM, .from = from->id, .boot = from->boot, .datagram = &message};
-    /* The machine answers from within, and packing an answer needs scratch: what was read must not be in it. */
-    const struct peer_arena read = c->arena;
-    peer_arena_init(&c->arena, c->scratch, sizeof c->scratch);
     cluster_members_input(c, &in);
-    c->arena = read;
 }
 
 void cluster_members_sync(struct cluster *c, const struct cluster_peer *from, const Peer__Control *m) {
@@ -158,10 +154,7 @@ void cluster_members_sync(struct cluster *c, const struct cluster_peer *from, co
     }
     c->sync_from = from->id;
     struct swim_in in = {.kind = SWIM_IN_SYNC, .from = from->id, .boot = from->boot, .link = 1, .sync = &part};
-    const struct peer_arena read = c->arena;
-    peer_arena_init(&c->arena, c->scratch, sizeof c->scratch);
     cluster_members_input(c, &in);
-    c->arena = read;
 }
 
 /* Who is not known yet, or believed dead, is asked for all it knows, and told all. */

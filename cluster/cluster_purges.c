@@ -11,13 +11,9 @@
 
 /* ------------------------------------------------------------------ who waits */
 
-struct cluster_waiter *cluster_waiter_new(struct cluster *c) {
-    struct cluster_waiter *w = calloc(1, sizeof *w);
-    if (w == NULL) return NULL;
-    w->token = c->next_token++;
-    w->begun_ns = cluster_now(c);
+void cluster_waiter_begin(struct cluster *c, struct cluster_waiter *w) {
+    *w = (struct cluster_waiter){.token = c->next_token++};
     TAILQ_INSERT_TAIL(&c->waiters, w, entry);
-    return w;
 }
 
 struct cluster_waiter *cluster_waiter_of(struct cluster *c, uint64_t token) {
@@ -27,9 +23,9 @@ struct cluster_waiter *cluster_waiter_of(struct cluster *c, uint64_t token) {
     return NULL;
 }
 
-void cluster_waiter_free(struct cluster *c, struct cluster_waiter *w) {
+void cluster_waiter_end(struct cluster *c, struct cluster_waiter *w) {
     TAILQ_REMOVE(&c->waiters, w, entry);
-    free(w);
+    if (w->confirmed) c->ncounting--;
 }
 
 static void refuse(struct cluster_purge *p, const char *sentence) {
@@ -59,12 +55,8 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
     struct cluster *c = arg;
     struct cluster_waiter *w = cluster_waiter_of(c, token);
     if (w == NULL) return;
-    if (w->question != NULL) {
-        cluster_answers_receipt(c, w->question, r);
-    } else if (r->status == PURGING_LOG_FULL) {
-        refuse(w->purge, "purge log full");
-    } else {
-        struct cluster_purge *p = w->purge;
+    struct cluster_purge *p = w->purge;
+    if (p != NULL && r->status != PURGING_LOG_FULL) {
         p->outcome = r->status == PURGING_CONFIRMED ? CLUSTER_CONFIRMED : CLUSTER_PENDING;
         p->acked = r->acked;
         p->members = r->members;
@@ -72,20 +64,28 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
         if (p->outcome == CLUSTER_PENDING) log_unconfirmed(c, r);
         if (p->counted && p->outcome == CLUSTER_CONFIRMED && w->counts < p->members) {
             w->confirmed = true; /* all have carried it out, not all have said what it took out */
+            c->ncounting++;
             return;
         }
-        p->done(p);
     }
-    cluster_waiter_free(c, w);
+    cluster_waiter_end(c, w);
+    if (p == NULL)
+        cluster_answers_receipt(c, w->question, r);
+    else if (r->status == PURGING_LOG_FULL)
+        refuse(p, "purge log full");
+    else
+        p->done(p);
 }
 
 void cluster_purges_end(struct cluster *c) {
     struct cluster_waiter *w, *next;
     for (w = TAILQ_FIRST(&c->waiters); w != NULL; w = next) {
         next = TAILQ_NEXT(w, entry);
-        if (w->purge != NULL) refuse(w->purge, "this node is ending");
-        if (w->question != NULL) cluster_answers_changed(c, w->question, "this node is ending");
-        cluster_waiter_free(c, w);
+        cluster_waiter_end(c, w);
+        if (w->purge != NULL)
+            refuse(w->purge, "this node is ending");
+        else
+            cluster_answers_changed(c, w->question, "this node is ending");
     }
 }
 
@@ -104,15 +104,12 @@ static bool read_selectors(const struct cluster_purge *p, struct purge_selector 
 
 static void begin(struct cluster *c, struct cluster_purge *p) {
     struct purge_selector selectors[PURGE_EVENT_SELECTORS_MAX];
-    struct cluster_waiter *w;
+    struct cluster_waiter *w = &p->waiter;
     if (p->nselectors > PURGE_EVENT_SELECTORS_MAX || !read_selectors(p, selectors)) {
         refuse(p, "too many selectors");
         return;
     }
-    if ((w = cluster_waiter_new(c)) == NULL) {
-        refuse(p, "out of memory");
-        return;
-    }
+    cluster_waiter_begin(c, w);
     w->purge = p;
     const struct purging_request r = {.selectors = selectors,
                                       .nselectors = p->nselectors,
@@ -121,10 +118,11 @@ static void begin(struct cluster *c, struct cluster_purge *p) {
                                       .ttl_s = p->soft_ttl_s,
                                       .wait_ns = p->wait_ms * UINT64_C(1000000),
                                       .token = w->token};
-    w->deadline_ns = w->begun_ns + r.wait_ns;
-    const int result = purging_purge(c->purging, cluster_now(c), &r, &w->via);
+    const uint64_t now = cluster_now(c);
+    w->deadline_ns = now + r.wait_ns;
+    const int result = purging_purge(c->purging, now, &r, &w->via);
     if (result == 0) return;
-    cluster_waiter_free(c, w);
+    cluster_waiter_end(c, w);
     refuse(p, result == -ENOTCONN ? "no cluster yet"
               : result == -ENOSPC ? "too many purges pending"
               : result == -EINVAL ? "too many selectors"
@@ -180,9 +178,8 @@ static void send_purge(void *arg, uint32_t member, const struct peer_purge *m) {
     const struct configuration *now = config_current(c->config);
     const struct configuration_member *to = now == NULL ? NULL : configuration_by_number(now, member);
     if (to == NULL) return;
-    struct peer_arena scratch;
-    peer_arena_init(&scratch, c->scratch, sizeof c->scratch);
-    const size_t n = peer_purge_pack(m, &scratch, c->packed, PEER_CONTROL_MAX);
+    peer_arena_reset(&c->scratch);
+    const size_t n = peer_purge_pack(m, &c->scratch, c->packed, PEER_CONTROL_MAX);
     if (n > 0) cluster_send(c, &to->id, to->address, c->packed, n);
 }
 
@@ -197,8 +194,8 @@ static void add_count(struct cluster *c, struct purge_via via, int64_t items) {
     p->items = items < 0 || p->items < 0 ? -1 : p->items + items;
     w->counts++;
     if (!w->confirmed || w->counts < p->members) return;
+    cluster_waiter_end(c, w);
     p->done(p);
-    cluster_waiter_free(c, w);
 }
 
 struct counted {
@@ -235,6 +232,7 @@ static void take_count(struct cluster *c, const struct peer_purge *m) {
 uint64_t cluster_purges_next_ns(const struct cluster *c) {
     const struct cluster_waiter *w;
     uint64_t next = UINT64_MAX;
+    if (c->ncounting == 0) return next;
     TAILQ_FOREACH(w, &c->waiters, entry)
     if (w->confirmed && w->deadline_ns < next) next = w->deadline_ns;
     return next;
@@ -243,11 +241,11 @@ uint64_t cluster_purges_next_ns(const struct cluster *c) {
 /* Answers what waits for counts that do not come. */
 static void end_counts(struct cluster *c, uint64_t now_ns) {
     struct cluster_waiter *w, *next;
-    for (w = TAILQ_FIRST(&c->waiters); w != NULL; w = next) {
+    for (w = TAILQ_FIRST(&c->waiters); w != NULL && c->ncounting > 0; w = next) {
         next = TAILQ_NEXT(w, entry);
         if (!w->confirmed || w->deadline_ns > now_ns) continue;
+        cluster_waiter_end(c, w);
         w->purge->done(w->purge);
-        cluster_waiter_free(c, w);
     }
 }
 
@@ -255,9 +253,10 @@ static void end_counts(struct cluster *c, uint64_t now_ns) {
 
 static bool apply(void *arg, const struct purging_batch *batch) {
     struct cluster *c = arg;
-    const bool done = c->cfg.up.apply(c->cfg.up.arg, batch);
-    c->batch = done ? NULL : batch;
-    return done;
+    const enum cluster_applying how = c->cfg.up.apply(c->cfg.up.arg, batch);
+    c->batch = how == CLUSTER_APPLIED ? NULL : batch;
+    c->batch_waits = how == CLUSTER_APPLY_LATER;
+    return how == CLUSTER_APPLIED;
 }
 
 static void raise_floor(void *arg, bool everything) {
@@ -338,7 +337,6 @@ void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, 
 
 static void run_applied(struct cluster *c, struct cluster_task *t) {
     (void)t;
-    if (c->batch == NULL) return; /* it was tried again, and done */
     c->batch = NULL;
     purging_applied(c->purging, cluster_now(c));
 }
@@ -347,10 +345,14 @@ void cluster_applied(struct cluster *c) {
     cluster_post(c, &c->applied_task, run_applied);
 }
 
+static void apply_again(struct cluster *c) {
+    if (c->batch_waits && apply(c, c->batch)) purging_applied(c->purging, cluster_now(c));
+}
+
 static void run_again(struct cluster *c, struct cluster_task *t) {
     (void)t;
     sync_store(&c->again_posted, 0);
-    if (c->batch != NULL && apply(c, c->batch)) purging_applied(c->purging, cluster_now(c));
+    apply_again(c);
 }
 
 void cluster_apply_again(struct cluster *c) {
@@ -359,6 +361,7 @@ void cluster_apply_again(struct cluster *c) {
 
 void cluster_purges_time(struct cluster *c, uint64_t now_ns) {
     end_counts(c, now_ns);
+    apply_again(c); /* there may be memory again, which nobody tells */
     if (purging_next_ns(c->purging) <= now_ns) purging_time(c->purging, now_ns);
     if (c->flush_at_ns != 0 && c->flush_at_ns <= now_ns) flush_now(c);
 }

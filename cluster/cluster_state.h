@@ -90,18 +90,6 @@ struct cluster_wish {
 };
 TAILQ_HEAD(cluster_wishes, cluster_wish);
 
-/* A purge whose outcome is awaited, by its token. */
-struct cluster_waiter {
-    TAILQ_ENTRY(cluster_waiter) entry;
-    uint64_t token;
-    uint64_t begun_ns;
-    struct cluster_purge *purge; /* of a client; or */
-    struct purge_via via;        /* of a counted purge */
-    unsigned counts;             /* nodes that have said how many items it took out there */
-    bool confirmed;              /* it only waits for the rest of them, until */
-    uint64_t deadline_ns;
-    struct cluster_question *question; /* of an operator who asked what became of one, or of a change */
-};
 TAILQ_HEAD(cluster_waiters, cluster_waiter);
 
 struct cluster {
@@ -143,6 +131,7 @@ struct cluster {
     struct cluster_wishes wishes;
     unsigned nwishes;
     struct cluster_waiters waiters;
+    unsigned ncounting;                 /* of them, purges that only wait for counts */
     TAILQ_HEAD(, cluster_relay) relays; /* commands passed on to other nodes, oldest first */
     TAILQ_HEAD(, cluster_run) runs;     /* commands that others have passed on to this one */
     unsigned nrelays, nruns;
@@ -159,16 +148,17 @@ struct cluster {
 
     struct view *view;                 /* the last one that was given to the workers, which have it; NULL: none yet */
     bool view_moving;                  /* not all workers go by it yet */
-    const struct purging_batch *batch; /* being applied, which takes time; NULL: none */
+    const struct purging_batch *batch; /* not applied yet; NULL: none */
+    bool batch_waits;                  /* for room; else it is being applied */
     uint32_t again_posted;             /* atomic: again_task is on its way */
     struct cluster_task view_task, applied_task, again_task;
-    bool view_wanted; /* another one is to be made then */
+    bool view_wanted; /* another one is to be made when all do */
     uint64_t logged_ns[CLUSTER_EVENTS];
     struct peer_counts counts;
-    uint64_t malformed;                      /* messages of members that made no sense; some machines count their own */
-    struct peer_arena arena;                 /* unpacking, and scratch of packing; reset for each message */
-    unsigned char scratch[PEER_ARENA_BYTES]; /* of packing, while what was unpacked is still in use */
-    uint8_t *packed;                         /* PEER_CONTROL_MAX bytes */
+    uint64_t malformed;        /* messages of members that made no sense; some machines count their own */
+    struct peer_arena arena;   /* of what is read; and */
+    struct peer_arena scratch; /* of packing, while what was read is still in use; both reset for each message */
+    uint8_t *packed;           /* PEER_CONTROL_MAX bytes */
 
     pthread_mutex_t lock; /* guards what follows, which other threads read */
     struct cluster_gauges gauges;
@@ -243,9 +233,11 @@ void cluster_purges_end(struct cluster *c);
 /* When a counted purge stops waiting for counts. */
 uint64_t cluster_purges_next_ns(const struct cluster *c);
 void cluster_purges_time(struct cluster *c, uint64_t now_ns);
-struct cluster_waiter *cluster_waiter_new(struct cluster *c);
+/* Begins to wait, under a new token. The caller then says who does. */
+void cluster_waiter_begin(struct cluster *c, struct cluster_waiter *w);
 struct cluster_waiter *cluster_waiter_of(struct cluster *c, uint64_t token);
-void cluster_waiter_free(struct cluster *c, struct cluster_waiter *w);
+/* Waits no more: before what it is part of is answered, and is the asker's again. */
+void cluster_waiter_end(struct cluster *c, struct cluster_waiter *w);
 
 /* ---- cluster_relay.c */
 
@@ -277,6 +269,8 @@ bool cluster_keys_ask(struct cluster *c, struct cluster_question *q, char *const
 
 /* The configuration has changed, or nothing is known yet: gives the workers a view of it. */
 void cluster_view_make(struct cluster *c);
+/* Makes one that could not be made before, if it can be now. */
+void cluster_view_again(struct cluster *c);
 /* The membership thinks otherwise of a member. */
 void cluster_view_state(struct cluster *c, const struct cluster_id *id, bool alive);
 
@@ -286,6 +280,8 @@ void cluster_view_state(struct cluster *c, const struct cluster_id *id, bool ali
 void cluster_answers_publish(struct cluster *c);
 /* Answers with a line, without its ending. */
 void cluster_answers_line(struct cluster_question *q, const char *line);
+/* The question is answered later, when a machine says what became of this token. */
+uint64_t cluster_answers_await(struct cluster *c, struct cluster_question *q);
 /* Answers a change: done, or (text is not empty) why not. */
 void cluster_answers_changed(struct cluster *c, struct cluster_question *q, const char *text);
 /* Answers "what became of this purge?". */

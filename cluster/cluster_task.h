@@ -11,13 +11,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sys/queue.h>
+
 #include "base/sync.h"
+#include "proto/purge_event.h"
 
 struct cluster;
 
 struct cluster_task {
     struct sync_stack_entry entry; /* first: it is found by it */
     void (*run)(struct cluster *c, struct cluster_task *t);
+};
+
+/* Who waits for an outcome: part of what was asked. The cluster's thread alone looks at it. */
+struct cluster_waiter {
+    TAILQ_ENTRY(cluster_waiter) entry;
+    uint64_t token;                    /* the machines' name for it */
+    struct cluster_purge *purge;       /* of a client; or */
+    struct cluster_question *question; /* of an operator who asked what became of a purge, or of a change */
+    struct purge_via via;              /* of a purge */
+    unsigned counts;                   /* nodes that have said how many items a counted purge took out there */
+    bool confirmed;                    /* it only waits for the rest of them, until */
+    uint64_t deadline_ns;
 };
 
 /* A purge, of selectors or of everything, to be carried out on every node. The asker keeps it in place until `done`. */
@@ -28,6 +43,7 @@ enum cluster_outcome {
 };
 struct cluster_purge {
     struct cluster_task task;
+    struct cluster_waiter waiter;
     /* What to purge: nselectors times a count of tags (0: everything) and their hashes. Read until `done`. */
     const uint64_t *words;
     unsigned nwords, nselectors;
@@ -48,6 +64,7 @@ struct cluster_purge {
 #define CLUSTER_LINE_MAX 1024
 struct cluster_question {
     struct cluster_task task;
+    struct cluster_waiter waiter;
     char line[CLUSTER_LINE_MAX + 1];
     bool privileged;                          /* it may change something */
     void (*done)(struct cluster_question *q); /* on the cluster's thread, once */

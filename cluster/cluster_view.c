@@ -93,15 +93,28 @@ static bool is_same(const struct cluster *c, const struct configuration *now, co
     return true;
 }
 
-static void mark_states(struct cluster *c, const struct configuration *now) {
+static void mark_states(const struct cluster *c, const struct configuration *now, struct view *v) {
     const struct members *all = swim_members(c->swim);
-    for (unsigned i = 0; i < c->view->nmembers; i++) {
-        const struct configuration_member *m = configuration_by_number(now, c->view->members[i].number);
+    for (unsigned i = 0; i < v->nmembers; i++) {
+        const struct configuration_member *m = configuration_by_number(now, v->members[i].number);
         const struct member *known = m == NULL ? NULL : member_at(all, member_find(all, &m->id));
         /* Who is not known yet may well be there; a link will tell. */
         const bool down = known != NULL && (!member_is_active(known) || known->boot > m->boot);
-        view_set_state(c->view, i, down ? VIEW_DOWN : VIEW_ALIVE);
+        view_set_state(v, i, down ? VIEW_DOWN : VIEW_ALIVE);
     }
+}
+
+/* Gives the workers a view. On failure it is freed, and they go on with the one before. */
+static int hand_over(struct cluster *c, const struct configuration *now, struct view *v) {
+    if (now != NULL && c->swim != NULL) mark_states(c, now, v);
+    const int r = c->cfg.up.view(c->cfg.up.arg, v);
+    if (r != 0) {
+        view_free(v);
+        return r;
+    }
+    c->view = v;
+    c->view_moving = true;
+    return 0;
 }
 
 void cluster_view_make(struct cluster *c) {
@@ -117,15 +130,14 @@ void cluster_view_make(struct cluster *c) {
     const bool same = r == 0 && is_same(c, now, &o);
     if (r == 0 && !same) r = make_view(c, now, &o, &v);
     owners_fini(&o);
-    if (r != 0) {
-        log_event(c->cfg.log, LOG_ALWAYS, "ring_failed", "error=\"%s\"", strerror(-r));
-        return;
-    }
-    if (same) return;
-    c->view = v;
-    c->view_moving = true;
-    if (now != NULL && c->swim != NULL) mark_states(c, now);
-    c->cfg.up.view(c->cfg.up.arg, v);
+    if (r == 0 && !same) r = hand_over(c, now, v);
+    if (r == 0) return;
+    c->view_wanted = true; /* in a second there may be memory again */
+    log_event(c->cfg.log, LOG_ALWAYS, "ring_failed", "error=\"%s\"", strerror(-r));
+}
+
+void cluster_view_again(struct cluster *c) {
+    if (c->view_wanted && !c->view_moving) cluster_view_make(c);
 }
 
 void cluster_view_state(struct cluster *c, const struct cluster_id *id, bool alive) {
@@ -139,7 +151,7 @@ void cluster_view_state(struct cluster *c, const struct cluster_id *id, bool ali
 static void run_done(struct cluster *c, struct cluster_task *t) {
     (void)t;
     c->view_moving = false;
-    if (c->view_wanted) cluster_view_make(c);
+    cluster_view_again(c);
 }
 
 void cluster_view_done(struct cluster *c) {

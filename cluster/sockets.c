@@ -174,6 +174,12 @@ static int open_entry(struct transport *t, const struct hostport *h, char *err, 
     bool has_key = !t->cfg.keyring->open;
     unsigned opened = 0;
     int n = addresses_of(h, all), e = -EADDRNOTAVAIL;
+    hostport_text(h->host, h->port, text);
+    if (n <= 0) {
+        snprintf(err, err_size, "--cluster-bind %s: no address is known for that name: give one of this machine's own",
+                 text);
+        return -EINVAL;
+    }
     for (int i = 0; i < n; i++) {
         if (!address_may_listen(&all[i], has_key, !t->cfg.plain, t->cfg.insecure, err, err_size)) return -EINVAL;
         if (t->nsockets == TRANSPORT_BIND_MAX) break;
@@ -184,7 +190,6 @@ static int open_entry(struct transport *t, const struct hostport *h, char *err, 
         if (one != 0 && one != -EAFNOSUPPORT && one != -EADDRNOTAVAIL) break;
     }
     if (opened > 0 && (e == 0 || e == -EAFNOSUPPORT || e == -EADDRNOTAVAIL)) return 0;
-    hostport_text(h->host, h->port, text);
     snprintf(err, err_size, "cannot bind --cluster-bind %s for other nodes: %s", text, strerror(-e));
     return e;
 }

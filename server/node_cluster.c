@@ -53,10 +53,9 @@ static void on_view_done(void *arg) {
     if (c != NULL) cluster_view_done(c);
 }
 
-static void up_view(void *arg, struct view *v) {
+static int up_view(void *arg, struct view *v) {
     struct node_cluster *nc = arg;
-    const int r = cmd_set_view(nc->parts.cmd, v, on_view_done, nc);
-    if (r != 0) log_event(nc->parts.log, LOG_ALWAYS, "ring_failed", "error=\"%s\"", strerror(-r));
+    return cmd_set_view(nc->parts.cmd, v, on_view_done, nc);
 }
 
 static void read_batch(const struct purging_batch *b, struct store_selector *out) {
@@ -69,6 +68,7 @@ static void read_batch(const struct purging_batch *b, struct store_selector *out
 }
 
 _Static_assert(PURGING_BATCH_SELECTORS <= STORE_SELECTORS_MAX, "a batch is one purge");
+_Static_assert(PURGE_EVENT_TAGS_MAX <= STORE_SELECTOR_TAGS_MAX, "what a node sends fits into the store's selectors");
 
 static void count_begin(struct node_cluster *nc, struct count *counted) {
     pthread_mutex_lock(&nc->counts_lock);
@@ -76,21 +76,18 @@ static void count_begin(struct node_cluster *nc, struct count *counted) {
     pthread_mutex_unlock(&nc->counts_lock);
 }
 
-/* Ends a count that is under way, if the token is one. items -1: too many to count. */
-static bool count_end(struct node_cluster *nc, void *token, int64_t items) {
+/* The count that is under way under this token, which is not under way any more: the caller frees it. NULL: none. */
+static struct count *count_take(struct node_cluster *nc, void *token) {
     struct count *n;
     pthread_mutex_lock(&nc->counts_lock);
     LIST_FOREACH(n, &nc->counts, entry)
     if (n == token) break;
     if (n != NULL) LIST_REMOVE(n, entry);
     pthread_mutex_unlock(&nc->counts_lock);
-    if (n == NULL) return false;
-    if (sync_load_acq(&nc->stopped) == 0) cluster_counted(nc->cluster, n->via, items);
-    free(n);
-    return true;
+    return n;
 }
 
-static bool up_apply(void *arg, const struct purging_batch *b) {
+static enum cluster_applying up_apply(void *arg, const struct purging_batch *b) {
     struct node_cluster *nc = arg;
     struct store_selector selectors[PURGING_BATCH_SELECTORS];
     struct count *counted = b->counted ? calloc(1, sizeof *counted) : NULL;
@@ -108,11 +105,14 @@ static bool up_apply(void *arg, const struct purging_batch *b) {
     }
     sync_store_seq(&nc->waits, 1); /* room that is made from here on is told */
     const enum store_status st = store_purge(nc->handle, &p, &version);
-    if (counted != NULL && st != STORE_PENDING) (void)count_end(nc, counted, 0);
-    if (st == STORE_AGAIN || st == STORE_NO_MEMORY) return false;
+    if (counted != NULL && st != STORE_PENDING) {
+        if (st == STORE_OK) cluster_counted(nc->cluster, b->via, 0);
+        free(count_take(nc, counted));
+    }
+    if (st == STORE_AGAIN || st == STORE_NO_MEMORY) return CLUSTER_APPLY_LATER;
     sync_store_seq(&nc->waits, 0);
     /* The selectors of a counted purge are single tags, which are filed at once: only its count takes time. */
-    return st == STORE_OK || counted != NULL;
+    return st == STORE_OK || counted != NULL ? CLUSTER_APPLIED : CLUSTER_APPLYING;
 }
 
 /* The store has one floor, of everything: more than was asked for is dropped where only tagged items have to go, which
@@ -244,9 +244,14 @@ void node_cluster_ring_differs(struct node_cluster *nc, uint32_t member, uint64_
 
 bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items) {
     if (nc == NULL) return false;
-    if (token != nc) return count_end(nc, token, items);
-    if (sync_load_acq(&nc->stopped) != 0) return true;
-    cluster_applied(nc->cluster);
+    struct count *counted = token == nc ? NULL : count_take(nc, token);
+    if (token != nc && counted == NULL) return false;
+    const bool told = sync_load_acq(&nc->stopped) == 0;
+    if (told && counted != NULL)
+        cluster_counted(nc->cluster, counted->via, items);
+    else if (told)
+        cluster_applied(nc->cluster);
+    free(counted);
     return true;
 }
 

@@ -43,8 +43,8 @@ const struct net_handler *cmd_guest_handler(bool privileged);
 struct view;
 /* Has the workers go by this view of the cluster from now on; it is taken over. NULL: there is no cluster, all keys are
  * this node's. When no worker looks at the one before any more it is freed, and done(arg) called, on a worker's thread,
- * if `done` is not NULL. One call at a time: not before the last one is done. Any thread; after net_new. 0 or -ENOMEM.
- */
+ * if `done` is not NULL. One call at a time: not before the last one is done. Any thread; after net_new. 0;
+ * -ENOMEM: nothing has changed, and the view stays the caller's. */
 int cmd_set_view(struct cmd *cmd, struct view *v, void (*done)(void *arg), void *arg);
 /* The answer to a wish for a link (cmd_config.h): a connected, non-blocking socket, on which names were exchanged, and
  * its TLS session, or NULL; or -errno. Any thread. */

@@ -71,17 +71,15 @@ struct purge_job {
     uint64_t number;              /* alone: the purge's, and */
     int64_t n;                    /* the items it took out, if it counts them; -1: too many to count */
     struct cluster_purge cluster; /* in a cluster */
-    uint64_t *words;              /* what it purges */
+    uint64_t words[];             /* what that purges */
 };
 
 static void job_free(struct cmd_job *job) {
-    struct purge_job *p = (struct purge_job *)job;
-    free(p->words);
-    free(p);
+    free(job);
 }
 
-static struct purge_job *job_new(void) {
-    return calloc(1, sizeof(struct purge_job));
+static struct purge_job *job_new(unsigned nwords) {
+    return calloc(1, sizeof(struct purge_job) + nwords * sizeof(uint64_t));
 }
 
 void cmd_purge_ended(void *token, int64_t n) {
@@ -95,7 +93,7 @@ void cmd_purge_ended(void *token, int64_t n) {
 static enum store_status start_alone(struct session *s, struct store_purge *p, uint64_t *number) {
     struct cmd_worker *w = s->worker;
     struct purge_job *job = (struct purge_job *)w->spare;
-    if (job == NULL && (job = job_new()) == NULL) return STORE_NO_MEMORY;
+    if (job == NULL && (job = job_new(0)) == NULL) return STORE_NO_MEMORY;
     cmd_job_init(&job->job, s, job_free);
     w->spare = &job->job;
     p->token = job;
@@ -112,31 +110,23 @@ static void on_cluster_done(struct cluster_purge *p) {
     cmd_job_end(&((struct purge_job *)((char *)p - offsetof(struct purge_job, cluster)))->job);
 }
 
-/* What is to be purged, as the cluster has it: of each selector how many tags (0: everything), and they. */
-static uint64_t *selector_words(const struct store_purge *p, unsigned *n) {
-    size_t count = 0;
-    for (unsigned i = 0; i < p->nselectors; i++) count += 1 + p->selectors[i].ntags;
-    uint64_t *words = malloc((count + 1) * sizeof *words); /* never 0 bytes */
-    *n = 0;
-    for (unsigned i = 0; words != NULL && i < p->nselectors; i++) {
-        words[(*n)++] = p->selectors[i].ntags;
-        for (unsigned j = 0; j < p->selectors[i].ntags; j++) words[(*n)++] = p->selectors[i].tags[j];
+/* Writes what is to be purged as the cluster has it: of each selector how many tags (0: everything), and they. */
+static void write_words(const struct store_purge *p, uint64_t *to) {
+    for (unsigned i = 0; i < p->nselectors; i++) {
+        *to++ = p->selectors[i].ntags;
+        for (unsigned j = 0; j < p->selectors[i].ntags; j++) *to++ = p->selectors[i].tags[j];
     }
-    return words;
 }
 
 /* Purges the whole cluster: always answered later. */
 static enum store_status start_cluster(struct session *s, const struct store_purge *p, uint64_t wait_ms) {
     const struct cmd_cluster *cluster = s->worker->cmd->cluster;
-    struct purge_job *job = job_new();
-    unsigned nwords = 0;
+    unsigned nwords = p->nselectors;
+    for (unsigned i = 0; i < p->nselectors; i++) nwords += p->selectors[i].ntags;
+    struct purge_job *job = job_new(nwords);
     if (job == NULL) return STORE_NO_MEMORY;
     cmd_job_init(&job->job, s, job_free);
-    job->words = selector_words(p, &nwords);
-    if (job->words == NULL) {
-        job_free(&job->job);
-        return STORE_NO_MEMORY;
-    }
+    write_words(p, job->words);
     job->cluster = (struct cluster_purge){
         .words = job->words,
         .nwords = nwords,
@@ -156,7 +146,8 @@ static enum store_status start_cluster(struct session *s, const struct store_pur
 /* Takes the outcome of the job that the session began for this request. False: it was refused, which is answered. */
 static bool take_outcome(struct session *s, const struct request *r, struct cmd_purged *out) {
     struct purge_job *job = (struct purge_job *)cmd_job_take(s);
-    const bool clustered = job->words != NULL, refused = clustered && job->cluster.outcome == CLUSTER_REFUSED;
+    const bool clustered = s->worker->cmd->cluster != NULL,
+               refused = clustered && job->cluster.outcome == CLUSTER_REFUSED;
     if (refused && !r->noreply) cmd_linef(s, "SERVER_ERROR %s", job->cluster.refusal);
     if (clustered)
         *out = (struct cmd_purged){job->cluster.id, job->cluster.items, job->cluster.outcome == CLUSTER_CONFIRMED,

@@ -184,6 +184,14 @@ def what_may_be_asked_where(lab):
         assert c.ask(change).startswith("OK version="), c.ask(change)
     assert first.admin("cluster set eject-after 41000").startswith("OK version=")
     assert first.admin("cluster set eject-after 5").startswith("SERVER_ERROR")
+    plan = "cluster recover"
+    with Client(ordinary) as c:
+        for asked in (plan, "cluster join 127.0.0.1:1", "cluster key reload"):
+            assert c.ask(asked) == "CLIENT_ERROR not allowed here", asked
+        assert re.fullmatch(r"KEY id=[0-9a-f]{16} use=seal nodes=1 of=1 missing=-", "".join(c.lines("cluster key ls")))
+    assert first.admin(plan).startswith("RECOVER version=")
+    assert first.admin("cluster recover 1").startswith("CLIENT_ERROR the configuration has another version"), "not the plan's"
+    assert first.admin("cluster join nonsense").startswith("CLIENT_ERROR an address is")
     path = os.path.join(first.dir, "admin.sock")
     assert os.stat(path).st_mode & 0o777 == 0o700, oct(os.stat(path).st_mode)
     assert os.stat(first.dir).st_mode & 0o777 == 0o700
@@ -218,3 +226,29 @@ def events_are_logged_once_a_second(lab):
         n.start()
     for n in strangers:
         n.wait_event("link_refused")
+
+
+@case(quick=True)
+def a_key_is_changed_under_way(lab):
+    """The key files first, then one command to any node: no link breaks, and the new key seals."""
+    path = lab.key_file()
+    nodes = lab.cluster(2, state=True, key=path)
+
+    def keys():
+        return {f["id"]: f for _, f in nodes[0].list("cluster key ls", "KEY")}
+
+    old = keys()
+    assert [f["nodes"] for f in old.values()] == ["2"], old
+    with open(path) as f, open(lab.key_file("new")) as new:
+        both = new.read() + f.read()
+    with open(path, "w") as f:
+        f.write(both)
+    assert nodes[1].admin("cluster key reload").startswith("KEY id=")
+    now = keys()
+    assert len(now) == 2 and all(f["nodes"] == f["of"] == "2" and f["missing"] == "-" for f in now.values()), now
+    assert {k for k, f in now.items() if f["use"] == "seal"} == now.keys() - old.keys(), now
+    assert nodes[0].ask("purge a") == "PURGED"
+    with open(path, "w") as f:
+        f.write("no key\n")
+    assert nodes[0].admin("cluster key reload").startswith("SERVER_ERROR the key file cannot be used")
+    assert keys() == now, "the keys stay"

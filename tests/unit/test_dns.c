@@ -4,6 +4,7 @@
 #include "cluster/dns.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -123,11 +124,18 @@ static void test_freeing_waits_for_nobody(void **state) {
     assert_int_equal(calls, 0);
 }
 
+/* A machine without hosts(5) may not know it. */
 static void test_the_system_knows_localhost(void **state) {
     (void)state;
     struct address found[DNS_ADDRESSES_MAX];
+    struct addrinfo *all = NULL;
+    const bool known = getaddrinfo("localhost", NULL, NULL, &all) == 0;
+    if (known) freeaddrinfo(all);
     int n = dns_system("localhost", 77, found);
-    assert_in_range(n, 1, DNS_ADDRESSES_MAX);
+    if (known)
+        assert_in_range(n, 1, DNS_ADDRESSES_MAX);
+    else
+        assert_int_equal(n, -ENOENT);
     for (int i = 0; i < n; i++) {
         assert_true(address_is_loopback(&found[i]));
         assert_int_equal(address_port(&found[i]), 77);

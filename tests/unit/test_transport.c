@@ -425,7 +425,7 @@ static void test_ipv6(void **state) {
     (void)state;
     struct node *a = lab_node(), *b = lab_node();
     a->host = "::1";
-    b->host = "localhost"; /* IPv4, and IPv6 where hosts(5) says so */
+    b->host = "*"; /* IPv4 and IPv6 */
     lab_start(a);
     lab_start(b);
     struct address v6;
@@ -469,6 +469,10 @@ static void test_where_it_may_listen(void **state) {
     any = (struct hostport){.host = "*"};
     assert_int_equal(transport_new(&cfg, &t, err, sizeof err), 0);
     transport_free(t);
+    memset(any.host, 'x', 64); /* no name: longer than a label may be */
+    any.host[64] = 0;
+    assert_int_equal(transport_new(&cfg, &t, err, sizeof err), -EINVAL);
+    assert_non_null(strstr(err, "no address is known for that name"));
 }
 
 /* ------------------------------------------------------------------ keys, descriptors */
