@@ -128,7 +128,7 @@ noinst_HEADERS += %D%/config_lab.h
 
 # Purges as events of the cluster.
 single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
-single_tests += %D%/test_address
+single_tests += %D%/test_address %D%/test_cluster_receipts
 single_tests += %D%/test_captured
 unit_tests += %D%/test_dns %D%/test_cluster
 unit_tests += %D%/test_transport
