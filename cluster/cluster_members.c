@@ -76,6 +76,8 @@ static void conflict(struct cluster *c, const struct swim_out *out) {
     const struct member *a = member_at(swim_members(c->swim), out->slot);
     const struct member *b = member_at(swim_members(c->swim), out->other);
     if (a == NULL || b == NULL) return;
+    /* One node that was started again without its state directory: its older process is gone, and not missed yet. */
+    if (strcmp(a->name, b->name) == 0 && strcmp(a->address, b->address) == 0) return;
     cluster_log(c, "conflict",
                 "what=%s node=%s addr=%s other=%s other_addr=%s reason=\"two live nodes "
                 "have one %s: stop one, or give it another %s\"",

@@ -4,8 +4,9 @@
  *
  * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the
  * configuration (config.h), cluster_purges.c the purges (purging.h); cluster_view.c makes what the workers read;
- * cluster_links.c what comes from and goes to the transport; cluster_answers.c, cluster_answers_purges.c, cluster_changes.c and
- * cluster_keys.c what operators ask and change. Each offers its functions here. All run on the cluster's thread, unless they say otherwise.
+ * cluster_links.c what comes from and goes to the transport; cluster_answers.c, cluster_answers_purges.c,
+ * cluster_changes.c and cluster_keys.c what operators ask and change. Each offers its functions here. All run on the
+ * cluster's thread, unless they say otherwise.
  */
 #ifndef TAGCACHED_CLUSTER_CLUSTER_STATE_H
 #define TAGCACHED_CLUSTER_CLUSTER_STATE_H

@@ -4,7 +4,7 @@ import os
 import pwd
 import time
 
-from lib import case, is_settled, sees, settle, wait
+from lib import Node, case, is_settled, sees, settle, wait
 
 
 @case(quick=True)
@@ -103,13 +103,18 @@ def comes_back_as_itself(lab):
 
 @case()
 def comes_back_without_a_state_directory(lab):
-    nodes = lab.cluster(3)
-    before = nodes[1].stats()
-    nodes[1].restart()
-    settle(nodes)
-    after = nodes[1].stats()
-    assert after["node_id"] != before["node_id"] and after["member_number"] != before["member_number"]
-    assert set(nodes[0].members()) == {n.name for n in nodes}
+    for end in (Node.stop, Node.kill):
+        nodes = lab.cluster(3)
+        before = nodes[1].stats()
+        end(nodes[1])
+        nodes[1].start()
+        settle(nodes)
+        after = nodes[1].stats()
+        assert after["node_id"] != before["node_id"] and after["member_number"] != before["member_number"]
+        assert set(nodes[0].members()) == {n.name for n in nodes}
+        for n in nodes:  # no line blames a setting that is right
+            assert not n.events("conflict"), n.log()
+            assert all("that was started again without its --state-dir, or" in e for e in n.events("link_refused")), n.log()
 
 
 @case()
