@@ -220,6 +220,18 @@ def events_are_logged_once_a_second(lab):
     nodes[2].go_on()
     nodes[0].wait_event("refuted|joined", nodes[2].name)
     settle(nodes)
+    nodes[0].forget_log()
+    begun, number = time.monotonic(), 40000
+
+    def change():
+        nonlocal number
+        number += 1
+        assert nodes[0].admin(f"cluster set eject-after {number}").startswith("OK version="), number
+        return nodes[0].events("configuration unlogged=[0-9]+ version=[0-9]+ by=[^ ]+ members=3")
+
+    wait("the next line says how many were left out", change)
+    seen, took = nodes[0].events("configuration"), time.monotonic() - begun
+    assert len(seen) <= took + 2 < number - 40000 + 2, (took, number, seen)
     nodes[2].stop()
     nodes[0].wait_event("left", nodes[2].name)
     strangers = [lab.joiner(nodes[:1]) for _ in range(3)]
