@@ -43,11 +43,12 @@ def nodes_of(count, *args):
 
 
 def load(job, port, pids, options, duration, *more):
-    """cacheload on that port: the CPU time of these processes for each key, microseconds."""
-    cmd = [job.tools.cacheload, "-p", port, "--cpus", LOAD_CPU, "--pid", ",".join(map(str, pids)), "-k", 20000, "-K", 20,
-           "-v", 100, "--prefix", "v100:", *options, *more]
+    """cacheload on that port, with as many keys as the table of CPU has: the CPU time of these processes for each key,
+    microseconds."""
+    cmd = [job.tools.cacheload, "-p", port, "--cpus", LOAD_CPU, "--pid", ",".join(map(str, pids)),
+           "-k", 100000 if job.quick else 1000000, "-K", 20, "-v", 100, "--prefix", "v100:", *options, *more]
     if duration:
-        cmd += ["-w", 0.1, "-D", duration, "--seq", 1 << 17]
+        cmd += ["-w", 0.1, "-D", duration, "--seq", 1 << 19]
     phases = {o["phase"]: o for o in map(json.loads, run(cmd).splitlines())}
     if not duration:
         return None
