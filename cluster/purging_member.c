@@ -136,6 +136,7 @@ static void skip(struct purging *p, int slot, uint64_t sequence, uint64_t star) 
     const bool everything = star > purgelog_applied(p->log, slot) && !MUTATED(MUTATION_HORIZON_NO_STAR);
     if (!MUTATED(MUTATION_NO_HORIZON_FLOOR)) p->events.floor(p->events.arg, everything);
     p->counters.floors++;
+    p->slots[slot].behind_ns = 0;
     purging_member_end_batch(p, slot);
     purgelog_reset(p->log, slot, sequence, star < sequence ? star : sequence);
     purging_collect_count(p, slot);
@@ -166,7 +167,6 @@ static bool take(struct purging *p, uint64_t now_ns, int slot, const struct peer
             return false;
         }
     }
-    p->slots[slot].behind_ns = 0;
     for (; at < m->events_bytes; at += bytes, sequence++) {
         bytes = purge_event_check(m->events + at, m->events_bytes - at);
         if (bytes == 0) {
@@ -176,6 +176,7 @@ static bool take(struct purging *p, uint64_t now_ns, int slot, const struct peer
         if (sequence <= purgelog_last(p->log, slot)) continue;
         if (purging_member_log(p, slot, m->events + at, false) != 0) break; /* no room just now: sent again */
         p->counters.received++;
+        p->slots[slot].behind_ns = 0; /* what is lacking now may be in other logs */
     }
     return true;
 }
