@@ -185,6 +185,7 @@ void purging_collect_flush(struct purging *p, uint64_t now_ns);
 void purging_collect_tick(struct purging *p, uint64_t now_ns);
 void purging_collect_acked(struct purging *p, uint64_t now_ns, unsigned peer, const struct peer_purge *m);
 void purging_collect_count(struct purging *p, int slot); /* what is confirmed now, after any change */
+void purging_collect_confirmed(struct purging *p, int slot, uint64_t sequence); /* somebody else has found that out */
 uint32_t purging_collect_have(const struct purging *p, int slot, uint64_t sequence, uint32_t *members);
 unsigned purging_collect_lacks(const struct purging *p, int slot, uint64_t upto, struct peer_purge_lack *out,
                                unsigned max);
