@@ -98,11 +98,11 @@ static void check_status(const struct process *x, uint32_t origin, uint64_t sequ
 /* Whether a purge was an event of an origin that is retired. */
 static bool was_retired(const struct world *w, uint32_t pid) {
     const struct configuration *c = &w->history[w->version];
-    for (uint32_t origin = 1; origin < WORLD_NUMBERS; origin++) {
+    for (uint32_t origin = 1; origin < c->next_number; origin++) {
         const struct origin *o = &w->origins[origin];
-        bool counts = false;
+        bool counts = o->pids == NULL;
         for (unsigned i = 0; i < c->norigins; i++) counts |= c->origins[i] == origin;
-        for (uint64_t s = 1; o->pids != NULL && !counts && s <= o->last; s++)
+        for (uint64_t s = 1; !counts && s <= o->last; s++)
             if (o->pids[s] == pid) return true;
     }
     return false;
