@@ -144,22 +144,25 @@ static void skip(struct purging *p, int slot, uint64_t sequence, uint64_t star) 
 
 /* A log that begins too late is believed only if nobody else's reaches back further: a newcomer's log is short, and a
  * floor costs every tagged item. True: others are asked first. */
-static bool ask_others(struct purging *p, uint64_t now_ns, int slot, uint64_t sequence) {
+static bool ask_others(struct purging *p, uint64_t now_ns, int slot, uint32_t from, uint64_t sequence) {
     struct purging_slot *s = &p->slots[slot];
     if (s->behind_ns == 0) s->behind_ns = now_ns;
     if (now_ns >= s->behind_ns + PATIENCE_MS * MS) return false;
     if (s->need <= purgelog_last(p->log, slot)) s->need_since_ns = 0; /* pull at once */
-    if (s->need < sequence) s->need = sequence;
+    if (s->need < sequence) {
+        s->need = sequence;
+        s->need_from = from;
+    }
     return true;
 }
 
 /* Takes the records that follow what there is. False: they begin later than that. */
-static bool take(struct purging *p, uint64_t now_ns, int slot, const struct peer_purge *m) {
+static bool take(struct purging *p, uint64_t now_ns, int slot, uint32_t from, const struct peer_purge *m) {
     uint64_t sequence = m->sequence;
     size_t at = 0, bytes;
     if (sequence > purgelog_last(p->log, slot) + 1) {
         if (m->flags & PEER_PURGE_HORIZON) {
-            if (ask_others(p, now_ns, slot, sequence - 1)) return true;
+            if (ask_others(p, now_ns, slot, from, sequence - 1)) return true;
             skip(p, slot, sequence - 1, m->star);
         } else if (MUTATED(MUTATION_MAX_SEQUENCE) && m->events_bytes > 0) {
             purgelog_reset(p->log, slot, sequence - 1, m->star);
@@ -217,7 +220,7 @@ void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, co
     bool gap = false;
     /* rule 20: of a closing origin only what somebody gives who knows that it closes */
     const bool takes = slot != p->own_slot && (s->closing == 0 || (pulled && m->version >= s->closing));
-    if (takes) gap = !take(p, now_ns, slot, m);
+    if (takes) gap = !take(p, now_ns, slot, from, m);
     if (!pulled) note_pusher(p, slot, from, m, gap);
 }
 

@@ -144,6 +144,32 @@ static void test_what_only_a_short_log_shows_reaches_who_has_asked_others_in_vai
     purge_lab_fini(&l);
 }
 
+static void test_what_a_dead_member_showed_hides_nothing_that_others_have(void **state) {
+    (void)state;
+    purge_lab_init(&l, 5, 3, 1 << 20);
+    cut(5);
+    assert_int_equal(purge_lab_purge(&l, 3, 1), 0);
+    purge_lab_settle(&l);
+    purge_lab_link(&l, 5, 1, true);
+    purge_lab_run(&l, 600); /* member 5 has pulled that from member 1 */
+    assert_int_equal(purge_lab_seen(&l, 5, 103), 1);
+    purge_lab_link(&l, 3, 1, false);
+    purge_lab_link(&l, 3, 4, false);
+    purge_lab_link(&l, 2, 1, false);
+    purge_lab_link(&l, 2, 4, false);
+    assert_int_equal(purge_lab_purge(&l, 3, 2), 0); /* reaches member 2 alone */
+    purge_lab_settle(&l);
+    const struct peer_purge m = {
+        .kind = PEER_PURGE_EVENTS, .flags = PEER_PURGE_HORIZON, .version = 1, .origin = 103, .sequence = 6};
+    purging_receive(purge_lab_node(&l, 5)->p, l.now_ns, 3, &m); /* the origin has more, and dies */
+    cut(3);
+    purge_lab_run(&l, 600);
+    purge_lab_link(&l, 5, 2, true);
+    purge_lab_run(&l, 600);
+    assert_int_equal(purge_lab_seen(&l, 5, 103), 2);
+    purge_lab_fini(&l);
+}
+
 /* ------------------------------------------------------------------ newcomers */
 
 static void test_a_newcomer_raises_the_floor_and_takes_a_voters_vector(void **state) {
@@ -384,6 +410,7 @@ int main(void) {
         cmocka_unit_test(test_a_flush_that_is_in_no_log_costs_a_floor_of_everything),
         cmocka_unit_test(test_a_short_log_is_not_believed_while_others_reach_back_further),
         cmocka_unit_test(test_what_only_a_short_log_shows_reaches_who_has_asked_others_in_vain),
+        cmocka_unit_test(test_what_a_dead_member_showed_hides_nothing_that_others_have),
         cmocka_unit_test(test_a_newcomer_raises_the_floor_and_takes_a_voters_vector),
         cmocka_unit_test(test_an_ejected_node_keeps_its_outbox),
         cmocka_unit_test(test_a_voter_is_active_once_it_has_what_a_majority_of_the_voters_before_knew),
