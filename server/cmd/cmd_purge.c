@@ -335,7 +335,7 @@ static bool begin_early(struct session *s, const struct request *r) {
     if (r->row->id == CMD_ID_purge ? !read_words(s, r, false, &p, &text)
                                    : r->row->id != CMD_ID_mp || read_mp(s, r, &p, &text, &wait_ms) != META_OK)
         return false;
-    if (!allowed(s, &p) || start_cluster(s, &p, wait_ms) != STORE_PENDING) return false;
+    if (!allowed(s, &p) || start_cluster(s, &p, text.p, text.n, wait_ms) != STORE_PENDING) return false;
     cmd_bump(s, p.soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
     return true;
 }
