@@ -124,6 +124,11 @@ static void confirm(struct purging *p, int slot, uint64_t sequence) {
     purging_submit_confirmed(p, slot);
 }
 
+void purging_collect_confirmed(struct purging *p, int slot, uint64_t sequence) {
+    confirm(p, slot, sequence);
+    purging_collect_count(p, slot);
+}
+
 /* An event is confirmed when this node and all its peers have acknowledged it. (With leases another rule comes here.)
  */
 void purging_collect_count(struct purging *p, int slot) {
