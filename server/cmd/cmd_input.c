@@ -100,9 +100,11 @@ static size_t discard_body(struct session *s, size_t n) {
     return take;
 }
 
-static size_t receive_body(struct session *s, const char *p, size_t n) {
+static size_t receive_body(struct session *s, char *p, size_t n) {
     size_t used = cmd_body_input(s, p, n);
-    return s->phase == CMD_PHASE_DISCARD_BODY ? used + discard_body(s, n - used) : used;
+    if (s->phase == CMD_PHASE_DISCARD_BODY) return used + discard_body(s, n - used);
+    /* A value without an ending was complete before: these bytes come behind it. */
+    return used == 0 && n > 0 && s->phase == CMD_PHASE_LINE && !conn_halted(s->conn) ? run_batch(s, p, n) : used;
 }
 
 static size_t step(struct session *s, char *p, size_t n) {

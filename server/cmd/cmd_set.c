@@ -26,6 +26,7 @@
 /* Whether the request would have replaced what was stored before, which is then outdated if the store is refused. */
 static bool replaces(const struct session *s, const struct request *r) {
     const struct meta *m = &s->worker->meta;
+    if (cmd_is_packet(r)) return r->line[1] == BINARY_set || r->line[1] == BINARY_setq; /* with a CAS id, too */
     if (r->row->class != CMD_CLASS_MSET) return r->row->id == CMD_ID_set;
     return (!meta_has(m, 'M') || m->mode == 'S') && !meta_has(m, 'C');
 }

@@ -19,4 +19,4 @@ dist-hook:
 	$(MKDIR_P) $(distdir)/tests/wire/peer
 	cp $(srcdir)/tests/wire/peer/*.hex $(distdir)/tests/wire/peer/
 
-EXTRA_DIST += %D%/differential.py
+EXTRA_DIST += %D%/differential.py %D%/differential_binary.py
