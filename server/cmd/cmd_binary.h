@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_binary - the binary protocol: opcodes and the handlers that answer them, made from proto/binary.def; packets to
- * requests.
+ * cmd_binary - the binary protocol: opcodes and the handlers that answer them, made from proto/binary.def.
  *
  * A packet becomes a request like a line (request.h), of the row of the text command that means the same, so batches,
  * routing, statistics, watchers and the log know of no second protocol. Its `line` is the packet but for the value, its
@@ -19,8 +18,6 @@
 #include "cmd/session.h"
 #include "proto/binary.h"
 
-/* ------------------------------------------------------------------ opcodes */
-
 struct cmd_binary_op {
     cmd_handler_fn *handler;   /* NULL: there is no such opcode */
     const struct cmd_row *row; /* of the text command that means the same */
@@ -28,6 +25,9 @@ struct cmd_binary_op {
 
 /* By opcode. */
 extern const struct cmd_binary_op cmd_binary_ops[256];
+
+/* The row of the opcodes of SASL, which no text command is like. */
+extern const struct cmd_row cmd_binary_sasl;
 
 #define BINARY(name, opcode, like, handler, extras, key, value, marks, help) cmd_handler_fn handler;
 #include "proto/binary.def"
@@ -43,12 +43,5 @@ static inline void cmd_binary_handle(struct session *s, struct request *r) {
 
 /* Answers what parsing found wrong with a packet. */
 void cmd_binary_error(struct session *s, struct request *r);
-
-/* ------------------------------------------------------------------ parsing */
-
-/* As cmd_parse, cmd_parse_one and cmd_parse_block_kept (cmd_parse.h, cmd_parse_block.h), of packets. */
-unsigned cmd_binary_parse(struct session *s, char *p, size_t n);
-bool cmd_binary_parse_one(struct session *s, struct request *r, char *p, size_t n);
-void cmd_binary_parse_kept(struct session *s, const char *head, size_t n, struct request *r);
 
 #endif

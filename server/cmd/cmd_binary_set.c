@@ -20,8 +20,9 @@
 #include "proto/keytags.h"
 #include "store/store.h"
 
-#define NEVER_CREATE UINT32_MAX /* of increment and decrement: this expiry says that a missing number is not created   \
-                                 */
+#define NEVER_CREATE                                                                                                   \
+    UINT32_MAX /* of increment and decrement: this expiry says that a missing number is not created                    \
+                */
 
 /* What memcached answers when the condition of a command does not hold. */
 static enum binary_status not_stored(const struct request *r) {

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/sync.h"
 #include "cmd/cmd_binary.h"
+#include "cmd/cmd_binary_parse.h"
 #include "cmd/cmd_meta_set.h"
 #include "cmd/cmd_owner.h"
 #include "cmd/cmd_parse_block.h"

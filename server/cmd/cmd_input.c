@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 #include "base/sync.h"
-#include "cmd/cmd_binary.h"
+#include "cmd/cmd_binary_parse.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_parse.h"

@@ -13,7 +13,7 @@
 #include "base/sync.h"
 #include "cluster/view.h"
 #include "cmd/cmd.h"
-#include "cmd/cmd_binary.h"
+#include "cmd/cmd_binary_parse.h"
 #include "cmd/cmd_get.h"
 #include "cmd/cmd_key.h"
 #include "cmd/cmd_link.h"

@@ -4,6 +4,7 @@ tagcached_sources += \
   %D%/cmd_binary.c \
   %D%/cmd_binary_admin.c \
   %D%/cmd_binary_get.c \
+  %D%/cmd_binary_parse.c \
   %D%/cmd_binary_sasl.c \
   %D%/cmd_binary_set.c \
   %D%/cmd_body.c \
@@ -46,6 +47,7 @@ noinst_HEADERS += \
   %D%/cmd_batch.h \
   %D%/cmd_binary.h \
   %D%/cmd_binary_get.h \
+  %D%/cmd_binary_parse.h \
   %D%/cmd_binary_set.h \
   %D%/cmd_body.h \
   %D%/cmd_config.h \
