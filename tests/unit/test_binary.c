@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "proto/binary.h"
+#include "tests/lib/page.h"
 
 /* The header of a request. */
 static const char *header(unsigned opcode, unsigned key, unsigned extras, uint32_t body) {
@@ -144,10 +145,31 @@ static void test_plain(void **state) {
     assert_false(plain("\0ann\0secret\0", 12, "", ""));
 }
 
+/* The table in PROTOCOL.md shows the rows. */
+static void test_page(void **state) {
+    char table[16384];
+    size_t n = 0;
+    (void)state;
+#define BINARY(name, opcode, like, handler, extras, key, value, marks, help)                                           \
+    n += (size_t)snprintf(table + n, sizeof table - n, "| `0x%02x` | %s | %s | %s%d | %s | %s | %s |\n", opcode,       \
+                          #name, strcmp(#like, "sasl") == 0 ? "" : "`" #like "`",                                      \
+                          ((marks)&BINARY_OPTIONAL) != 0 ? "0 or " : "", extras,                                       \
+                          strcmp(#key, "NONE") == 0        ? ""                                                        \
+                          : strcmp(#key, "KEY") == 0       ? "yes"                                                     \
+                          : ((marks)&BINARY_MAY_NAME) != 0 ? "may be"                                                  \
+                                                           : "a word",                                                 \
+                          strcmp(#value, "VALUE") == 0 ? "yes" : "", help);
+#include "proto/binary.def"
+#undef BINARY
+    assert_true(n < sizeof table);
+    if (!page_holds("proto/PROTOCOL.md", table)) fail_msg("PROTOCOL.md should have this table:\n%s", table);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read),   cmocka_unit_test(test_lengths), cmocka_unit_test(test_lies),
         cmocka_unit_test(test_answer), cmocka_unit_test(test_texts),   cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
