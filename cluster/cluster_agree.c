@@ -79,11 +79,32 @@ static void note_standing(struct cluster *c) {
                   : m->state == CONFIGURATION_LEAVING ? CLUSTER_LEAVING
                                                       : CLUSTER_MEMBER;
     if (c->standing != c->asked_as) c->asked_as = CLUSTER_NO_MEMBER;
+    c->lease_given_up = c->asked_as == CLUSTER_LEAVING;
     if (was_leaving && config_left(c->config)) c->cfg.up.ended(c->cfg.up.arg);
 }
 
+/* An agreed value that this node's option would have otherwise. */
+static void compare_setting(const struct cluster *c, const char *name, uint64_t own, uint64_t agreed) {
+    if (own == agreed) return;
+    log_event(c->cfg.log, LOG_ALWAYS, "setting_differs",
+              "name=%s own_ms=%llu agreed_ms=%llu hint=\"the cluster's value counts: tagctl cluster set %s %llu\"", name,
+              (unsigned long long)own, (unsigned long long)agreed, name, (unsigned long long)own);
+}
+
+/* Once, when this process first knows what is agreed. */
+static void compare_settings(struct cluster *c) {
+    const struct configuration *now = config_current(c->config);
+    if (c->settings_compared) return;
+    c->settings_compared = true;
+    compare_setting(c, "tag-lease", c->cfg.tag_lease_ms, now->tag_lease_ms);
+    compare_setting(c, "serve-lease", c->cfg.serve_lease_s * UINT64_C(1000), now->serve_lease_ms);
+    compare_setting(c, "eject-after", c->cfg.eject_after_s * UINT64_C(1000), now->eject_after_ms);
+}
+
 static void adopted(struct cluster *c) {
+    compare_settings(c);
     memset(c->voter_heard_ns, 0, sizeof c->voter_heard_ns);
+    c->adopted_ns = cluster_now(c);
     note_standing(c);
     place_members(c);
     cluster_purges_adopt(c);
@@ -119,6 +140,7 @@ void cluster_agree_input(struct cluster *c, const struct config_in *in) {
     for (unsigned i = 0; i < outs.n; i++) carry_out(c, &outs.out[i]);
     config_outs_clear(&outs);
     config_outs_fini(&outs);
+    if (c->purging != NULL) purging_seal(c->purging, config_sealed(c->config)); /* before it grants anything more */
     cluster_touch(c);
 }
 
@@ -161,11 +183,14 @@ bool cluster_agree_hears_majority(const struct cluster *c, uint64_t now_ns) {
 
 void cluster_agree_own(struct cluster *c) {
     if (c->standing == c->asked_as) return;
-    const bool serve =
-        c->standing == CLUSTER_JOINING && purging_begun(c->purging) && cluster_agree_hears_majority(c, cluster_now(c));
+    const bool serve = c->standing == CLUSTER_JOINING && cluster_lease_held(c);
     const bool left = c->standing == CLUSTER_LEAVING && !c->view_moving;
     if (!serve && !left) return;
     c->asked_as = c->standing; /* the machine asks until it is so */
+    if (left) { /* who is no member holds no lease */
+        c->lease_given_up = true;
+        cluster_lease_publish(c);
+    }
     cluster_agree_request(c, serve ? CONFIG_SERVE : CONFIG_LEFT, "", 0, 0);
 }
 
@@ -208,7 +233,7 @@ void cluster_agree_second(struct cluster *c) {
     cluster_view_again(c);
     if (config_current(c->config) == NULL) return;
     judge_names(c, now);
-    if (purging_begun(c->purging) && cluster_agree_hears_majority(c, now))
+    if (cluster_lease_held(c) && cluster_agree_hears_majority(c, now))
         cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_LEASE});
     if (config_origin(c->config) == 0) return;
     if (purging_active(c->purging, &since))
@@ -261,6 +286,8 @@ static void fill_options(const struct cluster *c, const struct config_record *r,
         .nfounders = cfg->nfounders,
         .found = cfg->found,
         .seeds = cfg->njoin > 0,
+        .tag_lease_ms = cfg->tag_lease_ms,
+        .serve_lease_ms = cfg->serve_lease_s * 1000,
         .eject_after_ms = cfg->eject_after_s * 1000,
         .voters_target = cfg->voters,
         .seed = rand_secret(),

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/sync.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_meta_set.h"
 #include "cmd/cmd_owner.h"
 #include "cmd/cmd_parse_block.h"
@@ -98,11 +99,12 @@ static bool finish(struct session *s, bool good) {
     r->body_len = u->length;
     r->upload = u->bytes;
     const bool here = likely(!w->routes) || cmd_owner_is_here(s, r);
+    const bool refused = good && here && cmd_lease_refuses(s, r);
     if (good && unlikely(!here))
         cmd_reply_lit(s, r, "SERVER_ERROR key has moved to another node");
-    else if (good)
+    else if (good && !refused)
         u->row->handler(s, r);
-    else
+    else if (!good)
         cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");
     cmd_leave(w);
     if (w->retry) {
@@ -110,7 +112,7 @@ static bool finish(struct session *s, bool good) {
         conn_park(s->conn);
         return false;
     }
-    if (!good || !here) store_upload_abort(w->store, u->bytes);
+    if (!good || !here || refused) store_upload_abort(w->store, u->bytes);
     if (!good && r->shifted) cmd_end(s, CMD_END_ERROR);
     end_upload(s);
     s->phase = CMD_PHASE_LINE;

@@ -11,6 +11,7 @@
 #include "cmd/cmd_cluster.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_table.h"
 #include "cmd/cmd_value.h"
 #include "cmd/cmd_watch.h"
@@ -205,7 +206,9 @@ void cmd_get(struct session *s, struct request *r) {
         put_end(s);
         return;
     }
-    if (unlikely(touch)) {
+    if (cmd_lease_none(s)) {
+        found = false;
+    } else if (unlikely(touch)) {
         enum store_status st = store_touch(w, &r->key, (uint32_t)r->exptime, &it, NULL);
         if (st == STORE_AGAIN) {
             cmd_retry_later(s);
@@ -215,6 +218,7 @@ void cmd_get(struct session *s, struct request *r) {
     } else {
         found = store_get(w, &r->key, &it);
     }
+    if (found && cmd_lease_hides(s, r, &it)) found = false;
     answer(s, r, &it, found, touch, cas);
 }
 
@@ -229,11 +233,13 @@ void cmd_touch(struct session *s, struct request *r) {
     }
     struct store_worker *w = s->worker->store;
     struct store_item it;
-    enum store_status st = store_touch(w, &r->key, store_expiry(w, exptime), &it, NULL);
+    enum store_status st =
+        cmd_lease_none(s) ? STORE_NOT_FOUND : store_touch(w, &r->key, store_expiry(w, exptime), &it, NULL);
     if (st == STORE_AGAIN) {
         cmd_retry_later(s);
         return;
     }
+    if (st == STORE_OK && cmd_lease_hides(s, r, &it)) st = STORE_NOT_FOUND;
     cmd_bump(s, CMD_METRIC_cmd_touch);
     cmd_bump(s, st == STORE_OK ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
     if (st == STORE_OK && (it.bits & STORE_FETCHED) == 0) store_note_fetch(w, &it);

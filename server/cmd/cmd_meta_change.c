@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_meta.h"
 #include "cmd/cmd_purge.h"
 #include "cmd/cmd_value.h"
@@ -152,6 +153,7 @@ static void answer_ma(struct session *s, struct request *r, const struct store_a
     const bool peek = a->set_expiry && meta_has(&s->worker->meta, 't');
     if (peek && store_peek(w, &r->key, &before)) old_expiry = before.expiry;
     enum store_status st = store_arith(w, a, &number, &created, &it);
+    if (st == STORE_OK && !created && cmd_lease_hides(s, r, &it)) st = STORE_NOT_FOUND; /* not to be shown */
     if (st == STORE_AGAIN) {
         cmd_retry_later(s);
         return;

@@ -5,6 +5,7 @@
 #include "base/sync.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_purge.h"
 #include "cmd/cmd_table.h"
 #include "cmd/cmd_tag.h"
@@ -142,6 +143,7 @@ static void reply_number(struct session *s, const struct request *r, uint64_t v)
 void cmd_incr(struct session *s, struct request *r) {
     const bool incr = r->row->id == CMD_ID_incr;
     struct store_arith a = {.key = r->key, .decrement = !incr};
+    struct store_item it;
     struct text_token word;
     size_t at = r->rest;
     uint64_t number;
@@ -155,7 +157,8 @@ void cmd_incr(struct session *s, struct request *r) {
         if (cmd_purge_list(s, r, r->list, r->list_len, &number)) reply_number(s, r, number);
         return;
     }
-    enum store_status st = store_arith(s->worker->store, &a, &number, &created, NULL);
+    enum store_status st = store_arith(s->worker->store, &a, &number, &created, &it);
+    if (st == STORE_OK && cmd_lease_hides(s, r, &it)) st = STORE_NOT_FOUND; /* its number is not to be shown */
     switch (st) {
     case STORE_OK:
         cmd_bump(s, incr ? CMD_METRIC_incr_hits : CMD_METRIC_decr_hits);

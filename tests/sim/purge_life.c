@@ -89,7 +89,7 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
     if (r->status != PURGING_CONFIRMED) return;
     x->w->r->confirmed++;
     if (took > x->w->r->confirm_max_ns) x->w->r->confirm_max_ns = took;
-    if (r->origin != 0) purge_model_confirmed(x, r->origin, r->sequence);
+    purge_model_confirm(x->w, (uint32_t)token);
 }
 
 static void newer(void *arg, uint32_t member, uint64_t version) {
@@ -107,7 +107,8 @@ static void arm(struct process *x) {
 }
 
 void purge_life_finish_round(struct process *x) {
-    purging_flush(x->p, sim_local(x->w->s, x->node));
+    x->cached_ns = sim_local(x->w->s, x->node);
+    purging_flush(x->p, x->cached_ns);
     arm(x);
 }
 

@@ -7,9 +7,10 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "cluster/mutation.h"
 
 const char *world_violation_name(enum world_violation v) {
-    static const char *const names[] = {"applied twice",        "claimed and not covered", "confirmed and not covered",
+    static const char *const names[] = {"applied twice",        "claimed and not covered", "stale read",
                                         "two purges of one id", "applied early",           "lost",
                                         "pending after calm",   "vector too long"};
     return names[v];
@@ -75,21 +76,43 @@ static void check_claim(struct process *x, uint32_t origin, uint64_t sequence) {
     }
 }
 
-/* A node says that all of an origin up to `sequence` is confirmed. */
-void purge_model_confirmed(struct process *x, uint32_t origin, uint64_t sequence) {
+/* While a lease runs, all confirmed purges that it stands for are covered. */
+void purge_model_read(struct process *x) {
+    struct world *w = x->w;
+    const struct lease_ends ends = purging_leases(x->p);
+    const uint64_t now = MUTATED(MUTATION_CACHED_CLOCK) ? x->cached_ns : sim_local(w->s, x->node);
+    w->r->reads++;
+    w->r->leased += now < ends.tag_ns;
+    if (now >= ends.tag_ns && now >= ends.serve_ns) return;
+    bool all = true;
+    for (uint64_t i = x->checked; i < w->nconfirmed; i++) {
+        const uint32_t pid = w->confirmed[i];
+        const bool covered = purge_model_covered(x, pid);
+        all = all && covered;
+        if (all) x->checked = i + 1; /* what is covered stays so */
+        if (!covered && now < (w->everything[pid] ? ends.serve_ns : ends.tag_ns))
+            purge_model_violation(w, WORLD_STALE, x->node, pid, w->everything[pid]);
+    }
+}
+
+void purge_model_confirm(struct world *w, uint32_t pid) {
+    if (pid == 0 || w->is_confirmed[pid]) return;
+    w->is_confirmed[pid] = true;
+    w->confirmed[w->nconfirmed++] = pid;
+    for (unsigned i = 0; i < w->o->nodes; i++) {
+        struct process *x = purge_life_at(w, i);
+        if (x != NULL && x->p != NULL && !sim_is_paused(w->s, i)) purge_model_read(x);
+    }
+}
+
+void purge_model_confirmed(struct process *x, uint32_t origin, uint64_t tags, uint64_t everything) {
     struct world *w = x->w;
     struct origin *o = &w->origins[origin];
-    const struct configuration *c = &w->history[x->version];
-    if (o->pids == NULL || sequence <= o->confirmed) return;
-    for (unsigned i = 0; i < c->nmembers; i++) {
-        const struct process *m = w->of_number[c->members[i].number];
-        if (c->members[i].state == CONFIGURATION_EJECTED || m == NULL) continue;
-        if (m->number == c->members[i].number && m->alive && !purging_begun(m->p)) continue; /* serves nothing yet */
-        for (uint64_t s = o->confirmed + 1; s <= sequence && s <= o->last; s++)
-            if (o->pids[s] != 0 && !purge_model_covered(m, o->pids[s]))
-                purge_model_violation(w, WORLD_CONFIRMED, m->node, origin, s);
-    }
-    o->confirmed = sequence;
+    if (o->pids == NULL) return;
+    for (uint64_t s = o->confirmed + 1; s <= tags && s <= o->last; s++, o->confirmed++)
+        if (!w->everything[o->pids[s]]) purge_model_confirm(w, o->pids[s]);
+    for (uint64_t s = o->everything + 1; s <= everything && s <= o->last; s++, o->everything++)
+        purge_model_confirm(w, o->pids[s]);
 }
 
 void purge_model_applies(struct process *x, uint32_t pid) {
@@ -113,7 +136,7 @@ void purge_model_message(struct process *x, const struct peer_purge *m) {
         for (size_t i = 0; i < m->events_bytes; i += purge_event_size(m->events + i))
             note_event(w, x->node, m->origin, sequence++, pid_of(m->events + i));
     if (m->kind == PEER_PURGE_ACK && !(m->flags & PEER_PURGE_ALL)) check_claim(x, m->origin, m->sequence);
-    if (m->kind == PEER_PURGE_STATUS) purge_model_confirmed(x, m->origin, m->sequence);
+    if (m->kind == PEER_PURGE_STATUS) purge_model_confirmed(x, m->origin, m->sequence, m->everything);
     for (unsigned i = 0; i < m->nvector; i++) check_claim(x, m->vector[i].origin, m->vector[i].sequence);
     if (m->nvector > w->r->longest_vector) w->r->longest_vector = m->nvector;
 }
