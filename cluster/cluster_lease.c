@@ -79,8 +79,9 @@ void cluster_lease_publish(struct cluster *c) {
     /* Released: who sees a lease sees the purges, too, that it was granted for. */
     sync_store_rel(&c->ends.serve_ns, e.serve_ns);
     sync_store_rel(&c->ends.tag_ns, e.tag_ns);
-    const bool held = e.tag_ns > now;
+    const bool held = e.tag_ns > now, same = c->lease_number != 0 && c->lease_number == config_number(c->config);
+    c->lease_number = config_number(c->config);
     if (held == c->lease_held) return;
     c->lease_held = held;
-    if (config_number(c->config) != 0 && !c->lease_given_up) log_change(c, held, now);
+    if (same && !c->lease_given_up) log_change(c, held, now);
 }

@@ -118,6 +118,7 @@ struct cluster {
     struct purging *purging;
     struct lease_ends ends;  /* atomic: the workers read them */
     bool lease_held;         /* the tag lease, or none is needed; as of the last look */
+    uint32_t lease_number;   /* this node's member number at the last look */
     bool lease_given_up;     /* this node is leaving, and answers from its store no more */
     uint64_t lease_lost_ns;  /* when it was lost that is not back yet; 0: it was not */
     bool settings_compared;

@@ -30,6 +30,12 @@ bool cmd_lease_hides_item(const struct session *s, const struct request *r, cons
     return cmd_lease_none(s) || is_tagged(s, r, it);
 }
 
+bool cmd_lease_hides_now(const struct session *s, const struct request *r) {
+    struct store_item it;
+    if (likely(s->worker->leases_ended == 0)) return false;
+    return store_peek(s->worker->store, &r->key, &it) && cmd_lease_hides_item(s, r, &it);
+}
+
 static bool is_write(const struct request *r) {
     switch ((enum cmd_class)r->row->class) {
     case CMD_CLASS_STORE:

@@ -28,6 +28,9 @@ static inline bool cmd_lease_hides(const struct session *s, const struct request
     return unlikely(s->worker->leases_ended != 0) && cmd_lease_hides_item(s, r, it);
 }
 
+/* The same before anything is done to the item, whose key is r's. */
+bool cmd_lease_hides_now(const struct session *s, const struct request *r);
+
 /* Refuses a write, if it is one that may not be done now: true, it is answered, and nothing of it is to be run. */
 bool cmd_lease_refuses(struct session *s, struct request *r);
 

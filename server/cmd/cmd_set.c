@@ -157,8 +157,9 @@ void cmd_incr(struct session *s, struct request *r) {
         if (cmd_purge_list(s, r, r->list, r->list_len, &number)) reply_number(s, r, number);
         return;
     }
-    enum store_status st = store_arith(s->worker->store, &a, &number, &created, &it);
-    if (st == STORE_OK && cmd_lease_hides(s, r, &it)) st = STORE_NOT_FOUND; /* its number is not to be shown */
+    enum store_status st = STORE_NOT_FOUND;
+    if (!cmd_lease_hides_now(s, r)) st = store_arith(s->worker->store, &a, &number, &created, &it);
+    if (st == STORE_OK && cmd_lease_hides(s, r, &it)) st = STORE_NOT_FOUND; /* another has replaced it meanwhile */
     switch (st) {
     case STORE_OK:
         cmd_bump(s, incr ? CMD_METRIC_incr_hits : CMD_METRIC_decr_hits);

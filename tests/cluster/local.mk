@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Run by hand and by tools/test; not part of `make check`.
 EXTRA_DIST += %D%/README.md %D%/run.py %D%/lib.py %D%/test_answers.py %D%/test_enemies.py %D%/test_faults.py \
-    %D%/test_members.py %D%/test_options.py %D%/test_purges.py
+    %D%/test_leases.py %D%/test_members.py %D%/test_options.py %D%/test_purges.py

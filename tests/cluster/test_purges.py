@@ -48,7 +48,7 @@ def five_nodes(lab):
 
 @case(quick=True)
 def in_all_spellings(lab):
-    nodes = lab.cluster(3)
+    nodes = lab.cluster(3, state=True)  # without, a flush waits for leases of a cluster that may have been forgotten
     set_purge_get(nodes, 100, "mp {tag} n", lambda got: got == "HD n3/3")
     set_purge_get(nodes, 100, "mp other,{tag} s", lambda got: got.startswith("HD s"))
     set_purge_get(nodes, 100, "delete any|#|p={tag}", lambda got: got == "DELETED")
