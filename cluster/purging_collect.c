@@ -84,7 +84,8 @@ void purging_collect_flush(struct purging *p, uint64_t now_ns) {
         for (unsigned n = 0; n < p->npeers; n++) {
             struct purging_stream *t = &s->streams[n];
             if (!p->peers[n].up) continue;
-            if (t->sent == t->acked) t->progress_ns = now_ns; /* the first since everything was acknowledged */
+            if (t->sent == t->acked && t->sent < upto)
+                t->progress_ns = now_ns; /* the first since everything was acknowledged */
             while (t->sent < upto && t->frames < WINDOW_FRAMES && t->sent - t->acked < WINDOW_EVENTS) {
                 t->frames++;
                 if (send_frame(p, i, n) == 0) break;

@@ -65,8 +65,10 @@ static void restart_later(struct sim *s, void *arg, uint64_t node) {
 }
 
 static void resume_later(struct sim *s, void *arg, uint64_t node) {
-    (void)arg;
+    struct process *x = purge_life_at(arg, (unsigned)node);
+    const bool paused = sim_is_paused(s, (unsigned)node);
     sim_resume(s, (unsigned)node);
+    if (paused && x != NULL) purge_model_read(x); /* a request that is there before anything of other nodes */
 }
 
 static void crash(struct world *w, unsigned node) {

@@ -29,6 +29,7 @@ static uint32_t add_member(struct world *w, struct configuration *c, unsigned no
         .number = c->next_number++, .id = {{(uint8_t)(node + 1)}}, .boot = boot, .state = CONFIGURATION_SERVING};
     snprintf(m.name, sizeof m.name, "n%u:1", node);
     CHECK(configuration_add(c, &m) == 0 && m.number < WORLD_NUMBERS);
+    w->listed_ns[m.number] = sim_now(w->s);
     w->r->joins++;
     return m.number;
 }
@@ -79,7 +80,7 @@ static bool tidy_origins(struct world *w, struct configuration *c) {
 
 /* How long a member has been silent to all voters that are there, by their clocks; 0: too few are to tell. */
 static uint64_t silence_of(struct world *w, const struct configuration *c, uint32_t number) {
-    uint64_t least = UINT64_MAX, since;
+    uint64_t least = (sim_now(w->s) - w->listed_ns[number]) * 9 / 10, since; /* before, it could not be heard */
     unsigned voters = 0;
     for (unsigned i = 0; i < c->nvoters; i++) {
         const struct process *x = purge_life_at(w, c->voters[i].id.bytes[0] - 1u);
@@ -186,19 +187,23 @@ static bool move_seat(struct world *w, struct configuration *c, bool wanted) {
     return false;
 }
 
-/* Two more voters, of members that are there. */
+/* Two more voters, of members that are there; nothing if there are not two. */
 static bool add_seats(struct world *w, struct configuration *c) {
-    const unsigned had = c->nvoters;
-    for (unsigned i = 0; i < c->nmembers && c->nvoters < had + 2; i++) {
+    const struct configuration_member *found[2];
+    unsigned n = 0;
+    for (unsigned i = 0; i < c->nmembers && n < 2; i++) {
         const struct configuration_member *m = &c->members[i];
         const struct process *x = purge_life_at(w, m->id.bytes[0] - 1u);
         bool voter = false;
         for (unsigned k = 0; k < c->nvoters; k++) voter |= c->voters[k].member == m->number;
         if (voter || x == NULL || x->number != m->number || m->state == CONFIGURATION_EJECTED) continue;
-        c->voters[c->nvoters].origin = 0;
-        take_seat(w, c, &c->voters[c->nvoters++], m->id.bytes[0] - 1u, m->number);
+        found[n++] = m;
     }
-    return c->nvoters == had + 2;
+    for (unsigned i = 0; n == 2 && i < 2; i++) {
+        c->voters[c->nvoters].origin = 0;
+        take_seat(w, c, &c->voters[c->nvoters++], found[i]->id.bytes[0] - 1u, found[i]->number);
+    }
+    return n == 2;
 }
 
 /* Whether a majority of the voters remembers the epoch: they are sealed then, as those who accept the value are. */

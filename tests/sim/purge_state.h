@@ -65,6 +65,7 @@ struct world {
     uint64_t boots;
     uint64_t down_ns[WORLD_NODES];
     uint64_t cut_off_ns[WORLD_NODES]; /* cut off from all others until then */
+    uint64_t listed_ns[WORLD_NUMBERS]; /* since when a member is on the list */
     uint64_t three_version;           /* since which there are three voters, and leases do not bind; 0: they do */
     uint64_t lowered_version, lowered_ns;
     uint64_t wanted_ns, epoch_ns; /* a change of epoch is wanted since; the epoch began */

@@ -3,7 +3,7 @@
  * The purging machine in a world of faults: without arguments a few hundred seeds of everything, T7, T8, and each
  * shortcut, which has to be noticed.
  *
- *     sim_purges [seeds=N] [from=N] [faults=MASK] [nodes=N] [voters=N] [rate=N] [seconds=N] [mutation=N] [v=1]
+ *     sim_purges [seeds=N] [from=N] [faults=MASK] [nodes=N] [voters=N] [rate=N] [seconds=N] [first=N] [mutation=N] [v=1]
  */
 #include <inttypes.h>
 #include <setjmp.h>
@@ -61,6 +61,7 @@ static void vary(struct world_options *o, uint64_t seed) {
     o->nodes = nodes[seed % 5];
     o->voters = voters[seed % 5];
     o->faults = WORLD_ALL;
+    o->first_voters = 0;
     if (seed % 3 != 0) o->faults &= ~(unsigned)WORLD_HORIZON;
     if (seed % 7 == 0) o->faults &= ~(unsigned)WORLD_CRASHES;
     if (seed % 11 == 0) {
@@ -164,7 +165,7 @@ int main(int argc, char **argv) {
     struct world_options o = {.purges_per_s = 60, .seconds = 8, .asked = -1};
     struct world_result sum = {0};
     uint64_t from = 1;
-    unsigned seeds = 100;
+    unsigned seeds = 100, first = 0;
     bool varied = true;
     if (argc == 1) {
         const struct CMUnitTest tests[] = {
@@ -192,6 +193,8 @@ int main(int argc, char **argv) {
             o.origin_again = v;
         else if (strncmp(argv[i], "trace=", 6) == 0)
             o.trace = stdout;
+        else if (strncmp(argv[i], "first=", 6) == 0)
+            first = (unsigned)v;
         else if (strncmp(argv[i], "v=", 2) == 0)
             o.print = v;
         else if (strncmp(argv[i], "faults=", 7) == 0) {
@@ -207,6 +210,7 @@ int main(int argc, char **argv) {
     for (uint64_t seed = from; seed < from + seeds; seed++) {
         struct world_result r;
         if (varied) vary(&o, seed);
+        if (first != 0) o.first_voters = first;
         o.seed = seed;
         world_run(&o, &r);
         add(&sum, &r);
