@@ -22,7 +22,7 @@ static void begin_stream(const struct purging *p, const struct purging_slot *s, 
 
 int purging_collect_begin(struct purging *p, uint64_t now_ns, int slot, uint64_t want) {
     struct purging_slot *s = &p->slots[slot];
-    if (want <= s->confirmed && want != UINT64_MAX) return 0;
+    if (want <= s->everything && want != UINT64_MAX) return 0;
     if (s->collecting) {
         if (want > s->want) s->want = want;
         return 0;
