@@ -267,7 +267,6 @@ int purging_ask_via(struct purging *p, uint64_t now_ns, struct purge_via via, ui
 
 unsigned purging_lacking(const struct purging *p, uint32_t origin, uint64_t sequence, uint32_t *members, unsigned max) {
     const int slot = purgelog_slot(p->log, origin);
-    static const struct peer_purge_lack none;
     unsigned n = 0;
     if (slot < 0) return 0;
     const struct purging_slot *s = &p->slots[slot];
@@ -275,9 +274,8 @@ unsigned purging_lacking(const struct purging *p, uint32_t origin, uint64_t sequ
         for (unsigned i = 0; i < p->npeers && n < max; i++)
             if (s->streams[i].acked < sequence) members[n++] = p->peers[i].number;
     } else {
-        for (const struct peer_purge_lack *l = s->nlacks > 0 ? s->lacks : &none; l < s->lacks + s->nlacks && n < max;
-             l++)
-            if (l->sequence < sequence) members[n++] = l->member;
+        for (unsigned i = 0; i < s->nlacks && n < max; i++)
+            if (s->lacks[i].sequence < sequence) members[n++] = s->lacks[i].member;
     }
     if (purgelog_applied(p->log, slot) < sequence && n < max) members[n++] = p->number;
     return n;

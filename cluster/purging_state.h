@@ -90,7 +90,8 @@ struct purging_slot {
     unsigned npushers;
     /* what some member has and this one lacks */
     uint64_t need, need_since_ns, pulled_ns;
-    uint32_t need_from;
+    uint32_t need_from; /* whose vector has shown it last */
+    uint32_t asked;     /* who was asked for it last */
     uint64_t behind_ns; /* since when somebody's log has begun too late, 0: none has */
     /* as a collector has told */
     uint32_t told_members;

@@ -27,7 +27,8 @@ static void choose(struct purging *p, uint64_t now_ns) {
 
 /* An entry that this node collects acknowledgements for needs no voter. */
 static bool settled_here(const struct purging *p, const struct outbox_entry *e) {
-    return e->list >= OUTBOX_SLOTS && p->slots[outbox_slot(e)].collecting;
+    const struct purging_slot *s = e->list >= OUTBOX_SLOTS ? &p->slots[outbox_slot(e)] : NULL;
+    return s != NULL && s->collecting && e->sequence <= s->want;
 }
 
 void purging_submit_again(struct purging *p, uint64_t now_ns) {
@@ -187,9 +188,10 @@ void purging_submit_confirmed(struct purging *p, int slot) {
 /* Whether somebody has to answer: there are purges that this node does not see through itself. */
 static bool waits_for_status(const struct purging *p) {
     for (int i = 0; i < PURGELOG_SLOTS; i++) {
-        const bool some = outbox_first(&p->out, OUTBOX_SLOTS + (unsigned)i) != OUTBOX_NONE ||
-                          outbox_first(&p->out, OUTBOX_STARS + (unsigned)i) != OUTBOX_NONE;
-        if (some && !p->slots[i].collecting) return true;
+        const uint32_t first[] = {outbox_first(&p->out, OUTBOX_SLOTS + (unsigned)i),
+                                  outbox_first(&p->out, OUTBOX_STARS + (unsigned)i)};
+        for (unsigned k = 0; k < 2; k++)
+            if (first[k] != OUTBOX_NONE && !settled_here(p, &p->out.entries[first[k]])) return true;
     }
     return false;
 }

@@ -132,7 +132,11 @@ static void adopt(struct process *x, uint64_t version) {
     if (number != x->number) memset(x->upto, 0, WORLD_NUMBERS * sizeof *x->upto);
     x->version = version;
     x->number = number;
-    for (unsigned i = 0; i < c->nvoters; i++) x->voted |= number != 0 && c->voters[i].member == number;
+    for (unsigned i = 0; i < c->nvoters; i++) {
+        if (number == 0 || c->voters[i].member != number) continue;
+        x->voted = true;
+        w->origins[c->voters[i].origin].process = x;
+    }
     if (number != 0) w->of_number[number] = x;
     sim_note(w->s, x->node, "adopts %llu as %u", (unsigned long long)version, number);
     CHECK(purging_adopt(x->p, sim_local(w->s, x->node), c, number) == 0);

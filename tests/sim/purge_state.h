@@ -38,7 +38,8 @@ struct process {
 };
 
 struct origin {
-    uint32_t *pids; /* by sequence, from 1 */
+    const struct process *process; /* whose seat it is or was */
+    uint32_t *pids;                /* by sequence, from 1 */
     uint64_t last;
     uint64_t confirmed, everything; /* up to there: purges of tags; of everything */
 };

@@ -12,7 +12,7 @@
  *   - while a process's tag lease runs by its own clock, every confirmed purge is covered there; while its serve lease
  *     does, every confirmed purge of everything (P2);
  * at every purge that is applied: never twice (P5), never before the one in front of it; and in the end, when all has
- * been calm for a while: what a living process has is covered everywhere, and nothing is pending (P4).
+ * been calm for a while: what a living member has is covered everywhere, and nothing is pending (P4).
  */
 #ifndef TAGCACHED_TESTS_SIM_PURGE_WORLD_H
 #define TAGCACHED_TESTS_SIM_PURGE_WORLD_H
