@@ -87,8 +87,8 @@ static void note_standing(struct cluster *c) {
 static void compare_setting(const struct cluster *c, const char *name, uint64_t own, uint64_t agreed) {
     if (own == agreed) return;
     log_event(c->cfg.log, LOG_ALWAYS, "setting_differs",
-              "name=%s own_ms=%llu agreed_ms=%llu hint=\"the cluster's value counts: tagctl cluster set %s %llu\"", name,
-              (unsigned long long)own, (unsigned long long)agreed, name, (unsigned long long)own);
+              "name=%s own_ms=%llu agreed_ms=%llu hint=\"the cluster's value counts: tagctl cluster set %s %llu\"",
+              name, (unsigned long long)own, (unsigned long long)agreed, name, (unsigned long long)own);
 }
 
 /* Once, when this process first knows what is agreed. */
@@ -187,7 +187,7 @@ void cluster_agree_own(struct cluster *c) {
     const bool left = c->standing == CLUSTER_LEAVING && !c->view_moving;
     if (!serve && !left) return;
     c->asked_as = c->standing; /* the machine asks until it is so */
-    if (left) { /* who is no member holds no lease */
+    if (left) {                /* who is no member holds no lease */
         c->lease_given_up = true;
         cluster_lease_publish(c);
     }

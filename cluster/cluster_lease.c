@@ -30,7 +30,8 @@ uint64_t cluster_lease_next_ns(const struct cluster *c) {
  * (*silent_ns) for how long all of them have not. */
 static unsigned name_silent(const struct cluster *c, uint64_t now_ns, char *text, size_t size, uint64_t *silent_ns) {
     const struct configuration *at = config_current(c->config);
-    const uint64_t least_ns = at->tag_lease_ms / 2 * MS < CLUSTER_SECOND_NS ? at->tag_lease_ms / 2 * MS : CLUSTER_SECOND_NS;
+    const uint64_t least_ns =
+        at->tag_lease_ms / 2 * MS < CLUSTER_SECOND_NS ? at->tag_lease_ms / 2 * MS : CLUSTER_SECOND_NS;
     unsigned n = 0;
     size_t used = 0;
     *silent_ns = UINT64_MAX;

@@ -3,9 +3,10 @@
  * cluster_state - the instance as the files of the cluster's thread share it.
  *
  * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the
- * configuration (config.h), cluster_purges.c the purges (purging.h); cluster_lease.c tells what leases this node holds; cluster_view.c makes what the workers read;
- * cluster_links.c what comes from and goes to the transport; cluster_answers.c what operators ask. Each offers its
- * functions here. All run on the cluster's thread, unless they say otherwise.
+ * configuration (config.h), cluster_purges.c the purges (purging.h); cluster_lease.c tells what leases this node holds;
+ * cluster_view.c makes what the workers read; cluster_links.c what comes from and goes to the transport;
+ * cluster_answers.c what operators ask. Each offers its functions here. All run on the cluster's thread, unless they
+ * say otherwise.
  */
 #ifndef TAGCACHED_CLUSTER_CLUSTER_STATE_H
 #define TAGCACHED_CLUSTER_CLUSTER_STATE_H
@@ -116,11 +117,11 @@ struct cluster {
     struct swim *swim;
     struct config *config;
     struct purging *purging;
-    struct lease_ends ends;  /* atomic: the workers read them */
-    bool lease_held;         /* the tag lease, or none is needed; as of the last look */
-    uint32_t lease_number;   /* this node's member number at the last look */
-    bool lease_given_up;     /* this node is leaving, and answers from its store no more */
-    uint64_t lease_lost_ns;  /* when it was lost that is not back yet; 0: it was not */
+    struct lease_ends ends; /* atomic: the workers read them */
+    bool lease_held;        /* the tag lease, or none is needed; as of the last look */
+    uint32_t lease_number;  /* this node's member number at the last look */
+    bool lease_given_up;    /* this node is leaving, and answers from its store no more */
+    uint64_t lease_lost_ns; /* when it was lost that is not back yet; 0: it was not */
     bool settings_compared;
     bool reset_wanted;      /* the machines are to be made anew, under the identity that the configuration has now; */
     bool drop_wanted;       /* and all that is stored is to be dropped */

@@ -22,8 +22,8 @@ void config_leases_adopted(struct config *c, const struct configuration *before)
         c->three_version = 0;
     else if (c->three_version == 0)
         c->three_version = now->version;
-    const bool same = before != NULL && before->tag_lease_ms == now->tag_lease_ms &&
-                      before->serve_lease_ms == now->serve_lease_ms;
+    const bool same =
+        before != NULL && before->tag_lease_ms == now->tag_lease_ms && before->serve_lease_ms == now->serve_lease_ms;
     if (same && c->lowered_version != 0 && is_lowered(now)) return;
     c->lowered_version = is_lowered(now) ? now->version : 0;
     c->lowered_ns = 0;

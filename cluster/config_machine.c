@@ -62,8 +62,7 @@ static bool set_heard(struct config *c, const struct configuration *before) {
     if (heard == NULL) return false;
     const bool sat = before != NULL && configuration_seat(before, &c->self.id) != NULL;
     for (unsigned i = 0; i < now->nmembers; i++) {
-        const struct configuration_member *m =
-            sat ? configuration_by_number(before, now->members[i].number) : NULL;
+        const struct configuration_member *m = sat ? configuration_by_number(before, now->members[i].number) : NULL;
         heard[i] = m == NULL ? (struct config_heard){.ns = c->now_ns} : c->heard[m - before->members];
     }
     free(c->heard);

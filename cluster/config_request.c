@@ -44,7 +44,7 @@ static const char *refuse_setting(const struct configuration *conf, enum config_
     if (kind == CONFIG_TAG_LEASE) return v > conf->serve_lease_ms ? "the tag lease is above the serve lease" : NULL;
     if (kind == CONFIG_EJECT_AFTER)
         return v < config_waited_ms(conf->serve_wait_ms) ? "eject-after must be at least the serve lease plus 11 %"
-                                                          : NULL;
+                                                         : NULL;
     if (v < conf->tag_lease_ms) return "the serve lease is below the tag lease";
     return config_waited_ms(v) > conf->eject_after_ms ? "the serve lease plus 11 % is above eject-after" : NULL;
 }

@@ -138,11 +138,11 @@ struct config {
     uint64_t three_version;     /* the first of the present versions that has three voters and is not bound; 0: none */
     uint64_t lowered_version;   /* the first of those whose leases were lowered; 0: none */
     uint64_t lowered_ns;        /* since when a majority of the voters goes by it, 0: not yet */
-    uint64_t adopted_ns;   /* when the current configuration was adopted, */
-    uint64_t epoch_ns;     /* and when its epoch */
-    uint64_t active_epoch; /* this voter is active in it; 0: none */
-    uint64_t lease_ns;     /* when this node last had a lease; 0: never */
-    uint64_t start_ns;     /* when the process began, or began anew */
+    uint64_t adopted_ns;        /* when the current configuration was adopted, */
+    uint64_t epoch_ns;          /* and when its epoch */
+    uint64_t active_epoch;      /* this voter is active in it; 0: none */
+    uint64_t lease_ns;          /* when this node last had a lease; 0: never */
+    uint64_t start_ns;          /* when the process began, or began anew */
     bool handoff;
     uint64_t ring_ns;                             /* when the ring last changed */
     bool believed_dead[CONFIGURATION_VOTERS_MAX]; /* by seat: SWIM's opinion */

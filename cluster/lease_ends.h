@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * lease_ends - until when a node may answer from its store (lease.h). The cluster's thread writes them, and workers read
- * them, as atomics.
+ * lease_ends - until when a node may answer from its store (lease.h). The cluster's thread writes them, and workers
+ * read them, as atomics.
  */
 #ifndef TAGCACHED_CLUSTER_LEASE_ENDS_H
 #define TAGCACHED_CLUSTER_LEASE_ENDS_H

@@ -28,7 +28,7 @@ enum outbox_list {
     OUTBOX_FREE, /* the entries that are not in use */
     OUTBOX_UNANSWERED,
     OUTBOX_LOCAL,
-    OUTBOX_SLOTS, /* + slot */
+    OUTBOX_SLOTS,                                        /* + slot */
     OUTBOX_STARS = OUTBOX_SLOTS + PEER_PURGE_VECTOR_MAX, /* + slot: those of everything */
     OUTBOX_TODO = OUTBOX_STARS + PEER_PURGE_VECTOR_MAX,
     OUTBOX_LISTS

@@ -150,7 +150,8 @@ uint32_t purging_collect_have(const struct purging *p, int slot, uint64_t sequen
     const struct purging_slot *s = &p->slots[slot];
     uint32_t have = purgelog_applied(p->log, slot) >= sequence;
     *members = p->npeers + 1;
-    if (sequence <= s->confirmed && !s->collecting && (s->told_members == 0 || sequence > s->told_upto)) return *members;
+    if (sequence <= s->confirmed && !s->collecting && (s->told_members == 0 || sequence > s->told_upto))
+        return *members;
     if (s->collecting) {
         for (unsigned i = 0; i < p->npeers; i++) have += s->streams[i].acked >= sequence;
     } else if (s->told_members > 0 && sequence <= s->told_upto) {

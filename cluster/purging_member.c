@@ -237,14 +237,14 @@ void purging_member_flush(struct purging *p, uint64_t now_ns) {
             struct purging_pusher *to = &s->pushers[n];
             if (!to->due) continue;
             if (nlapsed == UINT_MAX) nlapsed = voter ? purging_lease_lapsed(p, now_ns, p->lapsed) : 0;
-            struct peer_purge ack = {
-                .kind = PEER_PURGE_ACK,
-                .flags = (to->gap ? PEER_PURGE_GAP : 0) | flags,
-                .lacks = p->lapsed,
-                .nlacks = nlapsed,
-                .origin = purgelog_origin(p->log, i),
-                .stream = to->stream,
-                .sequence = MUTATED(MUTATION_ACK_EARLY) ? purgelog_last(p->log, i) : purgelog_applied(p->log, i)};
+            struct peer_purge ack = {.kind = PEER_PURGE_ACK,
+                                     .flags = (to->gap ? PEER_PURGE_GAP : 0) | flags,
+                                     .lacks = p->lapsed,
+                                     .nlacks = nlapsed,
+                                     .origin = purgelog_origin(p->log, i),
+                                     .stream = to->stream,
+                                     .sequence = MUTATED(MUTATION_ACK_EARLY) ? purgelog_last(p->log, i)
+                                                                             : purgelog_applied(p->log, i)};
             to->due = to->gap = false;
             purging_send(p, to->member, &ack);
         }

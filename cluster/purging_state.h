@@ -49,12 +49,12 @@ enum {
 /* Acknowledgements that a collector waits for from one member. */
 struct purging_stream {
     uint64_t acked, sent;
-    uint64_t asked, told; /* it submitted purges up to `asked`; it knows that all up to `told` is confirmed, */
+    uint64_t asked, told;     /* it submitted purges up to `asked`; it knows that all up to `told` is confirmed, */
     uint64_t told_everything; /* and that purges of everything up to there are */
-    uint64_t status_ns;   /* when it was told how things are */
-    uint64_t progress_ns; /* of the last acknowledgement that said more, or of the last question */
-    uint32_t stream;      /* counts how often sending began anew */
-    uint32_t frames;      /* since the last progress */
+    uint64_t status_ns;       /* when it was told how things are */
+    uint64_t progress_ns;     /* of the last acknowledgement that said more, or of the last question */
+    uint32_t stream;          /* counts how often sending began anew */
+    uint32_t frames;          /* since the last progress */
 };
 
 /* Who sent events of an origin and waits for acknowledgements. */
@@ -75,8 +75,8 @@ struct purging_vote {
 
 /* What is known of one origin, beside its log. By slot of the log. */
 struct purging_slot {
-    uint64_t closing;   /* the version since which it closes, 0: it does not */
-    uint64_t confirmed; /* all up to there is confirmed, by whoever found it out, but for purges of everything: */
+    uint64_t closing;    /* the version since which it closes, 0: it does not */
+    uint64_t confirmed;  /* all up to there is confirmed, by whoever found it out, but for purges of everything: */
     uint64_t everything; /* those up to there are; at most `confirmed` */
     bool count;          /* something has changed: what is confirmed is to be counted */
     struct purging_vote votes[CONFIGURATION_VOTERS_MAX]; /* while collecting, by seat */

@@ -109,7 +109,8 @@ static int check_values(const struct settings *s, struct sentence *r) {
         return bad(r, "--tag-lease %lld is above --serve-lease: a lease for tagged items is at most one for all",
                    (long long)s->tag_lease);
     if (s->eject_after * 95 < s->serve_lease * 105)
-        return bad(r, "--eject-after %lld: it has to be at least --serve-lease and 11 %% more", (long long)s->eject_after);
+        return bad(r, "--eject-after %lld: it has to be at least --serve-lease and 11 %% more",
+                   (long long)s->eject_after);
     if (s->ring_strip_prefix != NULL) {
         const size_t n = strlen(s->ring_strip_prefix);
         if (n == 0 || n > PREFIX_MAX_BYTES || strpbrk(s->ring_strip_prefix, " \t\r\n") != NULL)

@@ -3,9 +3,9 @@
  * cmd_lease - what is answered while a lease of this node has ended (cluster/lease.h): without the serve lease reads
  * miss and writes are refused, without the tag lease reads of tagged items miss. On the session's worker, in a section.
  *
- * A section looks at the clock and at the leases' ends once, when it begins, which is after the bytes of all its requests
- * have come. While both run nothing else is looked at; else no request takes a quick path (CMD_OBSERVE_LEASE), and
- * handlers ask here.
+ * A section looks at the clock and at the leases' ends once, when it begins, which is after the bytes of all its
+ * requests have come. While both run nothing else is looked at; else no request takes a quick path (CMD_OBSERVE_LEASE),
+ * and handlers ask here.
  */
 #ifndef TAGCACHED_CMD_CMD_LEASE_H
 #define TAGCACHED_CMD_CMD_LEASE_H

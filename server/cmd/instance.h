@@ -42,14 +42,14 @@ struct cmd_worker {
     struct cmd *cmd;
     struct store_worker *store;
     unsigned index;
-    bool inside;        /* in a section of the store */
-    bool end_batch;     /* the handler asks for the batch to end behind this request */
-    bool retry;         /* the handler asks to be run again when there is room */
-    bool routes;        /* some keys are other nodes' */
-    bool too_large;     /* CMD_ROLE_PEER: the value does not fit into a reply, and nothing was written */
-    uint64_t reply_max; /* CMD_ROLE_PEER: bytes of a value that do */
+    bool inside;          /* in a section of the store */
+    bool end_batch;       /* the handler asks for the batch to end behind this request */
+    bool retry;           /* the handler asks to be run again when there is room */
+    bool routes;          /* some keys are other nodes' */
+    bool too_large;       /* CMD_ROLE_PEER: the value does not fit into a reply, and nothing was written */
+    uint64_t reply_max;   /* CMD_ROLE_PEER: bytes of a value that do */
     uint8_t leases_ended; /* enum cmd_lease, as of the section's beginning */
-    uint32_t observed;  /* cmd->observed as of the batch's beginning, or its last command that may change it */
+    uint32_t observed;    /* cmd->observed as of the batch's beginning, or its last command that may change it */
     TAILQ_HEAD(, cmd_upload) uploads; /* under way, or waiting for their turn */
     struct net_post turns_post;       /* has it look at them */
     unsigned sizes_running;           /* answers to `stats sizes` under way */

@@ -29,8 +29,8 @@ enum cmd_observer {
     CMD_OBSERVE_STREAMS = (1 << CMD_OBSERVER_BIT_DETAIL) - 1, /* all that `watch` can ask for */
     CMD_OBSERVE_DETAIL = 1 << CMD_OBSERVER_BIT_DETAIL,        /* `stats detail on` */
     CMD_OBSERVE_LOG = 1 << CMD_OBSERVER_BIT_LOG,              /* the log's verbosity is LOG_INFO or more */
-    CMD_OBSERVE_LEASE = 1 << CMD_OBSERVER_BIT_LEASE, /* of a worker: a lease has ended, all requests go to their handlers
-                                                        (cmd_lease.h) */
+    CMD_OBSERVE_LEASE = 1 << CMD_OBSERVER_BIT_LEASE, /* of a worker: a lease has ended, all requests go to their
+                                                        handlers (cmd_lease.h) */
 #undef EMPTY
 };
 

@@ -97,8 +97,7 @@ static void trouble(struct sim *s, void *arg, uint64_t unused) {
         for (unsigned i = 0; i < w->o->nodes; i++) sim_set_group(s, i, (unsigned)sim_below(s, 2));
     if (faults & WORLD_PARTITIONS && sim_chance(s, 30000)) sim_block(s, a, b, true);
     if (faults & WORLD_PARTITIONS && sim_chance(s, 25000)) sim_heal(s);
-    if (faults & WORLD_CHANGES && sim_chance(s, 2000))
-        w->cut_off_ns[a] = sim_now(s) + SIM_S + sim_below(s, 4 * SIM_S);
+    if (faults & WORLD_CHANGES && sim_chance(s, 2000)) w->cut_off_ns[a] = sim_now(s) + SIM_S + sim_below(s, 4 * SIM_S);
     cut_off(w);
     if (faults & WORLD_PAUSES && sim_chance(s, 10000) && sim_is_running(s, a)) {
         sim_pause(s, a);

@@ -85,7 +85,8 @@ static uint64_t silence_of(struct world *w, const struct configuration *c, uint3
     for (unsigned i = 0; i < c->nvoters; i++) {
         const struct process *x = purge_life_at(w, c->voters[i].id.bytes[0] - 1u);
         uint64_t heard, version;
-        if (x == NULL || sim_is_paused(w->s, x->node) || x->version != w->version || !purging_active(x->p, &since)) continue;
+        if (x == NULL || sim_is_paused(w->s, x->node) || x->version != w->version || !purging_active(x->p, &since))
+            continue;
         if (x->number == number) return 0;
         (void)purging_heard(x->p, number, &heard, &version);
         if (heard < since) heard = since;

@@ -65,9 +65,9 @@ struct world {
     uint64_t nconfirmed;
     uint64_t boots;
     uint64_t down_ns[WORLD_NODES];
-    uint64_t cut_off_ns[WORLD_NODES]; /* cut off from all others until then */
+    uint64_t cut_off_ns[WORLD_NODES];  /* cut off from all others until then */
     uint64_t listed_ns[WORLD_NUMBERS]; /* since when a member is on the list */
-    uint64_t three_version;           /* since which there are three voters, and leases do not bind; 0: they do */
+    uint64_t three_version;            /* since which there are three voters, and leases do not bind; 0: they do */
     uint64_t lowered_version, lowered_ns;
     uint64_t wanted_ns, epoch_ns; /* a change of epoch is wanted since; the epoch began */
     bool calm;
@@ -78,7 +78,7 @@ void purge_model_violation(struct world *w, enum world_violation v, unsigned nod
 bool purge_model_has_applied(const struct process *x, uint32_t pid);
 bool purge_model_covered(const struct process *x, uint32_t pid); /* applied, or a floor was raised for it since */
 void purge_model_applies(struct process *x, uint32_t pid);
-void purge_model_message(struct process *x, const struct peer_purge *m);           /* that leaves the node */
+void purge_model_message(struct process *x, const struct peer_purge *m); /* that leaves the node */
 /* x says that all of an origin is confirmed up to `tags`, purges of everything up to `everything`. */
 void purge_model_confirmed(struct process *x, uint32_t origin, uint64_t tags, uint64_t everything);
 void purge_model_confirm(struct world *w, uint32_t pid);

@@ -8,7 +8,8 @@
  * that raised a floor for it after it was asked for. Checked at every message that leaves a node:
  *   - what its vector and its acknowledgements claim is covered (P6);
  *   - one (origin, sequence) is one purge, for ever;
- * at reads, some hundred a second at each process that runs, listed or not, and at all of them when a purge is confirmed:
+ * at reads, some hundred a second at each process that runs, listed or not, and at all of them when a purge is
+ * confirmed:
  *   - while a process's tag lease runs by its own clock, every confirmed purge is covered there; while its serve lease
  *     does, every confirmed purge of everything (P2);
  * at every purge that is applied: never twice (P5), never before the one in front of it; and in the end, when all has
@@ -41,15 +42,15 @@ struct world_options {
     unsigned nodes, voters;
     unsigned faults;
     unsigned purges_per_s;
-    unsigned seconds;  /* of faults; then ten of calm */
-    unsigned roll_ms;  /* every so often the next voter is killed, if the last is back; 0: not at all */
-    int asked;         /* the only node that is asked for purges, -1: all are */
+    unsigned seconds;          /* of faults; then ten of calm */
+    unsigned roll_ms;          /* every so often the next voter is killed, if the last is back; 0: not at all */
+    int asked;                 /* the only node that is asked for purges, -1: all are */
     unsigned tag_ms, serve_ms; /* leases; 0: 400 and 2,000 */
     unsigned first_voters;     /* to begin with; 0: `voters` */
-    bool bind_at_once; /* a shortcut: leases bind as soon as there are three voters */
-    bool origin_again; /* a shortcut: a voter's origin keeps its number when its process restarts */
-    bool print;        /* violations as they happen */
-    FILE *trace;       /* NULL: none */
+    bool bind_at_once;         /* a shortcut: leases bind as soon as there are three voters */
+    bool origin_again;         /* a shortcut: a voter's origin keeps its number when its process restarts */
+    bool print;                /* violations as they happen */
+    FILE *trace;               /* NULL: none */
 };
 
 enum world_violation {

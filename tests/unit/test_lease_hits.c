@@ -52,7 +52,7 @@ static void fill(struct fake_node *f) {
 }
 
 struct row {
-    const char *request; /* %s: the key */
+    const char *request;               /* %s: the key */
     const char *plain, *tagged, *none; /* without the tag lease, of either; without the serve lease */
 };
 
