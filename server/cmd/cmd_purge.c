@@ -24,9 +24,10 @@
 #include "proto/text.h"
 #include "store/store.h"
 
-#define MP_TTL_MAX 315360000           /* seconds, ten years */
-#define CMD_PURGE_WAIT_MS 2000         /* how long other nodes are waited for unless `w` says it */
-#define CMD_PURGE_WAIT_MAX_MS 3600000u /* at most */
+#define CMD_NO_FLUSH "CLIENT_ERROR flush_all not allowed" /* -F */
+#define MP_TTL_MAX 315360000                              /* seconds, ten years */
+#define CMD_PURGE_WAIT_MS 2000                            /* how long other nodes are waited for unless `w` says it */
+#define CMD_PURGE_WAIT_MAX_MS 3600000u                    /* at most */
 
 /* What became of a purge. */
 struct cmd_purged {
@@ -158,13 +159,10 @@ static bool take_outcome(struct session *s, const struct request *r, struct cmd_
     return !refused;
 }
 
-/* Whether the purge may be made: -F forbids `*`. Answers if not. */
-static bool allowed(struct session *s, const struct request *r, const struct store_purge *p) {
-    for (unsigned i = 0; i < p->nselectors; i++) {
-        if (!p->selectors[i].all || !s->worker->cmd->cfg.no_flush) continue;
-        cmd_reply_lit(s, r, "CLIENT_ERROR flush_all not allowed");
-        return false;
-    }
+/* Whether the purge may be made: -F forbids `*`. */
+static bool allowed(const struct session *s, const struct store_purge *p) {
+    for (unsigned i = 0; i < p->nselectors; i++)
+        if (p->selectors[i].all && s->worker->cmd->cfg.no_flush) return false;
     return true;
 }
 
@@ -173,8 +171,15 @@ static bool allowed(struct session *s, const struct request *r, const struct sto
 static bool carry_out(struct session *s, const struct request *r, struct store_purge *p, const char *text, size_t n,
                       uint64_t wait_ms, struct cmd_purged *out) {
     struct cmd_worker *w = s->worker;
+    if (cmd_job_waits(s)) { /* it was begun with the one before it */
+        cmd_retry_later(s);
+        return false;
+    }
     if (s->job != NULL) return take_outcome(s, r, out);
-    if (!allowed(s, r, p)) return false;
+    if (!allowed(s, p)) {
+        cmd_reply_lit(s, r, CMD_NO_FLUSH);
+        return false;
+    }
     *out = (struct cmd_purged){.confirmed = true, .acked = 1, .members = 1};
     enum store_status st = w->cmd->cluster != NULL ? start_cluster(s, p, wait_ms) : start_alone(s, p, &out->number);
     if (st == STORE_NO_MEMORY) {
@@ -206,7 +211,7 @@ bool cmd_purge_list(struct session *s, const struct request *r, const char *list
 /* ------------------------------------------------------------------ purge */
 
 /* Reads the words behind the command, but for noreply, as selectors or (tags) as plain tags. False: one is malformed,
- * or there are too many, and that is answered. */
+ * or there are too many. */
 static bool read_words(struct session *s, const struct request *r, bool tags, struct store_purge *p,
                        struct text_token *text) {
     struct text_token word;
@@ -216,10 +221,7 @@ static bool read_words(struct session *s, const struct request *r, bool tags, st
     *text = (struct text_token){NULL, 0};
     while (text_next(r->line, n, &at, &word)) {
         bool good = tags ? keytags_is_tag(word.p, word.n) : keytags_is_selector(word.p, word.n);
-        if (!good || p->nselectors == KEYTAGS_SELECTORS_MAX) {
-            cmd_reply_lit(s, r, CMD_BAD_FORMAT);
-            return false;
-        }
+        if (!good || p->nselectors == KEYTAGS_SELECTORS_MAX) return false;
         cmd_purge_selector(word.p, word.n, &s->worker->selectors[p->nselectors++]);
         if (text->p == NULL) text->p = word.p;
         text->n = (size_t)(word.p + word.n - text->p);
@@ -231,7 +233,11 @@ void cmd_purge(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token text;
     struct cmd_purged got;
-    if (!read_words(s, r, false, &p, &text) || !carry_out(s, r, &p, text.p, text.n, CMD_PURGE_WAIT_MS, &got)) return;
+    if (!read_words(s, r, false, &p, &text)) {
+        cmd_reply_lit(s, r, CMD_BAD_FORMAT);
+        return;
+    }
+    if (!carry_out(s, r, &p, text.p, text.n, CMD_PURGE_WAIT_MS, &got)) return;
     if (got.confirmed)
         cmd_reply_lit(s, r, "PURGED");
     else if (!r->noreply)
@@ -284,22 +290,54 @@ static void reply_mp(struct session *s, const struct meta *m, const struct text_
     conn_write(s->conn, "\r\n", 2);
 }
 
-void cmd_mp(struct session *s, struct request *r) {
+/* Reads the line: its flags into the worker's `meta`. *list: the selectors as text. */
+static enum meta_error read_mp(struct session *s, const struct request *r, struct store_purge *p,
+                               struct text_token *list, uint64_t *wait_ms) {
     struct meta *m = &s->worker->meta;
+    size_t at = r->row->name_len;
+    text_next(r->line, r->line_len, &at, list);
+    const enum meta_error e = meta_parse(r->line, r->line_len, at, 2, META_MP, list, s->worker->decoded, m);
+    if (e != META_OK) return e;
+    if (!keytags_is_selectors(list->p, list->n)) return META_FORMAT;
+    read_list(s, list->p, list->n, p);
+    *wait_ms = meta_has(m, 'w') ? m->wait_ms : CMD_PURGE_WAIT_MS;
+    return apply_soft_flags(m, p) ? META_OK : META_TOKEN;
+}
+
+void cmd_mp(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token list;
     struct cmd_purged got;
-    size_t at = r->row->name_len;
-    text_next(r->line, r->line_len, &at, &list);
-    enum meta_error e = meta_parse(r->line, r->line_len, at, 2, META_MP, &list, s->worker->decoded, m);
-    if (e == META_OK && !keytags_is_selectors(list.p, list.n)) e = META_FORMAT;
-    if (e == META_OK) read_list(s, list.p, list.n, &p);
-    if (e == META_OK && !apply_soft_flags(m, &p)) e = META_TOKEN;
+    uint64_t wait_ms;
+    const enum meta_error e = read_mp(s, r, &p, &list, &wait_ms);
     if (e != META_OK)
         cmd_meta_error(s, e);
-    else if (carry_out(s, r, &p, list.p, list.n, meta_has(m, 'w') ? m->wait_ms : CMD_PURGE_WAIT_MS, &got))
-        reply_mp(s, m, &list, &got);
+    else if (carry_out(s, r, &p, list.p, list.n, wait_ms, &got))
+        reply_mp(s, &s->worker->meta, &list, &got);
     if (!s->worker->retry) cmd_bump(s, CMD_METRIC_cmd_meta);
+}
+
+/* ------------------------------------------------------------------ pipelined */
+
+/* Begins the purge that r asks for. False: it is no purge, or not one that can be begun before it is its turn. */
+static bool begin_early(struct session *s, const struct request *r) {
+    struct store_purge p;
+    struct text_token text;
+    uint64_t wait_ms = CMD_PURGE_WAIT_MS;
+    if (r->error != CMD_OK) return false;
+    if (r->row->id == CMD_ID_purge ? !read_words(s, r, false, &p, &text)
+                                   : r->row->id != CMD_ID_mp || read_mp(s, r, &p, &text, &wait_ms) != META_OK)
+        return false;
+    if (!allowed(s, &p) || start_cluster(s, &p, wait_ms) != STORE_PENDING) return false;
+    cmd_bump(s, p.soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
+    return true;
+}
+
+void cmd_purge_ahead(struct session *s, const struct request *r, unsigned n) {
+    if (r->row->id != CMD_ID_purge && r->row->id != CMD_ID_mp) return;
+    if (s->worker->observed != 0) return; /* who watches is told of a purge when it is its turn */
+    unsigned i = cmd_job_count(s);
+    while (i > 0 && i < n && begin_early(s, &r[i])) i++;
 }
 
 /* ------------------------------------------------------------------ the historic verbs */
@@ -308,7 +346,10 @@ void cmd_tags_delete(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token text;
     struct cmd_purged got;
-    if (!read_words(s, r, true, &p, &text)) return;
+    if (!read_words(s, r, true, &p, &text)) {
+        cmd_reply_lit(s, r, CMD_BAD_FORMAT);
+        return;
+    }
     p.counted = true;
     if (!carry_out(s, r, &p, text.p, text.n, CMD_PURGE_WAIT_MS, &got) || !confirmed(s, r, &got) || r->noreply) return;
     cmd_linef(s, "%lld ITEMS_DELETED", got.n < 0 ? 0ll : (long long)got.n);
@@ -338,7 +379,7 @@ void cmd_flush_all(struct session *s, struct request *r) {
     int64_t delay = 0;
     if (s->job == NULL) cmd_bump(s, CMD_METRIC_cmd_flush); /* not again when it is run for its outcome */
     if (w->cmd->cfg.no_flush) {
-        cmd_reply_lit(s, r, "CLIENT_ERROR flush_all not allowed");
+        cmd_reply_lit(s, r, CMD_NO_FLUSH);
         return;
     }
     if (n > 1u + r->noreply && !text_i64(words[1].p, words[1].n, &delay)) {

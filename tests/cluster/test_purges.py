@@ -99,6 +99,33 @@ def pipelined(lab):
         print(f"{count / (time.monotonic() - begun):.0f} rounds of set, purge, get a second on one connection")
 
 
+@case(quick=True)
+def many_in_a_row(lab):
+    """Purges that follow each other in one write are carried out together, and answered each in its place."""
+    nodes = lab.cluster(3, state=True)
+    with nodes[0].client() as c, nodes[1].client() as other:
+        for i in range(100):
+            assert other.meta(f"ms r{i} 1 Grow{i}", b"v") == ["HD"]
+        c.send(b"".join(b"purge row%d\r\n" % i if i % 2 else b"mp row%d n O%d\r\n" % (i, i) for i in range(100)) +
+               b"purge bad+\r\nmp row1 Tx\r\npurge row2 noreply\r\nget r1\r\npurge row3\r\nversion\r\n")
+        for i in range(100):
+            assert c.line() == ("PURGED" if i % 2 else f"HD n3/3 O{i}"), i
+        assert c.line() == "CLIENT_ERROR bad command line format"
+        assert c.line().startswith("CLIENT_ERROR")
+        assert (c.line(), c.line()) == ("END", "PURGED") and c.line().startswith("VERSION")
+        assert all(other.get(f"r{i}") is None for i in range(100))
+        nodes[2].kill()
+        begun = time.monotonic()
+        c.send(b"mp late w500 n\r\n" * 60)
+        assert [c.line() for _ in range(60)] == ["PA n2/3"] * 60
+        took = time.monotonic() - begun
+        assert 0.5 <= took < 5, f"60 waits of 0.5 s took {took:.1f} s"
+        c.send(b"purge left\r\n" * 60)  # whose client has gone when they end
+    nodes[2].start()
+    settle(nodes)
+    wait("nothing is pending", lambda: all(n.stat("purges_pending") == "0" for n in nodes))
+
+
 def purge_for(node, seconds, batch, done, at):
     count = 0
     with node.client() as c:
