@@ -16,14 +16,16 @@ static bool is_lowered(const struct configuration *c) {
     return c->tag_wait_ms > c->tag_lease_ms || c->serve_wait_ms > c->serve_lease_ms;
 }
 
+/* What versions in between said is not known if some were skipped: then all begins with this one. */
 void config_leases_adopted(struct config *c, const struct configuration *before) {
     const struct configuration *now = &c->current->configuration;
+    const bool next = before != NULL && now->version == before->version + 1;
     if (now->nvoters < 3 || now->leases)
         c->three_version = 0;
-    else if (c->three_version == 0)
+    else if (c->three_version == 0 || !next)
         c->three_version = now->version;
     const bool same =
-        before != NULL && before->tag_lease_ms == now->tag_lease_ms && before->serve_lease_ms == now->serve_lease_ms;
+        next && before->tag_lease_ms == now->tag_lease_ms && before->serve_lease_ms == now->serve_lease_ms;
     if (same && c->lowered_version != 0 && is_lowered(now)) return;
     c->lowered_version = is_lowered(now) ? now->version : 0;
     c->lowered_ns = 0;

@@ -229,7 +229,7 @@ int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration
     p->next_number = c->next_number;
     p->poll_every_ns = (c->tag_lease_ms != 0 ? c->tag_lease_ms : 1000) * MS / 4;
     p->sealed = false;
-    purging_lease_adopt(p, now_ns, c, same);
+    purging_lease_adopt(p, now_ns, c, same, epoch);
     for (int i = 0; i < PURGELOG_SLOTS; i++) purging_confirm_forget(&p->slots[i], epoch);
     p->nvoters = c->nvoters;
     for (unsigned i = 0; i < c->nvoters; i++)

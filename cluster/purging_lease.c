@@ -101,7 +101,8 @@ void purging_lease_activated(struct purging *p) {
 
 /* ------------------------------------------------------------------ a new configuration */
 
-void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, bool same_number) {
+void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, bool same_number,
+                         bool new_epoch) {
     const bool endless = p->lease.ends.tag_ns == LEASE_ENDLESS;
     lease_void(&p->lease);
     p->lease.tag_ns = c->tag_lease_ms * MS;
@@ -111,7 +112,7 @@ void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct config
     p->serve_wait_ms = c->serve_wait_ms;
     /* Founders without state directories may have forgotten an older cluster, whose members' leases go on. */
     p->founded_by_name = c->epoch == 1 && c->seats_by_name;
-    if (c->leases && !p->leases) p->bound_ns = now_ns;
+    if (c->leases && (!p->leases || new_epoch)) p->bound_ns = now_ns;
     p->leases = c->leases;
     if (!same_number)
         p->lease.ends = (struct lease_ends){0, 0};

@@ -230,7 +230,8 @@ bool purging_lease_grant(struct purging *p, uint64_t now_ns, struct purging_peer
 unsigned purging_lease_lapsed(const struct purging *p, uint64_t now_ns, struct peer_purge_lack *out);
 uint32_t purging_lease_holds(const struct purging *p, uint64_t now_ns);
 void purging_lease_activated(struct purging *p);
-void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, bool same_number);
+void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, bool same_number,
+                         bool new_epoch);
 bool purging_lease_held(const struct purging *p, uint64_t now_ns);
 
 /* purging_member.c */
