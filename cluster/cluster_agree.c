@@ -2,11 +2,11 @@
  *
  * The configuration: its machine on the cluster's thread, its record on the disk. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/rand.h"
 #include "cluster/cluster_state.h"
 
@@ -83,22 +83,32 @@ static void note_standing(struct cluster *c) {
     if (was_leaving && config_left(c->config)) c->cfg.up.ended(c->cfg.up.arg);
 }
 
-/* An agreed value that this node's option would have otherwise. */
-static void compare_setting(const struct cluster *c, const char *name, uint64_t own, uint64_t agreed) {
-    if (own == agreed) return;
-    log_event(c->cfg.log, LOG_ALWAYS, "setting_differs",
-              "name=%s own_ms=%llu agreed_ms=%llu hint=\"the cluster's value counts: tagctl cluster set %s %llu\"",
-              name, (unsigned long long)own, (unsigned long long)agreed, name, (unsigned long long)own);
-}
-
-/* Once, when this process first knows what is agreed. */
+/* Says, once, when this process first knows what is agreed, which options would have it otherwise. */
 static void compare_settings(struct cluster *c) {
     const struct configuration *now = config_current(c->config);
+    const struct {
+        const char *name;
+        uint64_t own, agreed; /* milliseconds */
+    } settings[] = {
+        {"tag-lease", c->cfg.tag_lease_ms, now->tag_lease_ms},
+        {"serve-lease", c->cfg.serve_lease_s * UINT64_C(1000), now->serve_lease_ms},
+        {"eject-after", c->cfg.eject_after_s * UINT64_C(1000), now->eject_after_ms},
+    };
+    char own[128] = "", agreed[128] = "";
     if (c->settings_compared) return;
     c->settings_compared = true;
-    compare_setting(c, "tag-lease", c->cfg.tag_lease_ms, now->tag_lease_ms);
-    compare_setting(c, "serve-lease", c->cfg.serve_lease_s * UINT64_C(1000), now->serve_lease_ms);
-    compare_setting(c, "eject-after", c->cfg.eject_after_s * UINT64_C(1000), now->eject_after_ms);
+    for (unsigned i = 0; i < sizeof settings / sizeof *settings; i++) {
+        if (settings[i].own == settings[i].agreed) continue;
+        const size_t n = strlen(own), m = strlen(agreed);
+        snprintf(own + n, sizeof own - n, "%s%s=%" PRIu64, n > 0 ? " " : "", settings[i].name, settings[i].own);
+        snprintf(agreed + m, sizeof agreed - m, "%s%s=%" PRIu64, m > 0 ? " " : "", settings[i].name,
+                 settings[i].agreed);
+    }
+    if (own[0] != 0)
+        cluster_log(
+            c, "setting_differs",
+            "own=\"%s\" agreed=\"%s\" hint=\"what is agreed counts, in milliseconds; tagctl cluster set changes it\"",
+            own, agreed);
 }
 
 static void adopted(struct cluster *c) {
@@ -128,7 +138,7 @@ static void carry_out(struct cluster *c, const struct config_out *out) {
     case CONFIG_OUT_ANSWER: answer(c, out); break;
     case CONFIG_OUT_BOOT: c->reset_wanted = true; break;
     case CONFIG_OUT_RESET: c->reset_wanted = c->drop_wanted = true; break;
-    case CONFIG_OUT_LOG: log_event(c->cfg.log, LOG_ALWAYS, out->event, "%s", out->text); break;
+    case CONFIG_OUT_LOG: cluster_log(c, out->event, "%s", out->text); break;
     }
 }
 
@@ -220,8 +230,8 @@ static void judge_names(struct cluster *c, uint64_t now_ns) {
     c->forwarded_seen = forwarded;
     if (passed * 3 <= asked || (c->names_ns != 0 && now_ns - c->names_ns < CLUSTER_NAMES_S * CLUSTER_SECOND_NS)) return;
     c->names_ns = now_ns;
-    log_event(
-        c->cfg.log, LOG_ALWAYS, "names_differ",
+    cluster_log(
+        c, "names_differ",
         "forwarded=%llu%% name=%s reason=\"clients do not ask the owners of their keys: give each node the name that "
         "they have in their list of servers (--ring-name), and set them to libmemcached's ketama\"",
         (unsigned long long)(passed * 100 / asked), c->ring_name);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "cluster/cluster_state.h"
 
 #define MS UINT64_C(1000000)
@@ -66,10 +65,9 @@ static void log_change(struct cluster *c, bool held, uint64_t now_ns) {
     if (!held) {
         c->lease_lost_ns = now_ns;
         cluster_lease_state(c, text, sizeof text);
-        log_event(c->cfg.log, LOG_ALWAYS, "lease_lost", "reason=\"%s\"", text);
+        cluster_log(c, "lease_lost", "reason=\"%s\"", text);
     } else if (c->lease_lost_ns != 0) {
-        log_event(c->cfg.log, LOG_ALWAYS, "lease_back", "after_ms=%llu",
-                  (unsigned long long)((now_ns - c->lease_lost_ns) / MS));
+        cluster_log(c, "lease_back", "after_ms=%llu", (unsigned long long)((now_ns - c->lease_lost_ns) / MS));
         c->lease_lost_ns = 0;
     }
 }

@@ -131,6 +131,7 @@ void purging_collect_acked(struct purging *p, uint64_t now_ns, unsigned peer, co
     if (acked > t->acked) {
         const bool low = t->acked <= s->confirmed;
         t->acked = acked;
+        if (p->events.acked != NULL) p->events.acked(p->events.arg, p->peers[peer].number, m->origin, acked);
         t->progress_ns = now_ns;
         t->frames = 0;
         if (t->sent < acked) t->sent = acked < purgelog_last(p->log, slot) ? acked : purgelog_last(p->log, slot);

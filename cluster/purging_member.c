@@ -42,6 +42,7 @@ static void complete(struct purging *p, int slot, uint64_t sequence) {
     for (unsigned i = 0; i < p->slots[slot].npushers; i++)
         if (p->slots[slot].pushers[i].upto > purgelog_applied(p->log, slot)) p->slots[slot].pushers[i].due = true;
     purgelog_set_applied(p->log, slot, sequence);
+    if (p->events.acked != NULL) p->events.acked(p->events.arg, p->number, purgelog_origin(p->log, slot), sequence);
     p->slots[slot].count = true;
 }
 

@@ -100,6 +100,7 @@ struct purging_slot {
     unsigned nlacks;
     /* activation: the highest sequence that the voters asked have */
     uint64_t sync;
+    uint64_t known; /* what there was of it at lag_ns, here or elsewhere */
 };
 
 /* Another member that is present in the configuration. */
@@ -173,6 +174,7 @@ struct purging {
     struct purging_batch batch;
     /* time */
     uint64_t tick_ns, poll_ns;
+    uint64_t lag_ns; /* what was known at this time is not all applied yet; 0: everything is applied */
     struct purging_counters counters;
     struct peer_purge_lack lapsed[PEER_PURGE_LACKS_MAX]; /* of acknowledgements */
     uint8_t frame[PEER_PURGE_EVENTS_MAX];

@@ -72,15 +72,15 @@ struct purge_job {
     uint64_t number;              /* alone: the purge's, and */
     int64_t n;                    /* the items it took out, if it counts them; -1: too many to count */
     struct cluster_purge cluster; /* in a cluster */
-    uint64_t words[];             /* what that purges */
+    uint64_t words[];             /* what that purges; behind them the text of it */
 };
 
 static void job_free(struct cmd_job *job) {
     free(job);
 }
 
-static struct purge_job *job_new(unsigned nwords) {
-    return calloc(1, sizeof(struct purge_job) + nwords * sizeof(uint64_t));
+static struct purge_job *job_new(unsigned nwords, size_t text_bytes) {
+    return calloc(1, sizeof(struct purge_job) + nwords * sizeof(uint64_t) + text_bytes);
 }
 
 void cmd_purge_ended(void *token, int64_t n) {
@@ -94,7 +94,7 @@ void cmd_purge_ended(void *token, int64_t n) {
 static enum store_status start_alone(struct session *s, struct store_purge *p, uint64_t *number) {
     struct cmd_worker *w = s->worker;
     struct purge_job *job = (struct purge_job *)w->spare;
-    if (job == NULL && (job = job_new(0)) == NULL) return STORE_NO_MEMORY;
+    if (job == NULL && (job = job_new(0, 0)) == NULL) return STORE_NO_MEMORY;
     cmd_job_init(&job->job, s, job_free);
     w->spare = &job->job;
     p->token = job;
@@ -120,18 +120,24 @@ static void write_words(const struct store_purge *p, uint64_t *to) {
 }
 
 /* Purges the whole cluster: always answered later. */
-static enum store_status start_cluster(struct session *s, const struct store_purge *p, uint64_t wait_ms) {
+static enum store_status start_cluster(struct session *s, const struct store_purge *p, const char *text, size_t n,
+                                       uint64_t wait_ms) {
     const struct cmd_cluster *cluster = s->worker->cmd->cluster;
     unsigned nwords = p->nselectors;
     for (unsigned i = 0; i < p->nselectors; i++) nwords += p->selectors[i].ntags;
-    struct purge_job *job = job_new(nwords);
+    if (n > CLUSTER_PURGE_TEXT_MAX) n = CLUSTER_PURGE_TEXT_MAX + 1;
+    struct purge_job *job = job_new(nwords, n);
     if (job == NULL) return STORE_NO_MEMORY;
     cmd_job_init(&job->job, s, job_free);
     write_words(p, job->words);
+    char *copy = (char *)(job->words + nwords);
+    memcpy(copy, text, n);
     job->cluster = (struct cluster_purge){
         .words = job->words,
         .nwords = nwords,
         .nselectors = p->nselectors,
+        .text = copy,
+        .text_bytes = n,
         .soft = p->soft,
         .soft_ttl_s = p->soft_ttl_s != 0 ? p->soft_ttl_s : STORE_SOFT_TTL_S,
         .counted = p->counted,
@@ -181,7 +187,8 @@ static bool carry_out(struct session *s, const struct request *r, struct store_p
         return false;
     }
     *out = (struct cmd_purged){.confirmed = true, .acked = 1, .members = 1};
-    enum store_status st = w->cmd->cluster != NULL ? start_cluster(s, p, wait_ms) : start_alone(s, p, &out->number);
+    enum store_status st =
+        w->cmd->cluster != NULL ? start_cluster(s, p, text, n, wait_ms) : start_alone(s, p, &out->number);
     if (st == STORE_NO_MEMORY) {
         cmd_reply_lit(s, r, "SERVER_ERROR out of memory");
         return false;
@@ -328,7 +335,7 @@ static bool begin_early(struct session *s, const struct request *r) {
     if (r->row->id == CMD_ID_purge ? !read_words(s, r, false, &p, &text)
                                    : r->row->id != CMD_ID_mp || read_mp(s, r, &p, &text, &wait_ms) != META_OK)
         return false;
-    if (!allowed(s, &p) || start_cluster(s, &p, wait_ms) != STORE_PENDING) return false;
+    if (!allowed(s, &p) || start_cluster(s, &p, text.p, text.n, wait_ms) != STORE_PENDING) return false;
     cmd_bump(s, p.soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
     return true;
 }

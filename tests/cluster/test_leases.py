@@ -151,7 +151,7 @@ def leases_are_agreed(lab):
     nodes = lab.cluster(3, "--tag-lease", "2000", state=True)
     late = lab.joiner(nodes, "--tag-lease", "500", state=True).start()
     settle(nodes + [late])
-    assert len(late.events("setting_differs")) == 1 and "own_ms=500 agreed_ms=2000" in late.events("setting_differs")[0]
+    assert len(late.events("setting_differs")) == 1 and 'own="tag-lease=500" agreed="tag-lease=2000"' in late.events("setting_differs")[0]
     assert not nodes[0].events("setting_differs")
     assert nodes[0].admin("cluster set tag-lease 500").startswith("OK version=")
     assert nodes[0].admin("cluster set serve-lease 34000").startswith("SERVER_ERROR ")

@@ -81,7 +81,7 @@ static void add_member(struct fuzz *f, uint32_t number) {
 /* A voter, one of three (bit 0: none); with 2: a newcomer, that has no vector yet; with 4: leases bind. */
 static void begin(struct fuzz *f, uint8_t how) {
     const struct purging_config cfg = {
-        .log_bytes = LOG_BYTES, .boot = 1, .events = {f, send, apply, raise_floor, outcome, newer}};
+        .log_bytes = LOG_BYTES, .boot = 1, .events = {f, send, apply, raise_floor, outcome, newer, NULL, NULL}};
     *f = (struct fuzz){.number = how & 1 ? 4 : 1, .now_ns = 1000000000};
     f->c.version = how & 2 ? 2 : 1;
     f->c.epoch = f->c.floor_epoch = 1;

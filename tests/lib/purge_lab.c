@@ -91,7 +91,7 @@ void purge_lab_init(struct purge_lab *l, unsigned n, unsigned voters, uint64_t l
         struct purge_lab_node *node = purge_lab_node(l, i);
         node->lab = l;
         node->number = i;
-        const struct purging_config cfg = {log_bytes, i, {node, send, apply, raise_floor, outcome, newer}};
+        const struct purging_config cfg = {log_bytes, i, {node, send, apply, raise_floor, outcome, newer, NULL, NULL}};
         CHECK(purging_new(&cfg, l->now_ns, &node->p) == 0);
     }
     purge_lab_adopt(l);

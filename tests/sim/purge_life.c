@@ -167,7 +167,7 @@ static void on_start(void *process, struct sim *s, unsigned node) {
     const struct purging_config cfg = {
         .log_bytes = x->w->o->faults & WORLD_HORIZON ? 8192 : 1 << 20,
         .boot = x->boot,
-        .events = {x, send_to, apply, raise_floor, outcome, newer},
+        .events = {x, send_to, apply, raise_floor, outcome, newer, NULL, NULL},
     };
     CHECK(purging_new(&cfg, sim_local(s, node), &x->p) == 0);
     x->floor_all_ns = sim_now(s); /* its store is empty */
