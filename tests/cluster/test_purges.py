@@ -113,7 +113,7 @@ def what_operators_are_told(lab):
 
 @case(quick=True)
 def soft(lab):
-    nodes = lab.cluster(3)
+    nodes = lab.cluster(3, state=True)
     with nodes[0].client() as a, nodes[1].client() as b, nodes[2].client() as c:
         for i in range(60):
             assert a.meta(f"ms s{i} 1 Gsoft", b"v") == ["HD"]

@@ -103,6 +103,61 @@ static void test_every_command_without_a_lease(void **state) {
     fake_node_free(f);
 }
 
+/* A packet: an opcode, a key of six bytes, and how many bytes of zeroes are its extras; the value is one byte or none.
+ */
+struct packet_row {
+    uint8_t opcode, extras;
+    bool value;
+    uint16_t tagged, none; /* the status of its answer without the tag lease, and without the serve lease */
+};
+
+#define NOT_FOUND 1
+#define TEMPORARY 0x86
+
+static const struct packet_row packet_rows[] = {
+    {0x00, 0, false, NOT_FOUND, NOT_FOUND},  /* get */
+    {0x1d, 4, false, NOT_FOUND, NOT_FOUND},  /* gat */
+    {0x1c, 4, false, NOT_FOUND, NOT_FOUND},  /* touch */
+    {0x01, 8, true, 0, TEMPORARY},           /* set */
+    {0x0e, 0, true, 0, TEMPORARY},           /* append */
+    {0x05, 20, false, NOT_FOUND, TEMPORARY}, /* increment */
+    {0x04, 0, false, 0, TEMPORARY},          /* delete */
+};
+
+static unsigned ask_packet(struct fake_node *f, const struct packet_row *r) {
+    char p[64] = {(char)0x80, (char)r->opcode, 0, 6, (char)r->extras};
+    size_t n = 24u + r->extras, size;
+    p[11] = (char)(r->extras + 6 + r->value);
+    memcpy(p + n, "tagged", 6);
+    p[n + 6] = '7';
+    struct conn *c = fake_open(f);
+    fake_feed(c, p, n + 6 + r->value);
+    const unsigned char *out = (const unsigned char *)fake_output(c, &size);
+    assert_true(size >= 24 && !fake_closed(c));
+    const unsigned status = out[6] * 256u + out[7];
+    fake_close(c);
+    return status;
+}
+
+static void test_packets_without_a_lease(void **state) {
+    struct fake_node *f = begin(0);
+    (void)state;
+    for (unsigned i = 0; i < sizeof packet_rows / sizeof *packet_rows; i++) {
+        const struct packet_row *r = &packet_rows[i];
+        fill(f);
+        assert_int_equal(ask_packet(f, r), 0);
+        fill(f);
+        ends.tag_ns = f->clock.boot_ns;
+        assert_int_equal(ask_packet(f, r), r->tagged);
+        fill(f);
+        ends = (struct lease_ends){f->clock.boot_ns, f->clock.boot_ns};
+        assert_int_equal(ask_packet(f, r), r->none);
+        ends = (struct lease_ends){LEASE_ENDLESS, LEASE_ENDLESS};
+        expect(f, "get tagged\r\n", "VALUE tagged 0 1\r\n6\r\nEND\r\n");
+    }
+    fake_node_free(f);
+}
+
 static void test_an_arithmetic_that_is_not_shown_is_not_done(void **state) {
     struct fake_node *f = begin(0);
     (void)state;
@@ -180,6 +235,7 @@ static void test_a_large_block_is_swallowed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_command_without_a_lease),
+        cmocka_unit_test(test_packets_without_a_lease),
         cmocka_unit_test(test_an_arithmetic_that_is_not_shown_is_not_done),
         cmocka_unit_test(test_a_key_with_a_prefix_is_tagged),
         cmocka_unit_test(test_a_lease_ends_with_the_clock_and_comes_back),
