@@ -75,7 +75,7 @@ def in_all_spellings(lab):
 @case(quick=True)
 def what_operators_are_told(lab):
     """The node that was asked for a purge knows its words and times; every node whether it was soft, and who has it."""
-    nodes = lab.cluster(3)
+    nodes = lab.cluster(3, state=True)
     a, b, c = nodes
     begun = time.monotonic()
     assert a.ask("purge one two+three") == "PURGED" and a.ask("mp soft I T9").startswith("HD")
