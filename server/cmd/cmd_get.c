@@ -120,16 +120,20 @@ static void reply_value(struct session *s, struct request *r, const struct store
     cmd_value(s, it, "\r\nEND\r\n", r->last ? 7 : 2);
 }
 
-/* Answers for one key: decides who refills a softly purged item, counts, tells observers, writes the reply. */
-static void answer(struct session *s, struct request *r, struct store_item *it, bool found, bool touch, bool cas) {
+bool cmd_get_found(struct session *s, struct request *r, struct store_item *it, bool found, bool touch) {
     if (found && it->soft) found = win_or_stale(s, r, it);
     note_get(s, r, found ? it : NULL, touch);
-    if (!found) {
+    if (found && (it->bits & STORE_FETCHED) == 0) store_note_fetch(s->worker->store, it);
+    return found;
+}
+
+/* Answers for one key. */
+static void answer(struct session *s, struct request *r, struct store_item *it, bool found, bool touch, bool cas) {
+    if (!cmd_get_found(s, r, it, found, touch)) {
         if (unlikely(cmd_cluster_is_discovery(s, r))) cmd_cluster_discover(s, r);
         if (r->last) put_end(s);
         return;
     }
-    if ((it->bits & STORE_FETCHED) == 0) store_note_fetch(s->worker->store, it);
     reply_value(s, r, it, cas);
 }
 
@@ -218,6 +222,19 @@ void cmd_get(struct session *s, struct request *r) {
     answer(s, r, &it, found, touch, cas);
 }
 
+enum store_status cmd_get_touch(struct session *s, const struct request *r, uint32_t expiry, struct store_item *it) {
+    struct store_worker *w = s->worker->store;
+    const enum store_status st = store_touch(w, &r->key, expiry, it, NULL);
+    if (st == STORE_AGAIN) {
+        cmd_retry_later(s);
+        return st;
+    }
+    cmd_bump(s, CMD_METRIC_cmd_touch);
+    cmd_bump(s, st == STORE_OK ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
+    if (st == STORE_OK && (it->bits & STORE_FETCHED) == 0) store_note_fetch(w, it);
+    return st;
+}
+
 void cmd_touch(struct session *s, struct request *r) {
     struct text_token word;
     size_t at = r->rest;
@@ -227,20 +244,11 @@ void cmd_touch(struct session *s, struct request *r) {
         cmd_reply_lit(s, r, "CLIENT_ERROR invalid exptime argument");
         return;
     }
-    struct store_worker *w = s->worker->store;
     struct store_item it;
-    enum store_status st = store_touch(w, &r->key, store_expiry(w, exptime), &it, NULL);
-    if (st == STORE_AGAIN) {
-        cmd_retry_later(s);
-        return;
+    switch (cmd_get_touch(s, r, store_expiry(s->worker->store, exptime), &it)) {
+    case STORE_AGAIN: break;
+    case STORE_OK: cmd_reply_lit(s, r, "TOUCHED"); break;
+    case STORE_NO_MEMORY: cmd_reply_lit(s, r, "SERVER_ERROR out of memory"); break;
+    default: cmd_reply_lit(s, r, "NOT_FOUND"); break;
     }
-    cmd_bump(s, CMD_METRIC_cmd_touch);
-    cmd_bump(s, st == STORE_OK ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
-    if (st == STORE_OK && (it.bits & STORE_FETCHED) == 0) store_note_fetch(w, &it);
-    if (st == STORE_OK)
-        cmd_reply_lit(s, r, "TOUCHED");
-    else if (st == STORE_NO_MEMORY)
-        cmd_reply_lit(s, r, "SERVER_ERROR out of memory");
-    else
-        cmd_reply_lit(s, r, "NOT_FOUND");
 }

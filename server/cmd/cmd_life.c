@@ -39,7 +39,8 @@ static bool on_open(struct conn *c, void *session) {
     s->worker = worker_context(conn_worker(c));
     s->admin = strcmp(conn_listener(c), CMD_ADMIN_LISTENER) == 0;
     /* Only the node's own user can open an admin socket that is a file, so it needs no password. */
-    s->authenticated = s->worker->cmd->auth == NULL || (s->admin && conn_is_unix(c));
+    const struct cmd *cmd = s->worker->cmd;
+    s->authenticated = (cmd->auth == NULL && !cmd->cfg.sasl) || (s->admin && conn_is_unix(c));
     if (cmd_observed(s, CMD_OBSERVE_CONNEVENTS)) cmd_watch_conn(s, false, NULL);
     return true;
 }
@@ -184,6 +185,7 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     cmd->inline_max = store_inline_max(cfg->store);
     if (cmd->inline_max > cfg->item_size_max) cmd->inline_max = cfg->item_size_max;
     cmd->nworkers = cfg->workers;
+    if (cfg->sasl && cfg->auth_file == NULL) cmd->cfg.protocol = CMD_PROTOCOL_BINARY; /* text has no way to log in */
     if (cmd->cfg.peer_timeout_ms == 0) cmd->cfg.peer_timeout_ms = CMD_PEER_TIMEOUT_MS;
     cmd->sizes_on = cfg->track_sizes;
     cmd->started_ns = clock_boot_ns(cfg->clock);

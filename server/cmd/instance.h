@@ -79,7 +79,6 @@ struct cmd {
     struct cmd_worker *workers;
     uint64_t base[CMD_METRICS]; /* sums at the last `stats reset`; relaxed */
     uint64_t started_ns;        /* the clock when the instance was made */
-    uint64_t binary_logged_s;   /* when a client of the binary protocol was last logged, seconds since boot; 0 never */
     uint32_t conns_running;     /* atomic: answers to `stats conns` under way */
     uint32_t sizes_on;          /* `stats sizes` is on; relaxed */
     uint32_t no_effect_logged;  /* commands without effect that have been logged; bits, atomic */

@@ -34,6 +34,8 @@ tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
 single_tests += %D%/test_store %D%/test_store_rules %D%/test_purge %D%/test_lowest
 unit_tests += %D%/test_age %D%/test_index
 single_tests += %D%/test_turn %D%/test_idle %D%/test_ghost %D%/test_evict %D%/test_segment
+single_tests += %D%/test_binary %D%/test_login
+tests_unit_test_login_SOURCES = %D%/test_login.c tests/fuzz/fake_net.c
 unit_tests += %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch %D%/test_conns
 noinst_HEADERS += %D%/talk.h
 
@@ -80,7 +82,7 @@ noinst_HEADERS += %D%/stage.h
 # The commands: their parsers, and all of them over connections in memory (no net is linked).
 single_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test_ttl %D%/test_refused
 single_tests += %D%/test_quick
-tests_unit_test_quick_SOURCES = %D%/test_quick.c tests/fuzz/fake_net.c
+tests_unit_test_quick_SOURCES = %D%/test_quick.c tests/fuzz/fake_net.c tests/wire/script.c tests/wire/script_packet.c
 tests_unit_test_cmd_SOURCES = %D%/test_cmd.c tests/fuzz/fake_net.c
 tests_unit_test_ttl_SOURCES = %D%/test_ttl.c tests/fuzz/fake_net.c
 tests_unit_test_refused_SOURCES = %D%/test_refused.c tests/fuzz/fake_net.c
