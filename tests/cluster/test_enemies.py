@@ -231,7 +231,7 @@ def events_are_logged_once_a_second(lab):
 
     wait("the next line says how many were left out", change)
     seen, took = nodes[0].events("configuration"), time.monotonic() - begun
-    assert len(seen) <= took + 2 < number - 40000 + 2, (took, number, seen)
+    assert len(seen) == 1 or len(seen) == 2 and took > 0.95, (took, number, seen)
     nodes[2].stop()
     nodes[0].wait_event("left", nodes[2].name)
     strangers = [lab.joiner(nodes[:1]) for _ in range(3)]
