@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/rand.h"
 #include "cluster/cluster_state.h"
 
@@ -107,7 +106,7 @@ static void carry_out(struct cluster *c, const struct config_out *out) {
     case CONFIG_OUT_ANSWER: answer(c, out); break;
     case CONFIG_OUT_BOOT: c->reset_wanted = true; break;
     case CONFIG_OUT_RESET: c->reset_wanted = c->drop_wanted = true; break;
-    case CONFIG_OUT_LOG: log_event(c->cfg.log, LOG_ALWAYS, out->event, "%s", out->text); break;
+    case CONFIG_OUT_LOG: cluster_log(c, out->event, "%s", out->text); break;
     }
 }
 
@@ -195,8 +194,8 @@ static void judge_names(struct cluster *c, uint64_t now_ns) {
     c->forwarded_seen = forwarded;
     if (passed * 3 <= asked || (c->names_ns != 0 && now_ns - c->names_ns < CLUSTER_NAMES_S * CLUSTER_SECOND_NS)) return;
     c->names_ns = now_ns;
-    log_event(
-        c->cfg.log, LOG_ALWAYS, "names_differ",
+    cluster_log(
+        c, "names_differ",
         "forwarded=%llu%% name=%s reason=\"clients do not ask the owners of their keys: give each node the name that "
         "they have in their list of servers (--ring-name), and set them to libmemcached's ketama\"",
         (unsigned long long)(passed * 100 / asked), c->ring_name);

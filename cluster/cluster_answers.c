@@ -13,7 +13,7 @@
 #include "cluster/cluster_state.h"
 #include "cluster/cluster_text.h"
 
-#define PROMPT_MS 500 /* how long a question about a purge waits for the news */
+#define NS_IN_MS UINT64_C(1000000)
 
 void cluster_answers_line(struct cluster_question *q, const char *line) {
     struct cluster_text t = {0};
@@ -38,6 +38,10 @@ static const char *health_of(const struct cluster *c, const struct configuration
     const struct members *all = swim_members(c->swim);
     const struct member *known = member_at(all, member_find(all, &m->id));
     return known == NULL ? "dead" : names[known->state];
+}
+
+bool cluster_answers_is_down(const struct cluster *c, const struct configuration_member *m) {
+    return strcmp(health_of(c, m), "dead") == 0 || strcmp(health_of(c, m), "left") == 0;
 }
 
 static const char *state_name(const struct configuration_member *m) {
@@ -202,11 +206,11 @@ static void status(struct cluster *c, struct cluster_text *t) {
     cluster_text_put(t,
                      "STATUS cluster=%s id=%s node=%s state=%s lease=not_needed epoch=%" PRIu64 " version=%" PRIu64
                      " voters=%u quorum=%s ring=%s ring_version=%" PRIu64
-                     " alive=%u suspect=%u dead=%u left=%u pending=%u lag_ms=0 "
-                     "verdict=%s reason=%s\r\n",
+                     " alive=%u suspect=%u dead=%u left=%u pending=%u lag_ms=%" PRIu64 " verdict=%s reason=%s\r\n",
                      c->cfg.name, id, self->name, own_state(c), now == NULL ? 0 : now->epoch,
                      now == NULL ? 0 : now->version, now == NULL ? 0 : now->nvoters, quorum ? "yes" : "no", ring_id,
                      now == NULL ? 0 : now->ring_version, n.alive, n.suspect, n.dead, n.left, purges.pending,
+                     purging_lag_ns(c->purging, cluster_now(c)) / NS_IN_MS,
                      !serves         ? "down"
                      : worst[0] != 0 ? "degraded"
                                      : "ok",
@@ -220,14 +224,17 @@ static void members(struct cluster *c, struct cluster_text *t) {
     const struct configuration *now = config_current(c->config);
     for (unsigned i = 0; now != NULL && i < now->nmembers; i++) {
         const struct configuration_member *m = &now->members[i];
-        char id[CLUSTER_ID_TEXT], weight[16] = "none";
+        const struct cluster_said *said = cluster_members_said(c, &m->id);
+        char id[CLUSTER_ID_TEXT], weight[16] = "none", lag[16] = "-";
         cluster_id_text(&m->id, id);
+        if (said != NULL) snprintf(lag, sizeof lag, "%" PRIu32, said->lag_ms);
         if (m->weight != 0) snprintf(weight, sizeof weight, "%" PRIu32, m->weight);
         cluster_text_put(t,
                          "MEMBER name=%s id=%s number=%" PRIu32 " boot=%" PRIu64
-                         " state=%s health=%s weight=%s addr=%s voter=%s\r\n",
+                         " state=%s health=%s weight=%s addr=%s version=%s voter=%s lag_ms=%s\r\n",
                          m->name, id, m->number, m->boot, state_name(m), health_of(c, m), weight, m->address,
-                         configuration_seat(now, &m->id) != NULL ? "yes" : "no");
+                         said != NULL && said->release[0] != 0 ? said->release : "-",
+                         configuration_seat(now, &m->id) != NULL ? "yes" : "no", lag);
     }
     cluster_text_put(t, "END\r\n");
 }
@@ -237,8 +244,11 @@ static void show_ring(struct cluster *c, struct cluster_text *t) {
     if (r != NULL) {
         char id[RING_ID_TEXT], name[RING_NAME_TEXT];
         ring_id_text(r, id);
-        cluster_text_put(t, "RING version=%" PRIu64 " id=%s digest=%016" PRIx64 " nodes=%u points=%u\r\n",
-                         ring_version(r), id, ring_digest(r), ring_nmembers(r), ring_points(r));
+        cluster_text_put(
+            t, "RING version=%" PRIu64 " id=%s digest=%016" PRIx64 " nodes=%u points=%u marker=%s strip_prefix=%s\r\n",
+            ring_version(r), id, ring_digest(r), ring_nmembers(r), ring_points(r),
+            c->cfg.key_tags != NULL ? c->cfg.key_tags : "-",
+            c->cfg.strip_prefix != NULL && c->cfg.strip_prefix[0] != 0 ? c->cfg.strip_prefix : "-");
         for (unsigned i = 0; i < ring_nmembers(r); i++) {
             ring_member_name(ring_member(r, i), name);
             cluster_text_put(t, "NODE name=%s weight=%" PRIu32 " points=%u share=%.6f\r\n", name,
@@ -247,69 +257,6 @@ static void show_ring(struct cluster *c, struct cluster_text *t) {
         }
     }
     cluster_text_put(t, "END\r\n");
-}
-
-/* ------------------------------------------------------------------ purges */
-
-static void purge_line(struct cluster_text *t, const struct purging_receipt *r) {
-    static const char *const names[] = {[PURGING_CONFIRMED] = "confirmed",
-                                        [PURGING_PENDING] = "pending",
-                                        [PURGING_LOCAL] = "local",
-                                        [PURGING_LOG_FULL] = "unknown",
-                                        [PURGING_UNKNOWN] = "unknown"};
-    char id[64];
-    if (r->origin != 0)
-        snprintf(id, sizeof id, "%" PRIu32 "-%" PRIu64, r->origin, r->sequence);
-    else
-        snprintf(id, sizeof id, "v%" PRIu32 "-%" PRIu64, r->via.number, r->via.counter);
-    cluster_text_put(t, "PURGE id=%s state=%s acked=%" PRIu32 " members=%" PRIu32 "\r\n", id, names[r->status],
-                     r->acked, r->members);
-}
-
-static bool pending_line(void *arg, const struct purging_receipt *r) {
-    struct cluster_text *t = arg;
-    purge_line(t, r);
-    return t->n < 512 * 1024;
-}
-
-/* Who has acknowledged an event and who has not. */
-static void ack_lines(struct cluster *c, struct cluster_text *t, const struct purging_receipt *r) {
-    const struct configuration *now = config_current(c->config);
-    uint32_t *lacking = malloc(CONFIGURATION_MEMBERS_MAX * sizeof *lacking);
-    const unsigned n =
-        lacking == NULL ? 0 : purging_lacking(c->purging, r->origin, r->sequence, lacking, CONFIGURATION_MEMBERS_MAX);
-    for (unsigned i = 0; now != NULL && i < now->nmembers; i++) {
-        const struct configuration_member *m = &now->members[i];
-        bool lacks = false;
-        if (m->state == CONFIGURATION_EJECTED) continue;
-        for (unsigned k = 0; k < n && !lacks; k++) lacks = lacking[k] == m->number;
-        cluster_text_put(t, "ACK name=%s acked=%s\r\n", m->name, lacks ? "no" : "yes");
-    }
-    free(lacking);
-}
-
-void cluster_answers_receipt(struct cluster *c, struct cluster_question *q, const struct purging_receipt *r) {
-    struct cluster_text t = {0};
-    purge_line(&t, r);
-    if (r->status != PURGING_UNKNOWN && r->origin != 0) ack_lines(c, &t, r);
-    cluster_text_put(&t, "END\r\n");
-    cluster_text_finish(q, &t);
-}
-
-static void ask_purge(struct cluster *c, struct cluster_question *q, const char *id) {
-    uint64_t first, second;
-    char end;
-    const bool via = id[0] == 'v';
-    if (sscanf(id + via, "%" SCNu64 "-%" SCNu64 "%c", &first, &second, &end) != 2 || first == 0 || first > UINT32_MAX) {
-        cluster_answers_line(q, "CLIENT_ERROR an id is ORIGIN-SEQUENCE, or vMEMBER-COUNTER");
-        return;
-    }
-    const uint64_t token = cluster_answers_await(c, q), now = cluster_now(c), wait = PROMPT_MS * UINT64_C(1000000);
-    const int r = via ? purging_ask_via(c->purging, now, (struct purge_via){(uint32_t)first, second}, wait, token)
-                      : purging_ask_id(c->purging, now, (uint32_t)first, second, wait, token);
-    if (r == 0) return;
-    cluster_waiter_end(c, &q->waiter);
-    cluster_answers_line(q, "SERVER_ERROR this node cannot ask about purges now");
 }
 
 /* ------------------------------------------------------------------ questions */
@@ -350,7 +297,7 @@ static void relay(struct cluster *c, struct cluster_question *q, const char *nam
         cluster_answers_line(q, "CLIENT_ERROR no member of that name");
     else if (cluster_id_equal(&m->id, &config_self(c->config)->id))
         cluster_answers_line(q, "CLIENT_ERROR that is this node: ask it directly");
-    else if (strcmp(health_of(c, m), "dead") == 0 || strcmp(health_of(c, m), "left") == 0)
+    else if (cluster_answers_is_down(c, m))
         cluster_answers_line(q, "SERVER_ERROR that node is down");
     else if (!cluster_relay_begin(c, m, line, q->privileged, relayed, q))
         cluster_answers_line(q, "SERVER_ERROR too many commands are being passed on");
@@ -381,11 +328,9 @@ static void ask(struct cluster *c, struct cluster_question *q) {
         return;
     }
     if (n == 1 && strcmp(word[0], "purges") == 0) {
-        purging_pending(c->purging, pending_line, &t);
-        cluster_text_put(&t, "END\r\n");
-        cluster_text_finish(q, &t);
+        cluster_answers_purges(c, q);
     } else if (n == 2 && strcmp(word[0], "purges") == 0) {
-        ask_purge(c, q, word[1]);
+        cluster_answers_purge(c, q, word[1]);
     } else if (n == 0 || (!cluster_keys_ask(c, q, word, n) && !cluster_changes_ask(c, q, word, n))) {
         cluster_answers_line(q, "CLIENT_ERROR bad command line format");
     }

@@ -96,7 +96,8 @@ static void plan_recovery(struct cluster *c, struct cluster_question *q) {
     for (unsigned i = 0; i < now->nmembers; i++) {
         const struct configuration_member *m = &now->members[i];
         if (m->state == CONFIGURATION_EJECTED || cluster_id_equal(&m->id, &self->id)) continue;
-        cluster_text_put(&t, "DOWN name=%s number=%" PRIu32 " addr=%s\r\n", m->name, m->number, m->address);
+        cluster_text_put(&t, "DOWN name=%s number=%" PRIu32 " addr=%s silent_ms=%" PRIu64 "\r\n", m->name, m->number,
+                         m->address, cluster_members_silent_ms(c, &m->id));
     }
     cluster_text_put(&t, "END\r\n");
     cluster_text_finish(q, &t);

@@ -1,182 +1,142 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The cluster's keys: the file is read again when an operator says so, on this node or on all, and all nodes are asked
- * which keys they have. No key is ever sent; only its id is. */
-#include <errno.h>
+ * The cluster's keys on this node: which it has, which of them seals, and what changes that: its key file, which is
+ * read at the start and again when an operator says so, and commands, which hold until it is read again. No key is ever
+ * sent; only its id is. (All nodes: cluster_keys_all.c.) */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "cluster/cluster_state.h"
+#include "cluster/cluster_keys.h"
 
-#define KEYS_MAX 64     /* different keys that are told of */
-#define MISSING_MAX 512 /* bytes of the names of nodes that lack one */
+/* Goes by the keys that are in c->keyring now. */
+static void take(struct cluster *c, const char *why) {
+    transport_set_keyring(c->transport, &c->keyring);
+    c->keys_changed = why;
+}
 
 bool cluster_keys_load(struct cluster *c) {
     char err[256];
     if (c->cfg.key_file == NULL) return true;
     if (!keyring_load(&c->keyring, c->cfg.key_file, err, sizeof err)) {
-        log_event(c->cfg.log, LOG_ALWAYS, "keyring_failed", "file=\"%s\" reason=\"%s\"", c->cfg.key_file, err);
+        cluster_log(c, "keyring_failed", "file=\"%s\" reason=\"%s\"", c->cfg.key_file, err);
         return false;
     }
-    transport_set_keyring(c->transport, &c->keyring);
-    log_event(c->cfg.log, LOG_ALWAYS, "keyring", "keys=%u", c->keyring.n);
+    take(c, "file");
     return true;
 }
 
-/* ------------------------------------------------------------------ one node */
+void cluster_keys_second(struct cluster *c) {
+    char seal[KEYRING_ID_TEXT], open[KEYRING_MAX * KEYRING_ID_TEXT] = "-";
+    if (c->keys_changed == NULL || c->cfg.key_file == NULL) return;
+    keyring_id_text(&c->keyring.keys[0], seal);
+    for (unsigned i = 1; i < c->keyring.n; i++) {
+        char *to = open + (i - 1) * KEYRING_ID_TEXT; /* a comma takes the place of the zero before it */
+        keyring_id_text(&c->keyring.keys[i], to);
+        if (i > 1) to[-1] = ',';
+    }
+    /* Not more than once a second, since this runs so often. */
+    log_event(c->cfg.log, LOG_ALWAYS, "key_in_use", "seal=%s open=%s by=%s", seal, open, c->keys_changed);
+    c->keys_changed = NULL;
+}
 
-/* The keys of this node, the one that seals first. */
-static char *own_keys(const struct cluster *c) {
-    char *text = malloc(KEYRING_MAX * 64 + 16);
+/* ------------------------------------------------------------------ what there is */
+
+/* What the file says of a key. */
+static const char *place_in(const struct keyring *file, const struct keyring_key *key) {
+    const struct keyring_key *found = keyring_find(file, key->id);
+    return file->n == 0 ? "-" : found == NULL ? "no" : found == file->keys ? "first" : "later";
+}
+
+/* The keys of this node, the one that seals first, and those that only its file has. */
+static char *list_keys(const struct cluster *c) {
+    char *text = malloc(2 * KEYRING_MAX * 64 + 16), id[KEYRING_ID_TEXT], err[256];
+    struct keyring file = {0}; /* stays empty if it cannot be read */
     size_t n = 0;
     if (text == NULL) return NULL;
+    if (c->cfg.key_file != NULL) (void)keyring_load(&file, c->cfg.key_file, err, sizeof err);
     for (unsigned i = 0; i < c->keyring.n; i++) {
-        char id[KEYRING_ID_TEXT];
-        keyring_id_text(&c->keyring.keys[i], id);
-        n += (size_t)sprintf(text + n, "KEY id=%s use=%s\r\n", id, i == 0 ? "seal" : "open");
+        const struct keyring_key *key = &c->keyring.keys[i];
+        keyring_id_text(key, id);
+        n += (size_t)sprintf(text + n, "KEY id=%s use=%s file=%s\r\n", id, i == 0 ? "seal" : "open",
+                             place_in(&file, key));
     }
+    for (unsigned i = 0; i < file.n; i++) {
+        if (keyring_find(&c->keyring, file.keys[i].id) != NULL) continue;
+        keyring_id_text(&file.keys[i], id);
+        n += (size_t)sprintf(text + n, "KEY id=%s use=none file=%s\r\n", id, i == 0 ? "first" : "later");
+    }
+    keyring_wipe(&file);
     strcpy(text + n, "END\r\n");
     return text;
 }
 
-/* ------------------------------------------------------------------ all nodes */
+/* ------------------------------------------------------------------ changes */
 
-struct key {
-    char id[KEYRING_ID_TEXT];
-    bool seals; /* on the node that was asked */
-    unsigned nodes;
-    uint8_t had[CONFIGURATION_MEMBERS_MAX / 8 + 1]; /* a bit for each node, in the order of the configuration */
-};
-
-/* A question to all nodes. */
-struct gather {
-    struct cluster_question *question;
-    unsigned waiting, of;
-    unsigned nkeys;
-    struct key *keys; /* KEYS_MAX */
-    char (*names)[CONFIGURATION_NAME_MAX + 1];
-};
-
-static struct key *key_of(struct gather *g, const char *id) {
-    for (unsigned i = 0; i < g->nkeys; i++)
-        if (strcmp(g->keys[i].id, id) == 0) return &g->keys[i];
-    if (g->nkeys == KEYS_MAX) return NULL;
-    struct key *k = &g->keys[g->nkeys++];
-    snprintf(k->id, sizeof k->id, "%s", id);
-    return k;
+/* Has the key seal. NULL, or the line that says why not. */
+static const char *use(struct cluster *c, const uint8_t *id) {
+    if (!keyring_use(&c->keyring, id)) return "SERVER_ERROR this node lacks this key\r\n";
+    take(c, "command");
+    return NULL;
 }
 
-/* Takes down what one node, the i-th, has answered. */
-static void note(struct gather *g, unsigned i, bool own, const char *text) {
-    for (const char *line = text; line != NULL && *line != 0;) {
-        char id[KEYRING_ID_TEXT], use[8];
-        if (sscanf(line, "KEY id=%16[0-9a-f] use=%7[a-z]", id, use) == 2) {
-            struct key *k = key_of(g, id);
-            if (k != NULL && (k->had[i / 8] & 1 << i % 8) == 0) {
-                k->had[i / 8] |= (uint8_t)(1 << i % 8);
-                k->nodes++;
-                k->seals |= own && strcmp(use, "seal") == 0;
-            }
-        }
-        line = strchr(line, '\n');
-        if (line != NULL) line++;
+/* Takes the key no more. NULL, or the line that says why not. */
+static const char *forget(struct cluster *c, const uint8_t *id) {
+    if (keyring_find(&c->keyring, id) == NULL) return NULL;
+    if (!keyring_remove(&c->keyring, id)) return "SERVER_ERROR this node seals with this key\r\n";
+    take(c, "command");
+    return NULL;
+}
+
+char *cluster_keys_own(struct cluster *c, enum cluster_keys_verb verb, const char *id_text) {
+    uint8_t id[KEYRING_ID_BYTES] = {0};
+    const char *refusal = NULL;
+    (void)keyring_id_read(id_text, id); /* of the verbs that take one it is good */
+    switch (verb) {
+    case CLUSTER_KEYS_LS: break;
+    case CLUSTER_KEYS_USE: refusal = use(c, id); break;
+    case CLUSTER_KEYS_REMOVE: refusal = forget(c, id); break;
+    case CLUSTER_KEYS_RELOAD:
+        if (!cluster_keys_load(c)) refusal = "SERVER_ERROR the key file cannot be used; the log says why\r\n";
     }
-}
-
-static void gather_free(struct gather *g) {
-    free(g->keys);
-    free(g->names);
-    free(g);
-}
-
-static void answer(struct gather *g) {
-    const size_t max = (size_t)g->nkeys * (MISSING_MAX + 128) + 16;
-    char *text = malloc(max);
-    size_t n = 0;
-    for (unsigned i = 0; text != NULL && i < g->nkeys; i++) {
-        const struct key *k = &g->keys[i];
-        char missing[MISSING_MAX] = "-";
-        size_t at = 0;
-        for (unsigned m = 0; m < g->of; m++) {
-            if ((k->had[m / 8] & 1 << m % 8) != 0 || at + strlen(g->names[m]) + 2 > sizeof missing) continue;
-            at += (size_t)sprintf(missing + at, "%s%s", at > 0 ? "," : "", g->names[m]);
-        }
-        n += (size_t)sprintf(text + n, "KEY id=%s use=%s nodes=%u of=%u missing=%s\r\n", k->id,
-                             k->seals ? "seal" : "open", k->nodes, g->of, missing);
-    }
-    if (text != NULL) n += (size_t)sprintf(text + n, "END\r\n");
-    g->question->reply = text;
-    g->question->reply_bytes = n;
-    g->question->done(g->question);
-    gather_free(g);
-}
-
-static void heard(struct cluster *c, void *arg, const char *name, char *text, size_t n) {
-    struct gather *g = arg;
-    (void)c;
-    (void)n;
-    for (unsigned i = 0; text != NULL && i < g->of; i++)
-        if (strcmp(g->names[i], name) == 0) note(g, i, false, text);
-    free(text);
-    if (--g->waiting == 0) answer(g);
-}
-
-/* Asks all members that are not gone; this node too. */
-static void ask_all(struct cluster *c, struct cluster_question *q, const char *line) {
-    const struct configuration *now = config_current(c->config);
-    struct gather *g = calloc(1, sizeof *g);
-    if (g != NULL) g->keys = calloc(KEYS_MAX, sizeof *g->keys);
-    if (g != NULL) g->names = calloc(now->nmembers + 1, sizeof *g->names);
-    if (g == NULL || g->keys == NULL || g->names == NULL) {
-        if (g != NULL) gather_free(g);
-        cluster_answers_line(q, "SERVER_ERROR out of memory");
-        return;
-    }
-    g->question = q;
-    g->waiting = 1; /* this node, until all others are asked */
-    for (unsigned i = 0; i < now->nmembers; i++) {
-        const struct configuration_member *m = &now->members[i];
-        if (m->state == CONFIGURATION_EJECTED) continue;
-        strcpy(g->names[g->of], m->name);
-        if (cluster_id_equal(&m->id, &config_self(c->config)->id)) {
-            char *own = own_keys(c);
-            if (own != NULL) note(g, g->of, true, own);
-            free(own);
-        } else if (cluster_relay_begin(c, m, line, q->privileged, heard, g)) {
-            g->waiting++;
-        }
-        g->of++;
-    }
-    if (--g->waiting == 0) answer(g);
+    return refusal != NULL ? strdup(refusal) : list_keys(c);
 }
 
 /* ------------------------------------------------------------------ questions */
 
-static void answer_own(struct cluster *c, struct cluster_question *q) {
-    q->reply = own_keys(c);
-    q->reply_bytes = q->reply == NULL ? 0 : strlen(q->reply);
-    q->done(q);
+static const struct {
+    const char *all, *own; /* as operators ask, and as nodes ask each other */
+    bool changes, id;
+} verbs[] = {[CLUSTER_KEYS_LS] = {"ls", "own", false, false},
+             [CLUSTER_KEYS_RELOAD] = {"reload", "reload-own", true, false},
+             [CLUSTER_KEYS_USE] = {"use", "use-own", true, true},
+             [CLUSTER_KEYS_REMOVE] = {"remove", "remove-own", true, true}};
+
+const char *cluster_keys_word(enum cluster_keys_verb verb) {
+    return verbs[verb].own;
 }
 
 bool cluster_keys_ask(struct cluster *c, struct cluster_question *q, char *const *word, unsigned n) {
+    const unsigned nverbs = sizeof verbs / sizeof *verbs;
     if (n < 2 || strcmp(word[0], "key") != 0) return false;
-    const bool reload = strcmp(word[1], "reload") == 0 || strcmp(word[1], "reload-own") == 0;
-    if (n != 2 || (!reload && strcmp(word[1], "ls") != 0 && strcmp(word[1], "own") != 0)) {
-        cluster_answers_line(
-            q, "CLIENT_ERROR which key seals, and which are known, the key file of each node says: change it, "
-               "then say cluster key reload");
-    } else if (reload && !q->privileged) {
+    unsigned verb = 0;
+    while (verb < nverbs && strcmp(word[1], verbs[verb].all) != 0 && strcmp(word[1], verbs[verb].own) != 0) verb++;
+    if (verb == nverbs || n != 2 + (unsigned)verbs[verb].id) return false;
+    const char *id = verbs[verb].id ? word[2] : "";
+    uint8_t bytes[KEYRING_ID_BYTES];
+    if (verbs[verb].id && !keyring_id_read(id, bytes)) {
+        cluster_answers_line(q, "CLIENT_ERROR a key's id is 16 hexadecimal digits, as cluster key ls shows it");
+    } else if (verbs[verb].changes && !q->privileged) {
         cluster_answers_line(q, "CLIENT_ERROR not allowed here");
-    } else if (reload && !cluster_keys_load(c)) {
-        cluster_answers_line(q, "SERVER_ERROR the key file cannot be used; the log says why");
-    } else if (strcmp(word[1], "own") == 0 || strcmp(word[1], "reload-own") == 0) {
-        answer_own(c, q);
+    } else if (strcmp(word[1], verbs[verb].own) == 0) {
+        q->reply = cluster_keys_own(c, verb, id);
+        q->reply_bytes = q->reply == NULL ? 0 : strlen(q->reply);
+        q->done(q);
     } else if (config_current(c->config) == NULL) {
         cluster_answers_line(q, "SERVER_ERROR no cluster yet");
     } else {
-        ask_all(c, q, reload ? "cluster key reload-own" : "cluster key own");
+        cluster_keys_ask_all(c, q, verb, id);
     }
     return true;
 }

@@ -2,9 +2,12 @@
 #include "cluster/cluster.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "cluster/cluster_state.h"
@@ -21,11 +24,33 @@ void cluster_touch(struct cluster *c) {
     event_active(c->round, EV_TIMEOUT, 0);
 }
 
-bool cluster_may_log(struct cluster *c, enum cluster_event e) {
-    const uint64_t now = cluster_now(c);
-    if (c->logged_ns[e] != 0 && now - c->logged_ns[e] < CLUSTER_QUIET_MS * UINT64_C(1000000)) return false;
-    c->logged_ns[e] = now;
-    return true;
+static struct cluster_logged *logged_of(struct cluster *c, const char *event) {
+    unsigned i = 0;
+    while (i < c->nlogged && strcmp(c->logged[i].event, event) != 0) i++;
+    CHECK(i < CLUSTER_EVENTS_MAX);
+    if (i == c->nlogged) c->logged[c->nlogged++] = (struct cluster_logged){.event = event};
+    return &c->logged[i];
+}
+
+bool cluster_may_log(struct cluster *c, const char *event) {
+    struct cluster_logged *l = logged_of(c, event);
+    const bool may = l->ns == 0 || cluster_now(c) - l->ns >= CLUSTER_QUIET_MS * UINT64_C(1000000);
+    l->unlogged += !may;
+    return may;
+}
+
+void cluster_log(struct cluster *c, const char *event, const char *fmt, ...) {
+    struct cluster_logged *l = logged_of(c, event);
+    char text[1024], unlogged[32] = "";
+    va_list ap;
+    if (!cluster_may_log(c, event)) return;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (l->unlogged > 0) snprintf(unlogged, sizeof unlogged, "unlogged=%u ", l->unlogged);
+    log_event(c->cfg.log, LOG_ALWAYS, event, "%s%s", unlogged, text);
+    l->ns = cluster_now(c);
+    l->unlogged = 0;
 }
 
 void cluster_post(struct cluster *c, struct cluster_task *t, void (*run)(struct cluster *c, struct cluster_task *t)) {
@@ -73,6 +98,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     if (c->second_ns <= now) {
         c->second_ns = now + CLUSTER_SECOND_NS;
         cluster_agree_second(c);
+        cluster_keys_second(c);
     }
     cluster_touch(c);
 }
@@ -91,7 +117,7 @@ static void reset(struct cluster *c) {
     c->swim = NULL;
     c->purging = NULL;
     if (cluster_links_new(c, err, sizeof err) == 0 && cluster_members_new(c) == 0 && cluster_purges_new(c) == 0) return;
-    log_event(c->cfg.log, LOG_ALWAYS, "cluster_lost", "reason=\"%s\"", err);
+    cluster_log(c, "cluster_lost", "reason=\"%s\"", err);
     event_base_loopbreak(c->base);
 }
 
@@ -119,10 +145,10 @@ static void look_at_disk(struct cluster *c) {
     const uint64_t written = sync_load_acq(&c->written);
     if (written != 0) cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_WRITTEN, .number = written});
     const int32_t error = sync_exchange(&c->disk_error, 0);
-    if (error != 0 && cluster_may_log(c, CLUSTER_EVENT_DISK))
-        log_event(c->cfg.log, LOG_ALWAYS, "state_dir_failed",
-                  "path=\"%s\" error=\"%s\" reason=\"this node cannot vote until it can write there\"",
-                  c->cfg.state_dir, strerror(-error));
+    if (error != 0)
+        cluster_log(c, "state_dir_failed",
+                    "path=\"%s\" error=\"%s\" reason=\"this node cannot vote until it can write there\"",
+                    c->cfg.state_dir, strerror(-error));
 }
 
 /* The thread is to end: first the other members are told, so that they need not find out. The loop ends when they are,
@@ -179,6 +205,7 @@ static int open_keyring(struct cluster *c, char *err, size_t err_size) {
         keyring_without_key(&c->keyring);
         return 0;
     }
+    c->keys_changed = "start";
     return keyring_load(&c->keyring, c->cfg.key_file, err, err_size) ? 0 : -EINVAL;
 }
 
@@ -262,6 +289,8 @@ void cluster_free(struct cluster *c) {
     cluster_agree_free(c);
     swim_free(c->swim);
     purging_free(c->purging);
+    cluster_receipts_free(c->receipts);
+    free(c->said);
     loop_waker_fini(&c->waker);
     if (c->timer != NULL) event_free(c->timer);
     if (c->round != NULL) event_free(c->round);

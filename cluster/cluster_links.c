@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/hostport.h"
-#include "base/log.h"
 #include "cluster/address.h"
 #include "cluster/cluster_state.h"
 
@@ -240,9 +239,8 @@ static void on_unreachable(void *arg, const struct cluster_id *id) {
 
 static void on_refused(void *arg, const char *where, const struct peer_refusal *why, bool by_them) {
     struct cluster *c = arg;
-    if (!cluster_may_log(c, CLUSTER_EVENT_REFUSED)) return;
-    log_event(c->cfg.log, LOG_ALWAYS, "link_refused", "peer=%s by=%s setting=%s reason=\"%s\"", where,
-              by_them ? "peer" : "us", why->setting, why->reason);
+    cluster_log(c, "link_refused", "peer=%s by=%s setting=%s reason=\"%s\"", where, by_them ? "peer" : "us",
+                why->setting, why->reason);
 }
 
 /* ------------------------------------------------------------------ links for the workers */

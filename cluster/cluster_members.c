@@ -1,12 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The membership: SWIM's machine on the cluster's thread. */
+#include <ctype.h>
+#include <endian.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "base/rand.h"
 #include "cluster/cluster_state.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "unversioned"
+#endif
+
+#define LAG_STEP_MS 10 /* what pings say of the lag changes by so much at least */
 
 /* ------------------------------------------------------------------ what the machine wants */
 
@@ -45,18 +53,11 @@ static void sync(struct cluster *c, const struct swim_out *out) {
 }
 
 static void log_change(struct cluster *c, const struct member *m, enum swim_change change) {
-    static const struct {
-        enum cluster_event event;
-        const char *name;
-    } lines[] = {
-        [SWIM_JOINED] = {CLUSTER_EVENT_JOINED, "joined"},    [SWIM_SUSPECTED] = {CLUSTER_EVENT_SUSPECT, "suspect"},
-        [SWIM_DIED] = {CLUSTER_EVENT_DEAD, "dead"},          [SWIM_REFUTED] = {CLUSTER_EVENT_REFUTED, "refuted"},
-        [SWIM_RESTARTED] = {CLUSTER_EVENT_JOINED, "joined"}, [SWIM_ENDED] = {CLUSTER_EVENT_LEFT, "left"},
-    };
-    if (change >= sizeof lines / sizeof *lines || lines[change].name == NULL) return;
-    if (!cluster_may_log(c, lines[change].event)) return;
-    log_event(c->cfg.log, LOG_ALWAYS, lines[change].name, "node=%s addr=%s boot=%llu", m->name, m->address,
-              (unsigned long long)m->boot);
+    static const char *const events[] = {
+        [SWIM_JOINED] = "joined",   [SWIM_SUSPECTED] = "suspect", [SWIM_DIED] = "dead",
+        [SWIM_REFUTED] = "refuted", [SWIM_RESTARTED] = "joined",  [SWIM_ENDED] = "left"};
+    if (change >= sizeof events / sizeof *events || events[change] == NULL) return;
+    cluster_log(c, events[change], "node=%s addr=%s boot=%llu", m->name, m->address, (unsigned long long)m->boot);
 }
 
 static void changed(struct cluster *c, const struct swim_out *out) {
@@ -74,22 +75,75 @@ static void changed(struct cluster *c, const struct swim_out *out) {
 static void conflict(struct cluster *c, const struct swim_out *out) {
     const struct member *a = member_at(swim_members(c->swim), out->slot);
     const struct member *b = member_at(swim_members(c->swim), out->other);
-    if (a == NULL || b == NULL || !cluster_may_log(c, CLUSTER_EVENT_CONFLICT)) return;
-    log_event(c->cfg.log, LOG_ALWAYS, "conflict",
-              "what=%s node=%s addr=%s other=%s other_addr=%s reason=\"two live nodes "
-              "have one %s: stop one, or give it another %s\"",
-              out->change == SWIM_NAME ? "name" : "address", a->name, a->address, b->name, b->address,
-              out->change == SWIM_NAME ? "name" : "address",
-              out->change == SWIM_NAME ? "--ring-name" : "--cluster-advertise");
+    if (a == NULL || b == NULL) return;
+    /* One node that was started again without its state directory: its older process is gone, and not missed yet. */
+    if (strcmp(a->name, b->name) == 0 && strcmp(a->address, b->address) == 0) return;
+    cluster_log(c, "conflict",
+                "what=%s node=%s addr=%s other=%s other_addr=%s reason=\"two live nodes "
+                "have one %s: stop one, or give it another %s\"",
+                out->change == SWIM_NAME ? "name" : "address", a->name, a->address, b->name, b->address,
+                out->change == SWIM_NAME ? "name" : "address",
+                out->change == SWIM_NAME ? "--ring-name" : "--cluster-advertise");
 }
 
-/* A member has another configuration, or another vector of purges. */
+/* ------------------------------------------------------------------ what pings carry */
+
+static unsigned pack_meta(uint64_t version, uint64_t hash, uint32_t lag_ms, uint8_t to[PEER_SWIM_META_MAX]) {
+    static const char release[] = PACKAGE_VERSION;
+    const unsigned most = PEER_SWIM_META_MAX - CLUSTER_META_HEAD;
+    const unsigned n = sizeof release - 1 < most ? sizeof release - 1 : most;
+    version = htole64(version);
+    hash = htole64(hash);
+    lag_ms = htole32(lag_ms);
+    memcpy(to, &version, sizeof version);
+    memcpy(to + 8, &hash, sizeof hash);
+    memcpy(to + 16, &lag_ms, sizeof lag_ms);
+    memcpy(to + CLUSTER_META_HEAD, release, n);
+    return CLUSTER_META_HEAD + n;
+}
+
+/* Notes what a member says of itself. */
+static void note_said(struct cluster *c, unsigned slot, const struct cluster_id *id, const uint8_t *meta, unsigned n) {
+    if (slot >= c->nsaid) {
+        const unsigned room = swim_members(c->swim)->nslots; /* slot is one of them */
+        struct cluster_said *more = realloc(c->said, room * sizeof *more);
+        if (more == NULL) return;
+        memset(more + c->nsaid, 0, (room - c->nsaid) * sizeof *more);
+        c->said = more;
+        c->nsaid = room;
+    }
+    struct cluster_said *s = &c->said[slot];
+    *s = (struct cluster_said){.id = *id};
+    memcpy(&s->lag_ms, meta + 16, sizeof s->lag_ms);
+    s->lag_ms = le32toh(s->lag_ms);
+    for (unsigned i = 0; i < n - CLUSTER_META_HEAD; i++) {
+        const uint8_t b = meta[CLUSTER_META_HEAD + i];
+        s->release[i] = (char)(isgraph(b) ? b : '?');
+    }
+}
+
+const struct cluster_said *cluster_members_said(const struct cluster *c, const struct cluster_id *id) {
+    const unsigned slot = member_find(swim_members(c->swim), id);
+    return slot < c->nsaid && cluster_id_equal(&c->said[slot].id, id) ? &c->said[slot] : NULL;
+}
+
+uint64_t cluster_members_silent_ms(const struct cluster *c, const struct cluster_id *id) {
+    const struct members *all = swim_members(c->swim);
+    const struct member *m = member_at(all, member_find(all, id));
+    return m == NULL || member_is_active(m) ? 0 : (cluster_now(c) - m->since_ns) / UINT64_C(1000000);
+}
+
+/* A member's pings say which configuration and which vector of purges it has. */
 static void hint(struct cluster *c, const struct swim_out *out) {
     const struct member *m = member_at(swim_members(c->swim), out->slot);
     const struct configuration *now = config_current(c->config);
     uint64_t meta[2];
-    if (m == NULL || out->n != sizeof meta || now == NULL) return;
+    if (m == NULL || out->n < sizeof meta) return;
     memcpy(meta, out->bytes, sizeof meta);
+    meta[0] = le64toh(meta[0]);
+    meta[1] = le64toh(meta[1]);
+    if (out->n >= CLUSTER_META_HEAD) note_said(c, out->slot, &m->id, out->bytes, out->n);
+    if (now == NULL) return;
     const struct configuration_member *listed = configuration_by_id(now, &m->id);
     if (meta[0] > now->version) {
         struct config_in in = {.kind = CONFIG_IN_VERSION, .from = {.id = m->id, .boot = m->boot}, .number = meta[0]};
@@ -117,12 +171,11 @@ static void emit(void *arg, const struct swim_out *out) {
     case SWIM_OUT_CONFLICT: conflict(c, out); break;
     case SWIM_OUT_META: hint(c, out); break;
     case SWIM_OUT_OUTDATED:
-        if (cluster_may_log(c, CLUSTER_EVENT_CONFLICT))
-            log_event(
-                c->cfg.log, LOG_ALWAYS, "outdated",
-                "boot=%llu reason=\"a newer process has the identity of this node's state directory: give each node "
-                "a directory of its own\"",
-                (unsigned long long)out->boot);
+        cluster_log(
+            c, "outdated",
+            "boot=%llu reason=\"a newer process has the identity of this node's state directory: give each node "
+            "a directory of its own\"",
+            (unsigned long long)out->boot);
         break;
     case SWIM_OUT_LEFT: event_base_loopbreak(c->base); break;
     }
@@ -166,10 +219,14 @@ void cluster_members_peer_up(struct cluster *c, const struct cluster_peer *p) {
 
 void cluster_members_meta(struct cluster *c) {
     const struct configuration *now = config_current(c->config);
-    const uint64_t meta[2] = {now != NULL ? now->version : 0, purging_hash(c->purging)};
+    const uint64_t lag_ms = purging_lag_ns(c->purging, cluster_now(c)) / 1000000;
+    uint8_t meta[PEER_SWIM_META_MAX] = {0};
+    const unsigned n = pack_meta(now != NULL ? now->version : 0, purging_hash(c->purging),
+                                 lag_ms < UINT32_MAX ? (uint32_t)(lag_ms - lag_ms % LAG_STEP_MS) : UINT32_MAX, meta);
     if (memcmp(meta, c->meta, sizeof meta) == 0) return;
     memcpy(c->meta, meta, sizeof meta);
-    cluster_members_input(c, &(struct swim_in){.kind = SWIM_IN_META, .bytes = meta, .n = sizeof meta});
+    note_said(c, SWIM_SELF, &config_self(c->config)->id, meta, n);
+    cluster_members_input(c, &(struct swim_in){.kind = SWIM_IN_META, .bytes = meta, .n = n});
 }
 
 static void tell_seeds(struct cluster *c) {

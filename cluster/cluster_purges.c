@@ -38,7 +38,7 @@ static void log_unconfirmed(struct cluster *c, const struct purging_receipt *r) 
     uint32_t lacking[8];
     char who[512] = "";
     size_t at = 0;
-    if (!cluster_may_log(c, CLUSTER_EVENT_UNCONFIRMED)) return;
+    if (!cluster_may_log(c, "purge_unconfirmed")) return;
     const struct configuration *now = config_current(c->config);
     unsigned n = r->origin != 0 ? purging_lacking(c->purging, r->origin, r->sequence, lacking, 8) : 0;
     if (n > 8) n = 8;
@@ -47,8 +47,8 @@ static void log_unconfirmed(struct cluster *c, const struct purging_receipt *r) 
         if (m == NULL || at + strlen(m->name) + 2 > sizeof who) continue;
         at += (size_t)snprintf(who + at, sizeof who - at, "%s%s", at > 0 ? "," : "", m->name);
     }
-    log_event(c->cfg.log, LOG_ALWAYS, "purge_unconfirmed", "acked=%u members=%u missing=%s", r->acked, r->members,
-              who[0] != 0 ? who : "-");
+    cluster_log(c, "purge_unconfirmed", "acked=%u members=%u missing=%s", r->acked, r->members,
+                who[0] != 0 ? who : "-");
 }
 
 static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) {
@@ -121,7 +121,10 @@ static void begin(struct cluster *c, struct cluster_purge *p) {
     const uint64_t now = cluster_now(c);
     w->deadline_ns = now + r.wait_ns;
     const int result = purging_purge(c->purging, now, &r, &w->via);
-    if (result == 0) return;
+    if (result == 0) {
+        cluster_receipts_begin(c->receipts, now, w->via, p);
+        return;
+    }
     cluster_waiter_end(c, w);
     refuse(p, result == -ENOTCONN ? "no cluster yet"
               : result == -ENOSPC ? "too many purges pending"
@@ -167,6 +170,8 @@ static void flush_now(struct cluster *c) {
     if (p == NULL) return;
     p->words = everything;
     p->nwords = p->nselectors = 1;
+    p->text = "*";
+    p->text_bytes = 1;
     p->done = flushed;
     begin(c, p);
 }
@@ -264,6 +269,16 @@ static void raise_floor(void *arg, bool everything) {
     c->cfg.up.floor(c->cfg.up.arg, everything);
 }
 
+static void confirmed(void *arg, const struct purging_receipt *r) {
+    struct cluster *c = arg;
+    cluster_receipts_confirmed(c->receipts, cluster_now(c), r);
+}
+
+static void acked(void *arg, uint32_t member, uint32_t origin, uint64_t sequence) {
+    struct cluster *c = arg;
+    cluster_receipts_acked(c->receipts, cluster_now(c), member, origin, sequence);
+}
+
 static void newer(void *arg, uint32_t member, uint64_t version) {
     struct cluster *c = arg;
     const struct configuration *now = config_current(c->config);
@@ -281,8 +296,11 @@ int cluster_purges_new(struct cluster *c) {
     const struct purging_config cfg = {
         .log_bytes = purgelog_bytes(c->cfg.memory_limit),
         .boot = config_self(c->config)->boot,
-        .events = {c, send_purge, apply, raise_floor, outcome, newer},
+        .events = {c, send_purge, apply, raise_floor, outcome, newer, confirmed, acked},
     };
+    cluster_receipts_free(c->receipts); /* the machine that they are of is gone */
+    c->receipts = cluster_receipts_new();
+    if (c->receipts == NULL) return -ENOMEM;
     const int r = purging_new(&cfg, cluster_now(c), &c->purging);
     if (r == 0 && config_current(c->config) != NULL) cluster_purges_adopt(c);
     return r;
@@ -291,7 +309,7 @@ int cluster_purges_new(struct cluster *c) {
 void cluster_purges_adopt(struct cluster *c) {
     if (c->purging == NULL) return;
     const int r = purging_adopt(c->purging, cluster_now(c), config_current(c->config), config_number(c->config));
-    if (r != 0) log_event(c->cfg.log, LOG_ALWAYS, "cluster_lost", "reason=\"no memory to adopt a configuration\"");
+    if (r != 0) cluster_log(c, "cluster_lost", "reason=\"no memory to adopt a configuration\"");
     const struct cluster_peer *p;
     TAILQ_FOREACH(p, &c->peers, entry) cluster_purges_link(c, &p->id, true);
 }

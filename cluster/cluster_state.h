@@ -4,8 +4,9 @@
  *
  * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the
  * configuration (config.h), cluster_purges.c the purges (purging.h); cluster_view.c makes what the workers read;
- * cluster_links.c what comes from and goes to the transport; cluster_answers.c what operators ask. Each offers its
- * functions here. All run on the cluster's thread, unless they say otherwise.
+ * cluster_links.c what comes from and goes to the transport; cluster_answers.c, cluster_answers_purges.c,
+ * cluster_changes.c and cluster_keys.c what operators ask and change. Each offers its functions here. All run on the
+ * cluster's thread, unless they say otherwise.
  */
 #ifndef TAGCACHED_CLUSTER_CLUSTER_STATE_H
 #define TAGCACHED_CLUSTER_CLUSTER_STATE_H
@@ -18,6 +19,7 @@
 #include "base/loop.h"
 #include "base/sync.h"
 #include "cluster/cluster.h"
+#include "cluster/cluster_receipts.h"
 #include "cluster/config.h"
 #include "cluster/keyring.h"
 #include "cluster/purging.h"
@@ -32,24 +34,19 @@
 #define CLUSTER_PING_MS 1000         /* how long one is waited for */
 #define CLUSTER_WISHES_MAX 8192      /* links to other nodes that workers wait for */
 #define CLUSTER_LEAVE_MS 500         /* how long a node that ends tells the others, at most */
-#define CLUSTER_QUIET_MS 1000        /* between two log lines of one kind */
+#define CLUSTER_QUIET_MS 1000        /* between two log lines of one event */
+#define CLUSTER_EVENTS_MAX 48        /* events that are logged */
 #define CLUSTER_LEASE_MS 2000        /* a voter's answer counts for so long */
 #define CLUSTER_NAMES_REQUESTS 10000 /* of clients, before it is judged whether they ask the owners */
 #define CLUSTER_NAMES_S 3600         /* between two lines names_differ */
+#define CLUSTER_META_HEAD 20         /* bytes of what pings carry, before the release */
 #define CLUSTER_SECOND_NS UINT64_C(1000000000)
 
-/* Kinds of log lines, each written at most once a second. */
-enum cluster_event {
-    CLUSTER_EVENT_JOINED,
-    CLUSTER_EVENT_SUSPECT,
-    CLUSTER_EVENT_DEAD,
-    CLUSTER_EVENT_REFUTED,
-    CLUSTER_EVENT_LEFT,
-    CLUSTER_EVENT_CONFLICT,
-    CLUSTER_EVENT_REFUSED,
-    CLUSTER_EVENT_UNCONFIRMED,
-    CLUSTER_EVENT_DISK,
-    CLUSTER_EVENTS
+/* When a line of an event was logged last, and how many were not since. */
+struct cluster_logged {
+    const char *event; /* a literal */
+    uint64_t ns;
+    unsigned unlogged;
 };
 
 /* What the configuration says of this process. */
@@ -76,6 +73,13 @@ struct cluster_ping {
     uint32_t number; /* the membership's */
     struct cluster_id id;
     char address[CONFIGURATION_ADDRESS_MAX + 1];
+};
+
+/* What a member says of itself with its pings. */
+struct cluster_said {
+    struct cluster_id id;
+    uint32_t lag_ms;
+    char release[PEER_SWIM_META_MAX - CLUSTER_META_HEAD + 1]; /* of tagcached */
 };
 
 /* A worker's wish for a link. */
@@ -108,14 +112,16 @@ struct cluster {
     struct sync_stack tasks; /* messages of other threads */
 
     struct keyring keyring;
-    struct statedir *disk; /* NULL: none */
-    uint64_t written;      /* records up to this one are on the disk; atomic: tc-disk raises it */
-    int32_t disk_error;    /* atomic: of the last write that failed */
+    const char *keys_changed; /* by what the keys have changed since the log was told; NULL: they have not */
+    struct statedir *disk;    /* NULL: none */
+    uint64_t written;         /* records up to this one are on the disk; atomic: tc-disk raises it */
+    int32_t disk_error;       /* atomic: of the last write that failed */
 
     struct transport *transport;
     struct swim *swim;
     struct config *config;
     struct purging *purging;
+    struct cluster_receipts *receipts;
     bool reset_wanted;      /* the machines are to be made anew, under the identity that the configuration has now; */
     bool drop_wanted;       /* and all that is stored is to be dropped */
     struct config_in newer; /* a member has said that there is a newer configuration, */
@@ -136,7 +142,9 @@ struct cluster {
     TAILQ_HEAD(, cluster_run) runs;     /* commands that others have passed on to this one */
     unsigned nrelays, nruns;
     uint64_t clients_seen, forwarded_seen, names_ns; /* when names_differ was last judged good or logged: see it */
-    uint64_t meta[2]; /* what pings carry: version of the configuration, hash of the vector of purges */
+    uint8_t meta[PEER_SWIM_META_MAX];                /* what pings carry (cluster_members_meta) */
+    struct cluster_said *said;                       /* by slot of the membership's table, nsaid of them */
+    unsigned nsaid;
     const char *seeds[SWIM_SEEDS_MAX]; /* addresses of --join, and behind them those that operators gave, from malloc */
     unsigned nseeds;
     uint64_t next_token;
@@ -153,7 +161,8 @@ struct cluster {
     uint32_t again_posted;             /* atomic: again_task is on its way */
     struct cluster_task view_task, applied_task, again_task;
     bool view_wanted; /* another one is to be made when all do */
-    uint64_t logged_ns[CLUSTER_EVENTS];
+    struct cluster_logged logged[CLUSTER_EVENTS_MAX];
+    unsigned nlogged;
     struct peer_counts counts;
     uint64_t malformed;        /* messages of members that made no sense; some machines count their own */
     struct peer_arena arena;   /* of what is read; and */
@@ -172,8 +181,11 @@ struct cluster {
 uint64_t cluster_now(const struct cluster *c); /* CLOCK_BOOTTIME, nanoseconds */
 /* Has the round's end run: something has changed. */
 void cluster_touch(struct cluster *c);
-/* Whether a line of this kind may be logged now. */
-bool cluster_may_log(struct cluster *c, enum cluster_event e);
+/* Whether an event (a literal) may be logged now: it has not been for CLUSTER_QUIET_MS. Counts those that may not. */
+bool cluster_may_log(struct cluster *c, const char *event);
+/* Logs it, if it may be, with these logfmt fields; and how many lines of it were left out (`unlogged`), if some were.
+ */
+void cluster_log(struct cluster *c, const char *event, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Has another thread's message run on the cluster's thread. Any thread. */
 void cluster_post(struct cluster *c, struct cluster_task *t, void (*run)(struct cluster *c, struct cluster_task *t));
 
@@ -202,8 +214,13 @@ void cluster_members_sync(struct cluster *c, const struct cluster_peer *from, co
 void cluster_members_datagram(struct cluster *c, const struct datagram_sender *from, const Peer__Datagram *m);
 /* Tries this address from now on, beside those of --join. False: there are SWIM_SEEDS_MAX, or no memory. */
 bool cluster_members_add_seed(struct cluster *c, const char *address);
-/* What pings carry: the version of the configuration and the hash of the vector of purges. */
+/* Brings what pings carry up to date: 8 bytes of the configuration's version, 8 of the vector's hash (purging_hash), 4
+ * of the lag in milliseconds, and the release of tagcached as a text. */
 void cluster_members_meta(struct cluster *c);
+/* For how long a member has been dead, or gone, as far as is known here; 0: it is alive. */
+uint64_t cluster_members_silent_ms(const struct cluster *c, const struct cluster_id *id);
+/* What a member, or this node, says of itself; NULL: nothing is known. */
+const struct cluster_said *cluster_members_said(const struct cluster *c, const struct cluster_id *id);
 
 /* ---- cluster_agree.c */
 
@@ -262,6 +279,8 @@ bool cluster_changes_ask(struct cluster *c, struct cluster_question *q, char *co
 
 /* Reads the key file again. False: it cannot be used, and the keys stay; the log says why. */
 bool cluster_keys_load(struct cluster *c);
+/* What is done each second: the log is told which keys are in use, if that has changed. */
+void cluster_keys_second(struct cluster *c);
 /* `key ...`: answers, now or later. False: it is none of these. */
 bool cluster_keys_ask(struct cluster *c, struct cluster_question *q, char *const *word, unsigned n);
 
@@ -284,9 +303,18 @@ void cluster_answers_line(struct cluster_question *q, const char *line);
 uint64_t cluster_answers_await(struct cluster *c, struct cluster_question *q);
 /* Answers a change: done, or (text is not empty) why not. */
 void cluster_answers_changed(struct cluster *c, struct cluster_question *q, const char *text);
-/* Answers "what became of this purge?". */
-void cluster_answers_receipt(struct cluster *c, struct cluster_question *q, const struct purging_receipt *r);
+/* Whether a member does not answer, as far as is known here: it is dead, or has left. */
+bool cluster_answers_is_down(const struct cluster *c, const struct configuration_member *m);
 /* What this node does, as a sentence of `stats cluster`. */
 void cluster_answers_state(const struct cluster *c, char *text, size_t size);
+
+/* ---- cluster_answers_purges.c */
+
+/* Answers with all purges that are pending, and the last ones that were confirmed. */
+void cluster_answers_purges(const struct cluster *c, struct cluster_question *q);
+/* Answers what became of the purge with this id, now or later. */
+void cluster_answers_purge(struct cluster *c, struct cluster_question *q, const char *id);
+/* Answers a question about a purge, whose token has come back. */
+void cluster_answers_receipt(struct cluster *c, struct cluster_question *q, const struct purging_receipt *r);
 
 #endif

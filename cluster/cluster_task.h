@@ -35,6 +35,8 @@ struct cluster_waiter {
     uint64_t deadline_ns;
 };
 
+#define CLUSTER_PURGE_TEXT_MAX 200 /* bytes of what a purge selects that are shown to operators */
+
 /* A purge, of selectors or of everything, to be carried out on every node. The asker keeps it in place until `done`. */
 enum cluster_outcome {
     CLUSTER_CONFIRMED, /* every node that could serve an item it selects has carried it out */
@@ -47,6 +49,10 @@ struct cluster_purge {
     /* What to purge: nselectors times a count of tags (0: everything) and their hashes. Read until `done`. */
     const uint64_t *words;
     unsigned nwords, nselectors;
+    /* The same as it was written, for operators, parted by commas or blanks; also read until `done`. Of a longer one
+     * CLUSTER_PURGE_TEXT_MAX + 1 bytes are enough. */
+    const char *text;
+    size_t text_bytes;
     bool soft;
     bool counted; /* `items` is wanted */
     uint32_t soft_ttl_s;

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "cluster/cluster_state.h"
 
 /* The owners of keys, as a ring and as members of a view. */
@@ -133,7 +132,7 @@ void cluster_view_make(struct cluster *c) {
     if (r == 0 && !same) r = hand_over(c, now, v);
     if (r == 0) return;
     c->view_wanted = true; /* in a second there may be memory again */
-    log_event(c->cfg.log, LOG_ALWAYS, "ring_failed", "error=\"%s\"", strerror(-r));
+    cluster_log(c, "ring_failed", "error=\"%s\"", strerror(-r));
 }
 
 void cluster_view_again(struct cluster *c) {

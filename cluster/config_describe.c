@@ -47,7 +47,7 @@ void config_describe(const struct configuration *before, const struct configurat
     struct text t = {text, size};
     add(&t, "members=%u", configuration_present(after));
     if (before == NULL || before->epoch != after->epoch) {
-        add(&t, " epoch=%llu %s voters=", (unsigned long long)after->epoch,
+        add(&t, " epoch=%llu memory=%s voters=", (unsigned long long)after->epoch,
             after->floor_epoch == after->epoch ? "fresh" : "kept");
         for (unsigned i = 0; i < after->nvoters; i++)
             add(&t, "%s%s", i == 0 ? "" : ",", after->voters[i].member == 0 ? "vacant" : after->voters[i].name);

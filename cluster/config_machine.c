@@ -218,6 +218,17 @@ static void find_self(struct config *c, const struct configuration *before) {
     c->active_epoch = 0;
 }
 
+/* Says which other members were ejected: find_self says it of this one. */
+static void log_ejected(struct config *c, const struct configuration *before) {
+    const struct configuration *now = &c->current->configuration;
+    for (unsigned i = 0; before != NULL && i < now->nmembers; i++) {
+        const struct configuration_member *m = &now->members[i], *was = configuration_by_number(before, m->number);
+        if (m->state == CONFIGURATION_EJECTED && was != NULL && was->state != CONFIGURATION_EJECTED &&
+            !cluster_id_equal(&m->id, &c->self.id))
+            config_log(c, "ejected", "name=%s number=%u", m->name, m->number);
+    }
+}
+
 static void log_adopted(struct config *c, const struct configuration *before) {
     const struct configuration *now = &c->current->configuration;
     char text[PEER_CONFIG_TEXT_MAX];
@@ -274,6 +285,7 @@ bool config_adopt(struct config *c, struct configuration_value *v) {
     o->value = configuration_value_get(v);
     o->number = c->number;
     log_adopted(c, before);
+    log_ejected(c, before);
     config_join_settle(c);
     config_request_settle(c);
     if (c->number == 0) c->join_asked_ns = 0;

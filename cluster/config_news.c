@@ -120,6 +120,7 @@ void config_on_fetch(struct config *c, const struct config_peer *from, const str
 void config_on_push(struct config *c, const struct config_peer *from, const struct peer_config *m) {
     (void)from;
     struct configuration_value *v = config_read_value(c, m->value, m->nvalue);
+    c->fetched_ns = 0; /* what was asked for has come; a version that is already newer is asked for at once */
     if (v == NULL) return;
     config_adopt(c, v);
     configuration_value_put(v);

@@ -32,15 +32,18 @@ static bool same_version(const struct peer_hello *mine, const struct peer_hello 
                   mine->lowest, mine->highest, called(theirs), theirs->lowest, theirs->highest, called(old));
 }
 
-/* Who dials may say whom it means: behind an address there may be another node by now. */
+/* Who dials may say whom it means: behind an address there may be another node by now. That of two nodes which are told
+ * to advertise one address is something to mend; that of a node which has lost its identity is not, and neither side
+ * can tell them apart. */
 static bool is_wanted(const struct peer_hello *from, const struct peer_hello *there, struct peer_refusal *why) {
     char wanted[CLUSTER_ID_TEXT], found[CLUSTER_ID_TEXT];
     if (cluster_id_is_zero(&from->wanted) || cluster_id_equal(&from->wanted, &there->node)) return true;
     cluster_id_text(&from->wanted, wanted);
     cluster_id_text(&there->node, found);
     return refuse(why, "--cluster-advertise",
-                  "%.80s looks for node %.12s here and finds %.12s at %.80s: give each node an address of its own",
-                  called(from), wanted, found, called(there));
+                  "%.50s looks for node %.12s at %.50s, where %.12s is now: that was started again without its "
+                  "--state-dir, or two nodes advertise this address",
+                  called(from), wanted, called(there), found);
 }
 
 static bool same_text(const char *setting, const struct peer_hello *mine, const char *a,

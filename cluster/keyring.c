@@ -161,12 +161,45 @@ void keyring_generate(const uint8_t random[KEYRING_KEY_BYTES], char line[KEYRING
     line[n] = '\0';
 }
 
+/* Where the key with this id is; k->n: there is none. */
+static unsigned place_of(const struct keyring *k, const uint8_t id[KEYRING_ID_BYTES]) {
+    unsigned i = 0;
+    while (i < k->n && memcmp(k->keys[i].id, id, KEYRING_ID_BYTES) != 0) i++;
+    return i;
+}
+
 const struct keyring_key *keyring_find(const struct keyring *k, const uint8_t id[KEYRING_ID_BYTES]) {
-    for (unsigned i = 0; i < k->n; i++)
-        if (memcmp(k->keys[i].id, id, KEYRING_ID_BYTES) == 0) return &k->keys[i];
-    return NULL;
+    const unsigned i = place_of(k, id);
+    return i < k->n ? &k->keys[i] : NULL;
+}
+
+bool keyring_use(struct keyring *k, const uint8_t id[KEYRING_ID_BYTES]) {
+    const unsigned i = place_of(k, id);
+    if (i == k->n) return false;
+    struct keyring_key key = k->keys[i];
+    memmove(&k->keys[1], &k->keys[0], i * sizeof key);
+    k->keys[0] = key;
+    sodium_memzero(&key, sizeof key);
+    return true;
+}
+
+bool keyring_remove(struct keyring *k, const uint8_t id[KEYRING_ID_BYTES]) {
+    const unsigned i = place_of(k, id);
+    if (i == k->n || i == 0) return false;
+    k->n--;
+    memmove(&k->keys[i], &k->keys[i + 1], (k->n - i) * sizeof k->keys[0]);
+    sodium_memzero(&k->keys[k->n], sizeof k->keys[0]);
+    return true;
 }
 
 void keyring_id_text(const struct keyring_key *key, char text[KEYRING_ID_TEXT]) {
     for (unsigned i = 0; i < KEYRING_ID_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", key->id[i]);
+}
+
+bool keyring_id_read(const char *text, uint8_t id[KEYRING_ID_BYTES]) {
+    static const char digits[] = "0123456789abcdef";
+    if (strlen(text) != KEYRING_ID_TEXT - 1 || strspn(text, digits) != KEYRING_ID_TEXT - 1) return false;
+    for (unsigned i = 0; i < KEYRING_ID_BYTES; i++)
+        id[i] = (uint8_t)((strchr(digits, text[2 * i]) - digits) << 4 | (strchr(digits, text[2 * i + 1]) - digits));
+    return true;
 }

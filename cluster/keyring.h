@@ -3,8 +3,8 @@
  * keyring - the cluster's keys: what seals datagrams (datagram.h) and authenticates links (psk.h).
  *
  * A file holds one key a line, 32 bytes in base64; empty lines and lines that begin with # are skipped. The first key
- * seals and is offered on links, all of them open, so that a key can be changed while nodes run: add the new one to
- * every node's file behind the old one, then put it first everywhere, then take the old one out.
+ * seals and is offered on links, all of them open, so that a key can be changed while nodes run: the new one goes
+ * behind the old one in every node's file, then it is used everywhere, then the old one is taken out (docs/cluster.md).
  *
  * What is used is never the key itself but what HKDF (RFC 5869, SHA-256) derives from it, a different secret for each
  * use; the id by which keys are told apart is derived, too, so it may be shown.
@@ -52,8 +52,14 @@ void keyring_wipe(struct keyring *k);
 void keyring_generate(const uint8_t random[KEYRING_KEY_BYTES], char line[KEYRING_LINE_BYTES + 1]);
 /* The key with this id, or NULL. */
 const struct keyring_key *keyring_find(const struct keyring *k, const uint8_t id[KEYRING_ID_BYTES]);
+/* Has the key with this id seal: it goes to the front, the others keep their order. False: there is no such key. */
+bool keyring_use(struct keyring *k, const uint8_t id[KEYRING_ID_BYTES]);
+/* Takes the key with this id out. False: there is no such key, or it is the one that seals. */
+bool keyring_remove(struct keyring *k, const uint8_t id[KEYRING_ID_BYTES]);
 /* The id as 16 hexadecimal digits; as an identity in TLS it is this text. */
 void keyring_id_text(const struct keyring_key *key, char text[KEYRING_ID_TEXT]);
+/* The id that such a text, lower case, stands for. False: it is none. */
+bool keyring_id_read(const char *text, uint8_t id[KEYRING_ID_BYTES]);
 /* HKDF-SHA256 (RFC 5869) without a salt: n bytes, at most 255 x 32, from a key and a text that names the use. */
 void keyring_derive(const uint8_t *key, size_t key_bytes, const char *use, uint8_t *out, size_t n);
 

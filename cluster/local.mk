@@ -5,6 +5,8 @@ noinst_HEADERS += \
   %D%/cluster.options.def \
   %D%/cluster_config.h \
   %D%/cluster_gauges.h \
+  %D%/cluster_keys.h \
+  %D%/cluster_receipts.h \
   %D%/cluster_state.h \
   %D%/cluster_task.h \
   %D%/cluster_text.h \
@@ -47,12 +49,15 @@ tagcached_sources += \
   %D%/address.c \
   %D%/cluster_agree.c \
   %D%/cluster_answers.c \
+  %D%/cluster_answers_purges.c \
   %D%/cluster_changes.c \
   %D%/cluster_keys.c \
+  %D%/cluster_keys_all.c \
   %D%/cluster_life.c \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
   %D%/cluster_purges.c \
+  %D%/cluster_receipts.c \
   %D%/cluster_relay.c \
   %D%/cluster_text.c \
   %D%/cluster_view.c \

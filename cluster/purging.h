@@ -67,6 +67,10 @@ struct purging_events {
     void (*outcome)(void *arg, uint64_t token, const struct purging_receipt *r);
     /* A member has a configuration of this version, newer than the one here: fetch it. */
     void (*newer)(void *arg, uint32_t member, uint64_t version);
+    /* For operators; both may be NULL. A purge asked for here is confirmed, whether somebody waits for it or not. A
+     * member, or this node, has acknowledged all of an origin's events up to this one. */
+    void (*confirmed)(void *arg, const struct purging_receipt *r);
+    void (*acked)(void *arg, uint32_t member, uint32_t origin, uint64_t sequence);
 };
 
 struct purging_config {
@@ -128,6 +132,8 @@ int purging_ask_via(struct purging *p, uint64_t now_ns, struct purge_via via, ui
 /* Members that have not acknowledged an event, as far as is known here: their numbers, at most max. Returns how many.
  */
 unsigned purging_lacking(const struct purging *p, uint32_t origin, uint64_t sequence, uint32_t *members, unsigned max);
+/* What the log has of an event: its via, and whether it is soft. False: nothing. */
+bool purging_event(const struct purging *p, uint32_t origin, uint64_t sequence, struct purge_via *via, bool *soft);
 /* Shows the purges of this node's outbox, oldest first for each origin, until fn returns false. */
 void purging_pending(const struct purging *p, bool (*fn)(void *arg, const struct purging_receipt *r), void *arg);
 
@@ -144,6 +150,9 @@ bool purging_active(const struct purging *p, uint64_t *since_ns);
 bool purging_begun(const struct purging *p);
 /* Own purges that are applied here alone: while there are some, no number of this node may serve a pull (rule 11). */
 uint32_t purging_local(const struct purging *p);
+/* For how long at least this node has known of an event that it has not applied; 0: it has applied all. Every event
+ * that it knew of before that time is applied. */
+uint64_t purging_lag_ns(const struct purging *p, uint64_t now_ns);
 /* For the configuration: a closing origin may be dropped (rule 20), because every member has polled here lately at the
  * closing version or a later one and has exactly what this voter has of it. */
 bool purging_may_retire(const struct purging *p, uint64_t now_ns, uint32_t origin);

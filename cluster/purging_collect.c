@@ -124,6 +124,11 @@ static void confirm(struct purging *p, int slot, uint64_t sequence) {
     purging_submit_confirmed(p, slot);
 }
 
+void purging_collect_confirmed(struct purging *p, int slot, uint64_t sequence) {
+    confirm(p, slot, sequence);
+    purging_collect_count(p, slot);
+}
+
 /* An event is confirmed when this node and all its peers have acknowledged it. (With leases another rule comes here.)
  */
 void purging_collect_count(struct purging *p, int slot) {
@@ -154,6 +159,7 @@ void purging_collect_acked(struct purging *p, uint64_t now_ns, unsigned peer, co
     if (acked > t->acked) {
         const bool low = t->acked <= s->confirmed;
         t->acked = acked;
+        if (p->events.acked != NULL) p->events.acked(p->events.arg, p->peers[peer].number, m->origin, acked);
         t->progress_ns = now_ns;
         t->frames = 0;
         if (t->sent < acked) t->sent = acked < purgelog_last(p->log, slot) ? acked : purgelog_last(p->log, slot);

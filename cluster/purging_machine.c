@@ -79,13 +79,17 @@ static void describe(const struct purging *p, uint32_t i, struct purging_receipt
 
 void purging_tell(struct purging *p, uint32_t entry, enum purging_status status) {
     struct purging_receipt r;
-    if (p->out.entries[entry].place == OUTBOX_NONE) return;
-    const uint64_t token = p->out.entries[entry].token;
-    outbox_unwait(&p->out, entry);
+    const struct outbox_entry *e = &p->out.entries[entry];
+    const bool waits = e->place != OUTBOX_NONE;
+    const bool confirmed = status == PURGING_CONFIRMED && e->via.number != 0 && p->events.confirmed != NULL;
+    if (!waits && !confirmed) return;
+    const uint64_t token = e->token;
+    if (waits) outbox_unwait(&p->out, entry);
     describe(p, entry, &r);
     if (status != PURGING_PENDING) r.status = status;
     if (status == PURGING_CONFIRMED) r.acked = r.members;
-    p->events.outcome(p->events.arg, token, &r);
+    if (confirmed) p->events.confirmed(p->events.arg, &r);
+    if (waits) p->events.outcome(p->events.arg, token, &r);
 }
 
 /* ------------------------------------------------------------------ time */
@@ -106,9 +110,31 @@ static void arm(struct purging *p, uint64_t now_ns) {
     if (p->tick_ns == NEVER && busy(p)) p->tick_ns = now_ns + TICK_MS * MS;
 }
 
+/* The highest sequence of a slot's origin that is known to be somewhere. */
+static uint64_t known_of(const struct purging *p, int slot) {
+    const uint64_t last = purgelog_last(p->log, slot), need = p->slots[slot].need;
+    return need > last ? need : last;
+}
+
+/* When what was known at the time of the last look is applied, looks again. */
+static void look_at_lag(struct purging *p, uint64_t now_ns) {
+    bool reached = true, behind = false;
+    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+        if (purgelog_origin(p->log, i) == 0) continue;
+        const uint64_t applied = purgelog_applied(p->log, i), known = known_of(p, i);
+        behind |= applied < known;
+        reached &= applied >= known || applied >= p->slots[i].known;
+    }
+    if (!reached) return;
+    p->lag_ns = behind && p->begun ? now_ns : 0;
+    for (int i = 0; behind && i < PURGELOG_SLOTS; i++)
+        if (purgelog_origin(p->log, i) != 0) p->slots[i].known = known_of(p, i);
+}
+
 void purging_flush(struct purging *p, uint64_t now_ns) {
     purging_submit_flush(p, now_ns);
     purging_member_apply(p);
+    look_at_lag(p, now_ns);
     purging_poll_activate(p, now_ns);
     purging_collect_flush(p, now_ns);
     purging_origin_flush(p);
@@ -261,7 +287,6 @@ int purging_ask_via(struct purging *p, uint64_t now_ns, struct purge_via via, ui
 
 unsigned purging_lacking(const struct purging *p, uint32_t origin, uint64_t sequence, uint32_t *members, unsigned max) {
     const int slot = purgelog_slot(p->log, origin);
-    static const struct peer_purge_lack none;
     unsigned n = 0;
     if (slot < 0) return 0;
     const struct purging_slot *s = &p->slots[slot];
@@ -269,12 +294,20 @@ unsigned purging_lacking(const struct purging *p, uint32_t origin, uint64_t sequ
         for (unsigned i = 0; i < p->npeers && n < max; i++)
             if (s->streams[i].acked < sequence) members[n++] = p->peers[i].number;
     } else {
-        for (const struct peer_purge_lack *l = s->nlacks > 0 ? s->lacks : &none; l < s->lacks + s->nlacks && n < max;
-             l++)
-            if (l->sequence < sequence) members[n++] = l->member;
+        for (unsigned i = 0; i < s->nlacks && n < max; i++)
+            if (s->lacks[i].sequence < sequence) members[n++] = s->lacks[i].member;
     }
     if (purgelog_applied(p->log, slot) < sequence && n < max) members[n++] = p->number;
     return n;
+}
+
+bool purging_event(const struct purging *p, uint32_t origin, uint64_t sequence, struct purge_via *via, bool *soft) {
+    const int slot = purgelog_slot(p->log, origin);
+    const uint8_t *record = slot < 0 ? NULL : purgelog_at(p->log, slot, sequence);
+    if (record == NULL) return false;
+    *via = purge_event_via(record);
+    *soft = purge_event_soft(record);
+    return true;
 }
 
 void purging_pending(const struct purging *p, bool (*fn)(void *arg, const struct purging_receipt *r), void *arg) {
@@ -315,6 +348,10 @@ bool purging_active(const struct purging *p, uint64_t *since_ns) {
 
 bool purging_begun(const struct purging *p) {
     return p->begun;
+}
+
+uint64_t purging_lag_ns(const struct purging *p, uint64_t now_ns) {
+    return p->lag_ns == 0 || now_ns < p->lag_ns ? 0 : now_ns - p->lag_ns;
 }
 
 uint32_t purging_local(const struct purging *p) {

@@ -41,6 +41,7 @@ static void complete(struct purging *p, int slot, uint64_t sequence) {
     for (unsigned i = 0; i < p->slots[slot].npushers; i++)
         if (p->slots[slot].pushers[i].upto > purgelog_applied(p->log, slot)) p->slots[slot].pushers[i].due = true;
     purgelog_set_applied(p->log, slot, sequence);
+    if (p->events.acked != NULL) p->events.acked(p->events.arg, p->number, purgelog_origin(p->log, slot), sequence);
     purging_collect_count(p, slot);
 }
 
@@ -136,6 +137,7 @@ static void skip(struct purging *p, int slot, uint64_t sequence, uint64_t star) 
     const bool everything = star > purgelog_applied(p->log, slot) && !MUTATED(MUTATION_HORIZON_NO_STAR);
     if (!MUTATED(MUTATION_NO_HORIZON_FLOOR)) p->events.floor(p->events.arg, everything);
     p->counters.floors++;
+    p->slots[slot].behind_ns = 0;
     purging_member_end_batch(p, slot);
     purgelog_reset(p->log, slot, sequence, star < sequence ? star : sequence);
     purging_collect_count(p, slot);
@@ -143,22 +145,25 @@ static void skip(struct purging *p, int slot, uint64_t sequence, uint64_t star) 
 
 /* A log that begins too late is believed only if nobody else's reaches back further: a newcomer's log is short, and a
  * floor costs every tagged item. True: others are asked first. */
-static bool ask_others(struct purging *p, uint64_t now_ns, int slot, uint64_t sequence) {
+static bool ask_others(struct purging *p, uint64_t now_ns, int slot, uint32_t from, uint64_t sequence) {
     struct purging_slot *s = &p->slots[slot];
     if (s->behind_ns == 0) s->behind_ns = now_ns;
     if (now_ns >= s->behind_ns + PATIENCE_MS * MS) return false;
     if (s->need <= purgelog_last(p->log, slot)) s->need_since_ns = 0; /* pull at once */
-    if (s->need < sequence) s->need = sequence;
+    if (s->need < sequence) {
+        s->need = sequence;
+        s->need_from = from;
+    }
     return true;
 }
 
 /* Takes the records that follow what there is. False: they begin later than that. */
-static bool take(struct purging *p, uint64_t now_ns, int slot, const struct peer_purge *m) {
+static bool take(struct purging *p, uint64_t now_ns, int slot, uint32_t from, const struct peer_purge *m) {
     uint64_t sequence = m->sequence;
     size_t at = 0, bytes;
     if (sequence > purgelog_last(p->log, slot) + 1) {
         if (m->flags & PEER_PURGE_HORIZON) {
-            if (ask_others(p, now_ns, slot, sequence - 1)) return true;
+            if (ask_others(p, now_ns, slot, from, sequence - 1)) return true;
             skip(p, slot, sequence - 1, m->star);
         } else if (MUTATED(MUTATION_MAX_SEQUENCE) && m->events_bytes > 0) {
             purgelog_reset(p->log, slot, sequence - 1, m->star);
@@ -166,7 +171,6 @@ static bool take(struct purging *p, uint64_t now_ns, int slot, const struct peer
             return false;
         }
     }
-    p->slots[slot].behind_ns = 0;
     for (; at < m->events_bytes; at += bytes, sequence++) {
         bytes = purge_event_check(m->events + at, m->events_bytes - at);
         if (bytes == 0) {
@@ -176,6 +180,7 @@ static bool take(struct purging *p, uint64_t now_ns, int slot, const struct peer
         if (sequence <= purgelog_last(p->log, slot)) continue;
         if (purging_member_log(p, slot, m->events + at, false) != 0) break; /* no room just now: sent again */
         p->counters.received++;
+        p->slots[slot].behind_ns = 0; /* what is lacking now may be in other logs */
     }
     return true;
 }
@@ -216,7 +221,7 @@ void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, co
     bool gap = false;
     /* rule 20: of a closing origin only what somebody gives who knows that it closes */
     const bool takes = slot != p->own_slot && (s->closing == 0 || (pulled && m->version >= s->closing));
-    if (takes) gap = !take(p, now_ns, slot, m);
+    if (takes) gap = !take(p, now_ns, slot, from, m);
     if (!pulled) note_pusher(p, slot, from, m, gap);
 }
 

@@ -19,7 +19,7 @@ static void lacks(struct purging *p, uint64_t now_ns, uint32_t from, const struc
         const uint64_t last = purgelog_last(p->log, slot);
         if (m->vector[i].sequence <= last || m->version < s->closing) continue;
         if (s->need <= last) s->need_since_ns = now_ns;
-        if (s->need > last && s->need >= m->vector[i].sequence && purging_peer(p, s->need_from) != NULL &&
+        if (s->need > last && s->need > m->vector[i].sequence && purging_peer(p, s->need_from) != NULL &&
             purging_peer(p, s->need_from)->up)
             continue;
         s->need = m->vector[i].sequence;
@@ -59,7 +59,8 @@ static void poll_member(struct purging *p, uint32_t member) {
     purging_send(p, member, &m);
 }
 
-/* Pulls what has been lacking for a while; at once if this voter waits for it. */
+/* Pulls what has been lacking for a while; at once if this voter waits for it. It is asked for where it has been seen
+ * last; only as long as the log there begins too late and others' may reach back further, these are asked in turn. */
 static void pull(struct purging *p, uint64_t now_ns) {
     const bool activating = p->own_slot >= 0 && p->active_epoch != p->epoch;
     uint32_t asked[PURGELOG_SLOTS];
@@ -69,12 +70,13 @@ static void pull(struct purging *p, uint64_t now_ns) {
         const uint64_t wait_ns = activating ? 0 : REPAIR_MS * MS;
         if (purgelog_origin(p->log, i) == 0 || s->need <= purgelog_last(p->log, i)) continue;
         if (now_ns < s->need_since_ns + wait_ns || now_ns < s->pulled_ns + REPAIR_MS * MS) continue;
+        const bool others = s->behind_ns != 0 && now_ns < s->behind_ns + PATIENCE_MS * MS;
         s->pulled_ns = now_ns;
-        if (s->behind_ns != 0) s->need_from = next_up(p, s->need_from);
-        for (n = 0; n < nasked && asked[n] != s->need_from; n++) {}
+        s->asked = others ? next_up(p, s->asked) : s->need_from;
+        for (n = 0; n < nasked && asked[n] != s->asked; n++) {}
         if (n < nasked) continue;
-        asked[nasked++] = s->need_from;
-        send_vector(p, s->need_from, &(struct peer_purge){.kind = PEER_PURGE_PULL});
+        asked[nasked++] = s->asked;
+        send_vector(p, s->asked, &(struct peer_purge){.kind = PEER_PURGE_PULL});
     }
 }
 

@@ -72,7 +72,8 @@ struct purging_slot {
     unsigned npushers;
     /* what some member has and this one lacks */
     uint64_t need, need_since_ns, pulled_ns;
-    uint32_t need_from;
+    uint32_t need_from; /* whose vector has shown it last */
+    uint32_t asked;     /* who was asked for it last */
     uint64_t behind_ns; /* since when somebody's log has begun too late, 0: none has */
     /* as a collector has told */
     uint32_t told_members;
@@ -81,6 +82,7 @@ struct purging_slot {
     unsigned nlacks;
     /* activation: the highest sequence that the voters asked have */
     uint64_t sync;
+    uint64_t known; /* what there was of it at lag_ns, here or elsewhere */
 };
 
 /* Another member that is present in the configuration. */
@@ -149,6 +151,7 @@ struct purging {
     struct purging_batch batch;
     /* time */
     uint64_t tick_ns, poll_ns;
+    uint64_t lag_ns; /* what was known at this time is not all applied yet; 0: everything is applied */
     struct purging_counters counters;
     uint8_t frame[PEER_PURGE_EVENTS_MAX];
     uint8_t records[PURGE_EVENT_MAX];
@@ -184,6 +187,7 @@ void purging_collect_flush(struct purging *p, uint64_t now_ns);
 void purging_collect_tick(struct purging *p, uint64_t now_ns);
 void purging_collect_acked(struct purging *p, uint64_t now_ns, unsigned peer, const struct peer_purge *m);
 void purging_collect_count(struct purging *p, int slot); /* what is confirmed now, after any change */
+void purging_collect_confirmed(struct purging *p, int slot, uint64_t sequence); /* somebody else has found that out */
 uint32_t purging_collect_have(const struct purging *p, int slot, uint64_t sequence, uint32_t *members);
 unsigned purging_collect_lacks(const struct purging *p, int slot, uint64_t upto, struct peer_purge_lack *out,
                                unsigned max);

@@ -27,7 +27,8 @@ static void choose(struct purging *p, uint64_t now_ns) {
 
 /* An entry that this node collects acknowledgements for needs no voter. */
 static bool settled_here(const struct purging *p, const struct outbox_entry *e) {
-    return e->list >= OUTBOX_SLOTS && p->slots[e->list - OUTBOX_SLOTS].collecting;
+    const struct purging_slot *s = e->list >= OUTBOX_SLOTS ? &p->slots[e->list - OUTBOX_SLOTS] : NULL;
+    return s != NULL && s->collecting && e->sequence <= s->want;
 }
 
 void purging_submit_again(struct purging *p, uint64_t now_ns) {
@@ -166,10 +167,7 @@ void purging_submit_status(struct purging *p, uint64_t now_ns, uint32_t from, co
         s->told_members = m->members;
         s->told_upto = m->star;
     }
-    if (m->sequence <= s->confirmed) return;
-    s->confirmed = m->sequence;
-    purging_collect_count(p, slot);
-    purging_submit_confirmed(p, slot);
+    if (m->sequence > s->confirmed) purging_collect_confirmed(p, slot, m->sequence);
 }
 
 void purging_submit_confirmed(struct purging *p, int slot) {
@@ -186,7 +184,7 @@ void purging_submit_confirmed(struct purging *p, int slot) {
 static bool waits_for_status(const struct purging *p) {
     for (int i = 0; i < PURGELOG_SLOTS; i++) {
         const uint32_t first = outbox_first(&p->out, OUTBOX_SLOTS + (unsigned)i);
-        if (first != OUTBOX_NONE && !p->slots[i].collecting) return true;
+        if (first != OUTBOX_NONE && !settled_here(p, &p->out.entries[first])) return true;
     }
     return false;
 }

@@ -101,7 +101,7 @@ enum swim_out_kind {
                          side's parts are reported by SWIM_IN_SYNC with the same number */
     SWIM_OUT_CHANGED, /* slot, change */
     SWIM_OUT_CONFLICT, /* slot, other: both are active and have one name (change SWIM_NAME) or address (SWIM_ADDRESS) */
-    SWIM_OUT_META,     /* slot, bytes, n: a member's meta that is not this node's own; now and then for one that is */
+    SWIM_OUT_META,     /* slot, bytes, n: a member's meta, each time that it comes */
     SWIM_OUT_OUTDATED, /* boot: the cluster knows a process of this node's id that is newer than this one; either the
                           stored boot number is old (SWIM_IN_BOOT with a higher one), or somebody copied the state */
     SWIM_OUT_LEFT,     /* all have been told; the node may stop */

@@ -115,14 +115,16 @@ static enum cluster_applying up_apply(void *arg, const struct purging_batch *b) 
     return st == STORE_OK || counted != NULL ? CLUSTER_APPLIED : CLUSTER_APPLYING;
 }
 
-/* The store has one floor, of everything: more than was asked for is dropped where only tagged items have to go, which
- * costs misses. `*` has a place of its own in the table of purges, so it never has to wait. */
+/* `*` has a place of its own in the table of purges, so it never has to wait. */
 static void up_floor(void *arg, bool everything) {
     struct node_cluster *nc = arg;
     const struct store_selector all = {.all = true};
     const struct store_purge p = {.selectors = &all, .nselectors = 1, .token = nc};
     uint64_t version;
-    (void)everything;
+    if (!everything) {
+        (void)store_purge_tagged(nc->handle);
+        return;
+    }
     const enum store_status st = store_purge(nc->handle, &p, &version);
     CHECK(st == STORE_OK);
 }

@@ -13,16 +13,24 @@ void cmd_job_init(struct cmd_job *job, struct session *s, void (*free)(struct cm
 }
 
 void cmd_job_begin(struct session *s, struct cmd_job *job) {
-    s->job = job;
+    struct cmd_job **last = &s->job;
+    while (*last != NULL) last = &(*last)->next;
+    *last = job;
 }
 
 bool cmd_job_waits(const struct session *s) {
     return s->job != NULL && !s->job->delivered;
 }
 
+unsigned cmd_job_count(const struct session *s) {
+    unsigned n = 0;
+    for (const struct cmd_job *job = s->job; job != NULL; job = job->next) n++;
+    return n;
+}
+
 struct cmd_job *cmd_job_take(struct session *s) {
     struct cmd_job *job = s->job;
-    s->job = NULL;
+    if (job != NULL) s->job = job->next;
     return job;
 }
 
@@ -30,10 +38,10 @@ static void deliver(struct net_worker *nw, void *arg) {
     struct cmd_job *job = arg;
     (void)nw;
     job->delivered = true;
-    if (job->session != NULL)
-        conn_resume(job->session->conn);
-    else
+    if (job->session == NULL)
         job->free(job);
+    else if (job->session->job == job)
+        conn_resume(job->session->conn);
 }
 
 void cmd_job_end(struct cmd_job *job) {
@@ -44,10 +52,11 @@ void cmd_job_end(struct cmd_job *job) {
 }
 
 void cmd_job_abandon(struct session *s) {
-    struct cmd_job *job = cmd_job_take(s);
-    job->session = NULL;
-    if (job->delivered)
-        job->free(job);
-    else
-        (void)sync_exchange(&job->state, JOB_ABANDONED); /* whoever ends it frees it, or what was posted does */
+    for (struct cmd_job *job; (job = cmd_job_take(s)) != NULL;) {
+        job->session = NULL;
+        if (job->delivered)
+            job->free(job);
+        else
+            (void)sync_exchange(&job->state, JOB_ABANDONED); /* whoever ends it frees it, or what was posted does */
+    }
 }

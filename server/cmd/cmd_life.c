@@ -100,7 +100,7 @@ static void on_close(struct conn *c, void *session) {
     struct session *s = session;
     if (s->worker == NULL) return;
     if (s->upload != NULL) cmd_body_abort(s);
-    if (s->job != NULL) cmd_job_abandon(s);
+    cmd_job_abandon(s);
     if (s->forward != NULL) cmd_forward_end(s);
     if (s->producer != NULL) s->producer->end(s);
     s->producer = NULL;

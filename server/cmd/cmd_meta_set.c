@@ -170,11 +170,13 @@ static inline void reply_usual(struct session *s, const struct request *r, uint6
     head_end(&h);
 }
 
-/* Stores the value of a usual line. *cas: its id, if the line asks for it. */
-static inline enum store_status put_usual(struct session *s, const struct request *r, uint32_t expiry, uint64_t *cas) {
+/* Stores the value of a usual line. *cas: its id, if the line asks for it. since: as for store_set. */
+static inline enum store_status put_usual(struct session *s, const struct request *r, uint32_t expiry, uint64_t since,
+                                          uint64_t *cas) {
     struct store_worker *w = s->worker->store;
     if (likely(!meta_usual_has(&r->meta, 'c')))
-        return store_set(w, &r->key, r->body, r->body_len, r->meta.flags, expiry);
+        return store_set(w, &r->key, r->body, r->body_len, r->meta.flags, expiry, since);
+    if (since > 0) return STORE_NOT_FOUND; /* whose key it is is asked the ring */
     struct store_put p = {
         .key = r->key, .value = r->body, .size = r->body_len, .flags = r->meta.flags, .expiry = expiry};
     struct store_item it;
@@ -183,14 +185,14 @@ static inline enum store_status put_usual(struct session *s, const struct reques
     return st;
 }
 
-unsigned cmd_meta_set_run(struct session *s, struct request *r, unsigned n) {
+unsigned cmd_meta_set_run(struct session *s, struct request *r, unsigned n, uint64_t since) {
     const uint64_t shown = META_BIT('O') | META_BIT('k') | META_BIT('c') | META_BIT('s');
     struct cmd_worker *w = s->worker;
     unsigned i = 0;
     while (i < n && r->path == CMD_PATH_MS) {
         const uint32_t expiry = cmd_expiry(s, r->meta.ttl);
         uint64_t cas = 0;
-        if (unlikely(put_usual(s, r, expiry, &cas) != STORE_OK)) break;
+        if (unlikely(put_usual(s, r, expiry, since, &cas) != STORE_OK)) break;
         cmd_expiry_check(s, r->meta.ttl, expiry);
         if (!meta_usual_has(&r->meta, 'q')) {
             if ((r->meta.have & shown) == 0)

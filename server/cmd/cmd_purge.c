@@ -72,15 +72,15 @@ struct purge_job {
     uint64_t number;              /* alone: the purge's, and */
     int64_t n;                    /* the items it took out, if it counts them; -1: too many to count */
     struct cluster_purge cluster; /* in a cluster */
-    uint64_t words[];             /* what that purges */
+    uint64_t words[];             /* what that purges; behind them the text of it */
 };
 
 static void job_free(struct cmd_job *job) {
     free(job);
 }
 
-static struct purge_job *job_new(unsigned nwords) {
-    return calloc(1, sizeof(struct purge_job) + nwords * sizeof(uint64_t));
+static struct purge_job *job_new(unsigned nwords, size_t text_bytes) {
+    return calloc(1, sizeof(struct purge_job) + nwords * sizeof(uint64_t) + text_bytes);
 }
 
 void cmd_purge_ended(void *token, int64_t n) {
@@ -94,7 +94,7 @@ void cmd_purge_ended(void *token, int64_t n) {
 static enum store_status start_alone(struct session *s, struct store_purge *p, uint64_t *number) {
     struct cmd_worker *w = s->worker;
     struct purge_job *job = (struct purge_job *)w->spare;
-    if (job == NULL && (job = job_new(0)) == NULL) return STORE_NO_MEMORY;
+    if (job == NULL && (job = job_new(0, 0)) == NULL) return STORE_NO_MEMORY;
     cmd_job_init(&job->job, s, job_free);
     w->spare = &job->job;
     p->token = job;
@@ -120,18 +120,24 @@ static void write_words(const struct store_purge *p, uint64_t *to) {
 }
 
 /* Purges the whole cluster: always answered later. */
-static enum store_status start_cluster(struct session *s, const struct store_purge *p, uint64_t wait_ms) {
+static enum store_status start_cluster(struct session *s, const struct store_purge *p, const char *text, size_t n,
+                                       uint64_t wait_ms) {
     const struct cmd_cluster *cluster = s->worker->cmd->cluster;
     unsigned nwords = p->nselectors;
     for (unsigned i = 0; i < p->nselectors; i++) nwords += p->selectors[i].ntags;
-    struct purge_job *job = job_new(nwords);
+    if (n > CLUSTER_PURGE_TEXT_MAX) n = CLUSTER_PURGE_TEXT_MAX + 1;
+    struct purge_job *job = job_new(nwords, n);
     if (job == NULL) return STORE_NO_MEMORY;
     cmd_job_init(&job->job, s, job_free);
     write_words(p, job->words);
+    char *copy = (char *)(job->words + nwords);
+    memcpy(copy, text, n);
     job->cluster = (struct cluster_purge){
         .words = job->words,
         .nwords = nwords,
         .nselectors = p->nselectors,
+        .text = copy,
+        .text_bytes = n,
         .soft = p->soft,
         .soft_ttl_s = p->soft_ttl_s != 0 ? p->soft_ttl_s : STORE_SOFT_TTL_S,
         .counted = p->counted,
@@ -166,13 +172,10 @@ static void refuse_flush(struct session *s, const struct request *r) {
         cmd_reply_lit(s, r, "CLIENT_ERROR flush_all not allowed");
 }
 
-/* Whether the purge may be made: -F forbids `*`. Answers if not. */
-static bool allowed(struct session *s, const struct request *r, const struct store_purge *p) {
-    for (unsigned i = 0; i < p->nselectors; i++) {
-        if (!p->selectors[i].all || !s->worker->cmd->cfg.no_flush) continue;
-        refuse_flush(s, r);
-        return false;
-    }
+/* Whether the purge may be made: -F forbids `*`. */
+static bool allowed(const struct session *s, const struct store_purge *p) {
+    for (unsigned i = 0; i < p->nselectors; i++)
+        if (p->selectors[i].all && s->worker->cmd->cfg.no_flush) return false;
     return true;
 }
 
@@ -181,10 +184,18 @@ static bool allowed(struct session *s, const struct request *r, const struct sto
 static bool carry_out(struct session *s, const struct request *r, struct store_purge *p, const char *text, size_t n,
                       uint64_t wait_ms, struct cmd_purged *out) {
     struct cmd_worker *w = s->worker;
+    if (cmd_job_waits(s)) { /* it was begun with the one before it */
+        cmd_retry_later(s);
+        return false;
+    }
     if (s->job != NULL) return take_outcome(s, r, out);
-    if (!allowed(s, r, p)) return false;
+    if (!allowed(s, p)) {
+        refuse_flush(s, r);
+        return false;
+    }
     *out = (struct cmd_purged){.confirmed = true, .acked = 1, .members = 1};
-    enum store_status st = w->cmd->cluster != NULL ? start_cluster(s, p, wait_ms) : start_alone(s, p, &out->number);
+    enum store_status st =
+        w->cmd->cluster != NULL ? start_cluster(s, p, text, n, wait_ms) : start_alone(s, p, &out->number);
     if (st == STORE_NO_MEMORY) {
         cmd_reply_error(s, r, BINARY_NO_MEMORY, "SERVER_ERROR out of memory");
         return false;
@@ -215,7 +226,7 @@ bool cmd_purge_list(struct session *s, const struct request *r, const char *list
 /* ------------------------------------------------------------------ purge */
 
 /* Reads the words behind the command, but for noreply, as selectors or (tags) as plain tags. False: one is malformed,
- * or there are too many, and that is answered. */
+ * or there are too many. */
 static bool read_words(struct session *s, const struct request *r, bool tags, struct store_purge *p,
                        struct text_token *text) {
     struct text_token word;
@@ -225,10 +236,7 @@ static bool read_words(struct session *s, const struct request *r, bool tags, st
     *text = (struct text_token){NULL, 0};
     while (text_next(r->line, n, &at, &word)) {
         bool good = tags ? keytags_is_tag(word.p, word.n) : keytags_is_selector(word.p, word.n);
-        if (!good || p->nselectors == KEYTAGS_SELECTORS_MAX) {
-            cmd_reply_lit(s, r, CMD_BAD_FORMAT);
-            return false;
-        }
+        if (!good || p->nselectors == KEYTAGS_SELECTORS_MAX) return false;
         cmd_purge_selector(word.p, word.n, &s->worker->selectors[p->nselectors++]);
         if (text->p == NULL) text->p = word.p;
         text->n = (size_t)(word.p + word.n - text->p);
@@ -240,7 +248,11 @@ void cmd_purge(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token text;
     struct cmd_purged got;
-    if (!read_words(s, r, false, &p, &text) || !carry_out(s, r, &p, text.p, text.n, CMD_PURGE_WAIT_MS, &got)) return;
+    if (!read_words(s, r, false, &p, &text)) {
+        cmd_reply_lit(s, r, CMD_BAD_FORMAT);
+        return;
+    }
+    if (!carry_out(s, r, &p, text.p, text.n, CMD_PURGE_WAIT_MS, &got)) return;
     if (got.confirmed)
         cmd_reply_lit(s, r, "PURGED");
     else if (!r->noreply)
@@ -293,22 +305,54 @@ static void reply_mp(struct session *s, const struct meta *m, const struct text_
     conn_write(s->conn, "\r\n", 2);
 }
 
-void cmd_mp(struct session *s, struct request *r) {
+/* Reads the line: its flags into the worker's `meta`. *list: the selectors as text. */
+static enum meta_error read_mp(struct session *s, const struct request *r, struct store_purge *p,
+                               struct text_token *list, uint64_t *wait_ms) {
     struct meta *m = &s->worker->meta;
+    size_t at = r->row->name_len;
+    text_next(r->line, r->line_len, &at, list);
+    const enum meta_error e = meta_parse(r->line, r->line_len, at, 2, META_MP, list, s->worker->decoded, m);
+    if (e != META_OK) return e;
+    if (!keytags_is_selectors(list->p, list->n)) return META_FORMAT;
+    read_list(s, list->p, list->n, p);
+    *wait_ms = meta_has(m, 'w') ? m->wait_ms : CMD_PURGE_WAIT_MS;
+    return apply_soft_flags(m, p) ? META_OK : META_TOKEN;
+}
+
+void cmd_mp(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token list;
     struct cmd_purged got;
-    size_t at = r->row->name_len;
-    text_next(r->line, r->line_len, &at, &list);
-    enum meta_error e = meta_parse(r->line, r->line_len, at, 2, META_MP, &list, s->worker->decoded, m);
-    if (e == META_OK && !keytags_is_selectors(list.p, list.n)) e = META_FORMAT;
-    if (e == META_OK) read_list(s, list.p, list.n, &p);
-    if (e == META_OK && !apply_soft_flags(m, &p)) e = META_TOKEN;
+    uint64_t wait_ms;
+    const enum meta_error e = read_mp(s, r, &p, &list, &wait_ms);
     if (e != META_OK)
         cmd_meta_error(s, e);
-    else if (carry_out(s, r, &p, list.p, list.n, meta_has(m, 'w') ? m->wait_ms : CMD_PURGE_WAIT_MS, &got))
-        reply_mp(s, m, &list, &got);
+    else if (carry_out(s, r, &p, list.p, list.n, wait_ms, &got))
+        reply_mp(s, &s->worker->meta, &list, &got);
     if (!s->worker->retry) cmd_bump(s, CMD_METRIC_cmd_meta);
+}
+
+/* ------------------------------------------------------------------ pipelined */
+
+/* Begins the purge that r asks for. False: it is no purge, or not one that can be begun before it is its turn. */
+static bool begin_early(struct session *s, const struct request *r) {
+    struct store_purge p;
+    struct text_token text;
+    uint64_t wait_ms = CMD_PURGE_WAIT_MS;
+    if (r->error != CMD_OK) return false;
+    if (r->row->id == CMD_ID_purge ? !read_words(s, r, false, &p, &text)
+                                   : r->row->id != CMD_ID_mp || read_mp(s, r, &p, &text, &wait_ms) != META_OK)
+        return false;
+    if (!allowed(s, &p) || start_cluster(s, &p, text.p, text.n, wait_ms) != STORE_PENDING) return false;
+    cmd_bump(s, p.soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
+    return true;
+}
+
+void cmd_purge_ahead(struct session *s, const struct request *r, unsigned n) {
+    if (r->row->id != CMD_ID_purge && r->row->id != CMD_ID_mp) return;
+    if (s->worker->observed != 0) return; /* who watches is told of a purge when it is its turn */
+    unsigned i = cmd_job_count(s);
+    while (i > 0 && i < n && begin_early(s, &r[i])) i++;
 }
 
 /* ------------------------------------------------------------------ the historic verbs */
@@ -317,7 +361,10 @@ void cmd_tags_delete(struct session *s, struct request *r) {
     struct store_purge p;
     struct text_token text;
     struct cmd_purged got;
-    if (!read_words(s, r, true, &p, &text)) return;
+    if (!read_words(s, r, true, &p, &text)) {
+        cmd_reply_lit(s, r, CMD_BAD_FORMAT);
+        return;
+    }
     p.counted = true;
     if (!carry_out(s, r, &p, text.p, text.n, CMD_PURGE_WAIT_MS, &got) || !confirmed(s, r, &got) || r->noreply) return;
     cmd_linef(s, "%lld ITEMS_DELETED", got.n < 0 ? 0ll : (long long)got.n);

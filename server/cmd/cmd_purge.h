@@ -17,6 +17,10 @@ void cmd_purge_selector(const char *p, size_t n, struct store_selector *out);
  * request is run again when the purge has ended or has room (the worker's `retry`). */
 bool cmd_purge_list(struct session *s, const struct request *r, const char *list, size_t n, uint64_t *number);
 
+/* In a cluster r[0] waits for its purge: begins the purges that follow it at once in r[0..n), so that a client that
+ * sends many waits for all of them at the same time. Each is answered when it is its turn. */
+void cmd_purge_ahead(struct session *s, const struct request *r, unsigned n);
+
 /* Purges everything, on all nodes of a cluster, now or at memcached's exptime `delay`; counts, and answers. Outside any
  * section. */
 void cmd_purge_all(struct session *s, const struct request *r, int64_t delay);

@@ -13,6 +13,7 @@
 #include "cmd/cmd_meta.h"
 #include "cmd/cmd_owner.h"
 #include "cmd/cmd_place.h"
+#include "cmd/cmd_purge.h"
 #include "cmd/cmd_run.h"
 #include "cmd/cmd_transfer.h"
 #include "cmd/instance.h"
@@ -245,11 +246,20 @@ static bool is_over(const struct session *s) {
     return s->worker->retry || s->worker->end_batch || conn_halted(s->conn);
 }
 
+/* Runs r[0], which is a barrier and which nothing stands before. If it waits for its purge, those that follow it at
+ * once in r[0..n) are begun with it. */
+static unsigned run_barrier(struct session *s, struct request *r, unsigned n) {
+    const unsigned done = cmd_run(s, r, 1);
+    if (done == 0) cmd_purge_ahead(s, r, n);
+    return done;
+}
+
 /*
  * Runs r[0..n), of which nothing was sent yet, as far as that goes; returns how many. A client that hashes as the ring
- * does finds nearly all of its keys here: its gets are run before (cmd_run_here), and the ring is looked at only when
- * one finds nothing, or what may be from before the ring. Of a client that had keys elsewhere of late the whole batch
- * is looked at first, and nothing of it is run before the others' answers are there, so that all leave in one write.
+ * does finds nearly all of its keys here: its gets and sets are run before (cmd_run_here), and the ring is looked at
+ * only when one finds nothing, or what may be from before the ring. Of a client that had keys elsewhere of late the
+ * whole batch is looked at first, and nothing of it is run before the others' answers are there, so that all leave in
+ * one write.
  */
 static unsigned first_showing(struct session *s, const char *base, struct request *r, unsigned n) {
     const bool eager = s->recent != 0;
@@ -261,7 +271,7 @@ static unsigned first_showing(struct session *s, const char *base, struct reques
         const unsigned done = cmd_run(s, r, alone);
         if (done < alone || is_over(s)) return done;
     }
-    if (end == 0) return cmd_run(s, r, 1); /* a barrier, which nothing stands before */
+    if (end == 0) return run_barrier(s, r, n);
     if (alone == end || begin_forward(s, base, r + alone, alone, end - alone)) return alone;
     cmd_line_lit(s, "SERVER_ERROR out of memory");
     conn_close(s->conn);

@@ -114,9 +114,9 @@ static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     cmd_enter(w);
     switch ((enum cmd_path)r->path) {
     case CMD_PATH_GET: return cmd_get_run(s, r, n);
-    case CMD_PATH_SET: return cmd_set_run(s, r, n);
+    case CMD_PATH_SET: return cmd_set_run(s, r, n, 0);
     case CMD_PATH_MG: return cmd_meta_get_run(s, r, n);
-    case CMD_PATH_MS: return cmd_meta_set_run(s, r, n);
+    case CMD_PATH_MS: return cmd_meta_set_run(s, r, n, 0);
     case CMD_PATH_GETS: return cmd_binary_get_run(s, r, n);
     case CMD_PATH_SETS: return cmd_binary_set_run(s, r, n);
     default: return 0;
@@ -154,12 +154,14 @@ unsigned cmd_run_here(struct session *s, struct request *r, unsigned n) {
     cmd_enter(w);
     while (i < n) {
         unsigned done = 0;
-        if (r[i].path == CMD_PATH_GET)
-            done = cmd_get_run_here(s, &r[i], n - i, w->ring_since);
-        else if (r[i].path == CMD_PATH_MG)
-            done = cmd_meta_get_run_here(s, &r[i], n - i, w->ring_since);
-        else if (r[i].path == CMD_PATH_GETS)
-            done = cmd_binary_get_run_here(s, &r[i], n - i, w->ring_since);
+        switch ((enum cmd_path)r[i].path) {
+        case CMD_PATH_GET: done = cmd_get_run_here(s, &r[i], n - i, w->ring_since); break;
+        case CMD_PATH_SET: done = cmd_set_run(s, &r[i], n - i, w->ring_since); break;
+        case CMD_PATH_MG: done = cmd_meta_get_run_here(s, &r[i], n - i, w->ring_since); break;
+        case CMD_PATH_MS: done = cmd_meta_set_run(s, &r[i], n - i, w->ring_since); break;
+        case CMD_PATH_GETS: done = cmd_binary_get_run_here(s, &r[i], n - i, w->ring_since); break;
+        default: break;
+        }
         i += done;
         if (i == n || done == 0 || w->end_batch || conn_halted(s->conn)) break;
     }

@@ -16,8 +16,8 @@ void cmd_run_prefetch(struct cmd_worker *w, struct request *r, unsigned n);
  * its `end_batch`, or the connection is halted. */
 unsigned cmd_run(struct session *s, struct request *r, unsigned n);
 
-/* Runs those of r[0..n) that need no look at the ring: gets whose item was stored since the ring is as it is, up to the
- * first other request. Returns how many; as with cmd_run, it may be fewer. */
+/* Runs those of r[0..n) that need no look at the ring: gets of an item that was stored since the ring is as it is, and
+ * sets that replace one, up to the first other request. Returns how many; as with cmd_run, it may be fewer. */
 unsigned cmd_run_here(struct session *s, struct request *r, unsigned n);
 
 /* Tells the watchers and the log of a command's line. The line of a get is not kept: each of its keys is told as a

@@ -131,12 +131,12 @@ void cmd_set(struct session *s, struct request *r) {
     }
 }
 
-unsigned cmd_set_run(struct session *s, struct request *r, unsigned n) {
+unsigned cmd_set_run(struct session *s, struct request *r, unsigned n, uint64_t since) {
     struct store_worker *w = s->worker->store;
     unsigned i = 0;
     while (i < n && r->path == CMD_PATH_SET) {
         const uint32_t expiry = cmd_expiry(s, r->exptime);
-        if (unlikely(store_set(w, &r->key, r->body, r->body_len, r->flags, expiry) != STORE_OK)) break;
+        if (unlikely(store_set(w, &r->key, r->body, r->body_len, r->flags, expiry, since) != STORE_OK)) break;
         cmd_expiry_check(s, r->exptime, expiry);
         cmd_line_lit(s, "STORED");
         i++;

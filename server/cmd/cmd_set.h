@@ -10,8 +10,9 @@
 #include "store/store.h"
 
 /* Answers r[0..n) as far as their path is CMD_PATH_SET, as the first one's is; returns how many it answered (one that
- * finds no room is left to its handler). Inside the section, while nothing is observed. */
-unsigned cmd_set_run(struct session *s, struct request *r, unsigned n) __attribute__((noinline));
+ * finds no room is left to its handler). With `since` above 0 only as far as what a set replaces is newer than that.
+ * Inside the section, while nothing is observed. */
+unsigned cmd_set_run(struct session *s, struct request *r, unsigned n, uint64_t since) __attribute__((noinline));
 
 /* Answers a store that found no room, or too large a value, in either protocol, and deletes what was stored before when
  * it was a set. Of an ms the flags have been read. */

@@ -73,7 +73,7 @@ struct session {
     uint64_t need;                       /* CMD_PHASE_LINE: fewer bytes than this are of no use yet */
     uint64_t left;                       /* CMD_PHASE_DISCARD_BODY, CMD_PHASE_RELAY */
     struct cmd_upload *upload;           /* CMD_PHASE_BODY (cmd_body.c) */
-    struct cmd_job *job;                 /* what the first request waits for, or NULL (cmd_job.h) */
+    struct cmd_job *job;                 /* what the first requests wait for, or NULL (cmd_job.h) */
     struct forward *forward;             /* requests that other nodes are asked, or NULL (cmd_route.c) */
     const struct cmd_producer *producer; /* NULL: none */
     void *produce_state;

@@ -302,11 +302,15 @@ enum store_status change_write(struct change *c, struct item_spec *spec, const c
 }
 
 enum store_status change_set(struct store_worker *w, const struct store_key *k, struct item_spec *spec,
-                             const char *value, struct store_item *out) {
+                             const char *value, uint64_t since, struct store_item *out) {
     struct change c;
     struct append rec;
     enum store_status st = STORE_OK;
     begin(&c, w, k);
+    if (since > 0 && unlikely(c.slot == NULL || c.old.version <= since)) {
+        change_end_unchanged(&c);
+        return STORE_NOT_FOUND;
+    }
     if (unlikely(!place(&c, spec, value, &rec))) {
         st = change_no_segment(w->s);
     } else {

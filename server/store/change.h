@@ -77,9 +77,9 @@ void change_show(const struct change *c, struct store_item *out);
  * the old one, which may turn out dead (STORE_NOT_FOUND). Space is asked for first: STORE_AGAIN, STORE_NO_MEMORY. */
 enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried);
 /* A set without conditions of a value that lies in one piece, from beginning to end: the change that most are, so all
- * of it is in one function. STORE_OK, STORE_AGAIN, STORE_NO_MEMORY. */
+ * of it is in one function. since, and what is returned: as for store_set. */
 enum store_status change_set(struct store_worker *w, const struct store_key *k, struct item_spec *spec,
-                             const char *value, struct store_item *out);
+                             const char *value, uint64_t since, struct store_item *out);
 /* What a change says when no segment is free: wait; or no, if none will become free (-M, or nothing can be evicted). */
 enum store_status change_no_segment(const struct store *s);
 

@@ -235,10 +235,15 @@ static bool check_one(void *arg, const struct view *v) {
     return c->verdict == PURGE_DEAD;
 }
 
+/* Whether everything of this version that has a tag was purged. */
+static bool is_older_than_tagged(const struct purge_table *t, uint64_t version) {
+    return PURGE_VERSION(sync_load_acq(&t->tagged)) > version;
+}
+
 enum purge_verdict purge_check(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned ntags,
                                uint32_t now, uint32_t *deadline) {
     struct check c = {version, now, deadline, purge_check_untagged(t, version, now, deadline)};
-    if (c.verdict == PURGE_DEAD) return PURGE_DEAD;
+    if (c.verdict == PURGE_DEAD || (ntags > 0 && is_older_than_tagged(t, version))) return PURGE_DEAD;
     for (unsigned i = 0; i < ntags; i++) {
         struct view v = look(t, tags[i]);
         if (check_one(&c, &v)) return PURGE_DEAD;
@@ -258,7 +263,7 @@ static bool check_read_one(void *arg, const struct view *v) {
 enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned nown,
                                     unsigned ntags, uint32_t now, uint32_t *deadline) {
     struct check c = {version, now, deadline, purge_check(t, version, tags, nown, now, deadline)};
-    if (c.verdict == PURGE_DEAD) return PURGE_DEAD;
+    if (c.verdict == PURGE_DEAD || (ntags > 0 && is_older_than_tagged(t, version))) return PURGE_DEAD;
     for (unsigned i = nown; i < ntags; i++) {
         struct view v = look(t, tags[i]);
         if (check_read_one(&c, &v)) return PURGE_DEAD;
@@ -271,7 +276,7 @@ enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t versio
 }
 
 static bool view_overtook(void *arg, const struct view *v) {
-    uint64_t version = *(uint64_t *)arg;
+    const uint64_t version = *(const uint64_t *)arg;
     return (v->hard & PURGE_PENDING) || PURGE_VERSION(v->hard) > version || v->soft > version ||
            v->fill_floor > version;
 }
@@ -279,8 +284,9 @@ static bool view_overtook(void *arg, const struct view *v) {
 bool purge_overtook(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned ntags,
                     const uint64_t *carried, unsigned ncarried) {
     struct view star = {.hard = sync_load_acq(&t->star_hard), .soft = sync_load_acq(&t->star_soft)};
+    const struct view tagged = {.hard = sync_load_acq(&t->tagged)};
     if (view_overtook(&version, &star)) return true;
-    if (ntags > 0 && sync_load_acq(&t->fence) > version) return true;
+    if (ntags > 0 && (view_overtook(&version, &tagged) || sync_load_acq(&t->fence) > version)) return true;
     for (unsigned i = 0; i < ntags; i++) {
         struct view v = look(t, tags[i]);
         /* A live item that carries the tag shows that no purge of the tag came after it. */

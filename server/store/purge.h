@@ -71,10 +71,12 @@ struct purge_table {
     uint64_t conj_seq; /* of the latest conjunction */
     uint64_t star_hard, star_soft;
     uint32_t star_deadline;
-    uint64_t fence;   /* guarded stores of tagged items below it are refused (conjunctions not in the table) */
-    uint64_t unfiled; /* version of the latest of those that a sweep has still to carry out; 0: none */
-    uint64_t swept;   /* every purge up to this version has been carried out by a sweep */
-    uint64_t moves;   /* entries that went from one of their buckets to the other */
+    uint64_t tagged;   /* of the latest purge of everything that carries a tag; with PURGE_PENDING */
+    uint64_t star_seq; /* of the latest of these and of those of everything: what is above it need not ask for them */
+    uint64_t fence;    /* guarded stores of tagged items below it are refused (conjunctions not in the table) */
+    uint64_t unfiled;  /* version of the latest of those that a sweep has still to carry out; 0: none */
+    uint64_t swept;    /* every purge up to this version has been carried out by a sweep */
+    uint64_t moves;    /* entries that went from one of their buckets to the other */
     struct purge_bucket *buckets;
     struct purge_filter *filter; /* four bits for each bucket */
     uint32_t nbuckets, nfilter;
@@ -164,7 +166,7 @@ bool purge_unknown_rest(const struct purge_table *t, uint64_t version, const uin
  * rule so; if not, purge_check tells what it knows. The ntags hashes at `tags` may lie anywhere. Any thread, after
  * reading `seq`, inside a section that began before the item was looked up; or the maintenance thread. */
 static inline bool purge_unknown(const struct purge_table *t, uint64_t version, const uint8_t *tags, unsigned ntags) {
-    if (PURGE_VERSION(sync_load_acq(&t->star_hard)) > version || sync_load_acq(&t->star_soft) > version) return false;
+    if (sync_load_acq(&t->star_seq) > version) return false;
     if (ntags > 1 && sync_load_acq(&t->conj_seq) > version) return false;
     for (unsigned i = 0; i < ntags; i++) {
         uint64_t tag;
@@ -202,6 +204,7 @@ struct purge_cell {
 struct purge_plan {
     unsigned ncells;
     bool conjunction;
+    bool star;  /* one of its selectors is everything */
     bool sweep; /* the table cannot file one of its selectors: a sweep has to carry it out */
     struct purge_cell cells[PURGE_PLAN_CELLS];
 };
@@ -214,6 +217,10 @@ bool purge_prepare(struct purge_table *t, const struct store_selector *sel, unsi
  * it before anybody can see the purge. now: the store's time. */
 uint64_t purge_commit(struct purge_table *t, uint64_t *counter, const struct purge_plan *plan, bool soft,
                       uint32_t deadline, uint32_t now, uint64_t *version);
+
+/* A hard purge of everything that carries a tag, in which a reader's or a fill's tags count as they do for others.
+ * Returns its version, taken from *counter. */
+uint64_t purge_commit_tagged(struct purge_table *t, uint64_t *counter);
 
 /* The place of a key, made if need be, in *c; held until purge_release. */
 enum purge_place { PURGE_PLACED, PURGE_FULL, PURGE_NEVER /* the purge itself has taken all that there are */ };

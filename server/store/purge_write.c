@@ -75,6 +75,7 @@ static enum purge_place add_selector(struct purge_table *t, struct purge_plan *p
     if (sel->all) {
         plan->cells[plan->ncells++] =
             (struct purge_cell){&t->star_hard, &t->star_soft, &t->star_deadline, PURGE_UNHELD, false};
+        plan->star = true;
         return PURGE_PLACED;
     }
     CHECK(sel->ntags > 0 && sel->ntags <= STORE_SELECTOR_TAGS_MAX);
@@ -101,7 +102,7 @@ static void drop_cells(struct purge_table *t, struct purge_plan *plan, unsigned 
 bool purge_prepare(struct purge_table *t, const struct store_selector *sel, unsigned nsel, struct purge_plan *plan) {
     CHECK(nsel > 0 && nsel <= STORE_SELECTORS_MAX);
     plan->ncells = 0;
-    plan->conjunction = plan->sweep = false;
+    plan->conjunction = plan->star = plan->sweep = false;
     for (unsigned i = 0; i < nsel; i++) {
         const unsigned before = plan->ncells;
         switch (add_selector(t, plan, &sel[i])) {
@@ -184,7 +185,17 @@ uint64_t purge_commit(struct purge_table *t, uint64_t *counter, const struct pur
         sync_store_seq(&t->unfiled, p);
     }
     if (plan->conjunction) sync_store_seq(&t->conj_seq, p);
+    if (plan->star) sync_store_seq(&t->star_seq, p);
     release(t, plan, 0);
     if (!FAULT_POINT("purge.mutate.no_seq")) sync_store_seq(&t->seq, p);
+    return p;
+}
+
+uint64_t purge_commit_tagged(struct purge_table *t, uint64_t *counter) {
+    sync_store_seq(&t->tagged, t->tagged | PURGE_PENDING);
+    const uint64_t p = take_version(counter);
+    sync_store_rel(&t->tagged, p);
+    sync_store_seq(&t->star_seq, p);
+    sync_store_seq(&t->seq, p);
     return p;
 }

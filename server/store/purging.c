@@ -64,6 +64,16 @@ enum store_status store_purge(struct store_worker *w, const struct store_purge *
     return pending ? STORE_PENDING : STORE_OK;
 }
 
+uint64_t store_purge_tagged(struct store_worker *w) {
+    CHECK(!w->inside);
+    struct store *s = w->s;
+    pthread_mutex_lock(&s->purge.lock);
+    const uint64_t version = purge_commit_tagged(&s->purge, &s->number);
+    pthread_mutex_unlock(&s->purge.lock);
+    COUNT(w, purges, 1);
+    return version;
+}
+
 void store_flush_at(struct store_worker *w, uint32_t at) {
     struct store_selector all = {.all = true};
     struct store_purge p = {.selectors = &all, .nselectors = 1};

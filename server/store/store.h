@@ -250,9 +250,10 @@ struct store_put {
 enum store_status store_put(struct store_worker *w, const struct store_put *put, struct store_item *out);
 
 /* store_put of a plain set: no conditions, no tags, at most store_inline_max bytes. STORE_OK, STORE_AGAIN or
- * STORE_NO_MEMORY. */
+ * STORE_NO_MEMORY. With `since` above 0 also STORE_NOT_FOUND: nothing has happened, because the key has no item whose
+ * version is above it. */
 enum store_status store_set(struct store_worker *w, const struct store_key *k, const char *value, uint64_t size,
-                            uint32_t flags, uint32_t expiry);
+                            uint32_t flags, uint32_t expiry, uint64_t since);
 
 struct store_arith {
     struct store_key key;
@@ -380,6 +381,11 @@ struct store_purge {
  * section; any thread through its own worker handle.
  */
 enum store_status store_purge(struct store_worker *w, const struct store_purge *p, uint64_t *version);
+
+/* Purges everything that carries a tag, at once; returns the purge's version. An item whose key has a tag by the prefix
+ * tags counts, and so does a request that names tags. It has a place of its own, so it never has to wait. Otherwise as
+ * store_purge. */
+uint64_t store_purge_tagged(struct store_worker *w);
 
 /* flush_all at the store's time `at`; now or earlier: at once. A later call replaces a pending one. A pending flush
  * takes effect in the first section that begins at or after `at`. Outside a section. */

@@ -292,18 +292,18 @@ static enum store_status put_plain(struct store_worker *w, const struct store_pu
                              .bits = put->has_cas ? ITEM_CAS : 0,
                              .value_bytes = (uint32_t)put->size,
                              .len = (uint16_t)(put->size | (put->bits & STORE_B64 ? ITEM_LEN_B64 : 0))};
-    return change_set(w, &put->key, &spec, put->value, out);
+    return change_set(w, &put->key, &spec, put->value, 0, out);
 }
 
 enum store_status store_set(struct store_worker *w, const struct store_key *k, const char *value, uint64_t size,
-                            uint32_t flags, uint32_t expiry) {
+                            uint32_t flags, uint32_t expiry, uint64_t since) {
     struct item_spec spec = {.key = k->p,
                              .key_len = (uint8_t)k->len,
                              .expiry = expiry,
                              .flags = flags,
                              .value_bytes = (uint32_t)size,
                              .len = (uint16_t)size};
-    return change_set(w, k, &spec, value, NULL);
+    return change_set(w, k, &spec, value, since, NULL);
 }
 
 static bool is_plain(const struct store_worker *w, const struct store_put *p) {

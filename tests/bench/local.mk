@@ -34,5 +34,5 @@ EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs)
 bench: $(bench_programs)
 .PHONY: bench
-EXTRA_DIST += tests/soak tests/strain/stall.py %D%/run %D%/servers.py %D%/locked.py %D%/tables.py %D%/strain.py %D%/traces.py %D%/output.py %D%/plot \
+EXTRA_DIST += tests/soak tests/strain/stall.py %D%/run %D%/servers.py %D%/locked.py %D%/tables.py %D%/clusters.py %D%/strain.py %D%/traces.py %D%/output.py %D%/plot \
   %D%/report %D%/README.md %D%/plots

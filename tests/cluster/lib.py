@@ -20,6 +20,8 @@ import time
 PATIENCE_S = float(os.environ.get("CLUSTER_PATIENCE", "30"))
 LOOK_S = 0.01
 ROOT = ["-u", "root"] if os.geteuid() == 0 else []
+# A line of the log: an event and its fields.
+LOGFMT = re.compile(r'[a-z][a-z0-9_]*( [a-z][a-z0-9_]*=("[^"]*"|[^ "=]*))*')
 cases = []
 
 
@@ -396,6 +398,9 @@ class Lab:
                     complaints.append(f"{n.name} ended with {status}")
         for n in self.nodes:
             n.seen = 0
+            if kind is None:
+                complaints += [f"{n.name} logged what is no line of fields: {line}" for line in n.log().splitlines()
+                               if not LOGFMT.fullmatch(line) and not line.startswith(("Signal handled: ", "tagcached: "))]
             if re.search(r"Sanitizer|runtime error|panic|CHECK", n.log()):
                 complaints.append(f"the log of {n.name}: {n.log()[-6000:]}")
         if kind is not None:

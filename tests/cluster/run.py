@@ -17,6 +17,7 @@ import traceback
 
 import lib
 import test_answers
+import test_clients
 import test_enemies
 import test_faults
 import test_members
@@ -25,7 +26,7 @@ import test_options
 import test_purges
 
 MODULES = (test_members, test_answers, test_purges, test_faults, test_enemies, test_options,
-           test_migration)
+           test_migration, test_clients)
 
 
 def run(name, fn):

@@ -76,10 +76,13 @@ def a_copied_state_directory(lab):
     nodes = lab.cluster(3, state=True)
     copy = lab.joiner(nodes, state=True)
     shutil.copytree(nodes[1].dir, copy.dir, ignore=shutil.ignore_patterns("admin.sock", "lock"))
-    before = nodes[1].stat("member_number")
+    before, boot = nodes[1].stat("member_number"), int(nodes[1].stat("boot"))
     copy.start(serves=False)
     wait("somebody says so", lambda: any(re.search("--state-dir reason=.*(own directory|stop one)", n.log()) for n in [copy, *nodes]))
     copy.kill()
+    # A boot number is the time in seconds, or one more than the last: the original's must be above the copy's.
+    newest = max(boot + 1, int(time.time()))
+    wait("the clock has moved on", lambda: time.time() > newest + 1)
     nodes[1].restart()
     settle(nodes)
     assert int(nodes[1].stat("member_number")) > int(before)
@@ -188,7 +191,7 @@ def what_may_be_asked_where(lab):
     with Client(ordinary) as c:
         for asked in (plan, "cluster join 127.0.0.1:1", "cluster key reload"):
             assert c.ask(asked) == "CLIENT_ERROR not allowed here", asked
-        assert re.fullmatch(r"KEY id=[0-9a-f]{16} use=seal nodes=1 of=1 missing=-", "".join(c.lines("cluster key ls")))
+        assert re.fullmatch(r"KEY id=[0-9a-f]{16} use=seal nodes=1 of=1 sealing=1 missing=-", "".join(c.lines("cluster key ls")))
     assert first.admin(plan).startswith("RECOVER version=")
     assert first.admin("cluster recover 1").startswith("CLIENT_ERROR the configuration has another version"), "not the plan's"
     assert first.admin("cluster join nonsense").startswith("CLIENT_ERROR an address is")
@@ -217,6 +220,18 @@ def events_are_logged_once_a_second(lab):
     nodes[2].go_on()
     nodes[0].wait_event("refuted|joined", nodes[2].name)
     settle(nodes)
+    nodes[0].forget_log()
+    begun, number = time.monotonic(), 40000
+
+    def change():
+        nonlocal number
+        number += 1
+        assert nodes[0].admin(f"cluster set eject-after {number}").startswith("OK version="), number
+        return nodes[0].events("configuration unlogged=[0-9]+ version=[0-9]+ by=[^ ]+ members=3")
+
+    wait("the next line says how many were left out", change)
+    seen, took = nodes[0].events("configuration"), time.monotonic() - begun
+    assert len(seen) <= took + 2 < number - 40000 + 2, (took, number, seen)
     nodes[2].stop()
     nodes[0].wait_event("left", nodes[2].name)
     strangers = [lab.joiner(nodes[:1]) for _ in range(3)]
@@ -252,3 +267,75 @@ def a_key_is_changed_under_way(lab):
         f.write("no key\n")
     assert nodes[0].admin("cluster key reload").startswith("SERVER_ERROR the key file cannot be used")
     assert keys() == now, "the keys stay"
+
+
+@case(quick=True)
+def a_key_is_used_and_removed_by_commands(lab):
+    """The new key is added to the files, used by a command, and the old one removed by one; nobody is ever cut off."""
+    with open(lab.key_file()) as f, open(lab.key_file("new")) as g:
+        old, new = f.read(), g.read()
+    nodes = lab.founders(2, state=True, key=True)
+    for i, n in enumerate(nodes):
+        n.key = lab.key_file(f"key-{i}")
+
+    def write(n, text):
+        with open(n.key, "w") as f:
+            f.write(text)
+
+    def say(n, line):
+        """KEY lines by id, or the refusal; and the notes."""
+        with Client(os.path.join(n.dir, "admin.sock")) as c:
+            got = c.lines("cluster key " + line)
+        if not got[0].startswith("KEY"):
+            return got[0], []
+        rows = [dict(f.split("=", 1) for f in g.split(" ")[1:]) for g in got if g.startswith("KEY")]
+        return {r["id"]: r for r in rows}, [g.partition("=")[2] for g in got if g.startswith("NOTE")]
+
+    for n in nodes:
+        write(n, old)
+        n.start(serves=False)
+    settle(nodes)
+    a, b = nodes
+    (old_id,), notes = say(a, "ls")
+    assert not notes
+    for n in nodes:
+        n.wait_event("key_in_use", f"seal={old_id} open=- by=start")
+    write(a, old + new)
+    keys, _ = say(b, "reload")
+    new_id = (keys.keys() - {old_id}).pop()
+    assert keys[new_id]["missing"] == b.name and keys[new_id]["sealing"] == "0", keys
+    assert say(b, f"use {new_id}")[0] == f"SERVER_ERROR nothing was changed: {b.name} lacks the key: copy the key file there"
+    assert say(a, f"use {'0' * 16}")[0] == f"CLIENT_ERROR no such key: no node has {'0' * 16}"
+    assert say(a, "use xyz")[0].startswith("CLIENT_ERROR a key's id is")
+    assert a.ask(f"cluster key use {new_id}") == "CLIENT_ERROR not allowed here"
+    write(b, old + new)
+    say(a, "reload")
+    keys, notes = say(b, f"use {new_id}")
+    assert keys[new_id]["sealing"] == keys[new_id]["nodes"] == "2" and keys[old_id]["nodes"] == "2", keys
+    assert len(notes) == 1 and f"does not begin with {new_id}" in notes[0] and a.name in notes[0] and b.name in notes[0], notes
+    for n in nodes:
+        n.wait_event("key_in_use", f"seal={new_id} open={old_id} by=command")
+    assert a.ask("purge a") == "PURGED"
+    assert "begins with the key" in say(a, f"remove {old_id}")[0], "a restarted node would be cut off"
+    b.restart()
+    settle(nodes)
+    assert say(a, "ls")[0][old_id]["sealing"] == "1", "a node that starts goes by its file"
+    assert f"{b.name} seals with the key" in say(a, f"remove {old_id}")[0]
+    for n in nodes:
+        write(n, new + old)
+    assert say(a, f"use {new_id}")[1] == []
+    keys, notes = say(a, f"remove {old_id}")
+    assert keys.keys() == {new_id} and keys[new_id]["sealing"] == "2", keys
+    assert len(notes) == 1 and f"has {old_id}, which is not in use there" in notes[0], notes
+    a.wait_event("key_in_use", f"seal={new_id} open=- by=command")
+    stranger = lab.joiner([a], key=lab.key_file("third")).start()
+    write(stranger, old)
+    stranger.restart()
+    a.wait_event("link_refused", "cluster-key")
+    assert stranger.stat("cluster_id") == "-"
+    b.restart()
+    settle(nodes)
+    assert a.ask("purge b") == "PURGED"
+    b.kill()
+    wait("the death is seen", lambda: a.member(b)["health"] == "dead")
+    assert say(a, f"use {new_id}")[0] == f"SERVER_ERROR nothing was changed: no list of keys from {b.name}"

@@ -73,6 +73,45 @@ def in_all_spellings(lab):
 
 
 @case(quick=True)
+def what_operators_are_told(lab):
+    """The node that was asked for a purge knows its words and times; every node whether it was soft, and who has it."""
+    nodes = lab.cluster(3)
+    a, b, c = nodes
+    begun = time.monotonic()
+    assert a.ask("purge one two+three") == "PURGED" and a.ask("mp soft I T9").startswith("HD")
+    assert a.ask("delete any|#|p=x,y") == "DELETED" and a.ask("flush_all") == "OK"
+    rows = [f for _, f in a.list("cluster purges", "PURGE")]
+    assert [(f["selectors"], f["kind"]) for f in rows] == [("*", "hard"), ("x,y", "hard"), ("soft", "soft"), ("one,two+three", "hard")]
+    age = (time.monotonic() - begun) * 1000
+    for f in rows:
+        assert f["state"] == "confirmed" and f["acked"] == f["members"] == "3", f
+        assert 0 < float(f["took_ms"]) <= float(f["age_ms"]) + 1 <= age + 1, (f, age)
+    assert b.list("cluster purges", "PURGE") == [], "it was asked for none"
+    one = rows[2]["id"]
+    known = dict(b.list(f"cluster purges {one}"))["PURGE"]
+    assert (known["kind"], known["selectors"], known["took_ms"], known["age_ms"]) == ("soft", "-", "-", "-"), known
+    asked = a.list(f"cluster purges {one}")
+    assert asked[0][1]["took_ms"] == rows[2]["took_ms"] and asked[0][1]["selectors"] == "soft", asked
+    times = [float(f["ms"]) for w, f in asked if w == "ACK"]
+    assert len(times) == 3 and 0 < max(times) <= float(rows[2]["took_ms"]) + 0.5, (times, rows[2])
+    wait("all have said their release", lambda: all(
+        f["version"][0].isdigit() and f["lag_ms"] == "0" for n in nodes for f in n.members().values()))
+    assert a.status()["lag_ms"] == "0"
+    c.pause()
+    assert a.ask("mp gone w1").startswith("PA")
+    pending = a.list("cluster purges", "PURGE")[0][1]
+    assert (pending["state"], pending["selectors"], pending["took_ms"]) == ("pending", "gone", "-"), pending
+    rows = a.list(f"cluster purges {pending['id']}", "ACK")
+    assert [f["acked"] for _, f in rows if f["name"] == c.name] == ["no"], rows
+    assert [f["ms"] for _, f in rows if f["name"] == c.name] == ["-"], rows
+    c.go_on()
+    wait("it is confirmed", lambda: a.list("cluster purges", "PURGE")[0][1]["state"] == "confirmed")
+    for i in range(100):
+        assert a.ask(f"purge many{i}") == "PURGED"
+    assert [f["selectors"] for _, f in a.list("cluster purges", "PURGE")] == [f"many{i}" for i in range(99, 35, -1)]
+
+
+@case(quick=True)
 def soft(lab):
     nodes = lab.cluster(3)
     with nodes[0].client() as a, nodes[1].client() as b, nodes[2].client() as c:
@@ -97,6 +136,33 @@ def pipelined(lab):
         for i in range(count):
             assert (c.line(), c.line(), c.line()) == ("STORED", "PURGED", "END"), i
         print(f"{count / (time.monotonic() - begun):.0f} rounds of set, purge, get a second on one connection")
+
+
+@case(quick=True)
+def many_in_a_row(lab):
+    """Purges that follow each other in one write are carried out together, and answered each in its place."""
+    nodes = lab.cluster(3, state=True)
+    with nodes[0].client() as c, nodes[1].client() as other:
+        for i in range(100):
+            assert other.meta(f"ms r{i} 1 Grow{i}", b"v") == ["HD"]
+        c.send(b"".join(b"purge row%d\r\n" % i if i % 2 else b"mp row%d n O%d\r\n" % (i, i) for i in range(100)) +
+               b"purge bad+\r\nmp row1 Tx\r\npurge row2 noreply\r\nget r1\r\npurge row3\r\nversion\r\n")
+        for i in range(100):
+            assert c.line() == ("PURGED" if i % 2 else f"HD n3/3 O{i}"), i
+        assert c.line() == "CLIENT_ERROR bad command line format"
+        assert c.line().startswith("CLIENT_ERROR")
+        assert (c.line(), c.line()) == ("END", "PURGED") and c.line().startswith("VERSION")
+        assert all(other.get(f"r{i}") is None for i in range(100))
+        nodes[2].kill()
+        begun = time.monotonic()
+        c.send(b"mp late w500 n\r\n" * 60)
+        assert [c.line() for _ in range(60)] == ["PA n2/3"] * 60
+        took = time.monotonic() - begun
+        assert 0.5 <= took < 5, f"60 waits of 0.5 s took {took:.1f} s"
+        c.send(b"purge left\r\n" * 60)  # whose client has gone when they end
+    nodes[2].start()
+    settle(nodes)
+    wait("nothing is pending", lambda: all(n.stat("purges_pending") == "0" for n in nodes))
 
 
 def purge_for(node, seconds, batch, done, at):

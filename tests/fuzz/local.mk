@@ -63,3 +63,7 @@ tests_fuzz_fuzz_peer_datagram_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
 fuzz_programs += %D%/fuzz_config
 tests_fuzz_fuzz_config_SOURCES = %D%/fuzz_config.c tests/unit/config_lab.c $(fuzz_main)
 tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+fuzz_programs += %D%/fuzz_purging
+tests_fuzz_fuzz_purging_SOURCES = %D%/fuzz_purging.c $(fuzz_main)
+tests_fuzz_fuzz_purging_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)

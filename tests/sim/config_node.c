@@ -403,11 +403,13 @@ static void note_log(struct world_process *p, const struct config_out *o) {
     struct world *w = p->world;
     sim_note(w->sim, p->place, "%s %s", o->event, o->text);
     if (strcmp(o->event, "founded") == 0) w->foundings++;
-    if (strcmp(o->event, "ejected") == 0) w->ejected++;
+    char own[80];
+    snprintf(own, sizeof own, "name=%s ", w->place[p->place].name);
+    if (strcmp(o->event, "ejected") == 0 && strstr(o->text, own) != NULL) w->ejected++;
     if (strcmp(o->event, "join_refused") == 0) w->joins_refused++;
     if (strcmp(o->event, "left") == 0) w->left++;
-    if (strcmp(o->event, "configuration") == 0 && strstr(o->text, " kept ") != NULL) w->kept++;
-    if (strcmp(o->event, "configuration") == 0 && strstr(o->text, " fresh ") != NULL) w->fresh++;
+    if (strcmp(o->event, "configuration") == 0 && strstr(o->text, "memory=kept") != NULL) w->kept++;
+    if (strcmp(o->event, "configuration") == 0 && strstr(o->text, "memory=fresh") != NULL) w->fresh++;
 }
 
 static void handle_out(struct world_process *p, struct config_out *o) {

@@ -129,12 +129,22 @@ static void calm_down(struct sim *s, void *arg, uint64_t unused) {
 
 /* ------------------------------------------------------------------ the end */
 
+/* Whether somebody who lives has to have kept a purge: who asked for it, who made it an event, and who has applied it
+ * as the member that it still is. Who was ejected begins anew, and keeps of others' purges none (rule 19). */
+static bool is_known(const struct world *w, uint32_t pid) {
+    const struct process *origin = w->origins[w->id_origin[pid]].process;
+    bool known = w->asker[pid] != NULL && w->asker[pid]->alive;
+    known |= origin != NULL && origin->alive && purge_model_has_applied(origin, pid);
+    for (unsigned i = 0; i < w->o->nodes; i++) {
+        const struct process *x = purge_life_at(w, i);
+        known |= x != NULL && purge_model_has_applied(x, pid) && x->applied_as[pid] == x->number;
+    }
+    return known;
+}
+
 static void check_end(struct world *w) {
     for (uint32_t pid = 1; pid <= w->npids; pid++) {
-        bool known = false;
-        for (unsigned i = 0; i < w->o->nodes; i++)
-            known |= purge_life_at(w, i) != NULL && purge_model_has_applied(purge_life_at(w, i), pid);
-        known |= w->asker[pid] != NULL && w->asker[pid]->alive;
+        const bool known = is_known(w, pid);
         for (unsigned i = 0; known && i < w->o->nodes; i++)
             if (!purge_model_covered(purge_life_at(w, i), pid)) purge_model_violation(w, WORLD_LOST, i, pid, 0);
     }

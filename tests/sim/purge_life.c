@@ -87,9 +87,9 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
              r->origin, (unsigned long long)r->sequence, r->acked, r->members);
     if (r->status == PURGING_LOG_FULL) x->w->asker[token] = NULL; /* nothing has happened */
     if (r->status != PURGING_CONFIRMED) return;
+    purge_model_confirmed(x, (uint32_t)token, r);
     x->w->r->confirmed++;
     if (took > x->w->r->confirm_max_ns) x->w->r->confirm_max_ns = took;
-    if (r->origin != 0) purge_model_confirmed(x, r->origin, r->sequence);
 }
 
 static void newer(void *arg, uint32_t member, uint64_t version) {
@@ -131,7 +131,11 @@ static void adopt(struct process *x, uint64_t version) {
     if (number != x->number) memset(x->upto, 0, WORLD_NUMBERS * sizeof *x->upto);
     x->version = version;
     x->number = number;
-    for (unsigned i = 0; i < c->nvoters; i++) x->voted |= number != 0 && c->voters[i].member == number;
+    for (unsigned i = 0; i < c->nvoters; i++) {
+        if (number == 0 || c->voters[i].member != number) continue;
+        x->voted = true;
+        w->origins[c->voters[i].origin].process = x;
+    }
     if (number != 0) w->of_number[number] = x;
     sim_note(w->s, x->node, "adopts %llu as %u", (unsigned long long)version, number);
     CHECK(purging_adopt(x->p, sim_local(w->s, x->node), c, number) == 0);
@@ -162,7 +166,7 @@ static void on_start(void *process, struct sim *s, unsigned node) {
     const struct purging_config cfg = {
         .log_bytes = x->w->o->faults & WORLD_HORIZON ? 8192 : 1 << 20,
         .boot = x->boot,
-        .events = {x, send_to, apply, raise_floor, outcome, newer},
+        .events = {x, send_to, apply, raise_floor, outcome, newer, NULL, NULL},
     };
     CHECK(purging_new(&cfg, sim_local(s, node), &x->p) == 0);
     x->floor_all_ns = sim_now(s); /* its store is empty */

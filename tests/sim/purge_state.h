@@ -36,7 +36,8 @@ struct process {
 };
 
 struct origin {
-    uint32_t *pids; /* by sequence, from 1 */
+    const struct process *process; /* whose seat it is or was */
+    uint32_t *pids;                /* by sequence, from 1 */
     uint64_t last;
     uint64_t confirmed; /* checked up to there */
 };
@@ -69,8 +70,10 @@ void purge_model_violation(struct world *w, enum world_violation v, unsigned nod
 bool purge_model_has_applied(const struct process *x, uint32_t pid);
 bool purge_model_covered(const struct process *x, uint32_t pid); /* applied, or a floor was raised for it since */
 void purge_model_applies(struct process *x, uint32_t pid);
-void purge_model_message(struct process *x, const struct peer_purge *m);           /* that leaves the node */
-void purge_model_confirmed(struct process *x, uint32_t origin, uint64_t sequence); /* x says so */
+void purge_model_message(struct process *x, const struct peer_purge *m); /* that leaves the node */
+/* x says that a purge it was asked for is confirmed: as one event among those before it; or because it was an event of
+ * a retired origin, too, which says nothing of those before it. */
+void purge_model_confirmed(const struct process *x, uint32_t pid, const struct purging_receipt *r);
 
 /* purge_life.c */
 struct process *purge_life_at(const struct world *w, unsigned node); /* NULL: none runs */

@@ -11,7 +11,7 @@
  * machine);
  *   - one (origin, sequence) is one purge, for ever;
  * at every purge that is applied: never twice (P5), never before the one in front of it; and in the end, when all has
- * been calm for a while: what a living process has is covered everywhere, and nothing is pending (P4).
+ * been calm for a while: what a living member has is covered everywhere, and nothing is pending (P4).
  */
 #ifndef TAGCACHED_TESTS_SIM_PURGE_WORLD_H
 #define TAGCACHED_TESTS_SIM_PURGE_WORLD_H

@@ -60,8 +60,10 @@ PURGES = {
 }
 NUMBER = (4 << 40) + 88422  # what `mp s` says of 4-88422
 
-KEYS = ("KEY id=7f3109be42aa01c9 use=seal nodes=3 of=3 missing=-",
-        "KEY id=02acb1d3ee7f6405 use=open nodes=2 of=3 missing=c3:11211")
+KEYS = ("KEY id=7f3109be42aa01c9 use=seal nodes=3 of=3 sealing=3 missing=-",
+        "KEY id=02acb1d3ee7f6405 use=open nodes=2 of=3 sealing=0 missing=c3:11211")
+NOTES = ("NOTE text=the key file of c2:11211 does not begin with 7f3109be42aa01c9: change it, too",
+         "NOTE text=the key file of c1:11211,c2:11211 has 02acb1d3ee7f6405, which is not in use there: take it out")
 
 
 def answers():
@@ -72,7 +74,9 @@ def answers():
         "cluster purges": lines(PURGES["4-88423"].decode().split("\r\n")[0], PURGES["4-88422"].decode().split("\r\n")[0],
                                 "END"),
         "cluster purges 4-9": lines("PURGE id=4-9 state=unknown", "END"),
-        "cluster key ls": lines(*KEYS, "END"), "cluster key reload": lines(*KEYS, "END"),
+        "cluster key ls": lines(*KEYS, NOTES[0], "END"), "cluster key reload": lines(*KEYS, "END"),
+        "cluster key use 7f3109be42aa01c9": lines(*KEYS, NOTES[0], "END"),
+        "cluster key remove 02acb1d3ee7f6405": lines(KEYS[0], NOTES[1], "END"),
         "cluster recover": lines("RECOVER version=41 voters=3 gone=2 text=two of three voters are silent",
                                  "DOWN name=c2:11211 number=12 addr=10.0.0.2:21211 silent_ms=90000",
                                  "DOWN name=c3:11211 number=13 addr=10.0.0.3:21211 silent_ms=90000", "END"),
@@ -95,8 +99,7 @@ def answers():
             a[f"cluster at c{i}:11211 {command}"] = a[command]
         a[f"cluster at c{i}:11211 stats"] = stats(i)
     for change in ("leave c3:11211", "drain c3:11211", "undrain c3:11211", "forget c3:11211", "weight c3:11211 3",
-                   "weight c3:11211 none", "set eject-after 60000", "recover 41", "key use 7f3109be42aa01c9",
-                   "key remove 02acb1d3ee7f6405"):
+                   "weight c3:11211 none", "set eject-after 60000", "recover 41"):
         a["cluster " + change] = lines("OK version=42")
     a["cluster join 10.0.0.9:21211"] = lines("OK")
     return a

@@ -17,7 +17,7 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from node import CLOSE, HANG, NODES, NUMBER, PURGES, Node, digest, lines, members, ring, status  # noqa: E402
+from node import CLOSE, HANG, KEYS, NODES, NUMBER, PURGES, Node, digest, lines, members, ring, status  # noqa: E402
 from tls import CERTIFICATE, KEY  # noqa: E402
 
 PROGRAM = os.path.join(os.environ.get("TAGCACHED_BUILDDIR", "."), "tagctl")
@@ -105,13 +105,15 @@ SHOWN = [
     "stats", "stats cluster", "stats --node c2:11211", "stats --all", "keyring ls", "keyring add",
     "keyring add 7f3109be42aa01c9", "keyring add 0000000000000000", "keyring use 7f3109be42aa01c9",
     "keyring remove 02acb1d3ee7f6405 --yes", "cluster set eject-after 60000", "cluster set eject-after 60000 --dry-run",
-    "cluster recover --yes", "cluster recover --dry-run", "version",
+    "cluster recover --yes", "cluster recover --dry-run", "version", "keyring generate",
 ]
 
 
 def steady(command, text, port):
     """What differs from run to run made the same: the port, and measured times with the blanks before them."""
     text = text.replace(f"127.0.0.1:{port}", "127.0.0.1:PORT")
+    if command == "keyring generate":
+        return re.sub(r"[A-Za-z0-9+/]{43}=", "KEY", re.sub(r"(# )?\b[0-9a-f]{16}\b", "ID", text))
     if command == "ping":
         text = re.sub(r'"ms": [0-9.]+', '"ms": TIME', text)
         return re.sub(r"( +|\t)[0-9.]+( ms)?(?=\t|  ok)", " TIME", re.sub(r"NODE +", "NODE ", text))
@@ -453,6 +455,24 @@ def test_refusals():
           "out of memory")
     fails("a selector that the node refuses", {"mp": lines("CLIENT_ERROR flush_all not allowed")}, ["purge", "*", "-y"],
           FAILED, "not allowed")
+    used, removed = "7f3109be42aa01c9", "02acb1d3ee7f6405"
+    use, remove = ["keyring", "use", used], ["keyring", "remove", removed, "-y"]
+    fails("a node lacks the key", {f"cluster key use {used}": lines("SERVER_ERROR nothing was changed: c3:11211 lacks the key")},
+          use, FAILED, "nothing was changed: c3:11211 lacks the key")
+    fails("no such key", {f"cluster key use {used}": lines(f"CLIENT_ERROR no such key: no node has {used}")}, use, NOT_FOUND,
+          "no node has")
+    text = fails("used by some", {f"cluster key use {used}": lines(KEYS[0].replace("sealing=3", "sealing=2"), "END")},
+                 [*use, "-o", "json"], FAILED, "not all nodes seal with")
+    check("used by some, JSON", json.loads(text)["nodes"] == 2, text)
+    text = fails("removed by some", {f"cluster key remove {removed}": lines(*KEYS, "END")}, [*remove, "-o", "json"], FAILED,
+                 "not all nodes have removed")
+    check("removed by some, JSON", json.loads(text)["nodes"] == 1, text)
+    behind = members().decode().replace("lag_ms=3", "lag_ms=1730").encode()
+    node = Node({"cluster members": behind})
+    text = on_terminal("status", "--interval", "0", server=node)[1]
+    check("the largest lag", "(max lag 1730 ms)" in text, text)
+    check("the largest lag, JSON", json.loads(piped("status", "-o", "json", "--interval", "0", server=node)[1])["max_lag_ms"] == 1730)
+    node.close()
     gone = lines("SERVER_ERROR node c3:11211 cannot be reached")
     text = fails("partial status", {"cluster at c3:11211 stats": gone}, ["status", "-o", "json", "--interval", "0"], FAILED,
                  "c3:11211: node c3:11211 cannot be reached")
@@ -465,6 +485,41 @@ def test_refusals():
     code, text, _ = piped("ring", "verify", server=other)
     check("one node has another ring", code == FAILED and text.splitlines()[2].endswith("38\tno"), text)
     other.close()
+
+
+def verbs():
+    """Every verb of verbs.def, as words."""
+    with open(os.path.join(HERE, "..", "..", "tools", "tagctl", "verbs.def")) as f:
+        return [tuple(w for w in v if w) for v in re.findall(r'^VERB\("([a-z]*)", "([a-z]*)"', f.read(), re.M)]
+
+
+class Faulty(Node):
+    """Answers everything alike."""
+
+    def answer(self, command):
+        return self.script["all"]
+
+
+def test_faults():
+    """Every verb is shown in golden.txt, and ends as it should when the node refuses, hangs up, or says nothing."""
+    shown = [tuple(c.split(" ")) for c in SHOWN]
+    check("there are verbs", len(verbs()) > 25)
+    for verb in verbs():
+        line = next((c for c in shown if c[:len(verb)] == verb and (len(verb) > 1 or c[1:2] != ("ls",))), None)
+        check(f"{verb} is in golden.txt", line is not None)
+        if line is None or verb == ("keyring", "generate"):  # which asks nobody
+            continue
+        args = [*line, *(["-y"] if verb in CHANGING and "--yes" not in line and verb[0] in ("members", "cluster") and
+                         verb[1] not in ("join", "set") else [])]
+        for what, answer, code, said in (("refuses", lines("SERVER_ERROR busy"), FAILED, "busy"),
+                                         ("hangs up", CLOSE, UNREACHABLE, "closed the connection"),
+                                         ("is silent", HANG, UNREACHABLE, "did not answer within 0.05 s")):
+            if answer is HANG and verb in (("purge",), ("purge", "wait")):  # whose time limit is another
+                continue
+            node = Faulty({"all": answer})
+            got, _, err = piped(*args, *(["--timeout", "0.05"] if answer is HANG else []), server=node)
+            check(f"{args}: the node {what}", got == code and said in err, (got, err))
+            node.close()
 
 
 def test_asked_directly():

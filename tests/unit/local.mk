@@ -130,8 +130,10 @@ noinst_HEADERS += %D%/config_lab.h
 
 # Purges as events of the cluster.
 single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
-single_tests += %D%/test_address
+single_tests += %D%/test_address %D%/test_cluster_receipts
 single_tests += %D%/test_captured
+tests_unit_test_captured_SOURCES = %D%/test_captured.c %D%/captured.c
+noinst_HEADERS += %D%/captured.h
 unit_tests += %D%/test_dns %D%/test_cluster
 unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What nodes of earlier releases have sent (tests/wire/peer) is read, and says what it said then. */
+ * What nodes of earlier releases have sent (tests/wire/peer) is read, and says what it said then.
+ *
+ *     test_captured --write FOLDER      writes one message of each kind there, as this release sends it */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "cluster/datagram.h"
+#include "captured.h"
 #include "proto/peer_ask.h"
 #include "proto/peer_config.h"
 #include "proto/peer_link.h"
@@ -21,8 +23,11 @@ static unsigned char memory[PEER_CONTROL_ARENA_BYTES];
 static struct peer_arena arena;
 static struct peer_counts counts;
 
+static const char *other_folder; /* NULL: that of the source */
+
 static const char *folder(void) {
     static char path[1000];
+    if (other_folder != NULL) return other_folder;
     const char *top = getenv("TAGCACHED_SRCDIR");
     snprintf(path, sizeof path, "%s/tests/wire/peer", top != NULL ? top : "../..");
     return path;
@@ -56,21 +61,11 @@ static Peer__Control *control(const char *name) {
     return m;
 }
 
-static void fill(void *arg, void *to, size_t n) {
-    memset(to, *(const int *)arg, n);
-}
-
 static Peer__Datagram *datagram(const char *name, struct datagram_sender *from) {
-    static const struct cluster_id sender = {{0x0a}}, self = {{0x0b}};
-    static const char key[] = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-    int zero = 0;
-    struct keyring k = {0};
-    char err[200];
-    assert_true(keyring_read(&k, key, strlen(key), err, sizeof err));
-    struct datagram *d = datagram_new(&(struct datagram_config){
-        .cluster_name = "shop", .self = self, .boot = 1, .keyring = &k, .random = {fill, &zero}});
+    static const struct cluster_id self = {{0x0b}};
+    struct datagram *d = captured_datagrams(&self, 1);
     assert_non_null(d);
-    assert_int_equal(datagram_know(d, &sender, 100, 1), 0);
+    assert_int_equal(datagram_know(d, &CAPTURED_SENDER, CAPTURED_BOOT, PEER_WIRE_HIGHEST), 0);
     uint8_t bytes[DATAGRAM_MAX], payload[DATAGRAM_PAYLOAD_MAX];
     size_t n = bytes_of(name, bytes, sizeof bytes), payload_n = 0;
     enum datagram_verdict v = datagram_open(d, bytes, n, payload, &payload_n, from);
@@ -82,26 +77,91 @@ static Peer__Datagram *datagram(const char *name, struct datagram_sender *from) 
     return m;
 }
 
-static void test_each_is_known(void **state) {
-    (void)state;
+/* Which kinds of messages there are among the files: kinds of control messages, and what is inside some of them. */
+struct kinds {
+    bool control[PEER_TOLD + 1], swim[PEER_SWIM_OTHER + 1], config[PEER_CONFIG_KINDS], purge[PEER_PURGE_KINDS];
+};
+
+static void note_control(struct kinds *k, const char *name) {
+    struct peer_config_reader reader = {0};
+    struct peer_config c;
+    struct peer_purge p;
+    const Peer__Control *m = control(name);
+    const enum peer_kind kind = peer_control_kind(m);
+    if (kind == PEER_NONE) fail_msg("%s is of no kind", name);
+    k->control[kind] = true;
+    if (kind == PEER_CONFIG) {
+        if (peer_config_read(&reader, m, &counts, &c) != PEER_CONFIG_WHOLE) fail_msg("%s cannot be read", name);
+        k->config[c.kind] = true;
+    } else if (kind == PEER_PURGE) {
+        if (!peer_purge_read(m, &arena, &p)) fail_msg("%s cannot be read", name);
+        k->purge[p.kind] = true;
+    }
+    peer_config_reader_fini(&reader);
+}
+
+static void note_datagram(struct kinds *k, const char *name) {
+    struct datagram_sender from;
+    struct peer_swim m;
+    if (peer_swim_read(datagram(name, &from), &arena, &counts, &m)) k->swim[m.kind] = true;
+}
+
+/* Reads all files of the folder, which are all known; returns how many there are. */
+static unsigned note_all(struct kinds *k) {
     DIR *d = opendir(folder());
     unsigned n = 0;
     assert_non_null(d);
     for (struct dirent *e; (e = readdir(d)) != NULL;) {
-        struct datagram_sender from;
         counts = (struct peer_counts){0};
-        if (strstr(e->d_name, "_control_") != NULL) {
-            if (peer_control_kind(control(e->d_name)) == PEER_NONE) fail_msg("%s is of no kind", e->d_name);
-        } else if (strstr(e->d_name, "_datagram_") != NULL) {
-            (void)datagram(e->d_name, &from);
-        } else {
+        if (strstr(e->d_name, "_control_") != NULL)
+            note_control(k, e->d_name);
+        else if (strstr(e->d_name, "_datagram_") != NULL)
+            note_datagram(k, e->d_name);
+        else
             continue;
-        }
-        if (counts.unknown_fields > 0) fail_msg("%s has fields that are not known any more", e->d_name);
+        if (counts.unknown_fields + counts.unknown_kinds > 0) fail_msg("%s has what is not known any more", e->d_name);
         n++;
     }
     closedir(d);
-    assert_true(n >= 13);
+    return n;
+}
+
+static void check_all(const char *what, const bool *seen, unsigned from, unsigned to) {
+    for (unsigned i = from; i < to; i++)
+        if (!seen[i]) fail_msg("no %s of kind %u is captured: tests/wire/peer/README.md says how", what, i);
+}
+
+static void check_kinds(const struct kinds *k) {
+    check_all("control message", k->control, PEER_HELLO, PEER_TOLD + 1);
+    check_all("datagram", k->swim, PEER_SWIM_PING, PEER_SWIM_OTHER + 1);
+    check_all("message about the configuration", k->config, PEER_CONFIG_NEWS, PEER_CONFIG_KINDS);
+    check_all("message about purges", k->purge, PEER_PURGE_SUBMIT, PEER_PURGE_KINDS);
+}
+
+static void test_each_is_known_and_every_kind_is_there(void **state) {
+    (void)state;
+    struct kinds k = {0};
+    assert_in_range(note_all(&k), 41, 10000);
+    check_kinds(&k);
+}
+
+/* What would be captured today is read as well; and nothing that is captured is written again. */
+static void test_todays_messages(void **state) {
+    (void)state;
+    static char made[] = "/tmp/tagcached-captured-XXXXXX";
+    struct kinds k = {0};
+    char command[100];
+    assert_int_equal(captured_write(folder()), 0);
+    assert_non_null(mkdtemp(made));
+    const int n = captured_write(made);
+    assert_int_equal(captured_write(made), 0);
+    other_folder = made;
+    assert_int_equal(note_all(&k), n);
+    other_folder = NULL;
+    check_kinds(&k);
+    snprintf(command, sizeof command, "rm -r %s", made);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(captured_write("/nonexistent"), -1);
 }
 
 static void test_links_of_version_1(void **state) {
@@ -270,9 +330,15 @@ static void test_a_datagram_of_version_1(void **state) {
     assert_int_equal(from.version, 1);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc == 3 && strcmp(argv[1], "--write") == 0) {
+        const int n = captured_write(argv[2]);
+        printf("%d files written\n", n < 0 ? 0 : n);
+        return n < 0;
+    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_is_known),
+        cmocka_unit_test(test_each_is_known_and_every_kind_is_there),
+        cmocka_unit_test(test_todays_messages),
         cmocka_unit_test(test_links_of_version_1),
         cmocka_unit_test(test_a_datagram_of_version_1),
         cmocka_unit_test(test_membership_of_version_1),

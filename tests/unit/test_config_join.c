@@ -250,6 +250,30 @@ static void test_of_many_that_offer_a_configuration_one_is_asked(void **state) {
     lab_end(&l);
 }
 
+/* Two versions within the time that an answer is waited for: the second one is not left until the next poll. */
+static void test_a_version_that_follows_at_once_is_fetched_at_once(void **state) {
+    struct lab l;
+    struct peer_config news = {.kind = PEER_CONFIG_NEWS, .cluster = {{0xc0}}, .version = 6};
+    (void)state;
+    begin_voter(&l);
+    news.cluster = conf.cluster;
+    lab_clear(&l);
+    lab_hear(&l, 1, &news);
+    news.version = 7;
+    lab_hear(&l, 1, &news);
+    assert_int_equal(lab_count(&l, PEER_CONFIG_FETCH), 1); /* one is under way */
+    conf.version = 6;
+    int err;
+    struct configuration_value *v = configuration_value_new(&conf, &err);
+    const struct peer_config push = {.kind = PEER_CONFIG_PUSH, .value = v->bytes, .nvalue = v->nbytes};
+    lab_clear(&l);
+    lab_hear(&l, 1, &push);
+    lab_hear(&l, 1, &news);
+    assert_int_equal(lab_count(&l, PEER_CONFIG_FETCH), 1);
+    configuration_value_put(v);
+    end(&l);
+}
+
 static void test_whoever_asks_everybody_is_told_the_version_and_gets_it_when_it_asks_for_that(void **state) {
     struct lab l;
     struct peer_config m = {.kind = PEER_CONFIG_FETCH};
@@ -322,6 +346,29 @@ static void test_a_process_that_was_a_member_does_not_fight_a_newer_one(void **s
     end(&l);
 }
 
+static void test_it_is_said_who_was_ejected(void **state) {
+    struct lab l;
+    struct configuration next = {0};
+    const struct config_options o = lab_options(3);
+    int err;
+    (void)state;
+    lab_configuration(&conf, 4);
+    lab_begin(&l, &o, &conf, true);
+    assert_int_equal(configuration_copy(&next, &conf), 0);
+    next.version++;
+    next.members[1].state = CONFIGURATION_EJECTED;
+    struct configuration_value *v = configuration_value_new(&next, &err);
+    const struct peer_config push = {.kind = PEER_CONFIG_PUSH, .value = v->bytes, .nvalue = v->nbytes};
+    lab_hear(&l, 0, &push);
+    char text[300];
+    snprintf(text, sizeof text, "name=%s number=%u", conf.members[1].name, conf.members[1].number);
+    assert_string_equal(lab_log(&l, "ejected"), text);
+    assert_int_not_equal(config_number(l.config), 0);
+    configuration_value_put(v);
+    configuration_fini(&next);
+    end(&l);
+}
+
 static void test_an_ejected_process_joins_again_as_a_new_member(void **state) {
     struct lab l;
     struct configuration next = {0};
@@ -374,10 +421,12 @@ int main(void) {
         cmocka_unit_test(test_all_that_wait_are_listed_in_one_step),
         cmocka_unit_test(test_a_node_without_a_configuration_asks_everybody_it_can_reach),
         cmocka_unit_test(test_of_many_that_offer_a_configuration_one_is_asked),
+        cmocka_unit_test(test_a_version_that_follows_at_once_is_fetched_at_once),
         cmocka_unit_test(test_whoever_asks_everybody_is_told_the_version_and_gets_it_when_it_asks_for_that),
         cmocka_unit_test(test_a_started_process_asks_all_voters_until_it_is_listed),
         cmocka_unit_test(test_a_process_whose_clock_is_behind_takes_the_next_boot),
         cmocka_unit_test(test_a_process_that_was_a_member_does_not_fight_a_newer_one),
+        cmocka_unit_test(test_it_is_said_who_was_ejected),
         cmocka_unit_test(test_an_ejected_process_joins_again_as_a_new_member),
         cmocka_unit_test(test_the_reason_of_a_refusal_is_logged_once_in_ten_seconds),
     };

@@ -85,8 +85,8 @@ static void test_cluster_names(void **state) {
 static void test_another_node_at_the_address(void **state) {
     (void)state;
     a.wanted.bytes[0] = 0xcc;
-    const char *sentence = "a:21211 looks for node cc0000000000 here and finds 0b0000000000 at b:21211: give each node "
-                           "an address of its own";
+    const char *sentence = "a:21211 looks for node cc0000000000 at b:21211, where 0b0000000000 is now: that was "
+                           "started again without its --state-dir, or two nodes advertise this address";
     assert_refused("--cluster-advertise", sentence, NULL);
 }
 

@@ -127,6 +127,38 @@ static void write_file(const char *path, const char *text, mode_t mode) {
     close(fd);
 }
 
+static void test_a_key_is_used_and_removed(void **state) {
+    (void)state;
+    struct keyring k = {0}, before;
+    uint8_t id[KEYRING_ID_BYTES];
+    char text[KEYRING_ID_TEXT];
+    struct keyring three = {0};
+    assert_true(reads(&k, KEY_A "\n" KEY_B "\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n"));
+    three = k;
+    assert_true(keyring_use(&k, three.keys[2].id));
+    assert_memory_equal(&k.keys[0], &three.keys[2], sizeof k.keys[0]);
+    assert_memory_equal(&k.keys[1], &three.keys[0], sizeof k.keys[0]);
+    assert_memory_equal(&k.keys[2], &three.keys[1], sizeof k.keys[0]);
+    assert_true(keyring_use(&k, three.keys[2].id)); /* it is used already */
+    before = k;
+    assert_false(keyring_use(&k, (const uint8_t[KEYRING_ID_BYTES]){1}));
+    assert_false(keyring_remove(&k, (const uint8_t[KEYRING_ID_BYTES]){1}));
+    assert_false(keyring_remove(&k, three.keys[2].id)); /* it seals */
+    assert_memory_equal(&k, &before, sizeof k);
+    assert_true(keyring_remove(&k, three.keys[0].id));
+    assert_int_equal(k.n, 2);
+    assert_memory_equal(&k.keys[1], &three.keys[1], sizeof k.keys[0]);
+    assert_null(keyring_find(&k, three.keys[0].id));
+    static const struct keyring_key none;
+    assert_memory_equal(&k.keys[2], &none, sizeof none); /* nothing of it is left */
+    keyring_id_text(&three.keys[1], text);
+    assert_true(keyring_id_read(text, id));
+    assert_memory_equal(id, three.keys[1].id, sizeof id);
+    static const char *const bad[] = {
+        "", "0", "0123456789abcde", "0123456789abcdef0", "0123456789ABCDEF", "0123456789abcdeg"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_false(keyring_id_read(bad[i], id));
+}
+
 static void test_files(void **state) {
     (void)state;
     char dir[] = "/tmp/tagcached-keyring-XXXXXX", path[64], text[400];
@@ -177,6 +209,7 @@ int main(void) {
         cmocka_unit_test(test_a_generated_key_is_read),
         cmocka_unit_test(test_derivation_is_hkdf),
         cmocka_unit_test(test_what_is_derived_stays),
+        cmocka_unit_test(test_a_key_is_used_and_removed),
         cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,6 +88,58 @@ static void test_numbers_decide(void **state) {
     purge_fini(&t.t);
 }
 
+/* Whether a reader may skip the look at everything. */
+static bool unknown(struct table *t, uint64_t version, unsigned n, const uint64_t *tags) {
+    return purge_unknown(&t->t, version, (const uint8_t *)tags, n);
+}
+
+static void test_everything_that_has_a_tag(void **state) {
+    (void)state;
+    struct table t;
+    uint64_t tags[2] = {spread(1), spread(2)};
+    uint32_t deadline;
+    open_table(&t, 1 << 16);
+    assert_true(unknown(&t, 999, 2, tags));
+    pthread_mutex_lock(&t.t.lock);
+    const uint64_t p = purge_commit_tagged(&t.t, &t.next);
+    pthread_mutex_unlock(&t.t.lock);
+    assert_int_equal(t.t.seq, p);
+    for (unsigned n = 1; n <= 2; n++) {
+        assert_int_equal(ask(&t, p - 1, n, tags, 10), PURGE_DEAD);
+        assert_int_equal(ask(&t, p + 1, n, tags, 10), PURGE_FRESH);
+        assert_false(unknown(&t, p - 1, n, tags));
+        assert_true(unknown(&t, p + 1, n, tags));
+    }
+    assert_int_equal(ask(&t, p - 1, 0, NULL, 10), PURGE_FRESH);
+    assert_int_equal(purge_check_untagged(&t.t, p - 1, 10, &deadline), PURGE_FRESH);
+    /* Who names a tag counts as tagged, reading and filling. */
+    assert_int_equal(purge_check_read(&t.t, p - 1, tags, 0, 1, 10, &deadline), PURGE_DEAD);
+    assert_int_equal(purge_check_read(&t.t, p - 1, tags, 0, 0, 10, &deadline), PURGE_FRESH);
+    assert_int_equal(purge_check_read(&t.t, p + 1, tags, 0, 1, 10, &deadline), PURGE_FRESH);
+    assert_true(purge_overtook(&t.t, p - 1, tags, 1, NULL, 0));
+    assert_true(purge_overtook(&t.t, p - 1, tags, 1, tags, 1));
+    assert_false(purge_overtook(&t.t, p - 1, tags, 0, NULL, 0));
+    assert_false(purge_overtook(&t.t, p + 1, tags, 1, NULL, 0));
+    /* Announced, it counts for fills alone. */
+    t.t.tagged |= PURGE_PENDING;
+    assert_true(purge_overtook(&t.t, p + 1, tags, 1, NULL, 0));
+    assert_int_equal(ask(&t, p + 1, 1, tags, 10), PURGE_FRESH);
+    purge_fini(&t.t);
+}
+
+static void test_a_purge_of_everything_is_looked_for(void **state) {
+    (void)state;
+    struct table t;
+    uint64_t tag = spread(1);
+    open_table(&t, 1 << 16);
+    for (unsigned soft = 0; soft < 2; soft++) {
+        const uint64_t p = purge(&t, 0, NULL, soft, 20, 10, NULL);
+        assert_false(unknown(&t, p - 1, 1, &tag));
+        assert_true(unknown(&t, p + 1, 1, &tag));
+    }
+    purge_fini(&t.t);
+}
+
 static void test_soft_purges_and_their_deadlines(void **state) {
     (void)state;
     struct table t;
@@ -455,6 +507,8 @@ static void test_announcements(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_decide),
+        cmocka_unit_test(test_everything_that_has_a_tag),
+        cmocka_unit_test(test_a_purge_of_everything_is_looked_for),
         cmocka_unit_test(test_soft_purges_and_their_deadlines),
         cmocka_unit_test(test_conjunctions),
         cmocka_unit_test(test_conjunctions_against_a_list),

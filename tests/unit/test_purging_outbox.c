@@ -204,6 +204,37 @@ static void test_anybody_may_ask_and_see_to_it_that_a_purge_is_confirmed(void **
     purge_lab_fini(&l);
 }
 
+static void test_who_collected_for_an_earlier_purge_sees_to_a_later_one_too(void **state) {
+    (void)state;
+    find_first_voter();
+    const uint32_t voter = first_voter, other = voter % 3 + 1;
+    purge_lab_node(&l, other)->slow = true;
+    purge_lab_link(&l, 4, other, false);
+    assert_int_equal(purge_lab_purge(&l, 4, 5), 0);
+    purge_lab_settle(&l);
+    /* member 4 is asked about it, and collects acknowledgements up to there; the voter is told the last one */
+    assert_int_equal(purging_ask_id(purge_lab_node(&l, 4)->p, l.now_ns, 100 + voter, 2, 300000000, 77), 0);
+    purge_lab_settle(&l);
+    assert_null(purge_lab_outcome(&l, 4, 4005));
+    purge_lab_applied(&l, other);
+    purge_lab_settle(&l);
+    assert_int_equal(purge_lab_outcome(&l, 4, 4005)->status, PURGING_CONFIRMED);
+    assert_int_equal(purge_lab_outcome(&l, 4, 77)->status, PURGING_CONFIRMED);
+    assert_int_equal(purge_lab_purge(&l, 4, 6), 0);
+    purge_lab_settle(&l);
+    for (uint32_t i = 1; i <= 4; i++) /* the voter dies before that is confirmed */
+        if (i != voter) purge_lab_link(&l, voter, i, false);
+    configuration_by_number(&l.c, voter)->state = CONFIGURATION_EJECTED;
+    l.c.version++;
+    for (uint32_t i = 1; i <= 4; i++)
+        if (i != voter) purge_lab_adopt_one(&l, i);
+    purge_lab_applied(&l, other);
+    purge_lab_run(&l, 1000);
+    assert_non_null(purge_lab_outcome(&l, 4, 4006));
+    assert_int_equal(purge_lab_outcome(&l, 4, 4006)->status, PURGING_CONFIRMED);
+    purge_lab_fini(&l);
+}
+
 static bool count_pending(void *arg, const struct purging_receipt *r) {
     unsigned *n = arg;
     assert_int_equal(r->status, PURGING_PENDING);
@@ -233,6 +264,7 @@ int main(void) {
         cmocka_unit_test(test_the_outbox_has_a_bound),
         cmocka_unit_test(test_a_full_log_says_so_and_nothing_has_happened),
         cmocka_unit_test(test_anybody_may_ask_and_see_to_it_that_a_purge_is_confirmed),
+        cmocka_unit_test(test_who_collected_for_an_earlier_purge_sees_to_a_later_one_too),
         cmocka_unit_test(test_pending_purges_are_listed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

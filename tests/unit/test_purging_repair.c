@@ -105,6 +105,71 @@ static void test_a_short_log_is_not_believed_while_others_reach_back_further(voi
     purge_lab_fini(&l);
 }
 
+/* Members 1, 2 and 4 have two of an origin's events, member 5 has three, but of these its log has none any more; member
+ * 4, to which nobody shows its vector, is asked first whether its log reaches back further. */
+static void test_what_only_a_short_log_shows_reaches_who_has_asked_others_in_vain(void **state) {
+    (void)state;
+    purge_lab_init(&l, 5, 3, 1 << 20);
+    assert_int_equal(purge_lab_purge(&l, 3, 1), 0);
+    purge_lab_settle(&l);
+    cut(4);
+    cut(5);
+    cut(3);
+    const struct peer_purge m = {.kind = PEER_PURGE_EVENTS,
+                                 .flags = PEER_PURGE_HORIZON | PEER_PURGE_PULLED,
+                                 .version = 1,
+                                 .origin = 103,
+                                 .sequence = 4};
+    purging_receive(purge_lab_node(&l, 5)->p, l.now_ns, 3, &m);
+    purge_lab_run(&l, 600); /* nobody is there who has more */
+    purging_receive(purge_lab_node(&l, 5)->p, l.now_ns, 3, &m);
+    assert_int_equal(purge_lab_seen(&l, 5, 103), 3);
+    assert_int_equal(purge_lab_purge(&l, 3, 2), 0);
+    purge_lab_link(&l, 3, 4, true);
+    purge_lab_settle(&l);
+    assert_int_equal(purge_lab_seen(&l, 4, 103), 2);
+    cut(3); /* for good */
+    configuration_by_number(&l.c, 3)->state = CONFIGURATION_EJECTED;
+    l.c.closing[l.c.nclosing++] = (struct configuration_closing){103, ++l.c.version};
+    l.c.nvoters = 2;
+    for (uint32_t i = 1; i <= 5; i++)
+        if (i != 3) purge_lab_adopt_one(&l, i);
+    for (uint32_t i = 1; i <= 5; i++)
+        for (uint32_t n = 1; n < i; n++)
+            if (i != 3 && n != 3) purge_lab_link(&l, i, n, true);
+    purge_lab_run(&l, 3000);
+    for (uint32_t i = 1; i <= 5; i++)
+        if (i != 3) assert_int_equal(purge_lab_seen(&l, i, 103), 3);
+    assert_true(purging_may_retire(purge_lab_node(&l, 1)->p, l.now_ns, 103));
+    purge_lab_fini(&l);
+}
+
+static void test_what_a_dead_member_showed_hides_nothing_that_others_have(void **state) {
+    (void)state;
+    purge_lab_init(&l, 5, 3, 1 << 20);
+    cut(5);
+    assert_int_equal(purge_lab_purge(&l, 3, 1), 0);
+    purge_lab_settle(&l);
+    purge_lab_link(&l, 5, 1, true);
+    purge_lab_run(&l, 600); /* member 5 has pulled that from member 1 */
+    assert_int_equal(purge_lab_seen(&l, 5, 103), 1);
+    purge_lab_link(&l, 3, 1, false);
+    purge_lab_link(&l, 3, 4, false);
+    purge_lab_link(&l, 2, 1, false);
+    purge_lab_link(&l, 2, 4, false);
+    assert_int_equal(purge_lab_purge(&l, 3, 2), 0); /* reaches member 2 alone */
+    purge_lab_settle(&l);
+    const struct peer_purge m = {
+        .kind = PEER_PURGE_EVENTS, .flags = PEER_PURGE_HORIZON, .version = 1, .origin = 103, .sequence = 6};
+    purging_receive(purge_lab_node(&l, 5)->p, l.now_ns, 3, &m); /* the origin has more, and dies */
+    cut(3);
+    purge_lab_run(&l, 600);
+    purge_lab_link(&l, 5, 2, true);
+    purge_lab_run(&l, 600);
+    assert_int_equal(purge_lab_seen(&l, 5, 103), 2);
+    purge_lab_fini(&l);
+}
+
 /* ------------------------------------------------------------------ newcomers */
 
 static void test_a_newcomer_raises_the_floor_and_takes_a_voters_vector(void **state) {
@@ -344,6 +409,8 @@ int main(void) {
         cmocka_unit_test(test_a_log_that_begins_too_late_costs_a_floor_of_tagged_items),
         cmocka_unit_test(test_a_flush_that_is_in_no_log_costs_a_floor_of_everything),
         cmocka_unit_test(test_a_short_log_is_not_believed_while_others_reach_back_further),
+        cmocka_unit_test(test_what_only_a_short_log_shows_reaches_who_has_asked_others_in_vain),
+        cmocka_unit_test(test_what_a_dead_member_showed_hides_nothing_that_others_have),
         cmocka_unit_test(test_a_newcomer_raises_the_floor_and_takes_a_voters_vector),
         cmocka_unit_test(test_an_ejected_node_keeps_its_outbox),
         cmocka_unit_test(test_a_voter_is_active_once_it_has_what_a_majority_of_the_voters_before_knew),

@@ -7,7 +7,6 @@
 
 #include "tools/tagctl/tagctl.h"
 
-#define RELAY_S 8 /* for answers of others: the node in between gives up before */
 #define WINDOW 16 /* commands under way: their answers fit into the buffers between us and the node */
 
 static int make_list(struct ctl *c, struct nodes *n) {
@@ -40,7 +39,7 @@ int nodes_get(struct ctl *c, struct nodes *n) {
                          : complain(FAILED, "%s does not say how it is", c->conn.name);
     }
     if (!status) status = make_list(c, n);
-    if (!status && c->opt.timeout < 0) c->conn.timeout = RELAY_S;
+    if (!status && c->opt.timeout < 0) c->conn.timeout = NODES_RELAY_S;
     if (status) nodes_free(n);
     return status;
 }

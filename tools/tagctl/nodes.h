@@ -8,6 +8,8 @@
 #include "tools/tagctl/conn.h"
 #include "tools/tagctl/reply.h"
 
+#define NODES_RELAY_S 8 /* how long other nodes' answers are waited for: the node in between gives up before */
+
 struct nodes {
     struct reply status, members; /* of `cluster status`, `cluster members`; no rows: the node belongs to no cluster */
     const struct reply_row *self; /* the STATUS row, or NULL */

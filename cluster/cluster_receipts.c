@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cluster/cluster_receipts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ACKS 64 /* remembered of a member and an origin */
+
+/* What a member has acknowledged of an origin, the oldest overwritten first. */
+struct acks {
+    uint32_t member, origin;
+    unsigned n; /* ever */
+    struct {
+        uint64_t sequence, ns;
+    } at[ACKS];
+};
+
+struct cluster_receipts {
+    /* By via: a node counts its purges, so the counter says the place. */
+    struct cluster_receipt all[CLUSTER_RECEIPTS];
+    unsigned nconfirmed; /* ever */
+    struct purge_via confirmed[CLUSTER_RECEIPTS_CONFIRMED];
+    struct acks acks[CLUSTER_RECEIPTS_MEMBERS]; /* by member and origin; two that fall together push each other out */
+};
+
+struct cluster_receipts *cluster_receipts_new(void) {
+    return calloc(1, sizeof(struct cluster_receipts));
+}
+
+void cluster_receipts_free(struct cluster_receipts *r) {
+    free(r);
+}
+
+/* ------------------------------------------------------------------ what happens */
+
+/* The words of a purge, cut to what is kept. */
+static void write_selectors(char *to, const char *text, size_t n) {
+    static const char more[] = "...";
+    const size_t kept = n <= CLUSTER_PURGE_TEXT_MAX ? n : CLUSTER_PURGE_TEXT_MAX - strlen(more);
+    for (size_t i = 0; i < kept; i++) to[i] = text[i];
+    for (size_t i = 0; i < kept; i++)
+        if (to[i] == ' ') to[i] = ',';
+    strcpy(to + kept, kept < n ? more : "");
+}
+
+void cluster_receipts_begin(struct cluster_receipts *r, uint64_t now_ns, struct purge_via via,
+                            const struct cluster_purge *p) {
+    struct cluster_receipt *k = &r->all[via.counter % CLUSTER_RECEIPTS];
+    k->via = via;
+    k->begun_ns = now_ns;
+    k->confirmed_ns = 0;
+    k->soft = p->soft;
+    write_selectors(k->selectors, p->text, p->text_bytes);
+}
+
+void cluster_receipts_confirmed(struct cluster_receipts *r, uint64_t now_ns, const struct purging_receipt *last) {
+    struct cluster_receipt *k = &r->all[last->via.counter % CLUSTER_RECEIPTS];
+    if (k->via.number != last->via.number || k->via.counter != last->via.counter) return;
+    k->confirmed_ns = now_ns;
+    k->last = *last;
+    r->confirmed[r->nconfirmed++ % CLUSTER_RECEIPTS_CONFIRMED] = k->via;
+}
+
+static unsigned place_of(uint32_t member, uint32_t origin) {
+    return (member + 101 * origin) % CLUSTER_RECEIPTS_MEMBERS;
+}
+
+void cluster_receipts_acked(struct cluster_receipts *r, uint64_t now_ns, uint32_t member, uint32_t origin,
+                            uint64_t sequence) {
+    struct acks *a = &r->acks[place_of(member, origin)];
+    if (a->member != member || a->origin != origin) a->n = 0;
+    a->member = member;
+    a->origin = origin;
+    a->at[a->n % ACKS].sequence = sequence;
+    a->at[a->n++ % ACKS].ns = now_ns;
+}
+
+/* ------------------------------------------------------------------ looking */
+
+const struct cluster_receipt *cluster_receipts_by_via(const struct cluster_receipts *r, struct purge_via via) {
+    const struct cluster_receipt *k = &r->all[via.counter % CLUSTER_RECEIPTS];
+    return via.number != 0 && k->via.number == via.number && k->via.counter == via.counter ? k : NULL;
+}
+
+const struct cluster_receipt *cluster_receipts_by_id(const struct cluster_receipts *r, uint32_t origin,
+                                                     uint64_t sequence) {
+    for (unsigned i = 0; i < CLUSTER_RECEIPTS; i++) {
+        const struct cluster_receipt *k = &r->all[i];
+        if (k->confirmed_ns != 0 && k->last.origin == origin && k->last.sequence == sequence) return k;
+    }
+    return NULL;
+}
+
+const struct cluster_receipt *cluster_receipts_recent(const struct cluster_receipts *r, unsigned i) {
+    if (i >= CLUSTER_RECEIPTS_CONFIRMED || i >= r->nconfirmed) return NULL;
+    return cluster_receipts_by_via(r, r->confirmed[(r->nconfirmed - 1 - i) % CLUSTER_RECEIPTS_CONFIRMED]);
+}
+
+uint64_t cluster_receipts_acked_ns(const struct cluster_receipts *r, uint32_t member, uint32_t origin,
+                                   uint64_t sequence) {
+    const struct acks *a = &r->acks[place_of(member, origin)];
+    uint64_t ns = 0;
+    if (a->member != member || a->origin != origin) return 0;
+    /* From the newest back, as long as it covers the event; one that was there before the oldest is not known. */
+    for (unsigned i = 0; i < a->n && i < ACKS; i++) {
+        const unsigned at = (a->n - 1 - i) % ACKS;
+        if (a->at[at].sequence < sequence) return ns;
+        ns = a->at[at].ns;
+    }
+    return a->n <= ACKS ? ns : 0;
+}
