@@ -85,7 +85,9 @@ static enum cmd_error error_of(const struct session *s, enum binary_fault fault,
 
 /* A packet that is refused by its header alone. */
 static void refuse(struct batch *b, const struct binary_header *h, enum cmd_error error) {
-    struct request *r = cmd_batch_take(b, &cmd_binary_sasl, b->p + b->at, BINARY_HEADER);
+    static const struct cmd_row unknown = {.name = "unknown", .class = CMD_CLASS_OUT, .id = CMD_IDS};
+    const struct cmd_row *row = cmd_binary_ops[h->opcode].row;
+    struct request *r = cmd_batch_take(b, row != NULL ? row : &unknown, b->p + b->at, BINARY_HEADER);
     r->path = CMD_PATH_PACKET;
     r->error = (uint8_t)error;
     r->end = (uint32_t)b->at + BINARY_HEADER;

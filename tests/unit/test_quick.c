@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The quick paths of mg and ms, and of packets that get and set, answer, count and change what the handlers do. A second blank behind the command's name
- * makes any line one for its handler: so each conversation is held twice, and once more in one piece. */
+ * The quick paths of mg and ms, and of packets that get and set, answer, count and change what the handlers do. A
+ * second blank behind the command's name makes any line one for its handler: so each conversation is held twice, and
+ * once more in one piece. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -315,11 +316,8 @@ static void test_packets(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_answers),
-        cmocka_unit_test(test_one_piece),
-        cmocka_unit_test(test_large_values),
-        cmocka_unit_test(test_random_lines),
-        cmocka_unit_test(test_packets),
+        cmocka_unit_test(test_same_answers), cmocka_unit_test(test_one_piece), cmocka_unit_test(test_large_values),
+        cmocka_unit_test(test_random_lines), cmocka_unit_test(test_packets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
