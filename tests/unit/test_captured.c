@@ -141,7 +141,7 @@ static void check_kinds(const struct kinds *k) {
 static void test_each_is_known_and_every_kind_is_there(void **state) {
     (void)state;
     struct kinds k = {0};
-    assert_in_range(note_all(&k), 41, 10000);
+    assert_in_range(note_all(&k), 44, 10000);
     check_kinds(&k);
 }
 
@@ -303,6 +303,23 @@ static void test_purges_of_version_1(void **state) {
     assert_int_equal(p.lacks[0].sequence, 50);
 }
 
+static void test_leases_of_version_1(void **state) {
+    (void)state;
+    struct peer_purge p;
+    assert_true(peer_purge_read(control("1_control_purge_ack_lease.hex"), &arena, &p));
+    assert_int_equal(p.flags, PEER_PURGE_ACTIVE | PEER_PURGE_HOLD | PEER_PURGE_HOLD_ALL);
+    assert_int_equal(p.nlacks, 1);
+    assert_int_equal(p.lacks[0].member, 9);
+    assert_true(peer_purge_read(control("1_control_purge_status_lease.hex"), &arena, &p));
+    assert_int_equal(p.sequence, 101);
+    assert_int_equal(p.everything, 99);
+    assert_true(peer_purge_read(control("1_control_purge_poll_answer_lease.hex"), &arena, &p));
+    assert_int_equal(p.flags, PEER_PURGE_BEGUN | PEER_PURGE_ACTIVE | PEER_PURGE_GRANTED);
+    assert_int_equal(p.stream, 6);
+    assert_int_equal(p.active_epoch, 3);
+    assert_int_equal(p.nvector, 2);
+}
+
 static void test_commands_passed_on_of_version_1(void **state) {
     (void)state;
     struct peer_ask ask;
@@ -344,6 +361,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_membership_of_version_1),
         cmocka_unit_test(test_the_configuration_of_version_1),
         cmocka_unit_test(test_purges_of_version_1),
+        cmocka_unit_test(test_leases_of_version_1),
         cmocka_unit_test(test_commands_passed_on_of_version_1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
