@@ -145,6 +145,36 @@ static void test_each_is_known_and_every_kind_is_there(void **state) {
     check_kinds(&k);
 }
 
+/* Whether captured.c has written a file of the source. */
+static bool is_written(const char *name) {
+    char path[1300], line[200] = "";
+    snprintf(path, sizeof path, "%s/%s", folder(), name);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(line, sizeof line, f));
+    fclose(f);
+    return strstr(line, "as captured.c has it") != NULL;
+}
+
+/* What captured.c has written into the source it writes today, byte for byte. Returns how many files those are. */
+static unsigned compare_written(const char *made) {
+    static uint8_t now[PEER_CONTROL_MAX], then[PEER_CONTROL_MAX];
+    unsigned n = 0;
+    DIR *d = opendir(made);
+    assert_non_null(d);
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        if (strstr(e->d_name, ".hex") == NULL || !is_written(e->d_name)) continue;
+        const size_t nthen = bytes_of(e->d_name, then, sizeof then);
+        other_folder = made;
+        const size_t nnow = bytes_of(e->d_name, now, sizeof now);
+        other_folder = NULL;
+        if (nnow != nthen || memcmp(now, then, nnow) != 0) fail_msg("%s is not what it was", e->d_name);
+        n++;
+    }
+    closedir(d);
+    return n;
+}
+
 /* What would be captured today is read as well; and nothing that is captured is written again. */
 static void test_todays_messages(void **state) {
     (void)state;
@@ -159,6 +189,7 @@ static void test_todays_messages(void **state) {
     assert_int_equal(note_all(&k), n);
     other_folder = NULL;
     check_kinds(&k);
+    assert_in_range(compare_written(made), 31, n);
     snprintf(command, sizeof command, "rm -r %s", made);
     assert_int_equal(system(command), 0);
     assert_int_equal(captured_write("/nonexistent"), -1);
