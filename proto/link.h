@@ -26,6 +26,7 @@ enum link_kind {
     LINK_COMMAND = 2, /* a line, and the block behind it, as the client sent them */
     LINK_RING = 3,    /* u64: the version of the ring that all requests behind it go by; it has no answer and no seq */
     LINK_PING = 4,    /* nothing */
+    LINK_PACKET = 5,  /* a packet of the binary protocol, as the client sent it; so is its answer */
 };
 
 enum link_flag {

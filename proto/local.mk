@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
   %D%/base64.c \
+  %D%/binary.c \
   %D%/cluster_id.c \
   %D%/keytags.c \
   %D%/meta.c \
@@ -13,6 +14,8 @@ tagcached_sources += \
   %D%/text.c
 noinst_HEADERS += \
   %D%/base64.h \
+  %D%/binary.def \
+  %D%/binary.h \
   %D%/cluster_id.h \
   %D%/cmd.def \
   %D%/keytags.h \

@@ -138,6 +138,22 @@ static inline const char *text_word_end(const char *base, const char *p, const c
     return text_word_end_slow(p, end, other, first, mark);
 }
 
+/* Whether the bytes from p to end hold c or, if `more`, a blank or a newline. All bytes from `base` to `end` may be
+ * read. */
+static inline bool text_holds(const char *base, const char *p, const char *end, char c, bool more) {
+#if defined(__SSE2__)
+    const __m128i one = _mm_set1_epi8(c), blank = _mm_set1_epi8(more ? ' ' : c), line = _mm_set1_epi8(more ? '\n' : c);
+    if (__builtin_expect(end - base >= 16, 1)) {
+        for (; end - p >= 16; p += 16)
+            if (text_hits(p, one, blank, line) != 0) return true;
+        return p < end && text_hits(end - 16, one, blank, line) >> (16 - (end - p)) != 0;
+    }
+#endif
+    for (; p < end; p++)
+        if (*p == c || (more && (*p == ' ' || *p == '\n'))) return true;
+    return false;
+}
+
 /* The first newline at or behind p, or NULL; all bytes from `base` to `end` may be read. Most lines are short: the
  * first 64 bytes are searched in line. */
 static inline const char *text_newline(const char *base, const char *p, const char *end) {

@@ -202,6 +202,8 @@ static int make_cmd(struct node *n, const struct node_config *nc) {
         .stats_delimiter = s->stats_delimiter != 0 ? s->stats_delimiter : ':',
         .stats_detail = s->stats_delimiter != 0,
         .auth_file = s->auth_file,
+        .sasl = s->sasl,
+        .protocol = (uint8_t)s->protocol,
         .no_cas = !s->cas,
         .no_flush = !s->flush,
         .no_dump = !s->dump,

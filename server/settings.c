@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "cmd/cmd_config.h"
 #include "net/net.h"
 
 /* clang-format off */
@@ -72,6 +73,10 @@ static int check_listen(const struct settings *s, struct option_report *r) {
 static int check(const struct settings *s, struct option_report *r) {
     if (s->item_size_max > s->memory_limit / 2)
         return complain(r, "Cannot set item size limit higher than 1/2 of memory max. (-I is more than half of -m)");
+    if (s->sasl && s->protocol == CMD_PROTOCOL_TEXT)
+        return complain(r, "-S asks for a login in the binary protocol, which -B ascii turns off");
+    if (s->auth_file != NULL && !s->sasl && s->protocol == CMD_PROTOCOL_BINARY)
+        return complain(r, "-Y asks for a password, which -B binary has no way to give without -S");
     if (s->tls && s->ssl_chain_cert == NULL) return complain(r, "-Z needs a certificate: -o ssl_chain_cert=FILE");
     int result = check_marker(s, r);
     return result == 0 ? check_listen(s, r) : result;

@@ -146,26 +146,34 @@ int cmd_auth_reload(struct cmd *cmd) {
     return 0;
 }
 
+bool cmd_auth_login(struct session *s, const struct text_token *user, const struct text_token *password) {
+    struct cmd_auth *a = s->worker->cmd->auth;
+    bool good = false, admin = false;
+    cmd_bump(s, CMD_METRIC_auth_cmds);
+    if (a != NULL && user != NULL) {
+        pthread_mutex_lock(&a->lock);
+        good = cmd_auth_check(a->table, user->p, user->n, password->p, password->n, &admin);
+        pthread_mutex_unlock(&a->lock);
+    }
+    if (!good) cmd_bump(s, CMD_METRIC_auth_errors);
+    s->authenticated = good;
+    s->admin |= good && admin;
+    return good;
+}
+
 /* The block of the `set` is the user, up to the first blank, and the password, all behind it. */
 void cmd_auth_set(struct session *s, struct request *r) {
-    struct cmd_auth *a = s->worker->cmd->auth;
     const char *user = r->body, *blank = memchr(user, ' ', r->body_len);
     if (blank == NULL) {
         cmd_line_lit(s, "CLIENT_ERROR bad authentication token format");
         return;
     }
     const size_t user_len = (size_t)(blank - user);
-    cmd_bump(s, CMD_METRIC_auth_cmds);
-    pthread_mutex_lock(&a->lock);
-    bool admin = false;
-    s->authenticated = cmd_auth_check(a->table, user, user_len, blank + 1, r->body_len - user_len - 1, &admin);
-    s->admin |= s->authenticated && admin;
-    pthread_mutex_unlock(&a->lock);
+    const struct text_token name = {user, user_len}, password = {blank + 1, r->body_len - user_len - 1};
+    const bool good = cmd_auth_login(s, &name, &password);
     explicit_bzero(r->body, r->body_len);
-    if (s->authenticated) {
+    if (good)
         cmd_line_lit(s, "STORED");
-    } else {
-        cmd_bump(s, CMD_METRIC_auth_errors);
+    else
         cmd_line_lit(s, "CLIENT_ERROR authentication failure");
-    }
 }

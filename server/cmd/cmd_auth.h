@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_auth - users and passwords of the text protocol (-Y).
+ * cmd_auth - users and passwords (-Y), of both protocols.
  *
  * The file holds one `user:password` a line; what follows the first colon is the password, but for `:admin` at the end,
  * which says that the user may change the cluster. It is read when the server
@@ -11,6 +11,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "proto/text.h"
 
 struct cmd;
 struct request;
@@ -49,6 +51,10 @@ int cmd_auth_new(struct cmd *cmd);
 void cmd_auth_free(struct cmd *cmd);
 /* Reads the file again. 0, or -errno and what was read before stays. Any thread. */
 int cmd_auth_reload(struct cmd *cmd);
+
+/* A session gives a user and a password; NULL: what it gave is none. Counts; the session is authenticated from here on
+ * or not, whatever it was before, and that is returned. The session's worker, outside any section. */
+bool cmd_auth_login(struct session *s, const struct text_token *user, const struct text_token *password);
 
 /* A session that is not authenticated sent a complete `set`: checks "user password" in its block, answers, and sets
  * s->authenticated. The block is r->body[0..r->body_len), its ending has been checked. The session's worker, outside

@@ -9,6 +9,9 @@
 
 #include "base/check.h"
 #include "base/sync.h"
+#include "cmd/cmd_binary.h"
+#include "cmd/cmd_binary_parse.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_meta_set.h"
 #include "cmd/cmd_owner.h"
 #include "cmd/cmd_parse_block.h"
@@ -27,9 +30,11 @@ struct cmd_upload {
     struct session *session;
     struct store_upload *bytes;
     const struct cmd_row *row;
+    bool packet;
+    uint8_t ending; /* bytes that end the block (cmd_ending) */
     uint64_t length;
     uint32_t line_len;
-    char line[];
+    char line[]; /* or the head of a packet */
 };
 
 static struct cmd_upload *keep_line(const struct request *r) {
@@ -37,6 +42,8 @@ static struct cmd_upload *keep_line(const struct request *r) {
     if (u == NULL) return NULL;
     u->bytes = NULL;
     u->row = r->row;
+    u->packet = cmd_is_packet(r);
+    u->ending = (uint8_t)cmd_ending(r);
     u->length = r->body_len;
     u->line_len = r->line_len;
     memcpy(u->line, r->line, r->line_len);
@@ -55,7 +62,7 @@ static void end_upload(struct session *s) {
 void cmd_body_begin(struct session *s, struct request *r) {
     /* An error of the line is answered now, not after a megabyte has come. */
     if (r->row->class == CMD_CLASS_MSET && !cmd_meta_set_valid(s, r)) {
-        r->discard_body = r->body_len + 2;
+        r->discard_body = r->body_len + cmd_ending(r);
         return;
     }
     struct cmd_upload *u = keep_line(r);
@@ -63,7 +70,7 @@ void cmd_body_begin(struct session *s, struct request *r) {
     if (st != STORE_OK) {
         free(u);
         cmd_set_refuse(s, r, st);
-        r->discard_body = r->body_len + 2;
+        r->discard_body = r->body_len + cmd_ending(r);
         return;
     }
     u->session = s;
@@ -88,21 +95,32 @@ static void wait_room(struct session *s) {
 
 /* ------------------------------------------------------------------ receiving */
 
-/* Runs the request whose block is complete; good: the block ends in \r\n. False: it is run again when there is room. */
+/* Parses the line or the head that was kept. */
+static void parse_kept(struct session *s, struct request *r) {
+    const struct cmd_upload *u = s->upload;
+    if (u->packet)
+        cmd_binary_parse_kept(s, u->line, u->line_len, r);
+    else
+        cmd_parse_block_kept(s, u->row, u->line, u->line_len, r);
+    r->body_len = u->length;
+}
+
+/* Runs the request whose block is complete; good: the block ends as it should. False: it is run again when there is
+ * room. */
 static bool finish(struct session *s, bool good) {
     struct cmd_worker *w = s->worker;
     struct cmd_upload *u = s->upload;
     struct request *r = &w->batch[0];
     cmd_enter(w);
-    cmd_parse_block_kept(s, u->row, u->line, u->line_len, r);
-    r->body_len = u->length;
+    parse_kept(s, r);
     r->upload = u->bytes;
     const bool here = likely(!w->routes) || cmd_owner_is_here(s, r);
+    const bool refused = good && here && cmd_lease_refuses(s, r);
     if (good && unlikely(!here))
-        cmd_reply_lit(s, r, "SERVER_ERROR key has moved to another node");
-    else if (good)
-        u->row->handler(s, r);
-    else
+        cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR key has moved to another node");
+    else if (good && !refused)
+        cmd_binary_handle(s, r);
+    else if (!good)
         cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");
     cmd_leave(w);
     if (w->retry) {
@@ -110,7 +128,7 @@ static bool finish(struct session *s, bool good) {
         conn_park(s->conn);
         return false;
     }
-    if (!good || !here) store_upload_abort(w->store, u->bytes);
+    if (!good || !here || refused) store_upload_abort(w->store, u->bytes);
     if (!good && r->shifted) cmd_end(s, CMD_END_ERROR);
     end_upload(s);
     s->phase = CMD_PHASE_LINE;
@@ -123,11 +141,10 @@ static void give_up(struct session *s) {
     struct cmd_worker *w = s->worker;
     struct cmd_upload *u = s->upload;
     struct request *r = &w->batch[0];
-    s->left = store_upload_left(u->bytes) + 2;
-    s->phase = CMD_PHASE_DISCARD_BODY;
+    s->left = store_upload_left(u->bytes) + u->ending;
+    s->phase = s->left > 0 ? CMD_PHASE_DISCARD_BODY : CMD_PHASE_LINE;
     cmd_enter(w);
-    cmd_parse_block_kept(s, u->row, u->line, u->line_len, r);
-    r->body_len = u->length;
+    parse_kept(s, r);
     if (u->row->class != CMD_CLASS_MSET || cmd_meta_set_valid(s, r)) cmd_set_refuse(s, r, STORE_NO_MEMORY);
     cmd_leave(w);
     cmd_body_abort(s);
@@ -154,8 +171,9 @@ size_t cmd_body_input(struct session *s, const char *p, size_t n) {
         store_upload_fill(bytes, take);
         done += take;
     }
-    if (n - done < 2) return done;
-    return finish(s, p[done] == '\r' && p[done + 1] == '\n') ? done + 2 : done;
+    const unsigned ending = s->upload->ending;
+    if (n - done < ending) return done;
+    return finish(s, ending == 0 || (p[done] == '\r' && p[done + 1] == '\n')) ? done + ending : done;
 }
 
 char *cmd_body_space(struct session *s, size_t *n) {
@@ -167,7 +185,9 @@ char *cmd_body_space(struct session *s, size_t *n) {
 }
 
 void cmd_body_received(struct session *s, size_t n) {
-    store_upload_fill(s->upload->bytes, n);
+    const struct cmd_upload *u = s->upload;
+    store_upload_fill(u->bytes, n);
+    if (u->ending == 0 && store_upload_left(u->bytes) == 0) conn_feed(s->conn); /* no more bytes come that do so */
 }
 
 /* ------------------------------------------------------------------ turns */

@@ -3,7 +3,6 @@
  * Handlers: cluster, config. */
 #include "cmd/cmd_cluster.h"
 
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "cluster/cluster_task.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_metrics.h"
+#include "cmd/cmd_stat_line.h"
 #include "cmd/instance.h"
 #include "cmd/reply.h"
 #include "net/conn.h"
@@ -84,28 +84,21 @@ void cmd_cluster(struct session *s, struct request *r) {
 
 /* ------------------------------------------------------------------ stats cluster */
 
-static void line_U(struct session *s, const char *name, uint64_t v) {
-    cmd_linef(s, "STAT %s %" PRIu64, name, v);
-}
-
-static void line_S(struct session *s, const char *name, const char *v) {
-    cmd_linef(s, "STAT %s %s", name, v);
-}
-
-void cmd_cluster_stats(struct session *s) {
+void cmd_cluster_stats(const struct cmd_stat_line *to) {
+    const struct session *s = to->s;
     const struct cmd_cluster *cluster = cluster_of(s);
     struct cluster_gauges gauges, *g = &gauges;
     uint64_t v[CMD_METRICS];
     if (cluster == NULL) {
-        cmd_line_lit(s, NO_CLUSTER);
+        cmd_stat_line_error(to, BINARY_NOT_FOUND, NO_CLUSTER);
         return;
     }
     cluster->gauges(cluster->arg, g);
     for (unsigned i = 0; i < CMD_METRICS; i++) v[i] = cmd_metrics_sum(s->worker->cmd, (enum cmd_metric)i);
-#define STAT(name, kind, value, help) line_##kind(s, #name, (value));
+#define STAT(name, kind, value, help) cmd_stat_line_##kind(to, "", #name, (value));
 #include "cmd/stats.cluster.def"
 #undef STAT
-    cmd_line_lit(s, "END");
+    cmd_stat_line_end(to);
 }
 
 /* ------------------------------------------------------------------ discovery */

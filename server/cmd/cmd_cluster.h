@@ -10,6 +10,7 @@
 #ifndef TAGCACHED_CMD_CMD_CLUSTER_H
 #define TAGCACHED_CMD_CMD_CLUSTER_H
 
+#include "cmd/cmd_stat_line.h"
 #include "cmd/request.h"
 #include "cmd/session.h"
 #include "net/net_config.h"
@@ -17,7 +18,7 @@
 #define CMD_ADMIN_LISTENER NET_ADMIN
 
 /* The group `cluster` of `stats`. */
-void cmd_cluster_stats(struct session *s);
+void cmd_cluster_stats(const struct cmd_stat_line *to);
 
 /* Whether a key is the one that old discovering clients get: it is answered like `config get cluster`. */
 bool cmd_cluster_is_discovery(const struct session *s, const struct request *r);

@@ -30,6 +30,13 @@ enum cmd_metric {
     CMD_METRICS
 };
 
+/* Which protocols are spoken (-B). */
+enum cmd_protocol {
+    CMD_PROTOCOL_AUTO, /* the first byte of a connection says which */
+    CMD_PROTOCOL_TEXT,
+    CMD_PROTOCOL_BINARY,
+};
+
 enum cmd_shutdown {
     CMD_SHUTDOWN_NOW,      /* `shutdown`: as SIGINT */
     CMD_SHUTDOWN_GRACEFUL, /* `shutdown graceful`: as SIGUSR1 */
@@ -100,6 +107,7 @@ struct cluster_question;
 /* What the commands ask of the cluster (cluster/cluster.h). On a worker's thread; none blocks. */
 struct cmd_cluster {
     void *arg;
+    const struct lease_ends *leases; /* when this node's leases end; outlive the workers' running */
     /* Purges all nodes; p->done is called on another thread. */
     void (*purge)(void *arg, struct cluster_purge *p);
     /* Purges everything on all nodes in so many seconds, if this node still runs then. */
@@ -123,7 +131,9 @@ struct cmd_config {
     char prefix_delimiter; /* as the store's (--prefix-tags); 0: off */
     char stats_delimiter;  /* of `stats detail` (-D), ':' by default */
     bool stats_detail;     /* `stats detail` is on from the start */
-    const char *auth_file; /* -Y; NULL: everybody may do everything */
+    const char *auth_file; /* -Y; NULL: everybody may do everything, unless `sasl` */
+    bool sasl;             /* -S: the binary protocol asks for a login; without auth_file nobody has one */
+    uint8_t protocol;      /* -B: enum cmd_protocol */
     bool no_cas;           /* -C: ids are shown as 0 */
     bool no_flush;         /* -F: flush_all and `*` are refused */
     bool no_dump;          /* -X: dumps of keys are refused */

@@ -14,15 +14,16 @@
 #include "base/hash.h"
 #include "base/sync.h"
 #include "cmd/cmd_dump.h"
+#include "cmd/cmd_stat_line.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
-#include "cmd/reply.h"
 #include "cmd/session.h"
 #include "proto/text.h"
 
 #define DETAIL_PREFIXES 16384 /* in all tables together */
 #define DETAIL_BUCKETS 4096   /* of a table */
 #define DETAIL_KINDS 4        /* enum cmd_detail_kind */
+#define HEAD_MAX 64           /* bytes of a packet in front of the lines of a dump, or behind them */
 
 struct prefix {
     struct prefix *next;
@@ -113,9 +114,9 @@ static bool add_up(struct prefix **sum, struct table *t, size_t *bytes) {
     return ok;
 }
 
-/* The lines of a dump, END and all; *n: its length. NULL if there is no memory. */
-static char *dump_lines(struct prefix *const *sum, size_t bytes, size_t *n) {
-    char *text = malloc(bytes + 8), *p = text;
+/* The lines of a dump, END and all, as they are sent; *n: its length. NULL if there is no memory. */
+static char *dump_lines(struct prefix *const *sum, size_t bytes, const struct cmd_stat_line *to, size_t *n) {
+    char *text = malloc(HEAD_MAX + bytes + 8 + HEAD_MAX), *const lines = text + HEAD_MAX, *p = lines;
     if (text == NULL) return NULL;
     for (unsigned i = 0; i < DETAIL_BUCKETS; i++)
         for (const struct prefix *e = sum[i]; e != NULL; e = e->next)
@@ -123,38 +124,37 @@ static char *dump_lines(struct prefix *const *sum, size_t bytes, size_t *n) {
                          e->name, e->count[CMD_DETAIL_GET], e->count[CMD_DETAIL_HIT], e->count[CMD_DETAIL_SET],
                          e->count[CMD_DETAIL_DELETE]);
     p += sprintf(p, "END\r\n");
-    *n = (size_t)(p - text);
+    *n = (size_t)(p - lines);
+    const size_t head = to->packets ? cmd_stat_line_head(to, text, "detailed", (uint32_t)*n) : 0;
+    memmove(text + head, lines, *n);
+    *n += head;
+    if (to->packets) *n += cmd_stat_line_head(to, text + *n, NULL, 0);
     return text;
 }
 
-static void detail_dump(struct session *s) {
-    struct cmd *cmd = s->worker->cmd;
+void cmd_detail_dump(const struct cmd_stat_line *to) {
+    struct cmd *cmd = to->s->worker->cmd;
     struct prefix **sum = calloc(DETAIL_BUCKETS, sizeof(struct prefix *));
     size_t bytes = 0, n = 0;
     bool ok = sum != NULL;
     for (unsigned i = 0; ok && i < cmd->nworkers; i++) ok = add_up(sum, &cmd->detail->tables[i], &bytes);
-    char *text = ok ? dump_lines(sum, bytes, &n) : NULL;
+    char *text = ok ? dump_lines(sum, bytes, to, &n) : NULL;
     if (sum != NULL) empty(sum);
     free(sum);
     if (text != NULL)
-        cmd_dump_text(s, text, n);
+        cmd_dump_text(to->s, text, n);
     else
-        cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
+        cmd_stat_line_error(to, BINARY_NO_MEMORY, "SERVER_ERROR out of memory writing stats");
 }
 
-void cmd_detail_command(struct session *s, const struct text_token *arg) {
-    struct cmd *cmd = s->worker->cmd;
-    if (arg != NULL && text_is_lit(arg, "on")) {
+bool cmd_detail_switch(struct cmd *cmd, const struct text_token *word) {
+    if (text_is_lit(word, "on"))
         sync_or(&cmd->observed, CMD_OBSERVE_DETAIL);
-        cmd_line_lit(s, "OK");
-    } else if (arg != NULL && text_is_lit(arg, "off")) {
+    else if (text_is_lit(word, "off"))
         sync_and(&cmd->observed, ~(uint32_t)CMD_OBSERVE_DETAIL);
-        cmd_line_lit(s, "OK");
-    } else if (arg != NULL && text_is_lit(arg, "dump")) {
-        detail_dump(s);
-    } else {
-        cmd_line_lit(s, "CLIENT_ERROR usage: stats detail on|off|dump");
-    }
+    else
+        return false;
+    return true;
 }
 
 /* ------------------------------------------------------------------ life */

@@ -5,6 +5,7 @@
 #ifndef TAGCACHED_CMD_CMD_DETAIL_H
 #define TAGCACHED_CMD_CMD_DETAIL_H
 
+#include "cmd/cmd_stat_line.h"
 #include "cmd/session.h"
 #include "proto/text.h"
 
@@ -12,8 +13,10 @@ enum cmd_detail_kind { CMD_DETAIL_GET, CMD_DETAIL_HIT, CMD_DETAIL_SET, CMD_DETAI
 
 /* Counts; to be called only while CMD_OBSERVE_DETAIL is set. The session's worker. */
 void cmd_detail_count(struct session *s, enum cmd_detail_kind kind, const char *key, size_t n);
-/* `stats detail on|off|dump`; arg NULL if there was none. */
-void cmd_detail_command(struct session *s, const struct text_token *arg);
+/* Turns it on or off. False: the word is neither. */
+bool cmd_detail_switch(struct cmd *cmd, const struct text_token *word);
+/* `stats detail dump`: lines of text; in the binary protocol the value of one packet. */
+void cmd_detail_dump(const struct cmd_stat_line *to);
 
 /* Makes, empties (`stats reset`, any worker) and frees the tables. 0 or -ENOMEM. */
 int cmd_detail_new(struct cmd *cmd);

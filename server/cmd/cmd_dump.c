@@ -36,6 +36,7 @@ struct dump {
     struct conn *conn;
     struct store_worker *store;
     /* CMD_DUMP_SIZES */
+    struct cmd_stat_line to;
     uint32_t *classes;  /* SIZE_CLASSES */
     uint32_t *large;    /* the class of each item above 1 MiB: there are at most as many as MiB in the store */
     size_t nlarge, max; /* in use, allocated */
@@ -154,17 +155,16 @@ static int by_class(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void size_line(struct conn *c, uint64_t class, uint64_t n) {
-    char line[64];
-    int k = snprintf(line, sizeof line, "STAT %" PRIu64 " %" PRIu64 "\r\n", class * SIZE_CLASS, n);
-    conn_write(c, line, (size_t)k);
+static void size_line(const struct cmd_stat_line *to, uint64_t class, uint64_t n) {
+    char name[24];
+    snprintf(name, sizeof name, "%" PRIu64, class * SIZE_CLASS);
+    cmd_stat_line_U(to, "", name, n);
 }
 
 /* Writes the next lines of `stats sizes` until the output is full. True: all of them are written. */
 static bool write_sizes(struct dump *d) {
     if (d->failed) {
-        static const char oom[] = "SERVER_ERROR out of memory writing stats\r\n";
-        conn_write(d->conn, oom, sizeof oom - 1);
+        cmd_stat_line_error(&d->to, BINARY_NO_MEMORY, "SERVER_ERROR out of memory writing stats");
         return true;
     }
     if (d->shown == 0 && d->nlarge > 0) qsort(d->large, d->nlarge, sizeof *d->large, by_class);
@@ -172,13 +172,13 @@ static bool write_sizes(struct dump *d) {
         if (conn_full(d->conn)) return false;
         const size_t i = d->shown - (d->shown < SIZE_CLASSES ? 0 : SIZE_CLASSES);
         if (d->shown < SIZE_CLASSES) {
-            if (d->classes[i] != 0) size_line(d->conn, i, d->classes[i]);
+            if (d->classes[i] != 0) size_line(&d->to, i, d->classes[i]);
             continue;
         }
         for (n = 1; i + n < d->nlarge && d->large[i + n] == d->large[i];) n++;
-        size_line(d->conn, d->large[i], n);
+        size_line(&d->to, d->large[i], n);
     }
-    conn_write(d->conn, "END\r\n", 5);
+    cmd_stat_line_end(&d->to);
     return true;
 }
 
@@ -224,21 +224,33 @@ static void dump_produce(struct session *s) {
 
 static const struct cmd_producer dump_producer = {dump_produce, dump_free};
 
+static struct dump *dump_new(struct session *s, enum cmd_dump_kind kind, uint64_t items, uint64_t bytes) {
+    struct dump *d = calloc(1, sizeof *d);
+    if (d == NULL) return NULL;
+    *d = (struct dump){.kind = kind, .items = items, .bytes = bytes, .conn = s->conn, .store = s->worker->store};
+    return d;
+}
+
 bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, const struct store_selector *of, uint64_t items,
                     uint64_t bytes) {
-    struct dump *d = calloc(1, sizeof *d);
+    struct dump *d = dump_new(s, kind, items, bytes);
     if (d == NULL) return false;
-    *d = (struct dump){.kind = kind, .items = items, .bytes = bytes, .conn = s->conn, .store = s->worker->store};
     d->selects = of != NULL;
     if (of != NULL) d->of = *of;
-    if (kind == CMD_DUMP_SIZES) {
-        d->classes = s->worker->sizes_running < SIZES_RUNNING_MAX ? calloc(SIZE_CLASSES, sizeof *d->classes) : NULL;
-        if (d->classes == NULL) {
-            free(d);
-            return false;
-        }
-        s->worker->sizes_running++;
+    cmd_producer_begin(s, &dump_producer, d);
+    return true;
+}
+
+bool cmd_dump_sizes(const struct cmd_stat_line *to) {
+    struct session *s = to->s;
+    if (s->worker->sizes_running >= SIZES_RUNNING_MAX) return false;
+    struct dump *d = dump_new(s, CMD_DUMP_SIZES, UINT64_MAX, UINT64_MAX);
+    if (d == NULL || (d->classes = calloc(SIZE_CLASSES, sizeof *d->classes)) == NULL) {
+        free(d);
+        return false;
     }
+    d->to = *to;
+    s->worker->sizes_running++;
     cmd_producer_begin(s, &dump_producer, d);
     return true;
 }

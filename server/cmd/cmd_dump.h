@@ -10,6 +10,7 @@
 #ifndef TAGCACHED_CMD_CMD_DUMP_H
 #define TAGCACHED_CMD_CMD_DUMP_H
 
+#include "cmd/cmd_stat_line.h"
 #include "cmd/session.h"
 #include "store/store.h"
 
@@ -17,14 +18,15 @@ enum cmd_dump_kind {
     CMD_DUMP_META,  /* lru_crawler metadump */
     CMD_DUMP_MG,    /* lru_crawler mgdump */
     CMD_DUMP_CACHE, /* stats cachedump */
-    CMD_DUMP_SIZES, /* stats sizes */
+    CMD_DUMP_SIZES, /* stats sizes: cmd_dump_sizes */
 };
 
 /* Begins to answer with all items, or with those that a purge of the selector would take (NULL: all); `items` and
- * `bytes` bound what is shown (UINT64_MAX: they do not). False if there is no memory, or too many `stats sizes` are
- * under way; nothing has been written then. */
+ * `bytes` bound what is shown (UINT64_MAX: they do not). False if there is no memory; nothing has been written then. */
 bool cmd_dump_begin(struct session *s, enum cmd_dump_kind kind, const struct store_selector *of, uint64_t items,
                     uint64_t bytes);
+/* Begins to answer `stats sizes`. False likewise, also if too many are under way. */
+bool cmd_dump_sizes(const struct cmd_stat_line *to);
 
 /* Answers with text[0..n), which it takes over and frees. */
 void cmd_dump_text(struct session *s, char *text, size_t n);

@@ -17,6 +17,7 @@
 
 enum forward_state {
     FORWARD_HERE,      /* runs on this node */
+    FORWARD_GIVEN,     /* its reply has come on a transfer link, and gone to the client */
     FORWARD_DONE,      /* its reply has come */
     FORWARD_WANTED,    /* to be sent */
     FORWARD_OUT,       /* sent */

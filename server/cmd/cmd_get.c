@@ -11,6 +11,7 @@
 #include "cmd/cmd_cluster.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_table.h"
 #include "cmd/cmd_value.h"
 #include "cmd/cmd_watch.h"
@@ -120,16 +121,20 @@ static void reply_value(struct session *s, struct request *r, const struct store
     cmd_value(s, it, "\r\nEND\r\n", r->last ? 7 : 2);
 }
 
-/* Answers for one key: decides who refills a softly purged item, counts, tells observers, writes the reply. */
-static void answer(struct session *s, struct request *r, struct store_item *it, bool found, bool touch, bool cas) {
+bool cmd_get_found(struct session *s, struct request *r, struct store_item *it, bool found, bool touch) {
     if (found && it->soft) found = win_or_stale(s, r, it);
     note_get(s, r, found ? it : NULL, touch);
-    if (!found) {
+    if (found && (it->bits & STORE_FETCHED) == 0) store_note_fetch(s->worker->store, it);
+    return found;
+}
+
+/* Answers for one key. */
+static void answer(struct session *s, struct request *r, struct store_item *it, bool found, bool touch, bool cas) {
+    if (!cmd_get_found(s, r, it, found, touch)) {
         if (unlikely(cmd_cluster_is_discovery(s, r))) cmd_cluster_discover(s, r);
         if (r->last) put_end(s);
         return;
     }
-    if ((it->bits & STORE_FETCHED) == 0) store_note_fetch(s->worker->store, it);
     reply_value(s, r, it, cas);
 }
 
@@ -195,27 +200,38 @@ unsigned cmd_get_framed(struct session *s, struct request *r, unsigned n, uint32
     return i;
 }
 
-void cmd_get(struct session *s, struct request *r) {
+enum store_status cmd_get_find(struct session *s, const struct request *r, bool touch, uint32_t expiry,
+                               struct store_item *it) {
     struct store_worker *w = s->worker->store;
+    enum store_status st = STORE_NOT_FOUND;
+    if (cmd_lease_none(s)) return st;
+    if (unlikely(touch))
+        st = store_touch(w, &r->key, expiry, it, NULL);
+    else if (store_get(w, &r->key, it))
+        st = STORE_OK;
+    if (st == STORE_AGAIN) cmd_retry_later(s);
+    return st == STORE_OK && cmd_lease_hides(s, r, it) ? STORE_NOT_FOUND : st;
+}
+
+void cmd_get(struct session *s, struct request *r) {
     struct store_item it;
     const bool touch = r->row->id >= CMD_ID_gat;
     const bool cas = r->row->id == CMD_ID_gets || r->row->id == CMD_ID_gats;
-    bool found;
     if (unlikely(r->key.len == 0)) { /* the line ended in blanks behind its last key */
         put_end(s);
         return;
     }
-    if (unlikely(touch)) {
-        enum store_status st = store_touch(w, &r->key, (uint32_t)r->exptime, &it, NULL);
-        if (st == STORE_AGAIN) {
-            cmd_retry_later(s);
-            return;
-        }
-        found = st == STORE_OK;
-    } else {
-        found = store_get(w, &r->key, &it);
-    }
-    answer(s, r, &it, found, touch, cas);
+    const enum store_status st = cmd_get_find(s, r, touch, (uint32_t)r->exptime, &it);
+    if (likely(st != STORE_AGAIN)) answer(s, r, &it, st == STORE_OK, touch, cas);
+}
+
+enum store_status cmd_get_touch(struct session *s, const struct request *r, uint32_t expiry, struct store_item *it) {
+    const enum store_status st = cmd_get_find(s, r, true, expiry, it);
+    if (st == STORE_AGAIN) return st;
+    cmd_bump(s, CMD_METRIC_cmd_touch);
+    cmd_bump(s, st == STORE_OK ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
+    if (st == STORE_OK && (it->bits & STORE_FETCHED) == 0) store_note_fetch(s->worker->store, it);
+    return st;
 }
 
 void cmd_touch(struct session *s, struct request *r) {
@@ -227,20 +243,11 @@ void cmd_touch(struct session *s, struct request *r) {
         cmd_reply_lit(s, r, "CLIENT_ERROR invalid exptime argument");
         return;
     }
-    struct store_worker *w = s->worker->store;
     struct store_item it;
-    enum store_status st = store_touch(w, &r->key, store_expiry(w, exptime), &it, NULL);
-    if (st == STORE_AGAIN) {
-        cmd_retry_later(s);
-        return;
+    switch (cmd_get_touch(s, r, store_expiry(s->worker->store, exptime), &it)) {
+    case STORE_AGAIN: break;
+    case STORE_OK: cmd_reply_lit(s, r, "TOUCHED"); break;
+    case STORE_NO_MEMORY: cmd_reply_lit(s, r, "SERVER_ERROR out of memory"); break;
+    default: cmd_reply_lit(s, r, "NOT_FOUND"); break;
     }
-    cmd_bump(s, CMD_METRIC_cmd_touch);
-    cmd_bump(s, st == STORE_OK ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
-    if (st == STORE_OK && (it.bits & STORE_FETCHED) == 0) store_note_fetch(w, &it);
-    if (st == STORE_OK)
-        cmd_reply_lit(s, r, "TOUCHED");
-    else if (st == STORE_NO_MEMORY)
-        cmd_reply_lit(s, r, "SERVER_ERROR out of memory");
-    else
-        cmd_reply_lit(s, r, "NOT_FOUND");
 }

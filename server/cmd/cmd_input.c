@@ -5,9 +5,9 @@
 
 #include "base/check.h"
 #include "base/sync.h"
+#include "cmd/cmd_binary_parse.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_job.h"
-#include "cmd/cmd_log.h"
 #include "cmd/cmd_parse.h"
 #include "cmd/cmd_producer.h"
 #include "cmd/cmd_route.h"
@@ -18,6 +18,7 @@
 #include "cmd/request.h"
 #include "cmd/session.h"
 #include "net/conn.h"
+#include "proto/binary.h"
 #include "store/store.h"
 
 /* ------------------------------------------------------------------ a batch */
@@ -54,7 +55,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     size_t used = 0;
     w->observed = sync_load(&w->cmd->observed);
     cmd_enter(w);
-    const unsigned count = cmd_parse(s, p, n);
+    const unsigned count = likely(!s->binary) ? cmd_parse(s, p, n) : cmd_binary_parse(s, p, n);
     unsigned i;
     if (likely(!w->routes && s->forward == NULL) || s->role != CMD_ROLE_CLIENT || !s->authenticated) {
         if (count > 1) cmd_run_prefetch(w, w->batch, count);
@@ -99,9 +100,11 @@ static size_t discard_body(struct session *s, size_t n) {
     return take;
 }
 
-static size_t receive_body(struct session *s, const char *p, size_t n) {
+static size_t receive_body(struct session *s, char *p, size_t n) {
     size_t used = cmd_body_input(s, p, n);
-    return s->phase == CMD_PHASE_DISCARD_BODY ? used + discard_body(s, n - used) : used;
+    if (s->phase == CMD_PHASE_DISCARD_BODY) return used + discard_body(s, n - used);
+    /* A value without an ending was complete before: these bytes come behind it. */
+    return used == 0 && n > 0 && s->phase == CMD_PHASE_LINE && !conn_halted(s->conn) ? run_batch(s, p, n) : used;
 }
 
 static size_t step(struct session *s, char *p, size_t n) {
@@ -120,16 +123,19 @@ static void count_yields(struct session *s) {
 
 /* ------------------------------------------------------------------ input */
 
+/* Decides which protocol the connection speaks, by its first byte. An operator's own listener has both. */
+static void begin(struct session *s, unsigned char first) {
+    const uint8_t protocol = s->admin ? CMD_PROTOCOL_AUTO : s->worker->cmd->cfg.protocol;
+    s->started = true;
+    s->binary = protocol == CMD_PROTOCOL_AUTO ? first == BINARY_REQUEST : protocol == CMD_PROTOCOL_BINARY;
+    if (s->role != CMD_ROLE_TRANSFER) return;
+    s->binary = first == BINARY_REQUEST;
+    s->started = false; /* clients of either protocol take their turns on it */
+}
+
 size_t cmd_input(struct session *s, char *p, size_t n) {
     size_t done = 0;
-    if (unlikely(!s->started) && n > 0) {
-        s->started = true;
-        if ((unsigned char)p[0] == 0x80) { /* the binary protocol, which is not served */
-            cmd_log_binary(s);
-            cmd_end(s, CMD_END_ERROR);
-            return n;
-        }
-    }
+    if (unlikely(!s->started) && n > 0 && s->phase == CMD_PHASE_LINE) begin(s, (unsigned char)p[0]);
     s->worker->requests_run = 0;
     for (;;) {
         size_t used = step(s, p + done, n - done);

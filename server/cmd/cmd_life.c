@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cluster/lease_ends.h"
 #include "cmd/cmd_auth.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_cluster.h"
@@ -39,7 +40,8 @@ static bool on_open(struct conn *c, void *session) {
     s->worker = worker_context(conn_worker(c));
     s->admin = strcmp(conn_listener(c), CMD_ADMIN_LISTENER) == 0;
     /* Only the node's own user can open an admin socket that is a file, so it needs no password. */
-    s->authenticated = s->worker->cmd->auth == NULL || (s->admin && conn_is_unix(c));
+    const struct cmd *cmd = s->worker->cmd;
+    s->authenticated = (cmd->auth == NULL && !cmd->cfg.sasl) || (s->admin && conn_is_unix(c));
     if (cmd_observed(s, CMD_OBSERVE_CONNEVENTS)) cmd_watch_conn(s, false, NULL);
     return true;
 }
@@ -137,6 +139,9 @@ const struct net_handler *cmd_guest_handler(bool privileged) {
 
 /* ------------------------------------------------------------------ the instance */
 
+/* Of a node that stands alone. */
+static const struct lease_ends endless = {LEASE_ENDLESS, LEASE_ENDLESS};
+
 static int init_workers(struct cmd *cmd) {
     size_t bytes = cmd->nworkers * sizeof(struct cmd_worker);
     cmd->workers = aligned_alloc(SYNC_CACHE_LINE, bytes);
@@ -181,9 +186,11 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     if (cmd == NULL) return -ENOMEM;
     cmd->cfg = *cfg;
     cmd->store = cfg->store;
+    cmd->leases = &endless;
     cmd->inline_max = store_inline_max(cfg->store);
     if (cmd->inline_max > cfg->item_size_max) cmd->inline_max = cfg->item_size_max;
     cmd->nworkers = cfg->workers;
+    if (cfg->sasl && cfg->auth_file == NULL) cmd->cfg.protocol = CMD_PROTOCOL_BINARY; /* text has no way to log in */
     if (cmd->cfg.peer_timeout_ms == 0) cmd->cfg.peer_timeout_ms = CMD_PEER_TIMEOUT_MS;
     cmd->sizes_on = cfg->track_sizes;
     cmd->started_ns = clock_boot_ns(cfg->clock);
@@ -221,6 +228,7 @@ void cmd_free(struct cmd *cmd) {
 
 void cmd_set_cluster(struct cmd *cmd, const struct cmd_cluster *cluster) {
     cmd->cluster = cluster;
+    cmd->leases = cluster->leases;
 }
 
 void *cmd_worker_context(struct cmd *cmd, unsigned i) {

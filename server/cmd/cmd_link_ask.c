@@ -273,7 +273,7 @@ static inline void send_one(struct cmd_link *l, struct forward *f, unsigned slot
         put_get(l, r, budget_ms);
     } else {
         const size_t n = (size_t)(base + r->end - r->line);
-        put_header(l, LINK_COMMAND, 0, n, budget_ms);
+        put_header(l, cmd_is_packet(r) ? LINK_PACKET : LINK_COMMAND, 0, n, budget_ms);
         put_bytes(l, r->line, n);
     }
     struct link_entry *e = push(l, f, slot);

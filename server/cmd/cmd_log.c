@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/sync.h"
 #include "cmd/instance.h"
@@ -15,8 +14,7 @@
 #include "net/conn.h"
 #include "proto/text.h"
 
-#define BINARY_SILENCE_S 60 /* after a client of the binary protocol was logged, no other is for so long */
-#define SHOWN_MAX 900       /* bytes of a command, escaped: what fits into a line of the log */
+#define SHOWN_MAX 900 /* bytes of a command, escaped: what fits into a line of the log */
 
 void cmd_log_adapt(struct cmd *cmd) {
     if (log_wanted(cmd->cfg.log, LOG_INFO))
@@ -44,28 +42,19 @@ void cmd_log_command(struct session *s, const char *p, size_t n) {
     log_event(s->worker->cmd->cfg.log, LOG_INFO, "command", "fd=%d line=\"%s\"", conn_fd(s->conn), escape(text, p, n));
 }
 
-void cmd_log_binary(struct session *s) {
-    struct cmd *cmd = s->worker->cmd;
-    uint64_t now = clock_boot_ns(cmd->cfg.clock) / 1000000000 + 1, told = sync_load(&cmd->binary_logged_s);
-    if ((told != 0 && now - told < BINARY_SILENCE_S) || !sync_cas(&cmd->binary_logged_s, &told, now)) return;
-    log_event(cmd->cfg.log, LOG_ALWAYS, "binary_protocol",
-              "peer=%s reason=\"the client speaks memcached's binary protocol, which is not served\" "
-              "set=\"PHP sessions: memcached.sess_binary_protocol=0; PHP Memcached: OPT_BINARY_PROTOCOL false; other "
-              "clients: the text (ascii) or meta protocol\"",
-              conn_peer(s->conn));
+void cmd_log_set(struct cmd *cmd, uint32_t level) {
+    if (cmd->cfg.log == NULL) return;
+    log_set_verbosity(cmd->cfg.log, level < LOG_INFO ? level : LOG_INFO);
+    cmd_log_adapt(cmd);
 }
 
 void cmd_verbosity(struct session *s, struct request *r) {
-    struct cmd *cmd = s->worker->cmd;
     struct text_token words[2];
     uint32_t level;
     if (cmd_split(r, words, 2) < 2 || !text_u32(words[1].p, words[1].n, &level)) {
         cmd_reply_lit(s, r, CMD_BAD_FORMAT);
         return;
     }
-    if (cmd->cfg.log != NULL) {
-        log_set_verbosity(cmd->cfg.log, level < LOG_INFO ? level : LOG_INFO);
-        cmd_log_adapt(cmd);
-    }
+    cmd_log_set(s->worker->cmd, level);
     cmd_reply_lit(s, r, "OK");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_log - what the commands write to the log: each command line (-vv), and clients that speak another protocol.
+ * cmd_log - what the commands write to the log: each command (-vv).
  */
 #ifndef TAGCACHED_CMD_CMD_LOG_H
 #define TAGCACHED_CMD_CMD_LOG_H
@@ -11,7 +11,7 @@
 void cmd_log_adapt(struct cmd *cmd);
 /* Logs a command: p[0..n) is its line. */
 void cmd_log_command(struct session *s, const char *p, size_t n);
-/* Tells the log, once a minute at most, that a client speaks the binary protocol. */
-void cmd_log_binary(struct session *s);
+/* Sets the log's verbosity. Any thread. */
+void cmd_log_set(struct cmd *cmd, uint32_t level);
 
 #endif

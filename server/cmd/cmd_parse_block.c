@@ -14,28 +14,29 @@
 
 void cmd_parse_block_refuse(struct batch *b, struct request *r, uint64_t length, enum cmd_error error) {
     r->error = (uint8_t)error;
-    r->discard_body = length + 2;
+    r->discard_body = length + cmd_ending(r);
     b->stop = true;
 }
 
 bool cmd_parse_block_small(struct batch *b, struct request *r, size_t begin, uint64_t length) {
+    const uint64_t whole = length + cmd_ending(r);
     r->body_len = length;
-    if (b->n - r->end < length + 2) {
+    if (b->n - r->end < whole) {
         if (unlikely(b->s->refuse)) {
             cmd_parse_block_refuse(b, r, length, CMD_ERROR_TIMEOUT);
             return true;
         }
-        b->s->need = r->end - begin + length + 2;
+        b->s->need = r->end - begin + whole;
         return false;
     }
     r->body = b->p + r->end;
-    if (unlikely(r->body[length] != '\r' || r->body[length + 1] != '\n')) r->error = CMD_ERROR_CHUNK;
-    r->end += (uint32_t)length + 2;
+    if (!cmd_is_packet(r) && unlikely(r->body[length] != '\r' || r->body[length + 1] != '\n'))
+        r->error = CMD_ERROR_CHUNK;
+    r->end += (uint32_t)whole;
     return true;
 }
 
-/* Finds the block behind a line, or begins to receive a large one. False: the request is not to be run now. */
-static bool take_block(struct batch *b, struct request *r, size_t begin, uint64_t length) {
+bool cmd_parse_block_take(struct batch *b, struct request *r, size_t begin, uint64_t length) {
     struct cmd *cmd = b->s->worker->cmd;
     r->body_len = length;
     if (unlikely(length > cmd->cfg.item_size_max)) {
@@ -49,8 +50,7 @@ static bool take_block(struct batch *b, struct request *r, size_t begin, uint64_
     return cmd_parse_block_small(b, r, begin, length);
 }
 
-/* Whether a key's suffix, if it is a list of tags, holds no more than an item may carry. */
-static bool suffix_fits(struct session *s, const struct request *r) {
+bool cmd_parse_block_fits(struct session *s, const struct request *r) {
     if (r->suffix != KEYTAGS_TAGS || r->list_len < 2 * STORE_TAGS_MAX) return true;
     cmd_tag_begin(s);
     return cmd_tag_add_list(s, r->list, r->list_len);
@@ -74,7 +74,7 @@ bool cmd_parse_block_set_line(struct session *s, struct request *r, uint64_t *le
     if (!cmd_key_set(s, r, t.key.p, t.key.n, t.mark)) return true;
     if (unlikely(e != TEXT_STORE_OK))
         r->error = CMD_ERROR_FORMAT;
-    else if (unlikely(!suffix_fits(s, r)))
+    else if (unlikely(!cmd_parse_block_fits(s, r)))
         r->error = CMD_ERROR_TAGS;
     return true;
 }
@@ -114,7 +114,7 @@ bool cmd_parse_block_line(struct batch *b, struct request *r, size_t begin) {
         cmd_parse_block_refuse(b, r, length, (enum cmd_error)r->error);
         return true;
     }
-    return take_block(b, r, begin, length);
+    return cmd_parse_block_take(b, r, begin, length);
 }
 
 void cmd_parse_block_kept(struct session *s, const struct cmd_row *row, const char *line, size_t n, struct request *r) {

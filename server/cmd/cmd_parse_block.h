@@ -12,9 +12,15 @@
 bool cmd_parse_block_set_line(struct session *s, struct request *r, uint64_t *length);
 bool cmd_parse_block_ms_line(struct session *s, struct request *r, uint64_t *length);
 
+/* Whether a key's suffix, if it is a list of tags, holds no more than an item may carry. */
+bool cmd_parse_block_fits(struct session *s, const struct request *r);
+
 /* Either line and its block; the line began at `begin`. False: the request is not to be run now. */
 bool cmd_parse_block_line(struct batch *b, struct request *r, size_t begin);
 
+/* Finds the block of `length` bytes behind a line or the head of a packet, which began at `begin`; one that is too
+ * large to wait for is left to cmd_body.h. False: the request is not to be run now. */
+bool cmd_parse_block_take(struct batch *b, struct request *r, size_t begin, uint64_t length);
 /* Finds a block that is waited for in the input. False: it is not all here. */
 bool cmd_parse_block_small(struct batch *b, struct request *r, size_t begin, uint64_t length);
 

@@ -15,6 +15,7 @@
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
+#include "cmd/packet.h"
 #include "cmd/reply.h"
 #include "cmd/request.h"
 #include "cmd/session.h"
@@ -24,10 +25,9 @@
 #include "proto/text.h"
 #include "store/store.h"
 
-#define CMD_NO_FLUSH "CLIENT_ERROR flush_all not allowed" /* -F */
-#define MP_TTL_MAX 315360000                              /* seconds, ten years */
-#define CMD_PURGE_WAIT_MS 2000                            /* how long other nodes are waited for unless `w` says it */
-#define CMD_PURGE_WAIT_MAX_MS 3600000u                    /* at most */
+#define MP_TTL_MAX 315360000           /* seconds, ten years */
+#define CMD_PURGE_WAIT_MS 2000         /* how long other nodes are waited for unless `w` says it */
+#define CMD_PURGE_WAIT_MAX_MS 3600000u /* at most */
 
 /* What became of a purge. */
 struct cmd_purged {
@@ -155,7 +155,7 @@ static bool take_outcome(struct session *s, const struct request *r, struct cmd_
     struct purge_job *job = (struct purge_job *)cmd_job_take(s);
     const bool clustered = s->worker->cmd->cluster != NULL,
                refused = clustered && job->cluster.outcome == CLUSTER_REFUSED;
-    if (refused && !r->noreply) cmd_linef(s, "SERVER_ERROR %s", job->cluster.refusal);
+    if (refused) cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR %s", job->cluster.refusal);
     if (clustered)
         *out = (struct cmd_purged){job->cluster.id, job->cluster.items, job->cluster.outcome == CLUSTER_CONFIRMED,
                                    job->cluster.acked, job->cluster.members};
@@ -163,6 +163,13 @@ static bool take_outcome(struct session *s, const struct request *r, struct cmd_
         *out = (struct cmd_purged){job->number, job->n, true, 1, 1};
     job_free(&job->job);
     return !refused;
+}
+
+static void refuse_flush(struct session *s, const struct request *r) {
+    if (cmd_is_packet(r))
+        packet_error(s, r, BINARY_AUTH_FAILED); /* as memcached says it */
+    else
+        cmd_reply_lit(s, r, "CLIENT_ERROR flush_all not allowed");
 }
 
 /* Whether the purge may be made: -F forbids `*`. */
@@ -183,14 +190,14 @@ static bool carry_out(struct session *s, const struct request *r, struct store_p
     }
     if (s->job != NULL) return take_outcome(s, r, out);
     if (!allowed(s, p)) {
-        cmd_reply_lit(s, r, CMD_NO_FLUSH);
+        refuse_flush(s, r);
         return false;
     }
     *out = (struct cmd_purged){.confirmed = true, .acked = 1, .members = 1};
     enum store_status st =
         w->cmd->cluster != NULL ? start_cluster(s, p, text, n, wait_ms) : start_alone(s, p, &out->number);
     if (st == STORE_NO_MEMORY) {
-        cmd_reply_lit(s, r, "SERVER_ERROR out of memory");
+        cmd_reply_error(s, r, BINARY_NO_MEMORY, "SERVER_ERROR out of memory");
         return false;
     }
     if (st != STORE_OK) cmd_retry_later(s);
@@ -202,7 +209,8 @@ static bool carry_out(struct session *s, const struct request *r, struct store_p
 
 /* For the commands whose one good answer means "confirmed". False: it is not, which is answered. */
 static bool confirmed(struct session *s, const struct request *r, const struct cmd_purged *got) {
-    if (!got->confirmed && !r->noreply) cmd_linef(s, "SERVER_ERROR purge pending %u/%u", got->acked, got->members);
+    if (!got->confirmed)
+        cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR purge pending %u/%u", got->acked, got->members);
     return got->confirmed;
 }
 
@@ -373,24 +381,17 @@ static void flush_cluster(struct session *s, const struct request *r, int64_t de
     struct cmd_purged got;
     if (delay_s > 0) {
         cluster->flush_later(cluster->arg, (uint32_t)delay_s);
-        cmd_reply_lit(s, r, "OK");
+        cmd_reply_ok(s, r);
     } else if (carry_out(s, r, &p, "*", 1, CMD_PURGE_WAIT_MS, &got) && confirmed(s, r, &got)) {
-        cmd_reply_lit(s, r, "OK");
+        cmd_reply_ok(s, r);
     }
 }
 
-void cmd_flush_all(struct session *s, struct request *r) {
+void cmd_purge_all(struct session *s, const struct request *r, int64_t delay) {
     struct cmd_worker *w = s->worker;
-    struct text_token words[3];
-    unsigned n = cmd_split(r, words, 3);
-    int64_t delay = 0;
     if (s->job == NULL) cmd_bump(s, CMD_METRIC_cmd_flush); /* not again when it is run for its outcome */
     if (w->cmd->cfg.no_flush) {
-        cmd_reply_lit(s, r, CMD_NO_FLUSH);
-        return;
-    }
-    if (n > 1u + r->noreply && !text_i64(words[1].p, words[1].n, &delay)) {
-        cmd_reply_lit(s, r, "CLIENT_ERROR invalid exptime argument");
+        refuse_flush(s, r);
         return;
     }
     if (w->cmd->cluster != NULL) {
@@ -400,5 +401,17 @@ void cmd_flush_all(struct session *s, struct request *r) {
     store_flush_at(w->store, delay <= 0 ? 0 : store_expiry(w->store, delay));
     if (cmd_observed(s, CMD_OBSERVE_PURGES))
         cmd_watch_purge(s, "flush_all", "*", 1, false, store_number(w->cmd->store));
-    cmd_reply_lit(s, r, "OK");
+    cmd_reply_ok(s, r);
+}
+
+void cmd_flush_all(struct session *s, struct request *r) {
+    struct text_token words[3];
+    const unsigned n = cmd_split(r, words, 3);
+    int64_t delay = 0;
+    if (n > 1u + r->noreply && !s->worker->cmd->cfg.no_flush && !text_i64(words[1].p, words[1].n, &delay)) {
+        cmd_bump(s, CMD_METRIC_cmd_flush);
+        cmd_reply_lit(s, r, "CLIENT_ERROR invalid exptime argument");
+        return;
+    }
+    cmd_purge_all(s, r, delay);
 }

@@ -13,13 +13,17 @@
 void cmd_purge_selector(const char *p, size_t n, struct store_selector *out);
 
 /* Purges by a list of selectors, joined by commas, that was found well-formed; *number is the purge's. Leaves the
- * section. False: refused (`*` under -F) or not confirmed by all nodes, and answered; or the request is run again when
- * the purge has ended or has room (the worker's `retry`). */
+ * section. False: refused (`*` under -F) or not confirmed by all nodes, and answered in the request's protocol; or the
+ * request is run again when the purge has ended or has room (the worker's `retry`). */
 bool cmd_purge_list(struct session *s, const struct request *r, const char *list, size_t n, uint64_t *number);
 
 /* In a cluster r[0] waits for its purge: begins the purges that follow it at once in r[0..n), so that a client that
  * sends many waits for all of them at the same time. Each is answered when it is its turn. */
 void cmd_purge_ahead(struct session *s, const struct request *r, unsigned n);
+
+/* Purges everything, on all nodes of a cluster, now or at memcached's exptime `delay`; counts, and answers. Outside any
+ * section. */
+void cmd_purge_all(struct session *s, const struct request *r, int64_t delay);
 
 /* A purge that took time has ended; n: the items it took out if it counts them, or -1. The store's maintenance thread,
  * or whoever frees the store. */

@@ -18,6 +18,7 @@
 #include "cmd/cmd_transfer.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
+#include "cmd/packet.h"
 #include "cmd/reply.h"
 #include "net/conn.h"
 #include "store/store.h"
@@ -34,7 +35,14 @@ static void answer_meta_miss(struct session *s, struct request *r) {
 }
 
 static void answer_failed(struct session *s, struct request *r, enum forward_state how) {
+    static const char down[] = "SERVER_ERROR owner is down",
+                      late[] = "SERVER_ERROR owner did not answer, may have been done",
+                      lost[] = "SERVER_ERROR connection to owner lost, may have been done";
     cmd_bump(s, CMD_METRIC_forward_errors);
+    if (cmd_is_packet(r) && cmd_place_is_lookup(r)) {
+        packet_miss(s, r);
+        return;
+    }
     if (r->row->class == CMD_CLASS_GET) return; /* a miss is no word */
     if (r->row->id == CMD_ID_mg) {
         answer_meta_miss(s, r);
@@ -42,13 +50,8 @@ static void answer_failed(struct session *s, struct request *r, enum forward_sta
         cmd_line_lit(s, "EN");
     } else if (r->row->id == CMD_ID_touch) {
         cmd_reply_lit(s, r, "NOT_FOUND");
-    } else if (!r->noreply) {
-        if (how == FORWARD_DOWN)
-            cmd_line_lit(s, "SERVER_ERROR owner is down");
-        else if (how == FORWARD_LATE)
-            cmd_line_lit(s, "SERVER_ERROR owner did not answer, may have been done");
-        else
-            cmd_line_lit(s, "SERVER_ERROR connection to owner lost, may have been done");
+    } else {
+        cmd_reply_error(s, r, BINARY_TEMPORARY, "%s", how == FORWARD_DOWN ? down : how == FORWARD_LATE ? late : lost);
     }
 }
 
@@ -128,6 +131,19 @@ static bool fits_key(const struct request *r, const char *p, size_t n) {
            memcmp(p + n - 2, "\r\n", 2) == 0;
 }
 
+/* Whether a reply to a packet is an answer to it, or nothing, which only a quiet one may be. */
+static bool fits_packet(const struct request *r, const char *p, size_t n) {
+    if (n == 0) return packet_quiet(r);
+    return n >= BINARY_HEADER && (uint8_t)p[0] == BINARY_ANSWER && p[1] == r->line[1] &&
+           memcmp(p + 12, r->line + 12, 4) == 0 && n - BINARY_HEADER == binary_u32(p + 8);
+}
+
+/* Whether a reply that came may be the one to r. */
+static inline bool fits(const struct request *r, const char *p, size_t n) {
+    if (cmd_is_key(r)) return fits_key(r, p, n);
+    return !cmd_is_packet(r) || fits_packet(r, p, n);
+}
+
 /* Writes the reply that has come. */
 static inline void put_reply(struct session *s, const struct request *r, const char *p, size_t n) {
     const bool end = cmd_is_key(r) && r->last;
@@ -150,15 +166,15 @@ static bool has_block_to_come(const struct request *r) {
 /* Answers a request that is another node's. */
 static void answer_remote(struct session *s, struct forward *f, struct forward_slot *at, struct request *r) {
     if (unlikely((s->worker->observed & (CMD_OBSERVE_RAWCMDS | CMD_OBSERVE_LOG)) != 0)) cmd_run_tell(s, r);
-    if (likely(at->state == FORWARD_DONE)) {
+    if (likely(at->state == FORWARD_DONE || at->state == FORWARD_GIVEN)) {
         const char *reply = at->len > 0 ? f->buf + at->off : ""; /* without any reply there is no buffer */
-        if (likely(!cmd_is_key(r) || fits_key(r, reply, at->len))) {
+        if (likely(at->state == FORWARD_GIVEN || fits(r, reply, at->len))) {
             put_reply(s, r, reply, at->len);
             return;
         }
         cmd_link_distrust(s->worker->peers, at->member);
     }
-    if (!cmd_is_key(r) && has_block_to_come(r)) r->discard_body = r->body_len + 2;
+    if (!cmd_is_key(r) && has_block_to_come(r)) r->discard_body = r->body_len + cmd_ending(r);
     answer_failed(s, r, (enum forward_state)at->state);
     if (cmd_is_key(r) && r->last) put_reply(s, r, NULL, 0);
 }

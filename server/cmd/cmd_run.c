@@ -7,8 +7,12 @@
 #include "base/check.h"
 #include "base/sync.h"
 #include "cmd/cmd_auth.h"
+#include "cmd/cmd_binary.h"
+#include "cmd/cmd_binary_get.h"
+#include "cmd/cmd_binary_set.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_get.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_meta_get.h"
 #include "cmd/cmd_meta_set.h"
@@ -18,6 +22,7 @@
 #include "cmd/cmd_watch_line.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
+#include "cmd/packet.h"
 #include "cmd/reply.h"
 #include "net/conn.h"
 #include "store/store.h"
@@ -29,6 +34,10 @@ static void answer_error(struct session *s, struct request *r) {
     if ((r->error == CMD_ERROR_CHUNK || r->error == CMD_ERROR_TOO_LARGE || r->error == CMD_ERROR_TIMEOUT) &&
         r->row->class == CMD_CLASS_MSET && !cmd_meta_set_valid(s, r))
         return;
+    if (cmd_is_packet(r)) {
+        cmd_binary_error(s, r);
+        return;
+    }
     switch ((enum cmd_error)r->error) {
     case CMD_OK: break;
     case CMD_ERROR: cmd_reply_lit(s, r, "ERROR"); break;
@@ -45,6 +54,7 @@ static void answer_error(struct session *s, struct request *r) {
     case CMD_ERROR_TIMEOUT: cmd_set_refuse(s, r, STORE_NO_MEMORY); break;
     case CMD_ERROR_AUTH: cmd_line_lit(s, "CLIENT_ERROR unauthenticated"); break;
     case CMD_ERROR_AUTH_LONG: cmd_line_lit(s, "CLIENT_ERROR auth token too long"); break;
+    case CMD_ERROR_LENGTHS:
     case CMD_ERROR_CLOSE: cmd_end(s, CMD_END_ERROR); break;
     }
     if (r->shifted && r->error != CMD_OK) cmd_end(s, CMD_END_ERROR);
@@ -54,7 +64,10 @@ void cmd_run_tell(struct session *s, const struct request *r) {
     char text[WATCH_TEXT_MAX];
     const char *line = r->line;
     size_t n = r->line_len;
-    if (cmd_is_key(r)) {
+    if (cmd_is_packet(r)) {
+        n = packet_line(r, text, sizeof text);
+        line = text;
+    } else if (cmd_is_key(r)) {
         n = (size_t)snprintf(text, sizeof text, "%s ", r->row->name);
         size_t key = r->raw_key_len < sizeof text - n ? r->raw_key_len : sizeof text - n;
         memcpy(text + n, r->raw_key, key);
@@ -75,7 +88,7 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
         answer_error(s, r);
         return;
     }
-    if (unlikely(!s->authenticated)) {
+    if (unlikely(!s->authenticated) && !cmd_is_packet(r)) { /* packets that may be run before login are few */
         cmd_leave(w);
         cmd_auth_set(s, r);
         return;
@@ -84,11 +97,12 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
         cmd_leave(w);
     else
         cmd_enter(w);
+    if (unlikely(w->leases_ended != 0) && cmd_lease_refuses(s, r)) return;
     bool large = (r->row->class == CMD_CLASS_STORE || r->row->class == CMD_CLASS_MSET) && r->body == NULL;
     if (unlikely(large))
         cmd_body_begin(s, r);
     else
-        r->row->handler(s, r);
+        cmd_binary_handle(s, r);
     if (unlikely(r->row->class == CMD_CLASS_OUT))
         w->observed = sync_load(&w->cmd->observed); /* the command may have changed it (watch, verbosity) */
 }
@@ -99,12 +113,17 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
 static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     if (unlikely(r->path < CMD_PATH_GET || w->observed != 0)) return 0;
-    cmd_enter(w);
+    if (unlikely(!w->inside)) { /* behind a command that ran outside */
+        cmd_enter(w);
+        if (w->observed != 0) return 0;
+    }
     switch ((enum cmd_path)r->path) {
     case CMD_PATH_GET: return cmd_get_run(s, r, n);
     case CMD_PATH_SET: return cmd_set_run(s, r, n, 0);
     case CMD_PATH_MG: return cmd_meta_get_run(s, r, n);
     case CMD_PATH_MS: return cmd_meta_set_run(s, r, n, 0);
+    case CMD_PATH_GETS: return cmd_binary_get_run(s, r, n);
+    case CMD_PATH_SETS: return cmd_binary_set_run(s, r, n);
     default: return 0;
     }
 }
@@ -145,6 +164,7 @@ unsigned cmd_run_here(struct session *s, struct request *r, unsigned n) {
         case CMD_PATH_SET: done = cmd_set_run(s, &r[i], n - i, w->ring_since); break;
         case CMD_PATH_MG: done = cmd_meta_get_run_here(s, &r[i], n - i, w->ring_since); break;
         case CMD_PATH_MS: done = cmd_meta_set_run(s, &r[i], n - i, w->ring_since); break;
+        case CMD_PATH_GETS: done = cmd_binary_get_run_here(s, &r[i], n - i, w->ring_since); break;
         default: break;
         }
         i += done;

@@ -13,6 +13,7 @@
 #include "base/sync.h"
 #include "cluster/view.h"
 #include "cmd/cmd.h"
+#include "cmd/cmd_binary_parse.h"
 #include "cmd/cmd_get.h"
 #include "cmd/cmd_key.h"
 #include "cmd/cmd_link.h"
@@ -88,10 +89,11 @@ static bool read_get(struct serve *sv, struct request *r, const struct link_head
     return true;
 }
 
-/* A line, and its block. False: it is not about one key. *large: it does not belong on this link. */
-static bool read_command(struct serve *sv, struct request *r, char *p, size_t n, bool *large) {
+/* A line, and its block, or a packet. False: it is not about one key. *large: it does not belong on this link. */
+static bool read_command(struct serve *sv, struct request *r, bool packet, char *p, size_t n, bool *large) {
     *large = false;
-    if (!cmd_parse_one(&sv->s, r, p, n)) return false;
+    if (!(packet ? cmd_binary_parse_one(&sv->s, r, p, n) : cmd_parse_one(&sv->s, r, p, n))) return false;
+    if (packet && r->error != CMD_OK && r->error != CMD_ERROR_TOO_LARGE) return false; /* such are not passed on */
     if (r->row->class == CMD_CLASS_PLAIN && r->row->id != CMD_ID_tag_add) return false;
     if (r->suffix == KEYTAGS_PURGE) return false;
     if ((r->row->class == CMD_CLASS_STORE || r->row->class == CMD_CLASS_MSET) && r->error == CMD_OK && r->body == NULL)
@@ -129,8 +131,8 @@ static bool read_frames(struct serve *sv, char *p, size_t n, struct frames *f) {
         if (likely(h.kind == LINK_GET)) {
             if (!read_get(sv, r, &h, payload)) return false;
             large = r->raw_key_len > LONG_LINE;
-        } else if (h.kind == LINK_COMMAND) {
-            if (!read_command(sv, r, payload, h.bytes, &large)) return false;
+        } else if (h.kind == LINK_COMMAND || h.kind == LINK_PACKET) {
+            if (!read_command(sv, r, h.kind == LINK_PACKET, payload, h.bytes, &large)) return false;
         } else {
             break;
         }
@@ -295,7 +297,8 @@ static size_t serve_control(struct serve *sv, const char *p, size_t n) {
     struct link_header h;
     if (n < LINK_HEADER) return 0;
     link_read(&h, p);
-    if (h.kind != LINK_RING && h.kind != LINK_PING) return h.kind <= LINK_COMMAND && h.kind > 0 ? 0 : SIZE_MAX;
+    if (h.kind == LINK_GET || h.kind == LINK_COMMAND || h.kind == LINK_PACKET) return 0; /* not all here */
+    if (h.kind != LINK_RING && h.kind != LINK_PING) return SIZE_MAX;
     if (h.bytes != (h.kind == LINK_RING ? sizeof sv->ring_version : 0)) return SIZE_MAX;
     if (n - LINK_HEADER < h.bytes) return 0;
     if (h.kind == LINK_PING) {

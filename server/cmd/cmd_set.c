@@ -5,12 +5,14 @@
 #include "base/sync.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_purge.h"
 #include "cmd/cmd_table.h"
 #include "cmd/cmd_tag.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
+#include "cmd/packet.h"
 #include "cmd/reply.h"
 #include "cmd/request.h"
 #include "cmd/session.h"
@@ -25,8 +27,14 @@
 /* Whether the request would have replaced what was stored before, which is then outdated if the store is refused. */
 static bool replaces(const struct session *s, const struct request *r) {
     const struct meta *m = &s->worker->meta;
+    if (cmd_is_packet(r)) return r->line[1] == BINARY_set || r->line[1] == BINARY_setq; /* with a CAS id, too */
     if (r->row->class != CMD_CLASS_MSET) return r->row->id == CMD_ID_set;
     return (!meta_has(m, 'M') || m->mode == 'S') && !meta_has(m, 'C');
+}
+
+/* Whether the item must still have the id r->cas. */
+static bool is_guarded(const struct request *r) {
+    return r->row->id == CMD_ID_cas || (cmd_is_packet(r) && r->cas != 0);
 }
 
 void cmd_set_refuse(struct session *s, const struct request *r, enum store_status status) {
@@ -37,7 +45,9 @@ void cmd_set_refuse(struct session *s, const struct request *r, enum store_statu
     }
     cmd_bump(s, large ? CMD_METRIC_store_too_large : CMD_METRIC_store_no_memory);
     if (cmd_observed(s, CMD_OBSERVE_MUTATIONS)) cmd_watch_mutation(s, r->row->name, &r->key, status, 0, r->body_len);
-    if (large)
+    if (cmd_is_packet(r))
+        packet_error(s, r, large ? BINARY_TOO_LARGE : BINARY_NO_MEMORY);
+    else if (large)
         cmd_reply_lit(s, r, "SERVER_ERROR object too large for cache");
     else
         cmd_reply_lit(s, r, "SERVER_ERROR out of memory storing object");
@@ -70,7 +80,7 @@ static void count_cas(struct session *s, enum store_status st) {
         cmd_bump(s, CMD_METRIC_cas_misses);
 }
 
-void cmd_set(struct session *s, struct request *r) {
+enum store_status cmd_set_store(struct session *s, struct request *r, struct store_item *out) {
     struct cmd_worker *w = s->worker;
     struct store_put put = {
         .key = r->key,
@@ -80,7 +90,8 @@ void cmd_set(struct session *s, struct request *r) {
         .mode = mode_of(r),
         .flags = r->flags,
         .expiry = cmd_expiry(s, r->exptime),
-        .guarded = r->row->id == CMD_ID_cas,
+        .bits = r->base64 ? STORE_B64 : 0,
+        .guarded = is_guarded(r),
         .guard = r->cas,
     };
     if (unlikely(r->suffix == KEYTAGS_TAGS)) {
@@ -91,22 +102,27 @@ void cmd_set(struct session *s, struct request *r) {
     }
     struct store_item it;
     const bool joins = put.mode == STORE_APPEND || put.mode == STORE_PREPEND;
-    enum store_status st = store_put(w->store, &put, joins ? &it : NULL);
+    if (joins && out == NULL) out = &it;
+    enum store_status st = store_put(w->store, &put, out);
     if (unlikely(st == STORE_AGAIN)) {
         cmd_retry_later(s);
-        return;
+        return st;
     }
-    if (joins && st == STORE_OK) put.size = it.size; /* watchers are told the size of the whole value */
+    if (joins && st == STORE_OK) put.size = out->size; /* watchers are told the size of the whole value */
     cmd_bump(s, CMD_METRIC_cmd_set);
     if (put.guarded) count_cas(s, st);
     if (put.ntags > 0 && st == STORE_OK) sync_bump(&w->metrics[CMD_METRIC_tags_stored], put.ntags);
     if (unlikely((w->observed & (CMD_OBSERVE_MUTATIONS | CMD_OBSERVE_TAGS | CMD_OBSERVE_DETAIL)) != 0))
         note_set(s, r, &put, st);
+    if (st == STORE_OK) cmd_expiry_check(s, r->exptime, put.expiry);
+    return st;
+}
+
+void cmd_set(struct session *s, struct request *r) {
+    const enum store_status st = cmd_set_store(s, r, NULL);
     switch (st) {
-    case STORE_OK:
-        cmd_expiry_check(s, r->exptime, put.expiry);
-        cmd_reply_lit(s, r, "STORED");
-        break;
+    case STORE_AGAIN: break;
+    case STORE_OK: cmd_reply_lit(s, r, "STORED"); break;
     case STORE_EXISTS: cmd_reply_lit(s, r, "EXISTS"); break;
     case STORE_NOT_FOUND: cmd_reply_lit(s, r, "NOT_FOUND"); break;
     case STORE_TOO_LARGE:
@@ -139,9 +155,25 @@ static void reply_number(struct session *s, const struct request *r, uint64_t v)
     cmd_reply(s, r, text, (size_t)(text_put_u64(text, v) - text));
 }
 
+enum store_status cmd_set_arith(struct session *s, const struct request *r, const struct store_arith *a,
+                                uint64_t *number, bool *created, struct store_item *out) {
+    struct store_item it;
+    enum store_status st = STORE_NOT_FOUND;
+    if (out == NULL) out = &it;
+    if (!cmd_lease_hides_now(s, r)) st = store_arith(s->worker->store, a, number, created, out);
+    if (st == STORE_OK && !*created && cmd_lease_hides(s, r, out))
+        st = STORE_NOT_FOUND; /* another has replaced it meanwhile */
+    if (st == STORE_AGAIN)
+        cmd_retry_later(s);
+    else if (st == STORE_OK && !*created)
+        cmd_bump(s, a->decrement ? CMD_METRIC_decr_hits : CMD_METRIC_incr_hits);
+    else if (st == STORE_NOT_FOUND)
+        cmd_bump(s, a->decrement ? CMD_METRIC_decr_misses : CMD_METRIC_incr_misses);
+    return st;
+}
+
 void cmd_incr(struct session *s, struct request *r) {
-    const bool incr = r->row->id == CMD_ID_incr;
-    struct store_arith a = {.key = r->key, .decrement = !incr};
+    struct store_arith a = {.key = r->key, .decrement = r->row->id == CMD_ID_decr};
     struct text_token word;
     size_t at = r->rest;
     uint64_t number;
@@ -155,44 +187,44 @@ void cmd_incr(struct session *s, struct request *r) {
         if (cmd_purge_list(s, r, r->list, r->list_len, &number)) reply_number(s, r, number);
         return;
     }
-    enum store_status st = store_arith(s->worker->store, &a, &number, &created, NULL);
-    switch (st) {
-    case STORE_OK:
-        cmd_bump(s, incr ? CMD_METRIC_incr_hits : CMD_METRIC_decr_hits);
-        reply_number(s, r, number);
-        break;
-    case STORE_AGAIN: cmd_retry_later(s); break;
+    switch (cmd_set_arith(s, r, &a, &number, &created, NULL)) {
+    case STORE_OK: reply_number(s, r, number); break;
+    case STORE_AGAIN: break;
     case STORE_NON_NUMERIC: cmd_reply_lit(s, r, "CLIENT_ERROR cannot increment or decrement non-numeric value"); break;
-    case STORE_NOT_FOUND:
-        cmd_bump(s, incr ? CMD_METRIC_incr_misses : CMD_METRIC_decr_misses);
-        cmd_reply_lit(s, r, "NOT_FOUND");
-        break;
+    case STORE_NOT_FOUND: cmd_reply_lit(s, r, "NOT_FOUND"); break;
     default: cmd_reply_lit(s, r, "SERVER_ERROR out of memory"); break;
     }
 }
 
 /* ------------------------------------------------------------------ delete */
 
-void cmd_delete(struct session *s, struct request *r) {
-    struct store_delete d = {.key = r->key};
+enum store_status cmd_set_delete(struct session *s, const struct request *r) {
+    struct store_delete d = {.key = r->key, .guarded = is_guarded(r), .guard = r->cas};
     struct store_item it;
+    const enum store_status st = store_delete(s->worker->store, &d, &it);
+    if (unlikely(st == STORE_AGAIN)) {
+        cmd_retry_later(s);
+        return st;
+    }
+    if (cmd_observed(s, CMD_OBSERVE_DETAIL)) cmd_detail_count(s, CMD_DETAIL_DELETE, r->key.p, r->key.len);
+    if (st == STORE_OK) {
+        cmd_bump(s, CMD_METRIC_delete_hits);
+        if (cmd_observed(s, CMD_OBSERVE_DELETIONS)) cmd_watch_deletion(s, "delete", &r->key, it.size);
+    } else if (st != STORE_EXISTS) {
+        cmd_bump(s, CMD_METRIC_delete_misses);
+    }
+    return st;
+}
+
+void cmd_delete(struct session *s, struct request *r) {
     uint64_t number;
     if (unlikely(r->suffix == KEYTAGS_PURGE)) {
         if (cmd_purge_list(s, r, r->list, r->list_len, &number)) cmd_reply_lit(s, r, "DELETED");
         return;
     }
-    enum store_status st = store_delete(s->worker->store, &d, &it);
-    if (unlikely(st == STORE_AGAIN)) {
-        cmd_retry_later(s);
-        return;
+    switch (cmd_set_delete(s, r)) {
+    case STORE_AGAIN: break;
+    case STORE_OK: cmd_reply_lit(s, r, "DELETED"); break;
+    default: cmd_reply_lit(s, r, "NOT_FOUND"); break;
     }
-    if (cmd_observed(s, CMD_OBSERVE_DETAIL)) cmd_detail_count(s, CMD_DETAIL_DELETE, r->key.p, r->key.len);
-    if (st != STORE_OK) {
-        cmd_bump(s, CMD_METRIC_delete_misses);
-        cmd_reply_lit(s, r, "NOT_FOUND");
-        return;
-    }
-    cmd_bump(s, CMD_METRIC_delete_hits);
-    if (cmd_observed(s, CMD_OBSERVE_DELETIONS)) cmd_watch_deletion(s, "delete", &r->key, it.size);
-    cmd_reply_lit(s, r, "DELETED");
 }

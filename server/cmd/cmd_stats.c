@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include "cmd/cmd_stats.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -16,6 +17,7 @@
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_dump.h"
 #include "cmd/cmd_metrics.h"
+#include "cmd/cmd_stat_line.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
@@ -64,57 +66,41 @@ static void snapshot_take(struct cmd *cmd, struct snapshot *v) {
     for (unsigned i = 0; i < STORE_METRICS; i++) v->items[i] = store_metric(cmd->store, (enum store_metric)i);
 }
 
-/* ------------------------------------------------------------------ lines */
-
-static void stat_line(struct session *s, const char *name, const char *value) {
-    cmd_linef(s, "STAT %s %s", name, value);
-}
-
-static void line_U(struct session *s, const char *prefix, const char *name, uint64_t v) {
-    cmd_linef(s, "STAT %s%s %" PRIu64, prefix, name, v);
-}
-
-static void line_S(struct session *s, const char *prefix, const char *name, const char *v) {
-    cmd_linef(s, "STAT %s%s %s", prefix, name, v);
-}
-
-static void line_T(struct session *s, const char *prefix, const char *name, struct timeval v) {
-    cmd_linef(s, "STAT %s%s %ld.%06ld", prefix, name, (long)v.tv_sec, (long)v.tv_usec);
-}
+/* ------------------------------------------------------------------ rows */
 
 /* Kinds of rows that are shown only where there is what they count. */
-#define line_if(condition, s, prefix, name, value)                                                                     \
+#define line_if(condition, to, prefix, name, value)                                                                    \
     do {                                                                                                               \
-        if (condition) line_U((s), (prefix), (name), (value));                                                         \
+        if (condition) cmd_stat_line_U((to), (prefix), (name), (value));                                               \
     } while (0)
-#define line_IDLE(s, prefix, name, value) line_if(v->net.idle_timeout, s, prefix, name, value)
-#define line_TLS(s, prefix, name, value) line_if(v->net.cert_time != 0, s, prefix, name, value)
-#define line_CACHE(s, prefix, name, value) line_if(v->net.ssl_session_cache, s, prefix, name, value)
+#define cmd_stat_line_IDLE(to, prefix, name, value) line_if(v->net.idle_timeout, to, prefix, name, value)
+#define cmd_stat_line_TLS(to, prefix, name, value) line_if(v->net.cert_time != 0, to, prefix, name, value)
+#define cmd_stat_line_CACHE(to, prefix, name, value) line_if(v->net.ssl_session_cache, to, prefix, name, value)
 
 /* The rows of a group, each named once, in the group's .def. */
-#define STAT(name, kind, value, help) line_##kind(s, prefix, #name, (value));
+#define STAT(name, kind, value, help) cmd_stat_line_##kind(to, prefix, #name, (value));
 
-static void rows_general(struct session *s, const struct snapshot *v) {
+static void rows_general(const struct cmd_stat_line *to, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.general.def"
 }
 
-static void rows_items(struct session *s, const struct snapshot *v) {
+static void rows_items(const struct cmd_stat_line *to, const struct snapshot *v) {
     const char *prefix = "items:1:";
 #include "cmd/stats.items.def"
 }
 
-static void rows_slabs(struct session *s, const struct snapshot *v) {
+static void rows_slabs(const struct cmd_stat_line *to, const struct snapshot *v) {
     const char *prefix = "1:";
 #include "cmd/stats.slabs.def"
 }
 
-static void rows_tags(struct session *s, const struct snapshot *v) {
+static void rows_tags(const struct cmd_stat_line *to, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.tags.def"
 }
 
-static void rows_purge(struct session *s, const struct snapshot *v) {
+static void rows_purge(const struct cmd_stat_line *to, const struct snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.purge.def"
 }
@@ -122,132 +108,154 @@ static void rows_purge(struct session *s, const struct snapshot *v) {
 
 /* ------------------------------------------------------------------ groups */
 
-static void end(struct session *s) {
-    cmd_line_lit(s, "END");
-}
-
-typedef void rows_fn(struct session *s, const struct snapshot *v);
-
-static void show(struct session *s, rows_fn *rows) {
-    struct snapshot v;
-    snapshot_take(s->worker->cmd, &v);
-    rows(s, &v);
-    end(s);
-}
-
-/* What follows the group's name. */
+/* What follows the group's name, and whom to answer. */
 struct args {
+    struct cmd_stat_line to;
     struct text_token word[2];
     unsigned n;
 };
 
+static void end(const struct args *a) {
+    cmd_stat_line_end(&a->to);
+}
+
+typedef void rows_fn(const struct cmd_stat_line *to, const struct snapshot *v);
+
+static void show(const struct args *a, rows_fn *rows) {
+    struct snapshot v;
+    snapshot_take(a->to.s->worker->cmd, &v);
+    rows(&a->to, &v);
+    end(a);
+}
+
+/* Answers that something was done: a line, or the packet that ends statistics. */
+static void done(const struct args *a, const char *line) {
+    if (a->to.packets)
+        end(a);
+    else
+        cmd_line(a->to.s, line, strlen(line));
+}
+
+static void no_memory(const struct args *a) {
+    cmd_stat_line_error(&a->to, BINARY_NO_MEMORY, "SERVER_ERROR out of memory writing stats");
+}
+
+/* memcached has this group for text only. */
+static bool is_for_text(const struct args *a) {
+    if (a->to.packets) cmd_stat_line_error(&a->to, BINARY_NOT_FOUND, "");
+    return !a->to.packets;
+}
+
 static void group_general(struct session *s, const struct args *a) {
-    (void)a;
-    show(s, rows_general);
+    (void)s;
+    show(a, rows_general);
 }
 
 /* No class is listed before it holds something, as in memcached. */
 static void group_items(struct session *s, const struct args *a) {
     struct store_gauges g;
-    (void)a;
     store_gauges(s->worker->cmd->store, &g);
     if (g.items == 0)
-        end(s);
+        end(a);
     else
-        show(s, rows_items);
+        show(a, rows_items);
 }
 
 static void group_slabs(struct session *s, const struct args *a) {
     struct snapshot v;
-    (void)a;
     snapshot_take(s->worker->cmd, &v);
-    rows_slabs(s, &v);
-    line_U(s, "", "active_slabs", 1);
-    line_U(s, "", "total_malloced", v.store.segments * v.store.segment_bytes);
-    end(s);
+    rows_slabs(&a->to, &v);
+    cmd_stat_line_U(&a->to, "", "active_slabs", 1);
+    cmd_stat_line_U(&a->to, "", "total_malloced", v.store.segments * v.store.segment_bytes);
+    end(a);
 }
 
 static void group_tags(struct session *s, const struct args *a) {
-    (void)a;
-    show(s, rows_tags);
+    (void)s;
+    show(a, rows_tags);
 }
 
 static void group_purge(struct session *s, const struct args *a) {
-    (void)a;
-    show(s, rows_purge);
+    (void)s;
+    show(a, rows_purge);
 }
 
 /* Shows a setting; of those that commands may change, its present value. */
 static void setting(void *arg, const char *name, const char *value) {
-    struct session *s = arg;
-    struct cmd *cmd = s->worker->cmd;
+    const struct cmd_stat_line *to = arg;
+    struct cmd *cmd = to->s->worker->cmd;
     if (strcmp(name, "maxbytes") == 0) {
         struct store_gauges g;
         store_gauges(cmd->store, &g);
-        line_U(s, "", name, g.limit_bytes);
+        cmd_stat_line_U(to, "", name, g.limit_bytes);
     } else if (strcmp(name, "detail_enabled") == 0) {
-        stat_line(s, name, (sync_load(&cmd->observed) & CMD_OBSERVE_DETAIL) != 0 ? "yes" : "no");
+        cmd_stat_line_S(to, "", name, (sync_load(&cmd->observed) & CMD_OBSERVE_DETAIL) != 0 ? "yes" : "no");
     } else if (strcmp(name, "track_sizes") == 0) {
-        stat_line(s, name, sync_load(&cmd->sizes_on) != 0 ? "yes" : "no");
+        cmd_stat_line_S(to, "", name, sync_load(&cmd->sizes_on) != 0 ? "yes" : "no");
     } else {
-        stat_line(s, name, value);
+        cmd_stat_line_S(to, "", name, value);
     }
 }
 
 static void group_settings(struct session *s, const struct args *a) {
     const struct cmd_upcalls *up = &s->worker->cmd->cfg.up;
-    (void)a;
-    up->settings_each(up->arg, setting, s);
-    end(s);
+    struct cmd_stat_line to = a->to;
+    up->settings_each(up->arg, setting, &to);
+    end(a);
 }
 
 static void group_conns(struct session *s, const struct args *a) {
-    (void)a;
-    cmd_conns_command(s);
+    if (is_for_text(a)) cmd_conns_command(s);
 }
 
 static void group_detail(struct session *s, const struct args *a) {
     if (s->worker->cmd->cfg.no_dump) /* it shows parts of keys */
-        cmd_line_lit(s, "CLIENT_ERROR stats detail not allowed");
+        cmd_stat_line_error(&a->to, BINARY_NOT_FOUND, "CLIENT_ERROR stats detail not allowed");
+    else if (a->n > 0 && text_is_lit(&a->word[0], "dump"))
+        cmd_detail_dump(&a->to);
+    else if (a->n > 0 && cmd_detail_switch(s->worker->cmd, &a->word[0]))
+        done(a, "OK");
     else
-        cmd_detail_command(s, a->n > 0 ? &a->word[0] : NULL);
+        cmd_stat_line_error(&a->to, BINARY_NOT_FOUND, "CLIENT_ERROR usage: stats detail on|off|dump");
 }
 
 static void group_reset(struct session *s, const struct args *a) {
     struct cmd *cmd = s->worker->cmd;
-    (void)a;
     cmd_metrics_reset(cmd);
     store_metrics_reset(cmd->store);
     cmd->cfg.up.net_reset(cmd->cfg.up.arg);
     cmd_detail_reset(cmd);
-    cmd_line_lit(s, "RESET");
+    done(a, "RESET");
 }
 
 static void group_sizes(struct session *s, const struct args *a) {
-    (void)a;
     if (sync_load(&s->worker->cmd->sizes_on) == 0) {
-        stat_line(s, "sizes_status", "disabled");
-        end(s);
-    } else if (!cmd_dump_begin(s, CMD_DUMP_SIZES, NULL, UINT64_MAX, UINT64_MAX)) {
-        cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
+        cmd_stat_line_S(&a->to, "", "sizes_status", "disabled");
+        end(a);
+    } else if (!cmd_dump_sizes(&a->to)) {
+        no_memory(a);
     }
 }
 
-/* These two answer without END, as memcached does. */
+/* A line without END behind it, as memcached answers these two; packets do end. */
+static void sizes_switched(const struct args *a, const char *status) {
+    cmd_stat_line_S(&a->to, "", "sizes_status", status);
+    if (a->to.packets) end(a);
+}
+
 static void group_sizes_enable(struct session *s, const struct args *a) {
-    (void)a;
     sync_store(&s->worker->cmd->sizes_on, 1);
-    stat_line(s, "sizes_status", "enabled");
+    sizes_switched(a, "enabled");
 }
 
 static void group_sizes_disable(struct session *s, const struct args *a) {
-    (void)a;
     sync_store(&s->worker->cmd->sizes_on, 0);
-    stat_line(s, "sizes_status", "disabled");
+    sizes_switched(a, "disabled");
 }
 
 static void group_cachedump(struct session *s, const struct args *a) {
     uint32_t class, limit;
+    if (!is_for_text(a)) return;
     if (s->worker->cmd->cfg.no_dump) {
         cmd_line_lit(s, "CLIENT_ERROR stats cachedump not allowed");
     } else if (a->n < 2) {
@@ -257,21 +265,21 @@ static void group_cachedump(struct session *s, const struct args *a) {
     } else if (class >= CACHEDUMP_CLASSES) {
         cmd_line_lit(s, "CLIENT_ERROR Illegal slab id");
     } else if (class != 1) {
-        end(s);
+        end(a);
     } else if (!cmd_dump_begin(s, CMD_DUMP_CACHE, NULL, limit == 0 ? UINT64_MAX : limit, CACHEDUMP_MAX)) {
-        cmd_line_lit(s, "SERVER_ERROR out of memory writing stats");
+        no_memory(a);
     }
 }
 
 /* Storage outside memory: there is none, and nothing to say about it. */
 static void group_extstore(struct session *s, const struct args *a) {
-    (void)a;
-    end(s);
+    (void)s;
+    end(a);
 }
 
 static void group_cluster(struct session *s, const struct args *a) {
-    (void)a;
-    cmd_cluster_stats(s);
+    (void)s;
+    cmd_cluster_stats(&a->to);
 }
 
 static const struct {
@@ -294,19 +302,23 @@ static const struct {
     {"cluster", group_cluster},
 };
 
-void cmd_stats(struct session *s, struct request *r) {
-    struct text_token words[4];
-    unsigned n = cmd_split(r, words, 4);
-    struct args a = {.n = 0};
-    if (n < 2) {
+void cmd_stats_show(struct session *s, const struct request *r, const struct text_token *words, unsigned n) {
+    struct args a = {.to = cmd_stat_line_to(s, r)};
+    if (n == 0) {
         group_general(s, &a);
         return;
     }
-    for (; a.n < 2 && a.n + 2 < n; a.n++) a.word[a.n] = words[a.n + 2];
+    for (; a.n < 2 && a.n + 1 < n; a.n++) a.word[a.n] = words[a.n + 1];
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
-        if (!text_is(&words[1], groups[i].name, strlen(groups[i].name))) continue;
+        if (!text_is(&words[0], groups[i].name, strlen(groups[i].name))) continue;
         groups[i].show(s, &a);
         return;
     }
-    cmd_line_lit(s, "ERROR");
+    cmd_stat_line_error(&a.to, BINARY_NOT_FOUND, "ERROR");
+}
+
+void cmd_stats(struct session *s, struct request *r) {
+    struct text_token words[4];
+    const unsigned n = cmd_split(r, words, 4);
+    cmd_stats_show(s, r, words + 1, n - 1);
 }

@@ -13,8 +13,10 @@
 #include "cmd/reply.h"
 #include "net/conn.h"
 #include "net/worker.h"
+#include "proto/binary.h"
 #include "proto/text.h"
 
+#define REFUSAL_MAX 1024                  /* bytes of a packet with an error */
 #define LINE_MAX_BYTES (2 * CMD_LINE_MAX) /* of an answer's line: it may hold a key of a client's line */
 
 struct cmd_transfer {
@@ -24,10 +26,12 @@ struct cmd_transfer {
     struct conn *conn;     /* NULL: it is being made */
     struct forward *user;  /* whose request it carries; NULL: nobody's */
     struct cmd_wish wish;
-    uint64_t left;  /* bytes of a value that have still to come, its ending included */
-    bool get;       /* a key of a get line: the client's END is not this answer's */
-    bool asked;     /* mn was sent: everything is */
-    bool answering; /* some of the answer has gone to the client */
+    char header[BINARY_HEADER]; /* of the packet */
+    uint64_t left;              /* bytes of a value that have still to come, its ending included */
+    bool get;                   /* a key of a get line: the client's END is not this answer's */
+    bool packet;                /* a packet: so are the answers */
+    bool asked;                 /* mn or noop was sent: everything is */
+    bool answering;             /* some of the answer has gone to the client */
 };
 
 static const struct net_handler transfer_handler;
@@ -108,6 +112,16 @@ static struct cmd_transfer *idle_one(struct cmd_peers *p, const struct cmd_link 
 
 /* ------------------------------------------------------------------ beginning */
 
+/* Sends what is answered when everything before it is. */
+static void put_end(struct cmd_transfer *t) {
+    static const char noop[BINARY_HEADER] = {(char)BINARY_REQUEST, BINARY_noop};
+    t->asked = true;
+    if (t->packet)
+        conn_write(t->conn, noop, sizeof noop);
+    else
+        conn_write(t->conn, "mn\r\n", 4);
+}
+
 /* Sends the request, as far as it is here. */
 static void put_request(struct cmd_transfer *t, const char *base, const struct request *r, bool block) {
     if (cmd_is_key(r)) {
@@ -118,12 +132,12 @@ static void put_request(struct cmd_transfer *t, const char *base, const struct r
         conn_write(t->conn, "\r\n", 2);
     } else if (block) {
         conn_write(t->conn, r->line, r->line_len);
-        conn_write(t->conn, "\r\n", 2);
+        if (!t->packet) conn_write(t->conn, "\r\n", 2);
     } else {
         conn_write(t->conn, r->line, (size_t)(base + r->end - r->line));
     }
-    t->asked = !block;
-    if (t->asked) conn_write(t->conn, "mn\r\n", 4);
+    t->asked = false;
+    if (!block) put_end(t);
 }
 
 static bool is_store(const struct request *r) {
@@ -156,7 +170,9 @@ bool cmd_transfer_begin(struct session *s, struct forward_slot *at, const char *
     f->transfer = t;
     t->left = 0;
     t->get = cmd_is_key(r);
+    t->packet = cmd_is_packet(r);
     t->answering = false;
+    if (t->packet) memcpy(t->header, r->line, BINARY_HEADER);
     put_request(t, base, r, block);
     sync_bump(&s->worker->metrics[CMD_METRIC_forwards_sent], 1);
     conn_busy(t->conn, true);
@@ -168,7 +184,7 @@ bool cmd_transfer_begin(struct session *s, struct forward_slot *at, const char *
     }
     *taken = true;
     s->phase = CMD_PHASE_RELAY;
-    s->left = r->body_len + 2;
+    s->left = r->body_len + cmd_ending(r);
     conn_set_producer(t->conn, true);
     conn_set_body(s->conn, true);
     return true;
@@ -178,9 +194,9 @@ bool cmd_transfer_begin(struct session *s, struct forward_slot *at, const char *
 static void let_client_go(struct forward *f, enum forward_state state) {
     struct session *s = f->session;
     f->transfer = NULL;
-    if (state == FORWARD_DONE) f->slot[f->next].len = 0;
+    if (state == FORWARD_GIVEN) f->slot[f->next].len = 0;
     f->slot[f->next].state = (uint8_t)state;
-    if (state != FORWARD_DONE) f->attention = true;
+    if (state != FORWARD_GIVEN) f->attention = true;
     s->producer = NULL;
     conn_set_producer(s->conn, false);
     conn_set_body(s->conn, false);
@@ -235,8 +251,7 @@ void cmd_transfer_received(struct session *s, size_t n) {
     if (n > 0) conn_commit(t->conn, n);
     s->left -= n;
     if (s->left > 0 || t->asked) return;
-    conn_write(t->conn, "mn\r\n", 4);
-    t->asked = true;
+    put_end(t);
     conn_set_body(s->conn, false);
     conn_wait(s->conn); /* for the answer */
 }
@@ -279,17 +294,24 @@ static void finish(struct cmd_transfer *t) {
     struct forward *f = t->user;
     t->user = NULL;
     conn_busy(t->conn, false);
-    let_client_go(f, FORWARD_DONE);
+    let_client_go(f, FORWARD_GIVEN);
     if (t->peer == NULL)
         conn_close(t->conn);
     else
         cmd_forward_wake_one(&t->peer->transfers);
 }
 
+/* The owner has refused before it had all, and that is answered: the rest of the block goes nowhere. */
+static void refused(struct cmd_transfer *t) {
+    struct forward *f = t->user;
+    t->user = NULL;
+    let_client_go(f, FORWARD_GIVEN);
+    conn_close(t->conn);
+}
+
 /* A line of the answer, its ending included. False: the link ends. */
 static bool take_line(struct cmd_transfer *t, const char *line, size_t n) {
-    struct forward *f = t->user;
-    struct session *s = f->session;
+    struct session *s = t->user->session;
     if (t->asked && n == 4 && memcmp(line, "MN\r\n", 4) == 0) {
         finish(t);
         return true;
@@ -300,11 +322,46 @@ static bool take_line(struct cmd_transfer *t, const char *line, size_t n) {
     t->left = value_bytes(line, n);
     if (t->left > 0) conn_set_body(t->conn, true);
     if (t->asked) return true;
-    /* The owner has refused before it had all: the rest of the block goes nowhere. */
-    t->user = NULL;
-    let_client_go(f, FORWARD_DONE);
-    conn_close(t->conn);
+    refused(t);
     return false;
+}
+
+/* Takes what stands at the beginning of p, a line; returns how many bytes that was. 0: it is not all here. SIZE_MAX:
+ * the link ends. */
+static size_t take_text(struct cmd_transfer *t, const char *p, size_t n) {
+    const char *nl = memchr(p, '\n', n);
+    if (nl == NULL) {
+        if (n > LINE_MAX_BYTES) conn_close(t->conn);
+        return 0;
+    }
+    const size_t len = (size_t)(nl + 1 - p);
+    return take_line(t, p, len) ? len : SIZE_MAX;
+}
+
+/* The same of a packet: its header, and, when the owner has refused before it had all, the error in it. */
+static size_t take_packet(struct cmd_transfer *t, const char *p, size_t n) {
+    struct session *s = t->user->session;
+    if (n < BINARY_HEADER) return 0;
+    const uint32_t body = binary_u32(p + 8);
+    if ((uint8_t)p[0] != BINARY_ANSWER || (!t->asked && body > REFUSAL_MAX)) {
+        conn_close(t->conn);
+        return 0;
+    }
+    if (t->asked && p[1] == BINARY_noop) {
+        finish(t);
+        return BINARY_HEADER;
+    }
+    const size_t take = BINARY_HEADER + (t->asked ? 0 : body);
+    if (n < take) return 0;
+    conn_write(s->conn, p, take);
+    t->answering = true;
+    if (t->asked) {
+        t->left = body;
+        if (body > 0) conn_set_body(t->conn, true);
+        return take;
+    }
+    refused(t);
+    return SIZE_MAX;
 }
 
 /* Whether the client takes no more for now: then the link is not read before it does. */
@@ -330,14 +387,10 @@ static size_t transfer_input(struct conn *c, void *session, char *p, size_t n) {
             if (t->left == 0) conn_set_body(c, false);
             continue;
         }
-        const char *nl = memchr(p + used, '\n', n - used);
-        if (nl == NULL) {
-            if (n - used > LINE_MAX_BYTES) conn_close(c);
-            break;
-        }
-        const size_t len = (size_t)(nl + 1 - (p + used));
-        used += len;
-        if (!take_line(t, p + used - len, len)) return n;
+        const size_t took = t->packet ? take_packet(t, p + used, n - used) : take_text(t, p + used, n - used);
+        if (took == SIZE_MAX) return n;
+        if (took == 0) break;
+        used += took;
     }
     if (t->user == NULL && used < n) { /* more than was asked for */
         conn_close(c);
@@ -365,9 +418,11 @@ static void transfer_received(struct conn *c, void *session, size_t n) {
 
 /* ------------------------------------------------------------------ the link ends */
 
-static void write_lost(struct session *s) {
+/* Answers a store whose block was on its way: of a packet's header the link has kept what an answer repeats. */
+static void write_lost(const struct cmd_transfer *t, struct session *s) {
+    const struct request r = {.line = t->header, .path = t->packet ? CMD_PATH_PACKET : CMD_PATH_HANDLER};
     cmd_bump(s, CMD_METRIC_forward_errors);
-    cmd_line_lit(s, "SERVER_ERROR connection to owner lost, may have been done");
+    cmd_reply_error(s, &r, BINARY_TEMPORARY, "SERVER_ERROR connection to owner lost, may have been done");
 }
 
 static void transfer_close(struct conn *c, void *session) {
@@ -385,7 +440,7 @@ static void transfer_close(struct conn *c, void *session) {
             f->transfer = NULL;
             s->producer = NULL;
         } else {
-            if (s->phase == CMD_PHASE_RELAY) write_lost(s);
+            if (s->phase == CMD_PHASE_RELAY) write_lost(t, s);
             let_client_go(f, FORWARD_LOST);
         }
     }

@@ -4,9 +4,9 @@
  * on a transfer link, which serves one client at a time.
  *
  * What travels there is what a client would say: the client's own line, and block, and `mn` behind it, whose answer is
- * the end of whatever was answered before. The bytes of a value are received where they are sent from: those of a block
- * in the link's output, those of an answer in the client's. If one side does not take more, the other is not read.
- * On the session's worker.
+ * the end of whatever was answered before; or the client's own packet, and a noop. The bytes of a value are received
+ * where they are sent from: those of a block in the link's output, those of an answer in the client's. If one side does
+ * not take more, the other is not read. On the session's worker.
  */
 #ifndef TAGCACHED_CMD_CMD_TRANSFER_H
 #define TAGCACHED_CMD_CMD_TRANSFER_H
@@ -14,7 +14,7 @@
 #include "cmd/cmd_link.h"
 
 /* Answers request r, that of slot `at`, by a transfer link. True: it has begun, or waits for its turn; the connection
- * waits, and once r is answered its slot is FORWARD_DONE, with no further reply. False: it has failed, as the slot
+ * waits, and once r is answered its slot is FORWARD_GIVEN. False: it has failed, as the slot
  * says. *taken: r is a store whose block has still to come, so that it is to be taken off the input now. */
 bool cmd_transfer_begin(struct session *s, struct forward_slot *at, const char *base, const struct request *r,
                         bool *taken);

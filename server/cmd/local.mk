@@ -1,6 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/cmd_lease.c \
   %D%/cmd_life.c \
+  %D%/cmd_binary.c \
+  %D%/cmd_binary_admin.c \
+  %D%/cmd_binary_get.c \
+  %D%/cmd_binary_parse.c \
+  %D%/cmd_binary_sasl.c \
+  %D%/cmd_binary_set.c \
   %D%/cmd_body.c \
   %D%/cmd_deadline.c \
   %D%/cmd_expiry.c \
@@ -33,11 +40,16 @@ tagcached_sources += \
   %D%/cmd_transfer.c \
   %D%/cmd_value.c \
   %D%/cmd_view.c \
+  %D%/packet.c \
   %D%/reply.c
 noinst_HEADERS += \
   %D%/cmd.h \
   %D%/cmd.metrics.def \
   %D%/cmd_batch.h \
+  %D%/cmd_binary.h \
+  %D%/cmd_binary_get.h \
+  %D%/cmd_binary_parse.h \
+  %D%/cmd_binary_set.h \
   %D%/cmd_body.h \
   %D%/cmd_config.h \
   %D%/cmd_deadline.h \
@@ -47,6 +59,7 @@ noinst_HEADERS += \
   %D%/cmd_input.h \
   %D%/cmd_job.h \
   %D%/cmd_key.h \
+  %D%/cmd_lease.h \
   %D%/cmd_link.h \
   %D%/cmd_meta.h \
   %D%/cmd_meta_get.h \
@@ -69,6 +82,7 @@ noinst_HEADERS += \
   %D%/cmd_view.h \
   %D%/instance.h \
   %D%/observers.h \
+  %D%/packet.h \
   %D%/reply.h \
   %D%/request.h \
   %D%/session.h
@@ -83,6 +97,7 @@ tagcached_sources += \
   %D%/cmd_dump.c \
   %D%/cmd_log.c \
   %D%/cmd_metrics.c \
+  %D%/cmd_stat_line.c \
   %D%/cmd_stats.c \
   %D%/cmd_watch.c \
   %D%/cmd_watch_line.c
@@ -94,6 +109,8 @@ noinst_HEADERS += \
   %D%/cmd_dump.h \
   %D%/cmd_log.h \
   %D%/cmd_metrics.h \
+  %D%/cmd_stat_line.h \
+  %D%/cmd_stats.h \
   %D%/cmd_watch.h \
   %D%/cmd_watch_line.h \
   %D%/stats.cluster.def \

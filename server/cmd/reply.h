@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * reply - lines of an answer, appended to the connection's output.
+ * reply - lines of an answer, appended to the connection's output; and what both protocols answer, each in its words.
  */
 #ifndef TAGCACHED_CMD_REPLY_H
 #define TAGCACHED_CMD_REPLY_H
@@ -11,6 +11,7 @@
 #include "cmd/request.h"
 #include "cmd/session.h"
 #include "net/conn.h"
+#include "proto/binary.h"
 #include "proto/keytags.h"
 #include "store/store.h"
 
@@ -35,5 +36,12 @@ void cmd_line(struct session *s, const char *text, size_t n);
     } while (0)
 /* Appends a formatted line. For rare replies; at most 1 KiB. */
 void cmd_linef(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Answers a line that says OK, or a packet without a body; nothing if the request is quiet or says noreply. */
+void cmd_reply_ok(struct session *s, const struct request *r);
+/* Answers an error that either protocol can meet: a formatted line, "CLIENT_ERROR ..." or "SERVER_ERROR ...", unless
+ * the request says noreply; or a packet with the status, and the line's text behind its first word. At most 1 KiB. */
+void cmd_reply_error(struct session *s, const struct request *r, enum binary_status status, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 #endif

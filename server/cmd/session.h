@@ -35,7 +35,7 @@ struct cmd_producer {
 
 /* What the next bytes of the input are. */
 enum cmd_phase {
-    CMD_PHASE_LINE,         /* a command line */
+    CMD_PHASE_LINE,         /* a command line, or a packet */
     CMD_PHASE_KEYS,         /* keys: in the middle of a get line */
     CMD_PHASE_DISCARD_LINE, /* the rest of a line that is answered already */
     CMD_PHASE_DISCARD_BODY, /* `left` bytes of a refused block */
@@ -61,6 +61,8 @@ struct session {
     bool authenticated;                  /* true from the start without -Y; set by cmd_auth_set */
     bool admin;                          /* it may change the cluster: see cmd_cluster.c */
     bool started;                        /* a first byte was seen */
+    bool binary;                         /* it speaks the binary protocol: requests are packets */
+    bool sasl_begun;                     /* the next step of SASL brings the password */
     bool refuse;                         /* CMD_PHASE_LINE: the block that is waited for has not come in time */
     uint8_t keys_row;                    /* CMD_PHASE_KEYS: enum cmd_id of the line */
     uint8_t ended;                       /* enum cmd_end: why it was closed from here */

@@ -56,8 +56,8 @@ static int prefixes(const char **s, struct net_listen *out, char *err, size_t er
             if (r < 0) return r;
             if (strcmp(proto, "ascii") != 0 && strcmp(proto, "meta") != 0 && strcmp(proto, "negotiating") != 0)
                 return bad(err, err_size,
-                           "-l: proto[%s] is not served here; proto[ascii], proto[meta] and "
-                           "proto[negotiating] are, and mean the same",
+                           "-l: proto[%s] is not known here; proto[ascii], proto[meta] and "
+                           "proto[negotiating] are, and mean the same: -B says which protocols are spoken",
                            proto);
         } else {
             return 0;

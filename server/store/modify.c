@@ -74,8 +74,8 @@ static enum store_status arith_change(struct change *c, const struct store_arith
     char digits[20];
     const struct item *o = &c->old;
     uint64_t n;
-    if (!parse_number(o, &n)) return STORE_NON_NUMERIC;
     if (a->guarded && o->cas != a->guard) return STORE_EXISTS;
+    if (!parse_number(o, &n)) return STORE_NON_NUMERIC;
     n = !a->decrement ? n + a->delta : n > a->delta ? n - a->delta : 0;
     *number = n;
     struct item_spec spec = {.key = a->key.p,

@@ -21,7 +21,7 @@
 #define TRACE_DIGITS 19
 
 static const char usage[] =
-    "cacheload - load generator for memcached (text or meta protocol) and RESP servers\n"
+    "cacheload - load generator for memcached (text, meta or binary protocol) and RESP servers\n"
     "\n"
     "Every phase that is measured prints one JSON line. Closed loop: each connection writes one batch of\n"
     "--depth requests in a single send, waits for all replies, and writes the next. Latency is the time from\n"
@@ -31,11 +31,12 @@ static const char usage[] =
     "\n"
     "  -h, --host H          server address (127.0.0.1)\n"
     "  -p, --port N          port (11211)                     --unix PATH    unix socket instead\n"
-    "  -P, --proto text|meta|resp                             (text)\n"
+    "  -P, --proto text|meta|binary|resp                      (text)\n"
     "  -c, --conns N         connections, over all threads (50); the report shows the least and most served one\n"
     "  -t, --threads N       client threads (1)               --cpus A,B     keep them on these CPUs, round robin\n"
     "  -d, --depth N         requests per batch (pipeline depth; 1 = one request per write)\n"
-    "  -m, --multiget N      keys per get request (1). text: get k1 k2..; meta: quiet mg.. and mn; resp: MGET\n"
+    "  -m, --multiget N      keys per get request (1). text: get k1 k2..; meta: quiet mg.. and mn; binary:\n"
+    "                        getkq.. and noop; resp: MGET\n"
     "  -k, --keys N          number of keys (100000)          --base N       first key's number (0)\n"
     "  -K, --keysize B       key length (20)                  --prefix S     how keys begin (k)\n"
     "  -v, --value SPEC      N | uniform:A:B | lognormal:MEDIAN:SIGMA bytes, a function of the key (100)\n"
@@ -208,6 +209,7 @@ static int numbers(char *list, int *out, int max) {
 static enum load_proto proto(const char *s) {
     if (!strcmp(s, "text")) return LOAD_TEXT;
     if (!strcmp(s, "meta")) return LOAD_META;
+    if (!strcmp(s, "binary")) return LOAD_BINARY;
     if (!strcmp(s, "resp")) return LOAD_RESP;
     load_die("unknown protocol %s", s);
 }
@@ -283,6 +285,7 @@ static void check_config(struct load_config *c) {
         (c->tag_flag != 'G' && c->tag_flag != 'L') || c->value_min > c->value_max || c->echo_rate <= 0)
         load_die("a number is out of range (see --help)");
     if (c->tags && c->proto == LOAD_RESP) load_die("RESP has no tags");
+    if (c->tags && c->proto == LOAD_BINARY) load_die("sets of the binary protocol are sent without tags");
     if (c->set_misses && c->multiget > 1) load_die("--set-misses needs --multiget 1");
     c->prefix_len = (int)strlen(c->prefix);
     int digits = c->trace_path ? TRACE_DIGITS : snprintf(NULL, 0, "%" PRIu64, c->base + c->keys - 1);

@@ -31,7 +31,9 @@
 #define LOAD_LATE_NS 1000000u /* requests that are looked at one by one */
 #define LOAD_STALL_NS 300000u /* answers of an idle echo that say that the machine did something else */
 
-enum load_proto { LOAD_TEXT, LOAD_META, LOAD_RESP };
+enum load_proto { LOAD_TEXT, LOAD_META, LOAD_RESP, LOAD_BINARY };
+/* Opcodes of the binary protocol. */
+enum { LOAD_OPCODE_GET = 0x00, LOAD_OPCODE_SET = 0x01, LOAD_OPCODE_NOOP = 0x0a, LOAD_OPCODE_GETKQ = 0x0d };
 enum load_phase { LOAD_FILL, LOAD_WARM, LOAD_RUN, LOAD_SCAN, LOAD_TRACE };
 
 struct load_config {
@@ -93,14 +95,15 @@ struct load_conn {
     size_t out_len, out_off, out_cap;
     uint64_t sent_ns;
     bool in_value;     /* reading a value's bytes */
-    size_t value_left; /* with its line end */
+    size_t value_left; /* with its line end, if it has one */
     size_t value_pos, value_len;
     uint64_t value_hash;
     bool value_check;
-    uint32_t next_key; /* multi-get: keys before it have been answered */
-    long bulks;        /* RESP: replies left in the array */
-    char line[LOAD_LINE_MAX];
+    uint32_t next_key;        /* multi-get: keys before it have been answered */
+    long bulks;               /* RESP: replies left in the array */
+    char line[LOAD_LINE_MAX]; /* of a line, or of a packet up to its value, what has come */
     size_t line_len;
+    size_t skip;       /* bytes of an error's text that are of no interest */
     uint64_t answered; /* requests, this phase */
     bool active, want_write;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * load_build - batches of requests, in memcached's classic or meta form or in RESP.
+ * load_build - batches of requests, in memcached's classic, meta or binary form or in RESP.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -107,6 +107,29 @@ static char *put_resp_set(const struct load_config *cfg, char *p, uint64_t id, c
     return put_resp_bulk(PUT_LITERAL(p, "$2\r\nEX\r\n"), digits, (size_t)(put_number(digits, ttl) - digits));
 }
 
+#define BINARY_HEADER 24
+
+/* The header of a packet of the binary protocol with so many bytes of extras, key and value. */
+static char *put_packet(char *p, unsigned opcode, unsigned extras, unsigned key, uint32_t value) {
+    const uint32_t body = extras + key + value;
+    memset(p, 0, BINARY_HEADER);
+    p[0] = (char)0x80;
+    p[1] = (char)opcode;
+    p[2] = (char)(key >> 8);
+    p[3] = (char)key;
+    p[4] = (char)extras;
+    for (int i = 0; i < 4; i++) p[8 + i] = (char)(body >> (24 - 8 * i));
+    return p + BINARY_HEADER;
+}
+
+static char *put_binary_set(const struct load_config *cfg, char *p, uint64_t id, const char *value, uint32_t size,
+                            uint32_t ttl) {
+    p = put_packet(p, LOAD_OPCODE_SET, 8, (unsigned)cfg->key_size, size);
+    memset(p, 0, 4); /* client flags */
+    for (int i = 0; i < 4; i++) p[4 + i] = (char)(ttl >> (24 - 8 * i));
+    return put_bytes(put_key(cfg, p + 8, id), value, size);
+}
+
 static struct load_request *add_request(struct load_conn *c, enum load_kind kind, uint32_t nkeys) {
     struct load_request *r = &c->req[c->nreq++];
     *r = (struct load_request){.kind = kind, .nkeys = nkeys, .first = (uint32_t)c->nkeys};
@@ -121,6 +144,8 @@ static void add_set(struct load_thread *t, struct load_conn *c, uint64_t id, uin
     c->keys[c->nkeys++] = id;
     if (cfg->proto == LOAD_RESP)
         p = put_resp_set(cfg, p, id, value, size, ttl);
+    else if (cfg->proto == LOAD_BINARY)
+        p = put_binary_set(cfg, p, id, value, size, ttl);
     else {
         r->meta = cfg->proto == LOAD_META || cfg->tags;
         p = put_bytes(put_set_head(cfg, p, id, size, ttl, r->meta), value, size);
@@ -135,6 +160,9 @@ static char *put_get_key(const struct load_config *cfg, char *p, uint64_t id, ui
     case LOAD_META:
         p = put_key(cfg, PUT_LITERAL(p, "mg "), id);
         return nkeys > 1 ? PUT_LITERAL(p, " v k q\r\n") : PUT_LITERAL(p, " v\r\n");
+    case LOAD_BINARY:
+        p = put_packet(p, nkeys > 1 ? LOAD_OPCODE_GETKQ : LOAD_OPCODE_GET, 0, (unsigned)cfg->key_size, 0);
+        return put_key(cfg, p, id);
     default:
         *p++ = '$';
         p = PUT_LITERAL(put_number(p, (uint64_t)cfg->key_size), "\r\n");
@@ -164,6 +192,8 @@ static void add_get(struct load_thread *t, struct load_conn *c, uint32_t nkeys,
         p = PUT_LITERAL(p, "\r\n");
     else if (cfg->proto == LOAD_META && nkeys > 1)
         p = PUT_LITERAL(p, "mn\r\n");
+    else if (cfg->proto == LOAD_BINARY && nkeys > 1)
+        p = put_packet(p, LOAD_OPCODE_NOOP, 0, 0, 0);
     c->out_len = (size_t)(p - c->out);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * load_reply - replies of the three protocols, and the check of every value when it is wanted.
+ * load_reply - replies of the four protocols, and the check of every value when it is wanted.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -76,7 +76,7 @@ static void begin_value(struct load_thread *t, struct load_conn *c, const char *
     r->hits++;
     t->stats.hit_bytes += len;
     c->in_value = true;
-    c->value_left = len + 2;
+    c->value_left = len + (t->cfg->proto == LOAD_BINARY ? 0 : 2);
     c->value_len = len;
     c->value_pos = 0;
     c->value_check = false;
@@ -188,7 +188,7 @@ static bool on_set(struct load_thread *t, struct load_conn *c, const char *l, si
 
 static void on_line(struct load_thread *t, struct load_conn *c, const char *l, size_t n, uint64_t now_ns) {
     static bool (*const on_get[])(struct load_thread *, struct load_conn *, const char *, size_t,
-                                  uint64_t) = {on_text_get, on_meta_get, on_resp_get};
+                                  uint64_t) = {on_text_get, on_meta_get, on_resp_get, NULL};
     if (n && l[n - 1] == '\r') n--;
     bool due = c->cur < c->nreq;
     if (due && n && (c->req[c->cur].kind == LOAD_SET ? on_set : on_get[t->cfg->proto])(t, c, l, n, now_ns)) return;
@@ -199,8 +199,9 @@ static void on_line(struct load_thread *t, struct load_conn *c, const char *l, s
 }
 
 static void value_done(struct load_thread *t, struct load_conn *c, uint64_t now_ns) {
+    const bool one = c->req[c->cur].nkeys == 1;
     c->in_value = false;
-    if (t->cfg->proto == LOAD_META && c->req[c->cur].nkeys == 1)
+    if ((t->cfg->proto == LOAD_META || t->cfg->proto == LOAD_BINARY) && one)
         request_done(t, c, now_ns);
     else if (t->cfg->proto == LOAD_RESP)
         resp_one_done(t, c, now_ns);
@@ -227,6 +228,55 @@ static void keep_line(struct load_conn *c, const char *p, size_t n) {
     c->line_len += n;
 }
 
+#define BINARY_HEADER 24
+
+/* Bytes of the packet at p that come before its value, or before the text of an error. */
+static size_t packet_head(const char *p) {
+    return BINARY_HEADER + (uint8_t)p[4] + ((size_t)(uint8_t)p[2] << 8) + (uint8_t)p[3];
+}
+
+/* A packet up to its value. */
+static void on_packet(struct load_thread *t, struct load_conn *c, const char *p, uint64_t now_ns) {
+    const uint8_t *b = (const uint8_t *)p;
+    const uint32_t body = (uint32_t)b[8] << 24 | (uint32_t)b[9] << 16 | (uint32_t)b[10] << 8 | b[11];
+    const size_t head = packet_head(p), key = (size_t)b[2] << 8 | b[3];
+    const unsigned status = (unsigned)b[6] << 8 | b[7];
+    if (b[0] != 0x81 || head > BINARY_HEADER + body || c->cur >= c->nreq) load_die("no answer of the binary protocol");
+    const bool get = c->req[c->cur].kind == LOAD_GET;
+    if (get && status == 0 && b[1] != LOAD_OPCODE_NOOP) {
+        begin_value(t, c, key > 0 ? p + head - key : NULL, key, BINARY_HEADER + body - head);
+        if (c->value_left == 0) value_done(t, c, now_ns);
+        return;
+    }
+    /* A miss, what ends keys, a store that was done or refused: the text of an error is skipped. */
+    c->skip = BINARY_HEADER + body - head;
+    if (status != 0 && !(get && status == 1)) {
+        if (status == 0x82 && !get)
+            t->stats.not_stored++;
+        else if (t->stats.errors++ < COMPLAINTS)
+            fprintf(stderr, "unexpected status %u\n", status);
+    }
+    request_done(t, c, now_ns);
+}
+
+/* The next bytes of packets; returns how many were used. */
+static size_t take_packet(struct load_thread *t, struct load_conn *c, const char *p, size_t n, uint64_t now_ns) {
+    if (c->skip > 0) {
+        const size_t skip = n < c->skip ? n : c->skip;
+        c->skip -= skip;
+        return skip;
+    }
+    const size_t had = c->line_len;
+    const size_t want = had < BINARY_HEADER ? BINARY_HEADER : packet_head(c->line);
+    const size_t take = n < want - had ? n : want - had;
+    keep_line(c, p, take);
+    if (c->line_len >= BINARY_HEADER && c->line_len == packet_head(c->line)) {
+        c->line_len = 0;
+        on_packet(t, c, c->line, now_ns);
+    }
+    return take;
+}
+
 void load_reply(struct load_thread *t, struct load_conn *c, const char *p, size_t n, uint64_t now_ns) {
     const char *e = p + n;
     while (p < e) {
@@ -237,6 +287,10 @@ void load_reply(struct load_thread *t, struct load_conn *c, const char *p, size_
             p += take;
             c->value_left -= take;
             if (!c->value_left) value_done(t, c, now_ns);
+            continue;
+        }
+        if (t->cfg->proto == LOAD_BINARY) {
+            p += take_packet(t, c, p, left, now_ns);
             continue;
         }
         const char *nl = memchr(p, '\n', left);

@@ -34,7 +34,7 @@ static double ratio(double a, double b) {
 }
 
 static void print_what(const struct load_config *cfg, enum load_phase phase, const char *name) {
-    static const char *const protos[] = {"text", "meta", "resp"};
+    static const char *const protos[] = {"text", "meta", "resp", "binary"};
     printf("{\"label\":\"%s\",\"phase\":\"%s\",\"proto\":\"%s\",\"conns\":%d,\"threads\":%d,\"depth\":%d,"
            "\"multiget\":%d,\"keys\":%" PRIu64
            ",\"key_size\":%d,\"value\":\"%s\",\"zipf\":%g,\"get_share\":%g,\"tags\":%d",

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Any node answers for any key: against a model, and in one voice."""
+import os
 import random
 import re
 
-from lib import case, settle, wait
+from lib import Client, case, settle, wait
 
 
 @case(quick=True)
@@ -155,7 +156,7 @@ def every_command_through_every_node(lab):
 
 @case()
 def every_command_at_length(lab):
-    nodes = lab.cluster(5)
+    nodes = lab.cluster(5, state=True)  # without, flushes are pending at first
     for _ in range(10):
         mix(nodes, 5000, random.randrange(10 ** 9))
         assert nodes[0].ask("flush_all") == "OK"
@@ -251,3 +252,37 @@ def names_that_differ_are_told_of(lab):
     wait("it was judged again", lambda: int(nodes[0].stats()["forwards_sent"]) > 12000)
     assert len(nodes[0].events("names_differ")) == 1
     assert not nodes[1].events("names_differ") and not nodes[2].events("names_differ"), "they were asked as owners"
+
+
+def documented():
+    """{first word: names of its fields} of proto/PROTOCOL.md, "Cluster commands"."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "proto", "PROTOCOL.md")) as f:
+        text = f.read().partition("## Cluster commands")[2].partition("The lines:")[2].partition("(They are")[0]
+    lines = re.sub(r"\n {8,}", " ", text).splitlines()
+    return {line.split()[0]: set(re.findall(r"([a-z_]+)=", line)) for line in lines if line.startswith("    ")}
+
+
+@case(quick=True)
+def every_field_of_the_documentation(lab):
+    """Each line of what operators ask has the fields that proto/PROTOCOL.md names, and no other."""
+    nodes = lab.cluster(3, state=True, key=lab.key_file())
+    fields = documented()
+    assert nodes[0].ask("purge a") == "PURGED"
+    purge = nodes[0].list("cluster purges", "PURGE")[0][1]["id"]
+    nodes[2].kill()
+    wait("a problem is seen", lambda: nodes[0].list("cluster status", "PROBLEM"))
+    seen = {}
+    with nodes[0].client() as c, Client(os.path.join(nodes[0].dir, "admin.sock")) as admin:
+        for request in ("cluster status", "cluster members", "cluster ring", "cluster purges", f"cluster purges {purge}",
+                        "cluster key ls", "cluster recover"):
+            for line in admin.lines(request):
+                word, _, rest = line.partition(" ")
+                rest = re.sub(r"(reason|text)=.*", r"\1=", rest)
+                seen.setdefault(word, set()).update(re.findall(r"([a-z_]+)=", rest))
+        live = next(k for k in (f"k{i}" for i in range(100)) if c.set(k, "v") == "STORED")
+        for n in nodes[:2]:
+            with n.client() as d:
+                for line in d.lines(f"explain {live}"):
+                    seen.setdefault("EXPLAIN", set()).update(re.findall(r"([a-z_]+)=", line))
+    assert seen == fields, {w: (seen.get(w, set()) ^ fields.get(w, set())) for w in seen.keys() | fields.keys()
+                            if seen.get(w) != fields.get(w)}

@@ -360,6 +360,7 @@ struct fake_node *fake_node_new(const struct fake_options *o) {
                             .prefix_delimiter = o->prefix_delimiter,
                             .stats_delimiter = ':',
                             .auth_file = o->auth_file,
+                            .sasl = o->sasl,
                             .no_flush = o->no_flush,
                             .shutdown = true,
                             .item_size_max = item_max,

@@ -26,6 +26,7 @@ struct fake_options {
     uint64_t memory, item_size_max; /* 0: 8 MiB, 1 MiB less one */
     const char *key_tags;           /* NULL: "|#|"; "": off */
     const char *auth_file;
+    bool sasl;
     char prefix_delimiter;
     bool no_evict, no_flush;
     unsigned requests_per_event; /* -R; 0: yields are not counted */

@@ -32,6 +32,10 @@ fuzz_programs += %D%/fuzz_session
 tests_fuzz_fuzz_session_SOURCES = %D%/fuzz_session.c %D%/fake_net.c $(fuzz_main)
 tests_fuzz_fuzz_session_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
 
+fuzz_programs += %D%/fuzz_binary
+tests_fuzz_fuzz_binary_SOURCES = %D%/fuzz_binary.c %D%/fake_net.c $(fuzz_main)
+tests_fuzz_fuzz_binary_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
 fuzz_programs += %D%/fuzz_text
 tests_fuzz_fuzz_text_SOURCES = %D%/fuzz_text.c $(fuzz_main)
 tests_fuzz_fuzz_text_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)

@@ -75,10 +75,10 @@ void op_arith(void) {
         return adopt(key, true);
     }
     WANT(!created);
-    if (!is_number(m, &old)) {
-        WANT(st == STORE_NON_NUMERIC);
-    } else if (a.guarded && m->cas != a.guard) {
+    if (a.guarded && m->cas != a.guard) {
         WANT(st == STORE_EXISTS);
+    } else if (!is_number(m, &old)) {
+        WANT(st == STORE_NON_NUMERIC);
     } else {
         WANT(st == STORE_OK);
         WANT(n == (!a.decrement ? old + a.delta : old > a.delta ? old - a.delta : 0));

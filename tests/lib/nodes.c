@@ -246,12 +246,22 @@ void nodes_advance(struct nodes *c, uint64_t ms) {
         if (c->node[i].node != NULL) net_tick(node_net(c->node[i].node));
 }
 
-int nodes_connect(struct nodes *c, unsigned i) {
+/* Connects, and waits until `ask` is answered with so many bytes. */
+static int connect_and_ask(struct nodes *c, unsigned i, const char *ask, size_t n) {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     snprintf(a.sun_path, sizeof a.sun_path, "%s", c->node[i].socket_path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    char got[4];
-    CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
-    CHECK(send(fd, "mn\r\n", 4, 0) == 4 && recv(fd, got, 4, MSG_WAITALL) == 4 && memcmp(got, "MN\r\n", 4) == 0);
+    char got[24];
+    CHECK(n <= sizeof got && fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
+    CHECK(send(fd, ask, n, 0) == (ssize_t)n && recv(fd, got, n, MSG_WAITALL) == (ssize_t)n);
     return fd;
+}
+
+int nodes_connect(struct nodes *c, unsigned i) {
+    return connect_and_ask(c, i, "mn\r\n", 4);
+}
+
+int nodes_connect_binary(struct nodes *c, unsigned i) {
+    static const char noop[24] = {(char)0x80, 0x0a};
+    return connect_and_ask(c, i, noop, sizeof noop);
 }

@@ -77,5 +77,7 @@ void nodes_settle(struct nodes *c);
 void nodes_advance(struct nodes *c, uint64_t ms);
 /* A client's connection to node i, which a worker of it has by now. */
 int nodes_connect(struct nodes *c, unsigned i);
+/* The same, speaking the binary protocol. */
+int nodes_connect_binary(struct nodes *c, unsigned i);
 
 #endif

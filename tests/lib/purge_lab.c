@@ -65,6 +65,17 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
     if (node->noutcomes < LAB_OUTCOMES) node->outcomes[node->noutcomes++] = (struct purge_lab_outcome){token, *r};
 }
 
+static void confirmed(void *arg, const struct purging_receipt *r) {
+    struct purge_lab_node *node = arg;
+    node->confirmed = *r;
+    node->nconfirmed++;
+}
+
+static void acked(void *arg, uint32_t member, uint32_t origin, uint64_t sequence) {
+    struct purge_lab_node *node = arg;
+    if (origin == 100 + node->number) node->acked[member] = sequence;
+}
+
 static void newer(void *arg, uint32_t member, uint64_t version) {
     struct purge_lab_node *node = arg;
     (void)member;
@@ -78,7 +89,8 @@ void purge_lab_init(struct purge_lab *l, unsigned n, unsigned voters, uint64_t l
     l->n = n;
     l->c.version = l->c.epoch = l->c.floor_epoch = 1;
     l->c.next_number = 1000;
-    l->c.tag_lease_ms = 1000;
+    l->c.tag_lease_ms = l->c.tag_wait_ms = 1000;
+    l->c.serve_lease_ms = l->c.serve_wait_ms = 30000;
     for (uint32_t i = 1; i <= n; i++) {
         struct configuration_member m = {.number = i, .id = {{(uint8_t)i}}, .state = CONFIGURATION_SERVING};
         snprintf(m.name, sizeof m.name, "n%u:1", i);
@@ -90,7 +102,8 @@ void purge_lab_init(struct purge_lab *l, unsigned n, unsigned voters, uint64_t l
         struct purge_lab_node *node = purge_lab_node(l, i);
         node->lab = l;
         node->number = i;
-        const struct purging_config cfg = {log_bytes, i, {node, send, apply, raise_floor, outcome, newer, NULL, NULL}};
+        const struct purging_config cfg = {
+            log_bytes, i, {node, send, apply, raise_floor, outcome, newer, confirmed, acked}};
         CHECK(purging_new(&cfg, l->now_ns, &node->p) == 0);
     }
     purge_lab_adopt(l);

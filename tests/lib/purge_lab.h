@@ -29,7 +29,10 @@ struct purge_lab_node {
     unsigned floors_tagged, floors_all;
     struct purge_lab_outcome outcomes[LAB_OUTCOMES];
     unsigned noutcomes;
-    uint64_t newer; /* the highest version that it was told of */
+    uint64_t newer;                   /* the highest version that it was told of */
+    struct purging_receipt confirmed; /* the last of its own purges that was confirmed, */
+    unsigned nconfirmed;              /* and how many were */
+    uint64_t acked[LAB_NODES + 1];    /* by member: the last sequence of the own origin that it acknowledged */
 };
 
 struct purge_lab_message;

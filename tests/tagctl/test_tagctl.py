@@ -467,6 +467,12 @@ def test_refusals():
     text = fails("removed by some", {f"cluster key remove {removed}": lines(*KEYS, "END")}, [*remove, "-o", "json"], FAILED,
                  "not all nodes have removed")
     check("removed by some, JSON", json.loads(text)["nodes"] == 1, text)
+    behind = members().decode().replace("lag_ms=3", "lag_ms=1730").encode()
+    node = Node({"cluster members": behind})
+    text = on_terminal("status", "--interval", "0", server=node)[1]
+    check("the largest lag", "(max lag 1730 ms)" in text, text)
+    check("the largest lag, JSON", json.loads(piped("status", "-o", "json", "--interval", "0", server=node)[1])["max_lag_ms"] == 1730)
+    node.close()
     gone = lines("SERVER_ERROR node c3:11211 cannot be reached")
     text = fails("partial status", {"cluster at c3:11211 stats": gone}, ["status", "-o", "json", "--interval", "0"], FAILED,
                  "c3:11211: node c3:11211 cannot be reached")

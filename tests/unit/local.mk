@@ -34,6 +34,8 @@ tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
 single_tests += %D%/test_store %D%/test_store_rules %D%/test_purge %D%/test_lowest
 unit_tests += %D%/test_age %D%/test_index
 single_tests += %D%/test_turn %D%/test_idle %D%/test_ghost %D%/test_evict %D%/test_segment
+single_tests += %D%/test_binary %D%/test_login
+tests_unit_test_login_SOURCES = %D%/test_login.c tests/fuzz/fake_net.c
 unit_tests += %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch %D%/test_conns
 noinst_HEADERS += %D%/talk.h
 
@@ -80,10 +82,12 @@ noinst_HEADERS += %D%/stage.h
 # The commands: their parsers, and all of them over connections in memory (no net is linked).
 single_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test_ttl %D%/test_refused
 single_tests += %D%/test_quick
-tests_unit_test_quick_SOURCES = %D%/test_quick.c tests/fuzz/fake_net.c
+tests_unit_test_quick_SOURCES = %D%/test_quick.c tests/fuzz/fake_net.c tests/wire/script.c tests/wire/script_packet.c
 tests_unit_test_cmd_SOURCES = %D%/test_cmd.c tests/fuzz/fake_net.c
 tests_unit_test_ttl_SOURCES = %D%/test_ttl.c tests/fuzz/fake_net.c
 tests_unit_test_refused_SOURCES = %D%/test_refused.c tests/fuzz/fake_net.c
+single_tests += %D%/test_lease_hits
+tests_unit_test_lease_hits_SOURCES = %D%/test_lease_hits.c tests/fuzz/fake_net.c
 noinst_HEADERS += tests/fuzz/fake_net.h
 
 # Purges that take time, in the store and over connections.
@@ -120,6 +124,8 @@ single_tests += %D%/test_config_acceptor %D%/test_config_propose %D%/test_config
 single_tests += %D%/test_config_request %D%/test_config_record %D%/test_peer_config
 tests_unit_test_config_request_SOURCES = %D%/test_config_request.c %D%/config_lab.c
 tests_unit_test_config_record_SOURCES = %D%/test_config_record.c %D%/config_lab.c
+single_tests += %D%/test_config_leases
+tests_unit_test_config_leases_SOURCES = %D%/test_config_leases.c %D%/config_lab.c
 tests_unit_test_config_join_SOURCES = %D%/test_config_join.c %D%/config_lab.c
 tests_unit_test_config_found_SOURCES = %D%/test_config_found.c %D%/config_lab.c
 tests_unit_test_config_propose_SOURCES = %D%/test_config_propose.c %D%/config_lab.c
@@ -137,11 +143,12 @@ unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
 noinst_HEADERS += %D%/link_lab.h
 # Links between nodes: the asking side, the owner's side, large values.
-unit_tests += %D%/test_link %D%/test_serve %D%/test_transfer
+unit_tests += %D%/test_link %D%/test_link_packets %D%/test_serve %D%/test_transfer
+tests_unit_test_link_packets_SOURCES = %D%/test_link_packets.c tests/wire/script.c tests/wire/script_packet.c
 noinst_HEADERS += %D%/frames.h
 unit_tests += %D%/test_transport_bad
 tests_unit_test_transport_bad_SOURCES = %D%/test_transport_bad.c %D%/link_lab.c
-single_tests += %D%/test_peer_purge %D%/test_purging_outbox %D%/test_purging_repair
+single_tests += %D%/test_lease %D%/test_peer_purge %D%/test_purging_outbox %D%/test_purging_repair
 unit_tests += %D%/test_conn_link
 tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
 tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)

@@ -2,18 +2,15 @@
  *
  * The commands over connections in memory: the table, input cut anywhere, lines without end, blocks of every size,
  * what is held and given back. */
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "base/log.h"
 #include "cmd/cmd_table.h"
 #include "cmd/reply.h"
 #include "cmd/session.h"
@@ -302,9 +299,12 @@ static void test_purge_during_upload(void **state) {
 static void test_first_byte(void **state) {
     (void)state;
     struct fake_node *f = node();
+    static const char noop[24] = {(char)0x80, 0x0a}, done[24] = {(char)0x81, 0x0a};
+    size_t n;
     struct conn *c = fake_open(f);
-    fake_feed(c, "\x80\x00", 2);
-    assert_true(fake_closed(c));
+    fake_feed(c, noop, sizeof noop);
+    assert_memory_equal(fake_output(c, &n), done, sizeof done);
+    assert_int_equal(n, sizeof done);
     c = fake_open(f);
     expect(c, "mn\r\n\x80xx\r\n", "MN\r\nERROR\r\n");
     fake_feed(c, "GET / HTTP/1.1\r\n", 16);
@@ -386,57 +386,9 @@ static void test_yields(void **state) {
     }
 }
 
-/* What was logged since the last call. */
-static size_t logged(int fd, char *out, size_t max) {
-    const ssize_t n = read(fd, out, max - 1);
-    out[n > 0 ? n : 0] = '\0';
-    return n > 0 ? (size_t)n : 0;
-}
-
-static void speak_binary(struct fake_node *f) {
-    static const char version[24] = {(char)0x80, 0x0b};
-    struct conn *c = fake_open(f);
-    size_t n;
-    fake_feed(c, version, sizeof version);
-    assert_true(fake_closed(c));
-    (void)fake_output(c, &n);
-    assert_int_equal(n, 0);
-    fake_close(c);
-}
-
-/* A client of the binary protocol is told of in the log, at the default verbosity, once a minute at most. */
-static void test_binary_is_told_of(void **state) {
-    char text[2048];
-    int ends[2];
-    struct log log;
-    (void)state;
-    assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
-    log_init(&log, ends[1], 0);
-    struct fake_node *f = fake_node_new(&(struct fake_options){.log = &log});
-    struct conn *c = fake_open(f);
-    expect(c, "mn\r\n\x80\x0b\r\n", "MN\r\nERROR\r\n"); /* only a first byte says so */
-    assert_int_equal(logged(ends[0], text, sizeof text), 0);
-    for (unsigned round = 0; round < 3; round++) {
-        speak_binary(f);
-        assert_true(logged(ends[0], text, sizeof text) > 0);
-        assert_non_null(strstr(text, "binary_protocol peer=127.0.0.1:7 "));
-        assert_non_null(strstr(text, "memcached.sess_binary_protocol=0"));
-        assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1); /* one line */
-        speak_binary(f);
-        clock_manual_advance(&f->clock, 59000000000ull);
-        speak_binary(f);
-        assert_int_equal(logged(ends[0], text, sizeof text), 0);
-        clock_manual_advance(&f->clock, 1000000000ull);
-    }
-    fake_node_free(f);
-    close(ends[0]);
-    close(ends[1]);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_yields),
-        cmocka_unit_test(test_binary_is_told_of),
         cmocka_unit_test(test_table),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_long_get),

@@ -346,6 +346,29 @@ static void test_a_process_that_was_a_member_does_not_fight_a_newer_one(void **s
     end(&l);
 }
 
+static void test_it_is_said_who_was_ejected(void **state) {
+    struct lab l;
+    struct configuration next = {0};
+    const struct config_options o = lab_options(3);
+    int err;
+    (void)state;
+    lab_configuration(&conf, 4);
+    lab_begin(&l, &o, &conf, true);
+    assert_int_equal(configuration_copy(&next, &conf), 0);
+    next.version++;
+    next.members[1].state = CONFIGURATION_EJECTED;
+    struct configuration_value *v = configuration_value_new(&next, &err);
+    const struct peer_config push = {.kind = PEER_CONFIG_PUSH, .value = v->bytes, .nvalue = v->nbytes};
+    lab_hear(&l, 0, &push);
+    char text[300];
+    snprintf(text, sizeof text, "name=%s number=%u", conf.members[1].name, conf.members[1].number);
+    assert_string_equal(lab_log(&l, "ejected"), text);
+    assert_int_not_equal(config_number(l.config), 0);
+    configuration_value_put(v);
+    configuration_fini(&next);
+    end(&l);
+}
+
 static void test_an_ejected_process_joins_again_as_a_new_member(void **state) {
     struct lab l;
     struct configuration next = {0};
@@ -403,6 +426,7 @@ int main(void) {
         cmocka_unit_test(test_a_started_process_asks_all_voters_until_it_is_listed),
         cmocka_unit_test(test_a_process_whose_clock_is_behind_takes_the_next_boot),
         cmocka_unit_test(test_a_process_that_was_a_member_does_not_fight_a_newer_one),
+        cmocka_unit_test(test_it_is_said_who_was_ejected),
         cmocka_unit_test(test_an_ejected_process_joins_again_as_a_new_member),
         cmocka_unit_test(test_the_reason_of_a_refusal_is_logged_once_in_ten_seconds),
     };

@@ -81,8 +81,8 @@ def exits():
     for args, part in [
         (["--nonsense"], "no such option"),
         (["-U", "11211"], "UDP"),
-        (["-B", "binary"], "binary"),
-        (["-S"], "SASL"),
+        (["-B", "nonsense"], "binary"),
+        (["-S", "-B", "ascii"], "-B ascii"),
         (["-o", "ext_path=/x:1g"], "external storage"),
         (["-Z"], "ssl_chain_cert"),
         (["-I", "40m"], "1/2 of memory"),

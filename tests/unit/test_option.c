@@ -192,8 +192,9 @@ static void what_is_not_there_is_refused(void **state) {
     good("-B ascii");
     shown("binding_protocol", "ascii");
     bad("-U 11211", "UDP is not served");
-    bad("-B binary", "binary protocol is not served");
-    bad("-S", "SASL");
+    bad("-B text", "auto, ascii or binary");
+    bad("-B ascii -S", "-B ascii turns off");
+    bad("-B binary -Y users", "no way to give without -S");
     bad("-e /x", "memory file");
     bad("-o ext_path=/x:1G", "no external storage");
     bad("-o ext_threads=1", "no external storage");

@@ -474,16 +474,6 @@ def udp_port():
     refused("-U", "11211")
 
 
-@case("protocol")
-def protocol():
-    refused("-B", "binary")
-
-
-@case("enable-sasl")
-def enable_sasl():
-    refused("-S")
-
-
 @case("memory-file")
 def memory_file():
     refused("-e", "/tmp/there-is-no-such-file")

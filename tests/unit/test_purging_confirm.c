@@ -266,6 +266,53 @@ static void test_no_member_no_purge(void **state) {
     purging_free(p);
 }
 
+/* What operators are told: when a purge is confirmed, who has acknowledged it, for how long a node has been behind. */
+static void test_operators_are_told(void **state) {
+    (void)state;
+    purge_lab_init(&l, 3, 3, 1 << 20);
+    struct purge_lab_node *one = purge_lab_node(&l, 1), *three = purge_lab_node(&l, 3);
+    three->slow = true;
+    assert_int_equal(purge_lab_purge(&l, 1, 42), 0);
+    purge_lab_settle(&l);
+    assert_int_equal(one->nconfirmed, 0);
+    assert_int_equal(one->acked[1], 1);
+    assert_int_equal(one->acked[2], 1);
+    assert_int_equal(one->acked[3], 0);
+    assert_int_equal(purging_lag_ns(one->p, l.now_ns), 0);
+    const uint64_t begun = l.now_ns;
+    purge_lab_run(&l, 500);
+    assert_int_equal(purging_lag_ns(three->p, l.now_ns), l.now_ns - begun);
+    assert_int_equal(purge_lab_purge(&l, 1, 43),
+                     0); /* comes while the first is not applied: it does not change the age */
+    purge_lab_run(&l, 500);
+    assert_int_equal(purging_lag_ns(three->p, l.now_ns), l.now_ns - begun);
+    purge_lab_applied(&l, 3); /* the first is done, the second is under way */
+    purge_lab_settle(&l);
+    assert_int_equal(purging_lag_ns(three->p, l.now_ns), 0);
+    assert_int_equal(one->nconfirmed, 1);
+    assert_int_equal(one->confirmed.origin, 101);
+    assert_int_equal(one->confirmed.sequence, 1);
+    assert_int_equal(one->confirmed.acked, 3);
+    assert_int_equal(one->confirmed.via.number, 1);
+    purge_lab_run(&l, 300);
+    assert_int_equal(purging_lag_ns(three->p, l.now_ns), 300 * UINT64_C(1000000));
+    purge_lab_applied(&l, 3);
+    purge_lab_settle(&l);
+    assert_int_equal(one->nconfirmed, 2);
+    assert_int_equal(one->acked[3], 2);
+    purge_lab_run(&l, 100);
+    assert_int_equal(purging_lag_ns(three->p, l.now_ns), 0);
+    struct purge_via via;
+    bool soft = true;
+    assert_true(purging_event(three->p, 101, 2, &via, &soft));
+    assert_int_equal(via.number, 1);
+    assert_int_equal(via.counter, one->confirmed.via.counter);
+    assert_false(soft);
+    assert_false(purging_event(three->p, 101, 3, &via, &soft));
+    assert_false(purging_event(three->p, 999, 1, &via, &soft));
+    purge_lab_fini(&l);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_node_alone_confirms_at_once),
@@ -282,6 +329,7 @@ int main(void) {
         cmocka_unit_test(test_a_link_that_comes_back_carries_what_was_lost_with_it),
         cmocka_unit_test(test_bounds_of_a_purge),
         cmocka_unit_test(test_no_member_no_purge),
+        cmocka_unit_test(test_operators_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

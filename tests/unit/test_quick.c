@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The quick paths of mg and ms answer, count and change what the handlers do. A second blank behind the command's name
- * makes any line one for its handler: so each conversation is held twice, and once more in one piece. */
+ * The quick paths of mg and ms, and of packets that get and set, answer, count and change what the handlers do. A
+ * second blank behind the command's name makes any line one for its handler: so each conversation is held twice, and
+ * once more in one piece. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 
 #include "cmd/session.h"
 #include "tests/fuzz/fake_net.h"
+#include "tests/wire/script_packet.h"
 
 #define LINE_MAX_BYTES 8192
 
@@ -248,12 +250,74 @@ static void test_random_lines(void **state) {
     fake_node_free(handler.node);
 }
 
+/* ------------------------------------------------------------------ packets */
+
+/* Gets and sets of the binary protocol, as words of a transcript (tests/wire/script_packet.h). */
+static const char *const packets[] = {
+    "set k=a v=abc f=7",
+    "get k=a",
+    "getk k=a o=5",
+    "getq k=a",
+    "getkq k=a",
+    "getkq k=none",
+    "getq k=none",
+    "getk k=none",
+    "get k=none o=9",
+    "setq k=a v=",
+    "get k=a",
+    "set k=a v=x e=100",
+    "set k=past v=x e=2592001",
+    "get k=past",
+    "set k=a\\sb v=x",
+    "getk k=a\\sb",
+    "set k=tag|#|t=x,y v=ab",
+    "getk k=tag|#|t=z",
+    "delete k=x|#|p=x",
+    "getkq k=tag",
+    "set k=a v=y cas=99",
+    "setq k=big v=\\{0123456789*300}",
+    "getkq k=big",
+    "set k=\\{k*250} v=\\{x*2048}",
+    "getk k=\\{k*250}",
+    "noop",
+};
+
+/* While something is observed the handlers run all of them. */
+static void test_packets(void **state) {
+    (void)state;
+    struct side quick = begin(), handler = begin(), piece = begin();
+    const struct script_vars vars = {0};
+    struct bytes all = {0};
+    unsigned ways[CMD_PATH_SETS + 1] = {0};
+    struct conn *observer = fake_open(handler.node);
+    fake_feed(observer, "stats detail on\r\n", 17);
+    for (unsigned i = 0; i < 3 * sizeof packets / sizeof *packets; i++) {
+        const char *words = packets[i % (sizeof packets / sizeof *packets)];
+        struct bytes one = {0};
+        assert_int_equal(script_packet_expand(words, &vars, &one), 0);
+        bytes_add(&all, one.p, one.n);
+        fake_feed(quick.conn, one.p, one.n);
+        ways[first_request(&quick)->path]++;
+        fake_feed(handler.conn, one.p, one.n);
+        same_output(&quick, &handler, words);
+        bytes_free(&one);
+    }
+    fake_feed(piece.conn, all.p, all.n);
+    same_output(&quick, &piece, "all packets");
+    same_counts(&quick, &piece);
+    same_counts(&quick, &handler);
+    assert_int_equal(ways[CMD_PATH_GETS], 3 * 15);
+    assert_int_equal(ways[CMD_PATH_SETS], 3 * 6);
+    bytes_free(&all);
+    fake_node_free(quick.node);
+    fake_node_free(handler.node);
+    fake_node_free(piece.node);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_answers),
-        cmocka_unit_test(test_one_piece),
-        cmocka_unit_test(test_large_values),
-        cmocka_unit_test(test_random_lines),
+        cmocka_unit_test(test_same_answers), cmocka_unit_test(test_one_piece), cmocka_unit_test(test_large_values),
+        cmocka_unit_test(test_random_lines), cmocka_unit_test(test_packets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

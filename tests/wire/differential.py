@@ -317,11 +317,11 @@ def compare(ours, theirs, seed, count):
     return differences
 
 
-def spawn(program, path):
+def spawn_at(program, path, side):
     child = subprocess.Popen([program, "-s", path, "-m", "64", "-u", "root"])
     for _ in range(10000):
         try:
-            return child, Side(path)
+            return child, side(path)
         except OSError:
             if child.poll() is not None:
                 sys.exit("%s ended" % program)
@@ -347,9 +347,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         try:
             if args.spawn_ours:
-                one, ours = spawn(args.spawn_ours, folder + "/ours")
+                one, ours = spawn_at(args.spawn_ours, folder + "/ours", Side)
                 children.append(one)
-                other, theirs = spawn(args.spawn_theirs, folder + "/theirs")
+                other, theirs = spawn_at(args.spawn_theirs, folder + "/theirs", Side)
                 children.append(other)
             else:
                 ours, theirs = Side(args.ours), Side(args.theirs)

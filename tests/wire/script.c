@@ -40,7 +40,8 @@ static bool parse_line(char *l, struct script_step *out) {
     }
     if (*l != '>' && *l != '<' && *l != '@') return false;
     out->kind = *l == '>' ? SCRIPT_SEND : *l == '<' ? SCRIPT_EXPECT : SCRIPT_ORDER;
-    bool bare = out->kind != SCRIPT_ORDER && l[1] == '-';
+    out->packet = out->kind != SCRIPT_ORDER && l[1] == ':';
+    bool bare = out->kind != SCRIPT_ORDER && (l[1] == '-' || out->packet);
     l += bare ? 2 : 1;
     if (*l == ' ')
         l++;

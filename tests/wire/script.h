@@ -7,6 +7,7 @@
  *     > get k                            these bytes and \r\n are sent
  *     < VALUE k 0 1                      these bytes and \r\n must come back
  *     >- abc        <- abc               the same without the \r\n
+ *     >: get k=a    <: get v=1 cas=\?    a packet of the binary protocol (script_packet.h)
  *     !> ...                             sent and expected only where the server is tagcached (see script_step.ours)
  *     @ advance 3s                       an order to the runner
  */
@@ -21,8 +22,9 @@ enum script_kind { SCRIPT_SEND, SCRIPT_EXPECT, SCRIPT_ORDER };
 struct script_step {
     enum script_kind kind;
     int line;
-    bool ours;  /* marked with '!': plain memcached 1.6.18 answers something else, or cannot be asked */
-    char *text; /* escapes not yet expanded */
+    bool packet; /* SEND and EXPECT: the text is a packet's words */
+    bool ours;   /* marked with '!': plain memcached 1.6.18 answers something else, or cannot be asked */
+    char *text;  /* escapes not yet expanded */
 };
 
 struct script {

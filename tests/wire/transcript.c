@@ -28,8 +28,10 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "proto/binary.h"
 #include "tests/lib/subject.h"
 #include "tests/wire/script.h"
+#include "tests/wire/script_packet.h"
 
 #define LINKS_MAX 16
 #define PATIENCE_MS 10000
@@ -42,6 +44,8 @@ struct link {
     char name[24];
     int fd;
     bool open, ended; /* ended: the server closed it */
+    bool binary;      /* it began with a packet */
+    bool talks;       /* something was sent */
     struct bytes in;
 };
 
@@ -154,6 +158,8 @@ static int link_send_split(struct link *l, const char *p, size_t n) {
 
 static int flush_out(struct run *r, size_t step) {
     if (r->out.n == 0) return 0;
+    if (!r->at->talks) r->at->binary = (unsigned char)r->out.p[0] == BINARY_REQUEST;
+    r->at->talks = true;
     int bad = r->mode == MODE_SPLIT ? link_send_split(r->at, r->out.p, r->out.n) : link_send(r->at, r->out.p, r->out.n);
     r->out.n = 0;
     return bad == 0 ? 0 : complain(r, step, "the server takes no more bytes");
@@ -177,6 +183,18 @@ static size_t await_line(struct link *l) {
         char *end = l->in.n == 0 ? NULL : memchr(l->in.p, '\n', l->in.n);
         if (end != NULL) return (size_t)(end - l->in.p) + 1;
         if (l->ended || !link_poll(l, false, until)) return 0;
+    }
+}
+
+/* Waits for a packet; its length, or 0. */
+static size_t await_packet(struct link *l) {
+    uint64_t until = now_ms() + PATIENCE_MS;
+    link_drain(l);
+    for (;;) {
+        const size_t n = script_packet_length(l->in.p, l->in.n);
+        if (n > 0) return n;
+        if (l->ended || (l->in.n > 0 && (unsigned char)l->in.p[0] != BINARY_ANSWER)) return 0;
+        if (!link_poll(l, false, until)) return 0;
     }
 }
 
@@ -211,13 +229,22 @@ static int compare_pattern(struct run *r, size_t step, const char *text) {
     return 0;
 }
 
-/* Drops lines until one is what `text` asks for. */
+static int compare_packet(struct run *r, size_t step, const char *text) {
+    size_t n = await_packet(r->at);
+    if (n == 0 || !script_packet_match(text, r->at->in.p, &r->vars)) return mismatch(r, step, text, strlen(text));
+    bytes_drop(&r->at->in, n);
+    return 0;
+}
+
+/* Drops lines, or packets, until one is what `text` asks for. */
 static int compare_later(struct run *r, size_t step, const char *text) {
+    const bool packet = r->script->steps[step].packet;
     struct script_vars saved = r->vars;
     for (;;) {
-        size_t n = await_line(r->at);
+        size_t n = packet ? await_packet(r->at) : await_line(r->at);
         if (n == 0) return mismatch(r, step, text, strlen(text));
-        bool found = script_match(text, r->at->in.p, n, &r->vars);
+        bool found =
+            packet ? script_packet_match(text, r->at->in.p, &r->vars) : script_match(text, r->at->in.p, n, &r->vars);
         if (!found) r->vars = saved;
         bytes_drop(&r->at->in, n);
         if (found) return 0;
@@ -229,9 +256,10 @@ static int compare(struct run *r, size_t i, size_t step) {
     bool later = i > 0 && strcmp(r->script->steps[r->waiting[i - 1]].text, "\\...") == 0;
     if (strcmp(text, "\\...") == 0) return 0;
     if (r->verbose) printf("%d: %s\n", r->script->steps[step].line, text);
-    return later                     ? compare_later(r, step, text)
-           : script_is_literal(text) ? compare_literal(r, step, text)
-                                     : compare_pattern(r, step, text);
+    return later                           ? compare_later(r, step, text)
+           : r->script->steps[step].packet ? compare_packet(r, step, text)
+           : script_is_literal(text)       ? compare_literal(r, step, text)
+                                           : compare_pattern(r, step, text);
 }
 
 /* Sends what waits and compares what was expected: nothing is under way afterwards. */
@@ -274,15 +302,22 @@ static int link_choose(struct run *r, const char *name) {
     return -1;
 }
 
-/* Every connection still open must be in step: nothing more has arrived, and `mn` is answered at once. */
+/* Whether the end of a pipeline, `mn` or a noop, is answered at once, and nothing has arrived before. */
+static bool is_in_step(struct link *l) {
+    static const char noop[BINARY_HEADER] = {(char)BINARY_REQUEST, BINARY_noop},
+                      done[BINARY_HEADER] = {(char)BINARY_ANSWER, BINARY_noop};
+    const char *ask = l->binary ? noop : "mn\r\n", *answer = l->binary ? done : "MN\r\n";
+    const size_t n = l->binary ? BINARY_HEADER : 4;
+    if (l->ended || link_send(l, ask, n) != 0) return false;
+    return await_bytes(l, n) && l->in.n == n && memcmp(l->in.p, answer, n) == 0;
+}
+
+/* Every connection still open must be in step. */
 static int links_in_step(struct run *r) {
     for (unsigned i = 0; i < r->nlinks; i++) {
         struct link *l = &r->links[i];
         if (!l->open) continue;
-        size_t n = 0;
-        if (!l->ended && link_send(l, "mn\r\n", 4) == 0) n = await_line(l);
-        bool good = n == 4 && l->in.n == 4 && memcmp(l->in.p, "MN\r\n", 4) == 0;
-        if (good) continue;
+        if (is_in_step(l)) continue;
         printf("%s: (%s) connection %s is out of step at the end: ", r->script->path, mode_names[r->mode], l->name);
         show(stdout, l->in.p, l->in.n);
         printf("%s\n", l->ended ? " (closed)" : "");
@@ -409,18 +444,22 @@ static int step_order(struct run *r, size_t step) {
 
 /* ------------------------------------------------------------------ a transcript */
 
+static int expand(const struct script_step *s, const struct script_vars *vars, struct bytes *out) {
+    return s->packet ? script_packet_expand(s->text, vars, out) : script_expand(s->text, vars, out);
+}
+
 static int step_send(struct run *r, size_t step) {
-    const char *text = r->script->steps[step].text;
+    const struct script_step *s = &r->script->steps[step];
     if (r->subject == NULL && node_start(r, "") != 0) return -1;
     if (r->at == NULL && link_open(r, "main", SUBJECT_ANY) != 0) return complain(r, step, "cannot connect");
     /* In order of writing: what comes back before this line is sent, unless everything goes out in one piece. */
     if (r->mode != MODE_PIPE && r->nawait > 0 && settle(r, step) != 0) return -1;
     size_t before = r->out.n;
-    if (script_expand(text, &r->vars, &r->out) == 0) return 0;
+    if (expand(s, &r->vars, &r->out) == 0) return 0;
     /* A variable that an answer still under way will set. */
     r->out.n = before;
     if (settle(r, step) != 0) return -1;
-    return script_expand(text, &r->vars, &r->out) == 0 ? 0 : complain(r, step, "an escape that is not known");
+    return expand(s, &r->vars, &r->out) == 0 ? 0 : complain(r, step, "an escape that is not known");
 }
 
 /* `alone` and `together` are only about what is run. */
@@ -449,12 +488,14 @@ static int step(struct run *r, size_t i) {
 static const struct {
     const char *name, *why;
 } local[] = {
+    {"binary_admin.tr", "statistics and flushes are of the node that is asked"},
     {"admin.tr", "what an operator asks for is about the node that is asked"},
     {"dump.tr", "dumps are of the node that is asked"},
     {"options_stats.tr", "statistics are of the node that is asked"},
     {"stats.tr", "statistics are of the node that is asked"},
     {"watch.tr", "watchers see what happens where they watch"},
 #define PURGES "purges and flushes stay on the node that is asked: the cluster's thread is to spread them"
+    {"binary_tags.tr", PURGES},
     {"flush_all.tr", PURGES},
     {"meta_cas_override.tr", PURGES},
     {"purge.tr", PURGES},
@@ -468,7 +509,7 @@ static const struct {
     {"tags_read.tr", PURGES},
 };
 /* Transcripts in which nothing is about a key, or is let in: they run, but nothing is passed on. */
-static const char *const no_forwards[] = {"binary_protocol.tr", "idle_timeout.tr", "limits_auth.tr"};
+static const char *const no_forwards[] = {"binary_detect.tr", "idle_timeout.tr", "limits_auth.tr"};
 
 static const char *base_name(const char *path) {
     const char *slash = strrchr(path, '/');

@@ -39,8 +39,13 @@ static json_t *notes(const struct reply *r) {
 }
 
 static void print_notes(const struct ctl *c, const struct reply *r) {
-    for (const struct reply_row *row = NULL; c->output == OUTPUT_TABLE && (row = reply_next(r, "NOTE", row));)
-        printf("! %s\n", reply_text(row, "text") ? reply_text(row, "text") : "-");
+    for (const struct reply_row *row = NULL; (row = reply_next(r, "NOTE", row));) {
+        const char *text = reply_text(row, "text") ? reply_text(row, "text") : "-";
+        if (c->output == OUTPUT_TABLE)
+            printf("! %s\n", text);
+        else if (c->output == OUTPUT_PLAIN)
+            complain(DONE, "%s", text);
+    }
 }
 
 static void print_keys(const struct ctl *c, const struct reply *r) {

@@ -110,6 +110,17 @@ static void fill(const struct sight *s, struct table *t) {
 /* --- the verdict ---------------------------------------------------------------------------------------------------
  */
 
+/* How far the node that is furthest behind is, as it said last; NAN: nobody said. */
+static double max_lag(const struct sight *s) {
+    double most = reply_number(s->nodes.self, "lag_ms");
+    for (unsigned i = 0; i < s->nodes.n; i++) {
+        const struct reply_row *member = s->nodes.rows[i];
+        if (member && !nodes_is_gone(member))
+            most = fmax(most, reply_number(member, "lag_ms")); /* NAN counts as none */
+    }
+    return most;
+}
+
 static void print_verdict(const struct ctl *c, const struct sight *s) {
     const char *end = c->colour ? "\033[0m" : "";
     bool ok = !strcmp(s->verdict, "ok"), degraded = !strcmp(s->verdict, "degraded");
@@ -120,8 +131,7 @@ static void print_verdict(const struct ctl *c, const struct sight *s) {
         printf("%s  no cluster  %s%s%s\n", c->conn.name, colour, word, end);
         return;
     }
-    double alive = reply_number(self, "alive"), lag = reply_number(self, "lag_ms"),
-           pending = reply_number(self, "pending");
+    double alive = reply_number(self, "alive"), lag = max_lag(s), pending = reply_number(self, "pending");
     const char *ring = reply_text(self, "ring"), *name = reply_text(self, "cluster"),
                *reason = reply_text(self, "reason");
     printf("cluster %s  %.0f/%u alive  ring %s  ", name ? name : "-", isnan(alive) ? 0 : alive, s->nodes.n,
@@ -152,6 +162,7 @@ static void print_json(const struct sight *s, const struct table *t, const char 
                                           "dead",  "left",    "pending", "lag_ms"};
     for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++)
         json_object_set_new(j, numbers[i], json_number(reply_number(self, numbers[i])));
+    json_object_set_new(j, "max_lag_ms", json_number(max_lag(s)));
     json_object_set_new(j, "lease", json_text(reply_text(self, "lease")));
     json_object_set_new(j, "nodes", table_json(t));
     json_print(j);
