@@ -140,7 +140,12 @@ static void about_self(struct swim *s, const struct peer_swim_update *u) {
         swim_emit(s, &(struct swim_out){.kind = SWIM_OUT_OUTDATED, .boot = u->boot});
         return;
     }
-    if (member_compare(self, u) <= 0) return;
+    if (member_compare(self, u) <= 0) {
+        /* Whoever repeats what is refuted has not heard the refutation, which may be told no more: it is told anew. */
+        if (u->boot == self->boot && u->incarnation < self->incarnation && u->state != PEER_SWIM_ALIVE)
+            swim_tell(s, SWIM_SELF);
+        return;
+    }
     if (u->incarnation >= PEER_SWIM_NUMBER_MAX) { /* nobody counts that far: a forgery that cannot be refuted */
         s->counts.ignored++;
         return;

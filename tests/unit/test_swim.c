@@ -156,6 +156,25 @@ static void test_a_node_refutes(void **state) {
     assert_int_equal(hand_told(&h, 1)->state, PEER_SWIM_ALIVE);
 }
 
+static void test_who_repeats_a_suspicion_that_is_refuted_is_answered_with_the_refutation(void **state) {
+    (void)state;
+    hand_join(&h, 10);
+    gossip(1, 0, PEER_SWIM_SUSPECT);
+    hand_run(&h, 20 * SECOND, true); /* until gossip of the refutation is over */
+    hand_clear(&h);
+    hand_datagram(&h, 2, PEER_SWIM_PING, 8, 1);
+    assert_int_equal(hand_last(&h, SWIM_OUT_DATAGRAM, 2)->datagram.nupdates, 0);
+    gossip(1, 0, PEER_SWIM_SUSPECT); /* what a call has with it */
+    hand_datagram(&h, 2, PEER_SWIM_PING, 9, 1);
+    const struct hand_out *o = hand_last(&h, SWIM_OUT_DATAGRAM, 2);
+    assert_int_equal(o->datagram.kind, PEER_SWIM_ACK);
+    assert_int_equal(o->datagram.nupdates, 1);
+    assert_memory_equal(&o->datagram.updates[0].id, &(struct cluster_id){{1}}, 16);
+    assert_int_equal(o->datagram.updates[0].state, PEER_SWIM_ALIVE);
+    assert_int_equal(o->datagram.updates[0].incarnation, 1);
+    assert_int_equal(hand_member(&h, 1)->incarnation, 1); /* it needs no other one */
+}
+
 static void test_absurd_incarnations_are_not_followed(void **state) {
     (void)state;
     hand_join(&h, 3);
@@ -580,6 +599,7 @@ int main(void) {
         T(test_a_restart_is_a_higher_boot_number),
         T(test_mass_restart_is_not_kept_out_by_an_old_dead_100),
         T(test_a_node_refutes),
+        T(test_who_repeats_a_suspicion_that_is_refuted_is_answered_with_the_refutation),
         T(test_absurd_incarnations_are_not_followed),
         T(test_own_boot_is_learnt_from_the_member_joined_through),
         T(test_who_leaves_is_told_to_all_and_refutes_nothing),
