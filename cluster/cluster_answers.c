@@ -211,7 +211,7 @@ static void status(struct cluster *c, struct cluster_text *t) {
     if (now != NULL) cluster_id_text(&now->cluster, id);
     if (ring != NULL) ring_id_text(ring, ring_id);
     find_problems(c, &problems, worst, sizeof worst);
-    const bool serves = config_number(c->config) != 0, quorum = cluster_agree_hears_majority(c, cluster_now(c));
+    const bool serves = cluster_lease_serves(c), quorum = cluster_agree_hears_majority(c, cluster_now(c));
     cluster_text_put(t,
                      "STATUS cluster=%s id=%s node=%s state=%s lease=%s epoch=%" PRIu64 " version=%" PRIu64
                      " voters=%u quorum=%s ring=%s ring_version=%" PRIu64

@@ -21,6 +21,10 @@ bool cluster_lease_held(const struct cluster *c) {
     return config_number(c->config) != 0 && sync_load(&c->ends.tag_ns) > cluster_now(c);
 }
 
+bool cluster_lease_serves(const struct cluster *c) {
+    return config_number(c->config) != 0 && sync_load(&c->ends.serve_ns) > cluster_now(c);
+}
+
 uint64_t cluster_lease_next_ns(const struct cluster *c) {
     return c->lease_held ? sync_load(&c->ends.tag_ns) : UINT64_MAX;
 }

@@ -271,7 +271,9 @@ void cluster_lease_publish(struct cluster *c);
 uint64_t cluster_lease_next_ns(const struct cluster *c);
 /* Whether this node, a member, may answer from all of its store. */
 bool cluster_lease_held(const struct cluster *c);
-/* Why it may not, as a sentence; empty: it may. */
+/* Whether it may answer from what is not tagged, at least. */
+bool cluster_lease_serves(const struct cluster *c);
+/* Why it may not answer from all, as a sentence; empty: it may. */
 void cluster_lease_state(const struct cluster *c, char *text, size_t size);
 
 /* ---- cluster_relay.c */

@@ -28,7 +28,6 @@ enum mutation {
     MUTATION_FLUSH_BY_LEASE,    /* a purge of everything is confirmed by the rule of the others */
     MUTATION_NO_EPOCH_FLOOR,    /* a fresh epoch costs nothing */
     MUTATION_CACHED_CLOCK,      /* a hit goes by a clock that was read before its request came */
-    MUTATIONS
 };
 
 #ifdef TAGCACHED_FAULTS

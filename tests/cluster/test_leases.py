@@ -89,10 +89,12 @@ def cut_off_from_the_voters(lab):
         assert c.meta(f"ma {tagged} v") == ["NF"] and c.ask(f"touch {tagged} 9") == "NOT_FOUND"
         assert c.meta(f"mg {tagged} v") == ["EN"] and c.meta(f"mg {plain} v") == ["VA", "1", b"3"]
         nodes[2].wait_event("lease_lost", nodes[0].name)
-        assert nodes[2].status()["lease"] == "none" and nodes[2].stat("state").startswith("no lease: voters ")
+        assert nodes[2].status()["lease"] == "none" and nodes[2].status()["verdict"] == "degraded"
+        assert nodes[2].stat("state").startswith("no lease: voters ")
         wait("all are misses", lambda: c.get(plain) is None, 8)
         took = time.monotonic() - begun
         assert 2 < took < 3.3, took
+        assert nodes[2].status()["verdict"] == "down"
         for write in (f"delete {plain}", f"incr {plain} 1", f"tag_add x {plain}"):
             assert c.ask(write) == "SERVER_ERROR no lease", write
         assert c.set(plain, "4") == "SERVER_ERROR no lease" and c.set(plain, "x" * 100000) == "SERVER_ERROR no lease"
