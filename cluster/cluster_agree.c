@@ -2,6 +2,7 @@
  *
  * The configuration: its machine on the cluster's thread, its record on the disk. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,11 +79,42 @@ static void note_standing(struct cluster *c) {
                   : m->state == CONFIGURATION_LEAVING ? CLUSTER_LEAVING
                                                       : CLUSTER_MEMBER;
     if (c->standing != c->asked_as) c->asked_as = CLUSTER_NO_MEMBER;
+    c->lease_given_up = c->asked_as == CLUSTER_LEAVING;
     if (was_leaving && config_left(c->config)) c->cfg.up.ended(c->cfg.up.arg);
 }
 
+/* Says, once, when this process first knows what is agreed, which options would have it otherwise. */
+static void compare_settings(struct cluster *c) {
+    const struct configuration *now = config_current(c->config);
+    const struct {
+        const char *name;
+        uint64_t own, agreed; /* milliseconds */
+    } settings[] = {
+        {"tag-lease", c->cfg.tag_lease_ms, now->tag_lease_ms},
+        {"serve-lease", c->cfg.serve_lease_s * UINT64_C(1000), now->serve_lease_ms},
+        {"eject-after", c->cfg.eject_after_s * UINT64_C(1000), now->eject_after_ms},
+    };
+    char own[128] = "", agreed[128] = "";
+    if (c->settings_compared) return;
+    c->settings_compared = true;
+    for (unsigned i = 0; i < sizeof settings / sizeof *settings; i++) {
+        if (settings[i].own == settings[i].agreed) continue;
+        const size_t n = strlen(own), m = strlen(agreed);
+        snprintf(own + n, sizeof own - n, "%s%s=%" PRIu64, n > 0 ? " " : "", settings[i].name, settings[i].own);
+        snprintf(agreed + m, sizeof agreed - m, "%s%s=%" PRIu64, m > 0 ? " " : "", settings[i].name,
+                 settings[i].agreed);
+    }
+    if (own[0] != 0)
+        cluster_log(
+            c, "setting_differs",
+            "own=\"%s\" agreed=\"%s\" hint=\"what is agreed counts, in milliseconds; tagctl cluster set changes it\"",
+            own, agreed);
+}
+
 static void adopted(struct cluster *c) {
+    compare_settings(c);
     memset(c->voter_heard_ns, 0, sizeof c->voter_heard_ns);
+    c->adopted_ns = cluster_now(c);
     note_standing(c);
     place_members(c);
     cluster_purges_adopt(c);
@@ -118,6 +150,7 @@ void cluster_agree_input(struct cluster *c, const struct config_in *in) {
     for (unsigned i = 0; i < outs.n; i++) carry_out(c, &outs.out[i]);
     config_outs_clear(&outs);
     config_outs_fini(&outs);
+    if (c->purging != NULL) purging_seal(c->purging, config_sealed(c->config)); /* before it grants anything more */
     cluster_touch(c);
 }
 
@@ -160,11 +193,14 @@ bool cluster_agree_hears_majority(const struct cluster *c, uint64_t now_ns) {
 
 void cluster_agree_own(struct cluster *c) {
     if (c->standing == c->asked_as) return;
-    const bool serve =
-        c->standing == CLUSTER_JOINING && purging_begun(c->purging) && cluster_agree_hears_majority(c, cluster_now(c));
+    const bool serve = c->standing == CLUSTER_JOINING && cluster_lease_held(c);
     const bool left = c->standing == CLUSTER_LEAVING && !c->view_moving;
     if (!serve && !left) return;
     c->asked_as = c->standing; /* the machine asks until it is so */
+    if (left) {                /* who is no member holds no lease */
+        c->lease_given_up = true;
+        cluster_lease_publish(c);
+    }
     cluster_agree_request(c, serve ? CONFIG_SERVE : CONFIG_LEFT, "", 0, 0);
 }
 
@@ -207,7 +243,7 @@ void cluster_agree_second(struct cluster *c) {
     cluster_view_again(c);
     if (config_current(c->config) == NULL) return;
     judge_names(c, now);
-    if (purging_begun(c->purging) && cluster_agree_hears_majority(c, now))
+    if (cluster_lease_held(c) && cluster_agree_hears_majority(c, now))
         cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_LEASE});
     if (config_origin(c->config) == 0) return;
     if (purging_active(c->purging, &since))
@@ -260,6 +296,8 @@ static void fill_options(const struct cluster *c, const struct config_record *r,
         .nfounders = cfg->nfounders,
         .found = cfg->found,
         .seeds = cfg->njoin > 0,
+        .tag_lease_ms = cfg->tag_lease_ms,
+        .serve_lease_ms = cfg->serve_lease_s * 1000,
         .eject_after_ms = cfg->eject_after_s * 1000,
         .voters_target = cfg->voters,
         .seed = rand_secret(),

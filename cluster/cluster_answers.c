@@ -73,6 +73,8 @@ void cluster_answers_state(const struct cluster *c, char *text, size_t size) {
     config_waiting(c->config, now, text, size);
     if (text[0] != 0) return;
     const struct configuration *at = config_current(c->config);
+    cluster_lease_state(c, text, size);
+    if (text[0] != 0) return;
     if (at != NULL && !cluster_agree_hears_majority(c, now))
         snprintf(text, size, "no quorum: fewer than %u of %u voters answer", configuration_majority(at), at->nvoters);
     else if (at != NULL && at->nvoters < 3 && config_number(c->config) != 0)
@@ -183,11 +185,18 @@ static void find_problems(const struct cluster *c, struct cluster_text *problems
         cluster_text_put(problems, "PROBLEM text=%s\r\n", text);
         if (worst[0] == 0) snprintf(worst, size, "%s", text);
     }
-    if (now == NULL || config_number(c->config) == 0 || !cluster_agree_hears_majority(c, cluster_now(c))) {
+    if (now == NULL || config_number(c->config) == 0 || !cluster_lease_held(c) ||
+        !cluster_agree_hears_majority(c, cluster_now(c))) {
         cluster_answers_state(c, text, sizeof text);
         cluster_text_put(problems, "PROBLEM text=%s\r\n", text);
         snprintf(worst, size, "%s", text);
     }
+}
+
+/* Whether it holds the tag lease. */
+static const char *lease_word(const struct cluster *c) {
+    if (config_number(c->config) != 0 && !purging_needs_lease(c->purging)) return "not_needed";
+    return cluster_lease_held(c) ? "held" : "none";
 }
 
 static void status(struct cluster *c, struct cluster_text *t) {
@@ -204,10 +213,10 @@ static void status(struct cluster *c, struct cluster_text *t) {
     find_problems(c, &problems, worst, sizeof worst);
     const bool serves = config_number(c->config) != 0, quorum = cluster_agree_hears_majority(c, cluster_now(c));
     cluster_text_put(t,
-                     "STATUS cluster=%s id=%s node=%s state=%s lease=not_needed epoch=%" PRIu64 " version=%" PRIu64
+                     "STATUS cluster=%s id=%s node=%s state=%s lease=%s epoch=%" PRIu64 " version=%" PRIu64
                      " voters=%u quorum=%s ring=%s ring_version=%" PRIu64
                      " alive=%u suspect=%u dead=%u left=%u pending=%u lag_ms=%" PRIu64 " verdict=%s reason=%s\r\n",
-                     c->cfg.name, id, self->name, own_state(c), now == NULL ? 0 : now->epoch,
+                     c->cfg.name, id, self->name, own_state(c), lease_word(c), now == NULL ? 0 : now->epoch,
                      now == NULL ? 0 : now->version, now == NULL ? 0 : now->nvoters, quorum ? "yes" : "no", ring_id,
                      now == NULL ? 0 : now->ring_version, n.alive, n.suspect, n.dead, n.left, purges.pending,
                      purging_lag_ns(c->purging, cluster_now(c)) / NS_IN_MS,

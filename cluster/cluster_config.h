@@ -65,7 +65,7 @@ struct cluster_config {
     const char *state_dir; /* NULL: none */
     bool insecure;         /* addresses that others reach may go without a key, or with plain links */
     bool plain_links;
-    unsigned voters, eject_after_s;
+    unsigned voters, tag_lease_ms, serve_lease_s, eject_after_s;
     const char *key_tags;  /* NULL: off */
     char prefix_delimiter; /* 0: off */
     const char *strip_prefix;

@@ -70,6 +70,7 @@ static uint64_t next_ns(const struct cluster *c) {
     uint64_t next = sooner(swim_next_ns(c->swim), config_next_ns(c->config));
     next = sooner(next, purging_next_ns(c->purging));
     next = sooner(next, cluster_purges_next_ns(c));
+    next = sooner(next, cluster_lease_next_ns(c));
     next = sooner(next, cluster_links_next_ns(c));
     next = sooner(next, cluster_relay_next_ns(c));
     if (c->flush_at_ns != 0) next = sooner(next, c->flush_at_ns);
@@ -132,8 +133,8 @@ static void on_round(evutil_socket_t fd, short what, void *arg) {
         cluster_agree_input(c, &c->newer);
     }
     if (c->reset_wanted && c->batch == NULL) reset(c);
-    purging_seal(c->purging, config_sealed(c->config));
     purging_flush(c->purging, cluster_now(c));
+    cluster_lease_publish(c);
     cluster_agree_own(c);
     cluster_members_meta(c);
     cluster_answers_publish(c);
@@ -254,6 +255,7 @@ int cluster_new(const struct cluster_config *cfg, struct cluster **out, char *er
         return r;
     }
     cluster_view_make(c);
+    cluster_lease_publish(c);
     cluster_answers_publish(c);
     *out = c;
     return 0;
@@ -306,6 +308,10 @@ void cluster_free(struct cluster *c) {
 }
 
 /* ------------------------------------------------------------------ looking around */
+
+const struct lease_ends *cluster_leases(const struct cluster *c) {
+    return &c->ends;
+}
 
 void cluster_gauges(struct cluster *c, struct cluster_gauges *out) {
     pthread_mutex_lock(&c->lock);

@@ -62,8 +62,8 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
         p->members = r->members;
         p->id = ((uint64_t)r->origin << 40) + r->sequence;
         if (p->outcome == CLUSTER_PENDING) log_unconfirmed(c, r);
-        if (p->counted && p->outcome == CLUSTER_CONFIRMED && w->counts < p->members) {
-            w->confirmed = true; /* all have carried it out, not all have said what it took out */
+        if (p->counted && p->outcome == CLUSTER_CONFIRMED && w->counts < p->acked) {
+            w->confirmed = true; /* these have carried it out, not all have said what it took out */
             c->ncounting++;
             return;
         }
@@ -198,7 +198,7 @@ static void add_count(struct cluster *c, struct purge_via via, int64_t items) {
     struct cluster_purge *p = w->purge;
     p->items = items < 0 || p->items < 0 ? -1 : p->items + items;
     w->counts++;
-    if (!w->confirmed || w->counts < p->members) return;
+    if (!w->confirmed || w->counts < p->acked) return;
     cluster_waiter_end(c, w);
     p->done(p);
 }
@@ -258,7 +258,11 @@ static void end_counts(struct cluster *c, uint64_t now_ns) {
 
 static bool apply(void *arg, const struct purging_batch *batch) {
     struct cluster *c = arg;
-    const enum cluster_applying how = c->cfg.up.apply(c->cfg.up.arg, batch);
+    struct purging_batch now = *batch;
+    /* Without a lease it may have been confirmed long ago: no stale copy is served for its time from now on (rule 17).
+     */
+    now.soft = batch->soft && cluster_lease_held(c);
+    const enum cluster_applying how = c->cfg.up.apply(c->cfg.up.arg, &now);
     c->batch = how == CLUSTER_APPLIED ? NULL : batch;
     c->batch_waits = how == CLUSTER_APPLY_LATER;
     return how == CLUSTER_APPLIED;
@@ -326,7 +330,7 @@ static void tell_agreement(struct cluster *c, const struct cluster_peer *from, u
                            const struct peer_purge *m) {
     const struct configuration *now = config_current(c->config);
     if (m->kind == PEER_PURGE_POLL && m->boot == from->boot) {
-        cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_HEARD, .number = number});
+        cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_HEARD, .number = number, .version = m->version});
     } else if (m->kind == PEER_PURGE_POLL_ANSWER) {
         for (unsigned i = 0; i < now->nvoters; i++)
             if (now->voters[i].member == number) c->voter_heard_ns[i] = cluster_now(c);

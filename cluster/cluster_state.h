@@ -3,10 +3,10 @@
  * cluster_state - the instance as the files of the cluster's thread share it.
  *
  * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the
- * configuration (config.h), cluster_purges.c the purges (purging.h); cluster_view.c makes what the workers read;
- * cluster_links.c what comes from and goes to the transport; cluster_answers.c, cluster_answers_purges.c,
- * cluster_changes.c and cluster_keys.c what operators ask and change. Each offers its functions here. All run on the
- * cluster's thread, unless they say otherwise.
+ * configuration (config.h), cluster_purges.c the purges (purging.h); cluster_lease.c tells what leases this node holds;
+ * cluster_view.c makes what the workers read; cluster_links.c what comes from and goes to the transport;
+ * cluster_answers.c, cluster_answers_purges.c, cluster_changes.c and cluster_keys.c what operators ask and change. Each
+ * offers its functions here. All run on the cluster's thread, unless they say otherwise.
  */
 #ifndef TAGCACHED_CLUSTER_CLUSTER_STATE_H
 #define TAGCACHED_CLUSTER_CLUSTER_STATE_H
@@ -122,6 +122,12 @@ struct cluster {
     struct config *config;
     struct purging *purging;
     struct cluster_receipts *receipts;
+    struct lease_ends ends; /* atomic: the workers read them */
+    bool lease_held;        /* the tag lease, or none is needed; as of the last look */
+    uint32_t lease_number;  /* this node's member number at the last look */
+    bool lease_given_up;    /* this node is leaving, and answers from its store no more */
+    uint64_t lease_lost_ns; /* when it was lost that is not back yet; 0: it was not */
+    bool settings_compared;
     bool reset_wanted;      /* the machines are to be made anew, under the identity that the configuration has now; */
     bool drop_wanted;       /* and all that is stored is to be dropped */
     struct config_in newer; /* a member has said that there is a newer configuration, */
@@ -153,6 +159,7 @@ struct cluster {
 
     /* Who of the configuration's voters answered when; by seat. */
     uint64_t voter_heard_ns[CONFIGURATION_VOTERS_MAX];
+    uint64_t adopted_ns; /* when the configuration was adopted */
 
     struct view *view;                 /* the last one that was given to the workers, which have it; NULL: none yet */
     bool view_moving;                  /* not all workers go by it yet */
@@ -255,6 +262,17 @@ void cluster_waiter_begin(struct cluster *c, struct cluster_waiter *w);
 struct cluster_waiter *cluster_waiter_of(struct cluster *c, uint64_t token);
 /* Waits no more: before what it is part of is answered, and is the asker's again. */
 void cluster_waiter_end(struct cluster *c, struct cluster_waiter *w);
+
+/* ---- cluster_lease.c */
+
+/* Tells the workers when the leases end, and the log when one is lost or back. */
+void cluster_lease_publish(struct cluster *c);
+/* When the tag lease ends unless it is renewed. */
+uint64_t cluster_lease_next_ns(const struct cluster *c);
+/* Whether this node, a member, may answer from all of its store. */
+bool cluster_lease_held(const struct cluster *c);
+/* Why it may not, as a sentence; empty: it may. */
+void cluster_lease_state(const struct cluster *c, char *text, size_t size);
 
 /* ---- cluster_relay.c */
 

@@ -39,6 +39,7 @@ static void add_settings(struct text *t, const struct configuration *a, const st
     if (a->tag_lease_ms != b->tag_lease_ms) add(t, " tag_lease_ms=%u", b->tag_lease_ms);
     if (a->serve_lease_ms != b->serve_lease_ms) add(t, " serve_lease_ms=%u", b->serve_lease_ms);
     if (a->eject_after_ms != b->eject_after_ms) add(t, " eject_after_ms=%u", b->eject_after_ms);
+    if (a->leases != b->leases) add(t, " leases=%s", b->leases ? "bind" : "none");
     if (a->voters_target != b->voters_target) add(t, " voters_target=%u", b->voters_target);
     if (a->retire_version != b->retire_version) add(t, " retired=%u", a->norigins - b->norigins);
 }

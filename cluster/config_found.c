@@ -117,6 +117,8 @@ static void first_version(struct config *c, unsigned founders, struct configurat
         .tag_lease_ms = o->tag_lease_ms,
         .serve_lease_ms = o->serve_lease_ms,
         .eject_after_ms = o->eject_after_ms,
+        .tag_wait_ms = o->tag_lease_ms,
+        .serve_wait_ms = o->serve_lease_ms,
         .voters_target = o->voters_target,
     };
     memcpy(n->cluster_name, o->cluster_name, sizeof n->cluster_name);
@@ -125,6 +127,7 @@ static void first_version(struct config *c, unsigned founders, struct configurat
         if (founders & 1u << i) found_member(c, n, i);
     for (unsigned i = 0; i < o->nfounders; i++)
         if (o->nfounders >= 3 || (int)i == c->founder_index) found_seat(c, n, i);
+    n->leases = n->nvoters >= 3; /* nobody has served anything yet */
 }
 
 static void finish(struct config *c) {

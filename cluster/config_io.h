@@ -64,7 +64,8 @@ enum config_in_kind {
     CONFIG_IN_TIME,    /* config_next_ns has come */
     CONFIG_IN_MESSAGE, /* from, message */
     CONFIG_IN_WRITTEN, /* number: records up to this one are on disk */
-    CONFIG_IN_HEARD,   /* number: this member (its listed process) polled this node just now */
+    CONFIG_IN_HEARD,   /* number, version: this member (its listed process) polled this node just now, and goes by that
+                          version */
     CONFIG_IN_ALIVE,   /* from.id, flag: SWIM believes that the node is alive; only decides who proposes first */
     CONFIG_IN_ACTIVE,  /* number: the epoch in which this voter is active */
     CONFIG_IN_LEASE,   /* this node has a lease; with fewer than three voters: a voter answered. Repeat each second */
@@ -78,7 +79,7 @@ enum config_in_kind {
 struct config_in {
     enum config_in_kind kind;
     struct config_peer from;
-    uint64_t number;
+    uint64_t number, version;
     bool flag;
     const struct peer_config *message;
     const struct config_request *request;

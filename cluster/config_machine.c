@@ -55,17 +55,18 @@ static void set_founders(struct config *c) {
         c->founders_hash = hash_key(o->founders[i], strlen(o->founders[i]), c->founders_hash);
 }
 
+/* Who takes a seat counts everybody's silence from then on: nobody polled it before. */
 static bool set_heard(struct config *c, const struct configuration *before) {
     const struct configuration *now = &c->current->configuration;
-    uint64_t *heard = calloc(now->nmembers + 1, sizeof *heard);
+    struct config_heard *heard = calloc(now->nmembers + 1, sizeof *heard);
     if (heard == NULL) return false;
+    const bool sat = before != NULL && configuration_seat(before, &c->self.id) != NULL;
     for (unsigned i = 0; i < now->nmembers; i++) {
-        const struct configuration_member *m =
-            before == NULL ? NULL : configuration_by_number(before, now->members[i].number);
-        heard[i] = m == NULL ? c->now_ns : c->heard_ns[m - before->members];
+        const struct configuration_member *m = sat ? configuration_by_number(before, now->members[i].number) : NULL;
+        heard[i] = m == NULL ? (struct config_heard){.ns = c->now_ns} : c->heard[m - before->members];
     }
-    free(c->heard_ns);
-    c->heard_ns = heard;
+    free(c->heard);
+    c->heard = heard;
     return true;
 }
 
@@ -111,7 +112,7 @@ void config_free(struct config *c) {
     configuration_value_put(c->current);
     configuration_value_put(c->acceptor.value);
     for (unsigned i = 0; i < c->ndeferred; i++) config_out_fini(&c->deferred[i].out);
-    free(c->heard_ns);
+    free(c->heard);
     free(c);
 }
 
@@ -174,7 +175,7 @@ int config_seat_index(const struct config *c, const struct cluster_id *id) {
 uint32_t config_silent_ms(const struct config *c, unsigned i) {
     const struct configuration_member *m = &c->current->configuration.members[i];
     if (m->number == c->number) return 0;
-    const uint64_t ms = (c->now_ns - c->heard_ns[i]) / CONFIG_MS;
+    const uint64_t ms = (c->now_ns - c->heard[i].ns) / CONFIG_MS;
     return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
@@ -278,6 +279,7 @@ bool config_adopt(struct config *c, struct configuration_value *v) {
     }
     configuration_value_get(v);
     start_version(c, before);
+    config_leases_adopted(c, before);
     find_self(c, before);
     c->dirty = true;
     struct config_out *o = config_emit(c, CONFIG_OUT_ADOPTED);
@@ -330,7 +332,7 @@ void config_wake(struct config *c, uint64_t at_ns) {
 
 static bool is_busy(const struct config *c) {
     return (c->number == 0 && !c->left) || c->proposal.phase != CONFIG_IDLE || c->nown > 0 || c->njoins > 0 ||
-           c->nwishes > 0 || c->wanted_ns != 0 || c->acceptor.value != NULL;
+           c->nwishes > 0 || c->wanted_ns != 0 || c->acceptor.value != NULL || config_leases_busy(c);
 }
 
 static void step(struct config *c) {
@@ -367,10 +369,13 @@ static void on_message(struct config *c, const struct config_peer *from, const s
     }
 }
 
-static void on_heard(struct config *c, uint64_t number) {
+static void on_heard(struct config *c, uint64_t number, uint64_t version) {
     if (c->current == NULL || number > UINT32_MAX) return;
     const struct configuration_member *m = configuration_by_number(&c->current->configuration, (uint32_t)number);
-    if (m != NULL) c->heard_ns[m - c->current->configuration.members] = c->now_ns;
+    if (m == NULL) return;
+    struct config_heard *h = &c->heard[m - c->current->configuration.members];
+    h->ns = c->now_ns;
+    if (version > h->version) h->version = version;
 }
 
 static void on_alive(struct config *c, const struct config_in *in) {
@@ -404,7 +409,7 @@ static void dispatch(struct config *c, const struct config_in *in) {
     case CONFIG_IN_TIME: break;
     case CONFIG_IN_MESSAGE: on_message(c, &in->from, in->message); break;
     case CONFIG_IN_WRITTEN: on_written(c, in->number); break;
-    case CONFIG_IN_HEARD: on_heard(c, in->number); break;
+    case CONFIG_IN_HEARD: on_heard(c, in->number, in->version); break;
     case CONFIG_IN_ALIVE: on_alive(c, in); break;
     case CONFIG_IN_ACTIVE: c->active_epoch = in->number; break;
     case CONFIG_IN_LEASE: c->lease_ns = c->now_ns; break;

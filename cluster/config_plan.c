@@ -122,10 +122,13 @@ static void plan_requests(struct config_plan *p) {
 
 /* ---- ejects */
 
-/* A member that no voter of a promising majority had a poll of for `eject_after`. Fewer than three voters eject nobody
- * by themselves (rule 18). */
+/* A member that no voter of a promising majority had a poll of for `eject_after`: its leases have ended then. Before
+ * leases bind nobody is ejected (rule 18), for it may serve without one. After there were more voters, what those that
+ * are none any more have granted has to end first. */
 static void plan_ejects(struct config_plan *p) {
-    if (p->from->nvoters < 3) return;
+    const uint64_t epoch_ms = (p->c->now_ns - p->c->epoch_ns) / CONFIG_MS;
+    if (!p->from->leases) return;
+    if (p->from->nprevious > p->from->nvoters && epoch_ms < p->from->eject_after_ms) return;
     for (unsigned i = p->next->nmembers; i-- > 0;) {
         struct configuration_member *m = &p->next->members[i];
         if (m->state == CONFIGURATION_EJECTED || config_plan_silent(p, m->number) < p->from->eject_after_ms) continue;
@@ -158,6 +161,7 @@ enum config_plan_result config_plan(struct config *c, const uint32_t *silent_ms,
     plan_ejects(&p);
     config_plan_seats(&p);
     config_plan_origins(&p);
+    config_plan_leases(&p);
     const enum config_plan_result result = config_plan_epoch(&p);
     if (result == CONFIG_PLAN_READY) plan_ring(&p);
     return result;

@@ -37,13 +37,14 @@ static void sit_alone(const struct config *c, struct configuration *n, uint32_t 
     n->origins[n->norigins++] = n->voters[0].origin;
     n->floor_epoch = n->epoch;
     n->voters_target = 0;
+    n->leases = false;
 }
 
 /* The others are down for good, the operator says: they get no seat, however short their silence, until they are heard
  * again. (A seat for a dead member would cost the majority that was just won back.) */
 static void expect_nobody(struct config *c) {
     for (unsigned i = 0; i < c->current->configuration.nmembers; i++)
-        c->heard_ns[i] = c->now_ns - CONFIG_SEAT_SILENT; /* only what has passed since counts */
+        c->heard[i].ns = c->now_ns - CONFIG_SEAT_SILENT; /* only what has passed since counts */
 }
 
 static bool adopt(struct config *c, struct configuration *n) {

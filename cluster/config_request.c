@@ -33,17 +33,18 @@ bool config_fulfilled(const struct configuration *conf, enum config_request_kind
     }
 }
 
-/* Leases are bounded, so that doubling and rounding them cannot overflow: a week. */
-enum { LEASE_MS_MAX = 7 * 24 * 3600 * 1000 };
+/* Leases are bounded, so that doubling and rounding them cannot overflow: a week. Shorter than 100 ms there would be no
+ * time to renew them. */
+enum { LEASE_MS_MIN = 100, LEASE_MS_MAX = 7 * 24 * 3600 * 1000 };
 
 static const char *refuse_setting(const struct configuration *conf, enum config_request_kind kind, uint64_t v) {
     if (kind == CONFIG_VOTERS)
         return v > CONFIGURATION_VOTERS_MAX || (v != 0 && v % 2 == 0) ? "voters takes 1, 3, 5, 7, or 0" : NULL;
-    if (v == 0 || v > LEASE_MS_MAX) return "a lease is between 1 ms and a week";
+    if (v < LEASE_MS_MIN || v > LEASE_MS_MAX) return "a lease is between 100 ms and a week";
     if (kind == CONFIG_TAG_LEASE) return v > conf->serve_lease_ms ? "the tag lease is above the serve lease" : NULL;
     if (kind == CONFIG_EJECT_AFTER)
-        return v < config_waited_ms(conf->serve_lease_ms) ? "eject-after must be at least the serve lease plus 11 %"
-                                                          : NULL;
+        return v < config_waited_ms(conf->serve_wait_ms) ? "eject-after must be at least the serve lease plus 11 %"
+                                                         : NULL;
     if (v < conf->tag_lease_ms) return "the serve lease is below the tag lease";
     return config_waited_ms(v) > conf->eject_after_ms ? "the serve lease plus 11 % is above eject-after" : NULL;
 }

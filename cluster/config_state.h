@@ -8,6 +8,7 @@
  *   config_paxos.c    acceptor and proposer
  *   config_plan.c     what the next configuration should be: members, requests, ejects
  *   config_seats.c    ... its voters, epoch and origins
+ *   config_leases.c   ... whether leases bind, and how long one may still run
  *   config_join.c     asking to be a member, and being asked
  *   config_request.c  what an administrator, or the node itself, asks for
  *   config_recover.c  going on after a majority of the voters was lost for good
@@ -85,6 +86,11 @@ struct config_own {
     uint64_t since_ns, asked_ns;
 };
 
+/* When a member last polled this node, and the latest version that it named. */
+struct config_heard {
+    uint64_t ns, version;
+};
+
 struct config_proposal {
     enum { CONFIG_IDLE, CONFIG_PREPARING, CONFIG_ACCEPTING } phase;
     struct peer_ballot ballot, best; /* best: highest ballot that a promise names a value of */
@@ -128,12 +134,15 @@ struct config {
     struct config_deferred deferred[CONFIG_DEFERRED_MAX];
     unsigned ndeferred;
 
-    uint64_t *heard_ns;    /* by member of the current configuration */
-    uint64_t adopted_ns;   /* when the current configuration was adopted, */
-    uint64_t epoch_ns;     /* and when its epoch */
-    uint64_t active_epoch; /* this voter is active in it; 0: none */
-    uint64_t lease_ns;     /* when this node last had a lease; 0: never */
-    uint64_t start_ns;     /* when the process began, or began anew */
+    struct config_heard *heard; /* by member of the current configuration */
+    uint64_t three_version;     /* the first of the present versions that has three voters and is not bound; 0: none */
+    uint64_t lowered_version;   /* the first of those whose leases were lowered; 0: none */
+    uint64_t lowered_ns;        /* since when a majority of the voters goes by it, 0: not yet */
+    uint64_t adopted_ns;        /* when the current configuration was adopted, */
+    uint64_t epoch_ns;          /* and when its epoch */
+    uint64_t active_epoch;      /* this voter is active in it; 0: none */
+    uint64_t lease_ns;          /* when this node last had a lease; 0: never */
+    uint64_t start_ns;          /* when the process began, or began anew */
     bool handoff;
     uint64_t ring_ns;                             /* when the ring last changed */
     bool believed_dead[CONFIGURATION_VOTERS_MAX]; /* by seat: SWIM's opinion */
@@ -257,6 +266,14 @@ const char *config_seat_refusal(const struct configuration *conf, const struct c
 /* Decides whether the plan may be proposed, and finishes epoch, origins and versions. */
 enum config_plan_result config_plan_epoch(struct config_plan *p);
 void config_plan_origins(struct config_plan *p);
+
+/* ---- config_leases.c */
+
+/* Notes what the configuration just adopted says of leases. */
+void config_leases_adopted(struct config *c, const struct configuration *before);
+/* Whether a change of them is to come, which time or the members' polls bring about. */
+bool config_leases_busy(const struct config *c);
+void config_plan_leases(struct config_plan *p);
 
 /* ---- config_join.c */
 void config_on_join(struct config *c, const struct config_peer *from, const struct peer_config *m);

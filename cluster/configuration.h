@@ -73,6 +73,11 @@ struct configuration {
     uint64_t retire_version; /* the last version that dropped an origin */
     uint32_t next_number;    /* of the next member or origin */
     uint32_t tag_lease_ms, serve_lease_ms, eject_after_ms;
+    /* The longest lease that may still be running: as tag_lease_ms and serve_lease_ms, but when these are lowered only
+     * once what was granted before has ended everywhere. */
+    uint32_t tag_wait_ms, serve_wait_ms;
+    bool leases; /* every present member has gone by a version with at least three voters, so none of them serves
+                  * without a lease: a purge need not wait for a member that holds none */
     uint32_t voters_target;                     /* 0: by the number of members: 1 below 3, 3 from 3, 5 from 7 */
     uint64_t ring_version, ring_version_before; /* versions of the last two changes of the ring */
     unsigned nvoters, nprevious, norigins, nclosing, nmembers;

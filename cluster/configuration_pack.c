@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 
-enum { FORMAT = 1 };
+enum { FORMAT = 2, FORMAT_WITHOUT_LEASES = 1 };
 
 /* ---- writing */
 
@@ -59,7 +59,7 @@ static void write_all(struct writer *w, const struct configuration *c) {
     write_bytes(w, &c->cluster, sizeof c->cluster);
     write_text(w, c->cluster_name);
     write_text(w, c->by);
-    write_number(w, c->seats_by_name, 1);
+    write_number(w, (c->seats_by_name ? 1u : 0u) | (c->leases ? 2u : 0u), 1);
     write_number(w, c->version, 8);
     write_number(w, c->epoch, 8);
     write_number(w, c->floor_epoch, 8);
@@ -68,6 +68,8 @@ static void write_all(struct writer *w, const struct configuration *c) {
     write_number(w, c->tag_lease_ms, 4);
     write_number(w, c->serve_lease_ms, 4);
     write_number(w, c->eject_after_ms, 4);
+    write_number(w, c->tag_wait_ms, 4);
+    write_number(w, c->serve_wait_ms, 4);
     write_number(w, c->voters_target, 4);
     write_number(w, c->ring_version, 8);
     write_number(w, c->ring_version_before, 8);
@@ -199,12 +201,11 @@ static int read_members(struct reader *r, struct configuration *c) {
     return r->bad ? -EINVAL : 0;
 }
 
-static int read_all(struct reader *r, struct configuration *c) {
-    if (read_number(r, 2) != FORMAT) return -EINVAL;
-    read_id(r, &c->cluster);
-    read_text(r, c->cluster_name, CONFIGURATION_NAME_MAX);
-    read_text(r, c->by, CONFIGURATION_NAME_MAX);
-    c->seats_by_name = read_count(r, 1, 1) != 0;
+/* What stands between the names and the voters. */
+static void read_numbers(struct reader *r, struct configuration *c, unsigned format) {
+    const unsigned flags = read_count(r, 1, format == FORMAT ? 3 : 1);
+    c->seats_by_name = (flags & 1) != 0;
+    c->leases = (flags & 2) != 0;
     c->version = read_number(r, 8);
     c->epoch = read_number(r, 8);
     c->floor_epoch = read_number(r, 8);
@@ -213,9 +214,25 @@ static int read_all(struct reader *r, struct configuration *c) {
     c->tag_lease_ms = (uint32_t)read_number(r, 4);
     c->serve_lease_ms = (uint32_t)read_number(r, 4);
     c->eject_after_ms = (uint32_t)read_number(r, 4);
+    c->tag_wait_ms = format == FORMAT ? (uint32_t)read_number(r, 4) : c->tag_lease_ms;
+    c->serve_wait_ms = format == FORMAT ? (uint32_t)read_number(r, 4) : c->serve_lease_ms;
     c->voters_target = (uint32_t)read_number(r, 4);
     c->ring_version = read_number(r, 8);
     c->ring_version_before = read_number(r, 8);
+}
+
+static bool has_sane_leases(const struct configuration *c) {
+    return c->tag_lease_ms > 0 && c->tag_lease_ms <= c->serve_lease_ms && c->tag_wait_ms >= c->tag_lease_ms &&
+           c->serve_wait_ms >= c->serve_lease_ms && (!c->leases || c->nvoters >= 3);
+}
+
+static int read_all(struct reader *r, struct configuration *c) {
+    const unsigned format = (unsigned)read_number(r, 2);
+    if (format != FORMAT && format != FORMAT_WITHOUT_LEASES) return -EINVAL;
+    read_id(r, &c->cluster);
+    read_text(r, c->cluster_name, CONFIGURATION_NAME_MAX);
+    read_text(r, c->by, CONFIGURATION_NAME_MAX);
+    read_numbers(r, c, format);
     c->nvoters = read_voters(r, c->voters);
     c->nprevious = read_voters(r, c->previous);
     read_origins(r, c);
@@ -223,8 +240,7 @@ static int read_all(struct reader *r, struct configuration *c) {
     if (err < 0) return err;
     const bool sane = r->left == 0 && !cluster_id_is_zero(&c->cluster) && c->version > 0 && c->epoch > 0 &&
                       c->floor_epoch <= c->epoch && c->retire_version <= c->version && c->ring_version <= c->version &&
-                      c->nvoters % 2 == 1 && c->tag_lease_ms > 0 && c->tag_lease_ms <= c->serve_lease_ms &&
-                      c->voters_target <= CONFIGURATION_VOTERS_MAX;
+                      c->nvoters % 2 == 1 && has_sane_leases(c) && c->voters_target <= CONFIGURATION_VOTERS_MAX;
     return sane && !r->bad ? 0 : -EINVAL;
 }
 

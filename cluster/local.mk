@@ -22,6 +22,8 @@ noinst_HEADERS += \
   %D%/hello.h \
   %D%/idmap.h \
   %D%/keyring.h \
+  %D%/lease.h \
+  %D%/lease_ends.h \
   %D%/link.h \
   %D%/member.h \
   %D%/mutation.h \
@@ -53,6 +55,7 @@ tagcached_sources += \
   %D%/cluster_changes.c \
   %D%/cluster_keys.c \
   %D%/cluster_keys_all.c \
+  %D%/cluster_lease.c \
   %D%/cluster_life.c \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
@@ -64,6 +67,7 @@ tagcached_sources += \
   %D%/config_describe.c \
   %D%/config_found.c \
   %D%/config_join.c \
+  %D%/config_leases.c \
   %D%/config_machine.c \
   %D%/config_news.c \
   %D%/config_outs.c \
@@ -81,6 +85,7 @@ tagcached_sources += \
   %D%/hello.c \
   %D%/idmap.c \
   %D%/keyring.c \
+  %D%/lease.c \
   %D%/link.c \
   %D%/member.c \
   %D%/outbox.c \
@@ -90,6 +95,8 @@ tagcached_sources += \
   %D%/purgelog.c \
   %D%/purging_adopt.c \
   %D%/purging_collect.c \
+  %D%/purging_confirm.c \
+  %D%/purging_lease.c \
   %D%/purging_machine.c \
   %D%/purging_member.c \
   %D%/purging_origin.c \

@@ -17,6 +17,18 @@ enum mutation {
     MUTATION_HORIZON_NO_STAR,   /* ... with a floor for tagged items only, though a `*` may be among it */
     MUTATION_NEWCOMER_NO_FLOOR, /* a newcomer takes a voter's vector and keeps its items */
     MUTATION_CONFIRM_LINKED,    /* members without a link need not acknowledge */
+    MUTATION_MAJORITY_ONLY,     /* a majority of the voters is enough, whoever holds leases */
+    MUTATION_LEASE_MINORITY,    /* a voter less than a majority is enough for a lease */
+    MUTATION_LEASE_EARLY,       /* a lease is taken before what the voters have applied is applied here */
+    MUTATION_LEASE_FROM_REPLY,  /* it runs from the reply on, not from the poll */
+    MUTATION_NO_DRIFT,          /* others' leases are waited for without a margin for clocks */
+    MUTATION_NO_HOLD,           /* leases of the epoch before are not waited for */
+    MUTATION_NO_SEAL,           /* who has accepted another epoch goes on granting and acknowledging in this one */
+    MUTATION_MIXED_EPOCHS,      /* what a voter of another epoch, or version, says counts */
+    MUTATION_FLUSH_BY_LEASE,    /* a purge of everything is confirmed by the rule of the others */
+    MUTATION_NO_EPOCH_FLOOR,    /* a fresh epoch costs nothing */
+    MUTATION_CACHED_CLOCK,      /* a hit goes by a clock that was read before its request came */
+    MUTATIONS
 };
 
 #ifdef TAGCACHED_FAULTS

@@ -93,6 +93,7 @@ int outbox_add(struct outbox *o, const uint8_t *record, uint64_t now_ns, uint32_
     if (bytes > sizeof e->small && (e->large = malloc(bytes)) == NULL) return -ENOMEM;
     memcpy(e->large != NULL ? e->large : e->small, record, bytes);
     e->via = purge_event_via(record);
+    e->everything = purge_event_everything(record);
     err = viatable_set(&o->vias, e->via, *out);
     if (err != 0) {
         free(e->large);
@@ -105,10 +106,11 @@ int outbox_add(struct outbox *o, const uint8_t *record, uint64_t now_ns, uint32_
     return 0;
 }
 
-int outbox_watch(struct outbox *o, int slot, uint64_t sequence, uint64_t now_ns, uint32_t *out) {
+int outbox_watch(struct outbox *o, int slot, uint64_t sequence, bool everything, uint64_t now_ns, uint32_t *out) {
     const int err = begin(o, now_ns, out);
     if (err != 0) return err;
     o->used++;
+    o->entries[*out].everything = everything;
     outbox_identify(o, *out, slot, sequence);
     return 0;
 }
@@ -139,7 +141,7 @@ uint32_t outbox_find(const struct outbox *o, struct purge_via via) {
 /* ------------------------------------------------------------------ states */
 
 void outbox_identify(struct outbox *o, uint32_t i, int slot, uint64_t sequence) {
-    const unsigned list = OUTBOX_SLOTS + (unsigned)slot;
+    const unsigned list = (o->entries[i].everything ? OUTBOX_STARS : OUTBOX_SLOTS) + (unsigned)slot;
     take_out(o, o->entries[i].list, i);
     uint32_t previous = o->lists[list].previous; /* nearly always the right place */
     while (previous != OUTBOX_NONE && o->entries[previous].sequence > sequence)

@@ -3,7 +3,8 @@
  * outbox - the purges that this node was asked for and that are not confirmed yet (rule 10), and who waits for them.
  *
  * An entry is in one of these lists: without an answer; without an answer, but applied here alone (`local`); or, once
- * it is an event, in the list of its origin's slot, ascending by sequence. Besides, it is in `todo` while it has to be
+ * it is an event, in one of the two lists of its origin's slot, ascending by sequence: purges of everything are
+ * confirmed by another rule than the others. Besides, it is in `todo` while it has to be
  * sent to a voter. An entry that only watches somebody else's event has no record and is never in `todo`. Who waits
  * does so until a deadline; the deadlines are a binary heap.
  *
@@ -27,8 +28,9 @@ enum outbox_list {
     OUTBOX_FREE, /* the entries that are not in use */
     OUTBOX_UNANSWERED,
     OUTBOX_LOCAL,
-    OUTBOX_SLOTS, /* + slot */
-    OUTBOX_TODO = OUTBOX_SLOTS + PEER_PURGE_VECTOR_MAX,
+    OUTBOX_SLOTS,                                        /* + slot */
+    OUTBOX_STARS = OUTBOX_SLOTS + PEER_PURGE_VECTOR_MAX, /* + slot: those of everything */
+    OUTBOX_TODO = OUTBOX_STARS + PEER_PURGE_VECTOR_MAX,
     OUTBOX_LISTS
 };
 
@@ -47,6 +49,7 @@ struct outbox_entry {
     bool local; /* applied here alone, before it was an event */
     bool came;  /* it has come back as an event */
     bool todo;
+    bool everything; /* it is a purge of everything, or may be one */
     struct outbox_link link, todo_link;
     uint8_t *large; /* the record if it has more than 32 bytes */
     uint8_t small[PURGE_EVENT_ONE_TAG];
@@ -68,8 +71,8 @@ void outbox_fini(struct outbox *o);
 /* Adds a purge (a checked record, whose via is in no entry) to the unanswered ones and to todo. *out: its index, valid
  * until it is removed. 0; -ENOSPC: OUTBOX_MAX are in it; -ENOMEM. */
 int outbox_add(struct outbox *o, const uint8_t *record, uint64_t now_ns, uint32_t *out);
-/* Adds an entry that watches an event. The same results. */
-int outbox_watch(struct outbox *o, int slot, uint64_t sequence, uint64_t now_ns, uint32_t *out);
+/* Adds an entry that watches an event, which is (or may be) one of everything. The same results. */
+int outbox_watch(struct outbox *o, int slot, uint64_t sequence, bool everything, uint64_t now_ns, uint32_t *out);
 void outbox_remove(struct outbox *o, uint32_t i);
 const uint8_t *outbox_record(const struct outbox *o, uint32_t i);
 /* The entry of a via, or OUTBOX_NONE. */
@@ -78,6 +81,11 @@ uint32_t outbox_find(const struct outbox *o, struct purge_via via);
 /* The first entry of a list, and the one behind an entry in the same list; OUTBOX_NONE: there is none. */
 uint32_t outbox_first(const struct outbox *o, unsigned list);
 uint32_t outbox_next(const struct outbox *o, uint32_t i);
+
+/* The slot of an entry that is an event. */
+static inline int outbox_slot(const struct outbox_entry *e) {
+    return (e->list - OUTBOX_SLOTS) % PEER_PURGE_VECTOR_MAX;
+}
 
 /* The entry's purge is the event `sequence` of the slot's origin. */
 void outbox_identify(struct outbox *o, uint32_t i, int slot, uint64_t sequence);

@@ -4,7 +4,8 @@
  *
  * A purge asked for here goes to a voter, which makes it an event: the next sequence of its origin. Voters send their
  * events to all members; a member applies each origin's events in order and acknowledges what it has applied. Confirmed
- * is what all members of the configuration have acknowledged. Who lacks something pulls it from whoever has it.
+ * is what every member has acknowledged that may still answer from its store: that needs leases, which voters grant
+ * (lease.h). Who lacks something pulls it from whoever has it.
  * (Design: the numbered rules of the cluster's purges; the comments name them.)
  *
  * A pure machine: inputs are calls with the time, outputs are the upcalls of struct purging_events, made during a call.
@@ -20,6 +21,7 @@
 #include <stdint.h>
 
 #include "cluster/configuration.h"
+#include "cluster/lease.h"
 #include "proto/peer_purge.h"
 #include "proto/purge_event.h"
 
@@ -28,7 +30,7 @@
 struct purging;
 
 enum purging_status {
-    PURGING_CONFIRMED, /* every member of the configuration has applied it */
+    PURGING_CONFIRMED, /* every member has applied it, or may answer nothing that it selects until it has */
     PURGING_PENDING,   /* it is on its way; who has not acknowledged it still may not have it */
     PURGING_LOCAL,     /* applied here alone, because no voter answered: lost if this node dies now */
     PURGING_LOG_FULL,  /* nothing has happened: the log is full of purges that are not confirmed */
@@ -146,10 +148,16 @@ uint64_t purging_hash(const struct purging *p);
 bool purging_covers(const struct purging *p, const struct peer_purge_seen *vector, unsigned n);
 /* Whether this node is an active voter of its epoch; and since when, if it is. */
 bool purging_active(const struct purging *p, uint64_t *since_ns);
+/* Until when this node may answer from its store; both 0 while it is no member. */
+struct lease_ends purging_leases(const struct purging *p);
+/* Whether its configuration has leases: at least three voters. */
+bool purging_needs_lease(const struct purging *p);
 /* Whether the node has a vector (a newcomer has none until a voter has given it its own). */
 bool purging_begun(const struct purging *p);
 /* Own purges that are applied here alone: while there are some, no number of this node may serve a pull (rule 11). */
 uint32_t purging_local(const struct purging *p);
+/* When a member last polled this voter, and which version it went by. False: it has not. */
+bool purging_heard(const struct purging *p, uint32_t member, uint64_t *ns, uint64_t *version);
 /* For how long at least this node has known of an event that it has not applied; 0: it has applied all. Every event
  * that it knew of before that time is applied. */
 uint64_t purging_lag_ns(const struct purging *p, uint64_t now_ns);

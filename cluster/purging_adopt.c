@@ -87,20 +87,25 @@ static void forget_event(struct purging *p, uint64_t now_ns, uint32_t i, bool ap
     outbox_set_todo(&p->out, i, true);
 }
 
+/* The events of this list died with their voter. */
+static void forget_events(struct purging *p, uint64_t now_ns, unsigned list) {
+    for (uint32_t i; (i = outbox_first(&p->out, list)) != OUTBOX_NONE;) {
+        if (p->out.entries[i].via.number == 0) {
+            purging_tell(p, i, PURGING_UNKNOWN);
+            outbox_remove(&p->out, i);
+        } else {
+            forget_event(p, now_ns, i, false);
+        }
+    }
+}
+
 static void close_slot(struct purging *p, uint64_t now_ns, int slot) {
     struct purging_slot *s = &p->slots[slot];
     const uint64_t applied = purgelog_applied(p->log, slot);
     p->retired[p->nretired++ % RETIRED] = (struct peer_purge_seen){purgelog_origin(p->log, slot), applied, 0};
-    if (s->confirmed < applied) s->confirmed = applied; /* all of a retired origin is applied everywhere */
-    purging_submit_confirmed(p, slot);
-    for (uint32_t i; (i = outbox_first(&p->out, OUTBOX_SLOTS + (unsigned)slot)) != OUTBOX_NONE;) {
-        if (p->out.entries[i].via.number == 0) {
-            purging_tell(p, i, PURGING_UNKNOWN);
-            outbox_remove(&p->out, i);
-        } else { /* the event died with its voter */
-            forget_event(p, now_ns, i, false);
-        }
-    }
+    purging_confirmed_upto(p, slot, applied, applied); /* all of a retired origin is applied everywhere */
+    forget_events(p, now_ns, OUTBOX_SLOTS + (unsigned)slot);
+    forget_events(p, now_ns, OUTBOX_STARS + (unsigned)slot);
     purging_collect_end(p, slot);
     free(s->lacks);
     *s = (struct purging_slot){0};
@@ -195,12 +200,15 @@ static int take_seat(struct purging *p, uint64_t now_ns) {
 }
 
 /* Floors, and whether this node has a vector now. */
-static void enter_epoch(struct purging *p, uint64_t now_ns, const struct configuration *c) {
+static void enter_epoch(struct purging *p, uint64_t now_ns, const struct configuration *c, bool leases_before) {
     const bool fresh_seat = c->floor_epoch == c->epoch && p->own_slot >= 0;
     if (p->begun && c->floor_epoch > p->entered) {
-        /* Purges of before may be known to nobody any more. With one voter every serving member knows all that were
-         * confirmed. */
-        if (c->nvoters >= 3) p->events.floor(p->events.arg, false);
+        /* Purges of before may be known to nobody any more. While this member went without leases every purge waited
+         * for it, so it knows all that were confirmed. */
+        if ((c->nvoters >= 3 || leases_before) && !MUTATED(MUTATION_NO_EPOCH_FLOOR)) {
+            p->events.floor(p->events.arg, false);
+            p->lease.ends = (struct lease_ends){0, 0};
+        }
     } else if (!p->begun && (c->version == 1 || fresh_seat)) {
         p->events.floor(p->events.arg, true);
         p->begun = true;
@@ -211,9 +219,9 @@ static void enter_epoch(struct purging *p, uint64_t now_ns, const struct configu
 
 int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, uint32_t number) {
     if (p->number != 0 && number == p->number && c->version <= p->version) return 0;
-    const bool epoch = c->epoch != p->epoch;
+    const bool epoch = c->epoch != p->epoch, leases_before = p->nvoters >= 3, same = number == p->number;
     if (exchange_peers(p, now_ns, c, number) != 0) return -ENOMEM;
-    if (p->number != 0 && number != p->number) leave_number(p, now_ns);
+    if (p->number != 0 && !same) leave_number(p, now_ns);
     p->number = number;
     p->version = c->version;
     p->epoch = c->epoch;
@@ -221,6 +229,8 @@ int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration
     p->next_number = c->next_number;
     p->poll_every_ns = (c->tag_lease_ms != 0 ? c->tag_lease_ms : 1000) * MS / 4;
     p->sealed = false;
+    purging_lease_adopt(p, now_ns, c, same, epoch);
+    for (int i = 0; i < PURGELOG_SLOTS; i++) purging_confirm_forget(&p->slots[i], epoch);
     p->nvoters = c->nvoters;
     for (unsigned i = 0; i < c->nvoters; i++)
         p->voters[i] = (struct purging_seat){c->voters[i].member, c->voters[i].origin};
@@ -234,9 +244,8 @@ int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration
         for (int i = 0; i < PURGELOG_SLOTS; i++) p->slots[i].sync = 0;
     }
     const int err = take_seat(p, now_ns);
-    enter_epoch(p, now_ns, c);
-    for (int i = 0; i < PURGELOG_SLOTS; i++)
-        if (purgelog_origin(p->log, i) != 0) purging_collect_count(p, i);
+    enter_epoch(p, now_ns, c, leases_before);
+    for (int i = 0; i < PURGELOG_SLOTS; i++) p->slots[i].count = purgelog_origin(p->log, i) != 0;
     if (purging_peer(p, p->voter) == NULL || !purging_peer(p, p->voter)->up) purging_submit_again(p, now_ns);
     p->poll_ns = now_ns;
     return err;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Sending an origin's events to all members, and collecting their acknowledgements (rules 13 to 15). A voter does it
- * for its own origin; whoever is asked about an event does it for another's, up to that event.
- *
- * What makes an event confirmed is decided in one place, purging_collect_count. */
+ * for its own origin; whoever is asked about an event does it for another's, up to that event. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +22,7 @@ static void begin_stream(const struct purging *p, const struct purging_slot *s, 
 
 int purging_collect_begin(struct purging *p, uint64_t now_ns, int slot, uint64_t want) {
     struct purging_slot *s = &p->slots[slot];
-    if (want <= s->confirmed && want != UINT64_MAX) return 0;
+    if (want <= s->everything && want != UINT64_MAX) return 0;
     if (s->collecting) {
         if (want > s->want) s->want = want;
         return 0;
@@ -34,12 +32,13 @@ int purging_collect_begin(struct purging *p, uint64_t now_ns, int slot, uint64_t
     s->collecting = true;
     s->want = want;
     for (unsigned i = 0; i < p->npeers; i++) begin_stream(p, s, slot, &s->streams[i], now_ns);
-    purging_collect_count(p, slot);
+    s->count = true;
     return 0;
 }
 
 void purging_collect_end(struct purging *p, int slot) {
     struct purging_slot *s = &p->slots[slot];
+    purging_confirm_forget(s, true);
     free(s->streams);
     s->streams = NULL;
     s->collecting = false;
@@ -85,7 +84,8 @@ void purging_collect_flush(struct purging *p, uint64_t now_ns) {
         for (unsigned n = 0; n < p->npeers; n++) {
             struct purging_stream *t = &s->streams[n];
             if (!p->peers[n].up) continue;
-            if (t->sent == t->acked) t->progress_ns = now_ns; /* the first since everything was acknowledged */
+            if (t->sent == t->acked && t->sent < upto)
+                t->progress_ns = now_ns; /* the first since everything was acknowledged */
             while (t->sent < upto && t->frames < WINDOW_FRAMES && t->sent - t->acked < WINDOW_EVENTS) {
                 t->frames++;
                 if (send_frame(p, i, n) == 0) break;
@@ -102,7 +102,8 @@ void purging_collect_tick(struct purging *p, uint64_t now_ns) {
         const uint64_t applied = purgelog_applied(p->log, i), upto = s->want < applied ? s->want : applied;
         for (unsigned n = 0; n < p->npeers; n++) {
             struct purging_stream *t = &s->streams[n];
-            if (!p->peers[n].up || t->acked >= upto || now_ns < t->progress_ns + RESEND_MS * MS) continue;
+            if (!p->peers[n].up || now_ns < t->progress_ns + RESEND_MS * MS) continue;
+            if (t->acked >= upto && !purging_confirm_wants_vote(p, i, p->peers[n].number, upto)) continue;
             t->progress_ns = now_ns;
             struct peer_purge m = {.kind = PEER_PURGE_EVENTS,
                                    .origin = purgelog_origin(p->log, i),
@@ -115,35 +116,6 @@ void purging_collect_tick(struct purging *p, uint64_t now_ns) {
 }
 
 /* ------------------------------------------------------------------ acknowledgements */
-
-static void confirm(struct purging *p, int slot, uint64_t sequence) {
-    struct purging_slot *s = &p->slots[slot];
-    if (sequence <= s->confirmed) return;
-    s->confirmed = sequence;
-    s->tell = true;
-    purging_submit_confirmed(p, slot);
-}
-
-void purging_collect_confirmed(struct purging *p, int slot, uint64_t sequence) {
-    confirm(p, slot, sequence);
-    purging_collect_count(p, slot);
-}
-
-/* An event is confirmed when this node and all its peers have acknowledged it. (With leases another rule comes here.)
- */
-void purging_collect_count(struct purging *p, int slot) {
-    struct purging_slot *s = &p->slots[slot];
-    uint64_t least = purgelog_applied(p->log, slot);
-    if (s->collecting) {
-        for (unsigned i = 0; i < p->npeers; i++)
-            if (s->streams[i].acked < least && !(MUTATED(MUTATION_CONFIRM_LINKED) && !p->peers[i].up))
-                least = s->streams[i].acked;
-        confirm(p, slot, least);
-        s->low = 0;
-        for (unsigned i = 0; i < p->npeers; i++) s->low += s->streams[i].acked <= s->confirmed;
-    }
-    if (s->want == UINT64_MAX) purgelog_keep(p->log, slot, s->confirmed);
-}
 
 void purging_collect_acked(struct purging *p, uint64_t now_ns, unsigned peer, const struct peer_purge *m) {
     const int slot = purgelog_slot(p->log, m->origin);
@@ -163,8 +135,10 @@ void purging_collect_acked(struct purging *p, uint64_t now_ns, unsigned peer, co
         t->progress_ns = now_ns;
         t->frames = 0;
         if (t->sent < acked) t->sent = acked < purgelog_last(p->log, slot) ? acked : purgelog_last(p->log, slot);
-        if (low && acked > s->confirmed && --s->low == 0) purging_collect_count(p, slot);
+        if (low && acked > s->confirmed && s->low > 0) s->low--;
+        if (s->low == 0 || p->npeers <= COUNT_ALWAYS) s->count = true;
     }
+    purging_confirm_vote(p, slot, p->peers[peer].number, m);
     if (m->flags & PEER_PURGE_GAP && m->stream == t->stream && t->acked < t->sent) {
         t->sent = t->acked;
         t->stream++;
@@ -177,7 +151,8 @@ uint32_t purging_collect_have(const struct purging *p, int slot, uint64_t sequen
     const struct purging_slot *s = &p->slots[slot];
     uint32_t have = purgelog_applied(p->log, slot) >= sequence;
     *members = p->npeers + 1;
-    if (sequence <= s->confirmed) return *members;
+    if (sequence <= s->confirmed && !s->collecting && (s->told_members == 0 || sequence > s->told_upto))
+        return *members;
     if (s->collecting) {
         for (unsigned i = 0; i < p->npeers; i++) have += s->streams[i].acked >= sequence;
     } else if (s->told_members > 0 && sequence <= s->told_upto) {

@@ -67,7 +67,7 @@ static void describe(const struct purging *p, uint32_t i, struct purging_receipt
     const struct outbox_entry *e = &p->out.entries[i];
     *r = (struct purging_receipt){.status = PURGING_PENDING, .via = e->via, .members = p->npeers + 1};
     if (e->list >= OUTBOX_SLOTS) {
-        const int slot = e->list - OUTBOX_SLOTS;
+        const int slot = outbox_slot(e);
         r->origin = purgelog_origin(p->log, slot);
         r->sequence = e->sequence;
         r->acked = purging_collect_have(p, slot, e->sequence, &r->members);
@@ -87,7 +87,8 @@ void purging_tell(struct purging *p, uint32_t entry, enum purging_status status)
     if (waits) outbox_unwait(&p->out, entry);
     describe(p, entry, &r);
     if (status != PURGING_PENDING) r.status = status;
-    if (status == PURGING_CONFIRMED) r.acked = r.members;
+    /* an event of a retired origin is applied everywhere */
+    if (status == PURGING_CONFIRMED && r.origin == 0) r.acked = r.members;
     if (confirmed) p->events.confirmed(p->events.arg, &r);
     if (waits) p->events.outcome(p->events.arg, token, &r);
 }
@@ -100,7 +101,7 @@ static bool busy(const struct purging *p) {
     for (int i = 0; i < PURGELOG_SLOTS; i++) {
         const struct purging_slot *s = &p->slots[i];
         if (purgelog_origin(p->log, i) == 0) continue;
-        if (s->collecting && s->confirmed < purgelog_last(p->log, i)) return true;
+        if (s->collecting && s->everything < purgelog_last(p->log, i)) return true;
         if (s->need > purgelog_last(p->log, i)) return true;
     }
     return false;
@@ -132,13 +133,16 @@ static void look_at_lag(struct purging *p, uint64_t now_ns) {
 }
 
 void purging_flush(struct purging *p, uint64_t now_ns) {
+    if (p->number != 0 && now_ns >= p->poll_ns) purging_poll_tick(p, now_ns);
     purging_submit_flush(p, now_ns);
     purging_member_apply(p);
     look_at_lag(p, now_ns);
     purging_poll_activate(p, now_ns);
+    purging_lease_try(p);
+    purging_confirm_flush(p, now_ns);
     purging_collect_flush(p, now_ns);
     purging_origin_flush(p);
-    purging_member_flush(p);
+    purging_member_flush(p, now_ns);
     arm(p, now_ns);
 }
 
@@ -153,11 +157,11 @@ static void expire(struct purging *p, uint64_t now_ns) {
 }
 
 void purging_time(struct purging *p, uint64_t now_ns) {
-    if (now_ns >= p->poll_ns) purging_poll_tick(p, now_ns);
     if (now_ns >= p->tick_ns) {
         p->tick_ns = NEVER;
         purging_submit_tick(p, now_ns);
         purging_collect_tick(p, now_ns);
+        purging_confirm_tick(p);
         purging_origin_tick(p, now_ns);
         purging_poll_repair(p, now_ns);
     }
@@ -176,7 +180,7 @@ uint64_t purging_next_ns(const struct purging *p) {
 /* ------------------------------------------------------------------ inputs */
 
 void purging_seal(struct purging *p, bool sealed) {
-    p->sealed = sealed;
+    p->sealed = sealed && !MUTATED(MUTATION_NO_SEAL);
 }
 
 void purging_link(struct purging *p, uint64_t now_ns, uint32_t member, bool up) {
@@ -185,7 +189,8 @@ void purging_link(struct purging *p, uint64_t now_ns, uint32_t member, bool up) 
     peer->up = up;
     purging_collect_link(p, now_ns, (unsigned)(peer - p->peers));
     purging_submit_link(p, now_ns, member, up);
-    if (up && (!p->begun || p->active_epoch != p->epoch) && p->poll_ns > now_ns) p->poll_ns = now_ns;
+    const bool hurry = !p->begun || p->active_epoch != p->epoch || !purging_lease_held(p, now_ns);
+    if (up && hurry && p->poll_ns > now_ns) p->poll_ns = now_ns;
 }
 
 void purging_receive(struct purging *p, uint64_t now_ns, uint32_t member, const struct peer_purge *m) {
@@ -249,11 +254,13 @@ int purging_ask_id(struct purging *p, uint64_t now_ns, uint32_t origin, uint64_t
         tell_now(p, token, status, origin, sequence);
         return 0;
     }
-    if (sequence <= p->slots[slot].confirmed) {
+    const uint8_t *record = purgelog_at(p->log, slot, sequence);
+    const bool everything = record == NULL || purge_event_everything(record);
+    if (sequence <= (everything ? p->slots[slot].everything : p->slots[slot].confirmed)) {
         tell_now(p, token, PURGING_CONFIRMED, origin, sequence);
         return 0;
     }
-    int err = outbox_watch(&p->out, slot, sequence, now_ns, &i);
+    int err = outbox_watch(&p->out, slot, sequence, everything, now_ns, &i);
     if (err != 0) return err;
     outbox_wait(&p->out, i, token, now_ns + wait_ns);
     err = purging_collect_begin(p, now_ns, slot, sequence);
@@ -272,7 +279,7 @@ int purging_ask_via(struct purging *p, uint64_t now_ns, struct purge_via via, ui
         return 0;
     }
     if (i != OUTBOX_NONE)
-        return purging_ask_id(p, now_ns, purgelog_origin(p->log, p->out.entries[i].list - OUTBOX_SLOTS),
+        return purging_ask_id(p, now_ns, purgelog_origin(p->log, outbox_slot(&p->out.entries[i])),
                               p->out.entries[i].sequence, wait_ns, token);
     if (purgelog_find(p->log, via, &slot, &sequence) && slot < 0) {
         tell_now(p, token, PURGING_CONFIRMED, 0, 0);

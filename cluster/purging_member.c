@@ -2,6 +2,7 @@
  *
  * Every member: takes events in order, applies each purge once, acknowledges (rules 11, 12, 13 and 16). */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -42,7 +43,7 @@ static void complete(struct purging *p, int slot, uint64_t sequence) {
         if (p->slots[slot].pushers[i].upto > purgelog_applied(p->log, slot)) p->slots[slot].pushers[i].due = true;
     purgelog_set_applied(p->log, slot, sequence);
     if (p->events.acked != NULL) p->events.acked(p->events.arg, p->number, purgelog_origin(p->log, slot), sequence);
-    purging_collect_count(p, slot);
+    p->slots[slot].count = true;
 }
 
 /* Makes the next batch of a slot, of events up to `upto`: as many as go into one step. Returns the last of them. */
@@ -140,7 +141,7 @@ static void skip(struct purging *p, int slot, uint64_t sequence, uint64_t star) 
     p->slots[slot].behind_ns = 0;
     purging_member_end_batch(p, slot);
     purgelog_reset(p->log, slot, sequence, star < sequence ? star : sequence);
-    purging_collect_count(p, slot);
+    p->slots[slot].count = true;
 }
 
 /* A log that begins too late is believed only if nobody else's reaches back further: a newcomer's log is short, and a
@@ -227,18 +228,24 @@ void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, co
 
 /* ------------------------------------------------------------------ acknowledging */
 
-void purging_member_flush(struct purging *p) {
+void purging_member_flush(struct purging *p, uint64_t now_ns) {
+    const bool voter = purging_can_number(p);
+    const uint32_t flags = voter ? PEER_PURGE_ACTIVE | purging_lease_holds(p, now_ns) : 0;
+    unsigned nlapsed = UINT_MAX; /* not looked for yet */
     for (int i = 0; i < PURGELOG_SLOTS; i++) {
         struct purging_slot *s = &p->slots[i];
         for (unsigned n = 0; n < s->npushers; n++) {
             struct purging_pusher *to = &s->pushers[n];
             if (!to->due) continue;
-            struct peer_purge ack = {
-                .kind = PEER_PURGE_ACK,
-                .flags = (to->gap ? PEER_PURGE_GAP : 0) | (purging_can_number(p) ? PEER_PURGE_ACTIVE : 0),
-                .origin = purgelog_origin(p->log, i),
-                .stream = to->stream,
-                .sequence = MUTATED(MUTATION_ACK_EARLY) ? purgelog_last(p->log, i) : purgelog_applied(p->log, i)};
+            if (nlapsed == UINT_MAX) nlapsed = voter ? purging_lease_lapsed(p, now_ns, p->lapsed) : 0;
+            struct peer_purge ack = {.kind = PEER_PURGE_ACK,
+                                     .flags = (to->gap ? PEER_PURGE_GAP : 0) | flags,
+                                     .lacks = p->lapsed,
+                                     .nlacks = nlapsed,
+                                     .origin = purgelog_origin(p->log, i),
+                                     .stream = to->stream,
+                                     .sequence = MUTATED(MUTATION_ACK_EARLY) ? purgelog_last(p->log, i)
+                                                                             : purgelog_applied(p->log, i)};
             to->due = to->gap = false;
             purging_send(p, to->member, &ack);
         }

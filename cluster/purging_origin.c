@@ -43,12 +43,15 @@ static void send_status(struct purging *p, unsigned peer, int slot) {
     struct peer_purge m = {.kind = PEER_PURGE_STATUS,
                            .origin = purgelog_origin(p->log, slot),
                            .sequence = s->confirmed,
+                           .everything = s->everything,
                            .members = p->npeers + 1,
                            .lacks = lacks};
     if (t != NULL) {
         m.star = t->asked;
-        if (t->asked > s->confirmed) m.nlacks = purging_collect_lacks(p, slot, t->asked, lacks, PEER_PURGE_LACKS_MAX);
+        if (t->asked > t->told_everything)
+            m.nlacks = purging_collect_lacks(p, slot, t->asked, lacks, PEER_PURGE_LACKS_MAX);
         t->told = s->confirmed;
+        t->told_everything = s->everything;
     }
     purging_send(p, p->peers[peer].number, &m);
 }
@@ -72,7 +75,7 @@ void purging_origin_submitted(struct purging *p, uint64_t now_ns, uint32_t from,
         at += bytes;
         if (slot < 0) continue;
         struct purging_slot *s = &p->slots[slot];
-        if (sequence <= s->confirmed)
+        if (sequence <= s->everything)
             send_status(p, peer, slot);
         else if (s->streams != NULL && s->streams[peer].asked < sequence) {
             s->streams[peer].asked = sequence;
@@ -83,6 +86,12 @@ void purging_origin_submitted(struct purging *p, uint64_t now_ns, uint32_t from,
     purging_send(p, from, &answer);
 }
 
+/* Whether more is confirmed than who submitted purges was told. */
+static bool is_news(const struct purging_slot *s, const struct purging_stream *t) {
+    return (t->asked > t->told && s->confirmed > t->told) ||
+           (t->asked > t->told_everything && s->everything > t->told_everything);
+}
+
 /* Tells who waits what is confirmed; then a collector that has done its work ends. */
 void purging_origin_flush(struct purging *p) {
     for (int i = 0; i < PURGELOG_SLOTS; i++) {
@@ -90,8 +99,8 @@ void purging_origin_flush(struct purging *p) {
         if (!s->tell || !s->collecting) continue;
         s->tell = false;
         for (unsigned n = 0; n < p->npeers; n++)
-            if (s->streams[n].asked > s->streams[n].told && s->confirmed > s->streams[n].told) send_status(p, n, i);
-        if (s->confirmed >= s->want) purging_collect_end(p, i);
+            if (is_news(s, &s->streams[n])) send_status(p, n, i);
+        if (s->everything >= s->want) purging_collect_end(p, i);
     }
 }
 
@@ -100,7 +109,7 @@ void purging_origin_tick(struct purging *p, uint64_t now_ns) {
     for (int i = 0; i < PURGELOG_SLOTS; i++) {
         struct purging_slot *s = &p->slots[i];
         for (unsigned n = 0; s->collecting && n < p->npeers; n++) {
-            if (s->streams[n].asked <= s->confirmed || now_ns < s->streams[n].status_ns + STATUS_MS * MS) continue;
+            if (s->streams[n].asked <= s->everything || now_ns < s->streams[n].status_ns + STATUS_MS * MS) continue;
             s->streams[n].status_ns = now_ns;
             send_status(p, n, i);
         }

@@ -44,10 +44,11 @@ static uint32_t next_up(const struct purging *p, uint32_t number) {
 }
 
 /* A poll shows of a closing origin only what is final: an event that came before it closed may not be applied yet, and
- * would not be counted when the origin is dropped (rule 20). */
-static void poll_member(struct purging *p, uint32_t member) {
+ * would not be counted when the origin is dropped (rule 20). round: of polls that ask for a lease, 0: it asks for none.
+ */
+static void poll_member(struct purging *p, uint32_t member, uint32_t round) {
     struct peer_purge_seen vector[PURGELOG_SLOTS];
-    struct peer_purge m = {.kind = PEER_PURGE_POLL, .boot = p->boot, .vector = vector};
+    struct peer_purge m = {.kind = PEER_PURGE_POLL, .boot = p->boot, .stream = round, .vector = vector};
     if (member == p->number) return;
     if (p->begun) m.flags = PEER_PURGE_BEGUN;
     const unsigned n = purging_vector(p, vector);
@@ -84,7 +85,7 @@ void purging_hint(struct purging *p, uint64_t now_ns, uint32_t member, uint64_t 
     const struct purging_peer *peer = purging_peer(p, member);
     if (!p->begun || peer == NULL || hash == purging_hash(p)) return;
     /* one of the two lacks something, or it is on its way; a poll shows which */
-    if (now_ns >= peer->polled_ns + p->poll_every_ns) poll_member(p, member);
+    if (now_ns >= peer->polled_ns + p->poll_every_ns) poll_member(p, member, 0);
 }
 
 void purging_poll_pulled(struct purging *p, uint32_t from, const struct peer_purge *m) {
@@ -124,7 +125,9 @@ void purging_poll_asked(struct purging *p, uint64_t now_ns, uint32_t from, const
                                 .flags =
                                     (p->begun ? PEER_PURGE_BEGUN : 0) | (purging_can_number(p) ? PEER_PURGE_ACTIVE : 0),
                                 .active_epoch = p->active_epoch,
+                                .stream = m->stream,
                                 .boot = p->boot};
+    if (purging_lease_grant(p, now_ns, peer, m)) answer.flags |= PEER_PURGE_GRANTED;
     if (m->flags & PEER_PURGE_BEGUN && m->version <= p->version) {
         if (peer->polled == NULL) peer->polled = malloc(PURGELOG_SLOTS * sizeof *peer->polled);
         for (int i = 0; peer->polled != NULL && i < PURGELOG_SLOTS; i++) peer->polled[i] = UINT64_MAX;
@@ -137,6 +140,13 @@ void purging_poll_asked(struct purging *p, uint64_t now_ns, uint32_t from, const
         lacks(p, now_ns, from, m);
     }
     send_vector(p, from, &answer);
+}
+
+bool purging_heard(const struct purging *p, uint32_t member, uint64_t *ns, uint64_t *version) {
+    const struct purging_peer *peer = purging_peer(p, member);
+    *ns = peer == NULL ? 0 : peer->polled_ns;
+    *version = peer == NULL ? 0 : peer->polled_version;
+    return *version != 0;
 }
 
 bool purging_may_retire(const struct purging *p, uint64_t now_ns, uint32_t origin) {
@@ -204,6 +214,7 @@ void purging_poll_activate(struct purging *p, uint64_t now_ns) {
     }
     p->active_epoch = p->epoch;
     p->active_ns = now_ns;
+    purging_lease_activated(p);
 }
 
 void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
@@ -211,6 +222,7 @@ void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, co
     if (!p->begun) return;
     if (p->own_slot >= 0 && p->active_epoch != p->epoch) synchronise(p, now_ns, from, m);
     if (m->flags & PEER_PURGE_BEGUN) lacks(p, now_ns, from, m);
+    purging_lease_answered(p, now_ns, from, m);
     if (p->own_slot >= 0 && p->active_epoch != p->epoch) pull(p, now_ns);
 }
 
@@ -218,15 +230,16 @@ void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, co
 
 void purging_poll_tick(struct purging *p, uint64_t now_ns) {
     const bool activating = p->own_slot >= 0 && p->active_epoch != p->epoch;
-    const bool hurry = !p->begun || activating;
-    p->poll_ns = now_ns + (hurry ? HURRY_MS * MS : p->poll_every_ns);
+    const bool old = !p->begun || activating, hurry = old || !purging_lease_held(p, now_ns);
+    p->poll_ns = now_ns + (hurry && HURRY_MS * MS < p->poll_every_ns ? HURRY_MS * MS : p->poll_every_ns);
     if (p->number == 0) return;
     purging_poll_activate(p, now_ns);
-    for (unsigned i = 0; i < p->nvoters; i++) poll_member(p, p->voters[i].member);
-    for (unsigned i = 0; hurry && i < p->nprevious; i++) {
+    const uint32_t round = purging_lease_ask(p, now_ns);
+    for (unsigned i = 0; i < p->nvoters; i++) poll_member(p, p->voters[i].member, round);
+    for (unsigned i = 0; old && i < p->nprevious; i++) {
         bool voter = false;
         for (unsigned n = 0; n < p->nvoters; n++) voter |= p->voters[n].member == p->previous[i];
-        if (!voter) poll_member(p, p->previous[i]);
+        if (!voter) poll_member(p, p->previous[i], 0);
     }
 }
 

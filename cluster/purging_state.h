@@ -6,13 +6,16 @@
  *   purging_adopt.c     configurations: peers, origins, own seat, floors of epochs
  *   purging_submit.c    the asked node: outbox to a voter, answers, local purges
  *   purging_origin.c    the voter: numbers purges, answers who submitted them
- *   purging_collect.c   sends an origin's events, collects acknowledgements, decides what is confirmed
+ *   purging_collect.c   sends an origin's events, collects acknowledgements
+ *   purging_confirm.c   decides what is confirmed
  *   purging_member.c    takes events, applies them in order, acknowledges
  *   purging_poll.c      polls, repair, a newcomer's beginning, activation
+ *   purging_lease.c     leases: asked for, granted, held
  */
 #ifndef TAGCACHED_CLUSTER_PURGING_STATE_H
 #define TAGCACHED_CLUSTER_PURGING_STATE_H
 
+#include "cluster/lease.h"
 #include "cluster/mutation.h"
 #include "cluster/outbox.h"
 #include "cluster/purgelog.h"
@@ -31,7 +34,7 @@ enum {
     REFUSED_MS = 20,         /* before another voter is asked after a refusal */
     REPAIR_MS = 100,         /* what another's vector shows may be on its way: pulled if it is not here after that */
     PATIENCE_MS = 500,       /* others are asked for events that somebody's log has no more, before a floor is raised */
-    HURRY_MS = 50,           /* between polls of a newcomer, and of a voter that is not active yet */
+    HURRY_MS = 50,           /* between polls of a newcomer, of a voter that is not active yet, and without a lease */
     FRESH_POLLS = 3,         /* polls that a member may have missed and still counts as heard lately */
     WINDOW_FRAMES = 16,      /* frames of events without any progress of the member */
     WINDOW_EVENTS = 1 << 16, /* events sent and not acknowledged */
@@ -39,17 +42,19 @@ enum {
     PULL_FRAMES = 4,         /* in reply to one pull */
     PUSHERS = 8,             /* who collects acknowledgements of one origin at one time */
     RUNS = 256,
-    RETIRED = 64
+    RETIRED = 64,
+    COUNT_ALWAYS = 32 /* peers: with more, not every acknowledgement is a reason to count */
 };
 
 /* Acknowledgements that a collector waits for from one member. */
 struct purging_stream {
     uint64_t acked, sent;
-    uint64_t asked, told; /* it submitted purges up to `asked`; it knows that all up to `told` is confirmed */
-    uint64_t status_ns;   /* when it was told how things are */
-    uint64_t progress_ns; /* of the last acknowledgement that said more, or of the last question */
-    uint32_t stream;      /* counts how often sending began anew */
-    uint32_t frames;      /* since the last progress */
+    uint64_t asked, told;     /* it submitted purges up to `asked`; it knows that all up to `told` is confirmed, */
+    uint64_t told_everything; /* and that purges of everything up to there are */
+    uint64_t status_ns;       /* when it was told how things are */
+    uint64_t progress_ns;     /* of the last acknowledgement that said more, or of the last question */
+    uint32_t stream;          /* counts how often sending began anew */
+    uint32_t frames;          /* since the last progress */
 };
 
 /* Who sent events of an origin and waits for acknowledgements. */
@@ -59,10 +64,23 @@ struct purging_pusher {
     bool due, gap;
 };
 
+/* A voter's acknowledgement, at the version of the configuration here. */
+struct purging_vote {
+    bool cast;
+    uint64_t upto;
+    uint32_t flags;
+    uint32_t *none; /* present members that hold no tag lease of it, ascending */
+    unsigned nnone;
+};
+
 /* What is known of one origin, beside its log. By slot of the log. */
 struct purging_slot {
-    uint64_t closing;   /* the version since which it closes, 0: it does not */
-    uint64_t confirmed; /* all up to there is confirmed, by whoever found it out */
+    uint64_t closing;    /* the version since which it closes, 0: it does not */
+    uint64_t confirmed;  /* all up to there is confirmed, by whoever found it out, but for purges of everything: */
+    uint64_t everything; /* those up to there are; at most `confirmed` */
+    bool count;          /* something has changed: what is confirmed is to be counted */
+    struct purging_vote votes[CONFIGURATION_VOTERS_MAX]; /* while collecting, by seat */
+    struct lease_marks marks;                            /* while collecting, of this epoch */
     bool collecting;
     uint64_t want;                  /* collects up to there; UINT64_MAX: all, it is this node's own */
     struct purging_stream *streams; /* while collecting: one for each peer */
@@ -91,6 +109,7 @@ struct purging_peer {
     bool up;
     uint64_t polled_ns, polled_version; /* 0: has not polled here */
     uint64_t *polled;                   /* its vector then, by slot; NULL: has not polled */
+    uint64_t granted_ns;                /* a tag lease that this voter granted in this epoch may run until then */
 };
 
 struct purging_seat {
@@ -112,6 +131,10 @@ struct purging {
     uint64_t version, epoch, floor_epoch;
     uint32_t next_number;
     uint64_t poll_every_ns;
+    uint32_t tag_lease_ms, tag_wait_ms, serve_wait_ms;
+    bool leases, founded_by_name;
+    uint64_t bound_ns; /* since when the configuration says that leases bind */
+    struct lease lease;
     unsigned nvoters, nprevious, npeers;
     struct purging_seat voters[CONFIGURATION_VOTERS_MAX];
     uint32_t previous[CONFIGURATION_VOTERS_MAX];
@@ -153,6 +176,7 @@ struct purging {
     uint64_t tick_ns, poll_ns;
     uint64_t lag_ns; /* what was known at this time is not all applied yet; 0: everything is applied */
     struct purging_counters counters;
+    struct peer_purge_lack lapsed[PEER_PURGE_LACKS_MAX]; /* of acknowledgements */
     uint8_t frame[PEER_PURGE_EVENTS_MAX];
     uint8_t records[PURGE_EVENT_MAX];
 };
@@ -186,11 +210,31 @@ void purging_collect_link(struct purging *p, uint64_t now_ns, unsigned peer);
 void purging_collect_flush(struct purging *p, uint64_t now_ns);
 void purging_collect_tick(struct purging *p, uint64_t now_ns);
 void purging_collect_acked(struct purging *p, uint64_t now_ns, unsigned peer, const struct peer_purge *m);
-void purging_collect_count(struct purging *p, int slot); /* what is confirmed now, after any change */
-void purging_collect_confirmed(struct purging *p, int slot, uint64_t sequence); /* somebody else has found that out */
 uint32_t purging_collect_have(const struct purging *p, int slot, uint64_t sequence, uint32_t *members);
 unsigned purging_collect_lacks(const struct purging *p, int slot, uint64_t upto, struct peer_purge_lack *out,
                                unsigned max);
+
+/* purging_confirm.c */
+void purging_confirm_forget(struct purging_slot *s, bool epoch); /* the votes; and what a majority had in the epoch */
+void purging_confirm_vote(struct purging *p, int slot, uint32_t from, const struct peer_purge *m);
+bool purging_confirm_wants_vote(const struct purging *p, int slot, uint32_t member, uint64_t upto);
+/* All up to `tags` is confirmed, purges of everything up to `everything`; neither goes back. */
+void purging_confirmed_upto(struct purging *p, int slot, uint64_t tags, uint64_t everything);
+void purging_confirm_flush(struct purging *p, uint64_t now_ns); /* counts the slots that say so */
+void purging_confirm_tick(struct purging *p);
+
+/* purging_lease.c */
+uint32_t purging_lease_ask(struct purging *p, uint64_t now_ns); /* begins a round of polls: its number */
+void purging_lease_answered(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m);
+void purging_lease_try(struct purging *p); /* takes leases that are complete */
+bool purging_lease_grant(struct purging *p, uint64_t now_ns, struct purging_peer *peer, const struct peer_purge *m);
+/* Peers that may hold no tag lease of this voter; returns how many. And what it does not know of: HOLD, HOLD_ALL. */
+unsigned purging_lease_lapsed(const struct purging *p, uint64_t now_ns, struct peer_purge_lack *out);
+uint32_t purging_lease_holds(const struct purging *p, uint64_t now_ns);
+void purging_lease_activated(struct purging *p);
+void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, bool same_number,
+                         bool new_epoch);
+bool purging_lease_held(const struct purging *p, uint64_t now_ns);
 
 /* purging_member.c */
 void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m);
@@ -198,7 +242,7 @@ int purging_member_log(struct purging *p, int slot, const uint8_t *record, bool 
 void purging_member_apply(struct purging *p);
 bool purging_member_apply_alone(struct purging *p, uint32_t entry); /* false: not now */
 void purging_member_end_batch(struct purging *p, int slot);         /* before its records are forgotten */
-void purging_member_flush(struct purging *p);
+void purging_member_flush(struct purging *p, uint64_t now_ns);
 
 /* purging_poll.c */
 void purging_poll_tick(struct purging *p, uint64_t now_ns);

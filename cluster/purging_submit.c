@@ -27,7 +27,7 @@ static void choose(struct purging *p, uint64_t now_ns) {
 
 /* An entry that this node collects acknowledgements for needs no voter. */
 static bool settled_here(const struct purging *p, const struct outbox_entry *e) {
-    const struct purging_slot *s = e->list >= OUTBOX_SLOTS ? &p->slots[e->list - OUTBOX_SLOTS] : NULL;
+    const struct purging_slot *s = e->list >= OUTBOX_SLOTS ? &p->slots[outbox_slot(e)] : NULL;
     return s != NULL && s->collecting && e->sequence <= s->want;
 }
 
@@ -40,7 +40,7 @@ void purging_submit_again(struct purging *p, uint64_t now_ns) {
             next = outbox_next(&p->out, i);
             if (e->via.number == 0 || settled_here(p, e)) continue;
             /* a voter gave it an id, but the event is not here: perhaps nowhere */
-            if (list >= OUTBOX_SLOTS && e->sequence > purgelog_last(p->log, (int)(list - OUTBOX_SLOTS)))
+            if (list >= OUTBOX_SLOTS && e->sequence > purgelog_last(p->log, outbox_slot(e)))
                 outbox_unidentify(&p->out, i, now_ns);
             outbox_set_todo(&p->out, i, true);
         }
@@ -167,15 +167,20 @@ void purging_submit_status(struct purging *p, uint64_t now_ns, uint32_t from, co
         s->told_members = m->members;
         s->told_upto = m->star;
     }
-    if (m->sequence > s->confirmed) purging_collect_confirmed(p, slot, m->sequence);
+    purging_confirmed_upto(p, slot, m->sequence, m->everything < m->sequence ? m->everything : m->sequence);
+    s->count = true;
 }
 
-void purging_submit_confirmed(struct purging *p, int slot) {
-    const uint64_t upto = p->slots[slot].confirmed;
-    for (uint32_t i; (i = outbox_first(&p->out, OUTBOX_SLOTS + (unsigned)slot)) != OUTBOX_NONE;) {
+static void confirm_list(struct purging *p, unsigned list, uint64_t upto) {
+    for (uint32_t i; (i = outbox_first(&p->out, list)) != OUTBOX_NONE;) {
         if (p->out.entries[i].sequence > upto) return;
         confirmed(p, i);
     }
+}
+
+void purging_submit_confirmed(struct purging *p, int slot) {
+    confirm_list(p, OUTBOX_SLOTS + (unsigned)slot, p->slots[slot].confirmed);
+    confirm_list(p, OUTBOX_STARS + (unsigned)slot, p->slots[slot].everything);
 }
 
 /* ------------------------------------------------------------------ time */
@@ -183,8 +188,10 @@ void purging_submit_confirmed(struct purging *p, int slot) {
 /* Whether somebody has to answer: there are purges that this node does not see through itself. */
 static bool waits_for_status(const struct purging *p) {
     for (int i = 0; i < PURGELOG_SLOTS; i++) {
-        const uint32_t first = outbox_first(&p->out, OUTBOX_SLOTS + (unsigned)i);
-        if (first != OUTBOX_NONE && !settled_here(p, &p->out.entries[first])) return true;
+        const uint32_t first[] = {outbox_first(&p->out, OUTBOX_SLOTS + (unsigned)i),
+                                  outbox_first(&p->out, OUTBOX_STARS + (unsigned)i)};
+        for (unsigned k = 0; k < 2; k++)
+            if (first[k] != OUTBOX_NONE && !settled_here(p, &p->out.entries[first[k]])) return true;
     }
     return false;
 }

@@ -24,6 +24,7 @@ size_t peer_purge_pack(const struct peer_purge *m, struct peer_arena *scratch, u
     p.boot = m->boot;
     p.active_epoch = m->active_epoch;
     p.members = m->members;
+    p.everything = m->everything;
     p.events = peer_bytes(m->events, m->events_bytes);
     if (!LIST(vector_origin, m->nvector) || !LIST(vector_sequence, m->nvector) || !LIST(vector_star, m->nvector) ||
         !LIST(run_number, m->nruns) || !LIST(run_counter, m->nruns) || !LIST(run_origin, m->nruns) ||
@@ -108,6 +109,7 @@ bool peer_purge_read(const Peer__Control *c, struct peer_arena *a, struct peer_p
     out->boot = p->boot;
     out->active_epoch = p->active_epoch;
     out->members = p->members;
+    out->everything = p->everything;
     out->events = p->events.data;
     out->events_bytes = p->events.len;
     return read_vector(p, a, out) && read_runs(p, a, out) && read_lacks(p, a, out);

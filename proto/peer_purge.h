@@ -28,20 +28,23 @@ enum peer_purge_kind {
     /* The voter's reply. sequence: that of the submission; runs: the ids that the purges have; REFUSED: it is no active
      * voter; FULL: its log has no room. */
     PEER_PURGE_ANSWER,
-    /* To who submitted purges that have this origin: everything up to `sequence` is confirmed; members: how many have
-     * to acknowledge; lacks: who has not acknowledged all of it, and what instead. */
+    /* To who submitted purges that have this origin: all up to `sequence` is confirmed but for purges of everything, of
+     * which those up to `everything` are; members: how many there are; lacks: who has not acknowledged all of it, and
+     * what instead. */
     PEER_PURGE_STATUS,
     /* Records of one origin. sequence: of the first; stream; star: the last `*` of the origin up to `sequence`;
      * HORIZON: the sender's log begins with `sequence`; PULLED: the reply to a pull, which nobody acknowledges. Without
      * records: asks for an acknowledgement. */
     PEER_PURGE_EVENTS,
     /* All up to `sequence` of the origin is applied. stream: of the records acknowledged; GAP: they begin later than
-     * that; ALL: the origin is retired, so there is nothing left of it to apply; ACTIVE: by an active voter. */
+     * that; ALL: the origin is retired, so there is nothing left of it to apply; ACTIVE: by an active voter, which says
+     * too: lacks: present members to which it has granted no tag lease that may still run; HOLD: tag leases of which it
+     * does not know may still run; HOLD_ALL: serve leases. */
     PEER_PURGE_ACK,
-    /* Any member to a voter. boot, vector: the sender's. */
+    /* Any member to a voter. boot, vector: the sender's; stream: the round of polls that it belongs to, 0: none. */
     PEER_PURGE_POLL,
     /* The reply. active_epoch: the last epoch in which the sender was an active voter, 0: none; ACTIVE: it is one now;
-     * vector, empty unless the sender has begun (a newcomer has none). */
+     * vector, empty unless the sender has begun (a newcomer has none); stream: that of the poll; GRANTED: a lease. */
     PEER_PURGE_POLL_ANSWER,
     /* Send me what your log has beyond this vector. vector. */
     PEER_PURGE_PULL,
@@ -60,6 +63,9 @@ enum peer_purge_flag {
     PEER_PURGE_ALL = 32,
     PEER_PURGE_ACTIVE = 64,
     PEER_PURGE_BEGUN = 128, /* of a poll or its answer: the vector counts */
+    PEER_PURGE_GRANTED = 256,
+    PEER_PURGE_HOLD = 512,
+    PEER_PURGE_HOLD_ALL = 1024,
 };
 
 /* An entry of a vector: everything of the origin up to `sequence` is applied; star: the last `*` among it, or 0. */
@@ -90,7 +96,7 @@ struct peer_purge {
     uint32_t origin;
     uint32_t stream;
     uint64_t sequence, star;
-    uint64_t boot, active_epoch;
+    uint64_t boot, active_epoch, everything;
     uint32_t members;
     const uint8_t *events; /* records one behind another */
     size_t events_bytes;

@@ -304,6 +304,8 @@ static int fill_config(struct node_cluster *nc, struct cluster_config *cfg, char
         .insecure = s->insecure_cluster,
         .plain_links = s->cluster_links == 1,
         .voters = (unsigned)s->voters,
+        .tag_lease_ms = (unsigned)s->tag_lease,
+        .serve_lease_s = (unsigned)s->serve_lease,
         .eject_after_s = (unsigned)s->eject_after,
         .key_tags = settings_key_tags(s),
         .prefix_delimiter = s->prefix_tags,
@@ -331,7 +333,8 @@ int node_cluster_new(const struct node_parts *parts, struct node_cluster **out, 
         free(nc);
         return r;
     }
-    nc->calls = (struct cmd_cluster){nc, call_purge, call_flush_later, call_ask, call_gauges, call_discovery};
+    nc->calls = (struct cmd_cluster){
+        nc, cluster_leases(nc->cluster), call_purge, call_flush_later, call_ask, call_gauges, call_discovery};
     cmd_set_cluster(parts->cmd, &nc->calls);
     *out = nc;
     return 0;

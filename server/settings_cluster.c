@@ -48,6 +48,8 @@ static int check_alone(const struct settings *s, struct sentence *r) {
         {s->cluster_links != 0, "--cluster-links"},
         {s->state_dir != NULL, "--state-dir"},
         {s->voters != 0, "--voters"},
+        {s->tag_lease != 1000, "--tag-lease"},
+        {s->serve_lease != 30, "--serve-lease"},
         {s->eject_after != 35, "--eject-after"},
         {s->peer_timeout != 200, "--peer-timeout"},
     };
@@ -103,6 +105,12 @@ static int check_values(const struct settings *s, struct sentence *r) {
     if (s->voters != 0 && s->voters % 2 == 0)
         return bad(r, "--voters %lld: an even count can be split in halves; give 1, 3, 5 or 7, or 0 for what suits",
                    (long long)s->voters);
+    if (s->tag_lease > s->serve_lease * 1000)
+        return bad(r, "--tag-lease %lld is above --serve-lease: a lease for tagged items is at most one for all",
+                   (long long)s->tag_lease);
+    if (s->eject_after * 95 < s->serve_lease * 105)
+        return bad(r, "--eject-after %lld: it has to be at least --serve-lease and 11 %% more",
+                   (long long)s->eject_after);
     if (s->ring_strip_prefix != NULL) {
         const size_t n = strlen(s->ring_strip_prefix);
         if (n == 0 || n > PREFIX_MAX_BYTES || strpbrk(s->ring_strip_prefix, " \t\r\n") != NULL)

@@ -105,21 +105,10 @@ static uint32_t expiry_of(struct session *s, const struct request *r) {
 }
 
 void cmd_binary_get(struct session *s, struct request *r) {
-    struct store_worker *w = s->worker->store;
     struct store_item it;
     const bool touch = r->row->id == CMD_ID_gat;
-    bool found;
-    if (touch) {
-        const enum store_status st = store_touch(w, &r->key, expiry_of(s, r), &it, NULL);
-        if (st == STORE_AGAIN) {
-            cmd_retry_later(s);
-            return;
-        }
-        found = st == STORE_OK;
-    } else {
-        found = store_get(w, &r->key, &it);
-    }
-    answer(s, r, &it, found, touch);
+    const enum store_status st = cmd_get_find(s, r, touch, touch ? expiry_of(s, r) : 0, &it);
+    if (likely(st != STORE_AGAIN)) answer(s, r, &it, st == STORE_OK, touch);
 }
 
 void cmd_binary_touch(struct session *s, struct request *r) {

@@ -105,7 +105,7 @@ void cmd_binary_arith(struct session *s, struct request *r) {
         a.tags = w->tags;
         a.ntags = w->ntags;
     }
-    switch (cmd_set_arith(s, &a, &number, &created, &it)) {
+    switch (cmd_set_arith(s, r, &a, &number, &created, &it)) {
     case STORE_OK: reply_number(s, r, number, cmd_value_cas(s, &it)); break;
     case STORE_AGAIN: break;
     case STORE_NON_NUMERIC: packet_error(s, r, BINARY_NON_NUMERIC); break;

@@ -11,6 +11,7 @@
 #include "base/sync.h"
 #include "cmd/cmd_binary.h"
 #include "cmd/cmd_binary_parse.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_meta_set.h"
 #include "cmd/cmd_owner.h"
 #include "cmd/cmd_parse_block.h"
@@ -114,11 +115,12 @@ static bool finish(struct session *s, bool good) {
     parse_kept(s, r);
     r->upload = u->bytes;
     const bool here = likely(!w->routes) || cmd_owner_is_here(s, r);
+    const bool refused = good && here && cmd_lease_refuses(s, r);
     if (good && unlikely(!here))
         cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR key has moved to another node");
-    else if (good)
+    else if (good && !refused)
         cmd_binary_handle(s, r);
-    else
+    else if (!good)
         cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");
     cmd_leave(w);
     if (w->retry) {
@@ -126,7 +128,7 @@ static bool finish(struct session *s, bool good) {
         conn_park(s->conn);
         return false;
     }
-    if (!good || !here) store_upload_abort(w->store, u->bytes);
+    if (!good || !here || refused) store_upload_abort(w->store, u->bytes);
     if (!good && r->shifted) cmd_end(s, CMD_END_ERROR);
     end_upload(s);
     s->phase = CMD_PHASE_LINE;

@@ -107,6 +107,7 @@ struct cluster_question;
 /* What the commands ask of the cluster (cluster/cluster.h). On a worker's thread; none blocks. */
 struct cmd_cluster {
     void *arg;
+    const struct lease_ends *leases; /* when this node's leases end; outlive the workers' running */
     /* Purges all nodes; p->done is called on another thread. */
     void (*purge)(void *arg, struct cluster_purge *p);
     /* Purges everything on all nodes in so many seconds, if this node still runs then. */

@@ -11,6 +11,7 @@
 #include "cmd/cmd_cluster.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_table.h"
 #include "cmd/cmd_value.h"
 #include "cmd/cmd_watch.h"
@@ -199,39 +200,37 @@ unsigned cmd_get_framed(struct session *s, struct request *r, unsigned n, uint32
     return i;
 }
 
-void cmd_get(struct session *s, struct request *r) {
+enum store_status cmd_get_find(struct session *s, const struct request *r, bool touch, uint32_t expiry,
+                               struct store_item *it) {
     struct store_worker *w = s->worker->store;
+    enum store_status st = STORE_NOT_FOUND;
+    if (cmd_lease_none(s)) return st;
+    if (unlikely(touch))
+        st = store_touch(w, &r->key, expiry, it, NULL);
+    else if (store_get(w, &r->key, it))
+        st = STORE_OK;
+    if (st == STORE_AGAIN) cmd_retry_later(s);
+    return st == STORE_OK && cmd_lease_hides(s, r, it) ? STORE_NOT_FOUND : st;
+}
+
+void cmd_get(struct session *s, struct request *r) {
     struct store_item it;
     const bool touch = r->row->id >= CMD_ID_gat;
     const bool cas = r->row->id == CMD_ID_gets || r->row->id == CMD_ID_gats;
-    bool found;
     if (unlikely(r->key.len == 0)) { /* the line ended in blanks behind its last key */
         put_end(s);
         return;
     }
-    if (unlikely(touch)) {
-        enum store_status st = store_touch(w, &r->key, (uint32_t)r->exptime, &it, NULL);
-        if (st == STORE_AGAIN) {
-            cmd_retry_later(s);
-            return;
-        }
-        found = st == STORE_OK;
-    } else {
-        found = store_get(w, &r->key, &it);
-    }
-    answer(s, r, &it, found, touch, cas);
+    const enum store_status st = cmd_get_find(s, r, touch, (uint32_t)r->exptime, &it);
+    if (likely(st != STORE_AGAIN)) answer(s, r, &it, st == STORE_OK, touch, cas);
 }
 
 enum store_status cmd_get_touch(struct session *s, const struct request *r, uint32_t expiry, struct store_item *it) {
-    struct store_worker *w = s->worker->store;
-    const enum store_status st = store_touch(w, &r->key, expiry, it, NULL);
-    if (st == STORE_AGAIN) {
-        cmd_retry_later(s);
-        return st;
-    }
+    const enum store_status st = cmd_get_find(s, r, true, expiry, it);
+    if (st == STORE_AGAIN) return st;
     cmd_bump(s, CMD_METRIC_cmd_touch);
     cmd_bump(s, st == STORE_OK ? CMD_METRIC_touch_hits : CMD_METRIC_touch_misses);
-    if (st == STORE_OK && (it->bits & STORE_FETCHED) == 0) store_note_fetch(w, it);
+    if (st == STORE_OK && (it->bits & STORE_FETCHED) == 0) store_note_fetch(s->worker->store, it);
     return st;
 }
 

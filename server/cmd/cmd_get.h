@@ -14,6 +14,10 @@
  * version than was found; false: a miss. Inside the section. */
 bool cmd_get_found(struct session *s, struct request *r, struct store_item *it, bool found, bool touch);
 
+/* Looks r's key up, and gives its item a new expiry if asked to touch it. STORE_OK; STORE_NOT_FOUND: there is none, or
+ * a lease forbids to show it; STORE_AGAIN: the request will be run again; STORE_NO_MEMORY. Inside the section. */
+enum store_status cmd_get_find(struct session *s, const struct request *r, bool touch, uint32_t expiry,
+                               struct store_item *it);
 /* Gives r's item a new expiry, counts. STORE_AGAIN: the request will be run again. Inside the section. */
 enum store_status cmd_get_touch(struct session *s, const struct request *r, uint32_t expiry, struct store_item *it);
 

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cluster/lease_ends.h"
 #include "cmd/cmd_auth.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_cluster.h"
@@ -138,6 +139,9 @@ const struct net_handler *cmd_guest_handler(bool privileged) {
 
 /* ------------------------------------------------------------------ the instance */
 
+/* Of a node that stands alone. */
+static const struct lease_ends endless = {LEASE_ENDLESS, LEASE_ENDLESS};
+
 static int init_workers(struct cmd *cmd) {
     size_t bytes = cmd->nworkers * sizeof(struct cmd_worker);
     cmd->workers = aligned_alloc(SYNC_CACHE_LINE, bytes);
@@ -182,6 +186,7 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     if (cmd == NULL) return -ENOMEM;
     cmd->cfg = *cfg;
     cmd->store = cfg->store;
+    cmd->leases = &endless;
     cmd->inline_max = store_inline_max(cfg->store);
     if (cmd->inline_max > cfg->item_size_max) cmd->inline_max = cfg->item_size_max;
     cmd->nworkers = cfg->workers;
@@ -223,6 +228,7 @@ void cmd_free(struct cmd *cmd) {
 
 void cmd_set_cluster(struct cmd *cmd, const struct cmd_cluster *cluster) {
     cmd->cluster = cluster;
+    cmd->leases = cluster->leases;
 }
 
 void *cmd_worker_context(struct cmd *cmd, unsigned i) {

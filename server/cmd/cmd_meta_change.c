@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_meta.h"
 #include "cmd/cmd_purge.h"
 #include "cmd/cmd_value.h"
@@ -151,7 +152,9 @@ static void answer_ma(struct session *s, struct request *r, const struct store_a
     /* t before T shows the expiry that there was. */
     const bool peek = a->set_expiry && meta_has(&s->worker->meta, 't');
     if (peek && store_peek(w, &r->key, &before)) old_expiry = before.expiry;
-    enum store_status st = store_arith(w, a, &number, &created, &it);
+    enum store_status st = STORE_NOT_FOUND;
+    if (!cmd_lease_hides_now(s, r)) st = store_arith(w, a, &number, &created, &it);
+    if (st == STORE_OK && !created && cmd_lease_hides(s, r, &it)) st = STORE_NOT_FOUND; /* replaced meanwhile */
     if (st == STORE_AGAIN) {
         cmd_retry_later(s);
         return;

@@ -8,6 +8,7 @@
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
 #include "cmd/cmd_key.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_meta.h"
 #include "cmd/cmd_value.h"
 #include "cmd/cmd_watch.h"
@@ -191,11 +192,12 @@ void cmd_mg(struct session *s, struct request *r) {
     if (s->role == CMD_ROLE_PEER && meta_has(m, 'v') && store_peek(s->worker->store, &r->key, &g.it) &&
         cmd_value_too_large(s, &g.it))
         return;
-    enum store_status st = look_up(s, r, &g);
+    enum store_status st = cmd_lease_none(s) ? STORE_NOT_FOUND : look_up(s, r, &g);
     if (unlikely(st == STORE_AGAIN)) {
         cmd_retry_later(s);
         return;
     }
+    if (st == STORE_OK && !g.created && cmd_lease_hides(s, r, &g.it)) st = STORE_NOT_FOUND;
     cmd_bump(s, CMD_METRIC_cmd_meta);
     note_mg(s, r, st == STORE_OK ? &g.it : NULL);
     if (st != STORE_OK) {
@@ -312,7 +314,7 @@ void cmd_me(struct session *s, struct request *r) {
         cmd_line_lit(s, CMD_BAD_FORMAT);
         return;
     }
-    if (!store_peek(w->store, &r->key, &it)) {
+    if (!store_peek(w->store, &r->key, &it) || cmd_lease_hides(s, r, &it)) {
         cmd_line_lit(s, "EN");
         return;
     }

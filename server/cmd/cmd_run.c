@@ -12,6 +12,7 @@
 #include "cmd/cmd_binary_set.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_get.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_meta_get.h"
 #include "cmd/cmd_meta_set.h"
@@ -96,6 +97,7 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
         cmd_leave(w);
     else
         cmd_enter(w);
+    if (unlikely(w->leases_ended != 0) && cmd_lease_refuses(s, r)) return;
     bool large = (r->row->class == CMD_CLASS_STORE || r->row->class == CMD_CLASS_MSET) && r->body == NULL;
     if (unlikely(large))
         cmd_body_begin(s, r);
@@ -111,7 +113,10 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
 static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     if (unlikely(r->path < CMD_PATH_GET || w->observed != 0)) return 0;
-    cmd_enter(w);
+    if (unlikely(!w->inside)) { /* behind a command that ran outside */
+        cmd_enter(w);
+        if (w->observed != 0) return 0;
+    }
     switch ((enum cmd_path)r->path) {
     case CMD_PATH_GET: return cmd_get_run(s, r, n);
     case CMD_PATH_SET: return cmd_set_run(s, r, n, 0);

@@ -5,6 +5,7 @@
 #include "base/sync.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
+#include "cmd/cmd_lease.h"
 #include "cmd/cmd_purge.h"
 #include "cmd/cmd_table.h"
 #include "cmd/cmd_tag.h"
@@ -154,9 +155,14 @@ static void reply_number(struct session *s, const struct request *r, uint64_t v)
     cmd_reply(s, r, text, (size_t)(text_put_u64(text, v) - text));
 }
 
-enum store_status cmd_set_arith(struct session *s, const struct store_arith *a, uint64_t *number, bool *created,
-                                struct store_item *out) {
-    const enum store_status st = store_arith(s->worker->store, a, number, created, out);
+enum store_status cmd_set_arith(struct session *s, const struct request *r, const struct store_arith *a,
+                                uint64_t *number, bool *created, struct store_item *out) {
+    struct store_item it;
+    enum store_status st = STORE_NOT_FOUND;
+    if (out == NULL) out = &it;
+    if (!cmd_lease_hides_now(s, r)) st = store_arith(s->worker->store, a, number, created, out);
+    if (st == STORE_OK && !*created && cmd_lease_hides(s, r, out))
+        st = STORE_NOT_FOUND; /* another has replaced it meanwhile */
     if (st == STORE_AGAIN)
         cmd_retry_later(s);
     else if (st == STORE_OK && !*created)
@@ -181,7 +187,7 @@ void cmd_incr(struct session *s, struct request *r) {
         if (cmd_purge_list(s, r, r->list, r->list_len, &number)) reply_number(s, r, number);
         return;
     }
-    switch (cmd_set_arith(s, &a, &number, &created, NULL)) {
+    switch (cmd_set_arith(s, r, &a, &number, &created, NULL)) {
     case STORE_OK: reply_number(s, r, number); break;
     case STORE_AGAIN: break;
     case STORE_NON_NUMERIC: cmd_reply_lit(s, r, "CLIENT_ERROR cannot increment or decrement non-numeric value"); break;

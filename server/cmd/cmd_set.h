@@ -24,9 +24,9 @@ void cmd_set_refuse(struct session *s, const struct request *r, enum store_statu
 /* set, add, replace, append, prepend, cas (with r->cas in a packet: any of them, if unchanged). `out` (may be NULL):
  * the new item. STORE_TOO_LARGE and STORE_NO_MEMORY are for cmd_set_refuse. */
 enum store_status cmd_set_store(struct session *s, struct request *r, struct store_item *out);
-/* incr and decr; `created` and `out` as store_arith has them. */
-enum store_status cmd_set_arith(struct session *s, const struct store_arith *a, uint64_t *number, bool *created,
-                                struct store_item *out);
+/* incr and decr of r's item; `created` and `out` as store_arith has them. */
+enum store_status cmd_set_arith(struct session *s, const struct request *r, const struct store_arith *a,
+                                uint64_t *number, bool *created, struct store_item *out);
 /* delete; with r->cas in a packet: if unchanged. */
 enum store_status cmd_set_delete(struct session *s, const struct request *r);
 

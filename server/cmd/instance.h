@@ -12,8 +12,10 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/sync.h"
+#include "cluster/lease_ends.h"
 #include "cmd/cmd_config.h"
 #include "cmd/cmd_table.h"
 #include "cmd/request.h"
@@ -33,17 +35,21 @@ struct cmd_watch;   /* the watchers and their rings (cmd_watch.c) */
 struct cmd_peers;   /* a worker's links to other nodes (cmd_link.h) */
 struct cmd_publish; /* a view that is being handed to the workers (cmd_view.c) */
 
+/* Leases of this node that have ended. */
+enum cmd_lease { CMD_LEASE_SERVE = 1, CMD_LEASE_TAG = 2 };
+
 struct cmd_worker {
     struct cmd *cmd;
     struct store_worker *store;
     unsigned index;
-    bool inside;        /* in a section of the store */
-    bool end_batch;     /* the handler asks for the batch to end behind this request */
-    bool retry;         /* the handler asks to be run again when there is room */
-    bool routes;        /* some keys are other nodes' */
-    bool too_large;     /* CMD_ROLE_PEER: the value does not fit into a reply, and nothing was written */
-    uint64_t reply_max; /* CMD_ROLE_PEER: bytes of a value that do */
-    uint32_t observed;  /* cmd->observed as of the batch's beginning, or its last command that may change it */
+    bool inside;          /* in a section of the store */
+    bool end_batch;       /* the handler asks for the batch to end behind this request */
+    bool retry;           /* the handler asks to be run again when there is room */
+    bool routes;          /* some keys are other nodes' */
+    bool too_large;       /* CMD_ROLE_PEER: the value does not fit into a reply, and nothing was written */
+    uint64_t reply_max;   /* CMD_ROLE_PEER: bytes of a value that do */
+    uint8_t leases_ended; /* enum cmd_lease, as of the section's beginning */
+    uint32_t observed;    /* cmd->observed as of the batch's beginning, or its last command that may change it */
     TAILQ_HEAD(, cmd_upload) uploads; /* under way, or waiting for their turn */
     struct net_post turns_post;       /* has it look at them */
     unsigned sizes_running;           /* answers to `stats sizes` under way */
@@ -71,6 +77,7 @@ struct cmd {
     uint32_t observed; /* enum cmd_observer: what somebody wants to be told of; relaxed */
     struct store *store;
     const struct cmd_cluster *cluster; /* NULL: this node stands alone */
+    const struct lease_ends *leases;   /* endless without a cluster */
     struct cmd_config cfg;             /* its strings are this instance's own */
     struct cmd_names names;
     struct keytags_marker marker; /* len 0: key tags are off */
@@ -89,11 +96,20 @@ struct cmd {
     struct cmd_publish *publish; /* the last view that was set; NULL: none */
 };
 
+/* A lease may have ended by this clock: notes which (cmd_lease.c). */
+void cmd_lease_ended(struct cmd_worker *w, uint64_t now_ns);
+
 /* Enters or leaves the batch's section; harmless when that is so already. */
 static inline void cmd_enter(struct cmd_worker *w) {
     if (w->inside) return;
     w->inside = true;
     store_enter(w->store);
+    /* The clock first: what it is compared with may have become later meanwhile, which does no harm. */
+    const uint64_t now_ns = store_now_ns(w->store);
+    const struct lease_ends *l = w->cmd->leases;
+    w->leases_ended = 0;
+    if (unlikely(now_ns >= sync_load_acq(&l->tag_ns) || now_ns >= sync_load_acq(&l->serve_ns)))
+        cmd_lease_ended(w, now_ns);
 }
 static inline void cmd_leave(struct cmd_worker *w) {
     if (!w->inside) return;

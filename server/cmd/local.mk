@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/cmd_lease.c \
   %D%/cmd_life.c \
   %D%/cmd_binary.c \
   %D%/cmd_binary_admin.c \
@@ -58,6 +59,7 @@ noinst_HEADERS += \
   %D%/cmd_input.h \
   %D%/cmd_job.h \
   %D%/cmd_key.h \
+  %D%/cmd_lease.h \
   %D%/cmd_link.h \
   %D%/cmd_meta.h \
   %D%/cmd_meta_get.h \

@@ -19,6 +19,7 @@ enum cmd_observer_bit {
 #undef STREAM
     CMD_OBSERVER_BIT_DETAIL,
     CMD_OBSERVER_BIT_LOG,
+    CMD_OBSERVER_BIT_LEASE,
 };
 
 enum cmd_observer {
@@ -28,6 +29,8 @@ enum cmd_observer {
     CMD_OBSERVE_STREAMS = (1 << CMD_OBSERVER_BIT_DETAIL) - 1, /* all that `watch` can ask for */
     CMD_OBSERVE_DETAIL = 1 << CMD_OBSERVER_BIT_DETAIL,        /* `stats detail on` */
     CMD_OBSERVE_LOG = 1 << CMD_OBSERVER_BIT_LOG,              /* the log's verbosity is LOG_INFO or more */
+    CMD_OBSERVE_LEASE = 1 << CMD_OBSERVER_BIT_LEASE, /* of a worker: a lease has ended, all requests go to their
+                                                        handlers (cmd_lease.h) */
 #undef EMPTY
 };
 

@@ -25,6 +25,7 @@ struct store_worker {
     struct epoch_record *epoch;
     unsigned index;
     uint32_t now;                     /* store time of the section */
+    uint64_t now_ns;                  /* the clock that it was read from */
     bool inside;                      /* a section is open */
     struct opened open;               /* small segments it appends to */
     uint64_t number_next, number_end; /* the versions that it has reserved */

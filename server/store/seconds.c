@@ -8,8 +8,12 @@
 
 #define NS 1000000000ull
 
+uint32_t seconds_of(const struct store *s, uint64_t ns) {
+    return (uint32_t)((ns - s->start_ns) / NS) + SECONDS_FIRST;
+}
+
 uint32_t seconds_now(const struct store *s) {
-    return (uint32_t)((clock_boot_ns(s->cfg.clock) - s->start_ns) / NS) + SECONDS_FIRST;
+    return seconds_of(s, clock_boot_ns(s->cfg.clock));
 }
 
 uint64_t seconds_begin_ns(const struct store *s, uint32_t second) {

@@ -8,10 +8,14 @@
 #include <stdint.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "store/handle.h"
+#include "store/state.h"
 
 #define SECONDS_FIRST 2u /* 0 means never and 1 has always passed */
 
+/* The second that the clock's ns is in. */
+uint32_t seconds_of(const struct store *s, uint64_t ns);
 /* The present second. Any thread. */
 uint32_t seconds_now(const struct store *s);
 /* When a second begins, by the clock. */
@@ -21,7 +25,8 @@ uint64_t seconds_begin_ns(const struct store *s, uint32_t second);
 void seconds_enter(struct store_worker *w, uint32_t now);
 /* Reads the clock for a handle that is in no section. */
 static inline void seconds_read(struct store_worker *w) {
-    const uint32_t now = seconds_now(w->s);
+    w->now_ns = clock_boot_ns(w->s->cfg.clock);
+    const uint32_t now = seconds_of(w->s, w->now_ns);
     if (unlikely(now != w->now)) seconds_enter(w, now);
 }
 

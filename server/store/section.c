@@ -48,6 +48,10 @@ uint32_t store_now(const struct store_worker *w) {
     return w->now;
 }
 
+uint64_t store_now_ns(const struct store_worker *w) {
+    return w->now_ns;
+}
+
 uint32_t store_expiry(struct store_worker *w, int64_t exptime) {
     if (exptime == 0) return 0;
     if (exptime < 0) return STORE_EXPIRED;

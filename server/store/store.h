@@ -104,6 +104,8 @@ void store_enter(struct store_worker *w);
 void store_leave(struct store_worker *w);
 /* The store's time as of this section's beginning, seconds. */
 uint32_t store_now(const struct store_worker *w);
+/* The clock (CLOCK_BOOTTIME, nanoseconds) as of this section's beginning. */
+uint64_t store_now_ns(const struct store_worker *w);
 /* memcached's exptime (0 never, negative at once, up to relative_ttl_max seconds from now, above that unix time) as an
  * expiry. What has n seconds to live lives n seconds at least and n + 1 at most; what lives until a unix time, until
  * then at least and less than two seconds longer. STORE_EXPIRED for a time that has passed. Saturates. Inside or

@@ -446,14 +446,16 @@ class Lab:
 
 
 def is_settled(nodes):
-    """All serve, see each other alive, and go by one ring and one configuration."""
+    """All serve, hold leases, see each other alive, and go by one ring and one configuration."""
     stats = [n.stats() for n in nodes]
     if len({(s["config_version"], s["cluster_id"], s["ring_version"]) for s in stats}) != 1:
         return False
     if stats[0]["cluster_id"] == "-" or any(int(s["members_alive"]) < len(nodes) for s in stats):
         return False
-    states = [n.status()["state"] for n in nodes]
-    return all(s in ("serving", "witness", "drained") for s in states) and all(
+    own = [n.status() for n in nodes]
+    if any(s["lease"] == "none" for s in own):
+        return False
+    return all(s["state"] in ("serving", "witness", "drained") for s in own) and all(
         all(n.member(o).get("state") in ("serving", "drained") for o in nodes) for n in nodes)
 
 

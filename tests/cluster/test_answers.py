@@ -156,7 +156,7 @@ def every_command_through_every_node(lab):
 
 @case()
 def every_command_at_length(lab):
-    nodes = lab.cluster(5)
+    nodes = lab.cluster(5, state=True)  # without, flushes are pending at first
     for _ in range(10):
         mix(nodes, 5000, random.randrange(10 ** 9))
         assert nodes[0].ask("flush_all") == "OK"

@@ -38,7 +38,7 @@ def run(nodes, command):
 @case()
 def they_ask_the_owner(lab):
     """Hashing as libmemcached does with weighted ketama, each request reaches its key's owner."""
-    nodes = lab.cluster(3)
+    nodes = lab.cluster(3, state=True)
     if is_there("php", "-r", "exit(extension_loaded('memcached') ? 0 : 1);"):
         asked, passed = run(nodes, ["php", f"{HERE}/memcached.php", "ketama"])
         assert asked > 600 and passed == 0
@@ -55,7 +55,7 @@ def they_ask_the_owner(lab):
 @case()
 def they_hash_in_their_own_way(lab):
     """Whatever node they ask, every answer is right."""
-    nodes = lab.cluster(3)
+    nodes = lab.cluster(3, state=True)
     if is_there(PYTHON, "-c", "import pymemcache"):
         assert run(nodes, [PYTHON, f"{HERE}/pymemcache_client.py"])[1] > 200
     for module in ("Cache::Memcached", "Cache::Memcached::Fast"):

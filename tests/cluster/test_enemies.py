@@ -210,12 +210,12 @@ def events_are_logged_once_a_second(lab):
     nodes[2].pause()
     nodes[0].wait_event("suspect", nodes[2].name)
     nodes[0].wait_event("dead", nodes[2].name)
-    assert nodes[0].ask("mp a w1").startswith("PA")
+    assert nodes[0].ask("mp * w1").startswith("PA")
     nodes[0].forget_log()
     with nodes[0].client() as c:
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
-            assert c.meta("mp a w1")[0] == "PA"
+            assert c.meta("mp * w1")[0] == "PA"
     assert 0 < len(nodes[0].events("purge_unconfirmed")) <= 3, nodes[0].events("purge_unconfirmed")
     nodes[2].go_on()
     nodes[0].wait_event("refuted|joined", nodes[2].name)
@@ -231,7 +231,7 @@ def events_are_logged_once_a_second(lab):
 
     wait("the next line says how many were left out", change)
     seen, took = nodes[0].events("configuration"), time.monotonic() - begun
-    assert len(seen) <= took + 2 < number - 40000 + 2, (took, number, seen)
+    assert len(seen) == 1 or len(seen) == 2 and took > 0.95, (took, number, seen)
     nodes[2].stop()
     nodes[0].wait_event("left", nodes[2].name)
     strangers = [lab.joiner(nodes[:1]) for _ in range(3)]

@@ -78,14 +78,17 @@ static void add_member(struct fuzz *f, uint32_t number) {
     CHECK(configuration_add(&f->c, &m) == 0);
 }
 
-/* A voter, one of three (bit 0: none); with 2: a newcomer, that has no vector yet. */
+/* A voter, one of three (bit 0: none); with 2: a newcomer, that has no vector yet; with 4: leases bind. */
 static void begin(struct fuzz *f, uint8_t how) {
     const struct purging_config cfg = {
-        .log_bytes = LOG_BYTES, .boot = 1, .events = {f, send, apply, raise_floor, outcome, newer}};
+        .log_bytes = LOG_BYTES, .boot = 1, .events = {f, send, apply, raise_floor, outcome, newer, NULL, NULL}};
     *f = (struct fuzz){.number = how & 1 ? 4 : 1, .now_ns = 1000000000};
     f->c.version = how & 2 ? 2 : 1;
     f->c.epoch = f->c.floor_epoch = 1;
     f->c.next_number = 1000;
+    f->c.leases = how & 4;
+    f->c.tag_lease_ms = f->c.tag_wait_ms = 1000;
+    f->c.serve_lease_ms = f->c.serve_wait_ms = 30000;
     for (uint32_t i = 1; i <= MEMBERS; i++) add_member(f, i);
     for (uint32_t i = 1; i <= VOTERS; i++) {
         f->c.voters[f->c.nvoters++] =

@@ -89,7 +89,8 @@ void purge_lab_init(struct purge_lab *l, unsigned n, unsigned voters, uint64_t l
     l->n = n;
     l->c.version = l->c.epoch = l->c.floor_epoch = 1;
     l->c.next_number = 1000;
-    l->c.tag_lease_ms = 1000;
+    l->c.tag_lease_ms = l->c.tag_wait_ms = 1000;
+    l->c.serve_lease_ms = l->c.serve_wait_ms = 30000;
     for (uint32_t i = 1; i <= n; i++) {
         struct configuration_member m = {.number = i, .id = {{(uint8_t)i}}, .state = CONFIGURATION_SERVING};
         snprintf(m.name, sizeof m.name, "n%u:1", i);

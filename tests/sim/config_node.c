@@ -250,7 +250,7 @@ static void on_poll(struct world_process *p, unsigned from, const struct envelop
     tell_version(p, from, e);
     c = config_current(p->config);
     if (c == NULL || !lists(c, e)) return;
-    node_input(p, &(struct config_in){.kind = CONFIG_IN_HEARD, .number = e->number});
+    node_input(p, &(struct config_in){.kind = CONFIG_IN_HEARD, .number = e->number, .version = e->version});
     struct envelope answer = envelope_of(p, POLLED);
     answer.granted = node_is_active(p) && !config_sealed(p->config);
     send(p, from, &answer);

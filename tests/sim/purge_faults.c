@@ -40,14 +40,35 @@ static void purge(struct sim *s, void *arg, uint64_t unused) {
     purge_life_finish_round(x);
 }
 
+static void read_somewhere(struct sim *s, void *arg, uint64_t unused) {
+    struct world *w = arg;
+    const unsigned node = (unsigned)sim_below(s, w->o->nodes);
+    struct process *x = purge_life_at(w, node);
+    (void)unused;
+    sim_at(s, sim_now(s) + SIM_MS + sim_below(s, SIM_MS), read_somewhere, w, 0);
+    if (x != NULL && !sim_is_paused(s, node)) purge_model_read(x);
+}
+
+/* Cuts those off (again, after links were healed) that are to be. */
+static void cut_off(struct world *w) {
+    for (unsigned i = 0; i < w->o->nodes; i++)
+        for (unsigned k = 0; k < w->o->nodes && w->cut_off_ns[i] > sim_now(w->s); k++) {
+            if (k == i) continue;
+            sim_block(w->s, i, k, true);
+            sim_block(w->s, k, i, true);
+        }
+}
+
 static void restart_later(struct sim *s, void *arg, uint64_t node) {
     struct world *w = arg;
     if (!sim_is_running(s, (unsigned)node)) purge_life_start(w, (unsigned)node);
 }
 
 static void resume_later(struct sim *s, void *arg, uint64_t node) {
-    (void)arg;
+    struct process *x = purge_life_at(arg, (unsigned)node);
+    const bool paused = sim_is_paused(s, (unsigned)node);
     sim_resume(s, (unsigned)node);
+    if (paused && x != NULL) purge_model_read(x); /* a request that is there before anything of other nodes */
 }
 
 static void crash(struct world *w, unsigned node) {
@@ -76,11 +97,12 @@ static void trouble(struct sim *s, void *arg, uint64_t unused) {
         for (unsigned i = 0; i < w->o->nodes; i++) sim_set_group(s, i, (unsigned)sim_below(s, 2));
     if (faults & WORLD_PARTITIONS && sim_chance(s, 30000)) sim_block(s, a, b, true);
     if (faults & WORLD_PARTITIONS && sim_chance(s, 25000)) sim_heal(s);
+    if (faults & WORLD_CHANGES && sim_chance(s, 2000)) w->cut_off_ns[a] = sim_now(s) + SIM_S + sim_below(s, 4 * SIM_S);
+    cut_off(w);
     if (faults & WORLD_PAUSES && sim_chance(s, 10000) && sim_is_running(s, a)) {
         sim_pause(s, a);
         sim_at(s, sim_now(s) + sim_below(s, sim_chance(s, 100000) ? 4 * SIM_S : SIM_S), resume_later, w, a);
     }
-    if (faults & WORLD_CHANGES && sim_chance(s, 2000)) w->cut_off[a] = true;
     if (faults & WORLD_PARTITIONS && sim_chance(s, 10000)) {
         const struct sim_path p = {.loss = (uint32_t)sim_below(s, sim_chance(s, 500000) ? 20000 : 300000),
                                    .delay_min_ns = 200000,
@@ -122,7 +144,7 @@ static void calm_down(struct sim *s, void *arg, uint64_t unused) {
     sim_set_path(s, &good);
     for (unsigned i = 0; i < w->o->nodes; i++) {
         sim_resume(s, i);
-        w->cut_off[i] = false;
+        w->cut_off_ns[i] = 0;
         if (!sim_is_running(s, i)) purge_life_start(w, i);
     }
 }
@@ -181,6 +203,7 @@ void world_run(const struct world_options *o, struct world_result *r) {
     sim_at(w->s, 200 * SIM_MS, purge, w, 0);
     sim_at(w->s, 500 * SIM_MS, purge_govern, w, 0);
     sim_at(w->s, 500 * SIM_MS, trouble, w, 0);
+    sim_at(w->s, 500 * SIM_MS, read_somewhere, w, 0);
     if (o->roll_ms > 0) sim_at(w->s, 500 * SIM_MS, roll, w, 0);
     sim_at(w->s, o->seconds * SIM_S, calm_down, w, 0);
     sim_run(w->s, (o->seconds + CALM_S) * SIM_S);

@@ -29,6 +29,7 @@ static uint32_t add_member(struct world *w, struct configuration *c, unsigned no
         .number = c->next_number++, .id = {{(uint8_t)(node + 1)}}, .boot = boot, .state = CONFIGURATION_SERVING};
     snprintf(m.name, sizeof m.name, "n%u:1", node);
     CHECK(configuration_add(c, &m) == 0 && m.number < WORLD_NUMBERS);
+    w->listed_ns[m.number] = sim_now(w->s);
     w->r->joins++;
     return m.number;
 }
@@ -77,6 +78,69 @@ static bool tidy_origins(struct world *w, struct configuration *c) {
     return changed;
 }
 
+/* How long a member has been silent to all voters that are there, by their clocks; 0: too few are to tell. */
+static uint64_t silence_of(struct world *w, const struct configuration *c, uint32_t number) {
+    uint64_t least = (sim_now(w->s) - w->listed_ns[number]) * 9 / 10, since; /* before, it could not be heard */
+    unsigned voters = 0;
+    for (unsigned i = 0; i < c->nvoters; i++) {
+        const struct process *x = purge_life_at(w, c->voters[i].id.bytes[0] - 1u);
+        uint64_t heard, version;
+        if (x == NULL || sim_is_paused(w->s, x->node) || x->version != w->version || !purging_active(x->p, &since))
+            continue;
+        if (x->number == number) return 0;
+        (void)purging_heard(x->p, number, &heard, &version);
+        if (heard < since) heard = since;
+        const uint64_t silent = sim_local(w->s, x->node) - heard;
+        if (silent < least) least = silent;
+        voters++;
+    }
+    return voters >= configuration_majority(c) ? least : 0;
+}
+
+/* Whether some active voter was polled by all members at this version or a later one. */
+static bool all_know(struct world *w, const struct configuration *c, uint64_t at_least) {
+    for (unsigned i = 0; i < c->nvoters; i++) {
+        const struct process *x = purge_life_at(w, c->voters[i].id.bytes[0] - 1u);
+        uint64_t since, heard, version;
+        bool all = x != NULL && x->version == w->version && purging_active(x->p, &since);
+        for (unsigned k = 0; all && k < c->nmembers; k++) {
+            if (c->members[k].state == CONFIGURATION_EJECTED || c->members[k].number == x->number) continue;
+            all = purging_heard(x->p, c->members[k].number, &heard, &version) && version >= at_least;
+        }
+        if (all) return true;
+    }
+    return false;
+}
+
+/* Leases bind when all members go by three voters; they are raised and lowered now and then. */
+static bool change_leases(struct world *w, struct configuration *c) {
+    const uint32_t most = (uint32_t)(w->o->tag_ms != 0 ? w->o->tag_ms : 400), least = most / 2;
+    if (c->nvoters < 3) c->leases = false;
+    if (c->nvoters >= 3 && !c->leases && w->three_version == 0) w->three_version = c->version + 1;
+    const bool known = w->three_version != 0 && w->three_version <= w->version && all_know(w, c, w->three_version);
+    if (c->nvoters >= 3 && !c->leases && (known || w->o->bind_at_once)) {
+        c->leases = true;
+        w->three_version = 0;
+        return true;
+    }
+    if (c->tag_lease_ms < c->tag_wait_ms) { /* lowered: the wait follows when what was granted before has ended */
+        if (w->lowered_ns == 0 && w->lowered_version <= w->version && all_know(w, c, w->lowered_version))
+            w->lowered_ns = sim_now(w->s);
+        if (w->lowered_ns == 0 || sim_now(w->s) < w->lowered_ns + 3 * c->tag_wait_ms * SIM_MS / 2) return false;
+        c->tag_wait_ms = c->tag_lease_ms;
+        return true;
+    }
+    if ((w->o->faults & WORLD_CHANGES) == 0 || w->calm || !sim_chance(w->s, 20000)) return false;
+    if (c->tag_lease_ms == most) {
+        c->tag_lease_ms = least;
+        w->lowered_version = c->version + 1;
+        w->lowered_ns = 0;
+    } else {
+        c->tag_lease_ms = c->tag_wait_ms = most;
+    }
+    return true;
+}
+
 /* Who leaves, joins, is ejected or has a new process; what seats that changes. *voters: they have changed. */
 static bool change_members(struct world *w, struct configuration *c, bool *voters) {
     const uint64_t now = sim_now(w->s);
@@ -88,9 +152,10 @@ static bool change_members(struct world *w, struct configuration *c, bool *voter
         for (unsigned n = 0; n < c->nvoters; n++)
             if (c->voters[n].id.bytes[0] == i + 1) v = &c->voters[n];
         const bool listed = m != NULL && m->state != CONFIGURATION_EJECTED;
-        if (listed && v == NULL && ((x == NULL && now > w->down_ns[i] + 3 * SIM_S) || w->cut_off[i])) {
+        const bool gone = x == NULL && now > w->down_ns[i] + 3 * SIM_S;
+        const bool silent = listed && c->leases && silence_of(w, c, m->number) > lease_waited_ns(c->serve_wait_ms);
+        if (listed && v == NULL && ((gone && c->leases) || silent)) {
             m->state = CONFIGURATION_EJECTED;
-            w->cut_off[i] = false;
             w->r->ejected++;
             changed = true;
         } else if (x != NULL && (m == NULL || m->boot != x->boot || (!listed && x->version == w->version))) {
@@ -121,6 +186,25 @@ static bool move_seat(struct world *w, struct configuration *c, bool wanted) {
         }
     }
     return false;
+}
+
+/* Two more voters, of members that are there; nothing if there are not two. */
+static bool add_seats(struct world *w, struct configuration *c) {
+    const struct configuration_member *found[2];
+    unsigned n = 0;
+    for (unsigned i = 0; i < c->nmembers && n < 2; i++) {
+        const struct configuration_member *m = &c->members[i];
+        const struct process *x = purge_life_at(w, m->id.bytes[0] - 1u);
+        bool voter = false;
+        for (unsigned k = 0; k < c->nvoters; k++) voter |= c->voters[k].member == m->number;
+        if (voter || x == NULL || x->number != m->number || m->state == CONFIGURATION_EJECTED) continue;
+        found[n++] = m;
+    }
+    for (unsigned i = 0; n == 2 && i < 2; i++) {
+        c->voters[c->nvoters].origin = 0;
+        take_seat(w, c, &c->voters[c->nvoters++], found[i]->id.bytes[0] - 1u, found[i]->number);
+    }
+    return n == 2;
 }
 
 /* Whether a majority of the voters remembers the epoch: they are sealed then, as those who accept the value are. */
@@ -154,6 +238,7 @@ static void publish(struct world *w, struct configuration *c, bool calm) {
     w->version = c->version;
     w->history[w->version] = *c;
     w->r->versions++;
+    w->r->bound += c->leases && w->version > 1 && !w->history[w->version - 1].leases;
     sim_note(w->s, 0, "version %llu, epoch %llu, fresh %llu", (unsigned long long)c->version,
              (unsigned long long)c->epoch, (unsigned long long)c->floor_epoch);
     for (unsigned i = 0; i < c->nvoters; i++)
@@ -185,6 +270,8 @@ void purge_govern(struct sim *s, void *arg, uint64_t unused) {
         kept = false;
         w->wanted_ns = 0;
     }
+    if (c.nvoters < w->o->voters && sim_now(s) > 3 * SIM_S && add_seats(w, &c)) changed = voters = true;
+    changed |= change_leases(w, &c);
     changed |= tidy_origins(w, &c);
     if (voters) {
         if (w->wanted_ns == NEVER) w->wanted_ns = sim_now(s);
@@ -208,10 +295,13 @@ void purge_govern(struct sim *s, void *arg, uint64_t unused) {
 }
 
 void purge_govern_found(struct world *w) {
-    struct configuration c = {.epoch = 1, .floor_epoch = 1, .next_number = 1, .tag_lease_ms = 1000};
+    const unsigned voters = w->o->first_voters != 0 ? w->o->first_voters : w->o->voters;
+    struct configuration c = {.epoch = 1, .floor_epoch = 1, .next_number = 1, .leases = voters >= 3};
+    c.tag_lease_ms = c.tag_wait_ms = w->o->tag_ms != 0 ? w->o->tag_ms : 400;
+    c.serve_lease_ms = c.serve_wait_ms = w->o->serve_ms != 0 ? w->o->serve_ms : 2000;
     for (unsigned i = 0; i < w->o->nodes; i++) {
         const uint32_t number = add_member(w, &c, i, purge_life_at(w, i)->boot);
-        if (i < w->o->voters) take_seat(w, &c, &c.voters[c.nvoters++], i, number);
+        if (i < voters) take_seat(w, &c, &c.voters[c.nvoters++], i, number);
     }
     publish(w, &c, true);
 }

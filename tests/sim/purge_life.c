@@ -87,9 +87,9 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
              r->origin, (unsigned long long)r->sequence, r->acked, r->members);
     if (r->status == PURGING_LOG_FULL) x->w->asker[token] = NULL; /* nothing has happened */
     if (r->status != PURGING_CONFIRMED) return;
-    purge_model_confirmed(x, (uint32_t)token, r);
     x->w->r->confirmed++;
     if (took > x->w->r->confirm_max_ns) x->w->r->confirm_max_ns = took;
+    purge_model_confirm(x->w, (uint32_t)token);
 }
 
 static void newer(void *arg, uint32_t member, uint64_t version) {
@@ -107,7 +107,8 @@ static void arm(struct process *x) {
 }
 
 void purge_life_finish_round(struct process *x) {
-    purging_flush(x->p, sim_local(x->w->s, x->node));
+    x->cached_ns = sim_local(x->w->s, x->node);
+    purging_flush(x->p, x->cached_ns);
     arm(x);
 }
 

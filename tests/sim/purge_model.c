@@ -7,9 +7,10 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "cluster/mutation.h"
 
 const char *world_violation_name(enum world_violation v) {
-    static const char *const names[] = {"applied twice",        "claimed and not covered", "confirmed and not covered",
+    static const char *const names[] = {"applied twice",        "claimed and not covered", "stale read",
                                         "two purges of one id", "applied early",           "lost",
                                         "pending after calm",   "vector too long"};
     return names[v];
@@ -75,46 +76,43 @@ static void check_claim(struct process *x, uint32_t origin, uint64_t sequence) {
     }
 }
 
-/* A purge that is confirmed is covered on every member of this configuration that has begun. */
-static void check_confirmed(struct world *w, uint64_t version, uint32_t pid, uint32_t origin, uint64_t sequence) {
-    const struct configuration *c = &w->history[version];
-    for (unsigned i = 0; i < c->nmembers; i++) {
-        const struct process *m = w->of_number[c->members[i].number];
-        if (c->members[i].state == CONFIGURATION_EJECTED || m == NULL) continue;
-        if (m->number == c->members[i].number && m->alive && !purging_begun(m->p)) continue; /* serves nothing yet */
-        if (!purge_model_covered(m, pid)) purge_model_violation(w, WORLD_CONFIRMED, m->node, origin, sequence);
-    }
-}
-
-/* A node says that all of an origin up to `sequence` is confirmed. */
-static void check_status(const struct process *x, uint32_t origin, uint64_t sequence) {
-    struct origin *o = &x->w->origins[origin];
-    if (o->pids == NULL || sequence <= o->confirmed) return;
-    for (uint64_t s = o->confirmed + 1; s <= sequence && s <= o->last; s++)
-        if (o->pids[s] != 0) check_confirmed(x->w, x->version, o->pids[s], origin, s);
-    o->confirmed = sequence;
-}
-
-/* Whether a purge was an event of an origin that is retired. */
-static bool was_retired(const struct world *w, uint32_t pid) {
-    const struct configuration *c = &w->history[w->version];
-    for (uint32_t origin = 1; origin < c->next_number; origin++) {
-        const struct origin *o = &w->origins[origin];
-        bool counts = o->pids == NULL;
-        for (unsigned i = 0; i < c->norigins; i++) counts |= c->origins[i] == origin;
-        for (uint64_t s = 1; !counts && s <= o->last; s++)
-            if (o->pids[s] == pid) return true;
-    }
-    return false;
-}
-
-void purge_model_confirmed(const struct process *x, uint32_t pid, const struct purging_receipt *r) {
+/* While a lease runs, all confirmed purges that it stands for are covered. */
+void purge_model_read(struct process *x) {
     struct world *w = x->w;
-    if (r->origin != 0 && r->sequence <= w->origins[r->origin].confirmed) return; /* whoever said so was checked */
-    if (r->origin == 0 || was_retired(w, pid))
-        check_confirmed(w, w->version, pid, r->origin, r->sequence);
-    else
-        check_status(x, r->origin, r->sequence);
+    const struct lease_ends ends = purging_leases(x->p);
+    const uint64_t now = MUTATED(MUTATION_CACHED_CLOCK) ? x->cached_ns : sim_local(w->s, x->node);
+    w->r->reads++;
+    w->r->leased += now < ends.tag_ns;
+    if (now >= ends.tag_ns && now >= ends.serve_ns) return;
+    bool all = true;
+    for (uint64_t i = x->checked; i < w->nconfirmed; i++) {
+        const uint32_t pid = w->confirmed[i];
+        const bool covered = purge_model_covered(x, pid);
+        all = all && covered;
+        if (all) x->checked = i + 1; /* what is covered stays so */
+        if (!covered && now < (w->everything[pid] ? ends.serve_ns : ends.tag_ns))
+            purge_model_violation(w, WORLD_STALE, x->node, pid, w->everything[pid]);
+    }
+}
+
+void purge_model_confirm(struct world *w, uint32_t pid) {
+    if (pid == 0 || w->is_confirmed[pid]) return;
+    w->is_confirmed[pid] = true;
+    w->confirmed[w->nconfirmed++] = pid;
+    for (unsigned i = 0; i < w->o->nodes; i++) {
+        struct process *x = purge_life_at(w, i);
+        if (x != NULL && x->p != NULL && !sim_is_paused(w->s, i)) purge_model_read(x);
+    }
+}
+
+void purge_model_confirmed(struct process *x, uint32_t origin, uint64_t tags, uint64_t everything) {
+    struct world *w = x->w;
+    struct origin *o = &w->origins[origin];
+    if (o->pids == NULL) return;
+    for (uint64_t s = o->confirmed + 1; s <= tags && s <= o->last; s++, o->confirmed++)
+        if (!w->everything[o->pids[s]]) purge_model_confirm(w, o->pids[s]);
+    for (uint64_t s = o->everything + 1; s <= everything && s <= o->last; s++, o->everything++)
+        purge_model_confirm(w, o->pids[s]);
 }
 
 void purge_model_applies(struct process *x, uint32_t pid) {
@@ -138,7 +136,7 @@ void purge_model_message(struct process *x, const struct peer_purge *m) {
         for (size_t i = 0; i < m->events_bytes; i += purge_event_size(m->events + i))
             note_event(w, x->node, m->origin, sequence++, pid_of(m->events + i));
     if (m->kind == PEER_PURGE_ACK && !(m->flags & PEER_PURGE_ALL)) check_claim(x, m->origin, m->sequence);
-    if (m->kind == PEER_PURGE_STATUS) check_status(x, m->origin, m->sequence);
+    if (m->kind == PEER_PURGE_STATUS) purge_model_confirmed(x, m->origin, m->sequence, m->everything);
     for (unsigned i = 0; i < m->nvector; i++) check_claim(x, m->vector[i].origin, m->vector[i].sequence);
     if (m->nvector > w->r->longest_vector) w->r->longest_vector = m->nvector;
 }

@@ -26,6 +26,8 @@ struct process {
     uint64_t version;
     uint64_t floor_all_ns, floor_tagged_ns; /* true times */
     uint64_t streams[WORLD_NODES], boots[WORLD_NODES];
+    uint64_t checked;   /* of the confirmed purges, those that are covered */
+    uint64_t cached_ns; /* its clock, when it was last looked at for something else than a read */
     bool applying;
     uint32_t batch[PURGING_BATCH_SELECTORS]; /* what takes time to apply */
     unsigned nbatch;
@@ -39,7 +41,7 @@ struct origin {
     const struct process *process; /* whose seat it is or was */
     uint32_t *pids;                /* by sequence, from 1 */
     uint64_t last;
-    uint64_t confirmed; /* checked up to there */
+    uint64_t confirmed, everything; /* up to there: purges of tags; of everything */
 };
 
 struct world {
@@ -58,9 +60,15 @@ struct world {
     bool ids[WORLD_PIDS];                                    /* it got more than one */
     struct process *asker[WORLD_PIDS];
     uint32_t npids;
+    bool is_confirmed[WORLD_PIDS];
+    uint32_t confirmed[WORLD_PIDS]; /* in the order of confirmation */
+    uint64_t nconfirmed;
     uint64_t boots;
     uint64_t down_ns[WORLD_NODES];
-    bool cut_off[WORLD_NODES];    /* to be ejected though it lives */
+    uint64_t cut_off_ns[WORLD_NODES];  /* cut off from all others until then */
+    uint64_t listed_ns[WORLD_NUMBERS]; /* since when a member is on the list */
+    uint64_t three_version;            /* since which there are three voters, and leases do not bind; 0: they do */
+    uint64_t lowered_version, lowered_ns;
     uint64_t wanted_ns, epoch_ns; /* a change of epoch is wanted since; the epoch began */
     bool calm;
 };
@@ -71,9 +79,10 @@ bool purge_model_has_applied(const struct process *x, uint32_t pid);
 bool purge_model_covered(const struct process *x, uint32_t pid); /* applied, or a floor was raised for it since */
 void purge_model_applies(struct process *x, uint32_t pid);
 void purge_model_message(struct process *x, const struct peer_purge *m); /* that leaves the node */
-/* x says that a purge it was asked for is confirmed: as one event among those before it; or because it was an event of
- * a retired origin, too, which says nothing of those before it. */
-void purge_model_confirmed(const struct process *x, uint32_t pid, const struct purging_receipt *r);
+/* x says that all of an origin is confirmed up to `tags`, purges of everything up to `everything`. */
+void purge_model_confirmed(struct process *x, uint32_t origin, uint64_t tags, uint64_t everything);
+void purge_model_confirm(struct world *w, uint32_t pid);
+void purge_model_read(struct process *x); /* looks whether it could return something that is confirmed purged */
 
 /* purge_life.c */
 struct process *purge_life_at(const struct world *w, unsigned node); /* NULL: none runs */

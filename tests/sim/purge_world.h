@@ -7,9 +7,11 @@
  * purges it has applied and when it last raised its floors: a purge is *covered* on a process that has applied it, or
  * that raised a floor for it after it was asked for. Checked at every message that leaves a node:
  *   - what its vector and its acknowledgements claim is covered (P6);
- *   - what it calls confirmed is covered on every member of its configuration that has begun (P2's half of this
- * machine);
  *   - one (origin, sequence) is one purge, for ever;
+ * at reads, some hundred a second at each process that runs, listed or not, and at all of them when a purge is
+ * confirmed:
+ *   - while a process's tag lease runs by its own clock, every confirmed purge is covered there; while its serve lease
+ *     does, every confirmed purge of everything (P2);
  * at every purge that is applied: never twice (P5), never before the one in front of it; and in the end, when all has
  * been calm for a while: what a living member has is covered everywhere, and nothing is pending (P4).
  */
@@ -40,18 +42,21 @@ struct world_options {
     unsigned nodes, voters;
     unsigned faults;
     unsigned purges_per_s;
-    unsigned seconds;  /* of faults; then ten of calm */
-    unsigned roll_ms;  /* every so often the next voter is killed, if the last is back; 0: not at all */
-    int asked;         /* the only node that is asked for purges, -1: all are */
-    bool origin_again; /* a shortcut: a voter's origin keeps its number when its process restarts */
-    bool print;        /* violations as they happen */
-    FILE *trace;       /* NULL: none */
+    unsigned seconds;          /* of faults; then ten of calm */
+    unsigned roll_ms;          /* every so often the next voter is killed, if the last is back; 0: not at all */
+    int asked;                 /* the only node that is asked for purges, -1: all are */
+    unsigned tag_ms, serve_ms; /* leases; 0: 400 and 2,000 */
+    unsigned first_voters;     /* to begin with; 0: `voters` */
+    bool bind_at_once;         /* a shortcut: leases bind as soon as there are three voters */
+    bool origin_again;         /* a shortcut: a voter's origin keeps its number when its process restarts */
+    bool print;                /* violations as they happen */
+    FILE *trace;               /* NULL: none */
 };
 
 enum world_violation {
     WORLD_TWICE,      /* P5 */
     WORLD_CLAIM,      /* P6: claimed and not covered */
-    WORLD_CONFIRMED,  /* confirmed and not covered */
+    WORLD_STALE,      /* P2: confirmed, and could be read */
     WORLD_TWO_EVENTS, /* one id for two purges */
     WORLD_EARLY,      /* applied before the one in front of it */
     WORLD_LOST,       /* P4 */
@@ -65,6 +70,8 @@ struct world_result {
     unsigned total;
     /* what happened, to see that the run was worth it */
     uint64_t purges, confirmed, alone, repeated, floors, kept, fresh, versions, joins, ejected, retired, events;
+    uint64_t reads, leased; /* of which the tag lease ran */
+    uint64_t bound;         /* times that leases came to bind */
     unsigned longest_vector, origins_end, restarts;
     uint64_t confirm_max_ns;
 };

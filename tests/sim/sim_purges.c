@@ -3,7 +3,8 @@
  * The purging machine in a world of faults: without arguments a few hundred seeds of everything, T7, T8, and each
  * shortcut, which has to be noticed.
  *
- *     sim_purges [seeds=N] [from=N] [faults=MASK] [nodes=N] [voters=N] [rate=N] [seconds=N] [mutation=N] [v=1]
+ *     sim_purges [seeds=N] [from=N] [faults=MASK] [nodes=N] [voters=N] [rate=N] [seconds=N] [first=N] [roll=MS]
+ * [asked=N] [mutation=N] [v=1]
  */
 #include <inttypes.h>
 #include <setjmp.h>
@@ -35,6 +36,9 @@ static void add(struct world_result *sum, const struct world_result *r) {
     sum->ejected += r->ejected;
     sum->retired += r->retired;
     sum->events += r->events;
+    sum->reads += r->reads;
+    sum->leased += r->leased;
+    sum->bound += r->bound;
     if (r->longest_vector > sum->longest_vector) sum->longest_vector = r->longest_vector;
     if (r->origins_end > sum->origins_end) sum->origins_end = r->origins_end;
 }
@@ -45,9 +49,10 @@ static void print(const struct world_result *s, unsigned seeds) {
         if (s->violations[i] > 0) printf(" %s %u;", world_violation_name(i), s->violations[i]);
     printf("\n  purges %" PRIu64 " confirmed in time %" PRIu64 " alone %" PRIu64 " events %" PRIu64 " repeated %" PRIu64
            " floors %" PRIu64 " kept %" PRIu64 " fresh %" PRIu64 " versions %" PRIu64 " joins %" PRIu64
-           " ejected %" PRIu64 " retired %" PRIu64 " longest vector %u most origins %u\n",
+           " ejected %" PRIu64 " retired %" PRIu64 " longest vector %u most origins %u reads %" PRIu64
+           " leased %" PRIu64 " bound %" PRIu64 "\n",
            s->purges, s->confirmed, s->alone, s->events, s->repeated, s->floors, s->kept, s->fresh, s->versions,
-           s->joins, s->ejected, s->retired, s->longest_vector, s->origins_end);
+           s->joins, s->ejected, s->retired, s->longest_vector, s->origins_end, s->reads, s->leased, s->bound);
 }
 
 /* Every seed is a cluster of another size; some have short logs, none has all faults at once all the time. */
@@ -57,11 +62,14 @@ static void vary(struct world_options *o, uint64_t seed) {
     o->nodes = nodes[seed % 5];
     o->voters = voters[seed % 5];
     o->faults = WORLD_ALL;
+    o->first_voters = 0;
     if (seed % 3 != 0) o->faults &= ~(unsigned)WORLD_HORIZON;
     if (seed % 7 == 0) o->faults &= ~(unsigned)WORLD_CRASHES;
     if (seed % 11 == 0) {
         o->nodes = 2;
         o->voters = 1;
+    } else if (seed % 13 == 0) {
+        o->first_voters = 1;
     }
 }
 
@@ -126,7 +134,8 @@ static void test_a_thousand_purges_a_second_while_voters_are_killed_in_turn(void
     assert_int_equal(r.total, 0); /* none twice, none lost */
     assert_true(r.purges > 6000);
     assert_true(r.restarts >= 6);
-    assert_int_equal(r.confirmed, r.purges); /* each within two seconds, and 1,000 a second are no burden */
+    /* within two seconds, and 1,000 a second are no burden; but for some of everything, which wait for every member */
+    assert_true(r.confirmed * 1000 >= r.purges * 999);
 }
 
 /* Runs seeds until a shortcut is noticed. */
@@ -145,7 +154,8 @@ static unsigned notice(enum mutation m, bool again, unsigned step) {
 
 static void test_every_shortcut_is_noticed_within_a_thousand_seeds(void **state) {
     (void)state;
-    for (int m = MUTATION_NONE + 1; m <= MUTATION_CONFIRM_LINKED; m++) {
+    for (int m = MUTATION_NONE + 1; m < MUTATIONS; m++) {
+        if (m == MUTATION_NO_SEAL || m == MUTATION_MIXED_EPOCHS) continue; /* too rare: tests/unit/test_lease.c */
         const bool horizon = m == MUTATION_NO_HORIZON_FLOOR || m == MUTATION_HORIZON_NO_STAR;
         const unsigned seed = notice((enum mutation)m, false, horizon ? 3 : 1); /* every third has short logs */
         printf("shortcut %d: seed %u\n", m, seed);
@@ -158,7 +168,7 @@ int main(int argc, char **argv) {
     struct world_options o = {.purges_per_s = 60, .seconds = 8, .asked = -1};
     struct world_result sum = {0};
     uint64_t from = 1;
-    unsigned seeds = 100;
+    unsigned seeds = 100, first = 0;
     bool varied = true;
     if (argc == 1) {
         const struct CMUnitTest tests[] = {
@@ -182,10 +192,16 @@ int main(int argc, char **argv) {
             o.seconds = (unsigned)v;
         else if (strncmp(argv[i], "mutation=", 9) == 0)
             mutation_on = (enum mutation)v;
+        else if (strncmp(argv[i], "roll=", 5) == 0)
+            o.roll_ms = (unsigned)v;
+        else if (strncmp(argv[i], "asked=", 6) == 0)
+            o.asked = (int)v;
         else if (strncmp(argv[i], "again=", 6) == 0)
             o.origin_again = v;
         else if (strncmp(argv[i], "trace=", 6) == 0)
             o.trace = stdout;
+        else if (strncmp(argv[i], "first=", 6) == 0)
+            first = (unsigned)v;
         else if (strncmp(argv[i], "v=", 2) == 0)
             o.print = v;
         else if (strncmp(argv[i], "faults=", 7) == 0) {
@@ -201,6 +217,7 @@ int main(int argc, char **argv) {
     for (uint64_t seed = from; seed < from + seeds; seed++) {
         struct world_result r;
         if (varied) vary(&o, seed);
+        if (first != 0) o.first_voters = first;
         o.seed = seed;
         world_run(&o, &r);
         add(&sum, &r);

@@ -73,8 +73,10 @@ static const struct peer_ask ask = {77, true, "cluster purges 4-101"};
 static const struct peer_told told = {77, true, "END\r\n", 5};
 
 static int write_links(const char *folder) {
+    const int first = write_file(folder, "control_hello", peer_hello_pack(&hello, bytes, sizeof bytes));
+    if (first < 0) return -1;
     const int written[] = {
-        write_file(folder, "control_hello", peer_hello_pack(&hello, bytes, sizeof bytes)),
+        first,
         write_file(folder, "control_refusal", peer_refusal_pack(&refusal, bytes, sizeof bytes)),
         write_file(folder, "control_ping", peer_ping_pack(UINT64_C(0x0102030405060708), bytes, sizeof bytes)),
         write_file(folder, "control_pong", peer_pong_pack(UINT64_C(0x0102030405060708), bytes, sizeof bytes)),

@@ -86,6 +86,8 @@ tests_unit_test_quick_SOURCES = %D%/test_quick.c tests/fuzz/fake_net.c tests/wir
 tests_unit_test_cmd_SOURCES = %D%/test_cmd.c tests/fuzz/fake_net.c
 tests_unit_test_ttl_SOURCES = %D%/test_ttl.c tests/fuzz/fake_net.c
 tests_unit_test_refused_SOURCES = %D%/test_refused.c tests/fuzz/fake_net.c
+single_tests += %D%/test_lease_hits
+tests_unit_test_lease_hits_SOURCES = %D%/test_lease_hits.c tests/fuzz/fake_net.c
 noinst_HEADERS += tests/fuzz/fake_net.h
 
 # Purges that take time, in the store and over connections.
@@ -122,6 +124,8 @@ single_tests += %D%/test_config_acceptor %D%/test_config_propose %D%/test_config
 single_tests += %D%/test_config_request %D%/test_config_record %D%/test_peer_config
 tests_unit_test_config_request_SOURCES = %D%/test_config_request.c %D%/config_lab.c
 tests_unit_test_config_record_SOURCES = %D%/test_config_record.c %D%/config_lab.c
+single_tests += %D%/test_config_leases
+tests_unit_test_config_leases_SOURCES = %D%/test_config_leases.c %D%/config_lab.c
 tests_unit_test_config_join_SOURCES = %D%/test_config_join.c %D%/config_lab.c
 tests_unit_test_config_found_SOURCES = %D%/test_config_found.c %D%/config_lab.c
 tests_unit_test_config_propose_SOURCES = %D%/test_config_propose.c %D%/config_lab.c
@@ -144,7 +148,7 @@ tests_unit_test_link_packets_SOURCES = %D%/test_link_packets.c tests/wire/script
 noinst_HEADERS += %D%/frames.h
 unit_tests += %D%/test_transport_bad
 tests_unit_test_transport_bad_SOURCES = %D%/test_transport_bad.c %D%/link_lab.c
-single_tests += %D%/test_peer_purge %D%/test_purging_outbox %D%/test_purging_repair
+single_tests += %D%/test_lease %D%/test_peer_purge %D%/test_purging_outbox %D%/test_purging_repair
 unit_tests += %D%/test_conn_link
 tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
 tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)

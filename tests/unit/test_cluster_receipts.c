@@ -112,8 +112,17 @@ static void test_when_a_member_acknowledged(void **state) {
     assert_int_equal(cluster_receipts_acked_ns(r, 5 + CLUSTER_RECEIPTS_MEMBERS, 3, 990), 50);
 }
 
+/* What proto/PROTOCOL.md promises. */
+static void test_bounds_are_as_promised(void **state) {
+    (void)state;
+    assert_int_equal(CLUSTER_RECEIPTS, 1024);
+    assert_int_equal(CLUSTER_RECEIPTS_CONFIRMED, 64);
+    assert_int_equal(CLUSTER_PURGE_TEXT_MAX, 200);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bounds_are_as_promised),
         cmocka_unit_test_setup_teardown(test_a_purge_is_remembered, open_receipts, close_receipts),
         cmocka_unit_test_setup_teardown(test_the_last_ones_are_remembered, open_receipts, close_receipts),
         cmocka_unit_test_setup_teardown(test_long_selectors_are_cut, open_receipts, close_receipts),

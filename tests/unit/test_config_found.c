@@ -77,6 +77,11 @@ static void test_the_lowest_of_a_majority_founds_when_all_asked_have_bound_thems
     assert_int_equal(c->next_number, 5); /* two members, two origins */
     assert_false(c->seats_by_name);
     assert_int_equal(c->eject_after_ms, 35000);
+    assert_true(c->leases); /* nobody has served yet, so nobody serves without one */
+    assert_int_equal(c->tag_lease_ms, 1000);
+    assert_int_equal(c->tag_wait_ms, 1000);
+    assert_int_equal(c->serve_lease_ms, 30000);
+    assert_int_equal(c->serve_wait_ms, 30000);
     assert_non_null(lab_said(&l, PEER_CONFIG_PUSH, 2));
     lab_end(&l);
 }

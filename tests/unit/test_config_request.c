@@ -216,9 +216,19 @@ static void test_settings_out_of_bounds_are_refused(void **state) {
         enum config_request_kind kind;
         uint64_t argument;
     } bad[] = {
-        {CONFIG_EJECT_AFTER, 33157}, {CONFIG_SERVE_LEASE, 40000}, {CONFIG_SERVE_LEASE, 999}, {CONFIG_TAG_LEASE, 30001},
-        {CONFIG_TAG_LEASE, 0},       {CONFIG_VOTERS, 2},          {CONFIG_VOTERS, 9},        {CONFIG_WEIGHT, 1000001},
-        {CONFIG_REQUESTS, 1},        {CONFIG_RECOVER, 0},         {CONFIG_LEFT, 0},
+        {CONFIG_EJECT_AFTER, 33157},
+        {CONFIG_SERVE_LEASE, 40000},
+        {CONFIG_SERVE_LEASE, 999},
+        {CONFIG_TAG_LEASE, 30001},
+        {CONFIG_TAG_LEASE, 0},
+        {CONFIG_TAG_LEASE, 99},
+        {CONFIG_SERVE_LEASE, 604800001},
+        {CONFIG_VOTERS, 2},
+        {CONFIG_VOTERS, 9},
+        {CONFIG_WEIGHT, 1000001},
+        {CONFIG_REQUESTS, 1},
+        {CONFIG_RECOVER, 0},
+        {CONFIG_LEFT, 0},
     };
     struct lab l;
     (void)state;

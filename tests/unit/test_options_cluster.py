@@ -182,6 +182,16 @@ def voters(lab):
     agreed(lab, "--voters", "5", "cluster set voters 5")
 
 
+@case("tag-lease")
+def tag_lease(lab):
+    agreed(lab, "--tag-lease", "500", "cluster set tag-lease 500")
+
+
+@case("serve-lease")
+def serve_lease(lab):
+    agreed(lab, "--serve-lease", "20", "cluster set serve-lease 20000")
+
+
 @case("eject-after")
 def eject_after(lab):
     agreed(lab, "--eject-after", "100", "cluster set eject-after 100000")

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Leases: a member's rounds of polls, a voter's grants, and what both become under a new configuration (rules 18 and
+ * 19). */
+#include <string.h>
+
+#include "cluster/purging_state.h"
+
+/* ------------------------------------------------------------------ the member's side */
+
+struct lease_ends purging_leases(const struct purging *p) {
+    return p->number == 0 ? (struct lease_ends){0, 0} : p->lease.ends;
+}
+
+bool purging_needs_lease(const struct purging *p) {
+    return p->nvoters >= 3;
+}
+
+bool purging_lease_held(const struct purging *p, uint64_t now_ns) {
+    return p->lease.ends.tag_ns > now_ns;
+}
+
+static int seat_of(const struct purging *p, uint32_t member) {
+    for (unsigned i = 0; i < p->nvoters; i++)
+        if (p->voters[i].member == member && member != 0) return (int)i;
+    return -1;
+}
+
+uint32_t purging_lease_ask(struct purging *p, uint64_t now_ns) {
+    const int own = seat_of(p, p->number);
+    const uint32_t round = lease_ask(&p->lease, now_ns);
+    if (own >= 0 && purging_can_number(p)) (void)lease_granted(&p->lease, round, (unsigned)own);
+    return round;
+}
+
+void purging_lease_answered(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
+    const int seat = seat_of(p, from);
+    /* Who has another version is not counted: it would grant for as long as that says. */
+    const bool same = (m->version == p->version && m->epoch == p->epoch) || MUTATED(MUTATION_MIXED_EPOCHS);
+    if (seat < 0 || (m->flags & PEER_PURGE_GRANTED) == 0 || !same) return;
+    struct lease_round *r = lease_granted(&p->lease, m->stream, (unsigned)seat);
+    if (r == NULL) return;
+    if (MUTATED(MUTATION_LEASE_FROM_REPLY)) r->asked_ns = now_ns;
+    for (unsigned i = 0; i < m->nvector && i < PEER_PURGE_VECTOR_MAX; i++) {
+        const int slot = purgelog_slot(p->log, m->vector[i].origin);
+        if (slot >= 0 && r->need[slot] < m->vector[i].sequence) r->need[slot] = m->vector[i].sequence;
+    }
+}
+
+static bool has_applied(const struct purging *p, const struct lease_round *r) {
+    for (int i = 0; i < PURGELOG_SLOTS; i++)
+        if (purgelog_origin(p->log, i) != 0 && purgelog_applied(p->log, i) < r->need[i]) return false;
+    return true;
+}
+
+void purging_lease_try(struct purging *p) {
+    const int majority = (int)p->nvoters / 2 + 1 - (MUTATED(MUTATION_LEASE_MINORITY) && p->nvoters > 1);
+    if (p->number == 0 || !p->begun) return;
+    for (unsigned i = 0; i < LEASE_ROUNDS; i++) {
+        struct lease_round *r = &p->lease.round[i];
+        if (r->number == 0 || __builtin_popcount(r->granted) < majority) continue;
+        if (!has_applied(p, r) && !MUTATED(MUTATION_LEASE_EARLY)) continue;
+        lease_take(&p->lease, r);
+        /* With fewer than three voters every purge waits for this member, once it knows all that was confirmed before
+         * it came to that. */
+        if (p->nvoters < 3) p->lease.ends = (struct lease_ends){LEASE_ENDLESS, LEASE_ENDLESS};
+    }
+}
+
+/* ------------------------------------------------------------------ the voter's side */
+
+bool purging_lease_grant(struct purging *p, uint64_t now_ns, struct purging_peer *peer, const struct peer_purge *m) {
+    if (m->stream == 0 || (m->flags & PEER_PURGE_BEGUN) == 0 || m->version != p->version || m->epoch != p->epoch ||
+        !purging_can_number(p))
+        return false;
+    const uint64_t until_ns = now_ns + lease_waited_ns(p->tag_lease_ms);
+    if (peer->granted_ns < until_ns) peer->granted_ns = until_ns;
+    return true;
+}
+
+unsigned purging_lease_lapsed(const struct purging *p, uint64_t now_ns, struct peer_purge_lack *out) {
+    unsigned n = 0;
+    for (unsigned i = 0; p->leases && i < p->npeers && n < PEER_PURGE_LACKS_MAX; i++)
+        if (p->peers[i].granted_ns <= now_ns) out[n++] = (struct peer_purge_lack){p->peers[i].number, 0};
+    return n;
+}
+
+uint32_t purging_lease_holds(const struct purging *p, uint64_t now_ns) {
+    const uint64_t since_ns = p->active_ns > p->bound_ns ? p->active_ns : p->bound_ns;
+    uint32_t flags = 0;
+    if (MUTATED(MUTATION_NO_HOLD)) return 0;
+    if (now_ns < since_ns + lease_waited_ns(p->tag_wait_ms)) flags |= PEER_PURGE_HOLD;
+    if (p->founded_by_name && now_ns < p->active_ns + lease_waited_ns(p->serve_wait_ms)) flags |= PEER_PURGE_HOLD_ALL;
+    return flags;
+}
+
+void purging_lease_activated(struct purging *p) {
+    /* Leases of the epoch before are covered by the wait that begins now. */
+    for (unsigned i = 0; i < p->npeers; i++) p->peers[i].granted_ns = 0;
+}
+
+/* ------------------------------------------------------------------ a new configuration */
+
+void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, bool same_number,
+                         bool new_epoch) {
+    const bool endless = p->lease.ends.tag_ns == LEASE_ENDLESS;
+    lease_void(&p->lease);
+    p->lease.tag_ns = c->tag_lease_ms * MS;
+    p->lease.serve_ns = c->serve_lease_ms * MS;
+    p->tag_lease_ms = c->tag_lease_ms;
+    p->tag_wait_ms = c->tag_wait_ms;
+    p->serve_wait_ms = c->serve_wait_ms;
+    /* Founders without state directories may have forgotten an older cluster, whose members' leases go on. */
+    p->founded_by_name = c->epoch == 1 && c->seats_by_name;
+    if (c->leases && (!p->leases || new_epoch)) p->bound_ns = now_ns;
+    p->leases = c->leases;
+    if (!same_number)
+        p->lease.ends = (struct lease_ends){0, 0};
+    else if (endless && c->nvoters >= 3) /* purges wait for this member until all know that leases are needed */
+        p->lease.ends = c->leases ? (struct lease_ends){0, 0}
+                                  : (struct lease_ends){now_ns + p->lease.tag_ns, now_ns + p->lease.serve_ns};
+}
