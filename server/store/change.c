@@ -255,8 +255,9 @@ void change_drop(struct change *c) {
 
 void change_show(const struct change *c, struct store_item *out) {
     if (out == NULL) return;
-    uint8_t *p = segment_at(&c->w->s->segs, c->loc);
-    record_show(p, p, c->loc, out);
+    uint8_t *p = segment_at(&c->w->s->segs, c->loc), header[32];
+    item_copy_header(header, p); /* a reader may just be noting in it that the item was read */
+    record_show(header, p, c->loc, out);
     out->soft |= c->verdict == VERDICT_SOFT;
 }
 

@@ -107,7 +107,9 @@ static bool upload_old(struct putting *g) {
     const struct item *o = &g->c.old;
     struct store_item it;
     struct iovec v = {0};
-    record_show(o->p, o->p, g->c.loc, &it);
+    uint8_t header[32]; /* a copy: a reader may just be noting in it that the item was read */
+    item_copy_header(header, o->p);
+    record_show(header, o->p, g->c.loc, &it);
     for (unsigned i = 0, n = item_large(o) ? item_pieces(o) : 1; i < n; i++) {
         if (store_item_spans(g->c.w, &it, &v, i, 1) == 0) break;
         if (!upload_append(g->c.w, g->upload, v.iov_base, v.iov_len)) return false;

@@ -20,3 +20,4 @@ dist-hook:
 	cp $(srcdir)/tests/wire/peer/*.hex $(distdir)/tests/wire/peer/
 
 EXTRA_DIST += %D%/differential.py %D%/differential_binary.py
+TESTS += %D%/differential_binary.py
