@@ -116,8 +116,9 @@ static bool add_up(struct prefix **sum, struct table *t, size_t *bytes) {
 
 /* The lines of a dump, END and all, as they are sent; *n: its length. NULL if there is no memory. */
 static char *dump_lines(struct prefix *const *sum, size_t bytes, const struct cmd_stat_line *to, size_t *n) {
-    char *text = malloc(HEAD_MAX + bytes + 8 + HEAD_MAX), *const lines = text + HEAD_MAX, *p = lines;
+    char *text = malloc(HEAD_MAX + bytes + 8 + HEAD_MAX);
     if (text == NULL) return NULL;
+    char *const lines = text + HEAD_MAX, *p = lines;
     for (unsigned i = 0; i < DETAIL_BUCKETS; i++)
         for (const struct prefix *e = sum[i]; e != NULL; e = e->next)
             p += sprintf(p, "PREFIX %.*s get %" PRIu64 " hit %" PRIu64 " set %" PRIu64 " del %" PRIu64 "\r\n", e->len,

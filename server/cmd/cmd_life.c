@@ -109,8 +109,10 @@ static void on_close(struct conn *c, void *session) {
 }
 
 static bool on_open_guest(struct conn *c, void *session) {
+    struct session *s = session;
     if (!on_open(c, session)) return false;
-    ((struct session *)session)->authenticated = true;
+    s->authenticated = true;
+    s->started = true; /* it speaks text, whatever -B says */
     return true;
 }
 

@@ -83,8 +83,8 @@ static void test_lies(void **state) {
     assert_int_equal(check(BINARY_get, 3, 0, 2), BINARY_FAULT_LENGTHS);
     assert_int_equal(check(BINARY_get, 3, 255, 257), BINARY_FAULT_LENGTHS);
     assert_int_equal(check(0x40, 65535, 255, 0), BINARY_FAULT_LENGTHS);
-    assert_int_equal(check(BINARY_set, 1, 8, BINARY_BODY_MAX), BINARY_FINE);
-    assert_int_equal(check(BINARY_set, 1, 8, BINARY_BODY_MAX + 1), BINARY_FAULT_BODY);
+    assert_int_equal(check(BINARY_set, 1, 8, 1u << 30), BINARY_FINE);
+    assert_int_equal(check(BINARY_set, 1, 8, (1u << 30) + 1), BINARY_FAULT_BODY);
     assert_int_equal(check(0x40, 1, 8, UINT32_MAX), BINARY_FAULT_BODY);
     for (unsigned magic = 0; magic < 256; magic++) {
         char p[BINARY_HEADER];
