@@ -20,6 +20,7 @@ class Job:
     out: object
     tmp: str
     keep: str
+    rows: str = ""  # only the work with this in its name
 
 
 @dataclass
@@ -47,6 +48,9 @@ WORKS = [
     Work("set, one per write", ["-g", 0], ["--set", 100]),
     Work("set, pipelined 16", ["-g", 0, "-d", 16], ["--set", 100], many=True),
     Work("ms, pipelined 16", ["-g", 0, "-d", 16], None, peers=["tagcached", "memcached"], proto="meta", many=True),
+    Work("binary get, pipelined 16", ["-d", 16], None, peers=["tagcached", "memcached"], proto="binary"),
+    Work("binary getkq of 50, per key", ["-m", 50], None, peers=["tagcached", "memcached"], proto="binary"),
+    Work("binary set, pipelined 16", ["-g", 0, "-d", 16], None, peers=["tagcached", "memcached"], proto="binary"),
     Work("90/10, pipelined 16", ["-g", 0.9, "-d", 16], None, quick=False),
     Work("get of 10 KiB", ["-d", 1], ["--get", 10240], value=10240, keys=5000, quick=False, wide=5000),
     Work("get of 100 KiB", ["-d", 1], ["--get", 102400], value=102400, keys=500, instructions=False, wide=500),
@@ -73,7 +77,7 @@ def instructions(job):
     """Per request (multi-get: per key), between two counts of requests, so that start-up and accepting cancel. With few
     keys, which are in the caches and have been read before, and with many, of which most are read for the first time."""
     counts = (20, 60) if job.quick else (40, 240)  # batches on each of the 50 connections
-    works = [w for w in WORKS if w.instructions and (w.quick or not job.quick)]
+    works = [w for w in WORKS if job.rows in w.name and w.instructions and (w.quick or not job.quick)]
     few, many = 10000, 100000 if job.quick else 1000000
     rows = [(w, few if w.value < 1000 else 500) for w in works] + [(w, many) for w in works if w.many]
     got = {}
@@ -150,7 +154,7 @@ def cpu(job):
     with_servers = {k: Server(job.tools, k, 1024) for k in job.servers if k != "floor"}
     try:
         filled = set()
-        for w in WORKS:
+        for w in (w for w in WORKS if job.rows in w.name):
             rows.append(cpu_row(job, w, with_servers, scale, duration, filled))
     finally:
         for s in with_servers.values():
