@@ -62,7 +62,8 @@ void purging_origin_submitted(struct purging *p, uint64_t now_ns, uint32_t from,
     struct peer_purge answer = {.kind = PEER_PURGE_ANSWER, .sequence = m->sequence, .runs = runs};
     size_t at = 0, bytes;
     if (!purging_can_number(p)) answer.flags = PEER_PURGE_REFUSED;
-    while (answer.flags == 0 && (bytes = purge_event_check(m->events + at, m->events_bytes - at)) != 0) {
+    while (answer.flags == 0 && at < m->events_bytes &&
+           (bytes = purge_event_check(m->events + at, m->events_bytes - at)) != 0) {
         const uint8_t *record = m->events + at;
         uint64_t sequence;
         int slot;
