@@ -18,17 +18,9 @@
 #include "cluster/mutation.h"
 #include "tests/sim/purge_world.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLOW
-#endif
-#endif
-#if defined(SLOW) || defined(__SANITIZE_ADDRESS__)
-/* Such a build is slow, and looks for wrong uses of memory. Clang evaluates arguments in another order than gcc, so the
- * same seed is another schedule there, and the seeds that show a shortcut are others. */
+#ifdef SIM_SLOW
 #define SEEDS 10
 #else
-#define SHORTCUTS
 #define SEEDS 60 /* in make check; by hand: sim_purges seeds=10000 */
 #endif
 #define ROLLS 1000 /* restarts of voters */
@@ -150,7 +142,7 @@ static void test_a_thousand_purges_a_second_while_voters_are_killed_in_turn(void
     assert_true(r.confirmed * 1000 >= r.purges * 999);
 }
 
-#ifdef SHORTCUTS
+#ifndef SIM_SLOW
 /* A shortcut of the machine, or of who governs the world. */
 struct shortcut {
     enum mutation mutation;
@@ -223,7 +215,7 @@ int main(int argc, char **argv) {
             cmocka_unit_test(test_every_purge_reaches_every_member_once),
             cmocka_unit_test(test_vectors_stay_short_when_voters_restart_a_thousand_times),
             cmocka_unit_test(test_a_thousand_purges_a_second_while_voters_are_killed_in_turn),
-#ifdef SHORTCUTS
+#ifndef SIM_SLOW
             cmocka_unit_test(test_every_shortcut_is_noticed_within_a_thousand_seeds),
 #endif
         };
