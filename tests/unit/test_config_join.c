@@ -346,48 +346,41 @@ static void test_a_process_that_was_a_member_does_not_fight_a_newer_one(void **s
     end(&l);
 }
 
-static void test_it_is_said_who_was_ejected(void **state) {
-    struct lab l;
+/* The fourth of four members hears of a configuration that has ejected the i-th. */
+static void hear_of_ejection(struct lab *l, unsigned i) {
     struct configuration next = {0};
     const struct config_options o = lab_options(3);
     int err;
-    (void)state;
     lab_configuration(&conf, 4);
-    lab_begin(&l, &o, &conf, true);
+    lab_begin(l, &o, &conf, true);
     assert_int_equal(configuration_copy(&next, &conf), 0);
     next.version++;
-    next.members[1].state = CONFIGURATION_EJECTED;
+    next.members[i].state = CONFIGURATION_EJECTED;
     struct configuration_value *v = configuration_value_new(&next, &err);
     const struct peer_config push = {.kind = PEER_CONFIG_PUSH, .value = v->bytes, .nvalue = v->nbytes};
-    lab_hear(&l, 0, &push);
+    lab_hear(l, 0, &push);
+    configuration_value_put(v);
+    configuration_fini(&next);
+}
+
+static void test_it_is_said_who_was_ejected(void **state) {
+    struct lab l;
     char text[300];
+    (void)state;
+    hear_of_ejection(&l, 1);
     snprintf(text, sizeof text, "name=%s number=%u", conf.members[1].name, conf.members[1].number);
     assert_string_equal(lab_log(&l, "ejected"), text);
     assert_int_not_equal(config_number(l.config), 0);
-    configuration_value_put(v);
-    configuration_fini(&next);
     end(&l);
 }
 
 static void test_an_ejected_process_joins_again_as_a_new_member(void **state) {
     struct lab l;
-    struct configuration next = {0};
-    const struct config_options o = lab_options(3);
-    int err;
     (void)state;
-    lab_configuration(&conf, 4);
-    lab_begin(&l, &o, &conf, true);
-    assert_int_equal(configuration_copy(&next, &conf), 0);
-    next.version++;
-    next.members[3].state = CONFIGURATION_EJECTED;
-    struct configuration_value *v = configuration_value_new(&next, &err);
-    const struct peer_config push = {.kind = PEER_CONFIG_PUSH, .value = v->bytes, .nvalue = v->nbytes};
-    lab_hear(&l, 0, &push);
+    hear_of_ejection(&l, 3);
     assert_int_equal(config_number(l.config), 0);
     assert_non_null(lab_log(&l, "ejected"));
     assert_non_null(lab_said(&l, PEER_CONFIG_JOIN, 0));
-    configuration_value_put(v);
-    configuration_fini(&next);
     end(&l);
 }
 

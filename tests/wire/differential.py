@@ -334,31 +334,40 @@ def address(text):
     return host, int(port)
 
 
-def main():
+def arguments(seed=None, requests=20000):
+    """The command line; seed None: another one each time."""
     p = argparse.ArgumentParser()
-    p.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
-    p.add_argument("--requests", type=int, default=20000)
+    p.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big") if seed is None else seed)
+    p.add_argument("--requests", type=int, default=requests)
     p.add_argument("--ours", type=address)
     p.add_argument("--theirs", type=address)
     p.add_argument("--spawn-ours")
     p.add_argument("--spawn-theirs", default="memcached")
-    args = p.parse_args()
+    return p.parse_args()
+
+
+def run(args, side, compare_sides):
+    """How many differences the two sides show that the arguments name; what was started for it is ended."""
     children = []
     with tempfile.TemporaryDirectory() as folder:
         try:
             if args.spawn_ours:
-                one, ours = spawn_at(args.spawn_ours, folder + "/ours", Side)
+                one, ours = spawn_at(args.spawn_ours, folder + "/ours", side)
                 children.append(one)
-                other, theirs = spawn_at(args.spawn_theirs, folder + "/theirs", Side)
+                other, theirs = spawn_at(args.spawn_theirs, folder + "/theirs", side)
                 children.append(other)
             else:
-                ours, theirs = Side(args.ours), Side(args.theirs)
+                ours, theirs = side(args.ours), side(args.theirs)
             print("seed %d, %d requests" % (args.seed, args.requests), flush=True)
-            differences = compare(ours, theirs, args.seed, args.requests)
+            return compare_sides(ours, theirs, args.seed, args.requests)
         finally:
             for child in children:
                 child.terminate()
                 child.wait()
+
+
+def main():
+    differences = run(arguments(), Side, compare)
     print("%d differences" % differences)
     return 1 if differences else 0
 

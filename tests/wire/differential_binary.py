@@ -10,16 +10,14 @@ Both must be empty and not used by anybody else; any memcached from 1.6.18 to 1.
 purpose. CAS ids are compared by the order in which they appear. Prints the seed and the packets that led to a
 difference; exit status 1 if there is one."""
 
-import argparse
 import os
 import random
 import shutil
 import socket
 import struct
 import sys
-import tempfile
 
-from differential import address, spawn_at
+from differential import arguments, run
 
 (GET, SET, ADD, REPLACE, DELETE, INCR, DECR, QUIT, FLUSH, GETQ, NOOP, VERSION, GETK, GETKQ, APPEND, PREPEND, STAT, SETQ, ADDQ,
  REPLACEQ, DELETEQ, INCRQ, DECRQ, QUITQ, FLUSHQ, APPENDQ, PREPENDQ, VERBOSITY, TOUCH, GAT, GATQ) = range(0x1f)
@@ -248,37 +246,15 @@ def compare(ours, theirs, seed, count):
 
 
 def main():
-    p = argparse.ArgumentParser()
     build = os.environ.get("TAGCACHED_BUILDDIR")  # of make check: a short run, which is the same each time
-    p.add_argument("--seed", type=int, default=1 if build else int.from_bytes(os.urandom(4), "big"))
-    p.add_argument("--requests", type=int, default=2000 if build else 20000)
-    p.add_argument("--ours", type=address)
-    p.add_argument("--theirs", type=address)
-    p.add_argument("--spawn-ours")
-    p.add_argument("--spawn-theirs", default="memcached")
-    args = p.parse_args()
+    args = arguments(seed=1, requests=2000) if build else arguments()
     assert len(KNOWN) <= 12
     if build and args.ours is None and args.spawn_ours is None:
         args.spawn_ours = os.path.join(build, "tagcached")
         if shutil.which(args.spawn_theirs) is None:
             print("memcached is not installed")
             return 77
-    children = []
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            if args.spawn_ours:
-                one, ours = spawn_at(args.spawn_ours, folder + "/ours", Side)
-                children.append(one)
-                other_one, theirs = spawn_at(args.spawn_theirs, folder + "/theirs", Side)
-                children.append(other_one)
-            else:
-                ours, theirs = Side(args.ours), Side(args.theirs)
-            print("seed %d, %d packets" % (args.seed, args.requests), flush=True)
-            differences = compare(ours, theirs, args.seed, args.requests)
-        finally:
-            for child in children:
-                child.terminate()
-                child.wait()
+    differences = run(args, Side, compare)
     print("%d differences; of those on purpose there are %d kinds" % (differences, len(KNOWN)))
     return 1 if differences else 0
 
