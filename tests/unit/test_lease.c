@@ -69,6 +69,14 @@ static void new_epoch(bool fresh, uint32_t but) {
     purge_lab_settle(&l);
 }
 
+/* The promise holds, and not with the shortcut. */
+static void is_noticed(bool (*holds_true)(void), enum mutation shortcut) {
+    assert_true(holds_true());
+    mutation_on = shortcut;
+    assert_false(holds_true());
+    mutation_on = MUTATION_NONE;
+}
+
 /* ------------------------------------------------------------------ the pieces */
 
 static void test_what_others_wait_for_is_longer_by_the_clocks_error(void **state) {
@@ -313,10 +321,7 @@ static bool flush_waits(void) {
 
 static void test_a_purge_of_everything_waits_for_all_members(void **state) {
     (void)state;
-    assert_true(flush_waits());
-    mutation_on = MUTATION_FLUSH_BY_LEASE;
-    assert_false(flush_waits());
-    mutation_on = MUTATION_NONE;
+    is_noticed(flush_waits, MUTATION_FLUSH_BY_LEASE);
 }
 
 /* The same, told to an asker that does not collect. */
@@ -365,10 +370,7 @@ static bool holds_after_epoch(void) {
 
 static void test_leases_of_the_epoch_before_are_waited_for(void **state) {
     (void)state;
-    assert_true(holds_after_epoch());
-    mutation_on = MUTATION_NO_HOLD;
-    assert_false(holds_after_epoch());
-    mutation_on = MUTATION_NONE;
+    is_noticed(holds_after_epoch, MUTATION_NO_HOLD);
 }
 
 /* True: sealed voters neither acknowledged nor granted in their epoch (T3). */
@@ -384,10 +386,7 @@ static bool seal_counts(void) {
 
 static void test_a_sealed_voter_acknowledges_and_grants_nothing(void **state) {
     (void)state;
-    assert_true(seal_counts());
-    mutation_on = MUTATION_NO_SEAL;
-    assert_false(seal_counts());
-    mutation_on = MUTATION_NONE;
+    is_noticed(seal_counts, MUTATION_NO_SEAL);
 }
 
 /* True: what voters said in another epoch did not count. */
@@ -412,10 +411,7 @@ static bool epochs_are_apart(void) {
 
 static void test_acknowledgements_of_another_epoch_do_not_count(void **state) {
     (void)state;
-    assert_true(epochs_are_apart());
-    mutation_on = MUTATION_MIXED_EPOCHS;
-    assert_false(epochs_are_apart());
-    mutation_on = MUTATION_NONE;
+    is_noticed(epochs_are_apart, MUTATION_MIXED_EPOCHS);
 }
 
 /* True: who enters a fresh epoch drops its leases and what is tagged. */
@@ -432,10 +428,7 @@ static bool fresh_drops(void) {
 
 static void test_a_fresh_epoch_drops_leases_and_what_is_tagged(void **state) {
     (void)state;
-    assert_true(fresh_drops());
-    mutation_on = MUTATION_NO_EPOCH_FLOOR;
-    assert_false(fresh_drops());
-    mutation_on = MUTATION_NONE;
+    is_noticed(fresh_drops, MUTATION_NO_EPOCH_FLOOR);
 }
 
 static void test_founders_without_directories_wait_with_flushes(void **state) {
