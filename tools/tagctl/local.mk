@@ -18,6 +18,7 @@ tagctl_SOURCES = \
   %D%/verb_ping.c \
   %D%/verb_purge.c \
   %D%/verb_purges.c \
+  %D%/verb_restart.c \
   %D%/verb_ring.c \
   %D%/verb_ring_verify.c \
   %D%/verb_stats.c \
