@@ -17,6 +17,6 @@ noinst_HEADERS += \
 bin_PROGRAMS += tagcached
 tagcached_SOURCES = %D%/main.c
 tagcached_CPPFLAGS = $(base_cppflags)
-tagcached_LDADD = libtagcached.a $(base_libs)
+tagcached_LDADD = $(daemon_library) $(base_libs)
 tagcached_CFLAGS = $(AM_CFLAGS) $(LTO_FLAGS)
 tagcached_LDFLAGS = $(AM_LDFLAGS) $(LTO_FLAGS) $(BIND_FLAGS)

@@ -25,6 +25,6 @@ tagctl_SOURCES = \
   %D%/verb_status.c \
   %D%/verbs.def %D%/verbs.h
 tagctl_CPPFLAGS = $(base_cppflags) $(JANSSON_CFLAGS)
-tagctl_LDADD = libtagcached.a $(OPENSSL_LIBS) $(JANSSON_LIBS) $(SODIUM_LIBS)
+tagctl_LDADD = $(daemon_library) $(OPENSSL_LIBS) $(JANSSON_LIBS) $(SODIUM_LIBS)
 tagctl_LDFLAGS = $(AM_LDFLAGS) $(BIND_FLAGS)
 EXTRA_DIST += %D%/README.md
