@@ -25,13 +25,11 @@ static void vary(struct lab_options *o, uint64_t seed) {
     o->faults = LAB_ALL;
     if (seed % 3 != 0) o->faults &= ~(unsigned)LAB_HORIZON;
     if (seed % 7 == 0) o->faults &= ~(unsigned)LAB_CRASHES;
-    if (seed % 11 == 0) {
-        o->places = 2;
+    if (seed % 11 == 0) o->places = 2;
+    if (seed % 11 == 0 || seed % 13 == 0) { /* serves without leases, or begins to; see lab.h on its directory */
         o->founders = 1;
         o->voters = 0;
-    } else if (seed % 13 == 0) {
-        o->founders = 1;
-        o->voters = 0;
+        o->disks = LAB_DISKS_ALL;
     }
 }
 
