@@ -112,6 +112,8 @@ static void compare_settings(struct cluster *c) {
 }
 
 static void adopted(struct cluster *c) {
+    if (config_current(c->config) == NULL)
+        return; /* and left at once: of two clusters of one name it was the one that lost */
     compare_settings(c);
     memset(c->voter_heard_ns, 0, sizeof c->voter_heard_ns);
     c->adopted_ns = cluster_now(c);
@@ -208,6 +210,7 @@ void cluster_agree_own(struct cluster *c) {
 static void tell_origins(struct cluster *c, uint64_t now_ns) {
     const struct configuration *now = config_current(c->config);
     uint32_t closing[CONFIGURATION_ORIGINS_MAX];
+    if (now == NULL) return;          /* of two clusters of one name this node has just left the one that lost */
     const unsigned n = now->nclosing; /* the machine may change the configuration meanwhile */
     for (unsigned i = 0; i < n; i++) closing[i] = now->closing[i].origin;
     for (unsigned i = 0; i < n; i++) {
