@@ -97,6 +97,7 @@ tagcached_sources += \
   %D%/cmd_dump.c \
   %D%/cmd_log.c \
   %D%/cmd_metrics.c \
+  %D%/cmd_snapshot.c \
   %D%/cmd_stat_line.c \
   %D%/cmd_stats.c \
   %D%/cmd_watch.c \
@@ -109,6 +110,7 @@ noinst_HEADERS += \
   %D%/cmd_dump.h \
   %D%/cmd_log.h \
   %D%/cmd_metrics.h \
+  %D%/cmd_snapshot.h \
   %D%/cmd_stat_line.h \
   %D%/cmd_stats.h \
   %D%/cmd_watch.h \
