@@ -36,8 +36,9 @@ static void *context(void *arg, unsigned worker) {
 
 static int make_http(struct node_http *nh) {
     const struct settings *s = nh->parts.settings;
-    nh->monitor = (struct monitor){nh->parts.cmd, &nh->draining};
     nh->tables[0] = monitor_routes;
+    const int r = monitor_init(&nh->monitor, nh->parts.cmd, nh->parts.net, nh->parts.clock, &nh->draining);
+    if (r != 0) return r;
     const struct http_config cfg = {
         .routes = nh->tables,
         .routes_arg = nh,
@@ -106,6 +107,7 @@ void node_http_free(struct node_http *nh) {
     if (nh == NULL) return;
     net_free(nh->net);
     http_free(nh->http);
+    monitor_fini(&nh->monitor);
     free(nh);
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/cmd_latency.c \
   %D%/cmd_lease.c \
   %D%/cmd_life.c \
   %D%/cmd_binary.c \
@@ -59,6 +60,7 @@ noinst_HEADERS += \
   %D%/cmd_input.h \
   %D%/cmd_job.h \
   %D%/cmd_key.h \
+  %D%/cmd_latency.h \
   %D%/cmd_lease.h \
   %D%/cmd_link.h \
   %D%/cmd_meta.h \
@@ -115,6 +117,7 @@ noinst_HEADERS += \
   %D%/cmd_stats.h \
   %D%/cmd_watch.h \
   %D%/cmd_watch_line.h \
+  %D%/latency.def \
   %D%/stats.cluster.def \
   %D%/stats.general.def \
   %D%/stats.items.def \

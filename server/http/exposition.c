@@ -143,7 +143,7 @@ void exposition_F(struct exposition *e, const char *labels, double v) {
 }
 
 void exposition_buckets(struct exposition *e, const char *labels, const struct histogram *h, unsigned first,
-                        unsigned end) {
+                        unsigned last) {
     static const char *const le[HISTOGRAM_BOUNDS] = {
 #define BOUND(ns, le) le,
 #include "base/histogram.def"
@@ -154,7 +154,7 @@ void exposition_buckets(struct exposition *e, const char *labels, const struct h
     uint64_t n = 0;
     for (unsigned i = 0; i < HISTOGRAM_BOUNDS; i++) {
         n += h->count[i];
-        if (i >= first && i < end) put(e, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", e->name, mine, comma, le[i], n);
+        if (i >= first && i <= last) put(e, "%s_bucket{%s%sle=\"%s\"} %" PRIu64 "\n", e->name, mine, comma, le[i], n);
     }
     n += h->count[HISTOGRAM_BOUNDS];
     put(e, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", e->name, mine, comma, n);

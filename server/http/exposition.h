@@ -47,7 +47,7 @@ void exposition_S(struct exposition *e, const char *labels, const char *v);
 void exposition_T(struct exposition *e, const char *labels, struct timeval v);
 void exposition_N(struct exposition *e, const char *labels, uint64_t ns);
 void exposition_F(struct exposition *e, const char *labels, double v);
-/* All samples of a histogram, with the buckets `first` to the one before `end` of base/histogram.def. */
+/* All samples of a histogram, with the buckets from the bound `first` to `last` of base/histogram.def. */
 void exposition_buckets(struct exposition *e, const char *labels, const struct histogram *h, unsigned first,
                         unsigned end);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/histogram.h"
+#include "cmd/cmd_latency.h"
 #include "cmd/cmd_snapshot.h"
 #include "http/http.h"
 
@@ -114,13 +115,41 @@ static void write_memcached(struct exposition *e, const struct cmd_snapshot *v) 
 /* What is shown beside the snapshot. */
 struct more {
     char version_label[64];
+    double owned;
+    bool leased;
+    struct histogram applied, confirmed, latency[CMD_LATENCIES];
 };
+
+static void gather(struct more *m, struct cmd *cmd, const struct cmd_snapshot *v, const struct cluster_gauges *g,
+                   bool clustered) {
+    memset(m, 0, sizeof *m);
+    exposition_label(m->version_label, sizeof m->version_label, "version", v->version);
+    m->owned = clustered ? (double)g->owned_ppm / 1e6 : 1;
+    m->leased = !clustered || g->ready.leased;
+    if (clustered)
+        m->applied = g->applied;
+    else
+        cmd_latency_sum_purges(cmd, &m->applied);
+    m->confirmed = clustered ? g->confirmed : m->applied; /* alone, a purge that is applied is confirmed */
+    for (enum cmd_latency i = 0; i < CMD_LATENCIES; i++) cmd_latency_sum(cmd, i, &m->latency[i]);
+}
+
+static void write_lags(struct exposition *e, const struct cluster_gauges *g) {
+    char label[CONFIGURATION_NAME_MAX * 2];
+    for (unsigned i = 0; i < g->nlag; i++) {
+        exposition_label(label, sizeof label, "member", g->lag[i].name);
+        exposition_N(e, label, g->lag[i].ms * 1000000);
+    }
+}
 
 static void write_own(struct exposition *e, const struct cmd_snapshot *v, const struct cluster_gauges *g,
                       const struct more *m) {
-#define BUCKETS(labels, histogram, first, end) exposition_buckets(e, labels, histogram, first, end);
+#define BUCKETS(labels, histogram, first, last)                                                                        \
+    exposition_buckets(e, labels, histogram, HISTOGRAM_BOUND_##first, HISTOGRAM_BOUND_##last);
+#define LAGS write_lags(e, g);
 #include "http/metrics.tagcached.def"
 #undef BUCKETS
+#undef LAGS
 }
 #undef FAMILY
 #undef SAMPLE
@@ -157,8 +186,8 @@ void metrics_write(struct exposition *e, struct cmd *cmd, const struct http *htt
     struct cluster_gauges g;
     struct more m;
     cmd_snapshot_take(cmd, &v);
-    (void)cmd_snapshot_cluster(cmd, &g);
-    exposition_label(m.version_label, sizeof m.version_label, "version", v.version);
+    const bool clustered = cmd_snapshot_cluster(cmd, &g);
+    gather(&m, cmd, &v, &g, clustered);
     write_memcached(e, &v);
     cmd_snapshot_settings(cmd, write_setting, e);
     write_own(e, &v, &g, &m);
