@@ -155,3 +155,5 @@ tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
 
 # HTTP: the parser and its lookups.
 single_tests += %D%/test_http_parser
+unit_tests += %D%/test_http
+tests_unit_test_http_SOURCES = %D%/test_http.c %D%/net_lab.c
