@@ -69,7 +69,8 @@ static void read_list(struct session *s, const char *list, size_t n, struct stor
 /* A purge that is answered later (cmd_job.h): the store has to sweep first, or the other nodes have to carry it out. */
 struct purge_job {
     struct cmd_job job;           /* first: it is found by it */
-    uint64_t number;              /* alone: the purge's, and */
+    uint64_t begun_ns;            /* alone: when it was asked for, */
+    uint64_t number;              /* the purge's number, and */
     int64_t n;                    /* the items it took out, if it counts them; -1: too many to count */
     struct cluster_purge cluster; /* in a cluster */
     uint64_t words[];             /* what that purges; behind them the text of it */
@@ -89,6 +90,11 @@ void cmd_purge_ended(void *token, int64_t n) {
     cmd_job_end(&job->job);
 }
 
+/* A purge of this node alone, which was asked for then, is applied. */
+static void note_applied(struct cmd_worker *w, uint64_t begun_ns) {
+    histogram_add(&w->latencies.purge_apply, clock_boot_ns(w->cmd->cfg.clock) - begun_ns);
+}
+
 /* Purges this node alone. If the purge takes time the worker's spare job becomes the session's; else it stays for the
  * next purge. */
 static enum store_status start_alone(struct session *s, struct store_purge *p, uint64_t *number) {
@@ -99,8 +105,11 @@ static enum store_status start_alone(struct session *s, struct store_purge *p, u
     w->spare = &job->job;
     p->token = job;
     cmd_leave(w);
+    const uint64_t begun_ns = clock_boot_ns(w->cmd->cfg.clock);
     enum store_status st = store_purge(w->store, p, number);
+    if (st == STORE_OK) note_applied(w, begun_ns);
     if (st != STORE_PENDING) return st;
+    job->begun_ns = begun_ns;
     job->number = *number;
     cmd_job_begin(s, &job->job);
     w->spare = NULL;
@@ -156,6 +165,7 @@ static bool take_outcome(struct session *s, const struct request *r, struct cmd_
     const bool clustered = s->worker->cmd->cluster != NULL,
                refused = clustered && job->cluster.outcome == CLUSTER_REFUSED;
     if (refused) cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR %s", job->cluster.refusal);
+    if (!clustered) note_applied(s->worker, job->begun_ns);
     if (clustered)
         *out = (struct cmd_purged){job->cluster.id, job->cluster.items, job->cluster.outcome == CLUSTER_CONFIRMED,
                                    job->cluster.acked, job->cluster.members};

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/cmd_latency.c \
   %D%/cmd_lease.c \
   %D%/cmd_life.c \
   %D%/cmd_binary.c \
@@ -59,6 +60,8 @@ noinst_HEADERS += \
   %D%/cmd_input.h \
   %D%/cmd_job.h \
   %D%/cmd_key.h \
+  %D%/cmd_latencies.h \
+  %D%/cmd_latency.h \
   %D%/cmd_lease.h \
   %D%/cmd_link.h \
   %D%/cmd_meta.h \
@@ -97,6 +100,7 @@ tagcached_sources += \
   %D%/cmd_dump.c \
   %D%/cmd_log.c \
   %D%/cmd_metrics.c \
+  %D%/cmd_snapshot.c \
   %D%/cmd_stat_line.c \
   %D%/cmd_stats.c \
   %D%/cmd_watch.c \
@@ -109,10 +113,12 @@ noinst_HEADERS += \
   %D%/cmd_dump.h \
   %D%/cmd_log.h \
   %D%/cmd_metrics.h \
+  %D%/cmd_snapshot.h \
   %D%/cmd_stat_line.h \
   %D%/cmd_stats.h \
   %D%/cmd_watch.h \
   %D%/cmd_watch_line.h \
+  %D%/latency.def \
   %D%/stats.cluster.def \
   %D%/stats.general.def \
   %D%/stats.items.def \

@@ -67,3 +67,7 @@ tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
 fuzz_programs += %D%/fuzz_purging
 tests_fuzz_fuzz_purging_SOURCES = %D%/fuzz_purging.c $(fuzz_main)
 tests_fuzz_fuzz_purging_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+fuzz_programs += %D%/fuzz_http
+tests_fuzz_fuzz_http_SOURCES = %D%/fuzz_http.c $(fuzz_main)
+tests_fuzz_fuzz_http_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)

@@ -16,6 +16,10 @@ EXTRA_DIST += %D%/test_main.py %D%/tls_files.py
 TESTS += %D%/test_exporter.py
 EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
 
+# The metrics that it has by itself.
+TESTS += %D%/test_metrics.py
+EXTRA_DIST += %D%/test_metrics.py
+
 # The example of a configuration file.
 TESTS += %D%/test_example.py
 EXTRA_DIST += %D%/test_example.py
@@ -152,3 +156,8 @@ single_tests += %D%/test_lease %D%/test_peer_purge %D%/test_purging_outbox %D%/t
 unit_tests += %D%/test_conn_link
 tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
 tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
+
+# HTTP: the parser and its lookups.
+single_tests += %D%/test_http_parser
+unit_tests += %D%/test_http
+tests_unit_test_http_SOURCES = %D%/test_http.c %D%/net_lab.c
