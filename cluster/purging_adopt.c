@@ -223,6 +223,7 @@ int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration
      * it began to. That there are fewer than three voters now is not enough: it may still lack what was confirmed when
      * there were three. */
     const bool knows_all = p->lease.ends.tag_ns == LEASE_ENDLESS;
+    purging_lease_eject(p, now_ns, c);
     if (exchange_peers(p, now_ns, c, number) != 0) return -ENOMEM;
     if (p->number != 0 && !same) leave_number(p, now_ns);
     p->number = number;
