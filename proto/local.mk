@@ -11,6 +11,7 @@ tagcached_sources += \
   %D%/peer_purge.c \
   %D%/peer_swim.c \
   %D%/purge_event.c \
+  %D%/tagname.c \
   %D%/text.c
 noinst_HEADERS += \
   %D%/base64.h \
@@ -28,6 +29,7 @@ noinst_HEADERS += \
   %D%/peer_swim.h \
   %D%/peer_purge.h \
   %D%/purge_event.h \
+  %D%/tagname.h \
   %D%/text.h
 EXTRA_DIST += %D%/PROTOCOL.md %D%/peer.proto
 

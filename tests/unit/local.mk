@@ -80,6 +80,8 @@ tests_unit_test_threads_answers_SOURCES = %D%/test_threads_answers.c %D%/stage.c
 noinst_HEADERS += %D%/stage.h
 
 # The commands: their parsers, and all of them over connections in memory (no net is linked).
+single_tests += %D%/test_tagname
+EXTRA_DIST += tests/vectors/tag_encoding.tsv
 single_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test_ttl %D%/test_refused
 single_tests += %D%/test_quick
 tests_unit_test_quick_SOURCES = %D%/test_quick.c tests/fuzz/fake_net.c tests/wire/script.c tests/wire/script_packet.c
