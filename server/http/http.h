@@ -2,8 +2,9 @@
  *
  * http - the HTTP listener of one node: metrics, health, and what else the tables of routes answer.
  *
- * Owned by the node. http_handler is the handler of the listeners of --http (net/net_config.h). Threads: http_new and
- * http_free by the owner while no worker runs; the handler's upcalls on the connection's worker; all others from any.
+ * Owned by the node. The listener is a net of its own (net/net.h) with one worker: it accepts HTTP_CONNS_MAX
+ * connections at most, with http_handler as handler and the instance as context of the worker. Threads: http_new and
+ * http_free by the owner while that net does not run; the handler's upcalls on its worker; all others from any.
  */
 #ifndef TAGCACHED_HTTP_HTTP_H
 #define TAGCACHED_HTTP_HTTP_H
@@ -18,12 +19,9 @@
 #define HTTP_REQUEST_S 10   /* seconds in which a whole request has to come, and its answer has to be taken */
 #define HTTP_IDLE_S 60      /* seconds that a connection may wait between two requests */
 
-struct clock;
 struct http;
 
 struct http_config {
-    unsigned workers; /* of the net */
-    const struct clock *clock;
     /* Tables of routes, each of which ends with an empty row (path NULL), as zero-terminated list; looked through in
      * order, the first row that fits is taken. They live for ever. */
     const struct http_route *const *routes;
@@ -40,8 +38,8 @@ int http_new(const struct http_config *cfg, struct http **out);
 /* Frees it; no connection may be left. NULL is allowed. */
 void http_free(struct http *h);
 
-/* The upcalls of its connections. Lives as long as the instance. */
-const struct net_handler *http_handler(const struct http *h);
+/* The upcalls of its connections. The same for all instances; lives for ever. */
+const struct net_handler *http_handler(void);
 
 /* Requests answered in that dialect with that status. */
 uint64_t http_requests(const struct http *h, enum http_dialect dialect, unsigned status);

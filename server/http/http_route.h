@@ -2,11 +2,13 @@
  *
  * http_route - what answers a request: a row of a table (method, path, scope, function), and how it answers.
  *
- * A route is called on the worker of the connection, with an exchange: the request and the way to answer it. It answers
+ * The HTTP listener has a thread of its own, which serves all its connections and runs all routes: whatever an HTTP
+ * client does, it does not take the time of a worker that serves the cache. A route gets an exchange: the request and
+ * the way to answer it. It must not block, since other HTTP clients wait, and answers
  *
  *   at once   by calling http_reply before it returns; or
- *   later     by http_wait: the connection waits, while its worker serves the others. When whoever works on it calls
- *             http_job_end (any thread), the worker calls job->reply, which answers with http_reply.
+ *   later     by http_wait: the connection waits, while the others are served. When whoever works on it calls
+ *             http_job_end (any thread), job->reply is called on the listener's thread and answers with http_reply.
  *
  * A route that does neither is answered for with 500. The request's texts are gone once `run` has returned.
  */
@@ -66,7 +68,6 @@ struct http_exchange {
     struct text_token match[HTTP_MATCHES_MAX];
     const void *actor; /* whoever the token belongs to (struct http_actors); NULL: nobody gave one, or a job answers */
     void *routes_arg;  /* what http_new was given for the routes */
-    unsigned worker;   /* index of the worker that serves it */
     const char *peer;  /* "ip:port" of the client */
     /* For this folder: */
     struct conn *conn;
@@ -75,8 +76,8 @@ struct http_exchange {
 
 /* ------------------------------------------------------------------ who may do what */
 
-/* How tokens are looked at. On a worker's thread; none may block. Without one (no --http-tokens), nobody has a token,
- * and only routes of scope HTTP_OPEN are answered. */
+/* How tokens are looked at. On the listener's thread; none may block. Without one (no --http-tokens), nobody has a
+ * token, and only routes of scope HTTP_OPEN are answered. */
 struct http_actors {
     void *arg;
     /* Whose token the request carries; NULL: it carries none, or none that is known. */
@@ -104,7 +105,8 @@ void http_reply_text(struct http_exchange *x, unsigned status, const char *fmt, 
  * way both the other thread and the connection hold it; if the connection closes first, whoever ends the job frees it.
  */
 struct http_job {
-    /* Answers, on the worker; `free` is called next. x->request is NULL. Not called if the connection is gone. */
+    /* Answers, on the listener's thread; `free` is called next. x->request is NULL. Not called if the connection is
+     * gone. */
     void (*reply)(struct http_job *job, struct http_exchange *x);
     /* Frees the job and what it is part of. Any thread. */
     void (*free)(struct http_job *job);
@@ -113,7 +115,7 @@ struct http_job {
     struct net_post post;
     struct http_session *session; /* NULL: the connection is gone */
     uint32_t state;               /* atomic */
-    bool ended;                   /* the worker knows that it has ended */
+    bool ended;                   /* the listener's thread knows that it has ended */
 };
 
 /* Has the connection wait for the job, whose `reply` and `free` are set and the rest zeros. The job may be handed to
