@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "proto/keytags.h"
 #include "page.h"
+#include "proto/keytags.h"
 
 #define BYTES_MAX 1024 /* of a name in the file */
 
