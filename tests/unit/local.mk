@@ -155,5 +155,5 @@ unit_tests += %D%/test_conn_link
 tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
 tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
 # Purges over HTTP: what requests mean, and how they are answered.
-single_tests += %D%/test_dialects
+single_tests += %D%/test_dialects %D%/test_token
 EXTRA_DIST += tests/vectors/http_purges.txt
