@@ -22,7 +22,6 @@
 #include "base/loop.h"
 #include "base/pages.h"
 #include "cluster/statedir.h"
-#include "net/net.h"
 #include "node.h"
 #include "settings.h"
 
@@ -264,7 +263,7 @@ static void serve(struct serving *s) {
 static int write_ports(struct node *n) {
     const char *path = getenv("MEMCACHED_PORT_FILENAME");
     if (path == NULL) return 0;
-    int r = net_write_ports(node_net(n), path);
+    int r = node_write_ports(n, path);
     if (r == 0) return 0;
     fprintf(stderr, "tagcached: cannot write MEMCACHED_PORT_FILENAME=%s: %s\n", path, strerror(-r));
     return EX_OSERR;

@@ -14,6 +14,7 @@
 #include "cmd/cmd.h"
 #include "net/net.h"
 #include "node_cluster.h"
+#include "node_http.h"
 #include "settings_cluster.h"
 #include "store/store.h"
 
@@ -38,6 +39,7 @@ struct node {
     struct net *net; /* workers exist from net_new on */
     struct node_peers peers;
     struct node_cluster *cluster; /* NULL: it stands alone */
+    struct node_http *http;       /* NULL: no --http */
     int end_fd;
     uint32_t end; /* enum node_end; atomic */
     bool store_started;
@@ -257,18 +259,8 @@ static void warn_no_ca(struct node *n, const struct net_config *cfg) {
 
 static int make_net(struct node *n, const struct node_config *nc, char *err, size_t err_size) {
     const struct settings *s = n->settings;
-    struct net_tls_config tls = {
-        .chain_cert = s->ssl_chain_cert,
-        .key = s->ssl_key,
-        .ciphers = s->ssl_ciphers,
-        .ca_cert = s->ssl_ca_cert,
-        .verify_mode = (int)s->ssl_verify_mode,
-        .key_der = s->ssl_keyformat == 1,
-        .min_version = (int)s->ssl_min_version,
-        .wbuf_bytes = (unsigned)s->ssl_wbuf_size,
-        .session_cache = s->ssl_session_cache,
-        .kernel_tls = s->ssl_kernel_tls,
-    };
+    struct net_tls_config tls;
+    const bool has_tls = settings_tls(s, &tls);
     struct net_config cfg = {
         .threads = (unsigned)s->threads,
         .max_connections = (unsigned)s->max_connections,
@@ -283,7 +275,7 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
         .unix_mask = (unsigned)s->unix_mask,
         .inherited = nc->inherited,
         .ninherited = nc->ninherited,
-        .tls = s->tls ? &tls : NULL,
+        .tls = has_tls ? &tls : NULL,
         .handler = cmd_handler(),
         .context = worker_cmd,
         .context_arg = n,
@@ -313,6 +305,11 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
     if (r == 0) warn_no_ca(n, &cfg);
     free(listen);
     return r;
+}
+
+static int make_http(struct node *n, const struct node_config *cfg, char *err, size_t err_size) {
+    const struct node_http_parts parts = {n->settings, cfg->clock, &n->log, n->cmd};
+    return n->settings->http.n == 0 ? 0 : node_http_new(&parts, &n->http, err, err_size);
 }
 
 static void on_left(void *arg) {
@@ -351,6 +348,7 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
         goto fail;
     }
     if ((r = make_net(n, cfg, err, err_size)) != 0) goto fail;
+    if ((r = make_http(n, cfg, err, err_size)) != 0) goto fail;
     if ((r = make_cluster(n, cfg, err, err_size)) != 0) goto fail;
     *out = n;
     return 0;
@@ -365,10 +363,12 @@ int node_start(struct node *n) {
     if (r != 0) return r;
     n->store_started = true;
     r = net_start(n->net);
-    return r == 0 && n->cluster != NULL ? node_cluster_start(n->cluster) : r;
+    if (r == 0 && n->cluster != NULL) r = node_cluster_start(n->cluster);
+    return r == 0 && n->http != NULL ? node_http_start(n->http) : r;
 }
 
 void node_stop(struct node *n) {
+    node_http_stop(n->http);
     if (n->cluster != NULL) node_cluster_stop(n->cluster);
     if (n->net != NULL) net_stop(n->net);
     if (n->store_started) store_stop(n->store);
@@ -378,6 +378,7 @@ void node_stop(struct node *n) {
 void node_free(struct node *n) {
     if (n == NULL) return;
     node_stop(n);
+    node_http_free(n->http); /* while what it may have been asked for is still there */
     node_cluster_close(n->cluster);
     net_free(n->net); /* runs what the store's thread had still posted */
     if (n->cmd != NULL) cmd_free(n->cmd);
@@ -398,6 +399,7 @@ enum node_end node_end(const struct node *n) {
 }
 
 bool node_drain(struct node *n, unsigned timeout_ms) {
+    if (n->http != NULL) node_http_draining(n->http);
     return net_drain(n->net, timeout_ms);
 }
 
@@ -413,12 +415,33 @@ bool node_reload(struct node *n) {
         log_event(&n->log, LOG_ALWAYS, "tls_reload_failed", "error=\"%s\"", err);
         ok = false;
     }
+    if (n->settings->tls && n->http != NULL && !net_tls_reload(node_http_net(n->http), err, sizeof err)) {
+        log_event(&n->log, LOG_ALWAYS, "tls_reload_failed", "listener=http error=\"%s\"", err);
+        ok = false;
+    }
     if (n->cluster != NULL) node_cluster_reload(n->cluster);
     return ok;
 }
 
 unsigned node_port(const struct node *n, unsigned i) {
     return net_port(n->net, i);
+}
+
+unsigned node_http_port(const struct node *n, unsigned i) {
+    return n->http != NULL ? net_port(node_http_net(n->http), i) : 0;
+}
+
+int node_write_ports(const struct node *n, const char *path) {
+    char tmp[PATH_MAX];
+    if ((size_t)snprintf(tmp, sizeof tmp, "%s.lck", path) >= sizeof tmp) return -ENAMETOOLONG;
+    FILE *f = fopen(tmp, "we");
+    if (f == NULL) return -errno;
+    net_print_ports(n->net, "TCP", f);
+    if (n->http != NULL) net_print_ports(node_http_net(n->http), "HTTP", f);
+    if (fclose(f) == 0 && rename(tmp, path) == 0) return 0;
+    int r = -errno;
+    unlink(tmp);
+    return r;
 }
 
 struct log *node_log(struct node *n) {

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "cmd/cmd_config.h"
-#include "net/net.h"
+#include "net/net_config.h"
+
+#define HTTP_PORT 8211 /* of --http, when it names none */
 
 /* clang-format off */
 static const struct option_row rows[] = {
@@ -25,6 +27,7 @@ static const struct option_row rows[] = {
 #include "store/store.options.def"
 #include "cmd/cmd.options.def"
 #include "cluster/cluster.options.def"
+#include "http/http.options.def"
 #include "main.options.def"
 };
 /* clang-format on */
@@ -70,6 +73,43 @@ static int check_listen(const struct settings *s, struct option_report *r) {
     return 0;
 }
 
+int settings_http_listen(const char *spec, struct net_listen *out, char *err, size_t err_size) {
+    char why[256];
+    if (net_listen_parse(spec, out, why, sizeof why) != 0) {
+        snprintf(err, err_size, "--http, which is written as -l: %s", strncmp(why, "-l: ", 4) == 0 ? why + 4 : why);
+        return -EINVAL;
+    }
+    if (out->port < 0) out->port = HTTP_PORT;
+    return 0;
+}
+
+static int check_http(const struct settings *s, struct option_report *r) {
+    for (unsigned i = 0; i < s->http.n; i++) {
+        struct net_listen l;
+        if (settings_http_listen(s->http.v[i], &l, r->error, sizeof r->error) != 0) return -EINVAL;
+        if ((l.tls == NET_TLS_BASIC || l.tls == NET_TLS_MUTUAL) && !s->tls)
+            return complain(r, "--http: btls: and mtls: need -Z");
+    }
+    if (s->http_host.n > 0 && s->http.n == 0) return complain(r, "--http-host is of use with --http only");
+    return 0;
+}
+
+bool settings_tls(const struct settings *s, struct net_tls_config *out) {
+    *out = (struct net_tls_config){
+        .chain_cert = s->ssl_chain_cert,
+        .key = s->ssl_key,
+        .ciphers = s->ssl_ciphers,
+        .ca_cert = s->ssl_ca_cert,
+        .verify_mode = (int)s->ssl_verify_mode,
+        .key_der = s->ssl_keyformat == 1,
+        .min_version = (int)s->ssl_min_version,
+        .wbuf_bytes = (unsigned)s->ssl_wbuf_size,
+        .session_cache = s->ssl_session_cache,
+        .kernel_tls = s->ssl_kernel_tls,
+    };
+    return s->tls;
+}
+
 static int check(const struct settings *s, struct option_report *r) {
     if (s->item_size_max > s->memory_limit / 2)
         return complain(r, "Cannot set item size limit higher than 1/2 of memory max. (-I is more than half of -m)");
@@ -79,6 +119,7 @@ static int check(const struct settings *s, struct option_report *r) {
         return complain(r, "-Y asks for a password, which -B binary has no way to give without -S");
     if (s->tls && s->ssl_chain_cert == NULL) return complain(r, "-Z needs a certificate: -o ssl_chain_cert=FILE");
     int result = check_marker(s, r);
+    if (result == 0) result = check_http(s, r);
     return result == 0 ? check_listen(s, r) : result;
 }
 

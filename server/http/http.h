@@ -43,5 +43,7 @@ const struct net_handler *http_handler(void);
 
 /* Requests answered in that dialect with that status. */
 uint64_t http_requests(const struct http *h, enum http_dialect dialect, unsigned status);
+/* Calls fn with each status that an answer can have. */
+void http_statuses_each(void (*fn)(void *arg, unsigned status), void *arg);
 
 #endif

@@ -1,8 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/http.c \
+  %D%/http_job.c \
   %D%/http_parser.c \
+  %D%/http_reply.c \
   %D%/http_request.c \
   %D%/http_router.c
+noinst_HEADERS += \
+  %D%/http.dialects.def \
+  %D%/http.h \
+  %D%/http.options.def \
+  %D%/http.statuses.def \
+  %D%/http_job.h \
+  %D%/http_parser.h \
+  %D%/http_request.h \
+  %D%/http_route.h \
+  %D%/http_router.h \
+  %D%/http_state.h
+EXTRA_DIST += %D%/README.md
 
 # Purges in the dialects of CDNs and caches.
 tagcached_sources += \
