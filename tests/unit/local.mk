@@ -157,3 +157,7 @@ tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
 # Purges over HTTP: what requests mean, and how they are answered.
 single_tests += %D%/test_dialects %D%/test_token
 EXTRA_DIST += tests/vectors/http_purges.txt
+
+# The audit.
+unit_tests += %D%/test_audit
+tests_unit_test_audit_LDADD = $(LDADD) $(JANSSON_LIBS)
