@@ -17,4 +17,8 @@
  * which is none. */
 size_t tagname_encode(const char *p, size_t n, char out[KEYTAGS_TAG_MAX]);
 
+/* The way back, of any text in that encoding: %XX become bytes, anything else stays as it is. Writes at most size bytes
+ * of the result, and returns how many. */
+size_t tagname_decode(const char *p, size_t n, char *out, size_t size);
+
 #endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/cmd_audit.c \
   %D%/cmd_lease.c \
   %D%/cmd_life.c \
   %D%/cmd_binary.c \
@@ -44,6 +45,7 @@ tagcached_sources += \
   %D%/reply.c
 noinst_HEADERS += \
   %D%/cmd.h \
+  %D%/cmd_audit.h \
   %D%/cmd.metrics.def \
   %D%/cmd_batch.h \
   %D%/cmd_binary.h \

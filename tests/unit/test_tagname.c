@@ -55,10 +55,29 @@ static void test_no_two_are_one(void **state) {
     }
 }
 
+static void decode(const char *text, const char *want) {
+    char out[64];
+    const size_t n = tagname_decode(text, strlen(text), out, sizeof out);
+    assert_int_equal(n, strlen(want));
+    assert_memory_equal(out, want, n);
+}
+
+static void test_the_way_back(void **state) {
+    char out[2];
+    (void)state;
+    decode("artist:42/x%20y", "artist:42/x y");
+    decode("a%2Bb%2Cc%25", "a+b,c%");
+    decode("100%", "100%");
+    decode("%2", "%2");
+    decode("%2b%zz", "%2b%zz");
+    assert_int_equal(tagname_decode("abc", 3, out, sizeof out), 2);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_no_two_are_one),
+        cmocka_unit_test(test_the_way_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
