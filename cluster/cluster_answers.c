@@ -98,6 +98,32 @@ static const struct ring *ring_of(const struct cluster *c) {
 
 /* ------------------------------------------------------------------ gauges and discovery */
 
+static void fill_lags(const struct cluster *c, struct cluster_gauges *g) {
+    const struct configuration *now = config_current(c->config);
+    for (unsigned i = 0; i < now->nvoters; i++) {
+        const struct configuration_member *m = configuration_by_number(now, now->voters[i].member);
+        const struct cluster_said *said = m == NULL ? NULL : cluster_members_said(c, &m->id);
+        const bool self = m != NULL && m->number == config_number(c->config);
+        if (!self && said == NULL) continue;
+        struct cluster_lag *lag = &g->lag[g->nlag++];
+        memcpy(lag->name, m->name, sizeof lag->name);
+        lag->ms = self ? g->ready.lag_ms : said->lag_ms;
+    }
+}
+
+static void fill_ready(const struct cluster *c, struct cluster_gauges *g) {
+    const struct configuration *now = config_current(c->config);
+    const struct configuration_member *self = own_member(c);
+    uint64_t since;
+    g->ready = (struct cluster_ready){
+        .joined = self != NULL && self->state == CONFIGURATION_SERVING && !c->lease_given_up,
+        .drained = self != NULL && self->drained,
+        .leased = cluster_lease_held(c),
+        .active = self == NULL || configuration_seat(now, &self->id) == NULL || purging_active(c->purging, &since),
+        .lag_ms = purging_lag_ns(c->purging, cluster_now(c)) / NS_IN_MS,
+    };
+}
+
 static void fill_gauges(const struct cluster *c, struct cluster_gauges *g) {
     const struct configuration *now = config_current(c->config);
     const struct config_peer *self = config_self(c->config);
@@ -123,7 +149,13 @@ static void fill_gauges(const struct cluster *c, struct cluster_gauges *g) {
     if (ring != NULL) {
         g->ring_nodes = ring_nmembers(ring);
         g->ring_points = ring_points(ring);
+        const unsigned i = ring_find(ring, &self->id);
+        if (i != RING_NONE) g->owned_ppm = ring_share(ring, i) * 1000000 / RING_CIRCLE;
     }
+    fill_ready(c, g);
+    if (now != NULL) fill_lags(c, g);
+    g->applied = c->applied;
+    g->confirmed = c->confirmed;
     purging_read_counters(c->purging, &purges);
     g->purges_sent = purges.sent;
     g->purges_received = purges.received;

@@ -277,15 +277,21 @@ static void end_counts(struct cluster *c, uint64_t now_ns) {
 
 /* ------------------------------------------------------------------ the machine's upcalls */
 
+static void note_applied(struct cluster *c) {
+    histogram_add(&c->applied, cluster_now(c) - c->batch_since_ns);
+}
+
 static bool apply(void *arg, const struct purging_batch *batch) {
     struct cluster *c = arg;
     struct purging_batch now = *batch;
     /* Without a lease it may have been confirmed long ago: no stale copy is served for its time from now on (rule 17).
      */
     now.soft = batch->soft && cluster_lease_held(c);
+    if (c->batch == NULL) c->batch_since_ns = cluster_now(c);
     const enum cluster_applying how = c->cfg.up.apply(c->cfg.up.arg, &now);
     c->batch = how == CLUSTER_APPLIED ? NULL : batch;
     c->batch_waits = how == CLUSTER_APPLY_LATER;
+    if (how == CLUSTER_APPLIED) note_applied(c);
     return how == CLUSTER_APPLIED;
 }
 
@@ -296,7 +302,10 @@ static void raise_floor(void *arg, bool everything) {
 
 static void confirmed(void *arg, const struct purging_receipt *r) {
     struct cluster *c = arg;
-    cluster_receipts_confirmed(c->receipts, cluster_now(c), r);
+    const uint64_t now = cluster_now(c);
+    cluster_receipts_confirmed(c->receipts, now, r);
+    const struct cluster_receipt *k = cluster_receipts_by_via(c->receipts, r->via);
+    if (k != NULL) histogram_add(&c->confirmed, now - k->begun_ns);
 }
 
 static void acked(void *arg, uint32_t member, uint32_t origin, uint64_t sequence) {
@@ -381,6 +390,7 @@ void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, 
 static void run_applied(struct cluster *c, struct cluster_task *t) {
     (void)t;
     c->batch = NULL;
+    note_applied(c);
     purging_applied(c->purging, cluster_now(c));
 }
 

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/histogram.h"
 #include "base/loop.h"
 #include "base/sync.h"
 #include "cluster/cluster.h"
@@ -161,11 +162,13 @@ struct cluster {
     uint64_t voter_heard_ns[CONFIGURATION_VOTERS_MAX];
     uint64_t adopted_ns; /* when the configuration was adopted */
 
-    struct view *view;                 /* the last one that was given to the workers, which have it; NULL: none yet */
-    bool view_moving;                  /* not all workers go by it yet */
-    const struct purging_batch *batch; /* not applied yet; NULL: none */
-    bool batch_waits;                  /* for room; else it is being applied */
-    uint32_t again_posted;             /* atomic: again_task is on its way */
+    struct view *view;                   /* the last one that was given to the workers, which have it; NULL: none yet */
+    bool view_moving;                    /* not all workers go by it yet */
+    const struct purging_batch *batch;   /* not applied yet; NULL: none */
+    bool batch_waits;                    /* for room; else it is being applied */
+    uint64_t batch_since_ns;             /* when it was first tried */
+    struct histogram applied, confirmed; /* of the gauges of that name */
+    uint32_t again_posted;               /* atomic: again_task is on its way */
     struct cluster_task view_task, applied_task, again_task;
     bool view_wanted; /* another one is to be made when all do */
     struct cluster_logged logged[CLUSTER_EVENTS_MAX];

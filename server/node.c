@@ -276,7 +276,7 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
         .inherited = nc->inherited,
         .ninherited = nc->ninherited,
         .tls = has_tls ? &tls : NULL,
-        .handler = cmd_handler(),
+        .handler = s->http.n > 0 ? cmd_timed_handler() : cmd_handler(),
         .context = worker_cmd,
         .context_arg = n,
         .clock = nc->clock,
@@ -308,7 +308,7 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
 }
 
 static int make_http(struct node *n, const struct node_config *cfg, char *err, size_t err_size) {
-    const struct node_http_parts parts = {n->settings, cfg->clock, &n->log, n->cmd};
+    const struct node_http_parts parts = {n->settings, cfg->clock, &n->log, n->cmd, n->net};
     return n->settings->http.n == 0 ? 0 : node_http_new(&parts, &n->http, err, err_size);
 }
 
@@ -378,9 +378,9 @@ void node_stop(struct node *n) {
 void node_free(struct node *n) {
     if (n == NULL) return;
     node_stop(n);
-    node_http_free(n->http); /* while what it may have been asked for is still there */
     node_cluster_close(n->cluster);
-    net_free(n->net); /* runs what the store's thread had still posted */
+    net_free(n->net); /* runs what the store's thread and /healthz had still posted */
+    node_http_free(n->http);
     if (n->cmd != NULL) cmd_free(n->cmd);
     if (n->store != NULL) store_free(n->store);
     node_cluster_free(n->cluster);

@@ -7,6 +7,7 @@
 
 #include "base/sync.h"
 #include "http/http.h"
+#include "http/monitor.h"
 #include "net/net.h"
 #include "settings.h"
 
@@ -20,6 +21,7 @@ static const char refusal[] = "HTTP/1.1 503 Service Unavailable\r\n"
                               "Connection: close\r\n\r\n";
 
 struct node_http {
+    struct monitor monitor; /* first: the routes get it */
     struct node_http_parts parts;
     struct http *http;
     struct net *net;
@@ -34,8 +36,9 @@ static void *context(void *arg, unsigned worker) {
 
 static int make_http(struct node_http *nh) {
     const struct settings *s = nh->parts.settings;
-    static const struct http_route none[] = {{0}};
-    nh->tables[0] = none;
+    nh->tables[0] = monitor_routes;
+    const int r = monitor_init(&nh->monitor, nh->parts.cmd, nh->parts.net, nh->parts.clock, &nh->draining);
+    if (r != 0) return r;
     const struct http_config cfg = {
         .routes = nh->tables,
         .routes_arg = nh,
@@ -104,6 +107,7 @@ void node_http_free(struct node_http *nh) {
     if (nh == NULL) return;
     net_free(nh->net);
     http_free(nh->http);
+    monitor_fini(&nh->monitor);
     free(nh);
 }
 

@@ -24,6 +24,7 @@ struct node_http_parts {
     const struct clock *clock;
     struct log *log;
     struct cmd *cmd;
+    struct net *net; /* that serves the cache */
 };
 
 /* Makes it and binds its sockets. 0, or -errno with a sentence in err. */

@@ -23,6 +23,8 @@ noinst_HEADERS += \
   %D%/clock.h \
   %D%/fault.h \
   %D%/hash.h \
+  %D%/histogram.def \
+  %D%/histogram.h \
   %D%/hostport.h \
   %D%/log.h \
   %D%/loop.h \

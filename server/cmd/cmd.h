@@ -36,6 +36,8 @@ void cmd_free(struct cmd *cmd);
 void *cmd_worker_context(struct cmd *cmd, unsigned i);
 /* The upcalls of every connection. The same for all instances; lives for ever. */
 const struct net_handler *cmd_handler(void);
+/* The same with some requests timed (cmd_latency.h). */
+const struct net_handler *cmd_timed_handler(void);
 /* The same for a connection that the node has made to itself for an operator: it needs no password, and may change the
  * cluster or not. */
 const struct net_handler *cmd_guest_handler(bool privileged);

@@ -17,6 +17,7 @@
 #include "cmd/cmd_forward.h"
 #include "cmd/cmd_input.h"
 #include "cmd/cmd_job.h"
+#include "cmd/cmd_latency.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_metrics.h"
@@ -49,6 +50,12 @@ static bool on_open(struct conn *c, void *session) {
 static size_t on_input(struct conn *c, void *session, char *p, size_t n) {
     (void)c;
     return cmd_input(session, p, n);
+}
+
+static size_t on_timed_input(struct conn *c, void *session, char *p, size_t n) {
+    struct session *s = session;
+    (void)c;
+    return unlikely(--s->worker->until_sample == 0) ? cmd_latency_input(s, p, n) : cmd_input(s, p, n);
 }
 
 static char *on_body_space(struct conn *c, void *session, size_t *n) {
@@ -100,6 +107,7 @@ static void on_close(struct conn *c, void *session) {
     (void)c;
     struct session *s = session;
     if (s->worker == NULL) return;
+    cmd_latency_close(s);
     if (s->upload != NULL) cmd_body_abort(s);
     cmd_job_abandon(s);
     if (s->forward != NULL) cmd_forward_end(s);
@@ -122,17 +130,21 @@ static bool on_open_admin(struct conn *c, void *session) {
     return true;
 }
 
-#define HANDLER(open_)                                                                                                 \
+#define HANDLER(open_, input_)                                                                                         \
     {                                                                                                                  \
-        .session_size = sizeof(struct session), .open = (open_), .input = on_input, .body_space = on_body_space,       \
+        .session_size = sizeof(struct session), .open = (open_), .input = (input_), .body_space = on_body_space,       \
         .body_received = on_body_received, .stalled = on_stalled, .produce = on_produce, .release = on_release,        \
         .close = on_close,                                                                                             \
     }
-static const struct net_handler handler = HANDLER(on_open), guest = HANDLER(on_open_guest),
-                                admin = HANDLER(on_open_admin);
+static const struct net_handler handler = HANDLER(on_open, on_input), timed_handler = HANDLER(on_open, on_timed_input),
+                                guest = HANDLER(on_open_guest, on_input), admin = HANDLER(on_open_admin, on_input);
 
 const struct net_handler *cmd_handler(void) {
     return &handler;
+}
+
+const struct net_handler *cmd_timed_handler(void) {
+    return &timed_handler;
 }
 
 const struct net_handler *cmd_guest_handler(bool privileged) {
@@ -154,6 +166,7 @@ static int init_workers(struct cmd *cmd) {
         struct cmd_worker *w = &cmd->workers[i];
         w->cmd = cmd;
         w->index = i;
+        w->until_sample = CMD_LATENCY_SAMPLE;
         TAILQ_INIT(&w->uploads);
         w->store = store_worker(cmd->store, i);
         w->selectors = malloc(KEYTAGS_SELECTORS_MAX * sizeof(*w->selectors));

@@ -98,6 +98,11 @@ static uint64_t now_of(const struct session *s) {
     return clock_boot_ns(s->worker->cmd->cfg.clock);
 }
 
+/* A purge of this node alone, which was asked for then, is applied. */
+static void note_applied(struct cmd_worker *w, uint64_t begun_ns) {
+    histogram_add(&w->latencies.purge_apply, clock_boot_ns(w->cmd->cfg.clock) - begun_ns);
+}
+
 /* Purges this node alone. If the purge takes time the worker's spare job becomes the session's; else it stays for the
  * next purge. */
 static enum store_status start_alone(struct session *s, struct store_purge *p, uint64_t *number) {
@@ -111,6 +116,7 @@ static enum store_status start_alone(struct session *s, struct store_purge *p, u
     p->token = &job->ended;
     cmd_leave(w);
     enum store_status st = store_purge(w->store, p, number);
+    if (st == STORE_OK) note_applied(w, job->begun_ns);
     if (st != STORE_PENDING) return st;
     job->number = *number;
     cmd_job_begin(s, &job->job);
@@ -191,6 +197,7 @@ static bool take_outcome(struct session *s, const struct request *r, const struc
     const bool clustered = s->worker->cmd->cluster != NULL,
                refused = clustered && job->cluster.outcome == CLUSTER_REFUSED;
     if (refused) cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR %s", job->cluster.refusal);
+    if (!clustered) note_applied(s->worker, job->begun_ns);
     if (clustered)
         *out = (struct cmd_purged){job->cluster.id, job->cluster.items, job->cluster.outcome == CLUSTER_CONFIRMED,
                                    job->cluster.acked, job->cluster.members};

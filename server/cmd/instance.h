@@ -17,6 +17,7 @@
 #include "base/sync.h"
 #include "cluster/lease_ends.h"
 #include "cmd/cmd_config.h"
+#include "cmd/cmd_latency.h"
 #include "cmd/cmd_table.h"
 #include "cmd/request.h"
 #include "net/worker.h"
@@ -68,6 +69,8 @@ struct cmd_worker {
     struct request batch[CMD_BATCH];
     unsigned batch_lines;  /* lines that the batch comes from: the keys of a line are one */
     unsigned requests_run; /* in this upcall */
+    unsigned until_sample; /* times that bytes are read until the next is timed (cmd_latency.h) */
+    struct cmd_latencies latencies;
 
     /* A meta command's key, decoded from base64; last, since it is not cleared. */
     char decoded[CMD_LINE_MAX / 4 * 3 + 4];

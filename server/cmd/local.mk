@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
   %D%/cmd_audit.c \
+  %D%/cmd_latency.c \
   %D%/cmd_lease.c \
   %D%/cmd_life.c \
   %D%/cmd_binary.c \
@@ -61,6 +62,7 @@ noinst_HEADERS += \
   %D%/cmd_input.h \
   %D%/cmd_job.h \
   %D%/cmd_key.h \
+  %D%/cmd_latency.h \
   %D%/cmd_lease.h \
   %D%/cmd_link.h \
   %D%/cmd_meta.h \
@@ -99,6 +101,7 @@ tagcached_sources += \
   %D%/cmd_dump.c \
   %D%/cmd_log.c \
   %D%/cmd_metrics.c \
+  %D%/cmd_snapshot.c \
   %D%/cmd_stat_line.c \
   %D%/cmd_stats.c \
   %D%/cmd_watch.c \
@@ -111,10 +114,12 @@ noinst_HEADERS += \
   %D%/cmd_dump.h \
   %D%/cmd_log.h \
   %D%/cmd_metrics.h \
+  %D%/cmd_snapshot.h \
   %D%/cmd_stat_line.h \
   %D%/cmd_stats.h \
   %D%/cmd_watch.h \
   %D%/cmd_watch_line.h \
+  %D%/latency.def \
   %D%/stats.cluster.def \
   %D%/stats.general.def \
   %D%/stats.items.def \

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
-  %D%/http.c \
+  %D%/exposition.c \
+  %D%/http_life.c \
   %D%/http_job.c \
   %D%/http_parser.c \
   %D%/http_reply.c \
   %D%/http_request.c \
-  %D%/http_router.c
+  %D%/http_router.c \
+  %D%/metrics.c \
+  %D%/monitor.c
 noinst_HEADERS += \
+  %D%/exposition.h \
   %D%/http.dialects.def \
   %D%/http.h \
   %D%/http.options.def \
@@ -16,7 +20,11 @@ noinst_HEADERS += \
   %D%/http_request.h \
   %D%/http_route.h \
   %D%/http_router.h \
-  %D%/http_state.h
+  %D%/http_state.h \
+  %D%/metrics.h \
+  %D%/metrics.memcached.def \
+  %D%/metrics.tagcached.def \
+  %D%/monitor.h
 EXTRA_DIST += %D%/README.md
 
 # Purges in the dialects of CDNs and caches.
