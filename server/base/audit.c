@@ -269,18 +269,23 @@ int audit_start(struct audit *a) {
     return 0;
 }
 
+void audit_stop(struct audit *a) {
+    if (a == NULL || !a->started) return;
+    pthread_mutex_lock(&a->lock);
+    a->ending = true;
+    pthread_cond_signal(&a->more);
+    pthread_mutex_unlock(&a->lock);
+    pthread_join(a->thread, NULL);
+    a->started = false;
+}
+
 void audit_free(struct audit *a) {
     if (a == NULL) return;
-    if (a->started) {
-        pthread_mutex_lock(&a->lock);
-        a->ending = true;
-        pthread_cond_signal(&a->more);
-        pthread_mutex_unlock(&a->lock);
-        pthread_join(a->thread, NULL);
-    } else if (a->fd >= 0) {
+    audit_stop(a);
+    if (a->fd >= 0) {
         write_out(a, a->queue, a->queued, a->told, a->waits);
+        close(a->fd);
     }
-    if (a->fd >= 0) close(a->fd);
     sodium_memzero(a->key, sizeof a->key);
     pthread_cond_destroy(&a->more);
     pthread_mutex_destroy(&a->lock);

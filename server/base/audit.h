@@ -44,7 +44,9 @@ struct audit_wait {
 int audit_new(const struct audit_config *cfg, struct audit **out, char *err, size_t err_size);
 /* Starts its thread. 0 or -errno. */
 int audit_start(struct audit *a);
-/* Writes what is left and frees it. Nobody may tell anything any more. NULL is allowed. */
+/* Ends its thread, which first writes what is there and tells those who wait. NULL is allowed. */
+void audit_stop(struct audit *a);
+/* Stops it, writes what was told since, and frees it. Nobody may tell anything any more. NULL is allowed. */
 void audit_free(struct audit *a);
 
 /* Whether a purge may be carried out only when its line is in the file. a may be NULL: no. */

@@ -26,7 +26,7 @@ unsigned dialect_purges_count(void) {
 }
 
 void dialect_routes(struct http_route *out, void (*run)(struct http_exchange *x),
-                    void (*refuse)(struct http_exchange *x, unsigned status)) {
+                    void (*refuse)(struct http_exchange *x, unsigned status), void *arg) {
     for (unsigned i = 0; i < dialect_purges_count(); i++)
         out[i] = (struct http_route){
             .methods = 1u << places[i].method,
@@ -35,6 +35,7 @@ void dialect_routes(struct http_route *out, void (*run)(struct http_exchange *x)
             .dialect = dialect_purges[i].id,
             .run = run,
             .refuse = refuse,
+            .arg = arg,
         };
     out[dialect_purges_count()] = (struct http_route){.path = NULL};
 }

@@ -58,11 +58,12 @@ struct dialect_purge {
 };
 
 /* The tables: rows of the same number belong together. The routes end with an empty row; each runs `run`, refuses by
- * `refuse`, and needs HTTP_SCOPE_PURGE (that a token may purge everything, or this tag, shows when it was read). */
+ * `refuse`, has `arg`, and needs HTTP_SCOPE_PURGE (that a token may purge everything, or this tag, shows when it was
+ * read). */
 extern const struct dialect_purge dialect_purges[];
 unsigned dialect_purges_count(void);
 void dialect_routes(struct http_route *out, void (*run)(struct http_exchange *x),
-                    void (*refuse)(struct http_exchange *x, unsigned status));
+                    void (*refuse)(struct http_exchange *x, unsigned status), void *arg);
 
 /* The dialects. */
 #define DIALECT(name) extern const struct dialect dialect_##name;

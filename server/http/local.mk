@@ -37,10 +37,14 @@ tagcached_sources += \
   %D%/dialect_own.c \
   %D%/dialect_souin.c \
   %D%/dialect_varnish.c \
+  %D%/http_purge.c \
   %D%/purge_pattern.c \
-  %D%/purge_wanted.c
+  %D%/purge_wanted.c \
+  %D%/tokens.c
 noinst_HEADERS += \
   %D%/dialect.h \
   %D%/http.purges.def \
   %D%/purge_pattern.h \
-  %D%/purge_wanted.h
+  %D%/purge_wanted.h \
+  %D%/http_purge.h \
+  %D%/tokens.h

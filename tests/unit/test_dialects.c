@@ -34,7 +34,7 @@ static void refuse(struct http_exchange *x, unsigned status) {
 static int set_up(void **state) {
     (void)state;
     assert_true(dialect_purges_count() < sizeof routes / sizeof *routes);
-    dialect_routes(routes, run, refuse);
+    dialect_routes(routes, run, refuse, NULL);
     return 0;
 }
 
