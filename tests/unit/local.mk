@@ -158,6 +158,9 @@ tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
 single_tests += %D%/test_dialects %D%/test_token
 EXTRA_DIST += tests/vectors/http_purges.txt
 
+TESTS += %D%/test_http_purges.py
+EXTRA_DIST += %D%/test_http_purges.py
+
 # The audit.
 unit_tests += %D%/test_audit
 tests_unit_test_audit_LDADD = $(LDADD) $(JANSSON_LIBS)
