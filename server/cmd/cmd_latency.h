@@ -14,29 +14,12 @@
 
 #include <stddef.h>
 
-#include "base/histogram.h"
+#include "cmd/cmd_latencies.h"
 
 #define CMD_LATENCY_SAMPLE 64
 
-/* The kinds of commands that are told apart. */
-enum cmd_latency {
-#define LATENCY(name) CMD_LATENCY_##name,
-#include "cmd/latency.def"
-#undef LATENCY
-    CMD_LATENCIES
-};
-
 struct cmd;
 struct session;
-
-/* What a worker has measured, and what it measures just now. */
-struct cmd_latencies {
-    const struct session *session; /* whose answer is awaited; NULL: none is */
-    uint64_t since_ns;
-    enum cmd_latency kind; /* CMD_LATENCIES: of a command that is not told apart */
-    struct histogram of[CMD_LATENCIES];
-    struct histogram purge_apply; /* of a node that stands alone: every purge, from when it was asked for */
-};
 
 /* cmd_input, timed. */
 size_t cmd_latency_input(struct session *s, char *p, size_t n);

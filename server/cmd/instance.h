@@ -17,7 +17,7 @@
 #include "base/sync.h"
 #include "cluster/lease_ends.h"
 #include "cmd/cmd_config.h"
-#include "cmd/cmd_latency.h"
+#include "cmd/cmd_latencies.h"
 #include "cmd/cmd_table.h"
 #include "cmd/request.h"
 #include "net/worker.h"

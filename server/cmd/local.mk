@@ -62,6 +62,7 @@ noinst_HEADERS += \
   %D%/cmd_input.h \
   %D%/cmd_job.h \
   %D%/cmd_key.h \
+  %D%/cmd_latencies.h \
   %D%/cmd_latency.h \
   %D%/cmd_lease.h \
   %D%/cmd_link.h \

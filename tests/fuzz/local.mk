@@ -75,3 +75,7 @@ tests_fuzz_fuzz_dialects_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
 fuzz_programs += %D%/fuzz_token
 tests_fuzz_fuzz_token_SOURCES = %D%/fuzz_token.c $(fuzz_main)
 tests_fuzz_fuzz_token_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+fuzz_programs += %D%/fuzz_http
+tests_fuzz_fuzz_http_SOURCES = %D%/fuzz_http.c $(fuzz_main)
+tests_fuzz_fuzz_http_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)

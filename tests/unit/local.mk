@@ -16,6 +16,10 @@ EXTRA_DIST += %D%/test_main.py %D%/tls_files.py
 TESTS += %D%/test_exporter.py
 EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
 
+# The metrics that it has by itself.
+TESTS += %D%/test_metrics.py
+EXTRA_DIST += %D%/test_metrics.py
+
 # The example of a configuration file.
 TESTS += %D%/test_example.py
 EXTRA_DIST += %D%/test_example.py
@@ -164,3 +168,9 @@ EXTRA_DIST += %D%/test_http_purges.py
 # The audit.
 unit_tests += %D%/test_audit
 tests_unit_test_audit_LDADD = $(LDADD) $(JANSSON_LIBS)
+
+
+# HTTP: the parser and its lookups.
+single_tests += %D%/test_http_parser
+unit_tests += %D%/test_http
+tests_unit_test_http_SOURCES = %D%/test_http.c %D%/net_lab.c
