@@ -211,7 +211,7 @@ def test_tokens():
         check("nobody else reads it", os.stat(path).st_mode & 0o777 == 0o600)
         digest = hashlib.blake2b(secret.encode(), digest_size=32).hexdigest()
         with open(path) as f:
-            check("its line", f.read() == f"deploy blake2b:{digest} purge,read\n")
+            check("its line", f.read() == f"deploy blake2b:{digest} read,purge\n")
         with open(path, "w") as f:
             f.write(TOKENS.rstrip("\n"))
         os.chmod(path, 0o640)

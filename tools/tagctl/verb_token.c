@@ -145,7 +145,7 @@ static int create(struct ctl *c, const struct tokens_file *f, struct token *t) {
     if (c->output == OUTPUT_JSON)
         json_print(json_pack("{s:s,s:s}", "name", t->name, "token", secret));
     else
-        printf("# %s: kept nowhere else; the server goes by it when it has read the file again (SIGHUP)\n%s\n", t->name,
+        printf("%s: kept nowhere else; the server goes by it when it has read the file again (SIGHUP)\n%s\n", t->name,
                secret);
     return DONE;
 }
