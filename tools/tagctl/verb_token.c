@@ -209,12 +209,17 @@ static int take_out(const struct tokens_file *f, const char *name) {
 
 int verb_token_revoke(struct ctl *c) {
     struct tokens_file f;
-    bool go, found = false;
+    bool go = false, found = false;
     int status = file_read(c, true, &f);
     for (unsigned i = 0; !status && i < f.table->n; i++) found |= !strcmp(f.table->tokens[i].name, c->args[0]);
     if (!status && !found) status = complain(NOT_FOUND, "%s has no token %.100s", f.path, c->args[0]);
     if (!status) status = ctl_confirm(c, true, &go, "the token %s would be taken out of %s", c->args[0], f.path);
-    if (!status && go) status = take_out(&f, c->args[0]);
+    if (!status && go && !(status = take_out(&f, c->args[0]))) {
+        if (c->output == OUTPUT_JSON)
+            json_print(json_pack("{s:s,s:b}", "name", c->args[0], "revoked", 1));
+        else
+            printf("%s: taken out; the server goes by it when it has read the file again (SIGHUP)\n", c->args[0]);
+    }
     file_free(&f);
     return status;
 }
