@@ -354,8 +354,8 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
         goto fail;
     }
     if ((r = make_net(n, cfg, err, err_size)) != 0) goto fail;
-    if ((r = make_http(n, cfg, err, err_size)) != 0) goto fail;
     if ((r = make_cluster(n, cfg, err, err_size)) != 0) goto fail;
+    if ((r = make_http(n, cfg, err, err_size)) != 0) goto fail;
     *out = n;
     return 0;
 fail:
