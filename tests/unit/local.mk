@@ -174,3 +174,5 @@ tests_unit_test_audit_LDADD = $(LDADD) $(JANSSON_LIBS)
 single_tests += %D%/test_http_parser
 unit_tests += %D%/test_http
 tests_unit_test_http_SOURCES = %D%/test_http.c %D%/net_lab.c
+unit_tests += %D%/test_monitor
+tests_unit_test_monitor_SOURCES = %D%/test_monitor.c %D%/node_lab.c

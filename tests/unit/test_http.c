@@ -29,6 +29,9 @@
 #define TEXT "text/plain; charset=utf-8"
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
+/* What docs/http.md promises. */
+enum { REQUEST_S = 10, IDLE_S = 60, CONNS = 64, OF_ONE = 16 };
+
 /* ------------------------------------------------------------------ the listener */
 
 struct lab {
@@ -261,7 +264,7 @@ static void others_are_served_while_one_waits(void **state) {
     struct job *j = await_job();
     say(other, GET("/echo/a"));
     hear(other, HEAD("200 OK", "text/plain", "1", "keep-alive") "a");
-    pass(l, 2 * HTTP_IDLE_S); /* whoever waits for us is not idle */
+    pass(l, 2 * IDLE_S); /* whoever waits for us is not idle */
     http_job_end(&j->job);
     hear(fd, HEAD("200 Purged 2 objects", "text/plain", "4", "keep-alive") "done");
     hear(fd, HEAD("200 OK", "text/plain", "4", "keep-alive") "next");
@@ -299,11 +302,11 @@ static void a_slow_sender_has_ten_seconds(void **state) {
     struct lab *l = lab_new();
     const int fd = call(l);
     (void)state;
-    for (unsigned i = 0; i < HTTP_REQUEST_S + 1; i++) { /* a byte each second does not help */
+    for (unsigned i = 0; i < REQUEST_S + 1; i++) { /* a byte each second does not help */
         put(fd, text + i, 1);
         await_read(&l->net, i + 1);
         await_worker(&l->net, 0);
-        if (i < HTTP_REQUEST_S) assert_int_equal(connections(l), 1);
+        if (i < REQUEST_S) assert_int_equal(connections(l), 1);
         pass(l, 1);
     }
     hear_text(fd, "408 Request Timeout", "the request did not come whole within 10 seconds", "close");
@@ -330,10 +333,10 @@ static void idle_connections_end(void **state) {
     (void)state;
     say(served, GET("/echo/a"));
     hear(served, HEAD("200 OK", "text/plain", "1", "keep-alive") "a");
-    pass(l, HTTP_REQUEST_S + 1);
+    pass(l, REQUEST_S + 1);
     hear_end(never);
     assert_int_equal(connections(l), 1);
-    pass(l, HTTP_IDLE_S - HTTP_REQUEST_S - 3);
+    pass(l, IDLE_S - REQUEST_S - 3);
     assert_int_equal(connections(l), 1);
     pass(l, 4);
     hear_end(served);
@@ -348,7 +351,7 @@ static void a_client_that_does_not_read_ends(void **state) {
     say(fd, GET("/big"));
     while (http_requests(l->http, HTTP_DIALECT_own, 200) == 0) poll(NULL, 0, 0);
     await_worker(&l->net, 0);
-    pass(l, HTTP_REQUEST_S - 1);
+    pass(l, REQUEST_S - 1);
     assert_int_equal(connections(l), 1);
     pass(l, 2);
     assert_int_equal(connections(l), 0);
@@ -378,31 +381,31 @@ static void say_and_hear(int fd) {
 
 static void crowds_are_turned_away(void **state) {
     struct lab *l = lab_new();
-    int fd[HTTP_CONNS_MAX];
+    int fd[CONNS];
     (void)state;
-    for (unsigned i = 0; i < HTTP_CONNS_MAX; i++) {
-        if (i > 0 && i % HTTP_PER_ADDRESS == 0) { /* one too many of that address */
-            const int more = call_from(l, i / HTTP_PER_ADDRESS, 0);
+    for (unsigned i = 0; i < CONNS; i++) {
+        if (i > 0 && i % OF_ONE == 0) { /* one too many of that address */
+            const int more = call_from(l, i / OF_ONE, 0);
             hear_text(more, "429 Too Many Requests", "there are 16 connections from this address already", "close");
             hear_end(more);
         }
-        fd[i] = call_from(l, 1 + i / HTTP_PER_ADDRESS, 0);
+        fd[i] = call_from(l, 1 + i / OF_ONE, 0);
         say_and_hear(fd[i]);
     }
     const int last = call_from(l, 9, 0);
     hear(last, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
     hear_end(last);
     close(fd[0]);
-    while (connections(l) == HTTP_CONNS_MAX) poll(NULL, 0, 0);
+    while (connections(l) == CONNS) poll(NULL, 0, 0);
     for (;;) { /* there is a place again, once the connection's memory is gone */
         struct net_gauges g;
         net_gauges(l->net.net, &g);
-        if (g.structures < HTTP_CONNS_MAX) break;
+        if (g.structures < CONNS) break;
         poll(NULL, 0, 0);
     }
     fd[0] = call_from(l, 9, 0);
     say_and_hear(fd[0]);
-    for (unsigned i = 0; i < HTTP_CONNS_MAX; i++) close(fd[i]);
+    for (unsigned i = 0; i < CONNS; i++) close(fd[i]);
     lab_free(l);
 }
 
