@@ -2,12 +2,16 @@
  *
  * The purges: their machine on the cluster's thread, and those who wait for an outcome. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "cluster/cluster_state.h"
 #include "cluster/purgelog.h"
+
+#define LACKING_SHOWN 8 /* nodes that are named at most */
 
 /* ------------------------------------------------------------------ who waits */
 
@@ -34,21 +38,35 @@ static void refuse(struct cluster_purge *p, const char *sentence) {
     p->done(p);
 }
 
-static void log_unconfirmed(struct cluster *c, const struct purging_receipt *r) {
-    uint32_t lacking[8];
-    char who[512] = "";
+void cluster_purge_id(const struct cluster_purge *p, char out[CLUSTER_PURGE_ID_TEXT]) {
+    const struct purge_via *via = &p->waiter.via;
+    if (p->id >> 40 != 0)
+        snprintf(out, CLUSTER_PURGE_ID_TEXT, "%" PRIu64 "-%" PRIu64, p->id >> 40, p->id & ((UINT64_C(1) << 40) - 1));
+    else if (via->number != 0)
+        snprintf(out, CLUSTER_PURGE_ID_TEXT, "v%" PRIu32 "-%" PRIu64, via->number, via->counter);
+    else
+        out[0] = '\0';
+}
+
+/* The nodes that lack a purge, by name. */
+static void write_missing(const struct cluster *c, const struct purging_receipt *r, char *to, size_t size) {
+    uint32_t lacking[LACKING_SHOWN];
     size_t at = 0;
-    if (!cluster_may_log(c, "purge_unconfirmed")) return;
     const struct configuration *now = config_current(c->config);
-    unsigned n = r->origin != 0 ? purging_lacking(c->purging, r->origin, r->sequence, lacking, 8) : 0;
-    if (n > 8) n = 8;
+    unsigned n = r->origin != 0 ? purging_lacking(c->purging, r->origin, r->sequence, lacking, LACKING_SHOWN) : 0;
+    to[0] = 0;
+    if (n > LACKING_SHOWN) n = LACKING_SHOWN;
     for (unsigned i = 0; now != NULL && i < n; i++) {
         const struct configuration_member *m = configuration_by_number(now, lacking[i]);
-        if (m == NULL || at + strlen(m->name) + 2 > sizeof who) continue;
-        at += (size_t)snprintf(who + at, sizeof who - at, "%s%s", at > 0 ? "," : "", m->name);
+        if (m == NULL || at + strlen(m->name) + 2 > size) continue;
+        at += (size_t)snprintf(to + at, size - at, "%s%s", at > 0 ? "," : "", m->name);
     }
-    cluster_log(c, "purge_unconfirmed", "acked=%u members=%u missing=%s", r->acked, r->members,
-                who[0] != 0 ? who : "-");
+}
+
+static void log_unconfirmed(struct cluster *c, const struct cluster_purge *p) {
+    if (!cluster_may_log(c, "purge_unconfirmed")) return;
+    cluster_log(c, "purge_unconfirmed", "acked=%u members=%u missing=%s", p->acked, p->members,
+                p->missing[0] != 0 ? p->missing : "-");
 }
 
 static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) {
@@ -61,7 +79,10 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
         p->acked = r->acked;
         p->members = r->members;
         p->id = ((uint64_t)r->origin << 40) + r->sequence;
-        if (p->outcome == CLUSTER_PENDING) log_unconfirmed(c, r);
+        if (p->outcome == CLUSTER_PENDING) {
+            write_missing(c, r, p->missing, sizeof p->missing);
+            log_unconfirmed(c, p);
+        }
         if (p->counted && p->outcome == CLUSTER_CONFIRMED && w->counts < p->acked) {
             w->confirmed = true; /* these have carried it out, not all have said what it took out */
             c->ncounting++;

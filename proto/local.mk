@@ -11,7 +11,9 @@ tagcached_sources += \
   %D%/peer_purge.c \
   %D%/peer_swim.c \
   %D%/purge_event.c \
-  %D%/text.c
+  %D%/tagname.c \
+  %D%/text.c \
+  %D%/token.c
 noinst_HEADERS += \
   %D%/base64.h \
   %D%/binary.def \
@@ -28,7 +30,9 @@ noinst_HEADERS += \
   %D%/peer_swim.h \
   %D%/peer_purge.h \
   %D%/purge_event.h \
-  %D%/text.h
+  %D%/tagname.h \
+  %D%/text.h \
+  %D%/token.h
 EXTRA_DIST += %D%/PROTOCOL.md %D%/peer.proto
 
 # What protoc-c makes of peer.proto lies in the build directory and in no release. Objects of the library wait for it, so

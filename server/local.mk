@@ -2,6 +2,7 @@
 # The node (everything but main) belongs to the library, so that a test can hold several in one process.
 tagcached_sources += \
   %D%/node.c \
+  %D%/node_audit.c \
   %D%/node_cluster.c \
   %D%/node_http.c \
   %D%/settings.c \
@@ -9,7 +10,9 @@ tagcached_sources += \
 noinst_HEADERS += \
   %D%/cmd/cmd.options.def \
   %D%/store/store.options.def \
+  %D%/audit.options.def \
   %D%/main.options.def \
+  %D%/node_audit.h \
   %D%/node.h \
   %D%/node_cluster.h \
   %D%/node_http.h \

@@ -9,10 +9,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/audit.h"
 #include "base/rand.h"
 #include "cluster/statedir.h"
 #include "cmd/cmd.h"
 #include "net/net.h"
+#include "node_audit.h"
 #include "node_cluster.h"
 #include "node_http.h"
 #include "settings_cluster.h"
@@ -34,6 +36,7 @@ static uint64_t held_max(const struct settings *s) {
 struct node {
     const struct settings *settings;
     struct log log;
+    struct audit *audit; /* NULL: no --audit */
     struct store *store;
     struct cmd *cmd;
     struct net *net; /* workers exist from net_new on */
@@ -178,7 +181,8 @@ static int make_store(struct node *n, const struct clock *clock) {
         .memory_limit = (uint64_t)s->memory_limit,
         .item_size_max = value_max(s),
         .workers = (unsigned)s->threads,
-        .handles = (unsigned)s->threads + 1, /* the last one is for a thread that serves no connections */
+        /* Behind the workers' one for the cluster's thread, and one for the HTTP listener's. */
+        .handles = (unsigned)s->threads + 2,
         .evict = s->evict,
         .prefix_delimiter = s->prefix_tags,
         .sweep_cpu_percent = (unsigned)s->sweep_cpu_percent,
@@ -198,6 +202,7 @@ static int make_cmd(struct node *n, const struct node_config *nc) {
         .clock = nc->clock,
         .workers = (unsigned)s->threads,
         .seed = rand_secret(),
+        .audit = n->audit,
         .log = &n->log,
         .key_tags = settings_key_tags(s),
         .prefix_delimiter = s->prefix_tags,
@@ -308,7 +313,7 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
 }
 
 static int make_http(struct node *n, const struct node_config *cfg, char *err, size_t err_size) {
-    const struct node_http_parts parts = {n->settings, cfg->clock, &n->log, n->cmd, n->net};
+    const struct node_http_parts parts = {n->settings, cfg->clock, &n->log, n->cmd, n->net, n->store, n->audit};
     return n->settings->http.n == 0 ? 0 : node_http_new(&parts, &n->http, err, err_size);
 }
 
@@ -337,6 +342,7 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
         r = -errno;
         goto fail;
     }
+    if ((r = node_audit_new(n->settings, cfg->clock, &n->log, &n->audit, err, err_size)) != 0) goto fail;
     if ((r = make_store(n, cfg->clock)) != 0) {
         snprintf(err, err_size, "cannot set up the store of %lld bytes: %s", (long long)cfg->settings->memory_limit,
                  strerror(-r));
@@ -348,8 +354,8 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
         goto fail;
     }
     if ((r = make_net(n, cfg, err, err_size)) != 0) goto fail;
-    if ((r = make_http(n, cfg, err, err_size)) != 0) goto fail;
     if ((r = make_cluster(n, cfg, err, err_size)) != 0) goto fail;
+    if ((r = make_http(n, cfg, err, err_size)) != 0) goto fail;
     *out = n;
     return 0;
 fail:
@@ -359,7 +365,8 @@ fail:
 }
 
 int node_start(struct node *n) {
-    int r = store_start(n->store);
+    int r = n->audit != NULL ? audit_start(n->audit) : 0;
+    if (r == 0) r = store_start(n->store);
     if (r != 0) return r;
     n->store_started = true;
     r = net_start(n->net);
@@ -371,6 +378,7 @@ void node_stop(struct node *n) {
     node_http_stop(n->http);
     if (n->cluster != NULL) node_cluster_stop(n->cluster);
     if (n->net != NULL) net_stop(n->net);
+    audit_stop(n->audit);
     if (n->store_started) store_stop(n->store);
     n->store_started = false;
 }
@@ -384,6 +392,7 @@ void node_free(struct node *n) {
     if (n->cmd != NULL) cmd_free(n->cmd);
     if (n->store != NULL) store_free(n->store);
     node_cluster_free(n->cluster);
+    audit_free(n->audit); /* purges that end with the store still tell it */
     if (n->end_fd >= 0) close(n->end_fd);
     free(n);
 }
@@ -419,6 +428,11 @@ bool node_reload(struct node *n) {
         log_event(&n->log, LOG_ALWAYS, "tls_reload_failed", "listener=http error=\"%s\"", err);
         ok = false;
     }
+    if (n->http != NULL && !node_http_reload(n->http, err, sizeof err)) {
+        log_event(&n->log, LOG_ALWAYS, "tokens_reload_failed", "error=\"%s\"", err);
+        ok = false;
+    }
+    audit_reopen(n->audit);
     if (n->cluster != NULL) node_cluster_reload(n->cluster);
     return ok;
 }

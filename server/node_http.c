@@ -6,10 +6,14 @@
 #include <stdlib.h>
 
 #include "base/sync.h"
+#include "cmd/cmd.h"
 #include "http/http.h"
+#include "http/http_purge.h"
 #include "http/monitor.h"
+#include "http/tokens.h"
 #include "net/net.h"
 #include "settings.h"
+#include "store/store.h"
 
 /* Under load the workers that serve the cache come first; this one still gets a tenth of what one of them gets. */
 #define NICENESS 10
@@ -25,7 +29,9 @@ struct node_http {
     struct node_http_parts parts;
     struct http *http;
     struct net *net;
-    const struct http_route *tables[2];
+    struct tokens *tokens;      /* NULL: no --http-tokens, and */
+    struct http_purges *purges; /* NULL: nothing is purged by HTTP */
+    const struct http_route *tables[3];
     uint32_t draining; /* atomic */
 };
 
@@ -39,13 +45,29 @@ static int make_http(struct node_http *nh) {
     nh->tables[0] = monitor_routes;
     const int r = monitor_init(&nh->monitor, nh->parts.cmd, nh->parts.net, nh->parts.clock, &nh->draining);
     if (r != 0) return r;
+    if (nh->purges != NULL) nh->tables[1] = http_purges_routes(nh->purges);
     const struct http_config cfg = {
         .routes = nh->tables,
         .routes_arg = nh,
         .hosts = (const char *const *)s->http_host.v,
         .nhosts = s->http_host.n,
+        .actors = nh->tokens != NULL ? tokens_actors(nh->tokens) : NULL,
     };
     return http_new(&cfg, &nh->http);
+}
+
+static int make_purges(struct node_http *nh, char *err, size_t err_size) {
+    const struct settings *s = nh->parts.settings;
+    const struct http_purges_config cfg = {
+        .cluster = cmd_cluster_calls(nh->parts.cmd),
+        .store = store_worker(nh->parts.store, (unsigned)s->threads + 1),
+        .audit = nh->parts.audit,
+        .clock = nh->parts.clock,
+        .url_tag = s->http_url_tag,
+        .no_flush = !s->flush,
+    };
+    const int r = tokens_new(s->http_tokens, nh->parts.clock, &nh->tokens, err, err_size);
+    return r == 0 ? http_purges_new(&cfg, &nh->purges) : r;
 }
 
 static int make_net(struct node_http *nh, char *err, size_t err_size) {
@@ -85,7 +107,8 @@ int node_http_new(const struct node_http_parts *parts, struct node_http **out, c
     struct node_http *nh = calloc(1, sizeof *nh);
     if (nh == NULL) return -ENOMEM;
     nh->parts = *parts;
-    int r = make_http(nh);
+    int r = parts->settings->http_tokens != NULL ? make_purges(nh, err, err_size) : 0;
+    if (r == 0) r = make_http(nh);
     if (r == 0) r = make_net(nh, err, err_size);
     if (r != 0) {
         node_http_free(nh);
@@ -100,7 +123,9 @@ int node_http_start(struct node_http *nh) {
 }
 
 void node_http_stop(struct node_http *nh) {
-    if (nh != NULL && nh->net != NULL) net_stop(nh->net);
+    if (nh == NULL) return;
+    if (nh->net != NULL) net_stop(nh->net);
+    if (nh->purges != NULL) http_purges_stop(nh->purges);
 }
 
 void node_http_free(struct node_http *nh) {
@@ -108,7 +133,13 @@ void node_http_free(struct node_http *nh) {
     net_free(nh->net);
     http_free(nh->http);
     monitor_fini(&nh->monitor);
+    http_purges_free(nh->purges);
+    tokens_free(nh->tokens);
     free(nh);
+}
+
+bool node_http_reload(struct node_http *nh, char *err, size_t err_size) {
+    return nh->tokens == NULL || tokens_reload(nh->tokens, err, err_size) == 0;
 }
 
 void node_http_draining(struct node_http *nh) {

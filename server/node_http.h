@@ -11,12 +11,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct audit;
 struct clock;
 struct cmd;
 struct log;
 struct net;
 struct node_http;
 struct settings;
+struct store;
 
 /* What it works on, which outlives it. */
 struct node_http_parts {
@@ -25,6 +27,8 @@ struct node_http_parts {
     struct log *log;
     struct cmd *cmd;
     struct net *net; /* that serves the cache */
+    struct store *store;
+    struct audit *audit; /* or NULL */
 };
 
 /* Makes it and binds its sockets. 0, or -errno with a sentence in err. */
@@ -36,6 +40,8 @@ void node_http_stop(struct node_http *nh);
 /* NULL is allowed. */
 void node_http_free(struct node_http *nh);
 
+/* Reads the tokens again. False with a sentence in err: they stay as they were. Any thread, one at a time. */
+bool node_http_reload(struct node_http *nh, char *err, size_t err_size);
 /* The node accepts no more and ends: /readyz says so. Any thread. */
 void node_http_draining(struct node_http *nh);
 /* Its sockets. */

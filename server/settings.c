@@ -28,6 +28,7 @@ static const struct option_row rows[] = {
 #include "cmd/cmd.options.def"
 #include "cluster/cluster.options.def"
 #include "http/http.options.def"
+#include "audit.options.def"
 #include "main.options.def"
 };
 /* clang-format on */
@@ -91,6 +92,32 @@ static int check_http(const struct settings *s, struct option_report *r) {
             return complain(r, "--http: btls: and mtls: need -Z");
     }
     if (s->http_host.n > 0 && s->http.n == 0) return complain(r, "--http-host is of use with --http only");
+    if (s->http_tokens != NULL && s->http.n == 0) return complain(r, "--http-tokens is of use with --http only");
+    if (s->http_url_tag != NULL && s->http_tokens == NULL)
+        return complain(r, "--http-url-tag is of use with --http-tokens only");
+    return 0;
+}
+
+bool settings_audit(const struct settings *s, const char **path, bool *required) {
+    *path = NULL;
+    *required = false;
+    for (unsigned i = 0; i < s->audit.n; i++) {
+        if (strcmp(s->audit.v[i], "required") == 0)
+            *required = true;
+        else if (*path == NULL)
+            *path = s->audit.v[i];
+        else
+            return false;
+    }
+    return *path != NULL || s->audit.n == 0;
+}
+
+static int check_audit(const struct settings *s, struct option_report *r) {
+    const char *path;
+    bool required;
+    if (!settings_audit(s, &path, &required))
+        return complain(r, "--audit takes one file, and perhaps the word required");
+    if (path == NULL && s->audit_hash != NULL) return complain(r, "--audit-hash is of use with --audit only");
     return 0;
 }
 
@@ -120,6 +147,7 @@ static int check(const struct settings *s, struct option_report *r) {
     if (s->tls && s->ssl_chain_cert == NULL) return complain(r, "-Z needs a certificate: -o ssl_chain_cert=FILE");
     int result = check_marker(s, r);
     if (result == 0) result = check_http(s, r);
+    if (result == 0) result = check_audit(s, r);
     return result == 0 ? check_listen(s, r) : result;
 }
 

@@ -21,6 +21,7 @@ struct settings {
 #define SHOWN(...)
 #define SHOWN_IF(...)
 #define REFUSED(...)
+#include "audit.options.def"
 #include "cluster/cluster.options.def"
 #include "cmd/cmd.options.def"
 #include "http/http.options.def"
@@ -43,6 +44,8 @@ void settings_fini(struct settings *s);
 
 /* Reads one address of --http. 0, or -EINVAL with a sentence in err. */
 int settings_http_listen(const char *spec, struct net_listen *out, char *err, size_t err_size);
+/* The file of --audit, NULL without one, and whether purges wait for their lines. False: it names several, or none. */
+bool settings_audit(const struct settings *s, const char **path, bool *required);
 /* The certificates and rules of TLS, all listeners' alike; false: there is no TLS (-Z). */
 bool settings_tls(const struct settings *s, struct net_tls_config *out);
 

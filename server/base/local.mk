@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/audit.c \
+  %D%/audit_line.c \
   %D%/clock.c \
   %D%/fault.c \
   %D%/hash.c \
@@ -13,6 +15,8 @@ tagcached_sources += \
   %D%/rand.c \
   %D%/sync.c
 noinst_HEADERS += \
+  %D%/audit.h \
+  %D%/audit_line.h \
   %D%/bytes.h \
   %D%/check.h \
   %D%/ck_tsan.h \

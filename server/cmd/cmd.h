@@ -27,6 +27,8 @@ struct cmd;
 int cmd_new(const struct cmd_config *cfg, struct cmd **out);
 /* Has purges reach other nodes, and `cluster` answered. Before any connection; `cluster` outlives the cmd. */
 void cmd_set_cluster(struct cmd *cmd, const struct cmd_cluster *cluster);
+/* What was set, or NULL: the node stands alone. */
+const struct cmd_cluster *cmd_cluster_calls(const struct cmd *cmd);
 /* Frees it; no connection may be left. */
 void cmd_free(struct cmd *cmd);
 
@@ -54,7 +56,8 @@ void cmd_on_link(struct cmd_wish *wish, int fd, struct ssl_st *ssl, int error);
 /* Serves another node on such a socket, which it has connected. On the thread of worker w. False: no memory. */
 bool cmd_serve_link(struct cmd *cmd, struct net_worker *w, int fd, struct ssl_st *ssl, enum cmd_link_kind kind);
 
-/* For struct store_events, `cmd` being the arg: a purge that took time has ended. */
+/* For struct store_events, `cmd` being the arg: a purge that took time has ended, whose token is a struct cmd_ended, of
+ * the commands or of whoever else purges. */
 void cmd_on_job(void *cmd, void *token, int64_t n);
 /* Likewise: some of a worker's uploads got their turn, or have to be given up. */
 void cmd_on_upload(void *cmd, unsigned worker);

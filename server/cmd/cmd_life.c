@@ -246,6 +246,10 @@ void cmd_set_cluster(struct cmd *cmd, const struct cmd_cluster *cluster) {
     cmd->leases = cluster->leases;
 }
 
+const struct cmd_cluster *cmd_cluster_calls(const struct cmd *cmd) {
+    return cmd->cluster;
+}
+
 void *cmd_worker_context(struct cmd *cmd, unsigned i) {
     CHECK(i < cmd->nworkers);
     return &cmd->workers[i];
@@ -254,8 +258,9 @@ void *cmd_worker_context(struct cmd *cmd, unsigned i) {
 /* ------------------------------------------------------------------ what others call */
 
 void cmd_on_job(void *cmd, void *token, int64_t n) {
+    struct cmd_ended *e = token;
     (void)cmd;
-    cmd_purge_ended(token, n);
+    e->ended(e, n);
 }
 
 void cmd_on_upload(void *cmd, unsigned worker) {

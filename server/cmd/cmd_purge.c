@@ -7,8 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/audit.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "cluster/cluster_task.h"
+#include "cmd/cmd_audit.h"
 #include "cmd/cmd_expiry.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_meta.h"
@@ -68,9 +71,10 @@ static void read_list(struct session *s, const char *list, size_t n, struct stor
 
 /* A purge that is answered later (cmd_job.h): the store has to sweep first, or the other nodes have to carry it out. */
 struct purge_job {
-    struct cmd_job job;           /* first: it is found by it */
-    uint64_t begun_ns;            /* alone: when it was asked for, */
-    uint64_t number;              /* the purge's number, and */
+    struct cmd_job job; /* first: it is found by it */
+    struct cmd_ended ended;
+    uint64_t begun_ns;            /* the node's clock */
+    uint64_t number;              /* alone: the purge's, and */
     int64_t n;                    /* the items it took out, if it counts them; -1: too many to count */
     struct cluster_purge cluster; /* in a cluster */
     uint64_t words[];             /* what that purges; behind them the text of it */
@@ -84,10 +88,14 @@ static struct purge_job *job_new(unsigned nwords, size_t text_bytes) {
     return calloc(1, sizeof(struct purge_job) + nwords * sizeof(uint64_t) + text_bytes);
 }
 
-void cmd_purge_ended(void *token, int64_t n) {
-    struct purge_job *job = token;
+static void on_ended(struct cmd_ended *e, int64_t n) {
+    struct purge_job *job = (struct purge_job *)((char *)e - offsetof(struct purge_job, ended));
     job->n = n;
     cmd_job_end(&job->job);
+}
+
+static uint64_t now_of(const struct session *s) {
+    return clock_boot_ns(s->worker->cmd->cfg.clock);
 }
 
 /* A purge of this node alone, which was asked for then, is applied. */
@@ -103,13 +111,13 @@ static enum store_status start_alone(struct session *s, struct store_purge *p, u
     if (job == NULL && (job = job_new(0, 0)) == NULL) return STORE_NO_MEMORY;
     cmd_job_init(&job->job, s, job_free);
     w->spare = &job->job;
-    p->token = job;
+    job->ended.ended = on_ended;
+    job->begun_ns = now_of(s);
+    p->token = &job->ended;
     cmd_leave(w);
-    const uint64_t begun_ns = clock_boot_ns(w->cmd->cfg.clock);
     enum store_status st = store_purge(w->store, p, number);
-    if (st == STORE_OK) note_applied(w, begun_ns);
+    if (st == STORE_OK) note_applied(w, job->begun_ns);
     if (st != STORE_PENDING) return st;
-    job->begun_ns = begun_ns;
     job->number = *number;
     cmd_job_begin(s, &job->job);
     w->spare = NULL;
@@ -138,6 +146,7 @@ static enum store_status start_cluster(struct session *s, const struct store_pur
     struct purge_job *job = job_new(nwords, n);
     if (job == NULL) return STORE_NO_MEMORY;
     cmd_job_init(&job->job, s, job_free);
+    job->begun_ns = now_of(s);
     write_words(p, job->words);
     char *copy = (char *)(job->words + nwords);
     memcpy(copy, text, n);
@@ -159,8 +168,31 @@ static enum store_status start_cluster(struct session *s, const struct store_pur
     return STORE_PENDING;
 }
 
+/* Tells the audit of a purge that is answered now. */
+static void tell_outcome(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                         size_t n, const struct purge_job *job) {
+    const struct cluster_purge *c = &job->cluster;
+    char id[CLUSTER_PURGE_ID_TEXT];
+    if (s->worker->cmd->cfg.audit == NULL) return;
+    struct cmd_audit_outcome o = {"confirmed", id, 1, 1, NULL, now_of(s) - job->begun_ns, p->counted ? job->n : -1,
+                                  NULL};
+    if (s->worker->cmd->cluster == NULL) {
+        *text_put_u64(id, job->number) = 0;
+    } else {
+        cluster_purge_id(c, id);
+        o.acked = c->acked;
+        o.members = c->members;
+        o.missing = c->missing;
+        o.items = p->counted ? c->items : -1;
+        o.error = c->outcome == CLUSTER_REFUSED ? c->refusal : NULL;
+        o.stage = c->outcome == CLUSTER_REFUSED ? "refused" : c->outcome == CLUSTER_PENDING ? "pending" : "confirmed";
+    }
+    cmd_audit_tell(s, r, p, text, n, &o);
+}
+
 /* Takes the outcome of the job that the session began for this request. False: it was refused, which is answered. */
-static bool take_outcome(struct session *s, const struct request *r, struct cmd_purged *out) {
+static bool take_outcome(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                         size_t n, struct cmd_purged *out) {
     struct purge_job *job = (struct purge_job *)cmd_job_take(s);
     const bool clustered = s->worker->cmd->cluster != NULL,
                refused = clustered && job->cluster.outcome == CLUSTER_REFUSED;
@@ -171,8 +203,22 @@ static bool take_outcome(struct session *s, const struct request *r, struct cmd_
                                    job->cluster.acked, job->cluster.members};
     else
         *out = (struct cmd_purged){job->number, job->n, true, 1, 1};
+    tell_outcome(s, r, p, text, n, job);
     job_free(&job->job);
     return !refused;
+}
+
+/* Tells the audit of a purge of this node alone that took no time. */
+static void tell_at_once(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                         size_t n, uint64_t number) {
+    char id[24];
+    *text_put_u64(id, number) = 0;
+    cmd_audit_tell(s, r, p, text, n, &(struct cmd_audit_outcome){"confirmed", id, 1, 1, NULL, 0, -1, NULL});
+}
+
+static void tell_refused(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                         size_t n, const char *why) {
+    cmd_audit_tell(s, r, p, text, n, &(struct cmd_audit_outcome){"refused", NULL, 0, 0, NULL, 0, -1, why});
 }
 
 static void refuse_flush(struct session *s, const struct request *r) {
@@ -189,6 +235,23 @@ static bool allowed(const struct session *s, const struct store_purge *p) {
     return true;
 }
 
+/* Whether the purge may begin now. False: it was refused, which is answered, or the request is run again. */
+static bool may_begin(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                      size_t n) {
+    if (!allowed(s, p)) {
+        refuse_flush(s, r);
+        tell_refused(s, r, p, text, n, "flush_all not allowed");
+        return false;
+    }
+    switch (cmd_audit_ask(s, r, p, text, n)) {
+    case CMD_AUDIT_GO: return true;
+    case CMD_AUDIT_LATER: cmd_retry_later(s); return false;
+    case CMD_AUDIT_REFUSED: break;
+    }
+    cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR the audit cannot be written");
+    return false;
+}
+
 /* Carries out p, whose selectors came as text[0..n), and waits for other nodes for so long. True: *out is its outcome.
  * False: an error was answered, or the request will be run again once there is an outcome. */
 static bool carry_out(struct session *s, const struct request *r, struct store_purge *p, const char *text, size_t n,
@@ -198,22 +261,21 @@ static bool carry_out(struct session *s, const struct request *r, struct store_p
         cmd_retry_later(s);
         return false;
     }
-    if (s->job != NULL) return take_outcome(s, r, out);
-    if (!allowed(s, p)) {
-        refuse_flush(s, r);
-        return false;
-    }
+    if (s->job != NULL && !cmd_audit_asks(s)) return take_outcome(s, r, p, text, n, out);
+    if (!may_begin(s, r, p, text, n)) return false;
     *out = (struct cmd_purged){.confirmed = true, .acked = 1, .members = 1};
     enum store_status st =
         w->cmd->cluster != NULL ? start_cluster(s, p, text, n, wait_ms) : start_alone(s, p, &out->number);
     if (st == STORE_NO_MEMORY) {
         cmd_reply_error(s, r, BINARY_NO_MEMORY, "SERVER_ERROR out of memory");
+        tell_refused(s, r, p, text, n, "out of memory");
         return false;
     }
     if (st != STORE_OK) cmd_retry_later(s);
     if (st == STORE_AGAIN) return false;
     cmd_bump(s, p->soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
     if (cmd_observed(s, CMD_OBSERVE_PURGES)) cmd_watch_purge(s, r->row->name, text, n, p->soft, out->number);
+    if (st == STORE_OK) tell_at_once(s, r, p, text, n, out->number);
     return st == STORE_OK;
 }
 
@@ -360,7 +422,8 @@ static bool begin_early(struct session *s, const struct request *r) {
 
 void cmd_purge_ahead(struct session *s, const struct request *r, unsigned n) {
     if (r->row->id != CMD_ID_purge && r->row->id != CMD_ID_mp) return;
-    if (s->worker->observed != 0) return; /* who watches is told of a purge when it is its turn */
+    if (s->worker->observed != 0) return;                  /* who watches is told of a purge when it is its turn */
+    if (audit_required(s->worker->cmd->cfg.audit)) return; /* its line comes first */
     unsigned i = cmd_job_count(s);
     while (i > 0 && i < n && begin_early(s, &r[i])) i++;
 }
@@ -382,14 +445,24 @@ void cmd_tags_delete(struct session *s, struct request *r) {
 
 /* ------------------------------------------------------------------ flush_all */
 
+static const struct store_selector everything = {.all = true};
+static const struct store_purge flush = {.selectors = &everything, .nselectors = 1};
+
+/* A flush that is to be made later: told when it was asked for. True: it may be planned. */
+static bool may_plan(struct session *s, const struct request *r) {
+    if (!may_begin(s, r, &flush, "*", 1)) return false;
+    cmd_audit_tell(s, r, &flush, "*", 1, &(struct cmd_audit_outcome){"planned", NULL, 0, 0, NULL, 0, -1, NULL});
+    return true;
+}
+
 /* Flushes the whole cluster, now or when the delay is over. */
 static void flush_cluster(struct session *s, const struct request *r, int64_t delay) {
     const struct cmd_cluster *cluster = s->worker->cmd->cluster;
     const int64_t delay_s = delay <= 0 ? 0 : cmd_expiry_ttl(s, store_expiry(s->worker->store, delay));
-    struct store_selector all = {.all = true};
-    struct store_purge p = {.selectors = &all, .nselectors = 1};
+    struct store_purge p = flush;
     struct cmd_purged got;
     if (delay_s > 0) {
+        if (!may_plan(s, r)) return;
         cluster->flush_later(cluster->arg, (uint32_t)delay_s);
         cmd_reply_ok(s, r);
     } else if (carry_out(s, r, &p, "*", 1, CMD_PURGE_WAIT_MS, &got) && confirmed(s, r, &got)) {
@@ -397,21 +470,29 @@ static void flush_cluster(struct session *s, const struct request *r, int64_t de
     }
 }
 
-void cmd_purge_all(struct session *s, const struct request *r, int64_t delay) {
+/* The same of this node alone. */
+static void flush_alone(struct session *s, const struct request *r, int64_t delay) {
     struct cmd_worker *w = s->worker;
-    if (s->job == NULL) cmd_bump(s, CMD_METRIC_cmd_flush); /* not again when it is run for its outcome */
-    if (w->cmd->cfg.no_flush) {
-        refuse_flush(s, r);
-        return;
-    }
-    if (w->cmd->cluster != NULL) {
-        flush_cluster(s, r, delay);
-        return;
-    }
+    if (delay > 0 ? !may_plan(s, r) : !may_begin(s, r, &flush, "*", 1)) return;
     store_flush_at(w->store, delay <= 0 ? 0 : store_expiry(w->store, delay));
-    if (cmd_observed(s, CMD_OBSERVE_PURGES))
-        cmd_watch_purge(s, "flush_all", "*", 1, false, store_number(w->cmd->store));
+    const uint64_t number = store_number(w->cmd->store);
+    if (cmd_observed(s, CMD_OBSERVE_PURGES)) cmd_watch_purge(s, "flush_all", "*", 1, false, number);
+    if (delay <= 0) tell_at_once(s, r, &flush, "*", 1, number);
     cmd_reply_ok(s, r);
+}
+
+void cmd_purge_all(struct session *s, const struct request *r, int64_t delay) {
+    if (s->job == NULL) cmd_bump(s, CMD_METRIC_cmd_flush); /* not again when it is run for its outcome */
+    if (cmd_job_waits(s)) {
+        cmd_retry_later(s);
+    } else if (s->worker->cmd->cfg.no_flush) {
+        refuse_flush(s, r);
+        tell_refused(s, r, &flush, "*", 1, "flush_all not allowed");
+    } else if (s->worker->cmd->cluster != NULL) {
+        flush_cluster(s, r, delay);
+    } else {
+        flush_alone(s, r, delay);
+    }
 }
 
 void cmd_flush_all(struct session *s, struct request *r) {

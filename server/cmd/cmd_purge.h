@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_purge - purges by selectors, at once or answered later. On the session's worker, but for cmd_purge_ended.
+ * cmd_purge - purges by selectors, at once or answered later. On the session's worker.
  */
 #ifndef TAGCACHED_CMD_CMD_PURGE_H
 #define TAGCACHED_CMD_CMD_PURGE_H
@@ -24,9 +24,5 @@ void cmd_purge_ahead(struct session *s, const struct request *r, unsigned n);
 /* Purges everything, on all nodes of a cluster, now or at memcached's exptime `delay`; counts, and answers. Outside any
  * section. */
 void cmd_purge_all(struct session *s, const struct request *r, int64_t delay);
-
-/* A purge that took time has ended; n: the items it took out if it counts them, or -1. The store's maintenance thread,
- * or whoever frees the store. */
-void cmd_purge_ended(void *token, int64_t n);
 
 #endif

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/cmd_audit.c \
   %D%/cmd_latency.c \
   %D%/cmd_lease.c \
   %D%/cmd_life.c \
@@ -45,6 +46,7 @@ tagcached_sources += \
   %D%/reply.c
 noinst_HEADERS += \
   %D%/cmd.h \
+  %D%/cmd_audit.h \
   %D%/cmd.metrics.def \
   %D%/cmd_batch.h \
   %D%/cmd_binary.h \

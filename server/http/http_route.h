@@ -58,6 +58,7 @@ struct http_route {
     /* Refuses the request in the dialect's own form, with http_reply: 401 there is no token, or none that is known; 403
      * the token may not do this; 429 the token has done too much. NULL: a line of text does. */
     void (*refuse)(struct http_exchange *x, unsigned status);
+    void *arg; /* the function's own */
 };
 
 /* One request and its answer. */

@@ -26,3 +26,25 @@ noinst_HEADERS += \
   %D%/metrics.tagcached.def \
   %D%/monitor.h
 EXTRA_DIST += %D%/README.md
+
+# Purges in the dialects of CDNs and caches.
+tagcached_sources += \
+  %D%/dialect.c \
+  %D%/dialect_akamai.c \
+  %D%/dialect_bunny.c \
+  %D%/dialect_cloudflare.c \
+  %D%/dialect_fastly.c \
+  %D%/dialect_own.c \
+  %D%/dialect_souin.c \
+  %D%/dialect_varnish.c \
+  %D%/http_purge.c \
+  %D%/purge_pattern.c \
+  %D%/purge_wanted.c \
+  %D%/tokens.c
+noinst_HEADERS += \
+  %D%/dialect.h \
+  %D%/http.purges.def \
+  %D%/purge_pattern.h \
+  %D%/purge_wanted.h \
+  %D%/http_purge.h \
+  %D%/tokens.h

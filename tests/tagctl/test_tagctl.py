@@ -5,6 +5,7 @@ how it ends when a node refuses, lies, stalls or is not there.
 
     test_tagctl.py [--update]       --update writes golden.txt anew, to be read before it is committed
 """
+import hashlib
 import json
 import os
 import pty
@@ -73,6 +74,7 @@ READS = re.compile(r"(cluster at \S+ )?(cluster (status|members|ring|purges.*|ke
 CHANGES = {
     "purge a b+c": "mp a,b+c n s w2000", "purge a --soft": "mp a n s w2000 I",
     "purge a --soft --ttl 9": "mp a n s w2000 I T9",
+    "purge a --reason TICKET-12": "mp a n s w2000 rTICKET-12",
     "purge a --wait none": "mp a n s w0", "purge a --timeout 30": "mp a n s w30000", "purge -- ls": "mp ls n s w2000",
     "key set k v --tag a --tag b --ttl 5 --flags 7": "ms k 1 T5 F7 Ga,b|v", "key del k": "md k",
     "key touch k 9": "touch k 9",
@@ -108,7 +110,11 @@ SHOWN = [
     "keyring add 7f3109be42aa01c9", "keyring add 0000000000000000", "keyring use 7f3109be42aa01c9",
     "keyring remove 02acb1d3ee7f6405 --yes", "cluster set eject-after 60000", "cluster set eject-after 60000 --dry-run",
     "cluster recover --yes", "cluster recover --dry-run", "version", "keyring generate",
+    "token create deploy --scope purge,read --tags page:,post: --rate 10 --file @TOKENS", "token create ops --file @TOKENS",
+    "token create deploy --file @TOKENS --dry-run", "token create a/b --file @TOKENS", "token ls --file @TOKENS",
+    "token revoke ops --file @TOKENS --yes", "token revoke nobody --file @TOKENS --yes",
 ]
+TOKENS = f"# who\nops blake2b:{'0123456789abcdef' * 4} admin,purge_all\nfeed blake2b:{'f' * 64} purge tags=feed: rate=2\n"
 
 
 def steady(command, text, port):
@@ -126,16 +132,29 @@ def steady(command, text, port):
 
 
 def show(command):
-    args = command.split(" ")
+    if "@TOKENS" in command:
+        with tempfile.TemporaryDirectory() as d:
+            return show_in(command, os.path.join(d, "tokens"))
+    return show_in(command, None)
+
+
+def show_in(command, tokens):
+    """tokens: a file that stands for @TOKENS, as it is at the beginning each time."""
+    args = command.replace("@TOKENS", tokens or "").split(" ")
     out = [f"# {command}\n"]
     for way in ("terminal", "plain", "json"):
         node = Node()
+        if tokens:
+            with open(tokens, "w") as f:
+                f.write(TOKENS)
         if way == "terminal":
             code, text = on_terminal(*args, server=node)
         else:
             code, text, err = piped(*args, *(["-o", "json"] if way == "json" else []), server=node, stdin=None)
             text += "".join(f"! {line}\n" for line in err.splitlines())
         text = steady(command, text, node.port)
+        if tokens:
+            text = re.sub(r"tct_[0-9a-f]{64}", "SECRET", text.replace(tokens, "TOKENS"))
         out.append(f"## {way}, {code}\n{text}" + ("" if text.endswith("\n") or not text else "\n"))
         words = tuple(command.split(" ")[:2])
         if words not in CHANGING and (words[0] != "purge" or words[1] in ("ls", "show", "wait")):
@@ -182,6 +201,36 @@ def test_help():
     check("a group alone", piped("members")[0] == USAGE and piped("members", "--help")[0] == DONE)
     for option in ("--man-verbs", "--man-options"):
         check(option, piped(option)[1].count(".TP") > 15)
+
+
+def test_tokens():
+    """What is in the file after each verb: lines of others stay as they are, its mode too, and only a hash is kept."""
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "tokens")
+        code, text, _ = piped("token", "create", "deploy", "--scope", "purge,read", "--file", path)
+        secret = text.splitlines()[-1]
+        check("a secret", code == DONE and re.fullmatch(r"tct_[0-9a-f]{64}", secret), text)
+        check("nobody else reads it", os.stat(path).st_mode & 0o777 == 0o600)
+        digest = hashlib.blake2b(secret.encode(), digest_size=32).hexdigest()
+        with open(path) as f:
+            check("its line", f.read() == f"deploy blake2b:{digest} read,purge\n")
+        with open(path, "w") as f:
+            f.write(TOKENS.rstrip("\n"))
+        os.chmod(path, 0o640)
+        check("create", piped("token", "create", "new", "--file", path)[0] == DONE)
+        check("revoke", piped("token", "revoke", "new", "--file", path, "--yes")[0] == DONE)
+        with open(path) as f:
+            check("all as it was", f.read() == TOKENS)
+        check("its mode as it was", os.stat(path).st_mode & 0o777 == 0o640)
+        check("declined", piped("token", "revoke", "ops", "--file", path, stdin=None)[0] == DECLINED)
+        check("no such file", piped("token", "ls", "--file", path + "x")[0] == NOT_FOUND)
+        check("no file named", piped("token", "ls")[0] == USAGE)
+        for more in (["--scope", "all"], ["--rate", "0"], ["--tags", "a+b"]):
+            check(f"{more}", piped("token", "create", "x", "--file", path, *more)[0] == USAGE)
+        with open(path, "a") as f:
+            f.write("no token\n")
+        code, _, err = piped("token", "create", "x", "--file", path)
+        check("a file that is none", code == FAILED and "line 4" in err, err)
 
 
 # --- what is sent --------------------------------------------------------------------------------------------------------
@@ -509,7 +558,7 @@ def test_faults():
     for verb in verbs():
         line = next((c for c in shown if c[:len(verb)] == verb and (len(verb) > 1 or c[1:2] != ("ls",))), None)
         check(f"{verb} is in golden.txt", line is not None)
-        if line is None or verb == ("keyring", "generate"):  # which asks nobody
+        if line is None or verb == ("keyring", "generate") or verb[0] == "token":  # which ask nobody
             continue
         args = [*line, *(["-y"] if verb in CHANGING and "--yes" not in line and verb[0] in ("members", "cluster") and
                          verb[1] not in ("join", "set") else [])]

@@ -84,6 +84,8 @@ tests_unit_test_threads_answers_SOURCES = %D%/test_threads_answers.c %D%/stage.c
 noinst_HEADERS += %D%/stage.h
 
 # The commands: their parsers, and all of them over connections in memory (no net is linked).
+single_tests += %D%/test_tagname
+EXTRA_DIST += tests/vectors/tag_encoding.tsv
 single_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test_ttl %D%/test_refused
 single_tests += %D%/test_quick
 tests_unit_test_quick_SOURCES = %D%/test_quick.c tests/fuzz/fake_net.c tests/wire/script.c tests/wire/script_packet.c
@@ -156,6 +158,17 @@ single_tests += %D%/test_lease %D%/test_peer_purge %D%/test_purging_outbox %D%/t
 unit_tests += %D%/test_conn_link
 tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
 tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
+# Purges over HTTP: what requests mean, and how they are answered.
+single_tests += %D%/test_dialects %D%/test_token
+EXTRA_DIST += tests/vectors/http_purges.txt
+
+TESTS += %D%/test_http_purges.py
+EXTRA_DIST += %D%/test_http_purges.py
+
+# The audit.
+unit_tests += %D%/test_audit
+tests_unit_test_audit_LDADD = $(LDADD) $(JANSSON_LIBS)
+
 
 # HTTP: the parser and its lookups.
 single_tests += %D%/test_http_parser

@@ -23,6 +23,7 @@ tagctl_SOURCES = \
   %D%/verb_ring_verify.c \
   %D%/verb_stats.c \
   %D%/verb_status.c \
+  %D%/verb_token.c \
   %D%/verbs.def %D%/verbs.h
 tagctl_CPPFLAGS = $(base_cppflags) $(JANSSON_CFLAGS)
 tagctl_LDADD = $(daemon_library) $(OPENSSL_LIBS) $(JANSSON_LIBS) $(SODIUM_LIBS)

@@ -21,6 +21,7 @@ enum takes {
     TAKES_STORE = 512,
     TAKES_FILE = 1024,
     TAKES_KEEP = 2048,
+    TAKES_TOKEN = 4096,
 };
 
 struct text_list {

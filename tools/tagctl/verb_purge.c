@@ -18,6 +18,7 @@
 #define WINDOW 16        /* purges under way */
 
 #define ID_TEXT 48
+#define REASON_MAX 200 /* bytes of a reason; a longer one is cut */
 
 static const struct table_column columns[] = {{"ID", "id", TABLE_TEXT},
                                               {"STATE", "state", TABLE_STATE},
@@ -87,9 +88,21 @@ static int read_answer(struct purging *p) {
     return DONE;
 }
 
+/* Writes " r..." with the reason, if there is one. */
+static void write_reason(const char *reason, char out[REASON_MAX * 3 + 3]) {
+    size_t n = 2;
+    out[0] = '\0';
+    if (!reason || !reason[0]) return;
+    memcpy(out, " r", 2);
+    for (unsigned i = 0; reason[i] && i < REASON_MAX; i++) {
+        const unsigned char c = (unsigned char)reason[i];
+        n += (size_t)sprintf(out + n, c <= 0x20 || c == 0x7f || c == '%' ? "%%%02X" : "%c", c);
+    }
+}
+
 static int send_list(struct purging *p) {
     const struct options *o = &p->c->opt;
-    char soft[64] = "";
+    char soft[64] = "", reason[REASON_MAX * 3 + 3];
     int status = DONE;
     if (!p->in_list) return DONE;
     if (p->sent - p->answered == WINDOW) status = read_answer(p);
@@ -100,7 +113,8 @@ static int send_list(struct purging *p) {
         strcpy(soft, " I");
     bool waits = !o->wait || !strcmp(o->wait, "all");
 
-    if (!p->dry) status = reply_ask(p->c, "mp %s n s w%.0f%s", p->list, waits ? p->wait_ms : 0, soft);
+    write_reason(o->reason, reason);
+    if (!p->dry) status = reply_ask(p->c, "mp %s n s w%.0f%s%s", p->list, waits ? p->wait_ms : 0, soft, reason);
     p->under_way[p->sent % WINDOW] = p->in_list;
     p->sent++;
     p->in_list = 0;
