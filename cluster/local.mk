@@ -16,8 +16,10 @@ noinst_HEADERS += \
   %D%/config_state.h \
   %D%/configuration.h \
   %D%/configuration_pack.h \
+  %D%/cover.h \
   %D%/datagram.h \
   %D%/dns.h \
+  %D%/handoff.h \
   %D%/handshake.h \
   %D%/hello.h \
   %D%/idmap.h \
@@ -26,6 +28,7 @@ noinst_HEADERS += \
   %D%/lease_ends.h \
   %D%/link.h \
   %D%/member.h \
+  %D%/move.h \
   %D%/mutation.h \
   %D%/outbox.h \
   %D%/outbuf.h \
@@ -46,7 +49,8 @@ noinst_HEADERS += \
   %D%/transport_config.h \
   %D%/transport_state.h \
   %D%/viatable.h \
-  %D%/view.h
+  %D%/view.h \
+  %D%/written.h
 tagcached_sources += \
   %D%/address.c \
   %D%/cluster_agree.c \
@@ -79,6 +83,7 @@ tagcached_sources += \
   %D%/config_seats.c \
   %D%/configuration.c \
   %D%/configuration_pack.c \
+  %D%/cover.c \
   %D%/datagram.c \
   %D%/dns.c \
   %D%/handshake.c \
@@ -88,6 +93,7 @@ tagcached_sources += \
   %D%/lease.c \
   %D%/link.c \
   %D%/member.c \
+  %D%/move.c \
   %D%/outbox.c \
   %D%/outbuf.c \
   %D%/peers.c \
@@ -116,6 +122,7 @@ tagcached_sources += \
   %D%/transport.c \
   %D%/transport_state.c \
   %D%/viatable.c \
-  %D%/view.c
+  %D%/view.c \
+  %D%/written.c
 
 EXTRA_DIST += %D%/README.md
