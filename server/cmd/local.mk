@@ -22,6 +22,7 @@ tagcached_sources += \
   %D%/cmd_meta_change.c \
   %D%/cmd_meta_get.c \
   %D%/cmd_meta_set.c \
+  %D%/cmd_moved.c \
   %D%/cmd_owner.c \
   %D%/cmd_parse.c \
   %D%/cmd_parse_block.c \
@@ -64,6 +65,7 @@ noinst_HEADERS += \
   %D%/cmd_meta.h \
   %D%/cmd_meta_get.h \
   %D%/cmd_meta_set.h \
+  %D%/cmd_moved.h \
   %D%/cmd_owner.h \
   %D%/cmd_parse.h \
   %D%/cmd_parse_block.h \
