@@ -155,4 +155,6 @@ tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
 
 # Keys that move.
 unit_tests += %D%/test_written
-single_tests += %D%/test_cover
+single_tests += %D%/test_cover %D%/test_handoff
+tests_unit_test_handoff_SOURCES = %D%/test_handoff.c %D%/handoff_lab.c
+noinst_HEADERS += %D%/handoff_lab.h
