@@ -16,7 +16,7 @@
 
 /* The request may be run, with what is here. */
 static void done(struct session *s, struct forward *f, unsigned slot) {
-    if (f->parts_slot == slot) cmd_moved_forget(s->worker->store, &f->parts);
+    if (f->parts.upload != NULL && f->parts_slot == slot) cmd_moved_forget(s->worker->store, &f->parts);
     f->slot[slot].state = FORWARD_HERE;
     f->pulls &= ~(1ull << slot);
 }
@@ -49,10 +49,9 @@ static enum store_received receive(struct session *s, struct forward *f, unsigne
                                    const struct store_key *key, uint16_t donor, uint64_t since) {
     struct cmd_worker *w = s->worker;
     const struct cmd_moved_guard guard = {f->g, since, w->peers->view->move, donor};
-    const bool whole = it->at == 0 && moved_item_is_last(it);
-    if (f->parts.upload != NULL && f->parts_slot != slot && (!whole || it->size > w->cmd->inline_max))
-        return STORE_RECEIVE_AGAIN; /* one at a time */
-    f->parts_slot = slot;
+    const bool in_parts = it->at != 0 || !moved_item_is_last(it) || it->size > w->cmd->inline_max;
+    if (in_parts && f->parts.upload != NULL && f->parts_slot != slot) return STORE_RECEIVE_AGAIN; /* one at a time */
+    if (in_parts) f->parts_slot = slot;
     return cmd_moved_take(w->cmd->store, w->store, it, key, &guard, &f->parts);
 }
 

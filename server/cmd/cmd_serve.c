@@ -432,7 +432,10 @@ static size_t serve_pull(struct serve *sv, const struct link_header *h, const ch
     if (h->kind == LINK_COVER) return cmd_pull_cover(w, &sv->puller, p, h->bytes) ? LINK_HEADER + h->bytes : SIZE_MAX;
     if (!take_seq(sv, h->seq)) return SIZE_MAX;
     const size_t at = begin_reply(sv->s.conn);
-    if (!cmd_pull_give(w, &sv->puller, sv->s.conn, h->flags, p, h->bytes, &status)) return SIZE_MAX;
+    if (!cmd_pull_give(w, &sv->puller, sv->s.conn, h->flags, p, h->bytes, &status)) {
+        conn_link_rewind(sv->s.conn, at);
+        return SIZE_MAX;
+    }
     end_reply(sv->s.conn, at, h->seq, status);
     return LINK_HEADER + h->bytes;
 }
