@@ -28,7 +28,9 @@ tagcached_sources += \
   %D%/cmd_parse_block.c \
   %D%/cmd_parse_keys.c \
   %D%/cmd_parse_usual.c \
+  %D%/cmd_moving.c \
   %D%/cmd_place.c \
+  %D%/cmd_pull.c \
   %D%/cmd_plain.c \
   %D%/cmd_producer.c \
   %D%/cmd_purge.c \
@@ -71,7 +73,9 @@ noinst_HEADERS += \
   %D%/cmd_parse_block.h \
   %D%/cmd_parse_keys.h \
   %D%/cmd_parse_usual.h \
+  %D%/cmd_moving.h \
   %D%/cmd_place.h \
+  %D%/cmd_pull.h \
   %D%/cmd_producer.h \
   %D%/cmd_purge.h \
   %D%/cmd_route.h \
