@@ -4,6 +4,7 @@ tagcached_sources += \
   %D%/node.c \
   %D%/node_audit.c \
   %D%/node_cluster.c \
+  %D%/node_handoff.c \
   %D%/node_http.c \
   %D%/settings.c \
   %D%/settings_cluster.c
@@ -15,6 +16,8 @@ noinst_HEADERS += \
   %D%/node_audit.h \
   %D%/node.h \
   %D%/node_cluster.h \
+  %D%/node_handoff.h \
+  %D%/node_handles.h \
   %D%/node_http.h \
   %D%/settings.h \
   %D%/settings_cluster.h
