@@ -5,7 +5,9 @@ unit_tests +=
 noinst_HEADERS +=
 
 # The tree's own order: who includes whom.
+if !SANITIZED
 TESTS += %D%/test_check_includes.py
+endif
 EXTRA_DIST += %D%/test_check_includes.py
 
 # The process: exit codes, signals, files, a service manager.

@@ -24,9 +24,7 @@
 #define PAGE_MIN 4096
 
 /* In the program's file, as constants are. (In parts: clang needs seconds for one array with far designators.) */
-static const struct {
-    uint8_t first[TABLE / 2], second[TABLE / 2 - 1], last;
-} table = {{1, 2, 3}, {4}, 5};
+static const struct { uint8_t first[TABLE / 2], second[TABLE / 2 - 1], last; } table = {{1, 2, 3}, {4}, 5};
 static uint8_t written[TABLE] = {1};
 
 /* ------------------------------------------------------------------ what is resident */
