@@ -65,9 +65,9 @@ static void on_upload(void *arg, unsigned handle) {
     if (handle < (unsigned)n->settings->threads) cmd_on_upload(n->cmd, handle); /* the other one's thread begins none */
 }
 
-static void on_job(void *arg, void *token, int64_t count) {
+static void on_job(void *arg, void *token, int64_t count, uint64_t bytes) {
     struct node *n = arg;
-    if (!node_cluster_on_job(n->cluster, token, count)) cmd_on_job(n->cmd, token, count);
+    if (!node_cluster_on_job(n->cluster, token, count, bytes)) cmd_on_job(n->cmd, token, count, bytes);
 }
 
 static void on_floors(void *arg, uint64_t floors) {

@@ -35,7 +35,8 @@
 /* What became of a purge. */
 struct cmd_purged {
     uint64_t number; /* of this node; in a cluster its id as one number, 0: it has none yet */
-    int64_t n;       /* of a counted one */
+    int64_t n;       /* of a counted one, items and */
+    uint64_t bytes;
     bool confirmed;
     unsigned acked, members; /* nodes that have carried it out, of so many */
 };
@@ -76,6 +77,7 @@ struct purge_job {
     uint64_t begun_ns;            /* the node's clock */
     uint64_t number;              /* alone: the purge's, and */
     int64_t n;                    /* the items it took out, if it counts them; -1: too many to count */
+    uint64_t bytes;               /* theirs */
     struct cluster_purge cluster; /* in a cluster */
     uint64_t words[];             /* what that purges; behind them the text of it */
 };
@@ -88,9 +90,10 @@ static struct purge_job *job_new(unsigned nwords, size_t text_bytes) {
     return calloc(1, sizeof(struct purge_job) + nwords * sizeof(uint64_t) + text_bytes);
 }
 
-static void on_ended(struct cmd_ended *e, int64_t n) {
+static void on_ended(struct cmd_ended *e, int64_t n, uint64_t bytes) {
     struct purge_job *job = (struct purge_job *)((char *)e - offsetof(struct purge_job, ended));
     job->n = n;
+    job->bytes = bytes;
     cmd_job_end(&job->job);
 }
 
@@ -199,10 +202,11 @@ static bool take_outcome(struct session *s, const struct request *r, const struc
     if (refused) cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR %s", job->cluster.refusal);
     if (!clustered) note_applied(s->worker, job->begun_ns);
     if (clustered)
-        *out = (struct cmd_purged){job->cluster.id, job->cluster.items, job->cluster.outcome == CLUSTER_CONFIRMED,
+        *out = (struct cmd_purged){job->cluster.id,    job->cluster.items,
+                                   job->cluster.bytes, job->cluster.outcome == CLUSTER_CONFIRMED,
                                    job->cluster.acked, job->cluster.members};
     else
-        *out = (struct cmd_purged){job->number, job->n, true, 1, 1};
+        *out = (struct cmd_purged){job->number, job->n, job->bytes, true, 1, 1};
     tell_outcome(s, r, p, text, n, job);
     job_free(&job->job);
     return !refused;
@@ -339,6 +343,7 @@ static bool apply_soft_flags(const struct meta *m, struct store_purge *p) {
     if (ttl < 0 || ttl > MP_TTL_MAX) return false;
     p->soft = meta_has(m, 'I') && ttl > 0; /* T0: stale copies are not served at all, so it is a hard purge */
     p->soft_ttl_s = (uint32_t)ttl;
+    p->counted = meta_has(m, 'c') && !p->soft; /* a soft one takes nothing out */
     return true;
 }
 
@@ -348,6 +353,18 @@ static char *put_share(char *out, const struct cmd_purged *got) {
     out = text_put_u64(out + 2, got->acked);
     *out++ = '/';
     return text_put_u64(out, got->members);
+}
+
+/* Writes "7 b412": items and bytes; of more items than are counted, "many". */
+static char *put_removed(char *out, const struct cmd_purged *got) {
+    if (got->n < 0) {
+        memcpy(out, "many", 4);
+        out += 4;
+    } else {
+        out = text_put_u64(out, (uint64_t)got->n);
+    }
+    memcpy(out, " b", 2);
+    return text_put_u64(out + 2, got->bytes);
 }
 
 static void reply_mp(struct session *s, const struct meta *m, const struct text_token *sel,
@@ -367,6 +384,7 @@ static void reply_mp(struct session *s, const struct meta *m, const struct text_
         switch (m->order[i]) {
         case 'n': out = put_share(head, got); break;
         case 's': out = text_put_u64(out, got->number); break;
+        case 'c': out = put_removed(out, got); break;
         case 'O': memcpy(out, m->opaque.p, m->opaque.n), out += m->opaque.n; break;
         case 'k': break;
         default: continue;

@@ -158,6 +158,23 @@ def a_conjunction():
         assert c.audit(1)[0]["reason"] == "TICKET-12"
 
 
+@case()
+def a_receipt():
+    """What was taken out is counted, and gone from memory's index, before the answer."""
+    with Cache() as c, c.dial() as s:
+        for i in range(300):
+            assert ask(s, b"ms k%d 1000 Ga\r\n%b\r\n" % (i, b"v" * 1000)) == b"HD\r\n"
+        c.fill("b")
+        status, _, text = c.request("POST", "/api/purge", '{"selectors":["a"],"receipt":true}')
+        body = json.loads(text)
+        assert status == 200 and body["items"] == 300 and 300_000 < body["bytes"] < 400_000, body
+        assert b"STAT curr_items 1\r\n" in ask(s, b"stats\r\n", b"END\r\n")
+        line, = c.audit(1)
+        assert (line["items"], line["bytes"]) == (body["items"], body["bytes"]), line
+        assert ask(s, b"mp b c s\r\n").startswith(b"HD c1 b")
+        assert ask(s, b"mp b I c\r\n") == b"HD c0 b0\r\n"
+
+
 # ------------------------------------------------------------------ what is refused
 
 
