@@ -97,7 +97,7 @@ static void run(struct http_exchange *x) {
         http_reply_text(x, 404, "there is nothing at this path");
     } else {
         if (x->route->scope != HTTP_OPEN)
-            status = x->actor == NULL ? 401 : actors->refuses(actors->arg, x->actor, x->route->scope);
+            status = actors == NULL || x->actor == NULL ? 401 : actors->refuses(actors->arg, x->actor, x->route->scope);
         if (status != 0)
             turn_away(x, status);
         else

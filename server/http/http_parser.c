@@ -313,7 +313,7 @@ static bool scan_chunks(struct http_parser *ps, const char *p, size_t n, size_t 
 /* Moves the bytes of the chunks, which are whole and good, together behind the head. */
 static void join_chunks(const struct http_parser *ps, char *p, size_t n) {
     struct http_refusal never;
-    uint32_t at = ps->head, to = ps->head, size, data;
+    uint32_t at = ps->head, to = ps->head, size = 0, data;
     while (read_chunk_line(p, n, at, &size, &data, &never) && size > 0) {
         memmove(p + to, p + data, size);
         to += size;
