@@ -355,6 +355,7 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
     }
     if ((r = make_net(n, cfg, err, err_size)) != 0) goto fail;
     if ((r = make_cluster(n, cfg, err, err_size)) != 0) goto fail;
+    if (n->audit != NULL && n->cluster != NULL) audit_name(n->audit, node_cluster_name(n->cluster));
     if ((r = make_http(n, cfg, err, err_size)) != 0) goto fail;
     *out = n;
     return 0;

@@ -348,6 +348,10 @@ int node_cluster_start(struct node_cluster *nc) {
     return cluster_start(nc->cluster);
 }
 
+const char *node_cluster_name(const struct node_cluster *nc) {
+    return cluster_ring_name(nc->cluster);
+}
+
 void node_cluster_reload(struct node_cluster *nc) {
     cluster_reload(nc->cluster);
 }

@@ -45,6 +45,8 @@ void node_cluster_close(struct node_cluster *nc);
 /* After the store was freed. NULL is allowed. */
 void node_cluster_free(struct node_cluster *nc);
 
+/* This node's name among them. */
+const char *node_cluster_name(const struct node_cluster *nc);
 /* Reads the key file again (SIGHUP). */
 void node_cluster_reload(struct node_cluster *nc);
 

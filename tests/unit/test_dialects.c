@@ -230,6 +230,7 @@ static void test_too_many(void **state) {
     struct purge_wanted w;
     (void)state;
     purge_wanted_init(&w);
+    assert_int_equal(w.wait_ms, 2000);
     for (unsigned i = 0; i < 2048; i++) assert_true(purge_wanted_tag(&w, "a", 1));
     assert_false(purge_wanted_tag(&w, "a", 1));
     assert_int_equal(w.status, 413);

@@ -8,12 +8,13 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import sys
 import time
 
-from test_options import LOCAL, PATIENCE_S, Process, ROOT, Server, ask
+from test_options import LOCAL, PATIENCE_S, Process, ROOT, SOURCE, Server, ask
 
 SECRETS = {"deploy": ("purge,purge_all", ""), "pages": ("purge", " tags=page:,post: "), "slow": ("purge", " rate=2"),
            "reader": ("read", ""), "flush": ("purge_all", "")}
@@ -388,6 +389,17 @@ def no_name_in_clear():
         want = "b2:" + hashlib.blake2b(b"user:42", digest_size=16, key=bytes(32)).hexdigest()
         assert c.audit(1)[0]["selectors"] == [want]
     os.unlink(path)
+
+
+@case()
+def alerts_ask_for_metrics_that_there_are():
+    there = set()
+    for name in ("metrics.memcached.def", "metrics.tagcached.def", "metrics.c"):
+        with open(os.path.join(SOURCE, "server", "http", name)) as f:
+            there |= set(re.findall(r"(?:tagcached|memcached)_\w+", f.read()))
+    with open(os.path.join(SOURCE, "docs", "alerts.md")) as f:
+        asked = set(re.findall(r"\b(?:tagcached|memcached)_\w+", f.read()))
+    assert len(asked) > 12 and asked <= there, asked - there
 
 
 def main():
