@@ -22,6 +22,7 @@
 #include "base/loop.h"
 #include "base/pages.h"
 #include "cluster/statedir.h"
+#include "http/http.h"
 #include "node.h"
 #include "settings.h"
 
@@ -88,6 +89,7 @@ static unsigned inherited(int *fds) {
 static int raise_files(const struct settings *s) {
     struct rlimit r;
     rlim_t want = (rlim_t)s->max_connections + (rlim_t)s->threads * 4 + FDS_BESIDE;
+    if (s->http.n > 0) want += HTTP_CONNS_MAX + s->http.n;
     if (getrlimit(RLIMIT_NOFILE, &r) != 0) return fail_errno(EX_OSERR, "failed to getrlimit number of files");
     if (r.rlim_cur >= want) return 0;
     r.rlim_cur = want;

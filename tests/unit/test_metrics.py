@@ -156,14 +156,15 @@ def check_formats(node):
 def check_others(node):
     """The checkers that others have made, where they are."""
     said = []
-    try:
-        from prometheus_client.openmetrics import parser as strict
-        from prometheus_client import parser as plain
-    except ImportError:
+    python = next((p for p in (sys.executable, "/usr/bin/python3") if subprocess.run(  # Debian's packages are for its own
+        [p, "-c", "import prometheus_client"], capture_output=True).returncode == 0), None)
+    if python is None:
         said.append("no python3-prometheus-client")
     else:
-        for parser, form in ((strict, "openmetrics"), (plain, "text")):
-            assert len(list(parser.text_string_to_metric_families(node.get("/metrics?format=" + form)[1]))) > 100
+        for module, form in (("prometheus_client.openmetrics.parser", "openmetrics"), ("prometheus_client.parser", "text")):
+            read = f"import sys; from {module} import text_string_to_metric_families as read; print(len(list(read(sys.stdin.read()))))"
+            run = subprocess.run([python, "-c", read], input=node.get("/metrics?format=" + form)[1], text=True, capture_output=True)
+            assert run.returncode == 0 and int(run.stdout) > 100, run
     if shutil.which("promtool") is None:
         said.append("no promtool")
     else:
