@@ -288,6 +288,10 @@ void cluster_stop(struct cluster *c) {
     c->started = false;
 }
 
+const char *cluster_ring_name(const struct cluster *c) {
+    return c->ring_name;
+}
+
 void cluster_free(struct cluster *c) {
     if (c == NULL) return;
     cluster_stop(c);

@@ -211,13 +211,17 @@ static void send_purge(void *arg, uint32_t member, const struct peer_purge *m) {
 
 /* ------------------------------------------------------------------ counts */
 
-static void add_count(struct cluster *c, struct purge_via via, int64_t items) {
+/* A member has taken out what a counted purge of this node's selects. */
+static void add_count(struct cluster *c, uint32_t member, struct purge_via via, int64_t items, uint64_t bytes) {
     struct cluster_waiter *w;
+    cluster_receipts_counted(c->receipts, cluster_now(c), via,
+                             &(struct cluster_receipt_count){member, items, bytes, 0});
     TAILQ_FOREACH(w, &c->waiters, entry)
     if (w->purge != NULL && w->via.number == via.number && w->via.counter == via.counter) break;
     if (w == NULL) return; /* its time is over */
     struct cluster_purge *p = w->purge;
     p->items = items < 0 || p->items < 0 ? -1 : p->items + items;
+    p->bytes += bytes;
     w->counts++;
     if (!w->confirmed || w->counts < p->acked) return;
     cluster_waiter_end(c, w);
@@ -228,31 +232,38 @@ struct counted {
     struct cluster_task task;
     struct purge_via via;
     int64_t items;
+    uint64_t bytes;
 };
 
 static void run_counted(struct cluster *c, struct cluster_task *t) {
     struct counted *n = (struct counted *)t;
     const struct peer_purge_run run = {.via = n->via};
-    const struct peer_purge m = {
-        .kind = PEER_PURGE_COUNT, .runs = &run, .nruns = 1, .sequence = n->items < 0 ? 0 : (uint64_t)n->items + 1};
-    if (n->via.number == config_number(c->config))
-        add_count(c, n->via, n->items);
+    const struct peer_purge m = {.kind = PEER_PURGE_COUNT,
+                                 .runs = &run,
+                                 .nruns = 1,
+                                 .sequence = n->items < 0 ? 0 : (uint64_t)n->items + 1,
+                                 .star = n->bytes};
+    const uint32_t own = config_number(c->config);
+    if (n->via.number == own)
+        add_count(c, own, n->via, n->items, n->bytes);
     else
         send_purge(c, n->via.number, &m);
     free(n);
 }
 
-void cluster_counted(struct cluster *c, struct purge_via via, int64_t items) {
+void cluster_counted(struct cluster *c, struct purge_via via, int64_t items, uint64_t bytes) {
     struct counted *n = calloc(1, sizeof *n);
     if (n == NULL) return;
     n->via = via;
     n->items = items;
+    n->bytes = bytes;
     cluster_post(c, &n->task, run_counted);
 }
 
 /* A node has said how many items a counted purge took out there. */
-static void take_count(struct cluster *c, const struct peer_purge *m) {
-    if (m->nruns == 1 && m->sequence <= INT64_MAX) add_count(c, m->runs[0].via, (int64_t)m->sequence - 1);
+static void take_count(struct cluster *c, uint32_t member, const struct peer_purge *m) {
+    if (m->nruns == 1 && m->sequence <= INT64_MAX)
+        add_count(c, member, m->runs[0].via, (int64_t)m->sequence - 1, m->star);
 }
 
 uint64_t cluster_purges_next_ns(const struct cluster *c) {
@@ -379,7 +390,7 @@ void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, 
     if (sender == NULL || sender->boot != from->boot) return; /* not a member as far as this node knows */
     const uint32_t number = sender->number;
     if (m.kind == PEER_PURGE_COUNT) {
-        take_count(c, &m);
+        take_count(c, number, &m);
         return;
     }
     purging_receive(c->purging, cluster_now(c), number, &m);

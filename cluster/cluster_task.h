@@ -63,8 +63,9 @@ struct cluster_purge {
     enum cluster_outcome outcome;
     const char *refusal;     /* a literal, behind "SERVER_ERROR " */
     unsigned acked, members; /* so many of so many have carried it out */
-    int64_t items; /* of a counted one: what the nodes that were in time have taken out; -1: too many to count */
-    uint64_t id;   /* origin * 2^40 + sequence; 0: it has none yet */
+    int64_t items;  /* of a counted one: what the nodes that were in time have taken out; -1: too many to count */
+    uint64_t bytes; /* theirs */
+    uint64_t id;    /* origin * 2^40 + sequence; 0: it has none yet */
     char
         missing[CLUSTER_PURGE_MISSING_MAX]; /* of a pending one: nodes that lack it, parted by commas, as many as fit */
 };

@@ -67,9 +67,9 @@ static void on_upload(void *arg, unsigned handle) {
         cmd_on_upload(n->cmd, handle); /* else tc-handoff's, which tries again by itself */
 }
 
-static void on_job(void *arg, void *token, int64_t count) {
+static void on_job(void *arg, void *token, int64_t count, uint64_t bytes) {
     struct node *n = arg;
-    if (!node_cluster_on_job(n->cluster, token, count)) cmd_on_job(n->cmd, token, count);
+    if (!node_cluster_on_job(n->cluster, token, count, bytes)) cmd_on_job(n->cmd, token, count, bytes);
 }
 
 static void on_floors(void *arg, uint64_t floors) {
@@ -356,6 +356,7 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
     }
     if ((r = make_net(n, cfg, err, err_size)) != 0) goto fail;
     if ((r = make_cluster(n, cfg, err, err_size)) != 0) goto fail;
+    if (n->audit != NULL && n->cluster != NULL) audit_name(n->audit, node_cluster_name(n->cluster));
     if ((r = make_http(n, cfg, err, err_size)) != 0) goto fail;
     *out = n;
     return 0;

@@ -20,7 +20,7 @@ int node_audit_new(const struct settings *s, const struct clock *clock, const st
     host[HOST_NAME_MAX] = '\0';
     const struct audit_config cfg = {
         .path = path,
-        .node = s->ring_name != NULL ? s->ring_name : host,
+        .node = host,
         .key_path = s->audit_hash,
         .required = required,
         .clock = clock,

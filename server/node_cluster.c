@@ -30,10 +30,13 @@
 
 #define CLUSTER_PORT_ABOVE 10000 /* the client port, by default */
 
+#define FILED_TAGS 2 /* a selector of so many tags always has a place in the store's table */
+
 /* A counted purge that the store carries out. */
 struct count {
     LIST_ENTRY(count) entry;
     struct purge_via via;
+    bool applies; /* it is not applied before its end: the table may not have been able to file one of its selectors */
 };
 
 struct node_cluster {
@@ -94,6 +97,7 @@ static enum cluster_applying up_apply(void *arg, const struct purging_batch *b) 
     struct node_cluster *nc = arg;
     struct store_selector selectors[PURGING_BATCH_SELECTORS];
     struct count *counted = b->counted ? calloc(1, sizeof *counted) : NULL;
+    bool applies = false;
     uint64_t version;
     read_batch(b, selectors);
     const struct store_purge p = {.selectors = selectors,
@@ -104,18 +108,20 @@ static enum cluster_applying up_apply(void *arg, const struct purging_batch *b) 
                                   .token = counted != NULL ? (void *)counted : nc};
     if (counted != NULL) {
         counted->via = b->via;
+        for (unsigned i = 0; i < b->nselectors; i++) counted->applies |= b->selectors[i].ntags > FILED_TAGS;
         count_begin(nc, counted);
     }
-    sync_store_seq(&nc->waits, 1); /* room that is made from here on is told */
+    if (counted != NULL) applies = counted->applies; /* the store may end it, and with it `counted`, at once */
+    sync_store_seq(&nc->waits, 1);                   /* room that is made from here on is told */
     const enum store_status st = store_purge(nc->handle, &p, &version);
     if (counted != NULL && st != STORE_PENDING) {
-        if (st == STORE_OK) cluster_counted(nc->cluster, b->via, 0);
+        if (st == STORE_OK) cluster_counted(nc->cluster, b->via, 0, 0);
         free(count_take(nc, counted));
     }
     if (st == STORE_AGAIN || st == STORE_NO_MEMORY) return CLUSTER_APPLY_LATER;
     sync_store_seq(&nc->waits, 0);
-    /* The selectors of a counted purge are single tags, which are filed at once: only its count takes time. */
-    return st == STORE_OK || counted != NULL ? CLUSTER_APPLIED : CLUSTER_APPLYING;
+    /* What is filed at once is applied: only its count takes time. */
+    return st == STORE_OK || (counted != NULL && !applies) ? CLUSTER_APPLIED : CLUSTER_APPLYING;
 }
 
 /* `*` has a place of its own in the table of purges, so it never has to wait. */
@@ -251,15 +257,13 @@ void node_cluster_ring_differs(struct node_cluster *nc, uint32_t member, uint64_
     cluster_ring_differs(nc->cluster, member, version);
 }
 
-bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items) {
+bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items, uint64_t bytes) {
     if (nc == NULL) return false;
     struct count *counted = token == nc ? NULL : count_take(nc, token);
     if (token != nc && counted == NULL) return false;
     const bool told = sync_load_acq(&nc->stopped) == 0;
-    if (told && counted != NULL)
-        cluster_counted(nc->cluster, counted->via, items);
-    else if (told)
-        cluster_applied(nc->cluster);
+    if (told && counted != NULL) cluster_counted(nc->cluster, counted->via, items, bytes);
+    if (told && (counted == NULL || counted->applies)) cluster_applied(nc->cluster);
     free(counted);
     return true;
 }
@@ -356,6 +360,10 @@ int node_cluster_new(const struct node_parts *parts, struct node_cluster **out, 
 
 int node_cluster_start(struct node_cluster *nc) {
     return cluster_start(nc->cluster);
+}
+
+const char *node_cluster_name(const struct node_cluster *nc) {
+    return cluster_ring_name(nc->cluster);
 }
 
 void node_cluster_reload(struct node_cluster *nc) {

@@ -192,8 +192,9 @@ void settings_print_help(FILE *f) {
         "  tagcached -Z -o ssl_chain_cert=/etc/tls/cert.pem,ssl_key=/etc/tls/key.pem -l 0.0.0.0,notls:127.0.0.1:11212\n"
         "  tagcached --config /etc/memcached.conf --prefix-tags=:\n"
         "\n"
-        "Signals: TERM and INT end the server, USR1 lets requests under way end first, HUP reads the password file\n"
-        "and the certificates again. Exit status: 0 done, 1 failed, 64 bad option, 67 no such user, 71 system error.\n"
+        "Signals: TERM and INT end the server, USR1 lets requests under way end first, HUP reads the passwords,\n"
+        "tokens and certificates again, and opens the audit anew. Exit status: 0 done, 1 failed, 64 bad option, 67 no\n"
+        "such user, 71 system error.\n"
         "More: man tagcached, man tagcached-protocol.\n",
         f);
 }

@@ -93,6 +93,13 @@ int audit_new(const struct audit_config *cfg, struct audit **out, char *err, siz
     return 0;
 }
 
+void audit_name(struct audit *a, const char *node) {
+    char *copy = strdup(node);
+    if (copy == NULL) return;
+    free(a->node);
+    a->node = copy;
+}
+
 bool audit_required(const struct audit *a) {
     return a != NULL && a->required;
 }

@@ -42,6 +42,8 @@ struct audit_wait {
 
 /* Opens the file and makes an instance. 0, or -errno with a sentence in err. */
 int audit_new(const struct audit_config *cfg, struct audit **out, char *err, size_t err_size);
+/* Has the lines name the node so, if there is memory for it. Before the thread is started. */
+void audit_name(struct audit *a, const char *node);
 /* Starts its thread. 0 or -errno. */
 int audit_start(struct audit *a);
 /* Ends its thread, which first writes what is there and tells those who wait. NULL is allowed. */

@@ -58,7 +58,7 @@ bool cmd_serve_link(struct cmd *cmd, struct net_worker *w, int fd, struct ssl_st
 
 /* For struct store_events, `cmd` being the arg: a purge that took time has ended, whose token is a struct cmd_ended, of
  * the commands or of whoever else purges. */
-void cmd_on_job(void *cmd, void *token, int64_t n);
+void cmd_on_job(void *cmd, void *token, int64_t n, uint64_t bytes);
 /* Likewise: some of a worker's uploads got their turn, or have to be given up. */
 void cmd_on_upload(void *cmd, unsigned worker);
 /* Likewise: a live item leaves for want of room. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/audit.h"
+#include "cluster/cluster_task.h"
 #include "cmd/cmd_job.h"
 #include "cmd/instance.h"
 #include "net/conn.h"
@@ -88,19 +89,58 @@ enum cmd_audit_answer cmd_audit_ask(struct session *s, const struct request *r, 
     return CMD_AUDIT_LATER;
 }
 
-void cmd_audit_tell(struct session *s, const struct request *r, const struct store_purge *p, const char *text, size_t n,
-                    const struct cmd_audit_outcome *o) {
-    struct audit *audit = s->worker->cmd->cfg.audit;
-    char reason[REASON_MAX + 1];
-    if (audit == NULL) return;
+/* ------------------------------------------------------------------ what became of it */
+
+static void tell(struct session *s, struct audit_event *e, const char *stage, uint64_t took_ns) {
+    e->stage = stage;
+    if (took_ns != 0) e->ms = (double)took_ns / 1e6;
+    audit_put(s->worker->cmd->cfg.audit, e);
+}
+
+void cmd_audit_alone(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                     size_t n, uint64_t number, uint64_t took_ns, int64_t items, uint64_t bytes) {
+    char reason[REASON_MAX + 1], id[24];
+    if (s->worker->cmd->cfg.audit == NULL) return;
     struct audit_event e = event_of(s, r, p, text, n, reason_of(s, r, reason));
-    e.stage = o->stage;
-    e.id = o->id;
-    e.acked = o->acked;
-    e.members = o->members;
-    e.pending = o->missing;
-    e.ms = o->took_ns != 0 ? (double)o->took_ns / 1e6 : -1;
-    e.items = o->items;
-    e.error = o->error;
-    audit_put(audit, &e);
+    *text_put_u64(id, number) = '\0';
+    e.id = id;
+    e.acked = e.members = 1;
+    if (p->counted) e.items = items;
+    if (p->counted) e.bytes = (int64_t)bytes;
+    tell(s, &e, "confirmed", took_ns);
+}
+
+void cmd_audit_cluster(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                       size_t n, const struct cluster_purge *c, uint64_t took_ns) {
+    static const char *const stages[] = {
+        [CLUSTER_CONFIRMED] = "confirmed", [CLUSTER_PENDING] = "pending", [CLUSTER_REFUSED] = "refused"};
+    char reason[REASON_MAX + 1], id[CLUSTER_PURGE_ID_TEXT];
+    if (s->worker->cmd->cfg.audit == NULL) return;
+    struct audit_event e = event_of(s, r, p, text, n, reason_of(s, r, reason));
+    cluster_purge_id(c, id);
+    e.id = id;
+    e.acked = c->acked;
+    e.members = c->members;
+    e.pending = c->missing;
+    if (p->counted) e.items = c->items;
+    if (p->counted) e.bytes = (int64_t)c->bytes;
+    if (c->outcome == CLUSTER_REFUSED) e.error = c->refusal;
+    tell(s, &e, stages[c->outcome], took_ns);
+}
+
+void cmd_audit_refused(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                       size_t n, const char *why) {
+    char reason[REASON_MAX + 1];
+    if (s->worker->cmd->cfg.audit == NULL) return;
+    struct audit_event e = event_of(s, r, p, text, n, reason_of(s, r, reason));
+    e.error = why;
+    tell(s, &e, "refused", 0);
+}
+
+void cmd_audit_planned(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                       size_t n) {
+    char reason[REASON_MAX + 1];
+    if (s->worker->cmd->cfg.audit == NULL) return;
+    struct audit_event e = event_of(s, r, p, text, n, reason_of(s, r, reason));
+    tell(s, &e, "planned", 0);
 }

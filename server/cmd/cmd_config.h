@@ -103,7 +103,7 @@ struct cmd_upcalls {
 
 /* What a purge that the store tells the end of (store_purge.token) begins with: whose function it is. */
 struct cmd_ended {
-    void (*ended)(struct cmd_ended *e, int64_t n); /* store_events.on_job */
+    void (*ended)(struct cmd_ended *e, int64_t n, uint64_t bytes); /* store_events.on_job */
 };
 
 struct cluster_gauges;

@@ -257,10 +257,10 @@ void *cmd_worker_context(struct cmd *cmd, unsigned i) {
 
 /* ------------------------------------------------------------------ what others call */
 
-void cmd_on_job(void *cmd, void *token, int64_t n) {
+void cmd_on_job(void *cmd, void *token, int64_t n, uint64_t bytes) {
     struct cmd_ended *e = token;
     (void)cmd;
-    e->ended(e, n);
+    e->ended(e, n, bytes);
 }
 
 void cmd_on_upload(void *cmd, unsigned worker) {

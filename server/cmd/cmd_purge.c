@@ -35,7 +35,8 @@
 /* What became of a purge. */
 struct cmd_purged {
     uint64_t number; /* of this node; in a cluster its id as one number, 0: it has none yet */
-    int64_t n;       /* of a counted one */
+    int64_t n;       /* of a counted one, items and */
+    uint64_t bytes;
     bool confirmed;
     unsigned acked, members; /* nodes that have carried it out, of so many */
 };
@@ -76,6 +77,7 @@ struct purge_job {
     uint64_t begun_ns;            /* the node's clock */
     uint64_t number;              /* alone: the purge's, and */
     int64_t n;                    /* the items it took out, if it counts them; -1: too many to count */
+    uint64_t bytes;               /* theirs */
     struct cluster_purge cluster; /* in a cluster */
     uint64_t words[];             /* what that purges; behind them the text of it */
 };
@@ -88,9 +90,10 @@ static struct purge_job *job_new(unsigned nwords, size_t text_bytes) {
     return calloc(1, sizeof(struct purge_job) + nwords * sizeof(uint64_t) + text_bytes);
 }
 
-static void on_ended(struct cmd_ended *e, int64_t n) {
+static void on_ended(struct cmd_ended *e, int64_t n, uint64_t bytes) {
     struct purge_job *job = (struct purge_job *)((char *)e - offsetof(struct purge_job, ended));
     job->n = n;
+    job->bytes = bytes;
     cmd_job_end(&job->job);
 }
 
@@ -168,28 +171,6 @@ static enum store_status start_cluster(struct session *s, const struct store_pur
     return STORE_PENDING;
 }
 
-/* Tells the audit of a purge that is answered now. */
-static void tell_outcome(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
-                         size_t n, const struct purge_job *job) {
-    const struct cluster_purge *c = &job->cluster;
-    char id[CLUSTER_PURGE_ID_TEXT];
-    if (s->worker->cmd->cfg.audit == NULL) return;
-    struct cmd_audit_outcome o = {"confirmed", id, 1, 1, NULL, now_of(s) - job->begun_ns, p->counted ? job->n : -1,
-                                  NULL};
-    if (s->worker->cmd->cluster == NULL) {
-        *text_put_u64(id, job->number) = 0;
-    } else {
-        cluster_purge_id(c, id);
-        o.acked = c->acked;
-        o.members = c->members;
-        o.missing = c->missing;
-        o.items = p->counted ? c->items : -1;
-        o.error = c->outcome == CLUSTER_REFUSED ? c->refusal : NULL;
-        o.stage = c->outcome == CLUSTER_REFUSED ? "refused" : c->outcome == CLUSTER_PENDING ? "pending" : "confirmed";
-    }
-    cmd_audit_tell(s, r, p, text, n, &o);
-}
-
 /* Takes the outcome of the job that the session began for this request. False: it was refused, which is answered. */
 static bool take_outcome(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
                          size_t n, struct cmd_purged *out) {
@@ -199,26 +180,18 @@ static bool take_outcome(struct session *s, const struct request *r, const struc
     if (refused) cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR %s", job->cluster.refusal);
     if (!clustered) note_applied(s->worker, job->begun_ns);
     if (clustered)
-        *out = (struct cmd_purged){job->cluster.id, job->cluster.items, job->cluster.outcome == CLUSTER_CONFIRMED,
+        *out = (struct cmd_purged){job->cluster.id,    job->cluster.items,
+                                   job->cluster.bytes, job->cluster.outcome == CLUSTER_CONFIRMED,
                                    job->cluster.acked, job->cluster.members};
     else
-        *out = (struct cmd_purged){job->number, job->n, true, 1, 1};
-    tell_outcome(s, r, p, text, n, job);
+        *out = (struct cmd_purged){job->number, job->n, job->bytes, true, 1, 1};
+    const uint64_t took_ns = now_of(s) - job->begun_ns;
+    if (clustered)
+        cmd_audit_cluster(s, r, p, text, n, &job->cluster, took_ns);
+    else
+        cmd_audit_alone(s, r, p, text, n, job->number, took_ns, job->n, job->bytes);
     job_free(&job->job);
     return !refused;
-}
-
-/* Tells the audit of a purge of this node alone that took no time. */
-static void tell_at_once(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
-                         size_t n, uint64_t number) {
-    char id[24];
-    *text_put_u64(id, number) = 0;
-    cmd_audit_tell(s, r, p, text, n, &(struct cmd_audit_outcome){"confirmed", id, 1, 1, NULL, 0, -1, NULL});
-}
-
-static void tell_refused(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
-                         size_t n, const char *why) {
-    cmd_audit_tell(s, r, p, text, n, &(struct cmd_audit_outcome){"refused", NULL, 0, 0, NULL, 0, -1, why});
 }
 
 static void refuse_flush(struct session *s, const struct request *r) {
@@ -240,7 +213,7 @@ static bool may_begin(struct session *s, const struct request *r, const struct s
                       size_t n) {
     if (!allowed(s, p)) {
         refuse_flush(s, r);
-        tell_refused(s, r, p, text, n, "flush_all not allowed");
+        cmd_audit_refused(s, r, p, text, n, "flush_all not allowed");
         return false;
     }
     switch (cmd_audit_ask(s, r, p, text, n)) {
@@ -268,14 +241,14 @@ static bool carry_out(struct session *s, const struct request *r, struct store_p
         w->cmd->cluster != NULL ? start_cluster(s, p, text, n, wait_ms) : start_alone(s, p, &out->number);
     if (st == STORE_NO_MEMORY) {
         cmd_reply_error(s, r, BINARY_NO_MEMORY, "SERVER_ERROR out of memory");
-        tell_refused(s, r, p, text, n, "out of memory");
+        cmd_audit_refused(s, r, p, text, n, "out of memory");
         return false;
     }
     if (st != STORE_OK) cmd_retry_later(s);
     if (st == STORE_AGAIN) return false;
     cmd_bump(s, p->soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
     if (cmd_observed(s, CMD_OBSERVE_PURGES)) cmd_watch_purge(s, r->row->name, text, n, p->soft, out->number);
-    if (st == STORE_OK) tell_at_once(s, r, p, text, n, out->number);
+    if (st == STORE_OK) cmd_audit_alone(s, r, p, text, n, out->number, 0, 0, 0);
     return st == STORE_OK;
 }
 
@@ -339,6 +312,7 @@ static bool apply_soft_flags(const struct meta *m, struct store_purge *p) {
     if (ttl < 0 || ttl > MP_TTL_MAX) return false;
     p->soft = meta_has(m, 'I') && ttl > 0; /* T0: stale copies are not served at all, so it is a hard purge */
     p->soft_ttl_s = (uint32_t)ttl;
+    p->counted = meta_has(m, 'c') && !p->soft; /* a soft one takes nothing out */
     return true;
 }
 
@@ -348,6 +322,18 @@ static char *put_share(char *out, const struct cmd_purged *got) {
     out = text_put_u64(out + 2, got->acked);
     *out++ = '/';
     return text_put_u64(out, got->members);
+}
+
+/* Writes "7 b412": items and bytes; of more items than are counted, "many". */
+static char *put_removed(char *out, const struct cmd_purged *got) {
+    if (got->n < 0) {
+        memcpy(out, "many", 4);
+        out += 4;
+    } else {
+        out = text_put_u64(out, (uint64_t)got->n);
+    }
+    memcpy(out, " b", 2);
+    return text_put_u64(out + 2, got->bytes);
 }
 
 static void reply_mp(struct session *s, const struct meta *m, const struct text_token *sel,
@@ -367,6 +353,7 @@ static void reply_mp(struct session *s, const struct meta *m, const struct text_
         switch (m->order[i]) {
         case 'n': out = put_share(head, got); break;
         case 's': out = text_put_u64(out, got->number); break;
+        case 'c': out = put_removed(out, got); break;
         case 'O': memcpy(out, m->opaque.p, m->opaque.n), out += m->opaque.n; break;
         case 'k': break;
         default: continue;
@@ -451,7 +438,7 @@ static const struct store_purge flush = {.selectors = &everything, .nselectors =
 /* A flush that is to be made later: told when it was asked for. True: it may be planned. */
 static bool may_plan(struct session *s, const struct request *r) {
     if (!may_begin(s, r, &flush, "*", 1)) return false;
-    cmd_audit_tell(s, r, &flush, "*", 1, &(struct cmd_audit_outcome){"planned", NULL, 0, 0, NULL, 0, -1, NULL});
+    cmd_audit_planned(s, r, &flush, "*", 1);
     return true;
 }
 
@@ -477,7 +464,7 @@ static void flush_alone(struct session *s, const struct request *r, int64_t dela
     store_flush_at(w->store, delay <= 0 ? 0 : store_expiry(w->store, delay));
     const uint64_t number = store_number(w->cmd->store);
     if (cmd_observed(s, CMD_OBSERVE_PURGES)) cmd_watch_purge(s, "flush_all", "*", 1, false, number);
-    if (delay <= 0) tell_at_once(s, r, &flush, "*", 1, number);
+    if (delay <= 0) cmd_audit_alone(s, r, &flush, "*", 1, number, 0, 0, 0);
     cmd_reply_ok(s, r);
 }
 
@@ -487,7 +474,7 @@ void cmd_purge_all(struct session *s, const struct request *r, int64_t delay) {
         cmd_retry_later(s);
     } else if (s->worker->cmd->cfg.no_flush) {
         refuse_flush(s, r);
-        tell_refused(s, r, &flush, "*", 1, "flush_all not allowed");
+        cmd_audit_refused(s, r, &flush, "*", 1, "flush_all not allowed");
     } else if (s->worker->cmd->cluster != NULL) {
         flush_cluster(s, r, delay);
     } else {

@@ -11,6 +11,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "http/http_request.h"
 #include "http/http_route.h"
@@ -32,6 +33,9 @@ struct dialect_outcome {
     bool confirmed;
     unsigned acked, members; /* so many nodes of so many have carried it out */
     double took_ms;
+    /* Of a counted one: what has been taken out so far by those who have said so; items -1: more than are counted. */
+    int64_t items;
+    uint64_t bytes;
 };
 
 struct dialect_answer {

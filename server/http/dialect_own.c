@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The own form, which can say all that the text protocol can: POST /api/purge
- * {"selectors":["a+b"],"tags":["any bytes"],"soft":true,"ttl":60,"wait":"all","timeout":"2s","reason":"..."} */
+ * {"selectors":["a+b"],"tags":["any
+ * bytes"],"soft":true,"ttl":60,"receipt":true,"wait":"all","timeout":"2s","reason":"..."} */
 #include <string.h>
 
 #include "http/dialect.h"
@@ -34,6 +35,10 @@ static bool read_member(struct purge_wanted *w, const char *name, const json_t *
         w->soft = json_is_true(value);
         return true;
     }
+    if (strcmp(name, "receipt") == 0 && json_is_boolean(value)) {
+        w->counted = json_is_true(value);
+        return true;
+    }
     if (word == NULL)
         return purge_wanted_refuse(w, 400, "the body has a member that is not known, or of the wrong type");
     if (strcmp(name, "wait") == 0) return purge_wanted_set_wait(w, word, n);
@@ -52,13 +57,18 @@ bool dialect_own_purge(const struct dialect_input *in, struct purge_wanted *w) {
     json_decref(j);
     if (!good) return false;
     if (w->nselectors == 0) return purge_wanted_refuse(w, 400, "\"selectors\" or \"tags\" is missing");
+    if (w->soft && w->counted) return purge_wanted_refuse(w, 400, "\"receipt\" is for a hard purge");
     return w->soft || w->ttl_s == 0 || purge_wanted_refuse(w, 400, "\"ttl\" is for a soft purge");
 }
 
 static void done(const struct dialect_outcome *o, struct dialect_answer *a) {
-    dialect_json(a, 200,
-                 json_pack("{s:s,s:b,s:i,s:i,s:f}", "id", o->id, "confirmed", o->confirmed, "acked", o->acked,
-                           "members", o->members, "took_ms", o->took_ms));
+    json_t *body = json_pack("{s:s,s:b,s:i,s:i,s:f}", "id", o->id, "confirmed", o->confirmed, "acked", o->acked,
+                             "members", o->members, "took_ms", o->took_ms);
+    if (o->wanted->counted) {
+        json_object_set_new(body, "items", o->items < 0 ? json_null() : json_integer(o->items));
+        json_object_set_new(body, "bytes", json_integer((json_int_t)o->bytes));
+    }
+    dialect_json(a, 200, body);
 }
 
 static void failed(unsigned status, const char *why, const char *id, struct dialect_answer *a) {

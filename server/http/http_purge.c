@@ -119,6 +119,8 @@ static void tell_part(const struct part *part) {
     e.pending = part->cluster.missing;
     e.ms = (double)(o->ended_ns - o->begun_ns) / 1e6;
     e.error = part->cluster.refusal;
+    if (o->wanted.counted) e.items = part->cluster.items;
+    if (o->wanted.counted) e.bytes = (int64_t)part->cluster.bytes;
     audit_put(o->audit, &e);
 }
 
@@ -149,6 +151,8 @@ static void turn_away(struct http_exchange *x, const struct order *o, unsigned s
 struct outcome {
     bool confirmed;
     unsigned acked, members; /* of the part that fewest have */
+    int64_t items;           /* taken out by all parts; -1: more than are counted */
+    uint64_t bytes;
     char id[CLUSTER_PURGE_ID_TEXT];
     char headers[HEADERS_MAX];
 };
@@ -163,6 +167,8 @@ static void sum_up(const struct order *o, struct outcome *out) {
         part_id(&o->parts[i], id);
         if (i == 0) memcpy(out->id, id, sizeof id);
         out->confirmed &= confirmed;
+        out->items = c->items < 0 || out->items < 0 ? -1 : out->items + c->items;
+        out->bytes += c->bytes;
         if (c->acked < out->acked) out->acked = c->acked;
         if (c->members > out->members) out->members = c->members;
         if (n + 128 + strlen(c->missing) > sizeof out->headers) continue;
@@ -191,8 +197,16 @@ static void answer(struct http_job *job, struct http_exchange *x) {
     }
     sum_up(o, &got);
     if (is_enough(o, &got)) {
-        const struct dialect_outcome done = {&o->wanted, got.id,      got.confirmed,
-                                             got.acked,  got.members, (double)(o->ended_ns - o->begun_ns) / 1e6};
+        const struct dialect_outcome done = {
+            .wanted = &o->wanted,
+            .id = got.id,
+            .confirmed = got.confirmed,
+            .acked = got.acked,
+            .members = got.members,
+            .items = got.items,
+            .bytes = got.bytes,
+            .took_ms = (double)(o->ended_ns - o->begun_ns) / 1e6,
+        };
         o->row->dialect->done(&done, &a);
     } else {
         snprintf(why, sizeof why, "not confirmed in time: %u of %u nodes have it, it goes on", got.acked, got.members);
@@ -226,9 +240,11 @@ static void on_cluster_done(struct cluster_purge *p) {
     ended(((struct part *)((char *)p - offsetof(struct part, cluster)))->order);
 }
 
-static void on_swept(struct cmd_ended *e, int64_t n) {
-    (void)n;
-    ended(((struct part *)((char *)e - offsetof(struct part, ended)))->order);
+static void on_swept(struct cmd_ended *e, int64_t n, uint64_t bytes) {
+    struct part *part = (struct part *)((char *)e - offsetof(struct part, ended));
+    part->cluster.items = n;
+    part->cluster.bytes = bytes;
+    ended(part->order);
 }
 
 /* Reads a part's selectors. */
@@ -248,6 +264,7 @@ static void begin_alone(struct order *o, struct part *part) {
         .nselectors = part->nselectors,
         .soft = o->wanted.soft,
         .soft_ttl_s = o->wanted.ttl_s,
+        .counted = o->wanted.counted,
         .token = &part->ended,
     };
     part->ended.ended = on_swept;
@@ -327,6 +344,7 @@ static bool cut(struct order *o) {
             .text = part->text,
             .text_bytes = part->bytes,
             .soft = w->soft,
+            .counted = w->counted,
             .soft_ttl_s = w->ttl_s != 0 ? w->ttl_s : STORE_SOFT_TTL_S,
             .wait_ms = w->wait == PURGE_WAIT_NONE                                  ? 0
                        : w->wait == PURGE_WAIT_LOCAL && w->wait_ms > LOCAL_WAIT_MS ? LOCAL_WAIT_MS

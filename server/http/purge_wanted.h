@@ -35,6 +35,7 @@ struct purge_wanted {
     unsigned nselectors;
     bool all; /* everything: the text is "*", alone */
     bool soft;
+    bool counted;   /* what it takes out is to be counted, and waited for; not of a soft one */
     uint32_t ttl_s; /* of a soft one; 0: the store's default */
     enum purge_wait wait;
     uint32_t wait_ms;

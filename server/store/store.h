@@ -52,9 +52,9 @@ struct store_events {
     void (*on_room)(void *arg);
     /* A live item is evicted; called only while store_watch_evictions is on. Maintenance thread. */
     void (*on_evict)(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size);
-    /* A purge that was STORE_PENDING has ended. n: the items it took out if it was `counted`, or -1 above 100,000.
-     * Maintenance thread; or store_free's caller, if there was no end before. */
-    void (*on_job)(void *arg, void *token, int64_t n);
+    /* A purge that was STORE_PENDING has ended. n: the items it took out if it was `counted`, or -1 above 100,000;
+     * bytes: theirs, headers counted. Maintenance thread; or store_free's caller, if there was no end before. */
+    void (*on_job)(void *arg, void *token, int64_t n, uint64_t bytes);
     /* Purges were let go of before a sweep had carried them out, `floors` ever: items that nobody purged may have died.
      * At most once a minute. Maintenance thread. */
     void (*on_floors)(void *arg, uint64_t floors);

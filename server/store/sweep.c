@@ -83,7 +83,7 @@ static void sweep_item(struct store *s, uint64_t loc, const struct item *seen) {
         change_unlink(&c);
     } else if (c.verdict == VERDICT_PURGED || j) {
         if (j)
-            j->removed++;
+            job_add(j, &c.old);
         else
             job_count(s, &c.old);
         change_drop(&c);

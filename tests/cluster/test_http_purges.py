@@ -77,6 +77,34 @@ def http_purges_reach_all(lab):
 
 
 @case(quick=True)
+def a_receipt_has_every_node(lab):
+    """A purge that is counted says how many items it took out on each node, and when the last copy was gone."""
+    nodes = serve(lab, 3, state=True)
+    with nodes[0].client() as c:
+        for i in range(600):
+            assert c.meta(f"ms k{i} 1000 Glicence:7,region:{'de' if i % 2 else 'fr'}", b"v" * 1000) == ["HD"]
+    counts = [int(n.stat("curr_items", "")) for n in nodes]
+    assert sum(counts) == 600 and min(counts) > 0
+    status, header, text = request(nodes[1], "POST", "/api/purge?timeout=10s",
+                                   '{"selectors":["licence:7+region:de"],"receipt":true,"reason":"TICKET-12"}')
+    body = json.loads(text)
+    assert status == 200 and body["confirmed"] and body["items"] == 300 and 300_000 < body["bytes"] < 400_000, text
+    left = [int(n.stat("curr_items", "")) for n in nodes]
+    assert sum(left) == 300, left
+    rows = nodes[1].list(f"cluster purges {body['id']}")
+    (kind, whole), acks = rows[0], [f for word, f in rows if word == "ACK"]
+    assert kind == "PURGE" and whole["items"] == "300" and int(whole["bytes"]) == body["bytes"], whole
+    assert [int(f["items"]) for f in sorted(acks, key=lambda f: f["name"])] == \
+        [before - after for _, before, after in sorted(zip((n.name for n in nodes), counts, left))], acks
+    assert all(0 < float(f["ms"]) <= float(f["gone_ms"]) for f in acks), acks
+    with nodes[2].client() as c:
+        assert c.ask("mp licence:7 c n w10000").startswith("HD c300 b")
+        assert c.ask("mp licence:7+a+b+d c n w10000") == "HD c0 b0 n3/3"
+    line = wait("its line", lambda: [x for x in audit(lab, nodes[1]) if x["id"] == body["id"]])[0]
+    assert (line["items"], line["reason"], line["actor"]["token"]) == (300, "TICKET-12", "test"), line
+
+
+@case(quick=True)
 def http_says_who_is_missing(lab):
     """A node stands still: in time that is a 504 with the id and its name; ?wait=local is content; then it comes back."""
     nodes = serve(lab, 3, state=True)

@@ -74,6 +74,7 @@ READS = re.compile(r"(cluster at \S+ )?(cluster (status|members|ring|purges.*|ke
 CHANGES = {
     "purge a b+c": "mp a,b+c n s w2000", "purge a --soft": "mp a n s w2000 I",
     "purge a --soft --ttl 9": "mp a n s w2000 I T9",
+    "purge a --receipt": "mp a n s w2000 c",
     "purge a --reason TICKET-12": "mp a n s w2000 rTICKET-12",
     "purge a --wait none": "mp a n s w0", "purge a --timeout 30": "mp a n s w30000", "purge -- ls": "mp ls n s w2000",
     "key set k v --tag a --tag b --ttl 5 --flags 7": "ms k 1 T5 F7 Ga,b|v", "key del k": "md k",
@@ -125,6 +126,7 @@ def steady(command, text, port):
     if command == "ping":
         text = re.sub(r'"ms": [0-9.]+', '"ms": TIME', text)
         return re.sub(r"( +|\t)[0-9.]+( ms)?(?=\t|  ok)", " TIME", re.sub(r"NODE +", "NODE ", text))
+    text = re.sub(r"last copy gone \S+Z", "last copy gone WHEN", text)
     if command.split(" ")[1:2] not in (["ls"], ["show"], ["wait"]):
         text = re.sub(r'"took_ms": [0-9.]+', '"took_ms": TIME', text)
         text = re.sub(r"^(confirmed|pending) on (.*) in [0-9.]+ ms", r"\1 on \2 in TIME ms", text, flags=re.M)

@@ -76,7 +76,7 @@ static const struct dialect_purge *read_request(char *bytes, size_t n, const cha
 
 /* The good answer, or the refusal, of what was read. */
 static void answer(const struct dialect_purge *row, const struct purge_wanted *w, struct dialect_answer *a) {
-    const struct dialect_outcome o = {w, "4-88422", true, 3, 3, 1.9};
+    const struct dialect_outcome o = {w, "4-88422", true, 3, 3, 1.9, 7, 412};
     *a = (struct dialect_answer){0};
     if (w->status == 0)
         row->dialect->done(&o, a);
@@ -185,6 +185,13 @@ static void test_good_answers(void **state) {
                "{\"id\":\"4-88422\",\"confirmed\":true,\"acked\":3,\"members\":3,\"took_ms\":1.9}");
 }
 
+static void test_receipt(void **state) {
+    (void)state;
+    check_done(
+        "POST /api/purge", "{\"tags\":[\"a\"],\"receipt\":true}", 200,
+        "{\"id\":\"4-88422\",\"confirmed\":true,\"acked\":3,\"members\":3,\"took_ms\":1.9,\"items\":7,\"bytes\":412}");
+}
+
 static void check_failed(enum http_dialect id, unsigned status, const char *want) {
     struct dialect_answer a = {0};
     for (unsigned i = 0; i < dialect_purges_count(); i++) {
@@ -223,6 +230,7 @@ static void test_too_many(void **state) {
     struct purge_wanted w;
     (void)state;
     purge_wanted_init(&w);
+    assert_int_equal(w.wait_ms, 2000);
     for (unsigned i = 0; i < 2048; i++) assert_true(purge_wanted_tag(&w, "a", 1));
     assert_false(purge_wanted_tag(&w, "a", 1));
     assert_int_equal(w.status, 413);
@@ -255,8 +263,8 @@ static void test_urls(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),  cmocka_unit_test(test_good_answers), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_too_many), cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_vectors), cmocka_unit_test(test_good_answers), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_receipt), cmocka_unit_test(test_too_many),     cmocka_unit_test(test_urls),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

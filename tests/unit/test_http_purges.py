@@ -8,12 +8,13 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import sys
 import time
 
-from test_options import LOCAL, PATIENCE_S, Process, ROOT, Server, ask
+from test_options import LOCAL, PATIENCE_S, Process, ROOT, SOURCE, Server, ask
 
 SECRETS = {"deploy": ("purge,purge_all", ""), "pages": ("purge", " tags=page:,post: "), "slow": ("purge", " rate=2"),
            "reader": ("read", ""), "flush": ("purge_all", "")}
@@ -156,6 +157,23 @@ def a_conjunction():
         with c.dial() as s:
             assert ask(s, b"get de,licence:7 licence:7 de\r\n", b"END\r\n").count(b"VALUE") == 2
         assert c.audit(1)[0]["reason"] == "TICKET-12"
+
+
+@case()
+def a_receipt():
+    """What was taken out is counted, and gone from memory's index, before the answer."""
+    with Cache() as c, c.dial() as s:
+        for i in range(300):
+            assert ask(s, b"ms k%d 1000 Ga\r\n%b\r\n" % (i, b"v" * 1000)) == b"HD\r\n"
+        c.fill("b")
+        status, _, text = c.request("POST", "/api/purge", '{"selectors":["a"],"receipt":true}')
+        body = json.loads(text)
+        assert status == 200 and body["items"] == 300 and 300_000 < body["bytes"] < 400_000, body
+        assert b"STAT curr_items 1\r\n" in ask(s, b"stats\r\n", b"END\r\n")
+        line, = c.audit(1)
+        assert (line["items"], line["bytes"]) == (body["items"], body["bytes"]), line
+        assert ask(s, b"mp b c s\r\n").startswith(b"HD c1 b")
+        assert ask(s, b"mp b I c\r\n") == b"HD c0 b0\r\n"
 
 
 # ------------------------------------------------------------------ what is refused
@@ -371,6 +389,17 @@ def no_name_in_clear():
         want = "b2:" + hashlib.blake2b(b"user:42", digest_size=16, key=bytes(32)).hexdigest()
         assert c.audit(1)[0]["selectors"] == [want]
     os.unlink(path)
+
+
+@case()
+def alerts_ask_for_metrics_that_there_are():
+    there = set()
+    for name in ("metrics.memcached.def", "metrics.tagcached.def", "metrics.c"):
+        with open(os.path.join(SOURCE, "server", "http", name)) as f:
+            there |= set(re.findall(r"(?:tagcached|memcached)_\w+", f.read()))
+    with open(os.path.join(SOURCE, "docs", "alerts.md")) as f:
+        asked = set(re.findall(r"\b(?:tagcached|memcached)_\w+", f.read()))
+    assert len(asked) > 12 and asked <= there, asked - there
 
 
 def main():
