@@ -190,10 +190,11 @@ struct told {
     struct mover_news news;
 };
 
+/* As the workers' view has it: who has left is in no configuration any more. */
 static const char *name_of(const struct cluster *c, uint32_t number) {
-    const struct configuration *now = config_current(c->config);
-    const struct configuration_member *m = now == NULL ? NULL : configuration_by_number(now, number);
-    return m == NULL ? "-" : m->name;
+    for (unsigned i = 0; c->view != NULL && i < c->view->nmembers; i++)
+        if (c->view->members[i].number == number) return c->view->members[i].name;
+    return "-";
 }
 
 static void log_abandoned(struct cluster *c, const struct handoff_progress *p, enum handoff_end how) {

@@ -22,6 +22,7 @@ enum takes {
     TAKES_FILE = 1024,
     TAKES_KEEP = 2048,
     TAKES_TOKEN = 4096,
+    TAKES_WAIT = 8192,
 };
 
 struct text_list {
