@@ -41,7 +41,6 @@ struct run {
     FILE *seen;
     bool ending, is_quiet, said_enough, sweeping;
     uint64_t quiet_by_ns;
-    uint64_t swept; /* keys times nodes */
     char command[256];
     size_t command_n;
 };
@@ -151,7 +150,7 @@ static void say_totals(const struct run *r) {
     printf("{");
     NUMBER(purges), NUMBER(confirmed), NUMBER(pending), NUMBER(refused), NUMBER(purges_lost), NUMBER(armed);
     NUMBER(reads), NUMBER(hits), NUMBER(misses), NUMBER(errors), NUMBER(reads_lost);
-    NUMBER(checks), NUMBER(checks_at_once);
+    NUMBER(checks), NUMBER(checks_at_once), NUMBER(swept);
     NUMBER(fills), NUMBER(filled), NUMBER(overtaken), NUMBER(unknown), NUMBER(plains), NUMBER(plains_done);
     NUMBER(stale), NUMBER(wrong), NUMBER(stuck), NUMBER(longest_round_ns);
 #undef NUMBER
@@ -214,11 +213,11 @@ static unsigned nwaiting(const struct run *r) {
 static bool sweep(struct run *r) {
     struct faultload *l = &r->l;
     const uint64_t all = (uint64_t)l->nkeys * l->nnodes;
-    for (unsigned n = nwaiting(r); n < WINDOW && r->swept < all; n++) {
-        if (!faultwork_read(l, (uint32_t)(r->swept / l->nnodes), (unsigned)(r->swept % l->nnodes), true)) break;
-        r->swept++;
+    for (unsigned n = nwaiting(r); n < WINDOW && l->sum.swept < all; n++) {
+        if (!faultwork_read(l, (uint32_t)(l->sum.swept / l->nnodes), (unsigned)(l->sum.swept % l->nnodes), true)) break;
+        l->sum.swept++;
     }
-    return r->swept == all && nwaiting(r) == 0;
+    return l->sum.swept == all && nwaiting(r) == 0;
 }
 
 static void look_for_stuck(struct run *r) {

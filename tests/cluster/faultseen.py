@@ -10,7 +10,7 @@ class Seen:
     """The file that faultload --seen wrote, as steps of STEP_S with hits, misses and errors of each pair (asked, owner)."""
 
     def __init__(self, path, nodes, faults, end):
-        self.n = len(nodes)
+        self.n, self.end = len(nodes), end
         self.number = {node: i for i, node in enumerate(nodes)}
         self.faults = faults
         rows = []
@@ -84,7 +84,7 @@ class Seen:
         had hits again; LOOK_S if one had none."""
         took = []
         for f in self.faults:
-            if f.kind not in kinds or any(o is not f and o.begun < f.ended + LOOK_S and o.ended > f.ended for o in self.faults):
+            if f.kind not in kinds or f.ended + LOOK_S > self.end or any(o is not f and o.begun < f.ended + LOOK_S and o.ended > f.ended for o in self.faults):
                 continue
             broken = {(self.number[a], self.number[b]) for a, b in f.pairs}
             broken |= {(b, a) for a, b in broken} | {(i, i) for pair in broken for i in pair}
