@@ -6,7 +6,7 @@ import time
 
 import faultnet
 
-NO_STATE_AFTER_S = 3.0  # a directory is only taken while all others have run for so long
+ALL_RAN_S = 3.0  # a directory is only taken when all have run for so long: a majority of them must not be lost
 
 
 class Fault:
@@ -32,7 +32,7 @@ class Plan:
         self.counts = dict.fromkeys(
             ("partitions", "one_way", "cables", "kills", "kills_with_directory_gone", "stops", "clock_steps"), 0)
         self.under_way = {}  # what ends a fault: its begin
-        self.split = None
+        self.split, self.next_is_gone = None, True
         self.up_since = dict.fromkeys(nodes, time.monotonic())
         for kind in self.every:
             self.again(kind, self.rng.random())
@@ -112,13 +112,14 @@ class Plan:
 
     def make_kill(self):
         """Half of them take what the node had in its state directory; a node without one always forgets."""
-        gone = self.rng.random() < 0.5
-        ran = all(n not in self.away() and time.monotonic() - self.up_since[n] > NO_STATE_AFTER_S for n in self.nodes)
+        gone = self.next_is_gone
+        ran = all(n.runs() and time.monotonic() - self.up_since[n] > ALL_RAN_S for n in self.nodes)
         n = self.pick(None if gone else [n for n in self.nodes if n.state])
         if n is None or (gone and not ran):
             self.at(0.2, self.make_kill)
             return
         self.again("kill")
+        self.next_is_gone = not gone
         self.counts["kills"] += 1
         self.counts["kills_with_directory_gone"] += gone
         n.kill()
