@@ -16,4 +16,4 @@ tests_cluster_faultload_LDADD = -lm
 faults: %D%/faultload$(EXEEXT) %D%/clockshift.so
 .PHONY: faults
 CLEANFILES += %D%/faultload %D%/clockshift.so
-EXTRA_DIST += %D%/faults %D%/faultnet.py %D%/faultplan.py %D%/faultsite.py %D%/faultconfirm.py %D%/clockshift.c
+EXTRA_DIST += %D%/faults %D%/faultnet.py %D%/faultplan.py %D%/faultseen.py %D%/faultsite.py %D%/faultconfirm.py %D%/clockshift.c
