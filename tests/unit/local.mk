@@ -152,3 +152,7 @@ single_tests += %D%/test_lease %D%/test_peer_purge %D%/test_purging_outbox %D%/t
 unit_tests += %D%/test_conn_link
 tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
 tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
+
+# The checker of tests/cluster/faults.
+single_tests += %D%/test_faultmodel
+tests_unit_test_faultmodel_SOURCES = %D%/test_faultmodel.c tests/cluster/faultmodel.c
