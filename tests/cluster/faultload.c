@@ -214,7 +214,9 @@ static bool sweep(struct run *r) {
     struct faultload *l = &r->l;
     const uint64_t all = (uint64_t)l->nkeys * l->nnodes;
     for (unsigned n = nwaiting(r); n < WINDOW && l->sum.swept < all; n++) {
-        if (!faultwork_read(l, (uint32_t)(l->sum.swept / l->nnodes), (unsigned)(l->sum.swept % l->nnodes), true)) break;
+        const unsigned node = (unsigned)(l->sum.swept % l->nnodes);
+        const bool is_there = l->readers[node * FAULTLOAD_READERS].is_open; /* a node that has left is not */
+        if (is_there && !faultwork_read(l, (uint32_t)(l->sum.swept / l->nnodes), node, true)) break;
         l->sum.swept++;
     }
     return l->sum.swept == all && nwaiting(r) == 0;

@@ -62,7 +62,7 @@ struct faultload_totals {
     uint64_t checks, checks_at_once; /* reads after a confirmation, those of them sent in the round that found it */
     uint64_t fills, filled, overtaken, unknown; /* stored; refused since a purge came between; the token is unknown */
     uint64_t plains, plains_done;
-    uint64_t swept; /* reads of the sweep; they count as checks too */
+    uint64_t swept; /* keys times nodes that the sweep is through with; its reads count as checks too */
     uint64_t stale, wrong, stuck;
     uint64_t longest_round_ns; /* from what epoll told to the sending of what follows from it */
 };

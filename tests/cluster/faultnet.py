@@ -131,9 +131,17 @@ class NetLab(lib.Lab):
             self.nodes.append(n)
         return self.nodes
 
+    def guest(self, *args):
+        """A node with the next number, which is to join the others; not started."""
+        addresses = ",".join(n.address for n in self.nodes)
+        n = NetNode(self, ["--join", addresses, "--peer-timeout", "200", *args], len(self.nodes) + 1, self.clockshift,
+                    key=self.nodes[0].key)
+        self.nodes.append(n)
+        return n
+
     def cluster_in_spaces(self, count, *args, stateless=()):
         """The same, founded and serving. `--found` is for the first start only."""
-        nodes = self.founders_in_spaces(count, *args, stateless=stateless)
+        nodes = list(self.founders_in_spaces(count, *args, stateless=stateless))
         for n in nodes:
             first = n.args
             n.args = first + (["--found"] if n.state else [])

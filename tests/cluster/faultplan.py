@@ -2,6 +2,8 @@
 """Which faults come when, by a seed."""
 import heapq
 import random
+import subprocess
+import threading
 import time
 
 import faultnet
@@ -22,20 +24,27 @@ class Fault:
 
 
 class Plan:
-    """Makes about so many faults of each kind in so many seconds, for as long as `step` is called; `quiet` ends them all."""
+    """Makes about so many faults of each kind in so many seconds, for as long as `step` is called; `quiet` ends them all.
+    nodes: those that have founded the cluster; guest: one that joins and leaves; how_many: {kind: number}."""
 
-    def __init__(self, nodes, seed, seconds, partitions, kills, stops, say):
-        self.nodes, self.rng, self.say = nodes, random.Random(seed), say
-        self.every = {"partition": seconds / max(partitions, 1e-9), "kill": seconds / max(kills, 1e-9),
-                      "stop": seconds / max(stops, 1e-9), "clock": 4.0}
+    def __init__(self, nodes, guest, seed, seconds, how_many, say):
+        self.founders, self.guest, self.rng, self.say = nodes, guest, random.Random(seed), say
+        self.every = {kind: seconds / max(n, 1e-9) for kind, n in how_many.items()}
+        self.every["clock"] = 4.0
+        self.moving = None  # a thread that has the ring changed
         self.faults, self.queue = [], []
         self.counts = dict.fromkeys(
-            ("partitions", "one_way", "cables", "kills", "kills_with_directory_gone", "stops", "clock_steps"), 0)
+            ("partitions", "one_way", "cables", "kills", "kills_with_directory_gone", "stops", "clock_steps", "joins",
+             "leaves", "weights", "changes_refused"), 0)
         self.under_way = {}  # what ends a fault: its begin
         self.split, self.next_is_gone = None, True
-        self.up_since = dict.fromkeys(nodes, time.monotonic())
+        self.up_since = dict.fromkeys([*nodes, guest], time.monotonic())
         for kind in self.every:
             self.again(kind, self.rng.random())
+
+    @property
+    def nodes(self):
+        return self.founders + ([self.guest] if self.guest.runs() else [])
 
     def step(self):
         """Does what is due."""
@@ -49,6 +58,9 @@ class Plan:
             end()
         for n in self.nodes:
             n.wall.set(0)
+        if self.moving:
+            self.moving.join(90)
+            assert not self.moving.is_alive(), "a change of the ring does not end"
 
     # -------------------------------------------------------------- what all kinds share
 
@@ -146,3 +158,49 @@ class Plan:
         self.again("clock")
         self.counts["clock_steps"] += 1
         self.rng.choice(self.nodes).wall.set(self.rng.randrange(-3600, 3601))
+
+    # -------------------------------------------------------------- changes of the ring
+
+    def make_move(self):
+        """The guest joins or leaves, or the weight of another node changes; one at a time."""
+        if self.moving and self.moving.is_alive():
+            self.at(0.5, self.make_move)
+            return
+        self.again("move")
+        if not self.guest.runs():
+            self.guest.p = None
+            self.guest.forget_state()
+            self.guest.state = self.rng.random() < 0.5
+            self.guest.start(serves=False)
+            self.up_since[self.guest] = time.monotonic()
+            self.counts["joins"] += 1
+            self.say("join")
+            return
+        if self.rng.random() < 0.5:
+            what, name = f"cluster leave {self.guest.name}", "leaves"
+        else:
+            what, name = f"cluster weight {self.rng.choice(self.founders).name} {self.rng.randrange(1, 4)}", "weights"
+        self.moving = threading.Thread(target=self.move, args=(what, name), daemon=True)
+        self.moving.start()
+
+    def move(self, what, name):
+        """Asks one node after the other, as an operator would."""
+        self.say(what)
+        for n in self.rng.sample([n for n in self.founders if n.state], 2):
+            try:
+                answer = n.admin(what)
+            except (OSError, EOFError) as e:
+                answer = str(e)
+            self.say(f"{what}: {answer}")
+            if answer.startswith("OK"):
+                self.counts[name] += 1
+                break
+        else:
+            self.counts["changes_refused"] += 1
+            return
+        if name == "leaves":
+            try:
+                self.guest.p.wait(60)
+            except subprocess.TimeoutExpired:
+                self.say(f"{self.guest.name} was to leave, and runs on")
+                self.counts["changes_refused"] += 1

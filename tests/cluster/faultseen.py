@@ -9,8 +9,9 @@ LOOK_S = 2.5  # a heal tells something if no other fault is under way for so lon
 class Seen:
     """The file that faultload --seen wrote, as steps of STEP_S with hits, misses and errors of each pair (asked, owner)."""
 
-    def __init__(self, path, nodes, faults, end):
-        self.n, self.end = len(nodes), end
+    def __init__(self, path, nodes, nvoters, faults, end):
+        """nodes: as faultload was given them; the first nvoters of them are the voters."""
+        self.n, self.nvoters, self.end = len(nodes), nvoters, end
         self.number = {node: i for i, node in enumerate(nodes)}
         self.faults = faults
         rows = []
@@ -52,7 +53,7 @@ class Seen:
         """[asked][owner] whether both are there, reach each other, and each reaches a majority."""
         away, cut = mark
         works = [[not (away[i] or away[j] or (i, j) in cut or (j, i) in cut) for j in range(self.n)] for i in range(self.n)]
-        major = [sum(w) * 2 > self.n for w in works]
+        major = [sum(w[:self.nvoters]) * 2 > self.nvoters for w in works]
         return [[works[i][j] and major[i] and major[j] for j in range(self.n)] for i in range(self.n)]
 
     # -------------------------------------------------------------- figures
