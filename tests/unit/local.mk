@@ -8,6 +8,10 @@ noinst_HEADERS +=
 TESTS += %D%/test_check_includes.py
 EXTRA_DIST += %D%/test_check_includes.py
 
+# The checker of tests/cluster/faults.
+single_tests += %D%/test_faultmodel
+tests_unit_test_faultmodel_SOURCES = %D%/test_faultmodel.c tests/cluster/faultmodel.c
+
 # The process: exit codes, signals, files, a service manager.
 TESTS += %D%/test_main.py
 EXTRA_DIST += %D%/test_main.py %D%/tls_files.py
@@ -152,7 +156,3 @@ single_tests += %D%/test_lease %D%/test_peer_purge %D%/test_purging_outbox %D%/t
 unit_tests += %D%/test_conn_link
 tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
 tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
-
-# The checker of tests/cluster/faults.
-single_tests += %D%/test_faultmodel
-tests_unit_test_faultmodel_SOURCES = %D%/test_faultmodel.c tests/cluster/faultmodel.c
