@@ -91,7 +91,7 @@ class Plan:
     def pick(self, candidates=None):
         """A node that has no fault of its own; as a rule only one node is away at a time, sometimes two are."""
         away = self.away()
-        free = [n for n in (candidates or self.nodes) if n not in away]
+        free = [n for n in (candidates or self.nodes) if n not in away and n.runs()]
         if not free or len(away) > 1 or (away and self.rng.random() < 0.7):
             return None
         return self.rng.choice(free)
@@ -163,7 +163,7 @@ class Plan:
 
     def make_move(self):
         """The guest joins or leaves, or the weight of another node changes; one at a time."""
-        if self.moving and self.moving.is_alive():
+        if (self.moving and self.moving.is_alive()) or self.guest in self.away():
             self.at(0.5, self.make_move)
             return
         self.again("move")
@@ -198,9 +198,10 @@ class Plan:
         else:
             self.counts["changes_refused"] += 1
             return
-        if name == "leaves":
+        process = self.guest.p
+        if name == "leaves" and process is not None:
             try:
-                self.guest.p.wait(60)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 self.say(f"{self.guest.name} was to leave, and runs on")
                 self.counts["changes_refused"] += 1

@@ -94,6 +94,9 @@ class Seen:
                 # A client's own connection through a pulled cable is no node's.
                 broken |= {(j, i) for j in range(self.n) if f.kind != "cable" or j != i}
             worst, first = 0.0, self.row(f.ended + STEP_S)
+            broken = {pair for pair in broken if max(pair) < self.nvoters}  # who else there is may be about to leave
+            if not broken:
+                continue
             for i, j in broken:
                 back = next((self.rows[at][0] - f.ended for at in range(first, self.row(f.ended + LOOK_S))
                              if self.rows[at][1][i * self.n + j][0] > 0), LOOK_S)
