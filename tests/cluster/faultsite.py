@@ -48,8 +48,8 @@ def start_anew(nodes, stateful):
 def fill(nodes, value):
     with nodes[0].client() as c:
         for i in range(KEYS):
-            assert c.meta(f"ms site{i} {len(value)} Gt{i % 7}", value.encode()) == ["HD"], i
-        assert c.ask("purge t0 t3") == "PURGED"
+            lib.wait("a value is stored", lambda: c.meta(f"ms site{i} {len(value)} Gt{i % 7}", value.encode()) == ["HD"])
+        lib.wait("a purge is confirmed", lambda: c.ask("purge t0 t3") == "PURGED")
 
 
 def serves(n, value):
