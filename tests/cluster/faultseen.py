@@ -3,7 +3,7 @@
 
 STEP_S = 0.05  # faultload's FAULTLOAD_BUCKET_MS
 GRACE_S = 2.0  # so long after its last fault a node has to serve as if there had been none
-LOOK_S = 2.5  # a heal tells something if no other fault is under way for so long behind it
+LOOK_S = 2.5  # a heal tells something if no other fault is under way for so long before and behind it
 
 
 class Seen:
@@ -81,11 +81,12 @@ class Seen:
         return {name: hits / reads if reads else 1.0 for name, (hits, reads) in counts.items()}
 
     def recoveries(self, kinds):
-        """After each end of such a fault that no other one follows within LOOK_S: seconds until each pair that it broke has
+        """After each end of such a fault that no other one is near: seconds until each pair that it broke has
         had hits again; LOOK_S if one had none."""
         took = []
         for f in self.faults:
-            if f.kind not in kinds or f.ended + LOOK_S > self.end or any(o is not f and o.begun < f.ended + LOOK_S and o.ended > f.ended for o in self.faults):
+            others = any(o is not f and o.begun < f.ended + LOOK_S and o.ended > f.ended - LOOK_S for o in self.faults)
+            if f.kind not in kinds or f.ended + LOOK_S > self.end or others:
                 continue
             broken = {(self.number[a], self.number[b]) for a, b in f.pairs}
             broken |= {(b, a) for a, b in broken} | {(i, i) for pair in broken for i in pair}
