@@ -22,3 +22,16 @@ EXTRA_DIST += \
   %D%/test_migration.py \
   %D%/test_options.py \
   %D%/test_purges.py
+
+# The load and the checker of `faults`, and what moves a daemon's wall clock: `make faults`.
+EXTRA_PROGRAMS += %D%/faultload
+tests_cluster_faultload_SOURCES = %D%/faultload.c %D%/faultload.h %D%/faultwork.c %D%/faultconn.c %D%/faultconn.h \
+  %D%/faultmodel.c %D%/faultmodel.h tests/bench/hist.c tests/bench/hist.h tests/bench/rng.h
+tests_cluster_faultload_CPPFLAGS = $(base_cppflags)
+tests_cluster_faultload_LDADD = -lm
+%D%/clockshift.so: %D%/clockshift.c
+	$(AM_V_CCLD)$(CC) -std=gnu11 -D_GNU_SOURCE= -O1 $(WARN_CFLAGS) -fPIC -shared -o $@ $(srcdir)/%D%/clockshift.c
+faults: %D%/faultload$(EXEEXT) %D%/clockshift.so
+.PHONY: faults
+CLEANFILES += %D%/faultload %D%/clockshift.so
+EXTRA_DIST += %D%/faults %D%/faultnet.py %D%/faultplan.py %D%/faultseen.py %D%/faultsite.py %D%/faultconfirm.py %D%/clockshift.c

@@ -10,6 +10,10 @@ TESTS += %D%/test_check_includes.py
 endif
 EXTRA_DIST += %D%/test_check_includes.py
 
+# The checker of tests/cluster/faults.
+single_tests += %D%/test_faultmodel
+tests_unit_test_faultmodel_SOURCES = %D%/test_faultmodel.c tests/cluster/faultmodel.c
+
 # The process: exit codes, signals, files, a service manager.
 TESTS += %D%/test_main.py
 EXTRA_DIST += %D%/test_main.py %D%/tls_files.py
