@@ -111,6 +111,7 @@ static enum cluster_applying up_apply(void *arg, const struct purging_batch *b) 
     }
     if (st == STORE_AGAIN || st == STORE_NO_MEMORY) return CLUSTER_APPLY_LATER;
     sync_store_seq(&nc->waits, 0);
+    cmd_on_purged(nc->parts.cmd, version, b);
     /* The selectors of a counted purge are single tags, which are filed at once: only its count takes time. */
     return st == STORE_OK || counted != NULL ? CLUSTER_APPLIED : CLUSTER_APPLYING;
 }
