@@ -46,9 +46,17 @@ struct purging_receipt {
     uint64_t sequence;
 };
 
+/* Which purge a selector is of. */
+struct purging_source {
+    struct purge_via via;
+    uint32_t origin; /* with the sequence its id; 0: it has none yet */
+    uint64_t sequence;
+};
+
 /* Purges to be applied with one number, in this order of batches. */
 struct purging_batch {
     const struct purge_selector *selectors;
+    const struct purging_source *sources; /* one a selector */
     unsigned nselectors; /* 1..PURGING_BATCH_SELECTORS */
     bool soft;
     bool counted;         /* it is one purge, whose asker wants to know how many items it takes out here */

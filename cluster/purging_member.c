@@ -56,7 +56,7 @@ static uint64_t make_batch(struct purging *p, int slot, uint64_t upto) {
     CHECK(count > 0); /* what is not applied stays in the log */
     const uint8_t *record = p->records;
     uint64_t done = from - 1;
-    p->batch = (struct purging_batch){.selectors = p->batch_selectors};
+    p->batch = (struct purging_batch){.selectors = p->batch_selectors, .sources = p->batch_sources};
     for (unsigned i = 0; i < count; i++, done++, record += purge_event_size(record)) {
         if (purge_event_repeated(record)) {
             p->counters.repeated++;
@@ -75,7 +75,9 @@ static uint64_t make_batch(struct purging *p, int slot, uint64_t upto) {
         p->batch.soft = soft;
         p->batch.ttl_s = ttl_s;
         ntags += purge_event_selectors(record, p->batch_selectors + p->batch.nselectors, p->batch_tags + ntags);
-        p->batch.nselectors += n;
+        for (unsigned k = 0; k < n; k++)
+            p->batch_sources[p->batch.nselectors++] =
+                (struct purging_source){p->batch.via, purgelog_origin(p->log, slot), done + 1};
     }
     return done;
 }
@@ -104,11 +106,14 @@ bool purging_member_apply_alone(struct purging *p, uint32_t entry) {
     const uint8_t *record = outbox_record(&p->out, entry);
     if (p->applying) return false;
     p->batch = (struct purging_batch){.selectors = p->batch_selectors,
+                                      .sources = p->batch_sources,
                                       .nselectors = purge_event_nselectors(record),
                                       .soft = purge_event_soft(record),
                                       .counted = purge_event_counted(record),
                                       .via = purge_event_via(record),
                                       .ttl_s = purge_event_ttl_s(record)};
+    for (unsigned k = 0; k < p->batch.nselectors; k++)
+        p->batch_sources[k] = (struct purging_source){.via = p->batch.via};
     purge_event_selectors(record, p->batch_selectors, p->batch_tags);
     p->applying = !p->events.apply(p->events.arg, &p->batch);
     p->applying_slot = -1;

@@ -172,6 +172,7 @@ struct purging {
     int applying_slot; /* -1: a purge that is applied here alone */
     uint64_t applying_upto;
     struct purge_selector batch_selectors[PURGING_BATCH_SELECTORS];
+    struct purging_source batch_sources[PURGING_BATCH_SELECTORS];
     uint64_t batch_tags[PURGE_EVENT_SELECTORS_MAX * PURGE_EVENT_TAGS_MAX];
     struct purging_batch batch;
     /* time */

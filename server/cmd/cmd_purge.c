@@ -15,6 +15,7 @@
 #include "cmd/cmd_expiry.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_meta.h"
+#include "cmd/cmd_purge_known.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
@@ -237,6 +238,7 @@ static bool carry_out(struct session *s, const struct request *r, struct store_p
     if (s->job != NULL && !cmd_audit_asks(s)) return take_outcome(s, r, p, text, n, out);
     if (!may_begin(s, r, p, text, n)) return false;
     *out = (struct cmd_purged){.confirmed = true, .acked = 1, .members = 1};
+    purge_known_text(w->cmd->purges, text, n);
     enum store_status st =
         w->cmd->cluster != NULL ? start_cluster(s, p, text, n, wait_ms) : start_alone(s, p, &out->number);
     if (st == STORE_NO_MEMORY) {
@@ -402,7 +404,9 @@ static bool begin_early(struct session *s, const struct request *r) {
     if (r->row->id == CMD_ID_purge ? !read_words(s, r, false, &p, &text)
                                    : r->row->id != CMD_ID_mp || read_mp(s, r, &p, &text, &wait_ms) != META_OK)
         return false;
-    if (!allowed(s, &p) || start_cluster(s, &p, text.p, text.n, wait_ms) != STORE_PENDING) return false;
+    if (!allowed(s, &p)) return false;
+    purge_known_text(s->worker->cmd->purges, text.p, text.n);
+    if (start_cluster(s, &p, text.p, text.n, wait_ms) != STORE_PENDING) return false;
     cmd_bump(s, p.soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
     return true;
 }
