@@ -134,7 +134,11 @@ def main():
                 join_and_leave(lab, a, nodes, load, moved)
         finally:
             load.end()
-    return 0 if tell(load, still, moved) else 1
+        good = tell(load, still, moved)
+        if not good:
+            for n in lab.nodes:
+                print(f"--- {n.name}: log and stats\n{n.log()[-4000:]}", n.stats() if n.runs() else "", flush=True)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
