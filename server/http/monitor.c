@@ -12,6 +12,7 @@
 #include "base/sync.h"
 #include "cmd/cmd_snapshot.h"
 #include "http/exposition.h"
+#include "http/http_gzip.h"
 #include "http/metrics.h"
 #include "net/net.h"
 #include "net/worker.h"
@@ -61,10 +62,16 @@ static void run_metrics(struct http_exchange *x) {
     const struct monitor *m = x->routes_arg;
     struct exposition e = {.open_metrics = wants_open_metrics(x->request)};
     metrics_write(&e, m->cmd, x->http);
+    const char *const type = exposition_content_type(e.open_metrics);
+    size_t size = 0;
+    char *const small = !e.failed && http_gzip_wanted(x->request) ? http_gzip(e.p, e.n, &size) : NULL;
     if (e.failed)
         http_reply_text(x, 503, "there is no memory for the metrics");
+    else if (small != NULL)
+        http_reply(x, 200, type, "Content-Encoding: gzip\r\nVary: Accept, Accept-Encoding\r\n", small, size);
     else
-        http_reply(x, 200, exposition_content_type(e.open_metrics), NULL, e.p, e.n);
+        http_reply(x, 200, type, "Vary: Accept, Accept-Encoding\r\n", e.p, e.n);
+    free(small);
     free(e.p);
 }
 
