@@ -61,7 +61,7 @@ static int descending(const void *a, const void *b) {
 /* What the voter of a seat has acknowledged in this epoch; the own one by applying. */
 static uint64_t vote_of(const struct purging *p, int slot, unsigned seat) {
     const struct purging_vote *v = &p->slots[slot].votes[seat];
-    if (p->voters[seat].member == p->number) return purging_can_number(p) ? purgelog_applied(p->log, slot) : 0;
+    if (p->voters[seat].member == p->number) return purging_votes(p) ? purgelog_applied(p->log, slot) : 0;
     return v->cast ? v->upto : 0;
 }
 

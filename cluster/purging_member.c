@@ -234,7 +234,7 @@ void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, co
 /* ------------------------------------------------------------------ acknowledging */
 
 void purging_member_flush(struct purging *p, uint64_t now_ns) {
-    const bool voter = purging_can_number(p);
+    const bool voter = purging_votes(p);
     const uint32_t flags = voter ? PEER_PURGE_ACTIVE | purging_lease_holds(p, now_ns) : 0;
     unsigned nlapsed = UINT_MAX; /* not looked for yet */
     for (int i = 0; i < PURGELOG_SLOTS; i++) {

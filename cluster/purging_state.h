@@ -142,7 +142,8 @@ struct purging {
     uint32_t previous[CONFIGURATION_VOTERS_MAX];
     struct purging_peer *peers; /* ascending by number */
     /* own part in it */
-    int own_slot; /* of the own origin, -1: no voter */
+    bool sits;    /* it is a voter */
+    int own_slot; /* of the own origin, -1: it has none: no voter, or one that waits for a number */
     bool sealed;
     bool begun;
     uint64_t entered;      /* the last epoch whose floor is raised, if it had one */
@@ -188,7 +189,8 @@ struct purging {
 struct purging_peer *purging_peer(const struct purging *p, uint32_t number);
 void purging_send(const struct purging *p, uint32_t member, struct peer_purge *m); /* nothing if the link is down */
 void purging_tell(struct purging *p, uint32_t entry, enum purging_status status);  /* the outcome to who waits */
-bool purging_can_number(const struct purging *p);                                  /* it is an active voter */
+bool purging_votes(const struct purging *p);                                       /* it is an active voter */
+bool purging_can_number(const struct purging *p);                                  /* ... with an origin */
 
 /* purging_submit.c */
 void purging_submit_flush(struct purging *p, uint64_t now_ns);
