@@ -15,7 +15,7 @@
  *   config_found.c    founding
  *   config_describe.c what changed, in words
  *
- * Rules are those of the cluster's design (purge.md in the comments is its name for the list of rules 1 to 24).
+ * README.md, "The configuration", says what all of it is for.
  */
 #ifndef TAGCACHED_CLUSTER_CONFIG_STATE_H
 #define TAGCACHED_CLUSTER_CONFIG_STATE_H

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * A new configuration: who the peers are, which origins count, the own seat, the floors of epochs (rules 4, 6, 19, 20).
- */
+ * A new configuration: who the peers are, which origins count, the own seat, the floors of epochs. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

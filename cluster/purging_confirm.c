@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What is confirmed (rule 14): decided here and nowhere else, by who collects an origin's acknowledgements.
+ * What is confirmed (README.md, Leases): decided here and nowhere else, by who collects an origin's acknowledgements.
  *
  * While leases do not bind: what all members have acknowledged. When they do:
  *   - a purge, when a majority of the voters of this epoch has acknowledged it, and each member has that still may hold

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Leases: a member's rounds of polls, a voter's grants, and what both become under a new configuration (rules 18 and
- * 19). */
+ * Leases: a member's rounds of polls, a voter's grants, and what both become under a new configuration
+ * (README.md, Leases). */
 #include <string.h>
 
 #include "cluster/purging_state.h"

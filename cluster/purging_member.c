@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Every member: takes events in order, applies each purge once, acknowledges (rules 11, 12, 13 and 16). */
+ * Every member: takes events in order, applies each purge once, acknowledges. */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -225,7 +225,7 @@ void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, co
     }
     const struct purging_slot *s = &p->slots[slot];
     bool gap = false;
-    /* rule 20: of a closing origin only what somebody gives who knows that it closes */
+    /* of a closing origin only what somebody gives who knows that it closes */
     const bool takes = slot != p->own_slot && (s->closing == 0 || (pulled && m->version >= s->closing));
     if (takes) gap = !take(p, now_ns, slot, from, m);
     if (!pulled) note_pusher(p, slot, from, m, gap);

@@ -26,11 +26,11 @@
 
 enum {
     TICK_MS = 20,           /* while something is under way */
-    RESEND_MS = 100,        /* rule 13 */
-    VOTER_SILENT_MS = 200,  /* rule 10 */
+    RESEND_MS = 100,        /* until a member that has not acknowledged is asked what it has */
+    VOTER_SILENT_MS = 200,  /* until another voter is asked for a number */
     STATUS_SILENT_MS = 600, /* a voter that has numbered a purge says every STATUS_MS how it goes */
     STATUS_MS = 100,
-    ALONE_MS = 600,          /* rule 11 */
+    ALONE_MS = 600,          /* without any voter, until a purge is applied here alone */
     REFUSED_MS = 20,         /* before another voter is asked after a refusal */
     REPAIR_MS = 100,         /* what another's vector shows may be on its way: pulled if it is not here after that */
     PATIENCE_MS = 500,       /* others are asked for events that somebody's log has no more, before a floor is raised */
