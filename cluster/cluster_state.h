@@ -333,7 +333,9 @@ void cluster_handoff_settled(struct cluster *c);
 void cluster_handoff_link(struct cluster *c, const struct transport_data_link *l);
 /* The configuration has changed: donors that are gone are given up. */
 void cluster_handoff_adopted(struct cluster *c);
-/* Brings what is known of purges up to date. */
+/* The membership believes that a member is dead, or has left. */
+void cluster_handoff_down(struct cluster *c, uint32_t number);
+/* Brings what is known of purges up to date, while items move. */
 void cluster_handoff_cover(struct cluster *c);
 /* Fills the gauges of the hand-off; those of `under_way` say whether one is. Any thread. */
 void cluster_handoff_gauges(struct cluster *c, bool under_way, struct cluster_gauges *g);
