@@ -591,6 +591,22 @@ static struct nodes *begin_giving(void) {
     return c;
 }
 
+/* Node 0 loses a key and gets it back: what it had before is not served, though nobody took it; others wrote meanwhile.
+ */
+static void what_comes_back_is_not_what_left(void **state) {
+    struct nodes *c = begin_giving();
+    (void)state;
+    nodes_view_move(c, 0, RING + 1, 1 << 1, 1 << 0, PORT, MOVE_PULLING);
+    int client = nodes_connect(c, 0);
+    say(client, "get a\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    give(peer, pulled(peer, "a"), "a", "new", 0);
+    hear(client, "VALUE a 9 3\r\nnew\r\nEND\r\n");
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
 static void say_cover(int fd, uint32_t number, uint64_t sequence) {
     const struct cover cover = {.version = 1, .epoch = 1, .n = 1, .seen = {{1, sequence}}};
     uint8_t p[PULL_COVER_MAX];
@@ -705,6 +721,7 @@ int main(void) {
         cmocka_unit_test(the_ring_changes_again),
         cmocka_unit_test(other_nodes_are_told_to_ask_again),
         cmocka_unit_test(what_other_nodes_ask_for_is_pulled),
+        cmocka_unit_test(what_comes_back_is_not_what_left),
         cmocka_unit_test(the_new_owner_gets_the_item),
         cmocka_unit_test(nothing_is_given_that_a_purge_may_have_taken),
         cmocka_unit_test(bad_pulls_end_the_link),
