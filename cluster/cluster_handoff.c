@@ -215,6 +215,7 @@ static void run_told(struct cluster *c, struct cluster_task *t) {
     const struct mover_news *n = &told->news;
     switch (n->kind) {
     case MOVER_ABANDONED: log_abandoned(c, &n->progress, n->how); break;
+    case MOVER_DIAL: dial(c, n->member); break;
     case MOVER_NEWER: cluster_ring_differs(c, n->member, n->version); break;
     case MOVER_IDLE:
         if (n->version != c->handing_ring || !c->handing_over) break;
