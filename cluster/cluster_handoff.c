@@ -49,7 +49,10 @@ static void plan_losses(struct cluster *c, struct move *m, const struct ring *ne
     }
 }
 
+/* The workers are about to go by a view without this move, and will no longer note what they change: from here on
+ * nothing of it is stored any more, wherever it is on its way. */
 static void forget(struct cluster *c) {
+    if (c->move != NULL && c->move->written != NULL) written_close(c->move->written);
     move_put(c->move);
     free(c->parts);
     c->move = NULL;
@@ -72,7 +75,8 @@ void cluster_handoff_plan(struct cluster *c, const struct ring *next, unsigned s
         plan_gains(c, m);
         plan_losses(c, m, next, members);
     }
-    if (c->nparts == 0) forget(c); /* without memory, arcs that are gained start empty */
+    if (c->nparts == 0)
+        cluster_handoff_none(c, ring_version(next)); /* without memory, arcs that are gained start empty */
 }
 
 /* ------------------------------------------------------------------ beginning */
