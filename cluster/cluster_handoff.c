@@ -49,7 +49,10 @@ static void plan_losses(struct cluster *c, struct move *m, const struct ring *ne
     }
 }
 
+/* The workers are about to go by a view without this move, and will no longer note what they change: from here on
+ * nothing of it is stored any more, wherever it is on its way. */
 static void forget(struct cluster *c) {
+    if (c->move != NULL && c->move->written != NULL) written_close(c->move->written);
     move_put(c->move);
     free(c->parts);
     c->move = NULL;
@@ -72,7 +75,8 @@ void cluster_handoff_plan(struct cluster *c, const struct ring *next, unsigned s
         plan_gains(c, m);
         plan_losses(c, m, next, members);
     }
-    if (c->nparts == 0) forget(c); /* without memory, arcs that are gained start empty */
+    if (c->nparts == 0)
+        cluster_handoff_none(c, ring_version(next)); /* without memory, arcs that are gained start empty */
 }
 
 /* ------------------------------------------------------------------ beginning */
@@ -215,6 +219,7 @@ static void run_told(struct cluster *c, struct cluster_task *t) {
     const struct mover_news *n = &told->news;
     switch (n->kind) {
     case MOVER_ABANDONED: log_abandoned(c, &n->progress, n->how); break;
+    case MOVER_DIAL: dial(c, n->member); break;
     case MOVER_NEWER: cluster_ring_differs(c, n->member, n->version); break;
     case MOVER_IDLE:
         if (n->version != c->handing_ring || !c->handing_over) break;

@@ -326,7 +326,8 @@ int cluster_handoff_new(struct cluster *c);
  * members these numbers: plans what moves (c->move, c->parts). Whatever was under way is over. */
 void cluster_handoff_plan(struct cluster *c, const struct ring *next, unsigned self, const struct view_member *members,
                           uint64_t since);
-/* The ring has changed in a way that nothing can be handed over by; or this process goes on as another node. */
+/* The ring has changed in a way that nothing can be handed over by, or that does not concern this node; or this process
+ * goes on as another node. */
 void cluster_handoff_none(struct cluster *c, uint64_t ring_version);
 /* The workers have been given the view with what was planned: it begins. */
 void cluster_handoff_begin(struct cluster *c);

@@ -174,11 +174,11 @@ void handoff_up(struct handoff *h, uint64_t now_ns, uint32_t member) {
 
 void handoff_lost(struct handoff *h, uint64_t now_ns, uint32_t member, bool gaining) {
     struct transfer *t = find(h, member, gaining);
-    (void)now_ns;
-    if (t != NULL && (gaining || t->linked)) {
-        t->linked = false;
+    if (t != NULL && t->state == TRANSFER_ASKED && t->linked)
+        t->dial_ns = now_ns + HANDOFF_DIAL_MS * HANDOFF_MS;
+    else if (t != NULL && (gaining || t->linked))
         handoff_finish(h, t, HANDOFF_UNREACHABLE, false);
-    }
+    if (t != NULL) t->linked = false;
     if (gaining) return;
     for (unsigned i = h->nearly; i-- > 0;)
         if (h->early[i].member == member) h->early[i] = h->early[--h->nearly];

@@ -53,6 +53,10 @@ class Load:
         self.reader.join()
 
 
+def options(a):
+    return ["-m", str(a.memory), "--handoff-rate", str(a.handoff_rate), "--peer-timeout", str(a.peer_timeout)]
+
+
 def stat_sum(nodes, name, group="cluster"):
     return sum(int(n.stat(name, group)) for n in nodes)
 
@@ -64,7 +68,7 @@ def wait_over(nodes):
 def join_and_leave(lab, a, nodes, load, moved):
     """One node more, and one less again. Adds the items that moved."""
     before = len(load.seconds)
-    node = lab.joiner(nodes, "-m", str(a.memory), "--handoff-rate", str(a.handoff_rate), state=True).start(serves=False)
+    node = lab.joiner(nodes, *options(a), state=True).start(serves=False)
     lib.settle(nodes + [node], 120)
     wait_over(nodes + [node])
     load.wait_seconds(1)
@@ -72,10 +76,10 @@ def join_and_leave(lab, a, nodes, load, moved):
     got = int(node.stat("curr_items", ""))
     print(f"joined: {joined - before} s, {got} items there, {node.stat('handoff_received')} of them handed over, "
           f"pulls {node.stat('pulls_kept')} of {node.stat('pulls_sent')}", flush=True)
-    left = stat_sum(nodes, "curr_items", "") + got
-    print(f"items in all: {left}", flush=True)
     moved.append(got)
+    pulls = stat_sum(nodes + [node], "pulls_sent")
     load.wait_seconds(2)
+    assert stat_sum(nodes + [node], "pulls_sent") == pulls, "it is over, and items are pulled"
     before = len(load.seconds)
     assert node.admin(f"cluster leave {node.name}").startswith("OK")
     lib.wait("it has left", lambda: node.p.poll() is not None, 600)
@@ -118,12 +122,13 @@ def main():
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--connections", type=int, default=16)
     ap.add_argument("--handoff-rate", type=int, default=32)
+    ap.add_argument("--peer-timeout", type=int, default=200)
     ap.add_argument("--build", default="build/gcc")
     a = ap.parse_args()
     lib.Lab.program = os.path.abspath(os.path.join(a.build, "tagcached"))
     began = time.monotonic()
     with lib.Lab() as lab:
-        nodes = lab.cluster(3, "-m", str(a.memory), "--handoff-rate", str(a.handoff_rate), state=True)
+        nodes = lab.cluster(3, *options(a), state=True)
         load = Load(a, nodes)
         lib.wait("it is filled", lambda: load.seconds or load.p.poll() is not None, 600)
         print(f"filled after {time.monotonic() - began:.0f} s: {stat_sum(nodes, 'curr_items', '')} items", flush=True)
@@ -135,6 +140,9 @@ def main():
         finally:
             load.end()
         good = tell(load, still, moved)
+        held, known = stat_sum(nodes, "curr_items", ""), load.sums["check"]["hits"]
+        print(f"items held in the end: {held}, of {known} keys")
+        good &= held == known
         for n in lab.nodes:
             odd = [e for e in ("link_out_of_step", "peer_out_of_step", "handoff_abandoned") if e in n.log()]
             if odd:

@@ -388,6 +388,30 @@ static void test_no_link_ends_it(void **state) {
     assert_int_equal(receiver->state[1], MOVE_NONE);
 }
 
+/* A donor that has not heard of this node yet closes the link: it is dialled again, until the time for READY is over.
+ */
+static void test_a_link_that_is_closed_too_soon_is_dialled_again(void **state) {
+    (void)state;
+    lab_item(&lab, 1, "k", 10, 0, 2);
+    lab_change(&lab, 2, 1, 2);
+    receiver->link_down[1] = true;
+    for (unsigned i = 0; i < 3; i++) {
+        handoff_up(receiver->h, lab.now, 1);
+        handoff_lost(receiver->h, lab.now, 1, true);
+        assert_int_equal(receiver->state[1], MOVE_ASKED);
+        assert_int_equal(receiver->dialled, i);
+        lab_run(&lab, HANDOFF_DIAL_MS);
+        assert_int_equal(receiver->dialled, i + 1);
+    }
+    receiver->link_down[1] = false;
+    lab_change(&lab, 1, 1, 2);
+    lab_settle(&lab, 1);
+    handoff_up(receiver->h, lab.now, 1);
+    lab_run(&lab, 100);
+    assert_over(HANDOFF_DONE, HANDOFF_DONE);
+    assert_non_null(lab_find(&lab, 2, "k"));
+}
+
 static void test_another_change_ends_it(void **state) {
     (void)state;
     begin_long();
@@ -484,6 +508,7 @@ int main(void) {
         TEST(test_a_full_written_set_ends_it),
         TEST(test_a_link_that_breaks_ends_it),
         TEST(test_no_link_ends_it),
+        TEST(test_a_link_that_is_closed_too_soon_is_dialled_again),
         TEST(test_another_change_ends_it),
         TEST(test_silence_ends_it),
         TEST(test_other_arcs_or_an_old_ring_are_refused),
