@@ -41,8 +41,10 @@ struct text_token http_request_first(const struct http_request *r, const char *n
 
 bool http_request_query(const struct http_request *r, const char *name, struct text_token *value) {
     const size_t length = strlen(name);
-    const char *p = r->query.p, *const end = p + r->query.n;
-    while (p != NULL && p < end) {
+    const char *p = r->query.p;
+    if (p == NULL) return false;
+    const char *const end = p + r->query.n;
+    while (p < end) {
         const char *stop = memchr(p, '&', (size_t)(end - p));
         if (stop == NULL) stop = end;
         const size_t n = (size_t)(stop - p);
