@@ -8,8 +8,8 @@
  *     runs any more;
  *   - a purge of everything, when a majority of the voters and all members have. Whoever is no member holds no serve
  *     lease: the ejected were silent for longer than one lasts, who leaves gives its own up first, and who was replaced
- *     or forgotten is down. But founders without state directories may have forgotten members of an older cluster:
- *     their leases are waited for. */
+ *     or forgotten is down. But founders without state directories may have forgotten members of an older cluster, and
+ *     a member may have come back just when it was ejected: their leases are waited for. */
 #include <errno.h>
 #include <stdlib.h>
 

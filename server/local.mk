@@ -4,6 +4,7 @@ tagcached_sources += \
   %D%/node.c \
   %D%/node_audit.c \
   %D%/node_cluster.c \
+  %D%/node_handoff.c \
   %D%/node_http.c \
   %D%/settings.c \
   %D%/settings_cluster.c
@@ -15,6 +16,8 @@ noinst_HEADERS += \
   %D%/node_audit.h \
   %D%/node.h \
   %D%/node_cluster.h \
+  %D%/node_handoff.h \
+  %D%/node_handles.h \
   %D%/node_http.h \
   %D%/settings.h \
   %D%/settings_cluster.h
@@ -22,6 +25,6 @@ noinst_HEADERS += \
 bin_PROGRAMS += tagcached
 tagcached_SOURCES = %D%/main.c
 tagcached_CPPFLAGS = $(base_cppflags)
-tagcached_LDADD = libtagcached.a $(base_libs)
+tagcached_LDADD = $(daemon_library) $(base_libs)
 tagcached_CFLAGS = $(AM_CFLAGS) $(LTO_FLAGS)
 tagcached_LDFLAGS = $(AM_LDFLAGS) $(LTO_FLAGS) $(BIND_FLAGS)

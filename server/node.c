@@ -16,6 +16,7 @@
 #include "net/net.h"
 #include "node_audit.h"
 #include "node_cluster.h"
+#include "node_handles.h"
 #include "node_http.h"
 #include "settings_cluster.h"
 #include "store/store.h"
@@ -62,7 +63,8 @@ static void on_evict(void *arg, const char *key, size_t key_len, bool fetched, u
 
 static void on_upload(void *arg, unsigned handle) {
     const struct node *n = arg;
-    if (handle < (unsigned)n->settings->threads) cmd_on_upload(n->cmd, handle); /* the other one's thread begins none */
+    if (handle < (unsigned)n->settings->threads)
+        cmd_on_upload(n->cmd, handle); /* else tc-handoff's, which tries again by itself */
 }
 
 static void on_job(void *arg, void *token, int64_t count, uint64_t bytes) {
@@ -181,8 +183,7 @@ static int make_store(struct node *n, const struct clock *clock) {
         .memory_limit = (uint64_t)s->memory_limit,
         .item_size_max = value_max(s),
         .workers = (unsigned)s->threads,
-        /* Behind the workers' one for the cluster's thread, and one for the HTTP listener's. */
-        .handles = (unsigned)s->threads + 2,
+        .handles = (unsigned)s->threads + NODE_HANDLES,
         .evict = s->evict,
         .prefix_delimiter = s->prefix_tags,
         .sweep_cpu_percent = (unsigned)s->sweep_cpu_percent,

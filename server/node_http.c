@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "node_http.h"
+#include "node_handles.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -60,7 +61,7 @@ static int make_purges(struct node_http *nh, char *err, size_t err_size) {
     const struct settings *s = nh->parts.settings;
     const struct http_purges_config cfg = {
         .cluster = cmd_cluster_calls(nh->parts.cmd),
-        .store = store_worker(nh->parts.store, (unsigned)s->threads + 1),
+        .store = store_worker(nh->parts.store, node_handle((unsigned)s->threads, NODE_HANDLE_HTTP)),
         .audit = nh->parts.audit,
         .clock = nh->parts.clock,
         .url_tag = s->http_url_tag,

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/histogram.h"
+#include "http/http_quality.h"
 
 #define FIRST_BYTES 65536 /* more than there usually is */
 #define OPEN_METRICS "application/openmetrics-text"
@@ -16,44 +17,9 @@ const char *exposition_content_type(bool open_metrics) {
     return open_metrics ? OPEN_METRICS "; version=1.0.0; charset=utf-8" : "text/plain; version=0.0.4; charset=utf-8";
 }
 
-/* The q= among the parameters of a media type, in thousandths; 1000 if there is none. */
-static unsigned quality(const char *p, const char *end) {
-    while ((p = memchr(p, ';', (size_t)(end - p))) != NULL) {
-        do p++;
-        while (p < end && *p == ' ');
-        if (end - p < 3 || p[0] != 'q' || p[1] != '=') continue;
-        unsigned v = 0, weight = 1000;
-        for (p += 2; p < end && weight > 0; p++) {
-            if (*p == '.') continue;
-            if (*p < '0' || *p > '9') break;
-            v += (unsigned)(*p - '0') * weight;
-            weight /= 10;
-        }
-        return v;
-    }
-    return 1000;
-}
-
-static bool begins(const char *p, const char *end, const char *word) {
-    const size_t n = strlen(word);
-    return (size_t)(end - p) >= n && memcmp(p, word, n) == 0;
-}
-
 bool exposition_wants_open_metrics(const char *accept, size_t n) {
-    unsigned open = 0, text = 0;
-    const char *p = accept, *const end = accept + n;
-    while (n > 0 && p < end) {
-        const char *comma = memchr(p, ',', (size_t)(end - p));
-        if (comma == NULL) comma = end;
-        while (p < comma && *p == ' ') p++;
-        unsigned *which = NULL;
-        if (begins(p, comma, OPEN_METRICS)) which = &open;
-        if (begins(p, comma, "text/plain")) which = &text;
-        const unsigned q = which != NULL ? quality(p, comma) : 0;
-        if (which != NULL && q > *which) *which = q;
-        p = comma + 1;
-    }
-    return open > 0 && open >= text;
+    const unsigned open = http_quality(accept, n, OPEN_METRICS);
+    return open > 0 && open >= http_quality(accept, n, "text/plain");
 }
 
 /* ------------------------------------------------------------------ bytes */

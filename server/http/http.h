@@ -19,6 +19,7 @@
 #define HTTP_REQUEST_S 10   /* seconds in which a whole request has to come, and its answer has to be taken */
 #define HTTP_IDLE_S 60      /* seconds that a connection may wait between two requests */
 
+struct histogram;
 struct http;
 
 struct http_config {
@@ -43,6 +44,12 @@ const struct net_handler *http_handler(void);
 
 /* Requests answered in that dialect with that status. */
 uint64_t http_requests(const struct http *h, enum http_dialect dialect, unsigned status);
+/* Counts purges that a route has begun; and how long one took, in a node that stands alone. The listener's thread. */
+void http_note_purges(struct http *h, unsigned n);
+void http_note_applied(struct http *h, uint64_t ns);
+/* Those purges; adds those times to *sum. */
+uint64_t http_purges(const struct http *h);
+void http_sum_applied(const struct http *h, struct histogram *sum);
 /* Calls fn with each status that an answer can have. */
 void http_statuses_each(void (*fn)(void *arg, unsigned status), void *arg);
 

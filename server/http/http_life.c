@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/histogram.h"
+#include "base/sync.h"
 #include "http/http_job.h"
 #include "http/http_router.h"
 #include "http/http_state.h"
@@ -224,6 +226,24 @@ const struct net_handler *http_handler(void) {
         .close = on_close,
     };
     return &handler;
+}
+
+/* ------------------------------------------------------------------ figures */
+
+void http_note_purges(struct http *h, unsigned n) {
+    sync_bump(&h->purges, n);
+}
+
+void http_note_applied(struct http *h, uint64_t ns) {
+    histogram_add(&h->applied, ns);
+}
+
+uint64_t http_purges(const struct http *h) {
+    return sync_load(&h->purges);
+}
+
+void http_sum_applied(const struct http *h, struct histogram *sum) {
+    histogram_sum(sum, &h->applied);
 }
 
 /* ------------------------------------------------------------------ the instance */

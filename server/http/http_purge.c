@@ -15,6 +15,7 @@
 #include "cmd/cmd_config.h"
 #include "cmd/cmd_purge.h"
 #include "http/dialect.h"
+#include "http/http.h"
 #include "http/tokens.h"
 #include "net/worker.h"
 #include "proto/keytags.h"
@@ -196,6 +197,7 @@ static void answer(struct http_job *job, struct http_exchange *x) {
         return;
     }
     sum_up(o, &got);
+    if (!o->clustered) http_note_applied(x->http, o->ended_ns - o->begun_ns);
     if (is_enough(o, &got)) {
         const struct dialect_outcome done = {
             .wanted = &o->wanted,
@@ -418,6 +420,7 @@ static void run(struct http_exchange *x) {
         return;
     }
     http_wait(x, &o->job);
+    http_note_purges(x->http, nparts);
     if (audit_required(o->audit)) {
         struct audit_event e = event_of(o);
         e.stage = "asked";

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/histogram.h"
 #include "http/http.h"
 #include "http/http_parser.h"
 #include "http/http_route.h"
@@ -26,6 +27,8 @@ struct http {
     char **hosts;                /* cfg.hosts, owned */
     struct http_request request; /* the one being served */
     uint64_t requests[HTTP_DIALECTS][HTTP_STATUSES];
+    uint64_t purges;
+    struct histogram applied;
 };
 
 enum http_phase {

@@ -2,8 +2,10 @@
 tagcached_sources += \
   %D%/exposition.c \
   %D%/http_life.c \
+  %D%/http_gzip.c \
   %D%/http_job.c \
   %D%/http_parser.c \
+  %D%/http_quality.c \
   %D%/http_reply.c \
   %D%/http_request.c \
   %D%/http_router.c \
@@ -15,8 +17,10 @@ noinst_HEADERS += \
   %D%/http.h \
   %D%/http.options.def \
   %D%/http.statuses.def \
+  %D%/http_gzip.h \
   %D%/http_job.h \
   %D%/http_parser.h \
+  %D%/http_quality.h \
   %D%/http_request.h \
   %D%/http_route.h \
   %D%/http_router.h \

@@ -115,21 +115,25 @@ static void write_memcached(struct exposition *e, const struct cmd_snapshot *v) 
 /* What is shown beside the snapshot. */
 struct more {
     char version_label[64];
+    uint64_t http_purges;
     double owned;
     bool leased;
     struct histogram applied, confirmed, latency[CMD_LATENCIES];
 };
 
-static void gather(struct more *m, struct cmd *cmd, const struct cmd_snapshot *v, const struct cluster_gauges *g,
-                   bool clustered) {
+static void gather(struct more *m, struct cmd *cmd, const struct http *http, const struct cmd_snapshot *v,
+                   const struct cluster_gauges *g, bool clustered) {
     memset(m, 0, sizeof *m);
+    m->http_purges = http_purges(http);
     exposition_label(m->version_label, sizeof m->version_label, "version", v->version);
     m->owned = clustered ? (double)g->owned_ppm / 1e6 : 1;
     m->leased = !clustered || g->ready.leased;
-    if (clustered)
+    if (clustered) {
         m->applied = g->applied;
-    else
+    } else {
         cmd_latency_sum_purges(cmd, &m->applied);
+        http_sum_applied(http, &m->applied);
+    }
     m->confirmed = clustered ? g->confirmed : m->applied; /* alone, a purge that is applied is confirmed */
     for (enum cmd_latency i = 0; i < CMD_LATENCIES; i++) cmd_latency_sum(cmd, i, &m->latency[i]);
 }
@@ -187,7 +191,7 @@ void metrics_write(struct exposition *e, struct cmd *cmd, const struct http *htt
     struct more m;
     cmd_snapshot_take(cmd, &v);
     const bool clustered = cmd_snapshot_cluster(cmd, &g);
-    gather(&m, cmd, &v, &g, clustered);
+    gather(&m, cmd, http, &v, &g, clustered);
     write_memcached(e, &v);
     cmd_snapshot_settings(cmd, write_setting, e);
     write_own(e, &v, &g, &m);

@@ -59,7 +59,7 @@ def wait(what, condition, patience=None):
 
 
 class Client:
-    """A connection to a port of loopback, or to a UNIX socket."""
+    """A connection to a port of loopback, to a (host, port), or to a UNIX socket."""
 
     def __init__(self, where, timeout=PATIENCE_S):
         if isinstance(where, str):
@@ -67,7 +67,7 @@ class Client:
             self.s.settimeout(timeout)
             self.s.connect(where)
         else:
-            self.s = socket.create_connection(("127.0.0.1", where), timeout)
+            self.s = socket.create_connection(where if isinstance(where, tuple) else ("127.0.0.1", where), timeout)
             self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.kept = b""
 
@@ -162,6 +162,9 @@ class Client:
 
 
 class Node:
+    host = "127.0.0.1"
+    prefix = ()  # a command that runs the daemon somewhere
+
     def __init__(self, lab, args, state=False, key=None, name=None):
         self.lab, self.args, self.state = lab, list(args), state
         self.port, self.peer_port = free_port(), free_port()
@@ -176,14 +179,14 @@ class Node:
         self.clients = {}  # by thread: a node may be asked by several
 
     def command(self):
-        line = [self.lab.program, *ROOT, "-l", "127.0.0.1", "-p", str(self.port), "-t", "2", "-m", "64", "-U", "0"]
+        line = [*self.prefix, self.lab.program, *ROOT, "-l", self.host, "-p", str(self.port), "-t", "2", "-m", "64", "-U", "0"]
         # A machine that does many things at once needs patience; tests of deadlines give their own.
         line += ["--cluster", self.cluster_name, "--cluster-bind", self.address, "--peer-timeout", "2000"]
         if self.state:
             line += ["--state-dir", self.dir]
         if self.key:
             line += ["--cluster-key", self.key]
-        if self.name != f"127.0.0.1:{self.port}":
+        if self.name != f"{self.host}:{self.port}":
             line += ["--ring-name", self.name]
         return line + self.args
 
@@ -199,7 +202,7 @@ class Node:
     def _serves(self):
         if self.p.poll() is not None:
             raise AssertionError(f"{self.name} ended with {self.p.returncode}: {self.log()[-2000:]}")
-        with Client(self.port, 5) as c:
+        with self.client(5) as c:
             return c.ask("version").startswith("VERSION")
 
     def runs(self):
@@ -248,7 +251,7 @@ class Node:
     # -------------------------------------------------------------- asking it
 
     def client(self, timeout=PATIENCE_S):
-        return Client(self.port, timeout)
+        return Client((self.host, self.port), timeout)
 
     def _own(self):
         key = threading.get_ident()

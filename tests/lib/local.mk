@@ -12,7 +12,7 @@ noinst_HEADERS += %D%/nodes.h
 # What the tests in Python share.
 EXTRA_DIST += %D%/ports.py
 
-# The daemon as a test build: it obeys TAGCACHED_LEAVE_OUT (server/base/option.c).
+# The daemon as a test build: it obeys TAGCACHED_LEAVE_OUT (server/base/option.c) and TAGCACHED_MUTATION (shortcut.c).
 check_PROGRAMS += tests/tagcached_test
-tests_tagcached_test_SOURCES = server/main.c
+tests_tagcached_test_SOURCES = server/main.c %D%/shortcut.c
 tests_tagcached_test_LDADD = libtagcached_test.a $(base_libs)

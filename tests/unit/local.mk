@@ -5,8 +5,14 @@ unit_tests +=
 noinst_HEADERS +=
 
 # The tree's own order: who includes whom.
+if !SANITIZED
 TESTS += %D%/test_check_includes.py
+endif
 EXTRA_DIST += %D%/test_check_includes.py
+
+# The checker of tests/cluster/faults.
+single_tests += %D%/test_faultmodel
+tests_unit_test_faultmodel_SOURCES = %D%/test_faultmodel.c tests/cluster/faultmodel.c
 
 # The process: exit codes, signals, files, a service manager.
 TESTS += %D%/test_main.py
@@ -35,7 +41,7 @@ single_tests += %D%/test_option %D%/test_md5
 tests_unit_test_md5_LDADD = $(LDADD) $(OPENSSL_LIBS)
 unit_tests += %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
-single_tests += %D%/test_store %D%/test_store_rules %D%/test_purge %D%/test_lowest
+single_tests += %D%/test_store %D%/test_store_rules %D%/test_receive %D%/test_moved %D%/test_purge %D%/test_lowest
 unit_tests += %D%/test_age %D%/test_index
 single_tests += %D%/test_turn %D%/test_idle %D%/test_ghost %D%/test_evict %D%/test_segment
 single_tests += %D%/test_binary %D%/test_login
@@ -77,6 +83,8 @@ noinst_HEADERS += %D%/threads.h
 
 # The store under real threads.
 unit_tests += %D%/test_threads_purge %D%/test_threads_fill %D%/test_threads_memory %D%/test_threads_answers
+unit_tests += %D%/test_threads_move
+tests_unit_test_threads_move_SOURCES = %D%/test_threads_move.c %D%/stage.c
 tests_unit_test_threads_purge_SOURCES = %D%/test_threads_purge.c %D%/stage.c
 tests_unit_test_threads_fill_SOURCES = %D%/test_threads_fill.c %D%/stage.c
 tests_unit_test_threads_memory_SOURCES = %D%/test_threads_memory.c %D%/stage.c
@@ -149,7 +157,7 @@ unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
 noinst_HEADERS += %D%/link_lab.h
 # Links between nodes: the asking side, the owner's side, large values.
-unit_tests += %D%/test_link %D%/test_link_packets %D%/test_serve %D%/test_transfer
+unit_tests += %D%/test_link %D%/test_pull %D%/test_link_packets %D%/test_serve %D%/test_transfer
 tests_unit_test_link_packets_SOURCES = %D%/test_link_packets.c tests/wire/script.c tests/wire/script_packet.c
 noinst_HEADERS += %D%/frames.h
 unit_tests += %D%/test_transport_bad
@@ -176,3 +184,9 @@ unit_tests += %D%/test_http
 tests_unit_test_http_SOURCES = %D%/test_http.c %D%/net_lab.c
 unit_tests += %D%/test_monitor
 tests_unit_test_monitor_SOURCES = %D%/test_monitor.c %D%/node_lab.c
+
+# Keys that move.
+unit_tests += %D%/test_written
+single_tests += %D%/test_cover %D%/test_handoff
+tests_unit_test_handoff_SOURCES = %D%/test_handoff.c %D%/handoff_lab.c
+noinst_HEADERS += %D%/handoff_lab.h

@@ -6,6 +6,7 @@ many series whatever clients do.
     test_metrics.py [TAGS]      how many tags, keys and clients' purges to try with (default 2000)
 
 Reads both formats strictly by itself; python3-prometheus-client and promtool check them too where they are installed."""
+import gzip
 import http.client
 import os
 import re
@@ -107,9 +108,10 @@ class Node:
         assert got == want, (got, want)
 
     def get(self, path, **headers):
-        self.web.request("GET", path, headers=headers)
+        self.web.request("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         answer = self.web.getresponse()
-        body = answer.read().decode()
+        body = answer.read()
+        body = (gzip.decompress(body) if answer.getheader("Content-Encoding") == "gzip" else body).decode()
         assert answer.status == 200, (answer.status, body)
         return answer.getheader("Content-Type"), body
 
@@ -151,6 +153,15 @@ def check_formats(node):
                           ("text/plain;q=0.5,application/openmetrics-text;q=0", False)):
         kind, _ = node.get("/metrics", Accept=accept)
         assert kind.startswith("application/openmetrics-text") == wants, (accept, kind)
+    for accept, wants in (("gzip", True), ("deflate, gzip;q=0.5", True), ("gzip;q=0", False), ("gzipped", False), ("", False)):
+        node.web.request("GET", "/metrics?format=text", headers={"Accept-Encoding": accept})
+        answer = node.web.getresponse()
+        body = answer.read()
+        assert (answer.getheader("Content-Encoding") == "gzip") == wants, accept
+        if wants:
+            assert len(body) < 6000
+            body = gzip.decompress(body)
+        assert Page(body.decode(), False).series.keys() == text.series.keys()
 
 
 def check_others(node):
@@ -204,7 +215,7 @@ def check_cost(node):
             return int(f.read().split()[0])
     before = cpu_ns()
     for _ in range(50):
-        node.get("/metrics", Accept=PROMETHEUS)
+        node.get("/metrics", Accept=PROMETHEUS, Accept_Encoding="gzip")
     each = (cpu_ns() - before) / 50e6
     assert each < 5, each
     return each
