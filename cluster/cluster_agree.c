@@ -249,7 +249,7 @@ void cluster_agree_second(struct cluster *c) {
     judge_names(c, now);
     if (cluster_lease_held(c) && cluster_agree_hears_majority(c, now))
         cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_LEASE});
-    if (config_origin(c->config) == 0) return;
+    if (!config_sits(c->config)) return;
     if (purging_active(c->purging, &since))
         cluster_agree_input(c,
                             &(struct config_in){.kind = CONFIG_IN_ACTIVE, .number = config_current(c->config)->epoch});

@@ -61,18 +61,18 @@ void cluster_handoff_plan(struct cluster *c, const struct ring *next, unsigned s
                           uint64_t since) {
     const struct ring *before = c->view->ring;
     const unsigned self_before = ring_find(before, &config_self(c->config)->id);
+    const uint64_t memory = self != VIEW_NOBODY ? c->cfg.memory_limit : 0;
+    struct move *m = NULL;
     forget(c);
     c->parts = calloc(ring_nmembers(before) + ring_nmembers(next), sizeof *c->parts);
-    const uint64_t memory = self != VIEW_NOBODY ? c->cfg.memory_limit : 0;
-    if (c->parts == NULL ||
-        move_new(before, next, (uint16_t)self_before, (uint16_t)self, memory, &c->cover, &c->move) != 0) {
-        forget(c); /* arcs that are gained start empty */
-        return;
+    if (c->parts != NULL && move_new(before, next, (uint16_t)self_before, (uint16_t)self, memory, &c->cover, &m) == 0 &&
+        m != NULL) {
+        c->move = m;
+        m->since = since;
+        plan_gains(c, m);
+        plan_losses(c, m, next, members);
     }
-    c->move->since = since;
-    plan_gains(c, c->move);
-    plan_losses(c, c->move, next, members);
-    if (c->nparts == 0) forget(c);
+    if (c->nparts == 0) forget(c); /* without memory, arcs that are gained start empty */
 }
 
 /* ------------------------------------------------------------------ beginning */

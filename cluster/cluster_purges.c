@@ -295,8 +295,7 @@ static void note_applied(struct cluster *c) {
 static bool apply(void *arg, const struct purging_batch *batch) {
     struct cluster *c = arg;
     struct purging_batch now = *batch;
-    /* Without a lease it may have been confirmed long ago: no stale copy is served for its time from now on (rule 17).
-     */
+    /* Without a lease it may have been confirmed long ago: no stale copy is served for its time from now on. */
     now.soft = batch->soft && cluster_lease_held(c);
     if (c->batch == NULL) c->batch_since_ns = cluster_now(c);
     const enum cluster_applying how = c->cfg.up.apply(c->cfg.up.arg, &now);

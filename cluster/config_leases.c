@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the next configuration should be: whether leases bind, and how long one may still be running (purge.md, rules 14
- * and 18).
+ * What the next configuration should be: whether leases bind, and how long one may still be running
+ * (README.md, Leases).
  *
  * With fewer than three voters nodes serve without leases, and a purge waits for every member. When there are three, a
  * member that has not heard of it yet still serves so: purges go on waiting for all until each has polled a voter at a

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the next configuration should be, as far as this voter sees (purge.md, rule 3): the members. */
+ * What the next configuration should be, as far as this voter sees: the members. */
 #include <string.h>
 
 #include "cluster/config_state.h"
@@ -120,7 +120,7 @@ static void plan_requests(struct config_plan *p) {
 /* ---- ejects */
 
 /* A member that no voter of a promising majority had a poll of for `eject_after`: its leases have ended then. Before
- * leases bind nobody is ejected (rule 18), for it may serve without one. After there were more voters, what those that
+ * leases bind nobody is ejected, for it may serve without one. After there were more voters, what those that
  * are none any more have granted has to end first. */
 static void plan_ejects(struct config_plan *p) {
     const uint64_t epoch_ms = (p->c->now_ns - p->c->epoch_ns) / CONFIG_MS;

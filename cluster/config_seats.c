@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the next configuration should be: who votes, in which epoch, and whose purges count (purge.md, rules 4, 5 and
- * 20). */
+ * What the next configuration should be: who votes, in which epoch, and whose purges count
+ * (README.md, "The configuration"). */
 #include <string.h>
 
+#include "cluster/config.h"
 #include "cluster/config_state.h"
 
 /* ---- seats */
@@ -25,11 +26,19 @@ static const struct configuration_member *candidate(const struct config_plan *p)
     return NULL;
 }
 
-/* The process sits there from now on; its purges get a number of their own. */
-static void seat(struct config_plan *p, struct configuration_voter *v, const struct configuration_member *m) {
-    *v = (struct configuration_voter){.id = m->id, .member = m->number, .origin = config_plan_number(p)};
-    memcpy(v->name, m->name, sizeof v->name);
+/* The voter's purges get a number of their own; not before an origin is retired while there are very many. Until then
+ * it votes and grants leases, but makes no events: for retiring takes active voters, so seats must not wait for it. */
+static void give_origin(struct config_plan *p, struct configuration_voter *v) {
+    if (p->next->norigins >= CONFIG_ORIGINS_BUSY) return;
+    v->origin = config_plan_number(p);
     p->next->origins[p->next->norigins++] = v->origin;
+}
+
+/* The process sits there from now on. */
+static void seat(struct config_plan *p, struct configuration_voter *v, const struct configuration_member *m) {
+    *v = (struct configuration_voter){.id = m->id, .member = m->number};
+    memcpy(v->name, m->name, sizeof v->name);
+    give_origin(p, v);
     p->seats_changed = true;
 }
 
@@ -39,10 +48,6 @@ static void remove_seat(struct config_plan *p, unsigned i) {
     memmove(&n->voters[i], &n->voters[i + 1], (n->nvoters - i) * sizeof n->voters[0]);
     memset(&n->voters[n->nvoters], 0, sizeof n->voters[0]);
     p->seats_changed = true;
-}
-
-static bool has_origin_room(const struct config_plan *p) {
-    return p->next->norigins < CONFIG_ORIGINS_BUSY;
 }
 
 /* A present process with the seat's node id or name that the seat does not list yet. */
@@ -63,7 +68,7 @@ static void renew_seats(struct config_plan *p) {
         struct configuration_voter *v = &p->next->voters[i];
         const struct configuration_member *m = new_process(p, v);
         if (m != NULL || cluster_id_is_zero(&v->id)) p->renewed++;
-        if (m != NULL && has_origin_room(p)) seat(p, v, m);
+        if (m != NULL) seat(p, v, m);
     }
 }
 
@@ -85,7 +90,17 @@ static void pass_seats(struct config_plan *p) {
         struct configuration_voter *v = &p->next->voters[i];
         if (!goes(p, v) && !is_silent(p, v)) continue;
         const struct configuration_member *m = candidate(p);
-        if (m != NULL && has_origin_room(p)) seat(p, v, m);
+        if (m != NULL) seat(p, v, m);
+    }
+}
+
+/* Voters that had to do without an origin get one. */
+static void give_origins(struct config_plan *p) {
+    for (unsigned i = 0; i < p->next->nvoters; i++) {
+        struct configuration_voter *v = &p->next->voters[i];
+        if (v->member == 0 || v->origin != 0) continue;
+        give_origin(p, v);
+        p->changed |= v->origin != 0;
     }
 }
 
@@ -162,6 +177,7 @@ static void remove_seats(struct config_plan *p) {
 
 void config_plan_seats(struct config_plan *p) {
     renew_seats(p);
+    give_origins(p);
     if (p->next->seats_by_name) {
         vacate_seats(p);
         return;

@@ -15,7 +15,7 @@
  *   config_found.c    founding
  *   config_describe.c what changed, in words
  *
- * Rules are those of the cluster's design (purge.md in the comments is its name for the list of rules 1 to 24).
+ * README.md, "The configuration", says what all of it is for.
  */
 #ifndef TAGCACHED_CLUSTER_CONFIG_STATE_H
 #define TAGCACHED_CLUSTER_CONFIG_STATE_H
@@ -33,7 +33,7 @@ enum {
     CONFIG_OWN_MAX = 16,      /* requests of this node's own administrator at once */
     CONFIG_LOOP_MAX = 32,     /* messages to oneself in one input */
     CONFIG_DEFERRED_MAX = 32, /* answers that wait for the disk */
-    CONFIG_ORIGINS_BUSY = 48, /* with so many origins a restarted voter's seat waits until one is retired */
+    CONFIG_ORIGINS_BUSY = 48, /* with so many origins a new voter gets none until one is retired */
 };
 
 /* Times, in nanoseconds of the local clock. */
@@ -212,8 +212,6 @@ struct configuration_value *config_read_value(struct config *c, const uint8_t *b
 uint32_t config_silent_ms(const struct config *c, unsigned i);
 /* This node's seat (by node id), -1: none. */
 int config_seat_index(const struct config *c, const struct cluster_id *id);
-/* Whether this process is the one that the seat lists. */
-bool config_sits(const struct config *c);
 /* Sends the current configuration to the voters, of the version before too, and tells the other members of it. */
 void config_spread(struct config *c, const struct configuration *before);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * A new configuration: who the peers are, which origins count, the own seat, the floors of epochs (rules 4, 6, 19, 20).
- */
+ * A new configuration: who the peers are, which origins count, the own seat, the floors of epochs. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +178,7 @@ static void leave_number(struct purging *p, uint64_t now_ns) {
         purgelog_close(p->log, i, false);
     }
     p->nruns = 0;
+    p->sits = false;
     p->own_slot = -1;
     p->begun = false;
     p->active_epoch = 0;
@@ -189,10 +189,13 @@ static void leave_number(struct purging *p, uint64_t now_ns) {
 
 /* The own seat: its origin's events are this node's to number and to see through. 0 or -ENOMEM. */
 static int take_seat(struct purging *p, uint64_t now_ns) {
+    p->sits = false;
     p->own_slot = -1;
     for (unsigned i = 0; i < p->nvoters; i++)
-        if (p->voters[i].member == p->number && p->number != 0)
+        if (p->voters[i].member == p->number && p->number != 0) {
+            p->sits = true;
             p->own_slot = purgelog_slot(p->log, p->voters[i].origin);
+        }
     if (p->own_slot < 0) return 0;
     struct purging_slot *s = &p->slots[p->own_slot];
     if (s->collecting && s->want == UINT64_MAX) return 0;
@@ -201,7 +204,7 @@ static int take_seat(struct purging *p, uint64_t now_ns) {
 
 /* Floors, and whether this node has a vector now. knows_all: no purge was confirmed without this member. */
 static void enter_epoch(struct purging *p, uint64_t now_ns, const struct configuration *c, bool knows_all) {
-    const bool fresh_seat = c->floor_epoch == c->epoch && p->own_slot >= 0;
+    const bool fresh_seat = c->floor_epoch == c->epoch && p->sits;
     if (p->begun && c->floor_epoch > p->entered) {
         /* Purges of before may be known to nobody any more. */
         if ((c->nvoters >= 3 || !knows_all) && !MUTATED(MUTATION_NO_EPOCH_FLOOR)) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What is confirmed (rule 14): decided here and nowhere else, by who collects an origin's acknowledgements.
+ * What is confirmed (README.md, Leases): decided here and nowhere else, by who collects an origin's acknowledgements.
  *
  * While leases do not bind: what all members have acknowledged. When they do:
  *   - a purge, when a majority of the voters of this epoch has acknowledged it, and each member has that still may hold
@@ -61,7 +61,7 @@ static int descending(const void *a, const void *b) {
 /* What the voter of a seat has acknowledged in this epoch; the own one by applying. */
 static uint64_t vote_of(const struct purging *p, int slot, unsigned seat) {
     const struct purging_vote *v = &p->slots[slot].votes[seat];
-    if (p->voters[seat].member == p->number) return purging_can_number(p) ? purgelog_applied(p->log, slot) : 0;
+    if (p->voters[seat].member == p->number) return purging_votes(p) ? purgelog_applied(p->log, slot) : 0;
     return v->cast ? v->upto : 0;
 }
 

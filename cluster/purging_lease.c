@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Leases: a member's rounds of polls, a voter's grants, and what both become under a new configuration (rules 18 and
- * 19). */
+ * Leases: a member's rounds of polls, a voter's grants, and what both become under a new configuration
+ * (README.md, Leases). */
 #include <string.h>
 
 #include "cluster/purging_state.h"
@@ -29,7 +29,7 @@ static int seat_of(const struct purging *p, uint32_t member) {
 uint32_t purging_lease_ask(struct purging *p, uint64_t now_ns) {
     const int own = seat_of(p, p->number);
     const uint32_t round = lease_ask(&p->lease, now_ns);
-    if (own >= 0 && purging_can_number(p)) (void)lease_granted(&p->lease, round, (unsigned)own);
+    if (own >= 0 && purging_votes(p)) (void)lease_granted(&p->lease, round, (unsigned)own);
     return round;
 }
 
@@ -71,7 +71,7 @@ void purging_lease_try(struct purging *p) {
 
 bool purging_lease_grant(struct purging *p, uint64_t now_ns, struct purging_peer *peer, const struct peer_purge *m) {
     if (m->stream == 0 || (m->flags & PEER_PURGE_BEGUN) == 0 || m->version != p->version || m->epoch != p->epoch ||
-        !purging_can_number(p))
+        !purging_votes(p))
         return false;
     const uint64_t until_ns = now_ns + lease_waited_ns(p->tag_lease_ms);
     const uint64_t until_all_ns = now_ns + lease_waited_ns(p->lease.serve_ns / MS);

@@ -59,8 +59,12 @@ void purging_send(const struct purging *p, uint32_t member, struct peer_purge *m
     p->events.send(p->events.arg, member, m);
 }
 
+bool purging_votes(const struct purging *p) {
+    return p->sits && p->begun && !p->sealed && p->active_epoch == p->epoch;
+}
+
 bool purging_can_number(const struct purging *p) {
-    return p->own_slot >= 0 && p->begun && !p->sealed && p->active_epoch == p->epoch;
+    return purging_votes(p) && p->own_slot >= 0;
 }
 
 static void describe(const struct purging *p, uint32_t i, struct purging_receipt *r) {
@@ -350,7 +354,7 @@ bool purging_covers(const struct purging *p, const struct peer_purge_seen *vecto
 
 bool purging_active(const struct purging *p, uint64_t *since_ns) {
     *since_ns = p->active_ns;
-    return purging_can_number(p);
+    return purging_votes(p);
 }
 
 bool purging_begun(const struct purging *p) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Polls of the voters, repair by vectors (rules 16 and 18), the beginning of a newcomer (rule 19), and the activation
- * of a voter in a new epoch (rule 6). */
+ * Polls of the voters, repair by vectors, the beginning of a newcomer, and the activation of a voter in a new epoch
+ * (README.md, Purges). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static uint32_t next_up(const struct purging *p, uint32_t number) {
 }
 
 /* A poll shows of a closing origin only what is final: an event that came before it closed may not be applied yet, and
- * would not be counted when the origin is dropped (rule 20). round: of polls that ask for a lease, 0: it asks for none.
+ * would not be counted when the origin is dropped. round: of polls that ask for a lease, 0: it asks for none.
  */
 static void poll_member(struct purging *p, uint32_t member, uint32_t round) {
     struct peer_purge_seen vector[PURGELOG_SLOTS];
@@ -63,7 +63,7 @@ static void poll_member(struct purging *p, uint32_t member, uint32_t round) {
 /* Pulls what has been lacking for a while; at once if this voter waits for it. It is asked for where it has been seen
  * last; only as long as the log there begins too late and others' may reach back further, these are asked in turn. */
 static void pull(struct purging *p, uint64_t now_ns) {
-    const bool activating = p->own_slot >= 0 && p->active_epoch != p->epoch;
+    const bool activating = p->sits && p->active_epoch != p->epoch;
     uint32_t asked[PURGELOG_SLOTS];
     unsigned nasked = 0, n;
     for (int i = 0; p->begun && i < PURGELOG_SLOTS; i++) {
@@ -122,8 +122,7 @@ void purging_poll_pulled(struct purging *p, uint32_t from, const struct peer_pur
 void purging_poll_asked(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
     struct purging_peer *peer = purging_peer(p, from);
     struct peer_purge answer = {.kind = PEER_PURGE_POLL_ANSWER,
-                                .flags =
-                                    (p->begun ? PEER_PURGE_BEGUN : 0) | (purging_can_number(p) ? PEER_PURGE_ACTIVE : 0),
+                                .flags = (p->begun ? PEER_PURGE_BEGUN : 0) | (purging_votes(p) ? PEER_PURGE_ACTIVE : 0),
                                 .active_epoch = p->active_epoch,
                                 .stream = m->stream,
                                 .boot = p->boot};
@@ -151,7 +150,7 @@ bool purging_heard(const struct purging *p, uint32_t member, uint64_t *ns, uint6
 
 bool purging_may_retire(const struct purging *p, uint64_t now_ns, uint32_t origin) {
     const int slot = purgelog_slot(p->log, origin);
-    if (slot < 0 || p->slots[slot].closing == 0 || p->slots[slot].closing > p->version || !purging_can_number(p))
+    if (slot < 0 || p->slots[slot].closing == 0 || p->slots[slot].closing > p->version || !purging_votes(p))
         return false;
     if (purgelog_applied(p->log, slot) != purgelog_last(p->log, slot)) return false;
     for (unsigned i = 0; i < p->npeers; i++) {
@@ -202,7 +201,7 @@ static void synchronise(struct purging *p, uint64_t now_ns, uint32_t from, const
 }
 
 void purging_poll_activate(struct purging *p, uint64_t now_ns) {
-    if (p->own_slot < 0 || !p->begun || p->active_epoch == p->epoch) return;
+    if (!p->sits || !p->begun || p->active_epoch == p->epoch) return;
     if (p->active_epoch == p->epoch - 1)
         for (unsigned i = 0; i < p->nprevious; i++)
             if (p->previous[i] == p->number) p->sync_from |= 1u << i;
@@ -220,16 +219,16 @@ void purging_poll_activate(struct purging *p, uint64_t now_ns) {
 void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
     if (!p->begun) begin(p, m);
     if (!p->begun) return;
-    if (p->own_slot >= 0 && p->active_epoch != p->epoch) synchronise(p, now_ns, from, m);
+    if (p->sits && p->active_epoch != p->epoch) synchronise(p, now_ns, from, m);
     if (m->flags & PEER_PURGE_BEGUN) lacks(p, now_ns, from, m);
     purging_lease_answered(p, now_ns, from, m);
-    if (p->own_slot >= 0 && p->active_epoch != p->epoch) pull(p, now_ns);
+    if (p->sits && p->active_epoch != p->epoch) pull(p, now_ns);
 }
 
 /* ------------------------------------------------------------------ time */
 
 void purging_poll_tick(struct purging *p, uint64_t now_ns) {
-    const bool activating = p->own_slot >= 0 && p->active_epoch != p->epoch;
+    const bool activating = p->sits && p->active_epoch != p->epoch;
     const bool old = !p->begun || activating, hurry = old || !purging_lease_held(p, now_ns);
     p->poll_ns = now_ns + (hurry && HURRY_MS * MS < p->poll_every_ns ? HURRY_MS * MS : p->poll_every_ns);
     if (p->number == 0) return;

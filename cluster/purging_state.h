@@ -26,11 +26,11 @@
 
 enum {
     TICK_MS = 20,           /* while something is under way */
-    RESEND_MS = 100,        /* rule 13 */
-    VOTER_SILENT_MS = 200,  /* rule 10 */
+    RESEND_MS = 100,        /* until a member that has not acknowledged is asked what it has */
+    VOTER_SILENT_MS = 200,  /* until another voter is asked for a number */
     STATUS_SILENT_MS = 600, /* a voter that has numbered a purge says every STATUS_MS how it goes */
     STATUS_MS = 100,
-    ALONE_MS = 600,          /* rule 11 */
+    ALONE_MS = 600,          /* without any voter, until a purge is applied here alone */
     REFUSED_MS = 20,         /* before another voter is asked after a refusal */
     REPAIR_MS = 100,         /* what another's vector shows may be on its way: pulled if it is not here after that */
     PATIENCE_MS = 500,       /* others are asked for events that somebody's log has no more, before a floor is raised */
@@ -142,7 +142,8 @@ struct purging {
     uint32_t previous[CONFIGURATION_VOTERS_MAX];
     struct purging_peer *peers; /* ascending by number */
     /* own part in it */
-    int own_slot; /* of the own origin, -1: no voter */
+    bool sits;    /* it is a voter */
+    int own_slot; /* of the own origin, -1: it has none: no voter, or one that waits for a number */
     bool sealed;
     bool begun;
     uint64_t entered;      /* the last epoch whose floor is raised, if it had one */
@@ -172,6 +173,7 @@ struct purging {
     int applying_slot; /* -1: a purge that is applied here alone */
     uint64_t applying_upto;
     struct purge_selector batch_selectors[PURGING_BATCH_SELECTORS];
+    struct purging_source batch_sources[PURGING_BATCH_SELECTORS];
     uint64_t batch_tags[PURGE_EVENT_SELECTORS_MAX * PURGE_EVENT_TAGS_MAX];
     struct purging_batch batch;
     /* time */
@@ -187,7 +189,8 @@ struct purging {
 struct purging_peer *purging_peer(const struct purging *p, uint32_t number);
 void purging_send(const struct purging *p, uint32_t member, struct peer_purge *m); /* nothing if the link is down */
 void purging_tell(struct purging *p, uint32_t entry, enum purging_status status);  /* the outcome to who waits */
-bool purging_can_number(const struct purging *p);                                  /* it is an active voter */
+bool purging_votes(const struct purging *p);                                       /* it is an active voter */
+bool purging_can_number(const struct purging *p);                                  /* ... with an origin */
 
 /* purging_submit.c */
 void purging_submit_flush(struct purging *p, uint64_t now_ns);

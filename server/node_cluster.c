@@ -120,6 +120,7 @@ static enum cluster_applying up_apply(void *arg, const struct purging_batch *b) 
     }
     if (st == STORE_AGAIN || st == STORE_NO_MEMORY) return CLUSTER_APPLY_LATER;
     sync_store_seq(&nc->waits, 0);
+    cmd_on_purged(nc->parts.cmd, version, b);
     /* What is filed at once is applied: only its count takes time. */
     return st == STORE_OK || (counted != NULL && !applies) ? CLUSTER_APPLIED : CLUSTER_APPLYING;
 }

@@ -53,6 +53,9 @@ int cmd_set_view(struct cmd *cmd, struct view *v, void (*done)(void *arg), void 
 /* The answer to a wish for a link (cmd_config.h): a connected, non-blocking socket, on which names were exchanged, and
  * its TLS session, or NULL; or -errno. Any thread. */
 void cmd_on_link(struct cmd_wish *wish, int fd, struct ssl_st *ssl, int error);
+struct purging_batch;
+/* The store has carried out a batch of the cluster's purges under this number. Any thread. */
+void cmd_on_purged(struct cmd *cmd, uint64_t number, const struct purging_batch *b);
 /* Serves another node on such a socket, which it has connected. On the thread of worker w. False: no memory. */
 bool cmd_serve_link(struct cmd *cmd, struct net_worker *w, int fd, struct ssl_st *ssl, enum cmd_link_kind kind);
 

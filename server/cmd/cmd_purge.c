@@ -15,6 +15,7 @@
 #include "cmd/cmd_expiry.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_meta.h"
+#include "cmd/cmd_purge_known.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
@@ -208,6 +209,13 @@ static bool allowed(const struct session *s, const struct store_purge *p) {
     return true;
 }
 
+/* Counts a purge that has begun, and tells those who watch. number: this node's, 0: it belongs to a cluster. */
+static void note_begun(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                       size_t n, uint64_t number) {
+    cmd_bump(s, p->soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
+    if (cmd_observed(s, CMD_OBSERVE_PURGES)) cmd_watch_purge(s, r->row->name, text, n, p->soft, number);
+}
+
 /* Whether the purge may begin now. False: it was refused, which is answered, or the request is run again. */
 static bool may_begin(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
                       size_t n) {
@@ -237,6 +245,7 @@ static bool carry_out(struct session *s, const struct request *r, struct store_p
     if (s->job != NULL && !cmd_audit_asks(s)) return take_outcome(s, r, p, text, n, out);
     if (!may_begin(s, r, p, text, n)) return false;
     *out = (struct cmd_purged){.confirmed = true, .acked = 1, .members = 1};
+    purge_known_text(w->cmd->purges, text, n);
     enum store_status st =
         w->cmd->cluster != NULL ? start_cluster(s, p, text, n, wait_ms) : start_alone(s, p, &out->number);
     if (st == STORE_NO_MEMORY) {
@@ -246,8 +255,7 @@ static bool carry_out(struct session *s, const struct request *r, struct store_p
     }
     if (st != STORE_OK) cmd_retry_later(s);
     if (st == STORE_AGAIN) return false;
-    cmd_bump(s, p->soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
-    if (cmd_observed(s, CMD_OBSERVE_PURGES)) cmd_watch_purge(s, r->row->name, text, n, p->soft, out->number);
+    note_begun(s, r, p, text, n, out->number);
     if (st == STORE_OK) cmd_audit_alone(s, r, p, text, n, out->number, 0, 0, 0);
     return st == STORE_OK;
 }
@@ -393,8 +401,12 @@ void cmd_mp(struct session *s, struct request *r) {
 
 /* ------------------------------------------------------------------ pipelined */
 
-/* Begins the purge that r asks for. False: it is no purge, or not one that can be begun before it is its turn. */
-static bool begin_early(struct session *s, const struct request *r) {
+bool cmd_purge_waits_for_others(const struct session *s, const struct request *r) {
+    if (audit_required(s->worker->cmd->cfg.audit)) return false; /* a purge's line comes first */
+    return (r->row->id == CMD_ID_purge || r->row->id == CMD_ID_mp) && cmd_job_count(s) > 0;
+}
+
+bool cmd_purge_begin_early(struct session *s, const struct request *r) {
     struct store_purge p;
     struct text_token text;
     uint64_t wait_ms = CMD_PURGE_WAIT_MS;
@@ -402,17 +414,11 @@ static bool begin_early(struct session *s, const struct request *r) {
     if (r->row->id == CMD_ID_purge ? !read_words(s, r, false, &p, &text)
                                    : r->row->id != CMD_ID_mp || read_mp(s, r, &p, &text, &wait_ms) != META_OK)
         return false;
-    if (!allowed(s, &p) || start_cluster(s, &p, text.p, text.n, wait_ms) != STORE_PENDING) return false;
-    cmd_bump(s, p.soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
+    if (!allowed(s, &p)) return false;
+    purge_known_text(s->worker->cmd->purges, text.p, text.n);
+    if (start_cluster(s, &p, text.p, text.n, wait_ms) != STORE_PENDING) return false;
+    note_begun(s, r, &p, text.p, text.n, 0);
     return true;
-}
-
-void cmd_purge_ahead(struct session *s, const struct request *r, unsigned n) {
-    if (r->row->id != CMD_ID_purge && r->row->id != CMD_ID_mp) return;
-    if (s->worker->observed != 0) return;                  /* who watches is told of a purge when it is its turn */
-    if (audit_required(s->worker->cmd->cfg.audit)) return; /* its line comes first */
-    unsigned i = cmd_job_count(s);
-    while (i > 0 && i < n && begin_early(s, &r[i])) i++;
 }
 
 /* ------------------------------------------------------------------ the historic verbs */

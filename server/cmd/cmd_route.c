@@ -9,6 +9,7 @@
 #include "cluster/view.h"
 #include "cmd/cmd_deadline.h"
 #include "cmd/cmd_forward.h"
+#include "cmd/cmd_job.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_meta.h"
 #include "cmd/cmd_moving.h"
@@ -222,9 +223,14 @@ static inline void put_reply(struct session *s, const struct request *r, const c
     if (end) conn_write(s->conn, "END\r\n", 5);
 }
 
+/* Tells who watches, or the log, of a request that cmd_run does not tell of. */
+static void tell(struct session *s, const struct request *r) {
+    if (unlikely((s->worker->observed & (CMD_OBSERVE_RAWCMDS | CMD_OBSERVE_LOG)) != 0)) cmd_run_tell(s, r);
+}
+
 /* Answers a request that is another node's. */
 static void answer_remote(struct session *s, struct forward *f, struct forward_slot *at, struct request *r) {
-    if (unlikely((s->worker->observed & (CMD_OBSERVE_RAWCMDS | CMD_OBSERVE_LOG)) != 0)) cmd_run_tell(s, r);
+    tell(s, r);
     if (likely(at->state == FORWARD_DONE || at->state == FORWARD_GIVEN)) {
         const char *reply = at->len > 0 ? f->buf + at->off : ""; /* without any reply there is no buffer */
         if (likely(at->state == FORWARD_GIVEN || fits(r, reply, at->len))) {
@@ -309,8 +315,10 @@ static bool is_over(const struct session *s) {
  * once in r[0..n) are begun with it. */
 static unsigned run_barrier(struct session *s, struct request *r, unsigned n) {
     const unsigned done = cmd_run(s, r, 1);
-    if (done == 0) cmd_purge_ahead(s, r, n);
-    return done;
+    if (done > 0 || !cmd_purge_waits_for_others(s, r)) return done;
+    for (unsigned i = cmd_job_count(s); i < n && cmd_purge_begin_early(s, &r[i]); i++)
+        tell(s, &r[i]); /* now: when it is its turn it is under way */
+    return 0;
 }
 
 /*

@@ -36,6 +36,7 @@ tagcached_sources += \
   %D%/cmd_plain.c \
   %D%/cmd_producer.c \
   %D%/cmd_purge.c \
+  %D%/cmd_purge_known.c \
   %D%/cmd_route.c \
   %D%/cmd_run.c \
   %D%/cmd_serve.c \
@@ -83,6 +84,7 @@ noinst_HEADERS += \
   %D%/cmd_pull.h \
   %D%/cmd_producer.h \
   %D%/cmd_purge.h \
+  %D%/cmd_purge_known.h \
   %D%/cmd_route.h \
   %D%/cmd_run.h \
   %D%/cmd_set.h \

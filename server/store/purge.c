@@ -278,6 +278,39 @@ enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t versio
     return c.verdict;
 }
 
+/* The later of both versions. */
+static uint64_t latest(uint64_t hard, uint64_t soft) {
+    return PURGE_VERSION(hard) > soft ? PURGE_VERSION(hard) : soft;
+}
+
+struct cause {
+    uint64_t version, number;
+};
+
+static bool is_cause(void *arg, const struct view *v) {
+    struct cause *c = arg;
+    const uint64_t number = latest(v->hard, v->soft);
+    if (number > c->version) c->number = number;
+    return c->number != 0;
+}
+
+uint64_t purge_cause(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned ntags,
+                     uint64_t *tag) {
+    struct cause c = {.version = version};
+    const struct view star = {.hard = sync_load_acq(&t->star_hard), .soft = sync_load_acq(&t->star_soft)};
+    const struct view tagged = {.hard = ntags > 0 ? sync_load_acq(&t->tagged) : 0};
+    *tag = 0;
+    if (is_cause(&c, &star) || is_cause(&c, &tagged)) return c.number;
+    for (unsigned i = 0; i < ntags; i++) {
+        const struct view v = look(t, tags[i]);
+        if (!is_cause(&c, &v)) continue;
+        *tag = tags[i];
+        return c.number;
+    }
+    if (ntags > 1 && sync_load_acq(&t->conj_seq) > version) each_conjunction(t, version, tags, ntags, is_cause, &c);
+    return c.number;
+}
+
 static bool view_overtook(void *arg, const struct view *v) {
     const uint64_t version = *(const uint64_t *)arg;
     return (v->hard & PURGE_PENDING) || PURGE_VERSION(v->hard) > version || v->soft > version ||

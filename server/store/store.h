@@ -177,9 +177,15 @@ bool store_get(struct store_worker *w, const struct store_key *k, struct store_i
 bool store_peek(struct store_worker *w, const struct store_key *k, struct store_item *out);
 
 enum store_found { STORE_ABSENT, STORE_LIVE, STORE_SOFT_PURGED, STORE_HARD_PURGED };
+/* Which purge: its number (store_purge), 0: not known; and the hash of the tag that it purged, 0: everything, or several
+ * tags together. */
+struct store_cause {
+    uint64_t number, tag;
+};
 /* The same, also if a purge has taken the item and its record is still there (then a miss to everybody else). What has
- * expired is absent. Counts no hit. */
-enum store_found store_explain(struct store_worker *w, const struct store_key *k, struct store_item *out);
+ * expired is absent. *cause: the purge that took it, or made it stale. Counts no hit. */
+enum store_found store_explain(struct store_worker *w, const struct store_key *k, struct store_item *out,
+                               struct store_cause *cause);
 /* The same (`count`: as store_get) for a reader who names up to STORE_READ_TAGS_MAX tags beside the item's own: false
  * also if one of those was purged since the item was stored; soft also if softly, or if it was purged together with
  * tags of the item's. What a sweep has carried out and the table has let go of counts as purged. */

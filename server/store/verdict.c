@@ -25,6 +25,12 @@ enum verdict verdict_slow(struct store_worker *w, const struct item *it, uint32_
     return from_purge(v);
 }
 
+uint64_t verdict_cause(const struct store_worker *w, const struct item *it, uint64_t *tag) {
+    uint64_t tags[TAG_ALL_MAX];
+    const unsigned n = tag_all(w->s, it, tags);
+    return purge_cause(&w->s->purge, it->version, tags, n, tag);
+}
+
 enum verdict verdict_for_reader(struct store_worker *w, const struct item *it, const uint64_t *read, unsigned nread,
                                 uint32_t *deadline) {
     uint64_t tags[TAG_READ_MAX];

@@ -134,7 +134,16 @@ def main():
                 join_and_leave(lab, a, nodes, load, moved)
         finally:
             load.end()
-    return 0 if tell(load, still, moved) else 1
+        good = tell(load, still, moved)
+        for n in lab.nodes:
+            odd = [e for e in ("link_out_of_step", "peer_out_of_step", "handoff_abandoned") if e in n.log()]
+            if odd:
+                print(f"{n.name} has logged {', '.join(odd)}")
+                good = False
+        if not good:
+            for n in lab.nodes:
+                print(f"--- {n.name}: log and stats\n{n.log()[-4000:]}", n.stats() if n.runs() else "", flush=True)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

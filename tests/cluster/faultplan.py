@@ -2,6 +2,7 @@
 """Which faults come when, by a seed."""
 import heapq
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -151,7 +152,7 @@ class Plan:
             return
         self.again("stop")
         self.counts["stops"] += 1
-        n.pause()
+        n.signal(signal.SIGSTOP)  # the guest may just have ended
         self.lasts(self.rng.choice((self.rng.uniform(0.1, 1), self.rng.uniform(0.1, 5))), Fault("stop", [n]), n.go_on)
 
     def make_clock(self):

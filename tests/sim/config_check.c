@@ -163,7 +163,7 @@ void check_adopted(struct world *w, unsigned place, const struct configuration_v
         check_boot(w, c, &c->members[i]);
     }
     for (unsigned i = 0; i < c->nvoters; i++)
-        if (c->voters[i].member != 0)
+        if (c->voters[i].origin != 0)
             check_number(w, c, c->voters[i].origin, true, &c->voters[i].id, c->voters[i].member);
 }
 

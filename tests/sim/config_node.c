@@ -69,7 +69,7 @@ static void send_config(struct world_process *p, unsigned to, const struct clust
 
 const struct configuration_voter *node_seat(const struct world_process *p) {
     const struct configuration *c = config_current(p->config);
-    return config_origin(p->config) == 0 ? NULL : configuration_seat(c, &config_self(p->config)->id);
+    return config_sits(p->config) ? configuration_seat(c, &config_self(p->config)->id) : NULL;
 }
 
 bool node_is_active(const struct world_process *p) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Leases, and what is confirmed when a member does not answer (rules 14, 18 and 19): a case for each sentence, and for
+ * Leases, and what is confirmed when a member does not answer: a case for each sentence, and for
  * each shortcut that random schedules meet too seldom. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -235,6 +235,7 @@ def handoff_rate(lab):
     field = dict(f.split("=", 1) for f in line.split()[1:])
     least_ms = int(field["received_bytes"]) / (2 << 20) * 1000 - 200
     assert 500 < least_ms < int(field["ms"]), line
+    assert [second.stat(name, "settings") for name in ("handoff_rate", "drain_timeout")] == ["32", "60"]  # by default
 
 
 @case("drain-timeout")

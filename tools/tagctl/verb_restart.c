@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tools/tagctl/handing.h"
 #include "tools/tagctl/nodes.h"
 #include "tools/tagctl/table.h"
 #include "tools/tagctl/tagctl.h"
@@ -139,28 +140,13 @@ static bool is_back(const struct restart *r, struct nodes *n) {
     return well;
 }
 
-/* Whether no node gives or takes items because of a change of the ring, or has that before it. */
-static bool nothing_moves(const struct restart *r, struct nodes *n) {
-    struct reply *answers = calloc(n->n + 1, sizeof *answers);
-    bool moves = false;
-    if (!answers || nodes_ask(r->c, n, "stats cluster", answers)) {
-        free(answers);
-        return false;
-    }
-    for (unsigned i = 0; i < n->n; i++) {
-        for (const struct reply_row *row = NULL; (row = reply_next(&answers[i], "STAT", row));)
-            if (!strcmp(row->fields[0].value, "handoff_active") && reply_number(row, "value") > 0) moves = true;
-        if (answers[i].refusal && !nodes_is_gone(n->rows[i])) moves = true;
-        reply_free(&answers[i]);
-    }
-    free(answers);
-    return !moves;
-}
-
+/* Changes whether the node owns keys, and waits until their items have moved. */
 static int change_ring(const struct restart *r, const char *verb) {
     char line[512];
     int status = reply_line(r->c, line, sizeof line, "cluster %s %s", verb, r->name);
-    return status ? status : await(r, "its items have moved", nothing_moves);
+    if (status) return status;
+    const char *version = strstr(line, "version=");
+    return handing_wait(r->c, r->name, version ? strtod(version + strlen("version="), NULL) : NAN);
 }
 
 /* --- one node after the other --------------------------------------------------------------------------------------
