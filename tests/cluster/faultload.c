@@ -170,8 +170,6 @@ static void obey(struct run *r, char *line) {
     } else if (strncmp(line, "confirmed ", 10) == 0 && i < r->l.npending) {
         const struct faultload_pending *p = &r->l.pending[i];
         faultmodel_purged(&r->l.model, p->key, p->count, p->asked);
-    } else if (strncmp(line, "rate ", 5) == 0) {
-        r->rate = (double)i;
     } else if (strcmp(line, "sweep") == 0) {
         r->sweeping = true;
     }
