@@ -47,8 +47,11 @@ void cluster_ask(struct cluster *c, struct cluster_question *q);
 
 /* A batch that took time (CLUSTER_APPLYING) is applied. Once for each. */
 void cluster_applied(struct cluster *c);
-/* A counted purge has taken out so many items here, or (-1) too many to count. */
-void cluster_counted(struct cluster *c, struct purge_via via, int64_t items);
+/* This node's name. Any thread. */
+const char *cluster_ring_name(const struct cluster *c);
+/* A counted purge has taken out so many items here, or (-1) too many to count, and so many bytes; and with them the
+ * last copy of what it selects. */
+void cluster_counted(struct cluster *c, struct purge_via via, int64_t items, uint64_t bytes);
 /* There may be room for a batch that found none (CLUSTER_APPLY_LATER): it is tried again. Any number of times. */
 void cluster_apply_again(struct cluster *c);
 /* All workers go by the last view that they were given. */

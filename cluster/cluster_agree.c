@@ -112,6 +112,8 @@ static void compare_settings(struct cluster *c) {
 }
 
 static void adopted(struct cluster *c) {
+    if (config_current(c->config) == NULL)
+        return; /* and left at once: of two clusters of one name it was the one that lost */
     compare_settings(c);
     memset(c->voter_heard_ns, 0, sizeof c->voter_heard_ns);
     c->adopted_ns = cluster_now(c);
@@ -119,6 +121,7 @@ static void adopted(struct cluster *c) {
     place_members(c);
     cluster_purges_adopt(c);
     cluster_view_make(c);
+    cluster_handoff_adopted(c);
 }
 
 static void answer(struct cluster *c, const struct config_out *out) {
@@ -194,7 +197,7 @@ bool cluster_agree_hears_majority(const struct cluster *c, uint64_t now_ns) {
 void cluster_agree_own(struct cluster *c) {
     if (c->standing == c->asked_as) return;
     const bool serve = c->standing == CLUSTER_JOINING && cluster_lease_held(c);
-    const bool left = c->standing == CLUSTER_LEAVING && !c->view_moving;
+    const bool left = c->standing == CLUSTER_LEAVING && !c->view_moving && cluster_handoff_may_leave(c);
     if (!serve && !left) return;
     c->asked_as = c->standing; /* the machine asks until it is so */
     if (left) {                /* who is no member holds no lease */
@@ -208,6 +211,7 @@ void cluster_agree_own(struct cluster *c) {
 static void tell_origins(struct cluster *c, uint64_t now_ns) {
     const struct configuration *now = config_current(c->config);
     uint32_t closing[CONFIGURATION_ORIGINS_MAX];
+    if (now == NULL) return;          /* of two clusters of one name this node has just left the one that lost */
     const unsigned n = now->nclosing; /* the machine may change the configuration meanwhile */
     for (unsigned i = 0; i < n; i++) closing[i] = now->closing[i].origin;
     for (unsigned i = 0; i < n; i++) {

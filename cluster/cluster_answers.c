@@ -98,6 +98,32 @@ static const struct ring *ring_of(const struct cluster *c) {
 
 /* ------------------------------------------------------------------ gauges and discovery */
 
+static void fill_lags(const struct cluster *c, struct cluster_gauges *g) {
+    const struct configuration *now = config_current(c->config);
+    for (unsigned i = 0; i < now->nvoters; i++) {
+        const struct configuration_member *m = configuration_by_number(now, now->voters[i].member);
+        const struct cluster_said *said = m == NULL ? NULL : cluster_members_said(c, &m->id);
+        const bool self = m != NULL && m->number == config_number(c->config);
+        if (!self && said == NULL) continue;
+        struct cluster_lag *lag = &g->lag[g->nlag++];
+        memcpy(lag->name, m->name, sizeof lag->name);
+        lag->ms = self ? g->ready.lag_ms : said->lag_ms;
+    }
+}
+
+static void fill_ready(const struct cluster *c, struct cluster_gauges *g) {
+    const struct configuration *now = config_current(c->config);
+    const struct configuration_member *self = own_member(c);
+    uint64_t since;
+    g->ready = (struct cluster_ready){
+        .joined = self != NULL && self->state == CONFIGURATION_SERVING && !c->lease_given_up,
+        .drained = self != NULL && self->drained,
+        .leased = cluster_lease_held(c),
+        .active = self == NULL || configuration_seat(now, &self->id) == NULL || purging_active(c->purging, &since),
+        .lag_ms = purging_lag_ns(c->purging, cluster_now(c)) / NS_IN_MS,
+    };
+}
+
 static void fill_gauges(const struct cluster *c, struct cluster_gauges *g) {
     const struct configuration *now = config_current(c->config);
     const struct config_peer *self = config_self(c->config);
@@ -123,7 +149,13 @@ static void fill_gauges(const struct cluster *c, struct cluster_gauges *g) {
     if (ring != NULL) {
         g->ring_nodes = ring_nmembers(ring);
         g->ring_points = ring_points(ring);
+        const unsigned i = ring_find(ring, &self->id);
+        if (i != RING_NONE) g->owned_ppm = ring_share(ring, i) * 1000000 / RING_CIRCLE;
     }
+    fill_ready(c, g);
+    if (now != NULL) fill_lags(c, g);
+    g->applied = c->applied;
+    g->confirmed = c->confirmed;
     purging_read_counters(c->purging, &purges);
     g->purges_sent = purges.sent;
     g->purges_received = purges.received;
@@ -132,6 +164,7 @@ static void fill_gauges(const struct cluster *c, struct cluster_gauges *g) {
     g->peer_protocol_errors = transport_metric(c->transport, TRANSPORT_METRIC_protocol_errors) +
                               transport_metric(c->transport, TRANSPORT_METRIC_links_refused) + purges.malformed +
                               c->malformed;
+    g->handoff_active = c->handing_over; /* cluster_gauges adds the rest */
     g->datagrams_refused = transport_metric(c->transport, TRANSPORT_METRIC_datagrams_refused);
 }
 
@@ -207,6 +240,8 @@ static void status(struct cluster *c, struct cluster_text *t) {
     char id[CLUSTER_ID_TEXT] = "-", ring_id[RING_ID_TEXT] = "-", worst[300];
     struct cluster_text problems = {0};
     struct purging_counters purges;
+    struct cluster_gauges g = {0};
+    cluster_handoff_gauges(c, c->handing_over, &g);
     purging_read_counters(c->purging, &purges);
     if (now != NULL) cluster_id_text(&now->cluster, id);
     if (ring != NULL) ring_id_text(ring, ring_id);
@@ -215,11 +250,13 @@ static void status(struct cluster *c, struct cluster_text *t) {
     cluster_text_put(t,
                      "STATUS cluster=%s id=%s node=%s state=%s lease=%s epoch=%" PRIu64 " version=%" PRIu64
                      " voters=%u quorum=%s ring=%s ring_version=%" PRIu64
-                     " alive=%u suspect=%u dead=%u left=%u pending=%u lag_ms=%" PRIu64 " verdict=%s reason=%s\r\n",
+                     " alive=%u suspect=%u dead=%u left=%u pending=%u lag_ms=%" PRIu64 " handoffs=%" PRIu64
+                     " handed=%" PRIu64 " to_hand=%" PRIu64 " handoff_left_s=%" PRIu64 " verdict=%s reason=%s\r\n",
                      c->cfg.name, id, self->name, own_state(c), lease_word(c), now == NULL ? 0 : now->epoch,
                      now == NULL ? 0 : now->version, now == NULL ? 0 : now->nvoters, quorum ? "yes" : "no", ring_id,
                      now == NULL ? 0 : now->ring_version, n.alive, n.suspect, n.dead, n.left, purges.pending,
-                     purging_lag_ns(c->purging, cluster_now(c)) / NS_IN_MS,
+                     purging_lag_ns(c->purging, cluster_now(c)) / NS_IN_MS, g.handoff_active, g.handoff_items,
+                     g.handoff_expected, g.handoff_left_s,
                      !serves         ? "down"
                      : worst[0] != 0 ? "degraded"
                                      : "ok",

@@ -35,6 +35,30 @@ static const char *write_ms(char *to, size_t size, uint64_t begun_ns, uint64_t e
     return to;
 }
 
+/* " items=... bytes=... gone_ms=...": what a counted purge took out at one member, or, with member 0, at all that have
+ * said so. "-": nobody asked for it, or nobody has said so yet; items "many": more than are counted. */
+static const char *write_counts(char *to, size_t size, const struct cluster_receipt *k, uint32_t member) {
+    uint64_t items = 0, bytes = 0, gone_ns = 0;
+    bool many = false, any = false;
+    char ms[24], number[24];
+    for (unsigned i = 0; k != NULL && i < k->ncounts; i++) {
+        const struct cluster_receipt_count *n = &k->counts[i];
+        if (member != 0 && n->member != member) continue;
+        any = true;
+        many |= n->items < 0;
+        if (n->items > 0) items += (uint64_t)n->items;
+        bytes += n->bytes;
+        if (n->gone_ns > gone_ns) gone_ns = n->gone_ns;
+    }
+    snprintf(number, sizeof number, "%" PRIu64, items);
+    if (!any)
+        snprintf(to, size, "items=- bytes=- gone_ms=-");
+    else
+        snprintf(to, size, "items=%s bytes=%" PRIu64 " gone_ms=%s", many ? "many" : number, bytes,
+                 write_ms(ms, sizeof ms, k->begun_ns, gone_ns));
+    return to;
+}
+
 static void purge_line(const struct cluster *c, struct cluster_text *t, const struct purging_receipt *r) {
     static const char *const names[] = {[PURGING_CONFIRMED] = "confirmed",
                                         [PURGING_PENDING] = "pending",
@@ -43,17 +67,18 @@ static void purge_line(const struct cluster *c, struct cluster_text *t, const st
                                         [PURGING_UNKNOWN] = "unknown"};
     const char *kind;
     const struct cluster_receipt *k = receipt_of(c, r, &kind);
-    char id[64], age[24] = "-", took[24];
+    char id[64], age[24] = "-", took[24], counts[128];
     if (r->origin != 0)
         snprintf(id, sizeof id, "%" PRIu32 "-%" PRIu64, r->origin, r->sequence);
     else
         snprintf(id, sizeof id, "v%" PRIu32 "-%" PRIu64, r->via.number, r->via.counter);
     if (k != NULL) snprintf(age, sizeof age, "%" PRIu64, (cluster_now(c) - k->begun_ns) / NS_IN_MS);
-    cluster_text_put(
-        t, "PURGE id=%s state=%s kind=%s acked=%" PRIu32 " members=%" PRIu32 " age_ms=%s took_ms=%s selectors=%s\r\n",
-        id, names[r->status], kind, r->acked, r->members, age,
-        write_ms(took, sizeof took, k == NULL ? 0 : k->begun_ns, k == NULL ? 0 : k->confirmed_ns),
-        k == NULL || k->selectors[0] == 0 ? "-" : k->selectors);
+    cluster_text_put(t,
+                     "PURGE id=%s state=%s kind=%s acked=%" PRIu32 " members=%" PRIu32
+                     " age_ms=%s took_ms=%s %s selectors=%s\r\n",
+                     id, names[r->status], kind, r->acked, r->members, age,
+                     write_ms(took, sizeof took, k == NULL ? 0 : k->begun_ns, k == NULL ? 0 : k->confirmed_ns),
+                     write_counts(counts, sizeof counts, k, 0), k == NULL || k->selectors[0] == 0 ? "-" : k->selectors);
 }
 
 /* All that are pending, and the last ones that were confirmed. */
@@ -88,12 +113,13 @@ static void ack_lines(struct cluster *c, struct cluster_text *t, const struct pu
     for (unsigned i = 0; now != NULL && i < now->nmembers; i++) {
         const struct configuration_member *m = &now->members[i];
         bool lacks = false;
-        char ms[24];
+        char ms[24], counts[128];
         if (m->state == CONFIGURATION_EJECTED) continue;
         for (unsigned j = 0; j < n && !lacks; j++) lacks = lacking[j] == m->number;
         const uint64_t at = lacks ? 0 : cluster_receipts_acked_ns(c->receipts, m->number, r->origin, r->sequence);
-        cluster_text_put(t, "ACK name=%s acked=%s ms=%s\r\n", m->name, lacks ? "no" : "yes",
-                         write_ms(ms, sizeof ms, k == NULL ? 0 : k->begun_ns, at));
+        cluster_text_put(t, "ACK name=%s acked=%s ms=%s %s\r\n", m->name, lacks ? "no" : "yes",
+                         write_ms(ms, sizeof ms, k == NULL ? 0 : k->begun_ns, at),
+                         write_counts(counts, sizeof counts, k, m->number));
     }
     free(lacking);
 }

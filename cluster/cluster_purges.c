@@ -2,12 +2,16 @@
  *
  * The purges: their machine on the cluster's thread, and those who wait for an outcome. */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "cluster/cluster_state.h"
 #include "cluster/purgelog.h"
+
+#define LACKING_SHOWN 8 /* nodes that are named at most */
 
 /* ------------------------------------------------------------------ who waits */
 
@@ -34,21 +38,35 @@ static void refuse(struct cluster_purge *p, const char *sentence) {
     p->done(p);
 }
 
-static void log_unconfirmed(struct cluster *c, const struct purging_receipt *r) {
-    uint32_t lacking[8];
-    char who[512] = "";
+void cluster_purge_id(const struct cluster_purge *p, char out[CLUSTER_PURGE_ID_TEXT]) {
+    const struct purge_via *via = &p->waiter.via;
+    if (p->id >> 40 != 0)
+        snprintf(out, CLUSTER_PURGE_ID_TEXT, "%" PRIu64 "-%" PRIu64, p->id >> 40, p->id & ((UINT64_C(1) << 40) - 1));
+    else if (via->number != 0)
+        snprintf(out, CLUSTER_PURGE_ID_TEXT, "v%" PRIu32 "-%" PRIu64, via->number, via->counter);
+    else
+        out[0] = '\0';
+}
+
+/* The nodes that lack a purge, by name. */
+static void write_missing(const struct cluster *c, const struct purging_receipt *r, char *to, size_t size) {
+    uint32_t lacking[LACKING_SHOWN];
     size_t at = 0;
-    if (!cluster_may_log(c, "purge_unconfirmed")) return;
     const struct configuration *now = config_current(c->config);
-    unsigned n = r->origin != 0 ? purging_lacking(c->purging, r->origin, r->sequence, lacking, 8) : 0;
-    if (n > 8) n = 8;
+    unsigned n = r->origin != 0 ? purging_lacking(c->purging, r->origin, r->sequence, lacking, LACKING_SHOWN) : 0;
+    to[0] = 0;
+    if (n > LACKING_SHOWN) n = LACKING_SHOWN;
     for (unsigned i = 0; now != NULL && i < n; i++) {
         const struct configuration_member *m = configuration_by_number(now, lacking[i]);
-        if (m == NULL || at + strlen(m->name) + 2 > sizeof who) continue;
-        at += (size_t)snprintf(who + at, sizeof who - at, "%s%s", at > 0 ? "," : "", m->name);
+        if (m == NULL || at + strlen(m->name) + 2 > size) continue;
+        at += (size_t)snprintf(to + at, size - at, "%s%s", at > 0 ? "," : "", m->name);
     }
-    cluster_log(c, "purge_unconfirmed", "acked=%u members=%u missing=%s", r->acked, r->members,
-                who[0] != 0 ? who : "-");
+}
+
+static void log_unconfirmed(struct cluster *c, const struct cluster_purge *p) {
+    if (!cluster_may_log(c, "purge_unconfirmed")) return;
+    cluster_log(c, "purge_unconfirmed", "acked=%u members=%u missing=%s", p->acked, p->members,
+                p->missing[0] != 0 ? p->missing : "-");
 }
 
 static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) {
@@ -61,7 +79,10 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
         p->acked = r->acked;
         p->members = r->members;
         p->id = ((uint64_t)r->origin << 40) + r->sequence;
-        if (p->outcome == CLUSTER_PENDING) log_unconfirmed(c, r);
+        if (p->outcome == CLUSTER_PENDING) {
+            write_missing(c, r, p->missing, sizeof p->missing);
+            log_unconfirmed(c, p);
+        }
         if (p->counted && p->outcome == CLUSTER_CONFIRMED && w->counts < p->acked) {
             w->confirmed = true; /* these have carried it out, not all have said what it took out */
             c->ncounting++;
@@ -190,13 +211,17 @@ static void send_purge(void *arg, uint32_t member, const struct peer_purge *m) {
 
 /* ------------------------------------------------------------------ counts */
 
-static void add_count(struct cluster *c, struct purge_via via, int64_t items) {
+/* A member has taken out what a counted purge of this node's selects. */
+static void add_count(struct cluster *c, uint32_t member, struct purge_via via, int64_t items, uint64_t bytes) {
     struct cluster_waiter *w;
+    cluster_receipts_counted(c->receipts, cluster_now(c), via,
+                             &(struct cluster_receipt_count){member, items, bytes, 0});
     TAILQ_FOREACH(w, &c->waiters, entry)
     if (w->purge != NULL && w->via.number == via.number && w->via.counter == via.counter) break;
     if (w == NULL) return; /* its time is over */
     struct cluster_purge *p = w->purge;
     p->items = items < 0 || p->items < 0 ? -1 : p->items + items;
+    p->bytes += bytes;
     w->counts++;
     if (!w->confirmed || w->counts < p->acked) return;
     cluster_waiter_end(c, w);
@@ -207,31 +232,38 @@ struct counted {
     struct cluster_task task;
     struct purge_via via;
     int64_t items;
+    uint64_t bytes;
 };
 
 static void run_counted(struct cluster *c, struct cluster_task *t) {
     struct counted *n = (struct counted *)t;
     const struct peer_purge_run run = {.via = n->via};
-    const struct peer_purge m = {
-        .kind = PEER_PURGE_COUNT, .runs = &run, .nruns = 1, .sequence = n->items < 0 ? 0 : (uint64_t)n->items + 1};
-    if (n->via.number == config_number(c->config))
-        add_count(c, n->via, n->items);
+    const struct peer_purge m = {.kind = PEER_PURGE_COUNT,
+                                 .runs = &run,
+                                 .nruns = 1,
+                                 .sequence = n->items < 0 ? 0 : (uint64_t)n->items + 1,
+                                 .star = n->bytes};
+    const uint32_t own = config_number(c->config);
+    if (n->via.number == own)
+        add_count(c, own, n->via, n->items, n->bytes);
     else
         send_purge(c, n->via.number, &m);
     free(n);
 }
 
-void cluster_counted(struct cluster *c, struct purge_via via, int64_t items) {
+void cluster_counted(struct cluster *c, struct purge_via via, int64_t items, uint64_t bytes) {
     struct counted *n = calloc(1, sizeof *n);
     if (n == NULL) return;
     n->via = via;
     n->items = items;
+    n->bytes = bytes;
     cluster_post(c, &n->task, run_counted);
 }
 
 /* A node has said how many items a counted purge took out there. */
-static void take_count(struct cluster *c, const struct peer_purge *m) {
-    if (m->nruns == 1 && m->sequence <= INT64_MAX) add_count(c, m->runs[0].via, (int64_t)m->sequence - 1);
+static void take_count(struct cluster *c, uint32_t member, const struct peer_purge *m) {
+    if (m->nruns == 1 && m->sequence <= INT64_MAX)
+        add_count(c, member, m->runs[0].via, (int64_t)m->sequence - 1, m->star);
 }
 
 uint64_t cluster_purges_next_ns(const struct cluster *c) {
@@ -256,15 +288,20 @@ static void end_counts(struct cluster *c, uint64_t now_ns) {
 
 /* ------------------------------------------------------------------ the machine's upcalls */
 
+static void note_applied(struct cluster *c) {
+    histogram_add(&c->applied, cluster_now(c) - c->batch_since_ns);
+}
+
 static bool apply(void *arg, const struct purging_batch *batch) {
     struct cluster *c = arg;
     struct purging_batch now = *batch;
-    /* Without a lease it may have been confirmed long ago: no stale copy is served for its time from now on (rule 17).
-     */
+    /* Without a lease it may have been confirmed long ago: no stale copy is served for its time from now on. */
     now.soft = batch->soft && cluster_lease_held(c);
+    if (c->batch == NULL) c->batch_since_ns = cluster_now(c);
     const enum cluster_applying how = c->cfg.up.apply(c->cfg.up.arg, &now);
     c->batch = how == CLUSTER_APPLIED ? NULL : batch;
     c->batch_waits = how == CLUSTER_APPLY_LATER;
+    if (how == CLUSTER_APPLIED) note_applied(c);
     return how == CLUSTER_APPLIED;
 }
 
@@ -275,7 +312,10 @@ static void raise_floor(void *arg, bool everything) {
 
 static void confirmed(void *arg, const struct purging_receipt *r) {
     struct cluster *c = arg;
-    cluster_receipts_confirmed(c->receipts, cluster_now(c), r);
+    const uint64_t now = cluster_now(c);
+    cluster_receipts_confirmed(c->receipts, now, r);
+    const struct cluster_receipt *k = cluster_receipts_by_via(c->receipts, r->via);
+    if (k != NULL) histogram_add(&c->confirmed, now - k->begun_ns);
 }
 
 static void acked(void *arg, uint32_t member, uint32_t origin, uint64_t sequence) {
@@ -349,7 +389,7 @@ void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, 
     if (sender == NULL || sender->boot != from->boot) return; /* not a member as far as this node knows */
     const uint32_t number = sender->number;
     if (m.kind == PEER_PURGE_COUNT) {
-        take_count(c, &m);
+        take_count(c, number, &m);
         return;
     }
     purging_receive(c->purging, cluster_now(c), number, &m);
@@ -360,6 +400,7 @@ void cluster_purges_message(struct cluster *c, const struct cluster_peer *from, 
 static void run_applied(struct cluster *c, struct cluster_task *t) {
     (void)t;
     c->batch = NULL;
+    note_applied(c);
     purging_applied(c->purging, cluster_now(c));
 }
 

@@ -50,6 +50,8 @@ void cluster_receipts_begin(struct cluster_receipts *r, uint64_t now_ns, struct 
     k->begun_ns = now_ns;
     k->confirmed_ns = 0;
     k->soft = p->soft;
+    k->counted = p->counted;
+    k->ncounts = 0;
     write_selectors(k->selectors, p->text, p->text_bytes);
 }
 
@@ -75,7 +77,23 @@ void cluster_receipts_acked(struct cluster_receipts *r, uint64_t now_ns, uint32_
     a->at[a->n++ % ACKS].ns = now_ns;
 }
 
+void cluster_receipts_counted(struct cluster_receipts *r, uint64_t now_ns, struct purge_via via,
+                              const struct cluster_receipt_count *count) {
+    struct cluster_receipt *k = &r->all[via.counter % CLUSTER_RECEIPTS];
+    if (k->via.number != via.number || k->via.counter != via.counter || k->ncounts == CLUSTER_RECEIPT_COUNTS ||
+        cluster_receipt_count(k, count->member) != NULL)
+        return;
+    k->counts[k->ncounts] = *count;
+    k->counts[k->ncounts++].gone_ns = now_ns;
+}
+
 /* ------------------------------------------------------------------ looking */
+
+const struct cluster_receipt_count *cluster_receipt_count(const struct cluster_receipt *k, uint32_t member) {
+    for (unsigned i = 0; i < k->ncounts; i++)
+        if (k->counts[i].member == member) return &k->counts[i];
+    return NULL;
+}
 
 const struct cluster_receipt *cluster_receipts_by_via(const struct cluster_receipts *r, struct purge_via via) {
     const struct cluster_receipt *k = &r->all[via.counter % CLUSTER_RECEIPTS];

@@ -5,7 +5,7 @@
  * that; it is not needed for any promise.
  *
  * The last CLUSTER_RECEIPTS purges are remembered, confirmed or not, and what each of CLUSTER_RECEIPTS_MEMBERS members
- * acknowledged last; of a larger cluster some times are not known. A fixed 600 KiB, touched when it is used. A pure
+ * acknowledged last; of a larger cluster some times are not known. A fixed 1.2 MiB, touched when it is used. A pure
  * data structure of the cluster's thread; times are nanoseconds of CLOCK_BOOTTIME.
  */
 #ifndef TAGCACHED_CLUSTER_CLUSTER_RECEIPTS_H
@@ -21,11 +21,23 @@
 #define CLUSTER_RECEIPTS_CONFIRMED 64 /* confirmed ones that are listed */
 #define CLUSTER_RECEIPTS_MEMBERS 256
 
+#define CLUSTER_RECEIPT_COUNTS 16 /* members whose counts are remembered of a counted purge */
+
+/* What a counted purge took out at a member. */
+struct cluster_receipt_count {
+    uint32_t member;
+    int64_t items; /* -1: too many to count */
+    uint64_t bytes;
+    uint64_t gone_ns; /* when the last copy there was gone, and this node had heard of it */
+};
+
 struct cluster_receipt {
     struct purge_via via;
     uint64_t begun_ns, confirmed_ns; /* 0: not confirmed yet */
     struct purging_receipt last;     /* of a confirmed one */
-    bool soft;
+    bool soft, counted;
+    unsigned ncounts;
+    struct cluster_receipt_count counts[CLUSTER_RECEIPT_COUNTS];
     char selectors[CLUSTER_PURGE_TEXT_MAX + 1]; /* parted by commas; ends in "..." if it was longer */
 };
 
@@ -44,6 +56,12 @@ void cluster_receipts_confirmed(struct cluster_receipts *r, uint64_t now_ns, con
 void cluster_receipts_acked(struct cluster_receipts *r, uint64_t now_ns, uint32_t member, uint32_t origin,
                             uint64_t sequence);
 
+/* A member has taken out what a counted purge selects; the time is filled in. Once a member. */
+void cluster_receipts_counted(struct cluster_receipts *r, uint64_t now_ns, struct purge_via via,
+                              const struct cluster_receipt_count *count);
+
+/* What a member took out; NULL: it has not said so (yet). */
+const struct cluster_receipt_count *cluster_receipt_count(const struct cluster_receipt *k, uint32_t member);
 /* What is remembered of a purge; NULL: nothing. By its id only if it is confirmed. */
 const struct cluster_receipt *cluster_receipts_by_via(const struct cluster_receipts *r, struct purge_via via);
 const struct cluster_receipt *cluster_receipts_by_id(const struct cluster_receipts *r, uint32_t origin,

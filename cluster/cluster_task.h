@@ -35,6 +35,7 @@ struct cluster_waiter {
     uint64_t deadline_ns;
 };
 
+#define CLUSTER_PURGE_MISSING_MAX 256
 #define CLUSTER_PURGE_TEXT_MAX 200 /* bytes of what a purge selects that are shown to operators */
 
 /* A purge, of selectors or of everything, to be carried out on every node. The asker keeps it in place until `done`. */
@@ -62,9 +63,17 @@ struct cluster_purge {
     enum cluster_outcome outcome;
     const char *refusal;     /* a literal, behind "SERVER_ERROR " */
     unsigned acked, members; /* so many of so many have carried it out */
-    int64_t items; /* of a counted one: what the nodes that were in time have taken out; -1: too many to count */
-    uint64_t id;   /* origin * 2^40 + sequence; 0: it has none yet */
+    int64_t items;  /* of a counted one: what the nodes that were in time have taken out; -1: too many to count */
+    uint64_t bytes; /* theirs */
+    uint64_t id;    /* origin * 2^40 + sequence; 0: it has none yet */
+    char
+        missing[CLUSTER_PURGE_MISSING_MAX]; /* of a pending one: nodes that lack it, parted by commas, as many as fit */
 };
+
+/* The id of a purge as operators know it: ORIGIN-SEQUENCE, or vMEMBER-COUNTER while it has none; "" if it was refused.
+ * Behind `done`. */
+#define CLUSTER_PURGE_ID_TEXT 48
+void cluster_purge_id(const struct cluster_purge *p, char out[CLUSTER_PURGE_ID_TEXT]);
 
 /* A line of an operator: `cluster ...`, without that word. The asker keeps it in place until `done`. */
 #define CLUSTER_LINE_MAX 1024

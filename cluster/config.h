@@ -44,7 +44,7 @@ bool config_sits(const struct config *c);
 /* The origin number of one's purges, 0: this process is no voter, or one that waits for a number. */
 uint32_t config_origin(const struct config *c);
 /* Whether this voter has accepted a configuration of another epoch: it grants and acknowledges nothing in the current
- * epoch any more (purge.md, rule 4). */
+ * epoch any more. */
 bool config_sealed(const struct config *c);
 /* Whether the current epoch is a fresh one: nothing was handed over from the one before. */
 bool config_fresh(const struct config *c);

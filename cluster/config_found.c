@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Founding (purge.md, rule 7): the lowest-named of a majority of the founders, none of which is configured, asks the
+ * Founding: the lowest-named of a majority of the founders, none of which is configured, asks the
  * others to bind themselves to its founding. A founder binds itself to one at a time, so two foundings of one set of
  * founders never both have a majority. */
 #include <stdio.h>

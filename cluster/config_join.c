@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Joining (purge.md, rule 3): a process asks the voters to list it, until they do. Boot numbers decide which of two
+ * Joining: a process asks the voters to list it, until they do. Boot numbers decide which of two
  * processes of a name is the newer one, and a ping whether the older one is really gone. */
 #include <stdio.h>
 #include <string.h>

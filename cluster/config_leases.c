@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the next configuration should be: whether leases bind, and how long one may still be running (purge.md, rules 14
- * and 18).
+ * What the next configuration should be: whether leases bind, and how long one may still be running
+ * (README.md, Leases).
  *
  * With fewer than three voters nodes serve without leases, and a purge waits for every member. When there are three, a
  * member that has not heard of it yet still serves so: purges go on waiting for all until each has polled a voter at a
@@ -66,20 +66,23 @@ static void plan_binding(struct config_plan *p) {
 }
 
 /* The waits follow the leases: at once when these are raised, and when what was granted before has ended if they are
- * lowered. */
+ * lowered. One that this very plan lowers has only begun to be waited for. */
 static void plan_waits(struct config_plan *p) {
     struct config *c = p->c;
     struct configuration *n = p->next;
+    const struct configuration *now = &c->current->configuration;
     if (n->tag_wait_ms < n->tag_lease_ms) n->tag_wait_ms = n->tag_lease_ms;
     if (n->serve_wait_ms < n->serve_lease_ms) n->serve_wait_ms = n->serve_lease_ms;
     if (c->lowered_version == 0 || !most_voters_know(c, c->lowered_version)) return;
     if (c->lowered_ns == 0) c->lowered_ns = c->now_ns;
     const uint64_t passed_ms = (c->now_ns - c->lowered_ns) / CONFIG_MS;
-    if (n->tag_wait_ms > n->tag_lease_ms && passed_ms > config_waited_ms(n->tag_wait_ms)) {
+    if (n->tag_wait_ms > n->tag_lease_ms && n->tag_lease_ms >= now->tag_lease_ms &&
+        passed_ms > config_waited_ms(n->tag_wait_ms)) {
         n->tag_wait_ms = n->tag_lease_ms;
         p->changed = true;
     }
-    if (n->serve_wait_ms > n->serve_lease_ms && passed_ms > config_waited_ms(n->serve_wait_ms)) {
+    if (n->serve_wait_ms > n->serve_lease_ms && n->serve_lease_ms >= now->serve_lease_ms &&
+        passed_ms > config_waited_ms(n->serve_wait_ms)) {
         n->serve_wait_ms = n->serve_lease_ms;
         p->changed = true;
     }

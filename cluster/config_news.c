@@ -48,7 +48,7 @@ void config_reset(struct config *c, const char *why) {
     config_wake(c, c->now_ns);
 }
 
-/* ---- two clusters of one name (purge.md, rules 7 and 8) */
+/* ---- two clusters of one name */
 
 void config_note_name(struct config *c, const struct config_peer *who, const struct peer_config *m) {
     if (c->current == NULL || is_own_cluster(c, &m->cluster)) return;

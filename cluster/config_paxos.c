@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Single-decree Paxos, an instance for each version (purge.md, rule 1). Acceptors are the seats of the version before,
+ * Single-decree Paxos, an instance for each version. Acceptors are the seats of the version before,
  * known by their node ids; any of them may propose. */
 #include <errno.h>
 #include <stdlib.h>

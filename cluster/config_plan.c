@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the next configuration should be, as far as this voter sees (purge.md, rule 3): the members. */
+ * What the next configuration should be, as far as this voter sees: the members. */
 #include <string.h>
 
 #include "cluster/config_state.h"
@@ -76,13 +76,10 @@ static void plan_joins(struct config_plan *p) {
 
 /* ---- requests */
 
-/* Changes of the ring wait until the hand-offs of the last one ended, or were given a minute. */
-static bool ring_must_wait(const struct config *c) {
-    return c->handoff && c->now_ns - c->ring_ns < CONFIG_HANDOFF_WAIT;
-}
-
-static bool changes_ring(enum config_request_kind kind) {
-    return kind == CONFIG_SERVE || kind == CONFIG_LEAVE || kind == CONFIG_DRAIN || kind == CONFIG_WEIGHT;
+bool config_plan_waits(const struct config *c, enum config_request_kind kind) {
+    const bool changes_ring =
+        kind == CONFIG_SERVE || kind == CONFIG_LEAVE || kind == CONFIG_DRAIN || kind == CONFIG_WEIGHT;
+    return changes_ring && c->handoff && c->now_ns - c->ring_ns < CONFIG_HANDOFF_WAIT;
 }
 
 static void fulfil_member(struct config_plan *p, const struct config_wish *w, struct configuration_member *m) {
@@ -111,7 +108,7 @@ static void plan_requests(struct config_plan *p) {
     for (unsigned i = 0; i < c->nwishes; i++) {
         const struct config_wish *w = &c->wishes[i];
         const bool of_member = w->kind < CONFIG_VOTERS;
-        if (c->now_ns - w->asked_ns > CONFIG_WISHED_FOR || (changes_ring(w->kind) && ring_must_wait(c)) ||
+        if (c->now_ns - w->asked_ns > CONFIG_WISHED_FOR || config_plan_waits(c, w->kind) ||
             (of_member && configuration_by_number(p->next, w->number) == NULL) ||
             config_fulfilled(p->next, w->kind, w->number, w->argument) ||
             config_refusal(p->next, w->kind, w->number, w->argument) != NULL)
@@ -123,7 +120,7 @@ static void plan_requests(struct config_plan *p) {
 /* ---- ejects */
 
 /* A member that no voter of a promising majority had a poll of for `eject_after`: its leases have ended then. Before
- * leases bind nobody is ejected (rule 18), for it may serve without one. After there were more voters, what those that
+ * leases bind nobody is ejected, for it may serve without one. After there were more voters, what those that
  * are none any more have granted has to end first. */
 static void plan_ejects(struct config_plan *p) {
     const uint64_t epoch_ms = (p->c->now_ns - p->c->epoch_ns) / CONFIG_MS;

@@ -27,7 +27,7 @@ static uint32_t own_member(const struct config *c, struct configuration *n) {
 static void sit_alone(const struct config *c, struct configuration *n, uint32_t number) {
     memcpy(n->previous, n->voters, sizeof n->previous);
     n->nprevious = n->nvoters;
-    for (unsigned i = 0; i < n->nvoters; i++) /* rule 20: nobody numbers purges under these any more */
+    for (unsigned i = 0; i < n->nvoters; i++) /* nobody numbers purges under these any more */
         if (n->voters[i].origin != 0)
             n->closing[n->nclosing++] = (struct configuration_closing){n->voters[i].origin, n->version};
     memset(n->voters, 0, sizeof n->voters);
@@ -65,9 +65,9 @@ static bool adopt(struct config *c, struct configuration *n) {
     return adopted;
 }
 
-/* purge.md, rule 9. The version, the numbers and the epoch skip a random step: two recoveries from one configuration
- * (the first survivor was lost, too) must share none of them. With a common epoch a node that had entered the lost one
- * would not notice the fresh one. */
+/* A majority of the state directories is lost. The version, the numbers and the epoch skip a random step: two
+ * recoveries from one configuration (the first survivor was lost, too) must share none of them. With a common epoch a
+ * node that had entered the lost one would not notice the fresh one. */
 const char *config_recover(struct config *c) {
     struct configuration n = {0};
     if (c->current == NULL) return "this node knows no configuration";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the next configuration should be: who votes, in which epoch, and whose purges count (purge.md, rules 4, 5 and
- * 20). */
+ * What the next configuration should be: who votes, in which epoch, and whose purges count
+ * (README.md, "The configuration"). */
 #include <string.h>
 
 #include "cluster/config.h"

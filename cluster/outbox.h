@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * outbox - the purges that this node was asked for and that are not confirmed yet (rule 10), and who waits for them.
+ * outbox - the purges that this node was asked for and that are not confirmed yet, and who waits for them.
  *
  * An entry is in one of these lists: without an answer; without an answer, but applied here alone (`local`); or, once
  * it is an event, in one of the two lists of its origin's slot, ascending by sequence: purges of everything are

@@ -46,10 +46,18 @@ struct purging_receipt {
     uint64_t sequence;
 };
 
+/* Which purge a selector is of. */
+struct purging_source {
+    struct purge_via via;
+    uint32_t origin; /* with the sequence its id; 0: it has none yet */
+    uint64_t sequence;
+};
+
 /* Purges to be applied with one number, in this order of batches. */
 struct purging_batch {
     const struct purge_selector *selectors;
-    unsigned nselectors; /* 1..PURGING_BATCH_SELECTORS */
+    const struct purging_source *sources; /* one a selector */
+    unsigned nselectors;                  /* 1..PURGING_BATCH_SELECTORS */
     bool soft;
     bool counted;         /* it is one purge, whose asker wants to know how many items it takes out here */
     struct purge_via via; /* of a counted one */
@@ -93,7 +101,7 @@ void purging_free(struct purging *p);
  * goes over to another cluster adopts its last configuration as number 0 first. */
 int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, uint32_t number);
 /* The node, a voter, has accepted (or no more has) a value that would begin another epoch: until the next configuration
- * it numbers no purges (rule 4). */
+ * it numbers no purges: it has accepted a configuration of another epoch. */
 void purging_seal(struct purging *p, bool sealed);
 /* The control link to a member came up or broke. What was sent over it and is not acknowledged may be lost. */
 void purging_link(struct purging *p, uint64_t now_ns, uint32_t member, bool up);
@@ -126,7 +134,7 @@ struct purging_request {
  * an id. 0; -ENOTCONN: the node is no member of a cluster; -ENOSPC: too many purges are pending; -EINVAL: beyond the
  * bounds; -ENOMEM. Then nothing has happened and no outcome follows. */
 int purging_purge(struct purging *p, uint64_t now_ns, const struct purging_request *r, struct purge_via *via);
-/* Asks what became of a purge, by its id or its via, and sees to it (rule 15): the outcome is told when it is confirmed
+/* Asks what became of a purge, by its id or its via, and sees to it: the outcome is told when it is confirmed
  * or unknown, else after wait_ns. 0, -ENOTCONN, -ENOSPC or -ENOMEM. */
 int purging_ask_id(struct purging *p, uint64_t now_ns, uint32_t origin, uint64_t sequence, uint64_t wait_ns,
                    uint64_t token);
@@ -144,7 +152,7 @@ void purging_pending(const struct purging *p, bool (*fn)(void *arg, const struct
 /* The vector of what is applied; returns how many entries, at most PEER_PURGE_VECTOR_MAX. And its hash. */
 unsigned purging_vector(const struct purging *p, struct peer_purge_seen *out);
 uint64_t purging_hash(const struct purging *p);
-/* Whether the vector here shows all that this one shows of the origins that count (rule 21). */
+/* Whether the vector here shows all that this one shows of the origins that count. */
 bool purging_covers(const struct purging *p, const struct peer_purge_seen *vector, unsigned n);
 /* Whether this node is an active voter of its epoch; and since when, if it is. */
 bool purging_active(const struct purging *p, uint64_t *since_ns);
@@ -154,14 +162,15 @@ struct lease_ends purging_leases(const struct purging *p);
 bool purging_needs_lease(const struct purging *p);
 /* Whether the node has a vector (a newcomer has none until a voter has given it its own). */
 bool purging_begun(const struct purging *p);
-/* Own purges that are applied here alone: while there are some, no number of this node may serve a pull (rule 11). */
+/* Own purges that are applied here alone: while there are some, no number of this node may serve a pull, since
+ * it would not show them. */
 uint32_t purging_local(const struct purging *p);
 /* When a member last polled this voter, and which version it went by. False: it has not. */
 bool purging_heard(const struct purging *p, uint32_t member, uint64_t *ns, uint64_t *version);
 /* For how long at least this node has known of an event that it has not applied; 0: it has applied all. Every event
  * that it knew of before that time is applied. */
 uint64_t purging_lag_ns(const struct purging *p, uint64_t now_ns);
-/* For the configuration: a closing origin may be dropped (rule 20), because every member has polled here lately at the
+/* For the configuration: a closing origin may be dropped, because every member has polled here lately at the
  * closing version or a later one and has exactly what this voter has of it. */
 bool purging_may_retire(const struct purging *p, uint64_t now_ns, uint32_t origin);
 

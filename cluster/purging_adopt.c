@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * A new configuration: who the peers are, which origins count, the own seat, the floors of epochs (rules 4, 6, 19, 20).
- */
+ * A new configuration: who the peers are, which origins count, the own seat, the floors of epochs. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,13 +202,12 @@ static int take_seat(struct purging *p, uint64_t now_ns) {
     return purging_collect_begin(p, now_ns, p->own_slot, UINT64_MAX);
 }
 
-/* Floors, and whether this node has a vector now. */
-static void enter_epoch(struct purging *p, uint64_t now_ns, const struct configuration *c, bool leases_before) {
+/* Floors, and whether this node has a vector now. knows_all: no purge was confirmed without this member. */
+static void enter_epoch(struct purging *p, uint64_t now_ns, const struct configuration *c, bool knows_all) {
     const bool fresh_seat = c->floor_epoch == c->epoch && p->sits;
     if (p->begun && c->floor_epoch > p->entered) {
-        /* Purges of before may be known to nobody any more. While this member went without leases every purge waited
-         * for it, so it knows all that were confirmed. */
-        if ((c->nvoters >= 3 || leases_before) && !MUTATED(MUTATION_NO_EPOCH_FLOOR)) {
+        /* Purges of before may be known to nobody any more. */
+        if ((c->nvoters >= 3 || !knows_all) && !MUTATED(MUTATION_NO_EPOCH_FLOOR)) {
             p->events.floor(p->events.arg, false);
             p->lease.ends = (struct lease_ends){0, 0};
         }
@@ -223,7 +221,12 @@ static void enter_epoch(struct purging *p, uint64_t now_ns, const struct configu
 
 int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, uint32_t number) {
     if (p->number != 0 && number == p->number && c->version <= p->version) return 0;
-    const bool epoch = c->epoch != p->epoch, leases_before = p->nvoters >= 3, same = number == p->number;
+    const bool epoch = c->epoch != p->epoch, same = number == p->number;
+    /* Since this member serves without leases every purge has waited for it, and it knew all that were confirmed when
+     * it began to. That there are fewer than three voters now is not enough: it may still lack what was confirmed when
+     * there were three. */
+    const bool knows_all = p->lease.ends.tag_ns == LEASE_ENDLESS;
+    purging_lease_eject(p, now_ns, c);
     if (exchange_peers(p, now_ns, c, number) != 0) return -ENOMEM;
     if (p->number != 0 && !same) leave_number(p, now_ns);
     p->number = number;
@@ -248,7 +251,7 @@ int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration
         for (int i = 0; i < PURGELOG_SLOTS; i++) p->slots[i].sync = 0;
     }
     const int err = take_seat(p, now_ns);
-    enter_epoch(p, now_ns, c, leases_before);
+    enter_epoch(p, now_ns, c, knows_all);
     for (int i = 0; i < PURGELOG_SLOTS; i++) p->slots[i].count = purgelog_origin(p->log, i) != 0;
     if (purging_peer(p, p->voter) == NULL || !purging_peer(p, p->voter)->up) purging_submit_again(p, now_ns);
     p->poll_ns = now_ns;

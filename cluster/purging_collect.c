@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Sending an origin's events to all members, and collecting their acknowledgements (rules 13 to 15). A voter does it
+ * Sending an origin's events to all members, and collecting their acknowledgements. A voter does it
  * for its own origin; whoever is asked about an event does it for another's, up to that event. */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What is confirmed (rule 14): decided here and nowhere else, by who collects an origin's acknowledgements.
+ * What is confirmed (README.md, Leases): decided here and nowhere else, by who collects an origin's acknowledgements.
  *
  * While leases do not bind: what all members have acknowledged. When they do:
  *   - a purge, when a majority of the voters of this epoch has acknowledged it, and each member has that still may hold
@@ -8,8 +8,8 @@
  *     runs any more;
  *   - a purge of everything, when a majority of the voters and all members have. Whoever is no member holds no serve
  *     lease: the ejected were silent for longer than one lasts, who leaves gives its own up first, and who was replaced
- *     or forgotten is down. But founders without state directories may have forgotten members of an older cluster:
- *     their leases are waited for. */
+ *     or forgotten is down. But founders without state directories may have forgotten members of an older cluster, and
+ *     a member may have come back just when it was ejected: their leases are waited for. */
 #include <errno.h>
 #include <stdlib.h>
 

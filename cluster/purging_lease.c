@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Leases: a member's rounds of polls, a voter's grants, and what both become under a new configuration (rules 18 and
- * 19). */
+ * Leases: a member's rounds of polls, a voter's grants, and what both become under a new configuration
+ * (README.md, Leases). */
 #include <string.h>
 
 #include "cluster/purging_state.h"
@@ -74,7 +74,9 @@ bool purging_lease_grant(struct purging *p, uint64_t now_ns, struct purging_peer
         !purging_votes(p))
         return false;
     const uint64_t until_ns = now_ns + lease_waited_ns(p->tag_lease_ms);
+    const uint64_t until_all_ns = now_ns + lease_waited_ns(p->lease.serve_ns / MS);
     if (peer->granted_ns < until_ns) peer->granted_ns = until_ns;
+    if (peer->granted_all_ns < until_all_ns) peer->granted_all_ns = until_all_ns;
     return true;
 }
 
@@ -89,7 +91,8 @@ uint32_t purging_lease_holds(const struct purging *p, uint64_t now_ns) {
     const uint64_t since_ns = p->active_ns > p->bound_ns ? p->active_ns : p->bound_ns;
     uint32_t flags = 0;
     if (MUTATED(MUTATION_NO_HOLD)) return 0;
-    if (now_ns < since_ns + lease_waited_ns(p->tag_wait_ms)) flags |= PEER_PURGE_HOLD;
+    if (now_ns < since_ns + lease_waited_ns(p->tag_wait_ms) || now_ns < p->gone_ns) flags |= PEER_PURGE_HOLD;
+    if (now_ns < p->gone_all_ns) flags |= PEER_PURGE_HOLD_ALL;
     if (p->founded_by_name && now_ns < p->active_ns + lease_waited_ns(p->serve_wait_ms)) flags |= PEER_PURGE_HOLD_ALL;
     return flags;
 }
@@ -100,6 +103,19 @@ void purging_lease_activated(struct purging *p) {
 }
 
 /* ------------------------------------------------------------------ a new configuration */
+
+void purging_lease_eject(struct purging *p, uint64_t now_ns, const struct configuration *c) {
+    /* A member is ejected because a majority promised that it was silent. It may have come back, and been given a lease
+     * by some of them, before the version was chosen. */
+    for (unsigned i = 0; i < p->npeers; i++) {
+        const struct purging_peer *peer = &p->peers[i];
+        const struct configuration_member *m = configuration_by_number(c, peer->number);
+        if (m == NULL || m->state != CONFIGURATION_EJECTED) continue;
+        if (peer->granted_ns > now_ns && peer->granted_ns > p->gone_ns) p->gone_ns = peer->granted_ns;
+        if (peer->granted_all_ns > now_ns && peer->granted_all_ns > p->gone_all_ns)
+            p->gone_all_ns = peer->granted_all_ns;
+    }
+}
 
 void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, bool same_number,
                          bool new_epoch) {

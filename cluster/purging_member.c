@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Every member: takes events in order, applies each purge once, acknowledges (rules 11, 12, 13 and 16). */
+ * Every member: takes events in order, applies each purge once, acknowledges. */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -56,7 +56,7 @@ static uint64_t make_batch(struct purging *p, int slot, uint64_t upto) {
     CHECK(count > 0); /* what is not applied stays in the log */
     const uint8_t *record = p->records;
     uint64_t done = from - 1;
-    p->batch = (struct purging_batch){.selectors = p->batch_selectors};
+    p->batch = (struct purging_batch){.selectors = p->batch_selectors, .sources = p->batch_sources};
     for (unsigned i = 0; i < count; i++, done++, record += purge_event_size(record)) {
         if (purge_event_repeated(record)) {
             p->counters.repeated++;
@@ -75,7 +75,9 @@ static uint64_t make_batch(struct purging *p, int slot, uint64_t upto) {
         p->batch.soft = soft;
         p->batch.ttl_s = ttl_s;
         ntags += purge_event_selectors(record, p->batch_selectors + p->batch.nselectors, p->batch_tags + ntags);
-        p->batch.nselectors += n;
+        for (unsigned k = 0; k < n; k++)
+            p->batch_sources[p->batch.nselectors++] =
+                (struct purging_source){p->batch.via, purgelog_origin(p->log, slot), done + 1};
     }
     return done;
 }
@@ -104,11 +106,14 @@ bool purging_member_apply_alone(struct purging *p, uint32_t entry) {
     const uint8_t *record = outbox_record(&p->out, entry);
     if (p->applying) return false;
     p->batch = (struct purging_batch){.selectors = p->batch_selectors,
+                                      .sources = p->batch_sources,
                                       .nselectors = purge_event_nselectors(record),
                                       .soft = purge_event_soft(record),
                                       .counted = purge_event_counted(record),
                                       .via = purge_event_via(record),
                                       .ttl_s = purge_event_ttl_s(record)};
+    for (unsigned k = 0; k < p->batch.nselectors; k++)
+        p->batch_sources[k] = (struct purging_source){.via = p->batch.via};
     purge_event_selectors(record, p->batch_selectors, p->batch_tags);
     p->applying = !p->events.apply(p->events.arg, &p->batch);
     p->applying_slot = -1;
@@ -220,7 +225,7 @@ void purging_member_events(struct purging *p, uint64_t now_ns, uint32_t from, co
     }
     const struct purging_slot *s = &p->slots[slot];
     bool gap = false;
-    /* rule 20: of a closing origin only what somebody gives who knows that it closes */
+    /* of a closing origin only what somebody gives who knows that it closes */
     const bool takes = slot != p->own_slot && (s->closing == 0 || (pulled && m->version >= s->closing));
     if (takes) gap = !take(p, now_ns, slot, from, m);
     if (!pulled) note_pusher(p, slot, from, m, gap);

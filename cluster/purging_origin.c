@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The voter: makes events of purges and tells who submitted them what becomes of them (rules 10, 13 and 15). */
+ * The voter: makes events of purges and tells who submitted them what becomes of them. */
 #include <errno.h>
 #include <string.h>
 

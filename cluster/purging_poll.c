@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Polls of the voters, repair by vectors (rules 16 and 18), the beginning of a newcomer (rule 19), and the activation
- * of a voter in a new epoch (rule 6). */
+ * Polls of the voters, repair by vectors, the beginning of a newcomer, and the activation of a voter in a new epoch
+ * (README.md, Purges). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +44,7 @@ static uint32_t next_up(const struct purging *p, uint32_t number) {
 }
 
 /* A poll shows of a closing origin only what is final: an event that came before it closed may not be applied yet, and
- * would not be counted when the origin is dropped (rule 20). round: of polls that ask for a lease, 0: it asks for none.
+ * would not be counted when the origin is dropped. round: of polls that ask for a lease, 0: it asks for none.
  */
 static void poll_member(struct purging *p, uint32_t member, uint32_t round) {
     struct peer_purge_seen vector[PURGELOG_SLOTS];

@@ -26,11 +26,11 @@
 
 enum {
     TICK_MS = 20,           /* while something is under way */
-    RESEND_MS = 100,        /* rule 13 */
-    VOTER_SILENT_MS = 200,  /* rule 10 */
+    RESEND_MS = 100,        /* until a member that has not acknowledged is asked what it has */
+    VOTER_SILENT_MS = 200,  /* until another voter is asked for a number */
     STATUS_SILENT_MS = 600, /* a voter that has numbered a purge says every STATUS_MS how it goes */
     STATUS_MS = 100,
-    ALONE_MS = 600,          /* rule 11 */
+    ALONE_MS = 600,          /* without any voter, until a purge is applied here alone */
     REFUSED_MS = 20,         /* before another voter is asked after a refusal */
     REPAIR_MS = 100,         /* what another's vector shows may be on its way: pulled if it is not here after that */
     PATIENCE_MS = 500,       /* others are asked for events that somebody's log has no more, before a floor is raised */
@@ -110,6 +110,7 @@ struct purging_peer {
     uint64_t polled_ns, polled_version; /* 0: has not polled here */
     uint64_t *polled;                   /* its vector then, by slot; NULL: has not polled */
     uint64_t granted_ns;                /* a tag lease that this voter granted in this epoch may run until then */
+    uint64_t granted_all_ns;            /* a serve lease that this voter granted may */
 };
 
 struct purging_seat {
@@ -133,7 +134,8 @@ struct purging {
     uint64_t poll_every_ns;
     uint32_t tag_lease_ms, tag_wait_ms, serve_wait_ms;
     bool leases, founded_by_name;
-    uint64_t bound_ns; /* since when the configuration says that leases bind */
+    uint64_t bound_ns;             /* since when the configuration says that leases bind */
+    uint64_t gone_ns, gone_all_ns; /* leases that this voter granted to members that were ejected may run until then */
     struct lease lease;
     unsigned nvoters, nprevious, npeers;
     struct purging_seat voters[CONFIGURATION_VOTERS_MAX];
@@ -171,6 +173,7 @@ struct purging {
     int applying_slot; /* -1: a purge that is applied here alone */
     uint64_t applying_upto;
     struct purge_selector batch_selectors[PURGING_BATCH_SELECTORS];
+    struct purging_source batch_sources[PURGING_BATCH_SELECTORS];
     uint64_t batch_tags[PURGE_EVENT_SELECTORS_MAX * PURGE_EVENT_TAGS_MAX];
     struct purging_batch batch;
     /* time */
@@ -234,6 +237,8 @@ bool purging_lease_grant(struct purging *p, uint64_t now_ns, struct purging_peer
 unsigned purging_lease_lapsed(const struct purging *p, uint64_t now_ns, struct peer_purge_lack *out);
 uint32_t purging_lease_holds(const struct purging *p, uint64_t now_ns);
 void purging_lease_activated(struct purging *p);
+/* Before the peers of this configuration take the place of the old ones: notes leases of those that it ejects. */
+void purging_lease_eject(struct purging *p, uint64_t now_ns, const struct configuration *c);
 void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, bool same_number,
                          bool new_epoch);
 bool purging_lease_held(const struct purging *p, uint64_t now_ns);

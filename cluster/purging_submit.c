@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The asked node: its outbox goes to a voter, to itself if it is one (rules 10 and 11). */
+ * The asked node: its outbox goes to a voter, to itself if it is one. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,13 +5,17 @@ tagcached_sources += \
   %D%/cluster_id.c \
   %D%/keytags.c \
   %D%/meta.c \
+  %D%/moved_item.c \
   %D%/peer_ask.c \
   %D%/peer_codec.c \
+  %D%/peer_handoff.c \
   %D%/peer_link.c \
   %D%/peer_purge.c \
   %D%/peer_swim.c \
   %D%/purge_event.c \
-  %D%/text.c
+  %D%/tagname.c \
+  %D%/text.c \
+  %D%/token.c
 noinst_HEADERS += \
   %D%/base64.h \
   %D%/binary.def \
@@ -22,13 +26,17 @@ noinst_HEADERS += \
   %D%/link.h \
   %D%/meta.def \
   %D%/meta.h \
+  %D%/moved_item.h \
   %D%/peer_ask.h \
   %D%/peer_codec.h \
+  %D%/peer_handoff.h \
   %D%/peer_link.h \
   %D%/peer_swim.h \
   %D%/peer_purge.h \
   %D%/purge_event.h \
-  %D%/text.h
+  %D%/tagname.h \
+  %D%/text.h \
+  %D%/token.h
 EXTRA_DIST += %D%/PROTOCOL.md %D%/peer.proto
 
 # What protoc-c makes of peer.proto lies in the build directory and in no release. Objects of the library wait for it, so

@@ -49,7 +49,7 @@ enum peer_purge_kind {
     /* Send me what your log has beyond this vector. vector. */
     PEER_PURGE_PULL,
     /* A member that has carried out a counted purge, to who asked for it; not for the machine. runs: one, with its via;
-     * sequence: the items that it took out there and one more, 0: too many to count. */
+     * sequence: the items that it took out there and one more, 0: too many to count; star: their bytes. */
     PEER_PURGE_COUNT,
     PEER_PURGE_KINDS
 };

@@ -22,7 +22,7 @@
 #include "base/loop.h"
 #include "base/pages.h"
 #include "cluster/statedir.h"
-#include "net/net.h"
+#include "http/http.h"
 #include "node.h"
 #include "settings.h"
 
@@ -89,6 +89,7 @@ static unsigned inherited(int *fds) {
 static int raise_files(const struct settings *s) {
     struct rlimit r;
     rlim_t want = (rlim_t)s->max_connections + (rlim_t)s->threads * 4 + FDS_BESIDE;
+    if (s->http.n > 0) want += HTTP_CONNS_MAX + s->http.n;
     if (getrlimit(RLIMIT_NOFILE, &r) != 0) return fail_errno(EX_OSERR, "failed to getrlimit number of files");
     if (r.rlim_cur >= want) return 0;
     r.rlim_cur = want;
@@ -264,7 +265,7 @@ static void serve(struct serving *s) {
 static int write_ports(struct node *n) {
     const char *path = getenv("MEMCACHED_PORT_FILENAME");
     if (path == NULL) return 0;
-    int r = net_write_ports(node_net(n), path);
+    int r = node_write_ports(n, path);
     if (r == 0) return 0;
     fprintf(stderr, "tagcached: cannot write MEMCACHED_PORT_FILENAME=%s: %s\n", path, strerror(-r));
     return EX_OSERR;

@@ -9,11 +9,15 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/audit.h"
 #include "base/rand.h"
 #include "cluster/statedir.h"
 #include "cmd/cmd.h"
 #include "net/net.h"
+#include "node_audit.h"
 #include "node_cluster.h"
+#include "node_handles.h"
+#include "node_http.h"
 #include "settings_cluster.h"
 #include "store/store.h"
 
@@ -33,11 +37,13 @@ static uint64_t held_max(const struct settings *s) {
 struct node {
     const struct settings *settings;
     struct log log;
+    struct audit *audit; /* NULL: no --audit */
     struct store *store;
     struct cmd *cmd;
     struct net *net; /* workers exist from net_new on */
     struct node_peers peers;
     struct node_cluster *cluster; /* NULL: it stands alone */
+    struct node_http *http;       /* NULL: no --http */
     int end_fd;
     uint32_t end; /* enum node_end; atomic */
     bool store_started;
@@ -57,12 +63,13 @@ static void on_evict(void *arg, const char *key, size_t key_len, bool fetched, u
 
 static void on_upload(void *arg, unsigned handle) {
     const struct node *n = arg;
-    if (handle < (unsigned)n->settings->threads) cmd_on_upload(n->cmd, handle); /* the other one's thread begins none */
+    if (handle < (unsigned)n->settings->threads)
+        cmd_on_upload(n->cmd, handle); /* else tc-handoff's, which tries again by itself */
 }
 
-static void on_job(void *arg, void *token, int64_t count) {
+static void on_job(void *arg, void *token, int64_t count, uint64_t bytes) {
     struct node *n = arg;
-    if (!node_cluster_on_job(n->cluster, token, count)) cmd_on_job(n->cmd, token, count);
+    if (!node_cluster_on_job(n->cluster, token, count, bytes)) cmd_on_job(n->cmd, token, count, bytes);
 }
 
 static void on_floors(void *arg, uint64_t floors) {
@@ -176,7 +183,7 @@ static int make_store(struct node *n, const struct clock *clock) {
         .memory_limit = (uint64_t)s->memory_limit,
         .item_size_max = value_max(s),
         .workers = (unsigned)s->threads,
-        .handles = (unsigned)s->threads + 1, /* the last one is for a thread that serves no connections */
+        .handles = (unsigned)s->threads + NODE_HANDLES,
         .evict = s->evict,
         .prefix_delimiter = s->prefix_tags,
         .sweep_cpu_percent = (unsigned)s->sweep_cpu_percent,
@@ -196,6 +203,7 @@ static int make_cmd(struct node *n, const struct node_config *nc) {
         .clock = nc->clock,
         .workers = (unsigned)s->threads,
         .seed = rand_secret(),
+        .audit = n->audit,
         .log = &n->log,
         .key_tags = settings_key_tags(s),
         .prefix_delimiter = s->prefix_tags,
@@ -257,18 +265,8 @@ static void warn_no_ca(struct node *n, const struct net_config *cfg) {
 
 static int make_net(struct node *n, const struct node_config *nc, char *err, size_t err_size) {
     const struct settings *s = n->settings;
-    struct net_tls_config tls = {
-        .chain_cert = s->ssl_chain_cert,
-        .key = s->ssl_key,
-        .ciphers = s->ssl_ciphers,
-        .ca_cert = s->ssl_ca_cert,
-        .verify_mode = (int)s->ssl_verify_mode,
-        .key_der = s->ssl_keyformat == 1,
-        .min_version = (int)s->ssl_min_version,
-        .wbuf_bytes = (unsigned)s->ssl_wbuf_size,
-        .session_cache = s->ssl_session_cache,
-        .kernel_tls = s->ssl_kernel_tls,
-    };
+    struct net_tls_config tls;
+    const bool has_tls = settings_tls(s, &tls);
     struct net_config cfg = {
         .threads = (unsigned)s->threads,
         .max_connections = (unsigned)s->max_connections,
@@ -283,8 +281,8 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
         .unix_mask = (unsigned)s->unix_mask,
         .inherited = nc->inherited,
         .ninherited = nc->ninherited,
-        .tls = s->tls ? &tls : NULL,
-        .handler = cmd_handler(),
+        .tls = has_tls ? &tls : NULL,
+        .handler = s->http.n > 0 ? cmd_timed_handler() : cmd_handler(),
         .context = worker_cmd,
         .context_arg = n,
         .clock = nc->clock,
@@ -315,6 +313,11 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
     return r;
 }
 
+static int make_http(struct node *n, const struct node_config *cfg, char *err, size_t err_size) {
+    const struct node_http_parts parts = {n->settings, cfg->clock, &n->log, n->cmd, n->net, n->store, n->audit};
+    return n->settings->http.n == 0 ? 0 : node_http_new(&parts, &n->http, err, err_size);
+}
+
 static void on_left(void *arg) {
     up_shutdown(arg, CMD_SHUTDOWN_GRACEFUL);
 }
@@ -340,6 +343,7 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
         r = -errno;
         goto fail;
     }
+    if ((r = node_audit_new(n->settings, cfg->clock, &n->log, &n->audit, err, err_size)) != 0) goto fail;
     if ((r = make_store(n, cfg->clock)) != 0) {
         snprintf(err, err_size, "cannot set up the store of %lld bytes: %s", (long long)cfg->settings->memory_limit,
                  strerror(-r));
@@ -352,6 +356,8 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
     }
     if ((r = make_net(n, cfg, err, err_size)) != 0) goto fail;
     if ((r = make_cluster(n, cfg, err, err_size)) != 0) goto fail;
+    if (n->audit != NULL && n->cluster != NULL) audit_name(n->audit, node_cluster_name(n->cluster));
+    if ((r = make_http(n, cfg, err, err_size)) != 0) goto fail;
     *out = n;
     return 0;
 fail:
@@ -361,16 +367,20 @@ fail:
 }
 
 int node_start(struct node *n) {
-    int r = store_start(n->store);
+    int r = n->audit != NULL ? audit_start(n->audit) : 0;
+    if (r == 0) r = store_start(n->store);
     if (r != 0) return r;
     n->store_started = true;
     r = net_start(n->net);
-    return r == 0 && n->cluster != NULL ? node_cluster_start(n->cluster) : r;
+    if (r == 0 && n->cluster != NULL) r = node_cluster_start(n->cluster);
+    return r == 0 && n->http != NULL ? node_http_start(n->http) : r;
 }
 
 void node_stop(struct node *n) {
+    node_http_stop(n->http);
     if (n->cluster != NULL) node_cluster_stop(n->cluster);
     if (n->net != NULL) net_stop(n->net);
+    audit_stop(n->audit);
     if (n->store_started) store_stop(n->store);
     n->store_started = false;
 }
@@ -379,10 +389,12 @@ void node_free(struct node *n) {
     if (n == NULL) return;
     node_stop(n);
     node_cluster_close(n->cluster);
-    net_free(n->net); /* runs what the store's thread had still posted */
+    net_free(n->net); /* runs what the store's thread and /healthz had still posted */
+    node_http_free(n->http);
     if (n->cmd != NULL) cmd_free(n->cmd);
     if (n->store != NULL) store_free(n->store);
     node_cluster_free(n->cluster);
+    audit_free(n->audit); /* purges that end with the store still tell it */
     if (n->end_fd >= 0) close(n->end_fd);
     free(n);
 }
@@ -398,6 +410,7 @@ enum node_end node_end(const struct node *n) {
 }
 
 bool node_drain(struct node *n, unsigned timeout_ms) {
+    if (n->http != NULL) node_http_draining(n->http);
     return net_drain(n->net, timeout_ms);
 }
 
@@ -413,12 +426,38 @@ bool node_reload(struct node *n) {
         log_event(&n->log, LOG_ALWAYS, "tls_reload_failed", "error=\"%s\"", err);
         ok = false;
     }
+    if (n->settings->tls && n->http != NULL && !net_tls_reload(node_http_net(n->http), err, sizeof err)) {
+        log_event(&n->log, LOG_ALWAYS, "tls_reload_failed", "listener=http error=\"%s\"", err);
+        ok = false;
+    }
+    if (n->http != NULL && !node_http_reload(n->http, err, sizeof err)) {
+        log_event(&n->log, LOG_ALWAYS, "tokens_reload_failed", "error=\"%s\"", err);
+        ok = false;
+    }
+    audit_reopen(n->audit);
     if (n->cluster != NULL) node_cluster_reload(n->cluster);
     return ok;
 }
 
 unsigned node_port(const struct node *n, unsigned i) {
     return net_port(n->net, i);
+}
+
+unsigned node_http_port(const struct node *n, unsigned i) {
+    return n->http != NULL ? net_port(node_http_net(n->http), i) : 0;
+}
+
+int node_write_ports(const struct node *n, const char *path) {
+    char tmp[PATH_MAX];
+    if ((size_t)snprintf(tmp, sizeof tmp, "%s.lck", path) >= sizeof tmp) return -ENAMETOOLONG;
+    FILE *f = fopen(tmp, "we");
+    if (f == NULL) return -errno;
+    net_print_ports(n->net, "TCP", f);
+    if (n->http != NULL) net_print_ports(node_http_net(n->http), "HTTP", f);
+    if (fclose(f) == 0 && rename(tmp, path) == 0) return 0;
+    int r = -errno;
+    unlink(tmp);
+    return r;
 }
 
 struct log *node_log(struct node *n) {

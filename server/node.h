@@ -58,6 +58,12 @@ bool node_reload(struct node *n);
 
 /* The port of the i-th listening socket; 0: none. */
 unsigned node_port(const struct node *n, unsigned i);
+/* The same of the HTTP listeners (--http). */
+unsigned node_http_port(const struct node *n, unsigned i);
+/* Writes the ports to a file, by way of a temporary one: "TCP INET: <port>", INET6 for IPv6, HTTP for --http. 0 or
+ * -errno.
+ */
+int node_write_ports(const struct node *n, const char *path);
 struct log *node_log(struct node *n);
 /* The parts, for tests and statistics. */
 struct net *node_net(struct node *n);

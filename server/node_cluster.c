@@ -22,23 +22,29 @@
 #include "net/conn.h"
 #include "net/net.h"
 #include "net/worker.h"
+#include "node_handles.h"
+#include "node_handoff.h"
 #include "settings.h"
 #include "settings_cluster.h"
 #include "store/store.h"
 
 #define CLUSTER_PORT_ABOVE 10000 /* the client port, by default */
 
+#define FILED_TAGS 2 /* a selector of so many tags always has a place in the store's table */
+
 /* A counted purge that the store carries out. */
 struct count {
     LIST_ENTRY(count) entry;
     struct purge_via via;
+    bool applies; /* it is not applied before its end: the table may not have been able to file one of its selectors */
 };
 
 struct node_cluster {
     struct node_parts parts;
     struct cluster *cluster;
-    struct store_worker *handle; /* the store's handle of the cluster's thread */
-    struct cmd_cluster calls;    /* what the commands ask */
+    struct store_worker *handle;  /* the store's handle of the cluster's thread */
+    struct node_handoff *handoff; /* has that of the hand-off's */
+    struct cmd_cluster calls;     /* what the commands ask */
     char bind[HOSTPORT_MAX + 1];
     uint32_t stopped;            /* atomic: the cluster's thread has ended */
     pthread_mutex_t counts_lock; /* guards: */
@@ -91,6 +97,7 @@ static enum cluster_applying up_apply(void *arg, const struct purging_batch *b) 
     struct node_cluster *nc = arg;
     struct store_selector selectors[PURGING_BATCH_SELECTORS];
     struct count *counted = b->counted ? calloc(1, sizeof *counted) : NULL;
+    bool applies = false;
     uint64_t version;
     read_batch(b, selectors);
     const struct store_purge p = {.selectors = selectors,
@@ -101,18 +108,21 @@ static enum cluster_applying up_apply(void *arg, const struct purging_batch *b) 
                                   .token = counted != NULL ? (void *)counted : nc};
     if (counted != NULL) {
         counted->via = b->via;
+        for (unsigned i = 0; i < b->nselectors; i++) counted->applies |= b->selectors[i].ntags > FILED_TAGS;
         count_begin(nc, counted);
     }
-    sync_store_seq(&nc->waits, 1); /* room that is made from here on is told */
+    if (counted != NULL) applies = counted->applies; /* the store may end it, and with it `counted`, at once */
+    sync_store_seq(&nc->waits, 1);                   /* room that is made from here on is told */
     const enum store_status st = store_purge(nc->handle, &p, &version);
     if (counted != NULL && st != STORE_PENDING) {
-        if (st == STORE_OK) cluster_counted(nc->cluster, b->via, 0);
+        if (st == STORE_OK) cluster_counted(nc->cluster, b->via, 0, 0);
         free(count_take(nc, counted));
     }
     if (st == STORE_AGAIN || st == STORE_NO_MEMORY) return CLUSTER_APPLY_LATER;
     sync_store_seq(&nc->waits, 0);
-    /* The selectors of a counted purge are single tags, which are filed at once: only its count takes time. */
-    return st == STORE_OK || counted != NULL ? CLUSTER_APPLIED : CLUSTER_APPLYING;
+    cmd_on_purged(nc->parts.cmd, version, b);
+    /* What is filed at once is applied: only its count takes time. */
+    return st == STORE_OK || (counted != NULL && !applies) ? CLUSTER_APPLIED : CLUSTER_APPLYING;
 }
 
 /* `*` has a place of its own in the table of purges, so it never has to wait. */
@@ -208,6 +218,10 @@ static void up_serve(void *arg, unsigned worker, bool transfer, int fd, struct s
     worker_post(w, &a->post, arrive, a);
 }
 
+static void up_handoff(void *arg, struct handoff_store *out) {
+    node_handoff_store(((struct node_cluster *)arg)->handoff, out);
+}
+
 static void up_ended(void *arg) {
     const struct node_parts *p = &((struct node_cluster *)arg)->parts;
     p->ended(p->arg);
@@ -244,15 +258,13 @@ void node_cluster_ring_differs(struct node_cluster *nc, uint32_t member, uint64_
     cluster_ring_differs(nc->cluster, member, version);
 }
 
-bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items) {
+bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items, uint64_t bytes) {
     if (nc == NULL) return false;
     struct count *counted = token == nc ? NULL : count_take(nc, token);
     if (token != nc && counted == NULL) return false;
     const bool told = sync_load_acq(&nc->stopped) == 0;
-    if (told && counted != NULL)
-        cluster_counted(nc->cluster, counted->via, items);
-    else if (told)
-        cluster_applied(nc->cluster);
+    if (told && counted != NULL) cluster_counted(nc->cluster, counted->via, items, bytes);
+    if (told && (counted == NULL || counted->applies)) cluster_applied(nc->cluster);
     free(counted);
     return true;
 }
@@ -311,10 +323,13 @@ static int fill_config(struct node_cluster *nc, struct cluster_config *cfg, char
         .prefix_delimiter = s->prefix_tags,
         .strip_prefix = s->ring_strip_prefix,
         .memory_limit = (uint64_t)s->memory_limit,
+        .handoff_rate_mib = (unsigned)s->handoff_rate,
+        .drain_timeout_s = (unsigned)s->drain_timeout,
         .workers = (unsigned)s->threads,
         .clock = nc->parts.clock,
         .log = nc->parts.log,
-        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_requests, up_client, up_serve, up_ended},
+        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_requests, up_client, up_serve, up_handoff,
+               node_handoff_set_move, node_handoff_items, up_ended},
     };
     return 0;
 }
@@ -326,10 +341,14 @@ int node_cluster_new(const struct node_parts *parts, struct node_cluster **out, 
     nc->parts = *parts;
     LIST_INIT(&nc->counts);
     pthread_mutex_init(&nc->counts_lock, NULL);
-    nc->handle = store_worker(parts->store, (unsigned)parts->settings->threads);
-    int r = fill_config(nc, &cfg, err, err_size);
+    const unsigned threads = (unsigned)parts->settings->threads;
+    nc->handle = store_worker(parts->store, node_handle(threads, NODE_HANDLE_CLUSTER));
+    nc->handoff =
+        node_handoff_new(parts->store, node_handle(threads, NODE_HANDLE_HANDOFF), parts->settings->ring_strip_prefix);
+    int r = nc->handoff == NULL ? -ENOMEM : fill_config(nc, &cfg, err, err_size);
     if (r == 0) r = cluster_new(&cfg, &nc->cluster, err, err_size);
     if (r != 0) {
+        node_handoff_free(nc->handoff);
         free(nc);
         return r;
     }
@@ -344,6 +363,10 @@ int node_cluster_start(struct node_cluster *nc) {
     return cluster_start(nc->cluster);
 }
 
+const char *node_cluster_name(const struct node_cluster *nc) {
+    return cluster_ring_name(nc->cluster);
+}
+
 void node_cluster_reload(struct node_cluster *nc) {
     cluster_reload(nc->cluster);
 }
@@ -356,7 +379,9 @@ void node_cluster_stop(struct node_cluster *nc) {
 void node_cluster_close(struct node_cluster *nc) {
     if (nc == NULL) return;
     cluster_free(nc->cluster);
+    node_handoff_free(nc->handoff);
     nc->cluster = NULL;
+    nc->handoff = NULL;
 }
 
 void node_cluster_free(struct node_cluster *nc) {

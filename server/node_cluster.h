@@ -45,6 +45,8 @@ void node_cluster_close(struct node_cluster *nc);
 /* After the store was freed. NULL is allowed. */
 void node_cluster_free(struct node_cluster *nc);
 
+/* This node's name among them. */
+const char *node_cluster_name(const struct node_cluster *nc);
 /* Reads the key file again (SIGHUP). */
 void node_cluster_reload(struct node_cluster *nc);
 
@@ -54,7 +56,7 @@ void node_cluster_want_link(struct node_cluster *nc, unsigned worker, uint32_t m
 void node_cluster_ring_differs(struct node_cluster *nc, uint32_t member, uint64_t version);
 /* A purge that took time has ended (struct store_events), and took out so many items if it counts them; false: it was
  * not the cluster's. The store's thread, or whoever frees the store. */
-bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items);
+bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items, uint64_t bytes);
 /* The store has made room: what waited for it is tried again. The store's thread. */
 void node_cluster_on_room(struct node_cluster *nc);
 

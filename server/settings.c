@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "cmd/cmd_config.h"
-#include "net/net.h"
+#include "net/net_config.h"
+
+#define HTTP_PORT 8211 /* of --http, when it names none */
 
 /* clang-format off */
 static const struct option_row rows[] = {
@@ -25,6 +27,8 @@ static const struct option_row rows[] = {
 #include "store/store.options.def"
 #include "cmd/cmd.options.def"
 #include "cluster/cluster.options.def"
+#include "http/http.options.def"
+#include "audit.options.def"
 #include "main.options.def"
 };
 /* clang-format on */
@@ -70,6 +74,69 @@ static int check_listen(const struct settings *s, struct option_report *r) {
     return 0;
 }
 
+int settings_http_listen(const char *spec, struct net_listen *out, char *err, size_t err_size) {
+    char why[256];
+    if (net_listen_parse(spec, out, why, sizeof why) != 0) {
+        snprintf(err, err_size, "--http, which is written as -l: %s", strncmp(why, "-l: ", 4) == 0 ? why + 4 : why);
+        return -EINVAL;
+    }
+    if (out->port < 0) out->port = HTTP_PORT;
+    return 0;
+}
+
+static int check_http(const struct settings *s, struct option_report *r) {
+    for (unsigned i = 0; i < s->http.n; i++) {
+        struct net_listen l;
+        if (settings_http_listen(s->http.v[i], &l, r->error, sizeof r->error) != 0) return -EINVAL;
+        if ((l.tls == NET_TLS_BASIC || l.tls == NET_TLS_MUTUAL) && !s->tls)
+            return complain(r, "--http: btls: and mtls: need -Z");
+    }
+    if (s->http_host.n > 0 && s->http.n == 0) return complain(r, "--http-host is of use with --http only");
+    if (s->http_tokens != NULL && s->http.n == 0) return complain(r, "--http-tokens is of use with --http only");
+    if (s->http_url_tag != NULL && s->http_tokens == NULL)
+        return complain(r, "--http-url-tag is of use with --http-tokens only");
+    return 0;
+}
+
+bool settings_audit(const struct settings *s, const char **path, bool *required) {
+    *path = NULL;
+    *required = false;
+    for (unsigned i = 0; i < s->audit.n; i++) {
+        if (strcmp(s->audit.v[i], "required") == 0)
+            *required = true;
+        else if (*path == NULL)
+            *path = s->audit.v[i];
+        else
+            return false;
+    }
+    return *path != NULL || s->audit.n == 0;
+}
+
+static int check_audit(const struct settings *s, struct option_report *r) {
+    const char *path;
+    bool required;
+    if (!settings_audit(s, &path, &required))
+        return complain(r, "--audit takes one file, and perhaps the word required");
+    if (path == NULL && s->audit_hash != NULL) return complain(r, "--audit-hash is of use with --audit only");
+    return 0;
+}
+
+bool settings_tls(const struct settings *s, struct net_tls_config *out) {
+    *out = (struct net_tls_config){
+        .chain_cert = s->ssl_chain_cert,
+        .key = s->ssl_key,
+        .ciphers = s->ssl_ciphers,
+        .ca_cert = s->ssl_ca_cert,
+        .verify_mode = (int)s->ssl_verify_mode,
+        .key_der = s->ssl_keyformat == 1,
+        .min_version = (int)s->ssl_min_version,
+        .wbuf_bytes = (unsigned)s->ssl_wbuf_size,
+        .session_cache = s->ssl_session_cache,
+        .kernel_tls = s->ssl_kernel_tls,
+    };
+    return s->tls;
+}
+
 static int check(const struct settings *s, struct option_report *r) {
     if (s->item_size_max > s->memory_limit / 2)
         return complain(r, "Cannot set item size limit higher than 1/2 of memory max. (-I is more than half of -m)");
@@ -79,6 +146,8 @@ static int check(const struct settings *s, struct option_report *r) {
         return complain(r, "-Y asks for a password, which -B binary has no way to give without -S");
     if (s->tls && s->ssl_chain_cert == NULL) return complain(r, "-Z needs a certificate: -o ssl_chain_cert=FILE");
     int result = check_marker(s, r);
+    if (result == 0) result = check_http(s, r);
+    if (result == 0) result = check_audit(s, r);
     return result == 0 ? check_listen(s, r) : result;
 }
 
@@ -123,8 +192,9 @@ void settings_print_help(FILE *f) {
         "  tagcached -Z -o ssl_chain_cert=/etc/tls/cert.pem,ssl_key=/etc/tls/key.pem -l 0.0.0.0,notls:127.0.0.1:11212\n"
         "  tagcached --config /etc/memcached.conf --prefix-tags=:\n"
         "\n"
-        "Signals: TERM and INT end the server, USR1 lets requests under way end first, HUP reads the password file\n"
-        "and the certificates again. Exit status: 0 done, 1 failed, 64 bad option, 67 no such user, 71 system error.\n"
+        "Signals: TERM and INT end the server, USR1 lets requests under way end first, HUP reads the passwords,\n"
+        "tokens and certificates again, and opens the audit anew. Exit status: 0 done, 1 failed, 64 bad option, 67 no\n"
+        "such user, 71 system error.\n"
         "More: man tagcached, man tagcached-protocol.\n",
         f);
 }

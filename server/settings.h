@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "base/option.h"
+#include "net/net_config.h"
 
 struct settings {
 #define OPTION(field, type, ...) OPTION_C_##type field;
@@ -20,8 +21,10 @@ struct settings {
 #define SHOWN(...)
 #define SHOWN_IF(...)
 #define REFUSED(...)
+#include "audit.options.def"
 #include "cluster/cluster.options.def"
 #include "cmd/cmd.options.def"
+#include "http/http.options.def"
 #include "main.options.def"
 #include "net/net.options.def"
 #include "store/store.options.def"
@@ -38,6 +41,13 @@ int settings_init(struct settings *s);
  * r->ignored names what was accepted without effect. */
 int settings_parse(struct settings *s, int argc, char *const *argv, struct option_report *r);
 void settings_fini(struct settings *s);
+
+/* Reads one address of --http. 0, or -EINVAL with a sentence in err. */
+int settings_http_listen(const char *spec, struct net_listen *out, char *err, size_t err_size);
+/* The file of --audit, NULL without one, and whether purges wait for their lines. False: it names several, or none. */
+bool settings_audit(const struct settings *s, const char **path, bool *required);
+/* The certificates and rules of TLS, all listeners' alike; false: there is no TLS (-Z). */
+bool settings_tls(const struct settings *s, struct net_tls_config *out);
 
 /* The marker of tag suffixes, or NULL when they are off. */
 const char *settings_key_tags(const struct settings *s);

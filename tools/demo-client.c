@@ -2,9 +2,10 @@
  *
  * demo-client - this machine's package database in a cluster, through libmemcached.
  *
- *     demo-client tags NODE NODE              stores it through the first node; reads, purges and checks through the
- * other demo-client owners NODE...              stores and reads it with a ketama client that knows all nodes
- *     demo-client read NODE MOST              reads what `owners` stored through one node: at most MOST may be missing
+ *     demo-client tags NODE NODE     stores it through the first node; reads, purges and checks through the other
+ *     demo-client owners NODE...     stores and reads it with a ketama client that knows all nodes
+ *     demo-client read NODE MOST     reads what `owners` stored through one node: at most MOST may be missing
+ *     demo-client steady NODE FILE   reads that at random through one node until FILE exists: nothing may be missing
  *
  * NODE is HOST:PORT. An ordinary client library that has never heard of tags: they travel as a suffix of the key
  * (key|#|t=tag,tag), and a purge is a delete of a key with the suffix |#|p=selector. Every claim that it prints was
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define TAGS 4
 #define TAG_MAX 200
@@ -320,7 +322,7 @@ static bool load(const struct clients *c, struct database *db) {
     return true;
 }
 
-/* ------------------------------------------------------------------ the three stories */
+/* ------------------------------------------------------------------ the four stories */
 
 static bool add_server(memcached_st *mc, const char *node) {
     char host[256];
@@ -402,12 +404,57 @@ static bool tell_read(struct database *db, char **nodes, const char *most) {
     return wrong == 0 && missing <= strtoul(most, NULL, 10);
 }
 
+struct tally {
+    size_t reads, hits, errors, wrong;
+    double lowest; /* of the hit ratios of tenths of a second */
+};
+
+/* Reads one key at random, which begins a new tenth of a second now and then. */
+static void read_one(memcached_st *mc, const struct package *p, struct tally *all, struct tally *tenth) {
+    size_t n;
+    uint32_t flags;
+    memcached_return_t rc;
+    char *value = memcached_get(mc, p->key, strlen(p->key), &n, &flags, &rc);
+    bool same = value != NULL && n == p->stanza_len && memcmp(value, p->stanza, n) == 0;
+    all->reads++, tenth->reads++;
+    if (value != NULL) all->hits++, tenth->hits++;
+    if (value != NULL && !same) all->wrong++;
+    if (value == NULL && rc != MEMCACHED_NOTFOUND) all->errors++;
+    free(value);
+}
+
+static bool tell_steady(struct database *db, char **nodes, const char *file) {
+    memcached_st *mc = client(nodes, 1);
+    struct tally all = {.lowest = 1}, tenth = {0};
+    uint64_t random = 42;
+    double begun = now_s(), since = begun;
+    name_copies(db);
+    while (access(file, F_OK) != 0) {
+        for (int i = 0; i < 50; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            read_one(mc, &db->p[(random >> 33) % db->n], &all, &tenth);
+        }
+        if (now_s() - since < 0.1) continue;
+        double ratio = (double)tenth.hits / (double)tenth.reads;
+        if (ratio < all.lowest) all.lowest = ratio;
+        tenth = (struct tally){0};
+        since = now_s();
+    }
+    printf("  meanwhile %zu reads in %.1f s through %s: hit ratio %.3f %%, in the worst tenth of a second %.2f %%; %zu "
+           "errors\n",
+           all.reads, now_s() - begun, nodes[0], 100 * (double)all.hits / (double)(all.reads ? all.reads : 1),
+           100 * all.lowest, all.errors);
+    memcached_free(mc);
+    /* Nothing that was stored is gone. One read in a hundred is for a machine that is too busy to answer in time. */
+    return all.wrong == 0 && all.errors == 0 && all.hits >= all.reads - all.reads / 100;
+}
+
 int main(int argc, char **argv) {
     const char *verb = argc > 1 ? argv[1] : "", *path = getenv("STATUS_FILE");
     const bool tags = strcmp(verb, "tags") == 0 && argc == 4, owners = strcmp(verb, "owners") == 0 && argc > 3;
-    const bool reads = strcmp(verb, "read") == 0 && argc == 4;
-    if (!tags && !owners && !reads) {
-        fputs("usage: demo-client tags NODE NODE | owners NODE NODE... | read NODE MOST\n", stderr);
+    const bool reads = strcmp(verb, "read") == 0 && argc == 4, steady = strcmp(verb, "steady") == 0 && argc == 4;
+    if (!tags && !owners && !reads && !steady) {
+        fputs("usage: demo-client tags NODE NODE | owners NODE NODE... | read NODE MOST | steady NODE FILE\n", stderr);
         return 2;
     }
     struct database db = {0};
@@ -418,6 +465,7 @@ int main(int argc, char **argv) {
     }
     const bool good = tags     ? tell_tags(&db, argv + 2)
                       : owners ? tell_owners(&db, argv + 2, argc - 2)
+                      : steady ? tell_steady(&db, argv + 2, argv[3])
                                : tell_read(&db, argv + 2, argv[3]);
     if (tags || !good)
         printf("\n  %s\n", good ? "Everything above was checked against the package database, item by item."

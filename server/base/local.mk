@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/audit.c \
+  %D%/audit_line.c \
   %D%/clock.c \
   %D%/fault.c \
   %D%/hash.c \
@@ -13,12 +15,16 @@ tagcached_sources += \
   %D%/rand.c \
   %D%/sync.c
 noinst_HEADERS += \
+  %D%/audit.h \
+  %D%/audit_line.h \
   %D%/bytes.h \
   %D%/check.h \
   %D%/ck_tsan.h \
   %D%/clock.h \
   %D%/fault.h \
   %D%/hash.h \
+  %D%/histogram.def \
+  %D%/histogram.h \
   %D%/hostport.h \
   %D%/log.h \
   %D%/loop.h \

@@ -27,6 +27,8 @@ struct cmd;
 int cmd_new(const struct cmd_config *cfg, struct cmd **out);
 /* Has purges reach other nodes, and `cluster` answered. Before any connection; `cluster` outlives the cmd. */
 void cmd_set_cluster(struct cmd *cmd, const struct cmd_cluster *cluster);
+/* What was set, or NULL: the node stands alone. */
+const struct cmd_cluster *cmd_cluster_calls(const struct cmd *cmd);
 /* Frees it; no connection may be left. */
 void cmd_free(struct cmd *cmd);
 
@@ -34,6 +36,8 @@ void cmd_free(struct cmd *cmd);
 void *cmd_worker_context(struct cmd *cmd, unsigned i);
 /* The upcalls of every connection. The same for all instances; lives for ever. */
 const struct net_handler *cmd_handler(void);
+/* The same with some requests timed (cmd_latency.h). */
+const struct net_handler *cmd_timed_handler(void);
 /* The same for a connection that the node has made to itself for an operator: it needs no password, and may change the
  * cluster or not. */
 const struct net_handler *cmd_guest_handler(bool privileged);
@@ -49,11 +53,15 @@ int cmd_set_view(struct cmd *cmd, struct view *v, void (*done)(void *arg), void 
 /* The answer to a wish for a link (cmd_config.h): a connected, non-blocking socket, on which names were exchanged, and
  * its TLS session, or NULL; or -errno. Any thread. */
 void cmd_on_link(struct cmd_wish *wish, int fd, struct ssl_st *ssl, int error);
+struct purging_batch;
+/* The store has carried out a batch of the cluster's purges under this number. Any thread. */
+void cmd_on_purged(struct cmd *cmd, uint64_t number, const struct purging_batch *b);
 /* Serves another node on such a socket, which it has connected. On the thread of worker w. False: no memory. */
 bool cmd_serve_link(struct cmd *cmd, struct net_worker *w, int fd, struct ssl_st *ssl, enum cmd_link_kind kind);
 
-/* For struct store_events, `cmd` being the arg: a purge that took time has ended. */
-void cmd_on_job(void *cmd, void *token, int64_t n);
+/* For struct store_events, `cmd` being the arg: a purge that took time has ended, whose token is a struct cmd_ended, of
+ * the commands or of whoever else purges. */
+void cmd_on_job(void *cmd, void *token, int64_t n, uint64_t bytes);
 /* Likewise: some of a worker's uploads got their turn, or have to be given up. */
 void cmd_on_upload(void *cmd, unsigned worker);
 /* Likewise: a live item leaves for want of room. */

@@ -15,6 +15,7 @@
 #define CMD_PEER_TIMEOUT_MS 200 /* peer_timeout_ms when none is given */
 #define CMD_MEMCACHED "1.6.45"  /* the version of memcached whose protocol this is */
 
+struct audit;
 struct clock;
 struct log;
 struct net_worker;
@@ -100,6 +101,11 @@ struct cmd_upcalls {
     void (*ring_differs)(void *arg, uint32_t member, uint64_t version);
 };
 
+/* What a purge that the store tells the end of (store_purge.token) begins with: whose function it is. */
+struct cmd_ended {
+    void (*ended)(struct cmd_ended *e, int64_t n, uint64_t bytes); /* store_events.on_job */
+};
+
 struct cluster_gauges;
 struct cluster_purge;
 struct cluster_question;
@@ -122,9 +128,10 @@ struct cmd_cluster {
 struct cmd_config {
     struct store *store; /* outlives the cmd */
     const struct clock *clock;
-    unsigned workers; /* as many as the store has handles */
-    uint64_t seed;    /* for what need not be guessable */
-    struct log *log;  /* `verbosity` changes it; commands are logged from LOG_INFO on. Outlives the cmd; NULL: none */
+    unsigned workers;    /* as many as the store has handles */
+    uint64_t seed;       /* for what need not be guessable */
+    struct audit *audit; /* told of every purge; outlives the cmd; NULL: none */
+    struct log *log; /* `verbosity` changes it; commands are logged from LOG_INFO on. Outlives the cmd; NULL: none */
 
     /* Options. Strings are copied. */
     const char *key_tags;  /* marker of tag suffixes on keys, "|#|" by default, 1..16 bytes; NULL: off */

@@ -7,6 +7,7 @@
 #include "cmd/cmd_expiry.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_metrics.h"
+#include "cmd/cmd_purge_known.h"
 #include "cmd/cmd_value.h"
 #include "cmd/instance.h"
 #include "cmd/reply.h"
@@ -30,21 +31,25 @@ void cmd_explain(struct session *s, struct request *r) {
     struct cmd_worker *w = s->worker;
     struct text_token words[2];
     struct store_item it;
+    struct store_cause cause;
     const unsigned n = cmd_split(r, words, 2);
     if (n < 2 || r->key.len == 0) {
         cmd_line_lit(s, CMD_BAD_FORMAT);
         return;
     }
-    const enum store_found found = store_explain(w->store, &r->key, &it);
+    const enum store_found found = store_explain(w->store, &r->key, &it, &cause);
     if (found == STORE_ABSENT) {
         cmd_linef(s, "EXPLAIN owner=%s state=absent key=%.*s", own_name(s), (int)words[1].n, words[1].p);
     } else {
+        char purge[PURGE_KNOWN_ID_MAX], tag[PURGE_KNOWN_TAG_MAX + 1];
+        purge_known_id(w->cmd->purges, &cause, purge);
+        purge_known_tag(w->cmd->purges, cause.tag, tag);
         cmd_linef(s,
                   "EXPLAIN owner=%s state=%s size=%" PRIu64 " ttl=%lld age=%" PRIu32 " cas=%" PRIu64
-                  " fetched=%s tags=%u purge=- tag=- key=%.*s",
+                  " fetched=%s tags=%u purge=%s tag=%s key=%.*s",
                   own_name(s), state_name(found, &it), it.size, (long long)cmd_expiry_ttl(s, it.expiry),
                   store_item_age(w->store, &it), cmd_value_cas(s, &it), (it.bits & STORE_FETCHED) != 0 ? "yes" : "no",
-                  it.ntags, (int)words[1].n, words[1].p);
+                  it.ntags, purge, tag, (int)words[1].n, words[1].p);
     }
     cmd_line_lit(s, "END");
 }

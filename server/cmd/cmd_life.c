@@ -17,10 +17,12 @@
 #include "cmd/cmd_forward.h"
 #include "cmd/cmd_input.h"
 #include "cmd/cmd_job.h"
+#include "cmd/cmd_latency.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_metrics.h"
 #include "cmd/cmd_purge.h"
+#include "cmd/cmd_purge_known.h"
 #include "cmd/cmd_transfer.h"
 #include "cmd/cmd_view.h"
 #include "cmd/cmd_watch.h"
@@ -49,6 +51,12 @@ static bool on_open(struct conn *c, void *session) {
 static size_t on_input(struct conn *c, void *session, char *p, size_t n) {
     (void)c;
     return cmd_input(session, p, n);
+}
+
+static size_t on_timed_input(struct conn *c, void *session, char *p, size_t n) {
+    struct session *s = session;
+    (void)c;
+    return unlikely(--s->worker->until_sample == 0) ? cmd_latency_input(s, p, n) : cmd_input(s, p, n);
 }
 
 static char *on_body_space(struct conn *c, void *session, size_t *n) {
@@ -100,6 +108,7 @@ static void on_close(struct conn *c, void *session) {
     (void)c;
     struct session *s = session;
     if (s->worker == NULL) return;
+    cmd_latency_close(s);
     if (s->upload != NULL) cmd_body_abort(s);
     cmd_job_abandon(s);
     if (s->forward != NULL) cmd_forward_end(s);
@@ -122,17 +131,21 @@ static bool on_open_admin(struct conn *c, void *session) {
     return true;
 }
 
-#define HANDLER(open_)                                                                                                 \
+#define HANDLER(open_, input_)                                                                                         \
     {                                                                                                                  \
-        .session_size = sizeof(struct session), .open = (open_), .input = on_input, .body_space = on_body_space,       \
+        .session_size = sizeof(struct session), .open = (open_), .input = (input_), .body_space = on_body_space,       \
         .body_received = on_body_received, .stalled = on_stalled, .produce = on_produce, .release = on_release,        \
         .close = on_close,                                                                                             \
     }
-static const struct net_handler handler = HANDLER(on_open), guest = HANDLER(on_open_guest),
-                                admin = HANDLER(on_open_admin);
+static const struct net_handler handler = HANDLER(on_open, on_input), timed_handler = HANDLER(on_open, on_timed_input),
+                                guest = HANDLER(on_open_guest, on_input), admin = HANDLER(on_open_admin, on_input);
 
 const struct net_handler *cmd_handler(void) {
     return &handler;
+}
+
+const struct net_handler *cmd_timed_handler(void) {
+    return &timed_handler;
 }
 
 const struct net_handler *cmd_guest_handler(bool privileged) {
@@ -154,6 +167,7 @@ static int init_workers(struct cmd *cmd) {
         struct cmd_worker *w = &cmd->workers[i];
         w->cmd = cmd;
         w->index = i;
+        w->until_sample = CMD_LATENCY_SAMPLE;
         TAILQ_INIT(&w->uploads);
         w->store = store_worker(cmd->store, i);
         w->selectors = malloc(KEYTAGS_SELECTORS_MAX * sizeof(*w->selectors));
@@ -201,6 +215,7 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     if (rc == 0) rc = init_workers(cmd);
     if (rc == 0) rc = cmd_detail_new(cmd);
     if (rc == 0) rc = cmd_watch_new(cmd);
+    if (rc == 0 && (cmd->purges = purge_known_new()) == NULL) rc = -ENOMEM;
     if (rc == 0) cmd_log_adapt(cmd);
     if (rc == 0) rc = cmd_auth_new(cmd);
     if (rc != 0) {
@@ -216,6 +231,7 @@ void cmd_free(struct cmd *cmd) {
     cmd_auth_free(cmd);
     cmd_watch_free(cmd);
     cmd_detail_free(cmd);
+    purge_known_free(cmd->purges);
     for (unsigned i = 0; cmd->workers != NULL && i < cmd->nworkers; i++) {
         free(cmd->workers[i].selectors);
         free(cmd->workers[i].spare);
@@ -233,6 +249,10 @@ void cmd_set_cluster(struct cmd *cmd, const struct cmd_cluster *cluster) {
     cmd->leases = cluster->leases;
 }
 
+const struct cmd_cluster *cmd_cluster_calls(const struct cmd *cmd) {
+    return cmd->cluster;
+}
+
 void *cmd_worker_context(struct cmd *cmd, unsigned i) {
     CHECK(i < cmd->nworkers);
     return &cmd->workers[i];
@@ -240,9 +260,14 @@ void *cmd_worker_context(struct cmd *cmd, unsigned i) {
 
 /* ------------------------------------------------------------------ what others call */
 
-void cmd_on_job(void *cmd, void *token, int64_t n) {
+void cmd_on_purged(struct cmd *cmd, uint64_t number, const struct purging_batch *b) {
+    purge_known_batch(cmd->purges, number, b);
+}
+
+void cmd_on_job(void *cmd, void *token, int64_t n, uint64_t bytes) {
+    struct cmd_ended *e = token;
     (void)cmd;
-    cmd_purge_ended(token, n);
+    e->ended(e, n, bytes);
 }
 
 void cmd_on_upload(void *cmd, unsigned worker) {

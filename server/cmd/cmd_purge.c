@@ -7,11 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/audit.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "cluster/cluster_task.h"
+#include "cmd/cmd_audit.h"
 #include "cmd/cmd_expiry.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_meta.h"
+#include "cmd/cmd_purge_known.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
@@ -32,7 +36,8 @@
 /* What became of a purge. */
 struct cmd_purged {
     uint64_t number; /* of this node; in a cluster its id as one number, 0: it has none yet */
-    int64_t n;       /* of a counted one */
+    int64_t n;       /* of a counted one, items and */
+    uint64_t bytes;
     bool confirmed;
     unsigned acked, members; /* nodes that have carried it out, of so many */
 };
@@ -68,9 +73,12 @@ static void read_list(struct session *s, const char *list, size_t n, struct stor
 
 /* A purge that is answered later (cmd_job.h): the store has to sweep first, or the other nodes have to carry it out. */
 struct purge_job {
-    struct cmd_job job;           /* first: it is found by it */
+    struct cmd_job job; /* first: it is found by it */
+    struct cmd_ended ended;
+    uint64_t begun_ns;            /* the node's clock */
     uint64_t number;              /* alone: the purge's, and */
     int64_t n;                    /* the items it took out, if it counts them; -1: too many to count */
+    uint64_t bytes;               /* theirs */
     struct cluster_purge cluster; /* in a cluster */
     uint64_t words[];             /* what that purges; behind them the text of it */
 };
@@ -83,10 +91,20 @@ static struct purge_job *job_new(unsigned nwords, size_t text_bytes) {
     return calloc(1, sizeof(struct purge_job) + nwords * sizeof(uint64_t) + text_bytes);
 }
 
-void cmd_purge_ended(void *token, int64_t n) {
-    struct purge_job *job = token;
+static void on_ended(struct cmd_ended *e, int64_t n, uint64_t bytes) {
+    struct purge_job *job = (struct purge_job *)((char *)e - offsetof(struct purge_job, ended));
     job->n = n;
+    job->bytes = bytes;
     cmd_job_end(&job->job);
+}
+
+static uint64_t now_of(const struct session *s) {
+    return clock_boot_ns(s->worker->cmd->cfg.clock);
+}
+
+/* A purge of this node alone, which was asked for then, is applied. */
+static void note_applied(struct cmd_worker *w, uint64_t begun_ns) {
+    histogram_add(&w->latencies.purge_apply, clock_boot_ns(w->cmd->cfg.clock) - begun_ns);
 }
 
 /* Purges this node alone. If the purge takes time the worker's spare job becomes the session's; else it stays for the
@@ -97,9 +115,12 @@ static enum store_status start_alone(struct session *s, struct store_purge *p, u
     if (job == NULL && (job = job_new(0, 0)) == NULL) return STORE_NO_MEMORY;
     cmd_job_init(&job->job, s, job_free);
     w->spare = &job->job;
-    p->token = job;
+    job->ended.ended = on_ended;
+    job->begun_ns = now_of(s);
+    p->token = &job->ended;
     cmd_leave(w);
     enum store_status st = store_purge(w->store, p, number);
+    if (st == STORE_OK) note_applied(w, job->begun_ns);
     if (st != STORE_PENDING) return st;
     job->number = *number;
     cmd_job_begin(s, &job->job);
@@ -129,6 +150,7 @@ static enum store_status start_cluster(struct session *s, const struct store_pur
     struct purge_job *job = job_new(nwords, n);
     if (job == NULL) return STORE_NO_MEMORY;
     cmd_job_init(&job->job, s, job_free);
+    job->begun_ns = now_of(s);
     write_words(p, job->words);
     char *copy = (char *)(job->words + nwords);
     memcpy(copy, text, n);
@@ -151,16 +173,24 @@ static enum store_status start_cluster(struct session *s, const struct store_pur
 }
 
 /* Takes the outcome of the job that the session began for this request. False: it was refused, which is answered. */
-static bool take_outcome(struct session *s, const struct request *r, struct cmd_purged *out) {
+static bool take_outcome(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                         size_t n, struct cmd_purged *out) {
     struct purge_job *job = (struct purge_job *)cmd_job_take(s);
     const bool clustered = s->worker->cmd->cluster != NULL,
                refused = clustered && job->cluster.outcome == CLUSTER_REFUSED;
     if (refused) cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR %s", job->cluster.refusal);
+    if (!clustered) note_applied(s->worker, job->begun_ns);
     if (clustered)
-        *out = (struct cmd_purged){job->cluster.id, job->cluster.items, job->cluster.outcome == CLUSTER_CONFIRMED,
+        *out = (struct cmd_purged){job->cluster.id,    job->cluster.items,
+                                   job->cluster.bytes, job->cluster.outcome == CLUSTER_CONFIRMED,
                                    job->cluster.acked, job->cluster.members};
     else
-        *out = (struct cmd_purged){job->number, job->n, true, 1, 1};
+        *out = (struct cmd_purged){job->number, job->n, job->bytes, true, 1, 1};
+    const uint64_t took_ns = now_of(s) - job->begun_ns;
+    if (clustered)
+        cmd_audit_cluster(s, r, p, text, n, &job->cluster, took_ns);
+    else
+        cmd_audit_alone(s, r, p, text, n, job->number, took_ns, job->n, job->bytes);
     job_free(&job->job);
     return !refused;
 }
@@ -179,6 +209,30 @@ static bool allowed(const struct session *s, const struct store_purge *p) {
     return true;
 }
 
+/* Counts a purge that has begun, and tells those who watch. number: this node's, 0: it belongs to a cluster. */
+static void note_begun(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                       size_t n, uint64_t number) {
+    cmd_bump(s, p->soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
+    if (cmd_observed(s, CMD_OBSERVE_PURGES)) cmd_watch_purge(s, r->row->name, text, n, p->soft, number);
+}
+
+/* Whether the purge may begin now. False: it was refused, which is answered, or the request is run again. */
+static bool may_begin(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
+                      size_t n) {
+    if (!allowed(s, p)) {
+        refuse_flush(s, r);
+        cmd_audit_refused(s, r, p, text, n, "flush_all not allowed");
+        return false;
+    }
+    switch (cmd_audit_ask(s, r, p, text, n)) {
+    case CMD_AUDIT_GO: return true;
+    case CMD_AUDIT_LATER: cmd_retry_later(s); return false;
+    case CMD_AUDIT_REFUSED: break;
+    }
+    cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR the audit cannot be written");
+    return false;
+}
+
 /* Carries out p, whose selectors came as text[0..n), and waits for other nodes for so long. True: *out is its outcome.
  * False: an error was answered, or the request will be run again once there is an outcome. */
 static bool carry_out(struct session *s, const struct request *r, struct store_purge *p, const char *text, size_t n,
@@ -188,22 +242,21 @@ static bool carry_out(struct session *s, const struct request *r, struct store_p
         cmd_retry_later(s);
         return false;
     }
-    if (s->job != NULL) return take_outcome(s, r, out);
-    if (!allowed(s, p)) {
-        refuse_flush(s, r);
-        return false;
-    }
+    if (s->job != NULL && !cmd_audit_asks(s)) return take_outcome(s, r, p, text, n, out);
+    if (!may_begin(s, r, p, text, n)) return false;
     *out = (struct cmd_purged){.confirmed = true, .acked = 1, .members = 1};
+    purge_known_text(w->cmd->purges, text, n);
     enum store_status st =
         w->cmd->cluster != NULL ? start_cluster(s, p, text, n, wait_ms) : start_alone(s, p, &out->number);
     if (st == STORE_NO_MEMORY) {
         cmd_reply_error(s, r, BINARY_NO_MEMORY, "SERVER_ERROR out of memory");
+        cmd_audit_refused(s, r, p, text, n, "out of memory");
         return false;
     }
     if (st != STORE_OK) cmd_retry_later(s);
     if (st == STORE_AGAIN) return false;
-    cmd_bump(s, p->soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
-    if (cmd_observed(s, CMD_OBSERVE_PURGES)) cmd_watch_purge(s, r->row->name, text, n, p->soft, out->number);
+    note_begun(s, r, p, text, n, out->number);
+    if (st == STORE_OK) cmd_audit_alone(s, r, p, text, n, out->number, 0, 0, 0);
     return st == STORE_OK;
 }
 
@@ -267,6 +320,7 @@ static bool apply_soft_flags(const struct meta *m, struct store_purge *p) {
     if (ttl < 0 || ttl > MP_TTL_MAX) return false;
     p->soft = meta_has(m, 'I') && ttl > 0; /* T0: stale copies are not served at all, so it is a hard purge */
     p->soft_ttl_s = (uint32_t)ttl;
+    p->counted = meta_has(m, 'c') && !p->soft; /* a soft one takes nothing out */
     return true;
 }
 
@@ -276,6 +330,18 @@ static char *put_share(char *out, const struct cmd_purged *got) {
     out = text_put_u64(out + 2, got->acked);
     *out++ = '/';
     return text_put_u64(out, got->members);
+}
+
+/* Writes "7 b412": items and bytes; of more items than are counted, "many". */
+static char *put_removed(char *out, const struct cmd_purged *got) {
+    if (got->n < 0) {
+        memcpy(out, "many", 4);
+        out += 4;
+    } else {
+        out = text_put_u64(out, (uint64_t)got->n);
+    }
+    memcpy(out, " b", 2);
+    return text_put_u64(out + 2, got->bytes);
 }
 
 static void reply_mp(struct session *s, const struct meta *m, const struct text_token *sel,
@@ -295,6 +361,7 @@ static void reply_mp(struct session *s, const struct meta *m, const struct text_
         switch (m->order[i]) {
         case 'n': out = put_share(head, got); break;
         case 's': out = text_put_u64(out, got->number); break;
+        case 'c': out = put_removed(out, got); break;
         case 'O': memcpy(out, m->opaque.p, m->opaque.n), out += m->opaque.n; break;
         case 'k': break;
         default: continue;
@@ -334,8 +401,12 @@ void cmd_mp(struct session *s, struct request *r) {
 
 /* ------------------------------------------------------------------ pipelined */
 
-/* Begins the purge that r asks for. False: it is no purge, or not one that can be begun before it is its turn. */
-static bool begin_early(struct session *s, const struct request *r) {
+bool cmd_purge_waits_for_others(const struct session *s, const struct request *r) {
+    if (audit_required(s->worker->cmd->cfg.audit)) return false; /* a purge's line comes first */
+    return (r->row->id == CMD_ID_purge || r->row->id == CMD_ID_mp) && cmd_job_count(s) > 0;
+}
+
+bool cmd_purge_begin_early(struct session *s, const struct request *r) {
     struct store_purge p;
     struct text_token text;
     uint64_t wait_ms = CMD_PURGE_WAIT_MS;
@@ -343,16 +414,11 @@ static bool begin_early(struct session *s, const struct request *r) {
     if (r->row->id == CMD_ID_purge ? !read_words(s, r, false, &p, &text)
                                    : r->row->id != CMD_ID_mp || read_mp(s, r, &p, &text, &wait_ms) != META_OK)
         return false;
-    if (!allowed(s, &p) || start_cluster(s, &p, text.p, text.n, wait_ms) != STORE_PENDING) return false;
-    cmd_bump(s, p.soft ? CMD_METRIC_cmd_purge_soft : CMD_METRIC_cmd_purge);
+    if (!allowed(s, &p)) return false;
+    purge_known_text(s->worker->cmd->purges, text.p, text.n);
+    if (start_cluster(s, &p, text.p, text.n, wait_ms) != STORE_PENDING) return false;
+    note_begun(s, r, &p, text.p, text.n, 0);
     return true;
-}
-
-void cmd_purge_ahead(struct session *s, const struct request *r, unsigned n) {
-    if (r->row->id != CMD_ID_purge && r->row->id != CMD_ID_mp) return;
-    if (s->worker->observed != 0) return; /* who watches is told of a purge when it is its turn */
-    unsigned i = cmd_job_count(s);
-    while (i > 0 && i < n && begin_early(s, &r[i])) i++;
 }
 
 /* ------------------------------------------------------------------ the historic verbs */
@@ -372,14 +438,24 @@ void cmd_tags_delete(struct session *s, struct request *r) {
 
 /* ------------------------------------------------------------------ flush_all */
 
+static const struct store_selector everything = {.all = true};
+static const struct store_purge flush = {.selectors = &everything, .nselectors = 1};
+
+/* A flush that is to be made later: told when it was asked for. True: it may be planned. */
+static bool may_plan(struct session *s, const struct request *r) {
+    if (!may_begin(s, r, &flush, "*", 1)) return false;
+    cmd_audit_planned(s, r, &flush, "*", 1);
+    return true;
+}
+
 /* Flushes the whole cluster, now or when the delay is over. */
 static void flush_cluster(struct session *s, const struct request *r, int64_t delay) {
     const struct cmd_cluster *cluster = s->worker->cmd->cluster;
     const int64_t delay_s = delay <= 0 ? 0 : cmd_expiry_ttl(s, store_expiry(s->worker->store, delay));
-    struct store_selector all = {.all = true};
-    struct store_purge p = {.selectors = &all, .nselectors = 1};
+    struct store_purge p = flush;
     struct cmd_purged got;
     if (delay_s > 0) {
+        if (!may_plan(s, r)) return;
         cluster->flush_later(cluster->arg, (uint32_t)delay_s);
         cmd_reply_ok(s, r);
     } else if (carry_out(s, r, &p, "*", 1, CMD_PURGE_WAIT_MS, &got) && confirmed(s, r, &got)) {
@@ -387,21 +463,29 @@ static void flush_cluster(struct session *s, const struct request *r, int64_t de
     }
 }
 
-void cmd_purge_all(struct session *s, const struct request *r, int64_t delay) {
+/* The same of this node alone. */
+static void flush_alone(struct session *s, const struct request *r, int64_t delay) {
     struct cmd_worker *w = s->worker;
-    if (s->job == NULL) cmd_bump(s, CMD_METRIC_cmd_flush); /* not again when it is run for its outcome */
-    if (w->cmd->cfg.no_flush) {
-        refuse_flush(s, r);
-        return;
-    }
-    if (w->cmd->cluster != NULL) {
-        flush_cluster(s, r, delay);
-        return;
-    }
+    if (delay > 0 ? !may_plan(s, r) : !may_begin(s, r, &flush, "*", 1)) return;
     store_flush_at(w->store, delay <= 0 ? 0 : store_expiry(w->store, delay));
-    if (cmd_observed(s, CMD_OBSERVE_PURGES))
-        cmd_watch_purge(s, "flush_all", "*", 1, false, store_number(w->cmd->store));
+    const uint64_t number = store_number(w->cmd->store);
+    if (cmd_observed(s, CMD_OBSERVE_PURGES)) cmd_watch_purge(s, "flush_all", "*", 1, false, number);
+    if (delay <= 0) cmd_audit_alone(s, r, &flush, "*", 1, number, 0, 0, 0);
     cmd_reply_ok(s, r);
+}
+
+void cmd_purge_all(struct session *s, const struct request *r, int64_t delay) {
+    if (s->job == NULL) cmd_bump(s, CMD_METRIC_cmd_flush); /* not again when it is run for its outcome */
+    if (cmd_job_waits(s)) {
+        cmd_retry_later(s);
+    } else if (s->worker->cmd->cfg.no_flush) {
+        refuse_flush(s, r);
+        cmd_audit_refused(s, r, &flush, "*", 1, "flush_all not allowed");
+    } else if (s->worker->cmd->cluster != NULL) {
+        flush_cluster(s, r, delay);
+    } else {
+        flush_alone(s, r, delay);
+    }
 }
 
 void cmd_flush_all(struct session *s, struct request *r) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_purge - purges by selectors, at once or answered later. On the session's worker, but for cmd_purge_ended.
+ * cmd_purge - purges by selectors, at once or answered later. On the session's worker.
  */
 #ifndef TAGCACHED_CMD_CMD_PURGE_H
 #define TAGCACHED_CMD_CMD_PURGE_H
@@ -17,16 +17,15 @@ void cmd_purge_selector(const char *p, size_t n, struct store_selector *out);
  * request is run again when the purge has ended or has room (the worker's `retry`). */
 bool cmd_purge_list(struct session *s, const struct request *r, const char *list, size_t n, uint64_t *number);
 
-/* In a cluster r[0] waits for its purge: begins the purges that follow it at once in r[0..n), so that a client that
- * sends many waits for all of them at the same time. Each is answered when it is its turn. */
-void cmd_purge_ahead(struct session *s, const struct request *r, unsigned n);
+/* Whether r has begun a purge and waits for other nodes to carry it out. Those that follow it at once may be begun
+ * before it is their turn, so that a client that sends many waits for all of them at the same time. */
+bool cmd_purge_waits_for_others(const struct session *s, const struct request *r);
+/* Begins the purge that r asks for; it is answered when it is its turn. False: it is no purge, or not one that can be
+ * begun early. */
+bool cmd_purge_begin_early(struct session *s, const struct request *r);
 
 /* Purges everything, on all nodes of a cluster, now or at memcached's exptime `delay`; counts, and answers. Outside any
  * section. */
 void cmd_purge_all(struct session *s, const struct request *r, int64_t delay);
-
-/* A purge that took time has ended; n: the items it took out if it counts them, or -1. The store's maintenance thread,
- * or whoever frees the store. */
-void cmd_purge_ended(void *token, int64_t n);
 
 #endif

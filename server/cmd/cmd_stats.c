@@ -2,21 +2,18 @@
 #include "cmd/cmd_stats.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/sync.h"
 #include "cmd/cmd_cluster.h"
 #include "cmd/cmd_conns.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_dump.h"
 #include "cmd/cmd_metrics.h"
+#include "cmd/cmd_snapshot.h"
 #include "cmd/cmd_stat_line.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
@@ -26,45 +23,8 @@
 #include "proto/text.h"
 #include "store/store.h"
 
-#ifndef PACKAGE_VERSION
-#define PACKAGE_VERSION "unversioned"
-#endif
-
-#define SLAB_CHUNK 32            /* bytes of what `stats slabs` calls a chunk */
 #define CACHEDUMP_MAX (2u << 20) /* bytes of a `stats cachedump` */
 #define CACHEDUMP_CLASSES 64     /* class ids from here on are illegal */
-
-/* ------------------------------------------------------------------ what is shown */
-
-/* Everything a row may show, as of one moment. */
-struct snapshot {
-    uint64_t pid, uptime_s, time, used_chunks;
-    const char *libevent, *version;
-    struct rusage usage;
-    struct cmd_net_stats net;
-    struct store_gauges store;
-    struct cmd_watch_stats watch;
-    uint64_t cmd[CMD_METRICS];
-    uint64_t items[STORE_METRICS];
-};
-
-static void snapshot_take(struct cmd *cmd, struct snapshot *v) {
-    memset(v, 0, sizeof *v);
-    v->pid = (uint64_t)getpid();
-    v->uptime_s = cmd_uptime_s(cmd);
-    v->time = (uint64_t)clock_wall_s(cmd->cfg.clock);
-    v->libevent = event_get_version();
-    v->version = PACKAGE_VERSION;
-    getrusage(RUSAGE_SELF, &v->usage);
-    cmd->cfg.up.net_stats(cmd->cfg.up.arg, &v->net);
-    store_gauges(cmd->store, &v->store);
-    cmd_watch_stats(cmd, &v->watch);
-    v->used_chunks = (v->store.bytes + SLAB_CHUNK - 1) / SLAB_CHUNK;
-    uint64_t chunks = v->store.segments * (v->store.segment_bytes / SLAB_CHUNK);
-    if (v->used_chunks > chunks) v->used_chunks = chunks; /* the gauges were read one after the other */
-    for (unsigned i = 0; i < CMD_METRICS; i++) v->cmd[i] = cmd_metrics_sum(cmd, (enum cmd_metric)i);
-    for (unsigned i = 0; i < STORE_METRICS; i++) v->items[i] = store_metric(cmd->store, (enum store_metric)i);
-}
 
 /* ------------------------------------------------------------------ rows */
 
@@ -80,27 +40,27 @@ static void snapshot_take(struct cmd *cmd, struct snapshot *v) {
 /* The rows of a group, each named once, in the group's .def. */
 #define STAT(name, kind, value, help) cmd_stat_line_##kind(to, prefix, #name, (value));
 
-static void rows_general(const struct cmd_stat_line *to, const struct snapshot *v) {
+static void rows_general(const struct cmd_stat_line *to, const struct cmd_snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.general.def"
 }
 
-static void rows_items(const struct cmd_stat_line *to, const struct snapshot *v) {
+static void rows_items(const struct cmd_stat_line *to, const struct cmd_snapshot *v) {
     const char *prefix = "items:1:";
 #include "cmd/stats.items.def"
 }
 
-static void rows_slabs(const struct cmd_stat_line *to, const struct snapshot *v) {
+static void rows_slabs(const struct cmd_stat_line *to, const struct cmd_snapshot *v) {
     const char *prefix = "1:";
 #include "cmd/stats.slabs.def"
 }
 
-static void rows_tags(const struct cmd_stat_line *to, const struct snapshot *v) {
+static void rows_tags(const struct cmd_stat_line *to, const struct cmd_snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.tags.def"
 }
 
-static void rows_purge(const struct cmd_stat_line *to, const struct snapshot *v) {
+static void rows_purge(const struct cmd_stat_line *to, const struct cmd_snapshot *v) {
     const char *prefix = "";
 #include "cmd/stats.purge.def"
 }
@@ -119,11 +79,11 @@ static void end(const struct args *a) {
     cmd_stat_line_end(&a->to);
 }
 
-typedef void rows_fn(const struct cmd_stat_line *to, const struct snapshot *v);
+typedef void rows_fn(const struct cmd_stat_line *to, const struct cmd_snapshot *v);
 
 static void show(const struct args *a, rows_fn *rows) {
-    struct snapshot v;
-    snapshot_take(a->to.s->worker->cmd, &v);
+    struct cmd_snapshot v;
+    cmd_snapshot_take(a->to.s->worker->cmd, &v);
     rows(&a->to, &v);
     end(a);
 }
@@ -162,8 +122,8 @@ static void group_items(struct session *s, const struct args *a) {
 }
 
 static void group_slabs(struct session *s, const struct args *a) {
-    struct snapshot v;
-    snapshot_take(s->worker->cmd, &v);
+    struct cmd_snapshot v;
+    cmd_snapshot_take(s->worker->cmd, &v);
     rows_slabs(&a->to, &v);
     cmd_stat_line_U(&a->to, "", "active_slabs", 1);
     cmd_stat_line_U(&a->to, "", "total_malloced", v.store.segments * v.store.segment_bytes);
@@ -180,27 +140,13 @@ static void group_purge(struct session *s, const struct args *a) {
     show(a, rows_purge);
 }
 
-/* Shows a setting; of those that commands may change, its present value. */
 static void setting(void *arg, const char *name, const char *value) {
-    const struct cmd_stat_line *to = arg;
-    struct cmd *cmd = to->s->worker->cmd;
-    if (strcmp(name, "maxbytes") == 0) {
-        struct store_gauges g;
-        store_gauges(cmd->store, &g);
-        cmd_stat_line_U(to, "", name, g.limit_bytes);
-    } else if (strcmp(name, "detail_enabled") == 0) {
-        cmd_stat_line_S(to, "", name, (sync_load(&cmd->observed) & CMD_OBSERVE_DETAIL) != 0 ? "yes" : "no");
-    } else if (strcmp(name, "track_sizes") == 0) {
-        cmd_stat_line_S(to, "", name, sync_load(&cmd->sizes_on) != 0 ? "yes" : "no");
-    } else {
-        cmd_stat_line_S(to, "", name, value);
-    }
+    cmd_stat_line_S(arg, "", name, value);
 }
 
 static void group_settings(struct session *s, const struct args *a) {
-    const struct cmd_upcalls *up = &s->worker->cmd->cfg.up;
     struct cmd_stat_line to = a->to;
-    up->settings_each(up->arg, setting, &to);
+    cmd_snapshot_settings(s->worker->cmd, setting, &to);
     end(a);
 }
 

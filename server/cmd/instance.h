@@ -17,6 +17,7 @@
 #include "base/sync.h"
 #include "cluster/lease_ends.h"
 #include "cmd/cmd_config.h"
+#include "cmd/cmd_latencies.h"
 #include "cmd/cmd_table.h"
 #include "cmd/request.h"
 #include "net/worker.h"
@@ -33,6 +34,7 @@ struct cmd_job;     /* something asked of another thread (cmd_job.h) */
 struct cmd_upload;  /* a large block under way (cmd_body.c) */
 struct cmd_watch;   /* the watchers and their rings (cmd_watch.c) */
 struct cmd_peers;   /* a worker's links to other nodes (cmd_link.h) */
+struct purge_known; /* what is remembered of purges (cmd_purge_known.h) */
 struct cmd_publish; /* a view that is being handed to the workers (cmd_view.c) */
 
 /* Leases of this node that have ended. */
@@ -68,6 +70,8 @@ struct cmd_worker {
     struct request batch[CMD_BATCH];
     unsigned batch_lines;  /* lines that the batch comes from: the keys of a line are one */
     unsigned requests_run; /* in this upcall */
+    unsigned until_sample; /* times that bytes are read until the next is timed (cmd_latency.h) */
+    struct cmd_latencies latencies;
 
     /* A meta command's key, decoded from base64; last, since it is not cleared. */
     char decoded[CMD_LINE_MAX / 4 * 3 + 4];
@@ -92,6 +96,7 @@ struct cmd {
     bool expiry_logged;         /* a store whose time had passed has been logged; atomic */
     struct cmd_watch *watch;
     struct cmd_detail *detail;
+    struct purge_known *purges;
     struct cmd_auth *auth;       /* NULL: no authentication */
     struct cmd_publish *publish; /* the last view that was set; NULL: none */
 };

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 tagcached_sources += \
+  %D%/cmd_audit.c \
+  %D%/cmd_latency.c \
   %D%/cmd_lease.c \
   %D%/cmd_life.c \
   %D%/cmd_binary.c \
@@ -22,15 +24,19 @@ tagcached_sources += \
   %D%/cmd_meta_change.c \
   %D%/cmd_meta_get.c \
   %D%/cmd_meta_set.c \
+  %D%/cmd_moved.c \
   %D%/cmd_owner.c \
   %D%/cmd_parse.c \
   %D%/cmd_parse_block.c \
   %D%/cmd_parse_keys.c \
   %D%/cmd_parse_usual.c \
+  %D%/cmd_moving.c \
   %D%/cmd_place.c \
+  %D%/cmd_pull.c \
   %D%/cmd_plain.c \
   %D%/cmd_producer.c \
   %D%/cmd_purge.c \
+  %D%/cmd_purge_known.c \
   %D%/cmd_route.c \
   %D%/cmd_run.c \
   %D%/cmd_serve.c \
@@ -44,6 +50,7 @@ tagcached_sources += \
   %D%/reply.c
 noinst_HEADERS += \
   %D%/cmd.h \
+  %D%/cmd_audit.h \
   %D%/cmd.metrics.def \
   %D%/cmd_batch.h \
   %D%/cmd_binary.h \
@@ -59,19 +66,25 @@ noinst_HEADERS += \
   %D%/cmd_input.h \
   %D%/cmd_job.h \
   %D%/cmd_key.h \
+  %D%/cmd_latencies.h \
+  %D%/cmd_latency.h \
   %D%/cmd_lease.h \
   %D%/cmd_link.h \
   %D%/cmd_meta.h \
   %D%/cmd_meta_get.h \
   %D%/cmd_meta_set.h \
+  %D%/cmd_moved.h \
   %D%/cmd_owner.h \
   %D%/cmd_parse.h \
   %D%/cmd_parse_block.h \
   %D%/cmd_parse_keys.h \
   %D%/cmd_parse_usual.h \
+  %D%/cmd_moving.h \
   %D%/cmd_place.h \
+  %D%/cmd_pull.h \
   %D%/cmd_producer.h \
   %D%/cmd_purge.h \
+  %D%/cmd_purge_known.h \
   %D%/cmd_route.h \
   %D%/cmd_run.h \
   %D%/cmd_set.h \
@@ -97,6 +110,7 @@ tagcached_sources += \
   %D%/cmd_dump.c \
   %D%/cmd_log.c \
   %D%/cmd_metrics.c \
+  %D%/cmd_snapshot.c \
   %D%/cmd_stat_line.c \
   %D%/cmd_stats.c \
   %D%/cmd_watch.c \
@@ -109,10 +123,12 @@ noinst_HEADERS += \
   %D%/cmd_dump.h \
   %D%/cmd_log.h \
   %D%/cmd_metrics.h \
+  %D%/cmd_snapshot.h \
   %D%/cmd_stat_line.h \
   %D%/cmd_stats.h \
   %D%/cmd_watch.h \
   %D%/cmd_watch_line.h \
+  %D%/latency.def \
   %D%/stats.cluster.def \
   %D%/stats.general.def \
   %D%/stats.items.def \

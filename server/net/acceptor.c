@@ -119,9 +119,9 @@ static void post_begin(struct net_worker *w, void *arg) {
 }
 
 static void refuse(struct net *n, int fd) {
-    static const char text[] = "ERROR Too many open connections\r\n";
+    const char *text = n->cfg.refusal != NULL ? n->cfg.refusal : "ERROR Too many open connections\r\n";
     sync_bump(&n->metrics[NET_METRIC_rejected_connections], 1);
-    ssize_t r = send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t r = send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)r;
     close(fd);
     log_event(n->cfg.log, LOG_NOTICE, "conn_refused", "fd=%d limit=%u", fd, n->cfg.max_connections);

@@ -23,6 +23,11 @@ void conn_close(struct conn *c) {
     if (c != c->worker->current) worker_again(c->worker, c);
 }
 
+void conn_finish(struct conn *c) {
+    c->flags |= CONN_FINISH;
+    if (c != c->worker->current) worker_again(c->worker, c);
+}
+
 bool conn_closing(const struct conn *c) {
     return (c->flags & CONN_CLOSING) != 0;
 }
@@ -78,6 +83,16 @@ void conn_busy(struct conn *c, bool busy) {
     else
         c->flags &= ~(uint32_t)CONN_BUSY;
     if (!busy && (c->flags & CONN_DRAIN)) worker_again(c->worker, c); /* it may end now */
+}
+
+void conn_set_deadline(struct conn *c, unsigned seconds) {
+    struct net_worker *w = c->worker;
+    w->deadlines -= c->deadline_s != 0;
+    c->deadline_s = 0;
+    if (seconds == 0) return;
+    w->deadlines++;
+    worker_stir(w); /* which reads the clock, if it was at rest */
+    c->deadline_s = w->now_s + seconds;
 }
 
 void conn_set_producer(struct conn *c, bool on) {

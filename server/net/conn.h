@@ -35,6 +35,10 @@ struct conn *conn_adopt(struct net_worker *w, int fd, struct ssl_st *ssl, const 
 /* Sends what waits, then closes. */
 void conn_close(struct conn *c);
 bool conn_closing(const struct conn *c);
+/* Sends what waits, then says that nothing more comes, and goes on reading until the far side ends: so that a client
+ * that is still sending gets to read its answer, instead of the reset by which the kernel answers to a closed socket.
+ * The handler throws away what comes, writes no more, and sets a deadline. */
+void conn_finish(struct conn *c);
 /* Stops input until conn_resume; unconsumed bytes are kept. Used while an answer is being worked out elsewhere, or no
  * memory is free just now. */
 void conn_park(struct conn *c);
@@ -56,6 +60,10 @@ void conn_set_body(struct conn *c, bool on);
 void conn_hold(struct conn *c, size_t n);
 /* Says whether answers are awaited on it, as one that this node has opened to another: a drain waits for them. */
 void conn_busy(struct conn *c, bool busy);
+/* Has the handler's `expired` called when so many seconds have passed, give or take one; 0: not at all. A later call
+ * takes the place of an earlier one. While a connection has a deadline, a worker walks through all it has each second:
+ * for listeners that have few. */
+void conn_set_deadline(struct conn *c, unsigned seconds);
 /* Whether `produce` is wanted whenever the output has drained. Input goes on meanwhile unless parked. */
 void conn_set_producer(struct conn *c, bool on);
 /* Asks the kernel for output readiness: `produce` will be called soon, outside the present upcall. */

@@ -168,6 +168,7 @@ void conn_destroy(struct conn *c) {
     if ((c->flags & (CONN_PARKED | CONN_WAITING)) == CONN_PARKED) worker_unpark(w, c);
     if (c->flags & CONN_HOLDS) TAILQ_REMOVE(&w->holds, c, holds);
     TAILQ_REMOVE(&w->conns, c, all);
+    conn_set_deadline(c, 0);
     net_hold_buffer(w, -(int64_t)c->in_cap - (int64_t)c->held);
     worker_hold(w, -(int64_t)conn_bytes(c->handler));
     worker_bump(w, NET_METRIC_closed_connections, 1);
@@ -318,6 +319,13 @@ static bool link_may_go_on(struct conn *c) {
     return !c->link->blocked || c->link->reads_on || (c->flags & CONN_CLOSING);
 }
 
+/* Says to the far side that nothing more comes. */
+static void tell_end(struct conn *c) {
+    c->flags &= ~(uint32_t)CONN_FINISH;
+    if (c->ssl != NULL) tls_say_goodbye(c);
+    (void)shutdown(c->fd, SHUT_WR);
+}
+
 /* Sends, upcalls, sends, until there is nothing left to do or it is the others' turn; then says what to wait for.
  * p[0..n) is the input not consumed yet. The connection may be gone afterwards. */
 static __attribute__((noinline)) void conn_drive(struct conn *c, char *p, size_t n) {
@@ -328,6 +336,7 @@ static __attribute__((noinline)) void conn_drive(struct conn *c, char *p, size_t
         if (c->out_head != NULL) break;
         if (unlikely(c->link != NULL) && !link_may_go_on(c)) break;
         if (c->flags & CONN_CLOSING) goto end;
+        if (unlikely(c->flags & CONN_FINISH)) tell_end(c);
         if (batches >= w->net->cfg.batches_per_event && conn_has_upcall(c)) {
             worker_bump(w, NET_METRIC_turns_given, 1);
             worker_again(w, c);

@@ -54,10 +54,11 @@ enum conn_flag {
     CONN_IDLED = 1 << 22,      /* closed for having been idle */
     CONN_BUSY = 1 << 24,       /* conn_busy is on */
     CONN_LINK = 1 << 23,       /* conn_link_begin: its output has a buffer of its own */
+    CONN_FINISH = 1 << 25,     /* conn_finish: the end of the output is to be told of, once it has drained */
 };
 
 /* Flags with which a connection cannot take the short way through conn_ready. */
-#define CONN_SLOW ((((CONN_QUIET << 1) - 1) & ~(CONN_OPEN | CONN_UNIX)) | CONN_LINK)
+#define CONN_SLOW ((((CONN_QUIET << 1) - 1) & ~(CONN_OPEN | CONN_UNIX)) | CONN_LINK | CONN_FINISH)
 
 /* A piece of output kept with a connection: bytes of its own, or a reference. */
 struct conn_chunk {
@@ -90,9 +91,10 @@ struct conn {
     size_t out_own;     /* of them, room in chunks that are no references */
     const struct net_listener *listener; /* NULL: no listener accepted it */
     uint64_t id;
-    uint32_t tls_piece; /* largest piece for SSL_write */
-    in_port_t port;     /* the far side, network order */
-    char *peer;         /* made when first asked for */
+    uint32_t tls_piece;  /* largest piece for SSL_write */
+    uint32_t deadline_s; /* conn_set_deadline: when, seconds of the worker's time; 0: there is none */
+    in_port_t port;      /* the far side, network order */
+    char *peer;          /* made when first asked for */
     struct in6_addr addr;
     struct conn_link *link; /* of a connection between two nodes: its output; else NULL */
     TAILQ_ENTRY(conn) all, again, parked, fresh, holds, round;

@@ -66,6 +66,17 @@ static void look_for_reset(struct conn *c) {
     TAILQ_REMOVE(&w->fresh, c, fresh);
 }
 
+/* Tells the handler that the time it has set has passed. */
+static void expire(struct conn *c) {
+    struct net_worker *w = c->worker;
+    if (c->deadline_s == 0 || (int32_t)(w->now_s - c->deadline_s) < 0) return;
+    conn_set_deadline(c, 0);
+    if (c->handler->expired(c, c->session))
+        conn_flush_out(w);
+    else
+        conn_destroy(c);
+}
+
 /* In each of these loops the connection may leave the list, or end, when it is looked at. */
 void conn_tick_all(struct net_worker *w) {
     struct conn *c, *next;
@@ -78,6 +89,11 @@ void conn_tick_all(struct net_worker *w) {
         for (c = TAILQ_FIRST(&w->conns); c != NULL; c = next) {
             next = TAILQ_NEXT(c, all);
             close_idle(c);
+        }
+    if (w->deadlines != 0)
+        for (c = TAILQ_FIRST(&w->conns); c != NULL; c = next) {
+            next = TAILQ_NEXT(c, all);
+            expire(c);
         }
     for (c = TAILQ_FIRST(&w->fresh); c != NULL; c = next) {
         next = TAILQ_NEXT(c, fresh);

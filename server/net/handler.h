@@ -36,6 +36,11 @@ struct net_handler {
     /* No byte of a request under way has come for body_timeout_s. True: the handler gives it up; `input` is called
      * then, with what is kept, even if that is nothing. It may write. May be NULL. */
     bool (*stalled)(struct conn *c, void *session);
+    /* The time given to conn_set_deadline has passed, and no deadline is set any more. It may write, close, or set
+     * another one. False: the connection ends at once, and what waits to be sent is lost. NULL: no deadline is ever
+     * set.
+     */
+    bool (*expired)(struct conn *c, void *session);
     /* The bytes of a conn_ref have been sent, or copied, or the connection died. */
     void (*release)(struct conn *c, uint64_t token);
     /* The connection ends: free what the session holds. */

@@ -73,13 +73,16 @@ int net_start(struct net *n) {
         if (r != 0) return -r;
         w->started = true;
         char name[16];
-        snprintf(name, sizeof name, "worker-%u", i % 10000);
+        snprintf(name, sizeof name, "%.8s-%u", n->cfg.thread_name != NULL ? n->cfg.thread_name : "worker", i % 10000);
         pthread_setname_np(w->thread, name);
     }
     int r = pthread_create(&n->acceptor, NULL, acceptor_run, n);
     if (r != 0) return -r;
     n->acceptor_started = true;
-    pthread_setname_np(n->acceptor, "acceptor");
+    char name[16];
+    snprintf(name, sizeof name, "%.8s", n->cfg.thread_name != NULL ? n->cfg.thread_name : "");
+    strcat(name, n->cfg.thread_name != NULL ? "-accept" : "acceptor");
+    pthread_setname_np(n->acceptor, name);
     return 0;
 }
 
@@ -184,18 +187,11 @@ unsigned net_port(const struct net *n, unsigned i) {
     return i < n->nlisteners ? n->listeners[i].port : 0;
 }
 
-int net_write_ports(const struct net *n, const char *path) {
-    char tmp[4096];
-    if ((size_t)snprintf(tmp, sizeof tmp, "%s.lck", path) >= sizeof tmp) return -ENAMETOOLONG;
-    FILE *f = fopen(tmp, "we");
-    if (f == NULL) return -errno;
+void net_print_ports(const struct net *n, const char *what, FILE *f) {
     for (unsigned i = 0; i < n->nlisteners; i++)
         if (n->listeners[i].family != AF_UNIX)
-            fprintf(f, "TCP %s: %u\n", n->listeners[i].family == AF_INET6 ? "INET6" : "INET", n->listeners[i].port);
-    if (fclose(f) == 0 && rename(tmp, path) == 0) return 0;
-    int r = -errno;
-    unlink(tmp);
-    return r;
+            fprintf(f, "%s %s: %u\n", what, n->listeners[i].family == AF_INET6 ? "INET6" : "INET",
+                    n->listeners[i].port);
 }
 
 void net_gauges(const struct net *n, struct net_gauges *g) {

@@ -48,8 +48,8 @@ unsigned net_port(const struct net *n, unsigned i);
 unsigned net_listeners(const struct net *n);
 /* The i-th one's file descriptor, i < net_listeners; -1 once it is closed. */
 int net_listener_fd(const struct net *n, unsigned i);
-/* Writes "TCP INET: <port>" lines (INET6 for IPv6) to a file, by way of a temporary one. 0 or -errno. */
-int net_write_ports(const struct net *n, const char *path);
+/* Writes "WHAT INET: <port>" lines (INET6 for IPv6), one for each socket that is no UNIX socket. */
+void net_print_ports(const struct net *n, const char *what, FILE *f);
 
 struct net_gauges {
     uint64_t curr_connections, max_connections;

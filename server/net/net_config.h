@@ -55,10 +55,13 @@ struct net_tls_config {
 
 /* What net_new is given. */
 struct net_config {
-    unsigned threads;           /* workers, 1..1024 */
-    unsigned max_connections;   /* at once */
-    bool refuse_fast;           /* at the limit: say so and close, instead of leaving connections in the backlog */
-    int backlog;                /* of listen(2) */
+    unsigned threads;         /* workers, 1..1024 */
+    unsigned max_connections; /* at once */
+    bool refuse_fast;         /* at the limit: say so and close, instead of leaving connections in the backlog */
+    const char *refusal;      /* what is said then; lives for ever; NULL: memcached's words */
+    int niceness; /* of the workers (nice(2)), if that is more than the process has: they give way to others */
+    const char *thread_name; /* its threads are called NAME-0 and NAME-accept (8 bytes of it); NULL: the usual names */
+    int backlog;             /* of listen(2) */
     unsigned batches_per_event; /* input and output batches of one connection before the others' turn; at least 1 */
     unsigned idle_timeout_s;    /* 0: connections may be idle for ever */
     unsigned body_timeout_s;    /* 0: a request whose bytes do not come is waited for, for ever */

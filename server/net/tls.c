@@ -257,8 +257,12 @@ ssize_t tls_write(struct conn *c, const char *p, size_t n) {
     return sent > 0 ? (ssize_t)sent : -EAGAIN;
 }
 
-void tls_close(struct conn *c) {
+void tls_say_goodbye(struct conn *c) {
     if ((c->flags & (CONN_TLS_UP | CONN_TLS_BROKEN)) == CONN_TLS_UP) (void)openssl.SSL_shutdown(c->ssl);
+}
+
+void tls_close(struct conn *c) {
+    tls_say_goodbye(c);
     openssl.SSL_free(c->ssl);
     openssl.ERR_clear_error();
     c->ssl = NULL;

@@ -36,7 +36,9 @@ ssize_t tls_read(struct conn *c, char *p, size_t n);
 ssize_t tls_write(struct conn *c, const char *p, size_t n);
 /* The largest piece to give to SSL_write. */
 unsigned tls_piece(const struct net_tls *t);
-/* Says good-bye as far as the socket lets it, and frees. */
+/* Tells the far side that nothing more comes, as far as the socket lets it. */
+void tls_say_goodbye(struct conn *c);
+/* The same, and frees. */
 void tls_close(struct conn *c);
 
 #endif

@@ -58,6 +58,7 @@ struct net_worker {
     struct conn_list fresh; /* those that were read since they were last found quiet */
     struct conn_list holds; /* those that hold something, by when bytes last came or went */
     struct conn_list links; /* links that send at the end of this round */
+    unsigned deadlines;     /* connections with a deadline */
     uint64_t share;         /* bytes that they may hold together */
     uint32_t now_s;         /* seconds of boot time, as of the last tick */
     uint64_t room_seen;     /* `room` as the present upcalls began */

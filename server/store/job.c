@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "base/sync.h"
+#include "store/account.h"
 #include "store/state.h"
 #include "store/tag.h"
 
@@ -55,7 +56,7 @@ void job_end(struct store *s, struct store_job *first) {
     for (struct store_job *j = first, *next; j; j = next) {
         next = j->next;
         if (s->cfg.events.on_job)
-            s->cfg.events.on_job(s->cfg.events.arg, j->token, j->removed <= COUNT_MAX ? j->removed : -1);
+            s->cfg.events.on_job(s->cfg.events.arg, j->token, j->removed <= COUNT_MAX ? j->removed : -1, j->bytes);
         free(j);
     }
 }
@@ -79,10 +80,15 @@ struct store_job *job_of(struct store *s, const struct item *it) {
     return NULL;
 }
 
+void job_add(struct store_job *j, const struct item *it) {
+    j->removed++;
+    j->bytes += account_bytes(it);
+}
+
 bool job_wants(struct store *s, const struct item *it) {
     struct store_job *j = job_of(s, it);
     if (j == NULL || FAULT_POINT("sweep.mutate.moved_unseen")) return false;
-    j->removed++;
+    job_add(j, it);
     return true;
 }
 
@@ -93,6 +99,6 @@ void job_count(struct store *s, const struct item *it) {
     pthread_mutex_lock(&s->jobs_lock);
     struct store_job *j = s->jobs;
     while (j && !matches(j, it, tags, n)) j = j->next;
-    if (j) j->removed++;
+    if (j) job_add(j, it);
     pthread_mutex_unlock(&s->jobs_lock);
 }

@@ -15,7 +15,8 @@
 struct store_job {
     struct store_job *next;
     uint64_t version; /* the purge's; 0: it is about to get one, and selects nothing until then */
-    int64_t removed;
+    int64_t removed;  /* items that it took out, and */
+    uint64_t bytes;   /* their bytes */
     void *token;
     unsigned nselectors;
     uint64_t words[]; /* of each selector: how many tags (0: everything), and they */
@@ -31,6 +32,8 @@ void job_list(struct store *s, struct store_job *job);
 struct store_job *job_take(struct store *s, uint64_t version);
 /* The job of the pass under way that asks for this item's end, or NULL. */
 struct store_job *job_of(struct store *s, const struct item *it);
+/* Counts an item for a job: it is taken out because of it. Maintenance thread, or the jobs' lock held. */
+void job_add(struct store_job *j, const struct item *it);
 /* Whether the pass under way is to take this item out; counts it. Bucket locked: the caller does it now. */
 bool job_wants(struct store *s, const struct item *it);
 /* An item that a purge has killed is taken out: it counts for the job of that purge if one waits for its own pass. */

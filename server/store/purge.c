@@ -260,10 +260,13 @@ static bool check_read_one(void *arg, const struct view *v) {
     return check_one(arg, &w);
 }
 
-enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned nown,
-                                    unsigned ntags, uint32_t now, uint32_t *deadline) {
+enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t version, uint64_t others,
+                                    const uint64_t *tags, unsigned nown, unsigned ntags, uint32_t now,
+                                    uint32_t *deadline) {
     struct check c = {version, now, deadline, purge_check(t, version, tags, nown, now, deadline)};
-    if (c.verdict == PURGE_DEAD || (ntags > 0 && is_older_than_tagged(t, version))) return PURGE_DEAD;
+    if (c.verdict == PURGE_DEAD || ntags == nown) return c.verdict;
+    c.version = version = others;
+    if (is_older_than_tagged(t, version)) return PURGE_DEAD;
     for (unsigned i = nown; i < ntags; i++) {
         struct view v = look(t, tags[i]);
         if (check_read_one(&c, &v)) return PURGE_DEAD;
@@ -273,6 +276,39 @@ enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t versio
     if (ntags > 1 && sync_load_acq(&t->conj_seq) > version)
         each_conjunction(t, version, tags, ntags, check_read_one, &c);
     return c.verdict;
+}
+
+/* The later of both versions. */
+static uint64_t latest(uint64_t hard, uint64_t soft) {
+    return PURGE_VERSION(hard) > soft ? PURGE_VERSION(hard) : soft;
+}
+
+struct cause {
+    uint64_t version, number;
+};
+
+static bool is_cause(void *arg, const struct view *v) {
+    struct cause *c = arg;
+    const uint64_t number = latest(v->hard, v->soft);
+    if (number > c->version) c->number = number;
+    return c->number != 0;
+}
+
+uint64_t purge_cause(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned ntags,
+                     uint64_t *tag) {
+    struct cause c = {.version = version};
+    const struct view star = {.hard = sync_load_acq(&t->star_hard), .soft = sync_load_acq(&t->star_soft)};
+    const struct view tagged = {.hard = ntags > 0 ? sync_load_acq(&t->tagged) : 0};
+    *tag = 0;
+    if (is_cause(&c, &star) || is_cause(&c, &tagged)) return c.number;
+    for (unsigned i = 0; i < ntags; i++) {
+        const struct view v = look(t, tags[i]);
+        if (!is_cause(&c, &v)) continue;
+        *tag = tags[i];
+        return c.number;
+    }
+    if (ntags > 1 && sync_load_acq(&t->conj_seq) > version) each_conjunction(t, version, tags, ntags, is_cause, &c);
+    return c.number;
 }
 
 static bool view_overtook(void *arg, const struct view *v) {

@@ -175,15 +175,19 @@ bool store_peek(struct store_worker *w, const struct store_key *k, struct store_
     return find_item(w, k, &f, out);
 }
 
-enum store_found store_explain(struct store_worker *w, const struct store_key *k, struct store_item *out) {
+enum store_found store_explain(struct store_worker *w, const struct store_key *k, struct store_item *out,
+                               struct store_cause *cause) {
     struct found f;
     struct item it;
     uint32_t deadline;
+    *cause = (struct store_cause){0};
     if (!find(w->s, k, &f)) return STORE_ABSENT;
     const uint64_t loc = index_slot_loc(f.seen);
     record_show(f.header, segment_at(&w->s->segs, loc), loc, out);
     item_decode(&it, f.header, segment_at(&w->s->segs, loc));
-    switch (verdict_of(w, &it, &deadline)) {
+    const enum verdict v = verdict_of(w, &it, &deadline);
+    if (v == VERDICT_SOFT || v == VERDICT_PURGED) cause->number = verdict_cause(w, &it, &cause->tag);
+    switch (v) {
     case VERDICT_LIVE: return STORE_LIVE;
     case VERDICT_SOFT: return STORE_SOFT_PURGED;
     case VERDICT_PURGED: return STORE_HARD_PURGED;
@@ -229,7 +233,7 @@ SYNC_UNSANITIZED void store_prefetch_tags(const struct store_worker *w, const st
     const uint8_t *p = segment_at(&s->segs, index_slot_loc(*k->slot));
     if (!(p[7] & ITEM_TAGS)) return;
     __builtin_prefetch(p + 192); /* so far behind lies the value then */
-    const unsigned at = item_tags_at(p), n = p[at] < PREFETCH_TAGS ? p[at] : PREFETCH_TAGS;
+    const unsigned at = item_count_at(p, item_tags_at(p)), n = p[at] < PREFETCH_TAGS ? p[at] : PREFETCH_TAGS;
     for (unsigned i = 0; i < n; i++) {
         uint64_t tag;
         memcpy(&tag, p + at + 1 + 8 * i, 8);

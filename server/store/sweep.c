@@ -83,7 +83,7 @@ static void sweep_item(struct store *s, uint64_t loc, const struct item *seen) {
         change_unlink(&c);
     } else if (c.verdict == VERDICT_PURGED || j) {
         if (j)
-            j->removed++;
+            job_add(j, &c.old);
         else
             job_count(s, &c.old);
         change_drop(&c);
@@ -248,5 +248,6 @@ bool sweep_step(struct store *s, bool hurry) {
     (void)FAULT_POINT("sweep.stepped");
     uint64_t took = clock_boot_ns(s->cfg.clock) - now, percent = s->cfg.sweep_cpu_percent;
     p->next_ns = now + took * 100 / percent;
+    COUNT(maintenance(s), sweep_ns, took);
     return true;
 }

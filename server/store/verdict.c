@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/verdict.h"
 
+#include "base/fault.h"
 #include "store/purge.h"
 #include "store/tag.h"
 
@@ -24,11 +25,19 @@ enum verdict verdict_slow(struct store_worker *w, const struct item *it, uint32_
     return from_purge(v);
 }
 
+uint64_t verdict_cause(const struct store_worker *w, const struct item *it, uint64_t *tag) {
+    uint64_t tags[TAG_ALL_MAX];
+    const unsigned n = tag_all(w->s, it, tags);
+    return purge_cause(&w->s->purge, it->version, tags, n, tag);
+}
+
 enum verdict verdict_for_reader(struct store_worker *w, const struct item *it, const uint64_t *read, unsigned nread,
                                 uint32_t *deadline) {
     uint64_t tags[TAG_READ_MAX];
-    if (it->version > sync_load_acq(&w->s->purge.seq)) return VERDICT_LIVE;
+    const bool moved = item_moved(it) && !FAULT_POINT("verdict.mutate.moved_unseen");
+    if (it->version > sync_load_acq(&w->s->purge.seq) && !moved) return VERDICT_LIVE;
     const unsigned nown = tag_all(w->s, it, tags), n = tag_unite(tags, nown, read, nread);
     COUNT(w, tag_lookups, n);
-    return from_purge(purge_check_read(&w->s->purge, it->version, tags, nown, n, w->now, deadline));
+    const uint64_t others = moved ? 0 : it->version;
+    return from_purge(purge_check_read(&w->s->purge, it->version, others, tags, nown, n, w->now, deadline));
 }

@@ -34,6 +34,9 @@ static inline enum verdict verdict_of(struct store_worker *w, const struct item 
     return verdict_slow(w, it, deadline);
 }
 
+/* The number of the purge that makes an item not live; 0: not known. *tag as purge_cause has it. */
+uint64_t verdict_cause(const struct store_worker *w, const struct item *it, uint64_t *tag);
+
 /* What the purge table says of an item to a reader who names tags beside its own. */
 enum verdict verdict_for_reader(struct store_worker *w, const struct item *it, const uint64_t *read, unsigned nread,
                                 uint32_t *deadline);

@@ -2,6 +2,7 @@
 """Who belongs to a cluster: founding, joining, leaving, coming back, weights."""
 import os
 import pwd
+import subprocess
 import time
 
 from lib import Node, case, is_settled, sees, settle, wait
@@ -336,3 +337,49 @@ def nothing_comes_back_with_an_arc(lab):
             assert own.set(k, "third", verb="add") == "STORED", k
             got = c.get(k)
             assert got == b"third", (k, got, c.ask(f"explain {k}"), own.get(k), c.get(k))
+
+
+def tagctl(lab, n, *words):
+    """tagctl, built beside the daemon, through a node's admin socket: a process that runs."""
+    program = os.path.join(os.path.dirname(lab.program), "tagctl")
+    return subprocess.Popen([program, "-s", os.path.join(n.dir, "admin.sock"), *words], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@case(quick=True)
+def restarts_one_after_the_other(lab):
+    """tagctl members restart: the command asks this test to restart a node, and waits until that is done."""
+    nodes = lab.cluster(3, state=True)
+    boots = [n.member(n)["boot"] for n in nodes]
+    command = f"touch {lab.dir}/ask-{{port}}-{{host}}-{{name}}; while test -e {lab.dir}/ask-{{port}}-*; do sleep 0.02; done"
+    ctl = tagctl(lab, nodes[1], "members", "restart", command, "--yes", "--timeout", "30")
+    order, others_serve = [], []
+
+    def restart():
+        for n in nodes:
+            asked = os.path.join(lab.dir, f"ask-{n.port}-127.0.0.1-{n.name}")
+            if os.path.exists(asked):
+                order.append(n)
+                others_serve.append(n.name not in n.owners() and len(n.owners()) == 2)
+                n.restart()
+                os.remove(asked)
+
+    wait("it ends", lambda: restart() or ctl.poll() is not None, 60)
+    out, err = ctl.communicate()
+    assert ctl.returncode == 0, (out, err, [n.name for n in order])
+    assert sorted(map(id, order)) == sorted(map(id, nodes)) and order[-1] is nodes[1], "the node that is asked is the last"
+    assert all(others_serve), "it was not drained before"
+    assert [line.split(" ")[0] for line in out.splitlines()] == [n.name for n in order], out
+    settle(nodes)
+    assert len(nodes[0].owners()) == 3
+    assert all(int(n.member(n)["boot"]) > int(b) for n, b in zip(nodes, boots))
+
+
+@case()
+def a_restart_that_fails_says_how_to_go_on(lab):
+    nodes = lab.cluster(3, state=True)
+    ctl = tagctl(lab, nodes[0], "members", "restart", "exit 3", nodes[2].name, "--yes")
+    out, err = ctl.communicate(timeout=60)
+    assert ctl.returncode == 1 and "ended with status 3" in err, (out, err)
+    assert f"tagctl members undrain {nodes[2].name}" in err, err
+    wait("it is drained", lambda: nodes[2].name not in nodes[0].owners())

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A purge that was answered has been carried out everywhere."""
+import os
 import random
 import threading
 import time
@@ -117,11 +118,78 @@ def soft(lab):
     with nodes[0].client() as a, nodes[1].client() as b, nodes[2].client() as c:
         for i in range(60):
             assert a.meta(f"ms s{i} 1 Gsoft", b"v") == ["HD"]
-        assert b.meta("mp soft I T30 n") == ["HD", "n3/3"]
+        words = b.meta("mp soft I T30 n s")
+        assert words[:2] == ["HD", "n3/3"], words
+        number = int(words[2][1:])
+        for i in range(60):  # every owner knows which purge it was; the one that was asked for it, how its tag is written
+            f = nodes[2].list(f"explain s{i}", "EXPLAIN")[0][1]
+            assert f["state"] == "stale" and f["purge"] == f"{number >> 40}-{number & ((1 << 40) - 1)}", f
+            assert f["tag"] == ("soft" if f["owner"] == nodes[1].name else "-"), f
         for i in range(60):
             first, second = c.meta(f"mg s{i} v"), b.meta(f"mg s{i} v")
             assert first == ["VA", "1", "W", "X", b"v"] or first == ["VA", "1", "X", "W", b"v"], first
             assert set(second[2:4]) == {"Z", "X"}, second
+
+
+@case(quick=True)
+def watched_ones_begin_together(lab):
+    """Pipelined purges wait for others at the same time though somebody watches, who is told of each once, in order."""
+    nodes, count = lab.cluster(3), 40
+    with nodes[0].client() as c, nodes[0].client() as watcher:
+        watcher.send(b"watch purges rawcmds\r\n")
+        assert watcher.line() == "OK"
+        nodes[2].pause()
+        begun = time.monotonic()
+        c.send(b"".join(b"mp w%d w500\r\n" % i for i in range(count)))
+        assert [c.line()[:2] for _ in range(count)] == ["PA"] * count
+        took = time.monotonic() - begun
+        assert took < count * 0.5 / 2, f"{took:.1f} s: they waited one by one"
+        seen = b""  # its lines end in a newline alone
+        while seen.count(b"\n") < 2 * count:
+            seen += watcher.s.recv(1 << 16)
+        seen = seen.decode().splitlines()
+        nodes[2].go_on()
+        for i in range(count):
+            assert sum(line.endswith(f" sel=w{i}") for line in seen) == 1, (i, seen)
+            assert sum(line.endswith(f" cmd=mp%20w{i}%20w500") for line in seen) == 1, (i, seen)
+
+
+@case(quick=True)
+def many_pending(lab):
+    """So many purges that no voter can number: each is remembered by the node that was asked, and reaches all in the end.
+    CLUSTER_PENDING=65536: as many as there can be; the next one is refused."""
+    count, most = int(os.environ.get("CLUSTER_PENDING", "500")), 65536
+    voters = lab.cluster(3)
+    asked = lab.joiner(voters)
+    asked.start()
+    settle([*voters, asked])
+    with voters[0].client() as c:
+        for i in (0, count - 1):
+            assert c.meta(f"ms item{i} 1 Gp{i}", b"v") == ["HD"]
+    for v in voters:
+        v.pause()
+    clients = [asked.client() for _ in range(4)]
+    for first in range(0, count, 1000):
+        share = [[i for i in range(first, min(first + 1000, count)) if i % len(clients) == k] for k in range(len(clients))]
+        for c, numbers in zip(clients, share):
+            c.send(b"".join(b"mp p%d w0\r\n" % i for i in numbers))
+        for c, numbers in zip(clients, share):
+            for i in numbers:
+                got = c.line()
+                assert got.startswith("PA"), (i, got)
+    pending = asked.stat("purges_pending")
+    assert pending == str(count), pending
+    if count == most:
+        clients[0].send(b"mp over w0\r\n")
+        got = clients[0].line()
+        assert got == "SERVER_ERROR too many purges pending", got
+    for v in voters:
+        v.go_on()
+    wait("all have reached all", lambda: asked.stat("purges_pending") == "0")
+    with voters[1].client() as c:
+        assert c.get("item0") is None and c.get(f"item{count - 1}") is None
+    for c in clients:
+        c.close()
 
 
 @case(quick=True)

@@ -332,9 +332,9 @@ static void on_upload(void *arg, unsigned worker) {
     cmd_on_upload(n->cmd, worker);
 }
 
-static void on_job(void *arg, void *token, int64_t count) {
+static void on_job(void *arg, void *token, int64_t count, uint64_t bytes) {
     struct fake_node *n = arg;
-    cmd_on_job(n->cmd, token, count);
+    cmd_on_job(n->cmd, token, count, bytes);
 }
 
 struct fake_node *fake_node_new(const struct fake_options *o) {

@@ -67,3 +67,15 @@ tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
 fuzz_programs += %D%/fuzz_purging
 tests_fuzz_fuzz_purging_SOURCES = %D%/fuzz_purging.c $(fuzz_main)
 tests_fuzz_fuzz_purging_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+# Purges over HTTP.
+fuzz_programs += %D%/fuzz_dialects
+tests_fuzz_fuzz_dialects_SOURCES = %D%/fuzz_dialects.c $(fuzz_main)
+tests_fuzz_fuzz_dialects_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+fuzz_programs += %D%/fuzz_token
+tests_fuzz_fuzz_token_SOURCES = %D%/fuzz_token.c $(fuzz_main)
+tests_fuzz_fuzz_token_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)
+
+fuzz_programs += %D%/fuzz_http
+tests_fuzz_fuzz_http_SOURCES = %D%/fuzz_http.c $(fuzz_main)
+tests_fuzz_fuzz_http_LDFLAGS = $(AM_LDFLAGS) $(fuzz_ldflags)

@@ -7,8 +7,7 @@
 
 #define PAGE_MAX (1u << 20) /* bytes of a page */
 
-/* The text of the file behind a newline; NULL when it cannot be read. */
-static char *read_page(const char *path) {
+char *page_read(const char *path) {
     const char *top = getenv("TAGCACHED_SRCDIR");
     char name[4096], *text = malloc(PAGE_MAX + 2);
     snprintf(name, sizeof name, "%s/%s", top == NULL ? "." : top, path);
@@ -25,7 +24,7 @@ static char *read_page(const char *path) {
 }
 
 bool page_holds(const char *path, const char *lines) {
-    char *text = read_page(path);
+    char *text = page_read(path);
     bool holds = false;
     for (const char *p = text; !holds && p != NULL && (p = strstr(p, lines)) != NULL; p++) holds = p[-1] == '\n';
     free(text);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * page - pages of the source tree, for tests that compare them with the tables they tell of.
+ * page - files of the source tree: pages that tests compare with the tables they tell of, vectors.
  */
 #ifndef TAGCACHED_TESTS_PAGE_H
 #define TAGCACHED_TESTS_PAGE_H
@@ -10,5 +10,8 @@
 /* Whether a page holds these lines, one right behind the other, whole, each ended by \n. `path` is named from the top
  * of the source tree (TAGCACHED_SRCDIR, or the current folder). False too when it cannot be read. */
 bool page_holds(const char *path, const char *lines);
+
+/* The text of a page behind one \n, ended by \0, the caller's to free; NULL when it cannot be read. */
+char *page_read(const char *path);
 
 #endif

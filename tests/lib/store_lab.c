@@ -96,9 +96,10 @@ struct purge_end {
     int64_t n;
 };
 
-static void on_job(void *arg, void *token, int64_t n) {
+static void on_job(void *arg, void *token, int64_t n, uint64_t bytes) {
     struct purge_end *end = token;
     (void)arg;
+    (void)bytes;
     end->n = n;
     sync_store_rel(&end->ended, 1);
 }

@@ -16,3 +16,9 @@ noinst_HEADERS += %D%/config_world.h
 single_tests += %D%/sim_purges
 tests_sim_sim_purges_SOURCES = %D%/sim_purges.c %D%/purge_model.c %D%/purge_life.c %D%/purge_govern.c %D%/purge_faults.c
 noinst_HEADERS += %D%/purge_world.h %D%/purge_state.h
+
+# The whole cluster.
+single_tests += %D%/sim_cluster
+tests_sim_sim_cluster_SOURCES = %D%/sim_cluster.c %D%/lab.c %D%/lab_place.c %D%/lab_node.c %D%/lab_purges.c \
+	%D%/lab_links.c %D%/lab_clients.c %D%/lab_store.c %D%/lab_check.c %D%/lab_items.c %D%/lab_faults.c
+noinst_HEADERS += %D%/lab.h %D%/lab_state.h %D%/lab_store.h

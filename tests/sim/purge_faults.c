@@ -152,7 +152,7 @@ static void calm_down(struct sim *s, void *arg, uint64_t unused) {
 /* ------------------------------------------------------------------ the end */
 
 /* Whether somebody who lives has to have kept a purge: who asked for it, who made it an event, and who has applied it
- * as the member that it still is. Who was ejected begins anew, and keeps of others' purges none (rule 19). */
+ * as the member that it still is. Who was ejected begins anew, and keeps of others' purges none. */
 static bool is_known(const struct world *w, uint32_t pid) {
     const struct process *origin = w->origins[w->id_origin[pid]].process;
     bool known = w->asker[pid] != NULL && w->asker[pid]->alive;

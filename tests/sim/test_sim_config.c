@@ -99,12 +99,18 @@ static int run_by_hand(int argc, char **argv) {
 
 /* ---- random schedules */
 
+#ifdef SIM_SLOW
+#define SEEDS 40
+#else
+#define SEEDS 100
+#endif
+
 static void test_random_schedules_keep_every_promise(void **state) {
     (void)state;
     struct totals t = {0};
     char why[700];
     for (int disks = 0; disks < 3; disks++)
-        for (uint64_t seed = 1; seed <= 100; seed++)
+        for (uint64_t seed = 1; seed <= SEEDS; seed++)
             if (!run_seed(seed, disks, NULL, &t, why, sizeof why))
                 fail_msg("test_sim_config %llu %llu %s: %s", (unsigned long long)seed, (unsigned long long)seed,
                          disks == 0   ? "all"

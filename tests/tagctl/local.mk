@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The cluster's tool against a scripted node.
-if !TSAN
+if !SANITIZED
 TESTS += %D%/test_tagctl.py
 endif
 EXTRA_DIST += %D%/test_tagctl.py %D%/node.py %D%/tls.py %D%/golden.txt

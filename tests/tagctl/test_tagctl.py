@@ -5,6 +5,7 @@ how it ends when a node refuses, lies, stalls or is not there.
 
     test_tagctl.py [--update]       --update writes golden.txt anew, to be read before it is committed
 """
+import hashlib
 import json
 import os
 import pty
@@ -73,6 +74,8 @@ READS = re.compile(r"(cluster at \S+ )?(cluster (status|members|ring|purges.*|ke
 CHANGES = {
     "purge a b+c": "mp a,b+c n s w2000", "purge a --soft": "mp a n s w2000 I",
     "purge a --soft --ttl 9": "mp a n s w2000 I T9",
+    "purge a --receipt": "mp a n s w2000 c",
+    "purge a --reason TICKET-12": "mp a n s w2000 rTICKET-12",
     "purge a --wait none": "mp a n s w0", "purge a --timeout 30": "mp a n s w30000", "purge -- ls": "mp ls n s w2000",
     "key set k v --tag a --tag b --ttl 5 --flags 7": "ms k 1 T5 F7 Ga,b|v", "key del k": "md k",
     "key touch k 9": "touch k 9",
@@ -92,7 +95,10 @@ SHOWN = [
     "status --interval 0", "members ls", "members show c2:11211", "members show c9:11211", "members join 10.0.0.9:21211",
     "members leave c3:11211 --yes", "members drain c3:11211 --yes", "members undrain c3:11211 --yes",
     "members weight c3:11211 3 --yes", "members weight c3:11211 none --yes", "members forget c3:11211 --yes",
-    "members leave c3:11211 --dry-run", "members leave c9:11211 --yes", "ping",
+    "members drain c3:11211 --yes --wait",
+    "members leave c3:11211 --dry-run", "members leave c9:11211 --yes",
+    "members restart ssh-{host} --dry-run", "members restart ssh-{host} c2:11211 --keep --dry-run", "members restart false c9:11211 --yes",
+    "ping",
     "purge licence:7+region:de product:77", "purge --soft --ttl 60 product:77", "purge * --yes",
     "purge product:77 --dry-run", "purge ls", "purge show 4-88422", "purge show 4-88423", "purge show 4-9",
     "purge wait 4-88422", "purge wait 4-88423 --timeout 0", "key get user:42", "key get bytes", "key get none",
@@ -106,7 +112,11 @@ SHOWN = [
     "keyring add 7f3109be42aa01c9", "keyring add 0000000000000000", "keyring use 7f3109be42aa01c9",
     "keyring remove 02acb1d3ee7f6405 --yes", "cluster set eject-after 60000", "cluster set eject-after 60000 --dry-run",
     "cluster recover --yes", "cluster recover --dry-run", "version", "keyring generate",
+    "token create deploy --scope purge,read --tags page:,post: --rate 10 --file @TOKENS", "token create ops --file @TOKENS",
+    "token create deploy --file @TOKENS --dry-run", "token create a/b --file @TOKENS", "token ls --file @TOKENS",
+    "token revoke ops --file @TOKENS --yes", "token revoke nobody --file @TOKENS --yes",
 ]
+TOKENS = f"# who\nops blake2b:{'0123456789abcdef' * 4} admin,purge_all\nfeed blake2b:{'f' * 64} purge tags=feed: rate=2\n"
 
 
 def steady(command, text, port):
@@ -117,6 +127,7 @@ def steady(command, text, port):
     if command == "ping":
         text = re.sub(r'"ms": [0-9.]+', '"ms": TIME', text)
         return re.sub(r"( +|\t)[0-9.]+( ms)?(?=\t|  ok)", " TIME", re.sub(r"NODE +", "NODE ", text))
+    text = re.sub(r"last copy gone \S+Z", "last copy gone WHEN", text)
     if command.split(" ")[1:2] not in (["ls"], ["show"], ["wait"]):
         text = re.sub(r'"took_ms": [0-9.]+', '"took_ms": TIME', text)
         text = re.sub(r"^(confirmed|pending) on (.*) in [0-9.]+ ms", r"\1 on \2 in TIME ms", text, flags=re.M)
@@ -124,16 +135,29 @@ def steady(command, text, port):
 
 
 def show(command):
-    args = command.split(" ")
+    if "@TOKENS" in command:
+        with tempfile.TemporaryDirectory() as d:
+            return show_in(command, os.path.join(d, "tokens"))
+    return show_in(command, None)
+
+
+def show_in(command, tokens):
+    """tokens: a file that stands for @TOKENS, as it is at the beginning each time."""
+    args = command.replace("@TOKENS", tokens or "").split(" ")
     out = [f"# {command}\n"]
     for way in ("terminal", "plain", "json"):
         node = Node()
+        if tokens:
+            with open(tokens, "w") as f:
+                f.write(TOKENS)
         if way == "terminal":
             code, text = on_terminal(*args, server=node)
         else:
             code, text, err = piped(*args, *(["-o", "json"] if way == "json" else []), server=node, stdin=None)
             text += "".join(f"! {line}\n" for line in err.splitlines())
         text = steady(command, text, node.port)
+        if tokens:
+            text = re.sub(r"tct_[0-9a-f]{64}", "SECRET", text.replace(tokens, "TOKENS"))
         out.append(f"## {way}, {code}\n{text}" + ("" if text.endswith("\n") or not text else "\n"))
         words = tuple(command.split(" ")[:2])
         if words not in CHANGING and (words[0] != "purge" or words[1] in ("ls", "show", "wait")):
@@ -182,6 +206,36 @@ def test_help():
         check(option, piped(option)[1].count(".TP") > 15)
 
 
+def test_tokens():
+    """What is in the file after each verb: lines of others stay as they are, its mode too, and only a hash is kept."""
+    with tempfile.TemporaryDirectory() as d:
+        path = os.path.join(d, "tokens")
+        code, text, _ = piped("token", "create", "deploy", "--scope", "purge,read", "--file", path)
+        secret = text.splitlines()[-1]
+        check("a secret", code == DONE and re.fullmatch(r"tct_[0-9a-f]{64}", secret), text)
+        check("nobody else reads it", os.stat(path).st_mode & 0o777 == 0o600)
+        digest = hashlib.blake2b(secret.encode(), digest_size=32).hexdigest()
+        with open(path) as f:
+            check("its line", f.read() == f"deploy blake2b:{digest} read,purge\n")
+        with open(path, "w") as f:
+            f.write(TOKENS.rstrip("\n"))
+        os.chmod(path, 0o640)
+        check("create", piped("token", "create", "new", "--file", path)[0] == DONE)
+        check("revoke", piped("token", "revoke", "new", "--file", path, "--yes")[0] == DONE)
+        with open(path) as f:
+            check("all as it was", f.read() == TOKENS)
+        check("its mode as it was", os.stat(path).st_mode & 0o777 == 0o640)
+        check("declined", piped("token", "revoke", "ops", "--file", path, stdin=None)[0] == DECLINED)
+        check("no such file", piped("token", "ls", "--file", path + "x")[0] == NOT_FOUND)
+        check("no file named", piped("token", "ls")[0] == USAGE)
+        for more in (["--scope", "all"], ["--rate", "0"], ["--tags", "a+b"]):
+            check(f"{more}", piped("token", "create", "x", "--file", path, *more)[0] == USAGE)
+        with open(path, "a") as f:
+            f.write("no token\n")
+        code, _, err = piped("token", "create", "x", "--file", path)
+        check("a file that is none", code == FAILED and "line 4" in err, err)
+
+
 # --- what is sent --------------------------------------------------------------------------------------------------------
 
 def test_sent():
@@ -197,6 +251,33 @@ def test_sent():
         check(f"{command} --dry-run", code == DONE and "nothing was changed" in text, (code, text, err))
         check(f"{command} --dry-run only looks", all(READS.match(c) for c in node.asked), node.asked)
         node.close()
+
+
+def test_waiting_for_items():
+    """--wait asks the node until its items are through, or it is gone; a bar shows how far it is."""
+    moving = "cluster at c3:11211 cluster status"
+    old, gone = status(version=41), members(states=("serving", "serving", "leaving"), health=("alive", "alive", "left"))
+    steps = [old, status(version=42, handoffs=2, handed=100, to_hand=400, left_s=3), status(version=42)]
+    for way in (piped, on_terminal):
+        node = Node({moving: list(steps)})
+        code, text, *_ = way("members", "drain", "c3:11211", "--yes", "--wait", server=node)
+        check("it waits", code == DONE and node.asked.count(moving) == 3 and "is drained" in text, (code, text, node.asked))
+        if way is on_terminal:
+            check("a bar", "[########......................]  25 %  100 of about 400 items, 3 s left" in text, text)
+        node.close()
+    node = Node({moving: list(steps)})
+    code, text, _ = piped("members", "drain", "c3:11211", "--yes", server=node)
+    check("it does not wait", code == DONE and moving not in node.asked, node.asked)
+    node.close()
+    node = Node({"cluster status": status(handoffs=2, handed=100, to_hand=400, left_s=3)})
+    check("status shows it", "items move: 25 %, 3 s left  (max lag" in on_terminal("status", "--interval", "0", server=node)[1])
+    node.close()
+    node = Node({"cluster members": [members(), members(), gone], moving: [steps[1]]})
+    code, text, _ = piped("--wait", "members", "leave", "c3:11211", "--yes", server=node)
+    check("a flag before its verb is the other --wait", code == USAGE, (code, text))
+    code, text, _ = piped("members", "leave", "c3:11211", "--yes", "--wait", server=node)
+    check("who is gone is waited for no more", code == DONE and "leaves" in text, (code, text))
+    node.close()
 
 
 def test_many_selectors():
@@ -507,7 +588,7 @@ def test_faults():
     for verb in verbs():
         line = next((c for c in shown if c[:len(verb)] == verb and (len(verb) > 1 or c[1:2] != ("ls",))), None)
         check(f"{verb} is in golden.txt", line is not None)
-        if line is None or verb == ("keyring", "generate"):  # which asks nobody
+        if line is None or verb == ("keyring", "generate") or verb[0] == "token":  # which ask nobody
             continue
         args = [*line, *(["-y"] if verb in CHANGING and "--yes" not in line and verb[0] in ("members", "cluster") and
                          verb[1] not in ("join", "set") else [])]

@@ -5,7 +5,9 @@ unit_tests +=
 noinst_HEADERS +=
 
 # The tree's own order: who includes whom.
+if !SANITIZED
 TESTS += %D%/test_check_includes.py
+endif
 EXTRA_DIST += %D%/test_check_includes.py
 
 # The checker of tests/cluster/faults.
@@ -19,6 +21,10 @@ EXTRA_DIST += %D%/test_main.py %D%/tls_files.py
 # What Prometheus' exporter makes of the statistics.
 TESTS += %D%/test_exporter.py
 EXTRA_DIST += %D%/test_exporter.py tests/vectors/exporter_memcached-1.6.18.txt
+
+# The metrics that it has by itself.
+TESTS += %D%/test_metrics.py
+EXTRA_DIST += %D%/test_metrics.py
 
 # The example of a configuration file.
 TESTS += %D%/test_example.py
@@ -35,7 +41,7 @@ single_tests += %D%/test_option %D%/test_md5
 tests_unit_test_md5_LDADD = $(LDADD) $(OPENSSL_LIBS)
 unit_tests += %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
-single_tests += %D%/test_store %D%/test_store_rules %D%/test_purge %D%/test_lowest
+single_tests += %D%/test_store %D%/test_store_rules %D%/test_receive %D%/test_moved %D%/test_purge %D%/test_lowest
 unit_tests += %D%/test_age %D%/test_index
 single_tests += %D%/test_turn %D%/test_idle %D%/test_ghost %D%/test_evict %D%/test_segment
 single_tests += %D%/test_binary %D%/test_login
@@ -77,6 +83,8 @@ noinst_HEADERS += %D%/threads.h
 
 # The store under real threads.
 unit_tests += %D%/test_threads_purge %D%/test_threads_fill %D%/test_threads_memory %D%/test_threads_answers
+unit_tests += %D%/test_threads_move
+tests_unit_test_threads_move_SOURCES = %D%/test_threads_move.c %D%/stage.c
 tests_unit_test_threads_purge_SOURCES = %D%/test_threads_purge.c %D%/stage.c
 tests_unit_test_threads_fill_SOURCES = %D%/test_threads_fill.c %D%/stage.c
 tests_unit_test_threads_memory_SOURCES = %D%/test_threads_memory.c %D%/stage.c
@@ -84,6 +92,8 @@ tests_unit_test_threads_answers_SOURCES = %D%/test_threads_answers.c %D%/stage.c
 noinst_HEADERS += %D%/stage.h
 
 # The commands: their parsers, and all of them over connections in memory (no net is linked).
+single_tests += %D%/test_tagname
+EXTRA_DIST += tests/vectors/tag_encoding.tsv
 single_tests += %D%/test_text %D%/test_meta %D%/test_keytags %D%/test_cmd %D%/test_ttl %D%/test_refused
 single_tests += %D%/test_quick
 tests_unit_test_quick_SOURCES = %D%/test_quick.c tests/fuzz/fake_net.c tests/wire/script.c tests/wire/script_packet.c
@@ -138,7 +148,7 @@ noinst_HEADERS += %D%/config_lab.h
 
 # Purges as events of the cluster.
 single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
-single_tests += %D%/test_address %D%/test_cluster_receipts
+single_tests += %D%/test_address %D%/test_cluster_receipts %D%/test_purge_known
 single_tests += %D%/test_captured
 tests_unit_test_captured_SOURCES = %D%/test_captured.c %D%/captured.c
 noinst_HEADERS += %D%/captured.h
@@ -147,7 +157,7 @@ unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
 noinst_HEADERS += %D%/link_lab.h
 # Links between nodes: the asking side, the owner's side, large values.
-unit_tests += %D%/test_link %D%/test_link_packets %D%/test_serve %D%/test_transfer
+unit_tests += %D%/test_link %D%/test_pull %D%/test_link_packets %D%/test_serve %D%/test_transfer
 tests_unit_test_link_packets_SOURCES = %D%/test_link_packets.c tests/wire/script.c tests/wire/script_packet.c
 noinst_HEADERS += %D%/frames.h
 unit_tests += %D%/test_transport_bad
@@ -156,3 +166,27 @@ single_tests += %D%/test_lease %D%/test_peer_purge %D%/test_purging_outbox %D%/t
 unit_tests += %D%/test_conn_link
 tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
 tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
+# Purges over HTTP: what requests mean, and how they are answered.
+single_tests += %D%/test_dialects %D%/test_token
+EXTRA_DIST += tests/vectors/http_purges.txt
+
+TESTS += %D%/test_http_purges.py
+EXTRA_DIST += %D%/test_http_purges.py
+
+# The audit.
+unit_tests += %D%/test_audit
+tests_unit_test_audit_LDADD = $(LDADD) $(JANSSON_LIBS)
+
+
+# HTTP: the parser and its lookups.
+single_tests += %D%/test_http_parser
+unit_tests += %D%/test_http
+tests_unit_test_http_SOURCES = %D%/test_http.c %D%/net_lab.c
+unit_tests += %D%/test_monitor
+tests_unit_test_monitor_SOURCES = %D%/test_monitor.c %D%/node_lab.c
+
+# Keys that move.
+unit_tests += %D%/test_written
+single_tests += %D%/test_cover %D%/test_handoff
+tests_unit_test_handoff_SOURCES = %D%/test_handoff.c %D%/handoff_lab.c
+noinst_HEADERS += %D%/handoff_lab.h

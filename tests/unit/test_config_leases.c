@@ -106,6 +106,27 @@ static void test_a_lowered_lease_is_waited_for_at_its_old_length(void **state) {
     end();
 }
 
+/* What has been waited for is the serve lease, lowered before; the tag lease goes on being granted until this version
+ * is known. */
+static void test_a_lease_that_is_lowered_while_another_one_is_waited_for_is_waited_for(void **state) {
+    (void)state;
+    lab_configuration(&conf, 4);
+    begin_as(0);
+    hear_request(CONFIG_SERVE_LEASE, 20000);
+    configuration_value_put(proposal());
+    lab_accepted(&l, 1);
+    lab_clear(&l);
+    for (uint32_t n = 2; n <= 4; n++) poll_at(n, 6);
+    lab_pass(&l, 4000); /* more than W of the tag lease */
+    hear_request(CONFIG_TAG_LEASE, 500);
+    struct configuration_value *v = proposal();
+    assert_int_equal(v->configuration.tag_lease_ms, 500);
+    assert_int_equal(v->configuration.tag_wait_ms, 1000);
+    assert_int_equal(v->configuration.serve_wait_ms, 30000);
+    configuration_value_put(v);
+    end();
+}
+
 static void test_a_raised_lease_is_waited_for_at_once(void **state) {
     (void)state;
     lab_configuration(&conf, 4);
@@ -189,6 +210,7 @@ int main(void) {
         cmocka_unit_test(test_leases_bind_when_every_member_has_polled_at_a_version_with_three_voters),
         cmocka_unit_test(test_nobody_is_ejected_before_leases_bind),
         cmocka_unit_test(test_a_lowered_lease_is_waited_for_at_its_old_length),
+        cmocka_unit_test(test_a_lease_that_is_lowered_while_another_one_is_waited_for_is_waited_for),
         cmocka_unit_test(test_a_raised_lease_is_waited_for_at_once),
         cmocka_unit_test(test_eject_after_is_not_lowered_below_an_old_serve_lease),
         cmocka_unit_test(test_a_new_voter_counts_silence_from_its_seat_on),

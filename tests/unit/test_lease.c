@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Leases, and what is confirmed when a member does not answer (rules 14, 18 and 19): a case for each sentence, and for
+ * Leases, and what is confirmed when a member does not answer: a case for each sentence, and for
  * each shortcut that random schedules meet too seldom. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -278,6 +278,37 @@ static void test_who_comes_from_leases_to_one_voter_has_to_catch_up(void **state
     purge_lab_fini(&l);
 }
 
+/* A voter is left alone that lacks what was confirmed when there were three, and nobody hands that over. */
+static void test_a_fresh_epoch_of_one_voter_that_had_leases_drops_what_is_tagged(void **state) {
+    (void)state;
+    begin(3);
+    cut(3);
+    purge_lab_run(&l, 1010);
+    purge(1, 5);
+    purge_lab_run(&l, WAITED_MS + 30);
+    assert_true(is_confirmed(1, 5));
+    keep_previous();
+    l.c.voters[0] = l.c.voters[2];
+    l.c.nvoters = 1;
+    l.c.leases = false;
+    l.c.version++;
+    l.c.epoch++;
+    purge_lab_adopt_one(&l, 3);
+    purge_lab_settle(&l);
+    assert_false(holds(3));
+    const unsigned floors = purge_lab_node(&l, 3)->floors_tagged;
+    keep_previous();
+    l.c.version++;
+    l.c.epoch++;
+    l.c.floor_epoch = l.c.epoch;
+    purge_lab_adopt_one(&l, 3);
+    purge_lab_settle(&l);
+    purge_lab_run(&l, 500);
+    assert_true(ends(3).tag_ns == LEASE_ENDLESS);
+    assert_int_equal(purge_lab_node(&l, 3)->floors_tagged, floors + 1);
+    purge_lab_fini(&l);
+}
+
 /* ------------------------------------------------------------------ what is confirmed */
 
 static void test_a_member_that_does_not_answer_is_waited_for_once(void **state) {
@@ -338,6 +369,33 @@ static void test_an_asker_is_told_of_both_kinds(void **state) {
     purge_lab_settle(&l);
     purge_lab_run(&l, 500);
     assert_true(is_confirmed(4, 0));
+    purge_lab_fini(&l);
+}
+
+/* It was silent for long, came back, and was granted leases while the version that ejects it was being chosen. */
+static void test_who_is_ejected_just_when_it_comes_back_is_waited_for(void **state) {
+    (void)state;
+    begin(4);
+    cut(4);
+    assert_true(holds(4));
+    l.c.version++;
+    l.c.members[3].state = CONFIGURATION_EJECTED;
+    for (uint32_t i = 1; i <= 3; i++) purge_lab_adopt_one(&l, i);
+    purge_lab_settle(&l);
+    purge(1, 5);
+    purge(2, 0);
+    while (holds(4)) {
+        assert_false(is_confirmed(1, 5));
+        purge_lab_run(&l, 20);
+    }
+    purge_lab_run(&l, WAITED_MS);
+    assert_true(is_confirmed(1, 5));
+    while (ends(4).serve_ns > l.now_ns) {
+        assert_false(is_confirmed(2, 0));
+        purge_lab_run(&l, 500);
+    }
+    purge_lab_run(&l, 3500); /* W(30 s) is 33.2 s */
+    assert_true(is_confirmed(2, 0));
     purge_lab_fini(&l);
 }
 
@@ -491,9 +549,11 @@ int main(void) {
         cmocka_unit_test(test_one_and_two_nodes_need_none),
         cmocka_unit_test(test_leases_bind_when_all_know),
         cmocka_unit_test(test_who_comes_from_leases_to_one_voter_has_to_catch_up),
+        cmocka_unit_test(test_a_fresh_epoch_of_one_voter_that_had_leases_drops_what_is_tagged),
         cmocka_unit_test(test_a_member_that_does_not_answer_is_waited_for_once),
         cmocka_unit_test(test_a_purge_of_everything_waits_for_all_members),
         cmocka_unit_test(test_an_asker_is_told_of_both_kinds),
+        cmocka_unit_test(test_who_is_ejected_just_when_it_comes_back_is_waited_for),
         cmocka_unit_test(test_without_a_majority_nothing_is_confirmed),
         cmocka_unit_test(test_leases_of_the_epoch_before_are_waited_for),
         cmocka_unit_test(test_a_sealed_voter_acknowledges_and_grants_nothing),

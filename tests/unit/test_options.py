@@ -213,19 +213,57 @@ def threads():
     assert counts[1] - counts[0] == 3, counts
 
 
+# ------------------------------------------------------------------ HTTP
+
+
+def http_port(s):
+    with open(s.ports) as f:
+        return int(next(line for line in f if line.startswith("HTTP ")).split()[-1])
+
+
+def web(s, path, wrap=lambda sock: sock, host="localhost"):
+    """The status that an HTTP client is answered with."""
+    with wrap(socket.create_connection(("127.0.0.1", http_port(s)))) as c:
+        c.settimeout(PATIENCE_S)
+        return int(ask(c, f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode(), b"\n").split()[1])
+
+
+@case("http")
+def http():
+    with Server(*LOCAL, "--http", "127.0.0.1:0,127.0.0.2:0") as s:
+        assert web(s, "/healthz") == 200 and web(s, "/metrics") == 200 and web(s, "/x") == 404
+        with open(s.ports) as f:
+            assert [line.split(":")[0] for line in f] == ["TCP INET", "HTTP INET", "HTTP INET"]
+    with Secure(more=["--http", "127.0.0.1:0"]) as s:
+        assert web(s, "/readyz", s.context().wrap_socket) == 200
+    with Secure(more=["--http", "notls:127.0.0.1:0"]) as s:
+        assert web(s, "/readyz") == 200
+    refused("--http", "[::1")
+    refused("--http", "mtls:127.0.0.1:0")
+    refused("--http", "127.0.0.1:http")
+
+
+@case("http-host")
+def http_host():
+    with Server(*LOCAL, "--http", "127.0.0.1:0", "--http-host", "a.example,b.example") as s:
+        assert web(s, "/metrics", host="b.example:8211") == 200
+        assert web(s, "/metrics", host="c.example") == 403
+    refused("--http-host", "a.example")
+
+
 # ------------------------------------------------------------------ TLS
 
 class Secure(Server):
     """A daemon that serves TLS. files: what each of KEY, CERTIFICATE, .. is called; options may name them by {dir}."""
 
-    def __init__(self, *options, chain=KEY + CERTIFICATE):
+    def __init__(self, *options, chain=KEY + CERTIFICATE, more=()):
         self.files = tempfile.TemporaryDirectory()
         der = base64.b64decode("".join(KEY.splitlines()[1:-1]))
         for name, data in (("chain", chain.encode()), ("key", KEY.encode()), ("der", der), ("both", (KEY + CERTIFICATE).encode())):
             with open(self.file(name), "wb") as f:
                 f.write(data)
         words = ["ssl_chain_cert=" + self.file("chain")] + [o.format(dir=self.files.name) for o in options]
-        super().__init__("-Z", "-o", ",".join(words), *LOCAL)
+        super().__init__("-Z", "-o", ",".join(words), *LOCAL, *more)
 
     def file(self, name):
         return os.path.join(self.files.name, name)

@@ -295,8 +295,9 @@ static void run_counted(void *arg) {
     assert_int_equal(store_purge(c->l->w[1], &p, &number), STORE_PENDING);
 }
 
-static void on_counted(void *arg, void *token, int64_t n) {
+static void on_counted(void *arg, void *token, int64_t n, uint64_t bytes) {
     (void)arg;
+    (void)bytes;
     ((struct counted *)token)->n = n;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The outbox: purges that are not confirmed yet, their states, and who waits for them (rule 10). */
+ * The outbox: purges that are not confirmed yet, their states, and who waits for them. */
 #include "cluster/outbox.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Purges as records, the table of vias, and the log of all origins (rules 10, 12 and 16). */
+ * Purges as records, the table of vias, and the log of all origins. */
 #include "cluster/purgelog.h"
 
 #include <errno.h>

@@ -39,11 +39,13 @@ static struct told {
     unsigned jobs, rooms, floors;
     void *token;
     int64_t n;
+    uint64_t bytes;
     uint64_t last_floors;
 } told;
 
-static void on_job(void *arg, void *token, int64_t n) {
+static void on_job(void *arg, void *token, int64_t n, uint64_t bytes) {
     (void)arg;
+    told.bytes = bytes;
     told.jobs++;
     told.token = token;
     told.n = n;

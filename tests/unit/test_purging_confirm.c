@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * A purge that is asked for anywhere reaches every member, once, and is confirmed when all have it (rules 10, 12 to
- * 15).
+ * A purge that is asked for anywhere reaches every member, once, and is confirmed when all have it.
  */
 #include <errno.h>
 #include <setjmp.h>

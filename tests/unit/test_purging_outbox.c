@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The asked node: purges stay in its outbox until they are confirmed, go to another voter after 200 ms without an
- * answer, are applied alone after 600 ms, and are recognised when they come back (rules 10, 11, 12, 15). */
+ * answer, are applied alone after 600 ms, and are recognised when they come back. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

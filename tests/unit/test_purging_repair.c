@@ -2,7 +2,7 @@
  *
  * Who lacks events pulls them from whoever has them, or raises a floor; a newcomer begins with a floor and a voter's
  * vector; a voter that is new in an epoch first learns what the voters before it knew; origins are retired when
- * everybody has all of theirs (rules 4, 6, 16, 19 and 20). */
+ * everybody has all of theirs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -277,7 +277,7 @@ static char *repeat(const char *text, unsigned n) {
 
 /* Whatever they stall in. */
 static void all_together_hold_no_more_than_they_may(void **state) {
-    enum { N = 320 };
+    enum { N = 320, ASKING = SCALE(N) };
     const uint64_t most = 16u << 20;
     static const char *const begin[] = {"mg k P", "set b 0 0 16000\r\n", "ms k 700000 P"};
     (void)state;
@@ -299,13 +299,14 @@ static void all_together_hold_no_more_than_they_may(void **state) {
                                       "stats\r\nstats settings\r\n", "stats conns\r\n", "lru_crawler metadump all\r\n"};
     for (unsigned k = 0; k < sizeof ask / sizeof *ask; k++) {
         struct subject *p = talk_node("-m 64 -t 2");
-        int fd = talk_open(p), fds[N];
+        const unsigned n = k == 3 ? 50 : ASKING;
+        int fd = talk_open(p), fds[ASKING];
         char *text = repeat(ask[k], 2000);
         /* A dump of many items has more to write for each walk over the index, which is slow where everything is. */
         fill(fd, k == 4 ? 2000 : 30, k == 1 ? 2000 : k == 4 ? 10 : 20000);
-        hold(p, fd, fds, k == 3 ? 50 : N, text, most);
+        hold(p, fd, fds, n, text, most);
         talk_expect(fd, "mn\r\n", "MN\r\n");
-        for (unsigned i = 0; i < (k == 3 ? 50 : N); i++) close(fds[i]);
+        for (unsigned i = 0; i < n; i++) close(fds[i]);
         free(text);
         close(fd);
         subject_stop(p);

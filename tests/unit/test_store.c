@@ -407,10 +407,12 @@ static void test_expiry_and_prefix_tags(void **state) {
     store_free(f.s);
 }
 
+static struct store_cause cause; /* of the last one explained */
+
 static enum store_found explain(struct fixture *f, const char *key, struct store_item *it) {
     struct store_key k = store_key(f->s, key, strlen(key));
     store_enter(f->w);
-    enum store_found found = store_explain(f->w, &k, it);
+    enum store_found found = store_explain(f->w, &k, it, &cause);
     store_leave(f->w);
     return found;
 }
@@ -428,16 +430,35 @@ static void test_explain(void **state) {
     assert_int_equal(explain(&f, "a", &it), STORE_LIVE);
     assert_int_equal(it.size, 2);
     assert_int_equal(it.ntags, 1);
-    purge_tags(&f, 1, &hard, false, 0);
-    purge_tags(&f, 1, &soft, true, 10);
+    assert_int_equal(cause.number, 0);
+    uint64_t number = purge_tags(&f, 1, &hard, false, 0);
     assert_int_equal(explain(&f, "a", &it), STORE_HARD_PURGED);
     assert_int_equal(it.size, 2);
+    assert_int_equal(cause.number, number);
+    assert_int_equal(cause.tag, hard);
+    number = purge_tags(&f, 1, &soft, true, 10);
     assert_int_equal(explain(&f, "b", &it), STORE_SOFT_PURGED);
+    assert_int_equal(cause.number, number);
+    assert_int_equal(cause.tag, soft);
     assert_int_equal(get(&f, "a", NULL, NULL), -1);
     clock_manual_advance(&f.clock, 11000000000ull);
     assert_int_equal(explain(&f, "b", &it), STORE_HARD_PURGED);
     store_sweep_all(f.s);
     assert_int_equal(explain(&f, "a", &it), STORE_ABSENT);
+    /* Several tags together, and everything: the purge is known, no tag is to blame. */
+    const uint64_t both[] = {hard, soft};
+    assert_int_equal(set(&f, "c", "C", both, 2), STORE_OK);
+    assert_int_equal(set(&f, "d", "D", NULL, 0), STORE_OK);
+    number = purge_tags(&f, 2, both, false, 0);
+    assert_int_equal(explain(&f, "c", &it), STORE_HARD_PURGED);
+    assert_int_equal(cause.number, number);
+    assert_int_equal(cause.tag, 0);
+    assert_int_equal(explain(&f, "d", &it), STORE_LIVE);
+    assert_int_equal(cause.number, 0);
+    number = purge_tags(&f, 0, NULL, false, 0);
+    assert_int_equal(explain(&f, "d", &it), STORE_HARD_PURGED);
+    assert_int_equal(cause.number, number);
+    assert_int_equal(cause.tag, 0);
     store_free(f.s);
 }
 

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/sync.h"
 #include "proto/binary.h"
 #include "tests/lib/subject.h"
 #include "tests/wire/script.h"
@@ -664,6 +665,15 @@ static int parse_args(int argc, char **argv, struct run *common, bool modes[MODE
     return i;
 }
 
+/* ThreadSanitizer looks at what threads share, which is the same however a client's bytes arrive. */
+static void usual_modes(bool modes[MODES]) {
+#ifdef SYNC_TSAN
+    modes[MODE_LINE] = true;
+#else
+    for (enum mode m = MODE_LINE; m < MODES; m++) modes[m] = true;
+#endif
+}
+
 int main(int argc, char **argv) {
     bool modes[MODES] = {false};
     static struct run common;
@@ -674,7 +684,7 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_IGN);
     int first = parse_args(argc, argv, &common, modes);
     if (first < 0 || (first == argc && tree == NULL)) return usage();
-    if (!modes[0] && !modes[1] && !modes[2]) modes[0] = modes[1] = modes[2] = true;
+    if (!modes[0] && !modes[1] && !modes[2]) usual_modes(modes);
     if (mkdtemp(dir) == NULL) return usage();
     common.cfg.dir = dir;
     snprintf(here, sizeof here, "%s/tests/wire", tree == NULL ? "." : tree);

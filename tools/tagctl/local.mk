@@ -3,6 +3,7 @@
 bin_PROGRAMS += tagctl
 tagctl_SOURCES = \
   %D%/conn.c %D%/conn.h \
+  %D%/handing.c %D%/handing.h \
   %D%/help.c \
   %D%/main.c \
   %D%/nodes.c %D%/nodes.h \
@@ -18,12 +19,14 @@ tagctl_SOURCES = \
   %D%/verb_ping.c \
   %D%/verb_purge.c \
   %D%/verb_purges.c \
+  %D%/verb_restart.c \
   %D%/verb_ring.c \
   %D%/verb_ring_verify.c \
   %D%/verb_stats.c \
   %D%/verb_status.c \
+  %D%/verb_token.c \
   %D%/verbs.def %D%/verbs.h
 tagctl_CPPFLAGS = $(base_cppflags) $(JANSSON_CFLAGS)
-tagctl_LDADD = libtagcached.a $(OPENSSL_LIBS) $(JANSSON_LIBS) $(SODIUM_LIBS)
+tagctl_LDADD = $(daemon_library) $(OPENSSL_LIBS) $(JANSSON_LIBS) $(SODIUM_LIBS)
 tagctl_LDFLAGS = $(AM_LDFLAGS) $(BIND_FLAGS)
 EXTRA_DIST += %D%/README.md

@@ -20,6 +20,9 @@ enum takes {
     TAKES_NODE = 256,
     TAKES_STORE = 512,
     TAKES_FILE = 1024,
+    TAKES_KEEP = 2048,
+    TAKES_TOKEN = 4096,
+    TAKES_WAIT = 8192,
 };
 
 struct text_list {

@@ -5,6 +5,8 @@
 #ifndef TAGCACHED_TAGCTL_SAY_H
 #define TAGCACHED_TAGCTL_SAY_H
 
+#include <stdbool.h>
+
 /* The exit status. */
 enum {
     DONE = 0,
@@ -15,6 +17,8 @@ enum {
     DECLINED = 5,    /* the question was not answered with yes */
 };
 
+/* Whether what is said until then is left out: a look that is repeated need not complain each time. */
+void say_nothing(bool nothing);
 /* Says "tagctl: ..." on standard error. */
 void say(const char *form, ...) __attribute__((format(printf, 1, 2)));
 /* The same, and its value is the status. */

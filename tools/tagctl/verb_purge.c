@@ -18,6 +18,7 @@
 #define WINDOW 16        /* purges under way */
 
 #define ID_TEXT 48
+#define REASON_MAX 200 /* bytes of a reason; a longer one is cut */
 
 static const struct table_column columns[] = {{"ID", "id", TABLE_TEXT},
                                               {"STATE", "state", TABLE_STATE},
@@ -34,6 +35,7 @@ struct purging {
     unsigned answered, selectors, unconfirmed;
     double wait_ms;
     double acked, members; /* of the worst purge */
+    double items, bytes;   /* taken out, with --receipt; NAN: more items than are counted */
     char first_id[ID_TEXT], last_id[ID_TEXT];
     struct table table;
     bool dry;
@@ -70,6 +72,8 @@ static int read_answer(struct purging *p) {
     for (char *rest = line + 3, *word; (word = strsep(&rest, " "));) {
         if (word[0] == 'n' && sscanf(word + 1, "%lf/%lf", &acked, &members) != 2) acked = members = NAN;
         if (word[0] == 's') id_of(word + 1, id);
+        if (word[0] == 'c') p->items += !strcmp(word + 1, "many") ? NAN : strtod(word + 1, NULL);
+        if (word[0] == 'b') p->bytes += strtod(word + 1, NULL);
     }
     table_text(&p->table, id[0] ? id : NULL);
     table_text(&p->table, confirmed ? "confirmed" : "pending");
@@ -87,9 +91,21 @@ static int read_answer(struct purging *p) {
     return DONE;
 }
 
+/* Writes " r..." with the reason, if there is one. */
+static void write_reason(const char *reason, char out[REASON_MAX * 3 + 3]) {
+    size_t n = 2;
+    out[0] = '\0';
+    if (!reason || !reason[0]) return;
+    memcpy(out, " r", 2);
+    for (unsigned i = 0; reason[i] && i < REASON_MAX; i++) {
+        const unsigned char c = (unsigned char)reason[i];
+        n += (size_t)sprintf(out + n, c <= 0x20 || c == 0x7f || c == '%' ? "%%%02X" : "%c", c);
+    }
+}
+
 static int send_list(struct purging *p) {
     const struct options *o = &p->c->opt;
-    char soft[64] = "";
+    char soft[64] = "", reason[REASON_MAX * 3 + 3];
     int status = DONE;
     if (!p->in_list) return DONE;
     if (p->sent - p->answered == WINDOW) status = read_answer(p);
@@ -100,7 +116,10 @@ static int send_list(struct purging *p) {
         strcpy(soft, " I");
     bool waits = !o->wait || !strcmp(o->wait, "all");
 
-    if (!p->dry) status = reply_ask(p->c, "mp %s n s w%.0f%s", p->list, waits ? p->wait_ms : 0, soft);
+    write_reason(o->reason, reason);
+    if (!p->dry)
+        status = reply_ask(p->c, "mp %s n s w%.0f%s%s%s", p->list, waits ? p->wait_ms : 0, soft, o->receipt ? " c" : "",
+                           reason);
     p->under_way[p->sent % WINDOW] = p->in_list;
     p->sent++;
     p->in_list = 0;
@@ -164,6 +183,14 @@ static void print_nodes(struct purging *p) {
     reply_free(&r);
 }
 
+/* What was taken out by then. */
+static void print_removed(const struct purging *p) {
+    char items[32] = "more than 100,000", bytes[32];
+    if (!isnan(p->items)) text_grouped(items, p->items);
+    text_bytes(bytes, p->bytes);
+    printf("%s items, %s removed%s\n", items, bytes, p->unconfirmed ? " so far" : "");
+}
+
 static int report(struct purging *p, double took_ms) {
     const char *wait = p->c->opt.wait;
     bool none = wait && !strcmp(wait, "none"), local = wait && !strcmp(wait, "local");
@@ -179,6 +206,7 @@ static int report(struct purging *p, double took_ms) {
         printf("%s on %.0f/%.0f in %.1f ms", p->unconfirmed ? "pending" : "confirmed", p->acked, p->members, took_ms);
         print_ids(p);
         putchar('\n');
+        if (p->c->opt.receipt) print_removed(p);
     }
     if (good) return DONE;
     return complain(FAILED, "not confirmed in time by all nodes; it goes on: `tagctl purge wait %s`",
@@ -188,6 +216,7 @@ static int report(struct purging *p, double took_ms) {
 static int check_options(const struct ctl *c) {
     const struct options *o = &c->opt;
     char *end;
+    if (o->receipt && o->soft) return complain(USAGE, "--receipt is for a hard purge: a soft one takes nothing out");
     if (o->ttl && !o->soft) return complain(USAGE, "--ttl is for --soft: how long the old value may be served");
     if (o->ttl && (strtoul(o->ttl, &end, 10) > 315360000 || *end || o->ttl[0] < '0' || o->ttl[0] > '9'))
         return complain(USAGE, "--ttl takes seconds, not %s", o->ttl);

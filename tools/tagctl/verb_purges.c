@@ -11,13 +11,28 @@
 #define POLL_MS 50
 #define ANSWER_S 5 /* a node may ask others before it says how a purge is */
 
-static const struct table_column columns[] = {{"ID", "id", TABLE_TEXT},        {"STATE", "state", TABLE_STATE},
-                                              {"KIND", "kind", TABLE_TEXT},    {"CONFIRMED", "confirmed", TABLE_NUMBER},
-                                              {"OF", "members", TABLE_NUMBER}, {"AGE", "age_ms", TABLE_MS},
-                                              {"TOOK", "took_ms", TABLE_MS},   {"SELECTORS", "selectors", TABLE_TEXT}};
+static const struct table_column columns[] = {{"ID", "id", TABLE_TEXT},
+                                              {"STATE", "state", TABLE_STATE},
+                                              {"KIND", "kind", TABLE_TEXT},
+                                              {"CONFIRMED", "confirmed", TABLE_NUMBER},
+                                              {"OF", "members", TABLE_NUMBER},
+                                              {"AGE", "age_ms", TABLE_MS},
+                                              {"TOOK", "took_ms", TABLE_MS},
+                                              {"ITEMS", "items", TABLE_NUMBER},
+                                              {"BYTES", "bytes", TABLE_BYTES},
+                                              {"GONE", "gone_ms", TABLE_MS},
+                                              {"SELECTORS", "selectors", TABLE_TEXT}};
 
 static const struct table_column ack_columns[] = {
-    {"NODE", "name", TABLE_TEXT}, {"CONFIRMED", "confirmed", TABLE_YESNO}, {"TIME", "ms", TABLE_MS}};
+    {"NODE", "name", TABLE_TEXT},     {"CONFIRMED", "confirmed", TABLE_YESNO}, {"TIME", "ms", TABLE_MS},
+    {"ITEMS", "items", TABLE_NUMBER}, {"BYTES", "bytes", TABLE_BYTES},         {"GONE", "gone_ms", TABLE_MS}};
+
+/* What a counted purge took out, and when the last copy was gone. */
+static void add_counts(struct table *t, const struct reply_row *row) {
+    table_number(t, reply_number(row, "items"));
+    table_number(t, reply_number(row, "bytes"));
+    table_number(t, reply_number(row, "gone_ms"));
+}
 
 static void add(struct table *t, const struct reply_row *row) {
     table_text(t, reply_text(row, "id"));
@@ -27,6 +42,7 @@ static void add(struct table *t, const struct reply_row *row) {
     table_number(t, reply_number(row, "members"));
     table_number(t, reply_number(row, "age_ms"));
     table_number(t, reply_number(row, "took_ms"));
+    add_counts(t, row);
     table_text(t, reply_text(row, "selectors"));
 }
 
@@ -63,6 +79,23 @@ static int get(struct ctl *c, struct reply *r, const struct reply_row **row) {
     return complain(NOT_FOUND, "nobody remembers a purge %s", id);
 }
 
+/* "; 48110 items, 312 MiB removed; last copy gone 2026-11-27T14:02:13Z", if it was counted. */
+static void print_receipt(const struct reply_row *row) {
+    const double items = reply_number(row, "items"), bytes = reply_number(row, "bytes"),
+                 gone_ms = reply_number(row, "gone_ms"), age_ms = reply_number(row, "age_ms");
+    char count[32] = "more than 100,000", size[32], when[32];
+    if (isnan(bytes)) return;
+    if (!isnan(items)) text_grouped(count, items);
+    text_bytes(size, bytes);
+    printf("; %s items, %s removed", count, size);
+    if (isnan(gone_ms) || isnan(age_ms)) return;
+    const time_t gone = time(NULL) - (time_t)((age_ms - gone_ms) / 1000);
+    struct tm utc;
+    gmtime_r(&gone, &utc);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    printf("; last copy gone %s", when);
+}
+
 static void print_one(const struct ctl *c, const struct reply *r, const struct reply_row *row) {
     struct table t, one;
     table_init(&t, ack_columns, sizeof ack_columns / sizeof *ack_columns);
@@ -72,6 +105,7 @@ static void print_one(const struct ctl *c, const struct reply *r, const struct r
         table_text(&t, reply_text(ack, "name"));
         table_text(&t, reply_text(ack, "acked"));
         table_number(&t, reply_number(ack, "ms"));
+        add_counts(&t, ack);
     }
     if (c->output == OUTPUT_JSON) {
         json_t *rows = table_json(&one), *j = json_incref(json_array_get(rows, 0));
@@ -86,7 +120,9 @@ static void print_one(const struct ctl *c, const struct reply *r, const struct r
         double took = reply_number(row, "took_ms");
         printf("%s%s%s%s%s %.0f/%.0f", what ? what : "", what ? "  " : "", kind ? kind : "", kind ? "; " : "",
                reply_text(row, "state"), reply_number(row, "acked"), reply_number(row, "members"));
-        printf(isnan(took) ? "\n" : " in %.1f ms\n", took);
+        if (!isnan(took)) printf(" in %.1f ms", took);
+        print_receipt(row);
+        putchar('\n');
         table_print(&t, c);
     }
     table_free(&t);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * A run from its beginning to its end. */
+#include "tests/sim/lab.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "tests/sim/lab_state.h"
+
+#define STREAM_TIMEOUT_NS (700 * SIM_MS)
+#define CALM_LEAST_NS (3 * SIM_S)
+#define CALM_MOST_NS (150 * SIM_S) /* two clusters of one name need a minute without a lease */
+#define CALM_STEP_NS (250 * SIM_MS)
+#define LATEST_NS (4 * SIM_S) /* what is on its way is over by then */
+
+static uint64_t digest_of(const struct lab *l) {
+    uint64_t digest = UINT64_C(14695981039346656037);
+#define LAB_DIGEST(name) digest = (digest ^ l->r->name) * UINT64_C(1099511628211);
+    LAB_COUNTS(LAB_DIGEST)
+#undef LAB_DIGEST
+    return (digest ^ sim_now(l->s) ^ sim_random(l->s)) * UINT64_C(1099511628211);
+}
+
+/* Runs until all agree and have for a while. */
+static void settle(struct lab *l) {
+    const uint64_t begin = sim_now(l->s);
+    bool agree = false;
+    lab_faults_end(l);
+    sim_run(l->s, begin + CALM_LEAST_NS);
+    while (!agree && sim_now(l->s) < begin + CALM_MOST_NS) {
+        sim_run(l->s, sim_now(l->s) + CALM_STEP_NS);
+        agree = lab_place_agree(l);
+    }
+    l->r->calm_ns = sim_now(l->s) - begin;
+    sim_note(l->s, 0, "all agree");
+    if (agree) sim_run(l->s, sim_now(l->s) + CALM_STEP_NS);
+    if (!agree) lab_check_violation(l, LAB_PENDING, 0, 0, 0);
+}
+
+static void free_all(struct lab *l) {
+    lab_place_fini(l);
+    sim_run(l->s, sim_now(l->s) + LATEST_NS); /* frees what it holds */
+    sim_free(l->s);
+    for (unsigned i = 0; i < l->o->places; i++) free(l->place[i].disk.bytes);
+    for (unsigned i = 0; i < l->nall; i++) free(l->all[i]);
+    free(l->all);
+    for (unsigned i = 1; i <= l->norigins; i++) free(l->origins[i].pids);
+    free(l->versions);
+    lab_items_fini(l);
+    free(l);
+}
+
+void lab_run(const struct lab_options *options, struct lab_result *r) {
+    struct lab_options o = *options;
+    struct lab *l = calloc(1, sizeof *l);
+    CHECK(l != NULL && o.places <= LAB_PLACES && o.founders <= o.places);
+    if (o.tag_ms == 0) o.tag_ms = 400;
+    if (o.serve_ms == 0) o.serve_ms = 2000;
+    if (o.eject_ms == 0) o.eject_ms = 3000;
+    *r = (struct lab_result){0};
+    l->o = &o;
+    l->r = r;
+    l->s = sim_new(o.seed);
+    l->unix_ns = UINT64_C(1800000000) * SIM_S;
+    if (o.trace != NULL) sim_trace(l->s, o.trace, 0);
+    sim_set_stream_timeout(l->s, STREAM_TIMEOUT_NS);
+    lab_items_init(l);
+    lab_place_init(l);
+    lab_clients_begin(l);
+    lab_faults_begin(l);
+    sim_run(l->s, o.seconds * SIM_S);
+    settle(l);
+    lab_check_end(l);
+    lab_items_end(l);
+    r->duplicates = sim_counts(l->s)->duplicated;
+    r->digest = digest_of(l);
+    free_all(l);
+}
