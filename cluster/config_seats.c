@@ -26,10 +26,18 @@ static const struct configuration_member *candidate(const struct config_plan *p)
     return NULL;
 }
 
-/* The voter's purges get a number of their own; not before an origin is retired while there are very many. Until then
- * it votes and grants leases, but makes no events: for retiring takes active voters, so seats must not wait for it. */
+static bool nobody_numbers(const struct configuration *n) {
+    for (unsigned i = 0; i < n->nvoters; i++)
+        if (n->voters[i].origin != 0) return false;
+    return true;
+}
+
+/* The voter's purges get a number of their own; not before an origin is retired while there are very many, unless no
+ * voter has one: one is left for config_recover. Until then it votes and grants leases, but makes no events: for
+ * retiring takes active voters, so seats must not wait for it. */
 static void give_origin(struct config_plan *p, struct configuration_voter *v) {
-    if (p->next->norigins >= CONFIG_ORIGINS_BUSY) return;
+    const unsigned most = nobody_numbers(p->next) ? CONFIGURATION_ORIGINS_MAX - 1 : CONFIG_ORIGINS_BUSY;
+    if (p->next->norigins >= most) return;
     v->origin = config_plan_number(p);
     p->next->origins[p->next->norigins++] = v->origin;
 }

@@ -33,7 +33,7 @@ enum {
     CONFIG_OWN_MAX = 16,      /* requests of this node's own administrator at once */
     CONFIG_LOOP_MAX = 32,     /* messages to oneself in one input */
     CONFIG_DEFERRED_MAX = 32, /* answers that wait for the disk */
-    CONFIG_ORIGINS_BUSY = 48, /* with so many origins a new voter gets none until one is retired */
+    CONFIG_ORIGINS_BUSY = 48, /* with so many origins a new voter gets none until one is retired, if another has one */
 };
 
 /* Times, in nanoseconds of the local clock. */

@@ -97,27 +97,28 @@ static void make_groups(struct faultload *l) {
     faultmodel_init(&l->model, l->nkeys + l->nsteady);
 }
 
+/* So many connections to each node, from `first` on. */
+static void connect_nodes(struct run *r, struct faultconn *first, unsigned each) {
+    struct faultload *l = &r->l;
+    for (unsigned node = 0; node < l->nnodes; node++)
+        for (unsigned i = 0; i < each; i++)
+            faultconn_init(&first[node * each + i], &faultwork_upcalls, l, r->epoll, &l->addresses[node], node);
+}
+
 static void make_conns(struct run *r) {
     struct faultload *l = &r->l;
-    const unsigned n = l->nnodes, each = FAULTLOAD_PURGERS + FAULTLOAD_READERS + 1 + n;
-    r->nconns = n * each;
+    const unsigned n = l->nnodes;
+    r->nconns = n * (FAULTLOAD_PURGERS + FAULTLOAD_READERS + 1 + n);
     r->conns = need(r->nconns, sizeof *r->conns);
     r->epoll = epoll_create1(EPOLL_CLOEXEC);
     l->purgers = r->conns;
     l->readers = l->purgers + (size_t)n * FAULTLOAD_PURGERS;
     l->odd = l->readers + (size_t)n * FAULTLOAD_READERS;
     l->steady = l->odd + n;
-    for (unsigned node = 0; node < n; node++) {
-        for (unsigned i = 0; i < each; i++) {
-            struct faultconn *c = i < FAULTLOAD_PURGERS ? &l->purgers[node * FAULTLOAD_PURGERS + i]
-                                  : i < FAULTLOAD_PURGERS + FAULTLOAD_READERS
-                                      ? &l->readers[node * FAULTLOAD_READERS + i - FAULTLOAD_PURGERS]
-                                  : i < FAULTLOAD_PURGERS + FAULTLOAD_READERS + 1
-                                      ? &l->odd[node]
-                                      : &l->steady[node * n + i - FAULTLOAD_PURGERS - FAULTLOAD_READERS - 1];
-            faultconn_init(c, &faultwork_upcalls, l, r->epoll, &l->addresses[node], node);
-        }
-    }
+    connect_nodes(r, l->purgers, FAULTLOAD_PURGERS);
+    connect_nodes(r, l->readers, FAULTLOAD_READERS);
+    connect_nodes(r, l->odd, 1);
+    connect_nodes(r, l->steady, n);
 }
 
 static void begin(struct run *r) {
@@ -169,8 +170,6 @@ static void obey(struct run *r, char *line) {
     } else if (strncmp(line, "confirmed ", 10) == 0 && i < r->l.npending) {
         const struct faultload_pending *p = &r->l.pending[i];
         faultmodel_purged(&r->l.model, p->key, p->count, p->asked);
-    } else if (strncmp(line, "rate ", 5) == 0) {
-        r->rate = (double)i;
     } else if (strcmp(line, "sweep") == 0) {
         r->sweeping = true;
     }

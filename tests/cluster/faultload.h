@@ -9,14 +9,13 @@
  * and each at some node within a second. A miss is filled as applications do: the node's answer is a token, then the
  * database is read, then the value is stored under the token, often a while later.
  *
- * Steady keys are beside them. They are not purged; each is read at its owner and at all other nodes 20 times a second,
- * so that it shows which node serves whose keys at what time.
+ * Steady keys are beside them. They are not purged; 20 times a second each node is asked for two of each owner's, so
+ * that it shows which node serves whose keys at what time.
  *
  * The command line is in `usage` (faultload.c). It reads commands as lines:
  *   end             asks for no purge any more; `quiet` is said when all that were sent are answered, or lost
  *   confirmed N     the pending purge N has been confirmed meanwhile
  *   sweep           reads every key at every node, then prints the totals as a line of JSON and ends
- *   rate N          from now on so many purges a second
  * It says a line `at NS purges N confirmed N pending N stale N` each second, `enough` when it has what it was told to
  * get, and `pending N NUMBER NODE` of each purge that was not confirmed in the time of its answer: NUMBER is what the
  * answer had as `s`.
@@ -89,7 +88,6 @@ struct faultload {
     struct hist latency; /* of confirmed purges */
     uint64_t random, now_ns;
     unsigned purges_under_way;
-    bool steady_only; /* no purges, no other reads */
 };
 
 /* faultwork.c: what is asked, and what the answers mean. */

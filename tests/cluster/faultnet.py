@@ -100,10 +100,6 @@ class NetNode(lib.Node):
         for words in (("addr", "add", f"{self.host}/24", "dev", "eth0"), ("link", "set", "eth0", "up"), ("link", "set", "lo", "up")):
             sh("ip", "-n", self.space, *words)
 
-    def start_now(self):
-        """Starts it, and waits for nothing."""
-        return self.start(serves=False)
-
     def cable(self, plugged):
         sh("ip", "link", "set", self.space, "up" if plugged else "down")
 
@@ -145,7 +141,7 @@ class NetLab(lib.Lab):
         for n in nodes:
             first = n.args
             n.args = first + (["--found"] if n.state else [])
-            n.start_now()
+            n.start(serves=False)
             n.args = first
         lib.settle(nodes)
         return nodes

@@ -15,8 +15,8 @@ CALM_S = 2.5  # without another configuration
 def wait_for_calm(nodes):
     """All is as before the last try, and what was agreed is on disk: with `--found` gone a founder that was killed before
     the first configuration was written would wait to join for ever. The origins of dead voters are retired about a second
-    after all are there; a cluster that is killed as a whole each time before that, ten times, has 48 of them, and then new
-    voters wait for room in vain."""
+    after all are there; of a cluster that is killed as a whole each time before that (--hurry), ten times, most voters have
+    to do without a number of their own for a while."""
     lib.settle(nodes, 90)
     seen = [None, 0.0]
 

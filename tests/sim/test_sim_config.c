@@ -322,7 +322,8 @@ static void test_all_voters_are_killed_again_and_again_before_an_origin_is_retir
         for (unsigned node = 0; node < 3; node++) world_crash(w, node, sim_now(w->sim) + 50 * SIM_MS, true);
         settle(w, 20);
     }
-    assert_true(any_configuration(w)->norigins >= 48 && numbering(w) == 0);
+    assert_true(any_configuration(w)->norigins > 48 && seated(w) == 3);
+    assert_int_equal(numbering(w), 1); /* purges can be made */
     w->retire = true;
     world_run(w, 20 * SIM_S);
     assert_int_equal(numbering(w), 3);

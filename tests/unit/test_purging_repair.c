@@ -261,6 +261,34 @@ static void test_a_voter_is_active_once_it_has_what_a_majority_of_the_voters_bef
     purge_lab_fini(&l);
 }
 
+static void test_a_voter_without_an_origin_votes_and_makes_no_events(void **state) {
+    (void)state;
+    purge_lab_init(&l, 4, 3, 1 << 20);
+    move_seat(true);
+    l.c.voters[2].origin = 0;
+    l.c.norigins--;
+    l.c.leases = true;
+    purge_lab_adopt(&l);
+    purge_lab_run(&l, 500);
+    assert_true(active(4));
+    assert_int_equal(purge_lab_purge(&l, 4, 5), 0);
+    purge_lab_run(&l, 1500); /* another voter makes it an event */
+    assert_int_equal(purge_lab_node(&l, 4)->nconfirmed, 1);
+    cut(2); /* of three voters these are the majority */
+    assert_int_equal(purge_lab_purge(&l, 1, 6), 0);
+    purge_lab_run(&l, 3000);
+    assert_int_equal(purge_lab_node(&l, 1)->nconfirmed, 1);
+    assert_int_equal(purge_lab_seen(&l, 4, 104), 0);
+    l.c.version++;
+    l.c.voters[2].origin = 104;
+    l.c.origins[l.c.norigins++] = 104;
+    purge_lab_adopt(&l);
+    assert_int_equal(purge_lab_purge(&l, 4, 7), 0);
+    purge_lab_settle(&l);
+    assert_int_equal(purge_lab_seen(&l, 4, 104), 1);
+    purge_lab_fini(&l);
+}
+
 static void test_one_voter_before_is_not_enough_unless_it_is_active_now(void **state) {
     (void)state;
     purge_lab_init(&l, 4, 3, 1 << 20);
@@ -414,6 +442,7 @@ int main(void) {
         cmocka_unit_test(test_a_newcomer_raises_the_floor_and_takes_a_voters_vector),
         cmocka_unit_test(test_an_ejected_node_keeps_its_outbox),
         cmocka_unit_test(test_a_voter_is_active_once_it_has_what_a_majority_of_the_voters_before_knew),
+        cmocka_unit_test(test_a_voter_without_an_origin_votes_and_makes_no_events),
         cmocka_unit_test(test_one_voter_before_is_not_enough_unless_it_is_active_now),
         cmocka_unit_test(test_a_fresh_epoch_is_active_at_once_behind_a_floor),
         cmocka_unit_test(test_with_one_voter_a_fresh_epoch_costs_nothing),
