@@ -9,8 +9,8 @@
 
 #include "base/check.h"
 #include "base/sync.h"
-#include "cmd/cmd_binary.h"
 #include "cmd/cmd_binary_parse.h"
+#include "cmd/cmd_handle.h"
 #include "cmd/cmd_lease.h"
 #include "cmd/cmd_meta_set.h"
 #include "cmd/cmd_owner.h"
@@ -119,7 +119,7 @@ static bool finish(struct session *s, bool good) {
     if (good && unlikely(!here))
         cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR key has moved to another node");
     else if (good && !refused)
-        cmd_binary_handle(s, r);
+        cmd_handle(s, r);
     else if (!good)
         cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");
     cmd_leave(w);

@@ -12,6 +12,7 @@
 #include "cmd/cmd_binary_set.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_get.h"
+#include "cmd/cmd_handle.h"
 #include "cmd/cmd_lease.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_meta_get.h"
@@ -102,7 +103,7 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
     if (unlikely(large))
         cmd_body_begin(s, r);
     else
-        cmd_binary_handle(s, r);
+        cmd_handle(s, r);
     if (unlikely(r->row->class == CMD_CLASS_OUT))
         w->observed = sync_load(&w->cmd->observed); /* the command may have changed it (watch, verbosity) */
 }
