@@ -124,7 +124,7 @@ static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     case CMD_PATH_MG: return cmd_meta_get_run(s, r, n);
     case CMD_PATH_MS: return cmd_meta_set_run(s, r, n, 0);
     case CMD_PATH_GETS: return cmd_binary_get_run(s, r, n);
-    case CMD_PATH_SETS: return cmd_binary_set_run(s, r, n);
+    case CMD_PATH_SETS: return cmd_binary_set_run(s, r, n, 0);
     default: return 0;
     }
 }
@@ -166,6 +166,7 @@ unsigned cmd_run_here(struct session *s, struct request *r, unsigned n) {
         case CMD_PATH_MG: done = cmd_meta_get_run_here(s, &r[i], n - i, w->ring_since); break;
         case CMD_PATH_MS: done = cmd_meta_set_run(s, &r[i], n - i, w->ring_since); break;
         case CMD_PATH_GETS: done = cmd_binary_get_run_here(s, &r[i], n - i, w->ring_since); break;
+        case CMD_PATH_SETS: done = cmd_binary_set_run(s, &r[i], n - i, w->ring_since); break;
         default: break;
         }
         i += done;
