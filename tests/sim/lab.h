@@ -82,7 +82,8 @@ struct lab_options {
     int asked;        /* the only place that is asked for purges; -1: all are */
     unsigned tag_ms, serve_ms, eject_ms; /* leases and eject-after; 0: 400, 2,000 and 3,000 */
     bool print;                          /* violations as they happen */
-    FILE *trace;                         /* NULL: none */
+    bool wall_steps; /* the time of day of processes that start jumps by an hour, forward and back */
+    FILE *trace;     /* NULL: none */
 };
 
 enum lab_violation {
@@ -108,13 +109,14 @@ enum lab_violation {
 /* What happened, to see that a run was worth it. */
 #define LAB_COUNTS(X)                                                                                                  \
     X(reads)                                                                                                           \
-    X(hits) X(forwarded) X(hedged) X(untagged_hits) X(stale_hits) X(no_lease) X(no_serve_lease) X(not_owner) X(fenced) \
+    X(hits)                                                                                                            \
+    X(forwarded) X(hedged) X(untagged_hits) X(stale_hits) X(no_lease) X(no_serve_lease) X(not_owner) X(fenced)         \
         X(fills) X(fills_late) X(fills_refused) X(fills_foreign) X(deletes) X(deletes_checked) X(purges) X(flushes)    \
             X(soft) X(pairs) X(confirmed) X(alone) X(repeated) X(floors) X(floors_all) X(events) X(leased)             \
                 X(covered_checks) X(soft_as_hard) X(versions) X(founded) X(kept) X(fresh) X(joins) X(left) X(ejected)  \
                     X(retired) X(bound) X(lowered) X(unbound_reads) X(seals) X(resets) X(recoveries) X(rings)          \
                         X(drains) X(weights) X(crashes) X(all_down) X(voters_down) X(disks_lost) X(pauses)             \
-                            X(partitions) X(blocks) X(cut_off) X(late) X(duplicates) X(restarts)
+                            X(partitions) X(blocks) X(cut_off) X(late) X(duplicates) X(restarts) X(no_majority)
 
 struct lab_result {
     unsigned violations[LAB_VIOLATIONS];
@@ -128,8 +130,14 @@ struct lab_result {
     uint64_t digest;
 };
 
-/* Runs one seed. */
+/* Runs one seed: `seconds` of faults, then calm. */
 void lab_run(const struct lab_options *o, struct lab_result *r);
+/* The same in pieces, for a schedule made by hand. The result counts from lab_open on; lab_close waits for calm, checks
+ * the end, and frees it. */
+struct lab;
+struct lab *lab_open(const struct lab_options *o, struct lab_result *r);
+void lab_pass(struct lab *l, uint64_t ns);
+void lab_close(struct lab *l);
 const char *lab_violation_name(enum lab_violation v);
 
 #endif

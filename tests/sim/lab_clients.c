@@ -36,7 +36,7 @@ static struct lab_process *awake(const struct lab *l, unsigned place) {
 }
 
 static unsigned any_place(const struct lab *l) {
-    return (unsigned)sim_below(l->s, l->o->places);
+    return (unsigned)sim_below(l->s, l->o.places);
 }
 
 /* ------------------------------------------------------------------ fills */
@@ -82,8 +82,8 @@ static bool may_serve(struct lab_process *x, const struct op *op, bool forwarded
     const struct lease_ends ends = lab_node_leases(x);
     const uint64_t now = lab_node_clock(x);
     const bool tagged = l->keys[op->key].ntags > 0;
-    if (forwarded && l->o->shortcut == LAB_ASKED_LEASE) return true;
-    if (!tagged && op->what == READ && l->o->shortcut == LAB_NO_SERVE_LEASE) return true;
+    if (forwarded && l->o.shortcut == LAB_ASKED_LEASE) return true;
+    if (!tagged && op->what == READ && l->o.shortcut == LAB_NO_SERVE_LEASE) return true;
     if (now >= ends.serve_ns) l->r->no_serve_lease++;
     return now < ends.serve_ns && (op->what != READ || !tagged || now < ends.tag_ns);
 }
@@ -141,7 +141,7 @@ static void answered(struct lab_process *x, const struct op *op, const struct la
 /* Whether the read waits for the answer to another one. */
 static bool joins(struct lab_process *x, const struct op *op) {
     const uint64_t now = sim_now(x->lab->s), since = x->asked_ns[op->key];
-    if (x->lab->o->shortcut != LAB_COALESCED || op->what != READ) return false;
+    if (x->lab->o.shortcut != LAB_COALESCED || op->what != READ) return false;
     if (since != 0 && now < since + JOINABLE_NS) {
         x->joined_ns[op->key] = op->invoked_ns;
         return true;
@@ -161,7 +161,7 @@ static void ask(struct lab_process *x, const struct op *op) {
         return;
     }
     if (!x->peers[owner].known || joins(x, op)) return;
-    if (op->what == READ && l->o->shortcut == LAB_ASKED_LEASE && !may_serve(x, op, false)) return;
+    if (op->what == READ && l->o.shortcut == LAB_ASKED_LEASE && !may_serve(x, op, false)) return;
     struct message m;
     memset(&m, 0, sizeof m); /* padding, too: it counts in the simulator's digest */
     m.op = *op;
@@ -218,7 +218,7 @@ static void hedge(struct lab *l, const struct op *op) {
 
 static void request(struct sim *s, void *arg, uint64_t unused) {
     struct lab *l = arg;
-    const uint64_t every = SIM_S / l->o->reads_per_s;
+    const uint64_t every = SIM_S / l->o.reads_per_s;
     struct lab_process *x = awake(l, any_place(l));
     struct op op = {.what = READ, .key = (unsigned)sim_below(s, LAB_KEYS), .invoked_ns = sim_now(s)};
     (void)unused;
@@ -257,9 +257,9 @@ static void choose(struct lab *l, struct purge_selector *sel, uint64_t tags[2], 
 
 static void purge(struct sim *s, void *arg, uint64_t unused) {
     struct lab *l = arg;
-    const unsigned place = l->o->asked >= 0 ? (unsigned)l->o->asked : any_place(l);
+    const unsigned place = l->o.asked >= 0 ? (unsigned)l->o.asked : any_place(l);
     struct lab_process *x = awake(l, place);
-    const uint64_t every = SIM_S / l->o->purges_per_s;
+    const uint64_t every = SIM_S / l->o.purges_per_s;
     (void)unused;
     if (!l->calm) sim_at(s, sim_now(s) + 1 + sim_below(s, 2 * every), purge, l, 0);
     if (x == NULL || l->npurges + 1 >= LAB_PURGES) return;

@@ -133,7 +133,7 @@ void lab_items_deleted(struct lab_process *x, unsigned key, uint64_t written_ns)
 
 /* Whether some living member has applied the purge as what it still is. */
 static bool somebody_has(const struct lab *l, uint32_t pid) {
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         const struct lab_process *x = lab_place_at(l, i);
         if (x != NULL && lab_check_has_applied(x, pid) && x->applied_life[pid] == x->life) return true;
     }
@@ -150,7 +150,7 @@ static void look_for_older(struct lab *l, const struct lab_process *x, unsigned 
 }
 
 void lab_items_end(struct lab *l) {
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         struct lab_process *x = lab_place_at(l, i);
         for (unsigned k = 0; x != NULL && k < LAB_KEYS; k++) {
             if (!lab_store_has(&x->store, k, sim_local(l->s, i), x->since[k])) continue;

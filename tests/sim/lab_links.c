@@ -108,8 +108,8 @@ static void lose(struct lab_process *x, unsigned place) {
 /* Dials whom this place dials, keeps the other links alive, which shows that they are dead, and gossips with one. */
 void lab_links_dial(struct lab_process *x) {
     struct sim *s = x->lab->s;
-    const unsigned told = (unsigned)sim_below(s, x->lab->o->places);
-    for (unsigned i = 0; i < x->lab->o->places; i++) {
+    const unsigned told = (unsigned)sim_below(s, x->lab->o.places);
+    for (unsigned i = 0; i < x->lab->o.places; i++) {
         if (x->peers[i].stream != 0)
             say_hello(x, i, i == told);
         else if (i < x->place)
@@ -119,7 +119,7 @@ void lab_links_dial(struct lab_process *x) {
 }
 
 void lab_links_reset(struct lab_process *x) {
-    for (unsigned i = 0; i < x->lab->o->places; i++) {
+    for (unsigned i = 0; i < x->lab->o.places; i++) {
         if (x->peers[i].stream != 0) sim_close(x->lab->s, x->place, x->peers[i].stream);
         x->peers[i] = (struct lab_peer){0};
     }
@@ -218,7 +218,7 @@ static void deliver_late(struct sim *s, void *arg, uint64_t unused) {
 
 static void maybe_again(struct lab_process *x, unsigned from, const void *bytes, size_t n) {
     struct sim *s = x->lab->s;
-    if (!(x->lab->o->faults & LAB_LATE) || x->lab->calm || !sim_chance(s, 10000)) return;
+    if (!(x->lab->o.faults & LAB_LATE) || x->lab->calm || !sim_chance(s, 10000)) return;
     struct late *l = malloc(sizeof *l + n);
     CHECK(l != NULL);
     *l = (struct late){x->lab, x->place, x->run, from, n};

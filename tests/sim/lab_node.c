@@ -83,7 +83,7 @@ static void make_ring(struct lab_process *x) {
         same_cluster && (ring_version(x->ring) == c->ring_version || ring_version(x->ring) == c->ring_version_before);
     const unsigned self = ring_find(next, &config_self(x->config)->id);
     const bool own = self != RING_NONE && config_number(x->config) != 0;
-    const uint64_t fence = x->lab->o->shortcut == LAB_NO_SINCE ? 0 : ++x->store.number;
+    const uint64_t fence = x->lab->o.shortcut == LAB_NO_SINCE ? 0 : ++x->store.number;
     if (own) CHECK(ring_follow(next, follows ? x->ring : NULL, self, fence) == 0);
     ring_free(x->ring);
     x->ring = next;
@@ -130,7 +130,7 @@ static void carry_out(struct lab_process *x, struct config_out *o) {
         if (to >= 0) lab_links_config(x, (unsigned)to, &o->to, &o->message);
         break;
     case CONFIG_OUT_SEEDS:
-        for (unsigned i = 0; i < l->o->places; i++)
+        for (unsigned i = 0; i < l->o.places; i++)
             if (i != x->place) lab_links_config(x, i, &o->to, &o->message);
         break;
     case CONFIG_OUT_WRITE: lab_place_write(x, o); break;
@@ -267,7 +267,7 @@ int lab_node_new(struct lab_process *x, const struct config_options *o, const st
     x->config = config_new(o, stored, sim_local(l->s, x->place), err, sizeof err);
     if (x->config == NULL) return -EINVAL;
     /* Numbers of two processes never meet. */
-    lab_store_init(&x->store, l->keys, (uint64_t)l->nall << 32, l->o->shortcut);
+    lab_store_init(&x->store, l->keys, (uint64_t)l->nall << 32, l->o.shortcut);
     x->applied_life = calloc(LAB_PURGES, sizeof *x->applied_life);
     x->upto = calloc(LAB_ORIGINS, sizeof *x->upto);
     x->verified = calloc(LAB_ORIGINS, sizeof *x->verified);

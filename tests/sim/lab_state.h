@@ -131,7 +131,7 @@ struct lab_version {
 
 struct lab {
     struct sim *s;
-    const struct lab_options *o;
+    struct lab_options o;
     struct lab_result *r;
     struct lab_place place[LAB_PLACES];
     struct lab_process **all;
@@ -230,6 +230,7 @@ void lab_items_deleted(struct lab_process *x, unsigned key, uint64_t written_ns)
 void lab_items_end(struct lab *l);
 
 /* lab_faults.c */
+bool lab_faults_has_majority(const struct lab *l); /* voters of the newest configuration that reach each other */
 void lab_faults_begin(struct lab *l);
 void lab_faults_end(struct lab *l); /* everything heals */
 
