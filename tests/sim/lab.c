@@ -55,9 +55,9 @@ struct lab *lab_open(const struct lab_options *options, struct lab_result *r) {
     struct lab *l = calloc(1, sizeof *l);
     CHECK(l != NULL && options->places <= LAB_PLACES && options->founders <= options->places);
     l->o = *options;
-    if (l->o.tag_ms == 0) l->o.tag_ms = 400;
-    if (l->o.serve_ms == 0) l->o.serve_ms = 2000;
-    if (l->o.eject_ms == 0) l->o.eject_ms = 3000;
+    if (l->o.tag_ms == 0) l->o.tag_ms = 800;
+    if (l->o.serve_ms == 0) l->o.serve_ms = 3000;
+    if (l->o.eject_ms == 0) l->o.eject_ms = 4000;
     *r = (struct lab_result){0};
     l->r = r;
     l->s = sim_new(l->o.seed);

@@ -80,7 +80,7 @@ struct lab_options {
     unsigned seconds; /* of faults; then calm until all agree */
     unsigned roll_ms; /* every so often the next voter is killed, if the last one is back; 0: not at all */
     int asked;        /* the only place that is asked for purges; -1: all are */
-    unsigned tag_ms, serve_ms, eject_ms; /* leases and eject-after; 0: 400, 2,000 and 3,000 */
+    unsigned tag_ms, serve_ms, eject_ms; /* leases and eject-after; 0: 800, 3,000 and 4,000 */
     bool print;                          /* violations as they happen */
     bool wall_steps; /* the time of day of processes that start jumps by an hour, forward and back */
     FILE *trace;     /* NULL: none */
@@ -110,13 +110,14 @@ enum lab_violation {
 #define LAB_COUNTS(X)                                                                                                  \
     X(reads)                                                                                                           \
     X(hits)                                                                                                            \
-    X(forwarded) X(hedged) X(untagged_hits) X(stale_hits) X(no_lease) X(no_serve_lease) X(not_owner) X(fenced)         \
-        X(fills) X(fills_late) X(fills_refused) X(fills_foreign) X(deletes) X(deletes_checked) X(purges) X(flushes)    \
-            X(soft) X(pairs) X(confirmed) X(alone) X(repeated) X(floors) X(floors_all) X(events) X(leased)             \
-                X(covered_checks) X(soft_as_hard) X(versions) X(founded) X(kept) X(fresh) X(joins) X(left) X(ejected)  \
-                    X(retired) X(bound) X(lowered) X(unbound_reads) X(seals) X(resets) X(recoveries) X(rings)          \
-                        X(drains) X(weights) X(crashes) X(all_down) X(voters_down) X(disks_lost) X(pauses)             \
-                            X(partitions) X(blocks) X(cut_off) X(late) X(duplicates) X(restarts) X(no_majority)
+    X(misses) X(waits) X(unreached) X(forwarded) X(hedged) X(untagged_hits) X(stale_hits) X(no_lease)                  \
+        X(no_serve_lease) X(not_owner) X(fenced) X(fills) X(fills_late) X(fills_refused) X(fills_foreign) X(deletes)   \
+            X(deletes_checked) X(purges) X(flushes) X(soft) X(pairs) X(confirmed) X(alone) X(repeated) X(floors)       \
+                X(floors_all) X(events) X(leased) X(covered_checks) X(soft_as_hard) X(versions) X(founded) X(kept)     \
+                    X(fresh) X(joins) X(left) X(ejected) X(retired) X(bound) X(lowered) X(unbound_reads) X(seals)      \
+                        X(resets) X(recoveries) X(rings) X(drains) X(weights) X(crashes) X(all_down) X(voters_down)    \
+                            X(disks_lost) X(pauses) X(partitions) X(blocks) X(cut_off) X(late) X(duplicates)           \
+                                X(restarts) X(no_majority)
 
 struct lab_result {
     unsigned violations[LAB_VIOLATIONS];

@@ -132,6 +132,8 @@ static void answered(struct lab_process *x, const struct op *op, const struct la
     struct lab *l = x->lab;
     if (op->what != READ) return;
     l->r->hits += a->found == LAB_HIT;
+    l->r->misses += a->found == LAB_MISS && a->token != 0;
+    l->r->waits += a->found == LAB_MISS && a->token == 0; /* for another client's fill */
     if (x->joined_ns[op->key] > op->invoked_ns && a->found == LAB_HIT)
         lab_items_hit(l, NULL, x->place, op->key, x->joined_ns[op->key], a->read_ns, a->stale);
     x->asked_ns[op->key] = x->joined_ns[op->key] = 0;
@@ -155,6 +157,7 @@ static void ask(struct lab_process *x, const struct op *op) {
     struct lab *l = x->lab;
     const unsigned owner = x->owner[op->key];
     struct lab_answer a;
+    l->r->unreached += owner == LAB_NOWHERE || (owner != x->place && !x->peers[owner].known);
     if (owner == LAB_NOWHERE) return;
     if (owner == x->place) {
         if (execute(x, op, false, &a)) answered(x, op, &a);

@@ -70,7 +70,8 @@ struct hit {
 static bool is_claimed(const struct lab_process *x, const struct lab_purge *p) {
     struct peer_purge_seen v[PEER_PURGE_VECTOR_MAX];
     const struct lab_origin *o = &x->lab->origins[p->origin];
-    if (p->origin == 0 || !cluster_id_equal(&o->cluster, &config_current(x->config)->cluster)) return false;
+    const struct configuration *c = config_current(x->config);
+    if (p->origin == 0 || c == NULL || !cluster_id_equal(&o->cluster, &c->cluster)) return false;
     const unsigned n = purging_vector(x->purging, v);
     for (unsigned i = 0; i < n; i++)
         if (v[i].origin == o->number) return v[i].sequence >= p->sequence;
@@ -120,7 +121,7 @@ void lab_items_hit(struct lab *l, const struct lab_process *x, unsigned place, u
 void lab_items_deleted(struct lab_process *x, unsigned key, uint64_t written_ns) {
     struct lab *l = x->lab;
     const struct configuration *c = config_current(x->config);
-    if (!c->leases || !cluster_id_equal(&c->cluster, &l->cluster[l->ring_cluster]) ||
+    if (c == NULL || !c->leases || !cluster_id_equal(&c->cluster, &l->cluster[l->ring_cluster]) ||
         ring_version(x->ring) != l->ring_version)
         return;
     if (written_ns <= l->written_ns[key]) return;

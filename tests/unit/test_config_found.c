@@ -223,6 +223,39 @@ static void test_a_bound_founder_takes_over_its_own_founding_only(void **state) 
     lab_end(&l);
 }
 
+static void push(struct lab *l, const struct configuration *c) {
+    int err;
+    struct configuration_value *v = configuration_value_new(c, &err);
+    const struct peer_config m = {.kind = PEER_CONFIG_PUSH, .value = v->bytes, .nvalue = v->nbytes};
+    lab_hear(l, 1, &m);
+    configuration_value_put(v);
+}
+
+/* A request names a member by its number, which is another member's in the next cluster. */
+static void test_what_was_asked_of_a_dead_cluster_is_not_asked_of_the_next(void **state) {
+    struct lab l;
+    struct configuration c;
+    (void)state;
+    begin(&l, 2, false, false);
+    lab_configuration(&c, 4);
+    c.seats_by_name = true;
+    c.members[2].id.bytes[9] = c.voters[2].id.bytes[9] = 1; /* an older process of its name */
+    push(&l, &c);
+    assert_non_null(config_current(l.config));
+    lab_request(&l, CONFIG_FORGET, c.members[3].name, 0, 0);
+    assert_non_null(lab_said(&l, PEER_CONFIG_REQUEST, -1));
+    hear(&l, 0, PEER_CONFIG_FOUND_BIND, &founding_x);
+    assert_null(config_current(l.config));
+    c.cluster = founding_x;
+    push(&l, &c);
+    assert_non_null(config_current(l.config));
+    lab_clear(&l);
+    lab_pass(&l, 2000);
+    assert_null(lab_said(&l, PEER_CONFIG_REQUEST, -1));
+    configuration_fini(&c);
+    lab_end(&l);
+}
+
 static void test_founders_that_were_given_other_names_are_told_apart(void **state) {
     struct lab l;
     (void)state;
@@ -412,6 +445,7 @@ int main(void) {
         cmocka_unit_test(test_a_proposer_gives_up_before_anybody_it_bound_is_free_again),
         cmocka_unit_test(test_a_founding_goes_on_without_a_founder_that_is_bound_elsewhere_while_a_majority_is_left),
         cmocka_unit_test(test_a_bound_founder_takes_over_its_own_founding_only),
+        cmocka_unit_test(test_what_was_asked_of_a_dead_cluster_is_not_asked_of_the_next),
         cmocka_unit_test(test_founders_that_were_given_other_names_are_told_apart),
         cmocka_unit_test(test_the_lowest_of_two_founders_founds_alone),
         cmocka_unit_test(test_a_node_with_neither_founders_nor_seeds_founds_alone),
