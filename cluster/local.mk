@@ -16,8 +16,11 @@ noinst_HEADERS += \
   %D%/config_state.h \
   %D%/configuration.h \
   %D%/configuration_pack.h \
+  %D%/cover.h \
   %D%/datagram.h \
   %D%/dns.h \
+  %D%/handoff.h \
+  %D%/handoff_state.h \
   %D%/handshake.h \
   %D%/hello.h \
   %D%/idmap.h \
@@ -26,6 +29,9 @@ noinst_HEADERS += \
   %D%/lease_ends.h \
   %D%/link.h \
   %D%/member.h \
+  %D%/move.h \
+  %D%/mover.h \
+  %D%/mover_state.h \
   %D%/mutation.h \
   %D%/outbox.h \
   %D%/outbuf.h \
@@ -46,13 +52,15 @@ noinst_HEADERS += \
   %D%/transport_config.h \
   %D%/transport_state.h \
   %D%/viatable.h \
-  %D%/view.h
+  %D%/view.h \
+  %D%/written.h
 tagcached_sources += \
   %D%/address.c \
   %D%/cluster_agree.c \
   %D%/cluster_answers.c \
   %D%/cluster_answers_purges.c \
   %D%/cluster_changes.c \
+  %D%/cluster_handoff.c \
   %D%/cluster_keys.c \
   %D%/cluster_keys_all.c \
   %D%/cluster_lease.c \
@@ -79,8 +87,12 @@ tagcached_sources += \
   %D%/config_seats.c \
   %D%/configuration.c \
   %D%/configuration_pack.c \
+  %D%/cover.c \
   %D%/datagram.c \
   %D%/dns.c \
+  %D%/handoff_gain.c \
+  %D%/handoff_lose.c \
+  %D%/handoff_machine.c \
   %D%/handshake.c \
   %D%/hello.c \
   %D%/idmap.c \
@@ -88,6 +100,9 @@ tagcached_sources += \
   %D%/lease.c \
   %D%/link.c \
   %D%/member.c \
+  %D%/move.c \
+  %D%/mover_link.c \
+  %D%/mover_thread.c \
   %D%/outbox.c \
   %D%/outbuf.c \
   %D%/peers.c \
@@ -116,6 +131,7 @@ tagcached_sources += \
   %D%/transport.c \
   %D%/transport_state.c \
   %D%/viatable.c \
-  %D%/view.c
+  %D%/view.c \
+  %D%/written.c
 
 EXTRA_DIST += %D%/README.md

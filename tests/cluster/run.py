@@ -20,6 +20,7 @@ import test_answers
 import test_clients
 import test_enemies
 import test_faults
+import test_handoff
 import test_leases
 import test_members
 import test_migration
@@ -27,7 +28,7 @@ import test_options
 import test_purges
 
 MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_enemies, test_options,
-           test_migration, test_clients)
+           test_handoff, test_migration, test_clients)
 
 
 def run(name, fn):

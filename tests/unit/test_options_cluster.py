@@ -15,8 +15,10 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.environ.get("TAGCACHED_SRCDIR") or os.path.join(HERE, "..", ".."), "tests", "cluster"))
-from lib import Client, Lab, free_port, wait  # noqa: E402
+for folder in "cluster", "lib":
+    sys.path.insert(0, os.path.join(os.environ.get("TAGCACHED_SRCDIR") or os.path.join(HERE, "..", ".."), "tests", folder))
+from lib import Client, Lab, wait  # noqa: E402
+from ports import free_port  # noqa: E402
 
 Lab.program = os.path.join(os.environ.get("TAGCACHED_BUILDDIR", "."), "tests", "tagcached_test")
 PATIENCE_S = 20
@@ -44,15 +46,10 @@ def begins_with(n, text):
 @case("cluster")
 def cluster(lab):
     n = bare(lab, "--cluster", "prod")
-    n.port = next(p for p in iter(free_port, None) if port_is_free(p + 10000))
+    n.port = free_port(10000)  # other nodes come to the port that is 10,000 higher
     n.start()
     assert n.stats().get("cluster_name") == "prod", n.stats()
     socket.create_connection(("127.0.0.1", n.port + 10000), 5).close()
-
-
-def port_is_free(port):
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) != 0
 
 
 @case("founders")
@@ -213,6 +210,46 @@ def peer_timeout(lab):
         took = time.monotonic() - begun
     nodes[1].signal(signal.SIGCONT)
     assert 0.9 < took < 1.8, f"{took:.2f} s"
+
+
+def serves_alone(lab, *args):
+    n = lab.node("--found", *args, state=True)
+    n.args += ["--founders", n.name]
+    n.start()
+    begins_with(n, "serving")
+    return n
+
+
+def fill(n, mib):
+    with n.client() as c:
+        for i in range(mib * 4):
+            assert c.set(f"k{i}", b"x" * (1 << 18)) == "STORED"
+
+
+@case("handoff-rate")
+def handoff_rate(lab):
+    first = serves_alone(lab, "--handoff-rate", "2")
+    fill(first, 4)
+    second = lab.joiner([first]).start()
+    line = second.wait_event("handoff_end", "received=[1-9]")
+    field = dict(f.split("=", 1) for f in line.split()[1:])
+    least_ms = int(field["received_bytes"]) / (2 << 20) * 1000 - 200
+    assert 500 < least_ms < int(field["ms"]), line
+
+
+@case("drain-timeout")
+def drain_timeout(lab):
+    first = serves_alone(lab, "--handoff-rate", "1", "--drain-timeout", "1")
+    second = lab.joiner([first], state=True).start()
+    wait("both serve", lambda: all(len(n.owners()) == 2 and n.stat("handoff_active") == "0" for n in (first, second)))
+    fill(first, 12)
+    begun = time.monotonic()
+    answer = first.admin(f"cluster leave {first.name}")
+    assert answer.startswith("OK"), answer
+    wait("it goes", lambda: first.p.poll() is not None)
+    took = time.monotonic() - begun
+    assert 0.9 < took < 5, f"{took:.2f} s, {first.p.poll()}"
+    second.wait_event("handoff_abandoned", f"from={first.name} ")
 
 
 def main():
