@@ -66,6 +66,9 @@ enum lab_shortcut {
     LAB_SOFT_HIDES_HARD, /* one number for both kinds of purges of a tag */
     LAB_SOFT_NEVER_HARD, /* a soft purge whose time is over counts for nothing */
     LAB_ONE_TAG_OF_TWO,  /* a purge of two tags is filed, and looked for, under the first one's hard purges only */
+    LAB_NO_GUARD,        /* what comes from another node is stored whatever was purged meanwhile */
+    LAB_OVER_WRITTEN,    /* ... and whatever was written meanwhile */
+    LAB_LOCAL_MINTS,     /* ... and while a purge of this node itself has no id yet */
     LAB_SHORTCUTS
 };
 
@@ -110,14 +113,15 @@ enum lab_violation {
 #define LAB_COUNTS(X)                                                                                                  \
     X(reads)                                                                                                           \
     X(hits)                                                                                                            \
-    X(misses) X(waits) X(unreached) X(forwarded) X(hedged) X(untagged_hits) X(stale_hits) X(no_lease)                  \
-        X(no_serve_lease) X(not_owner) X(fenced) X(fills) X(fills_late) X(fills_refused) X(fills_foreign) X(deletes)   \
-            X(deletes_checked) X(purges) X(flushes) X(soft) X(pairs) X(confirmed) X(alone) X(repeated) X(floors)       \
-                X(floors_all) X(events) X(leased) X(covered_checks) X(soft_as_hard) X(versions) X(founded) X(kept)     \
-                    X(fresh) X(joins) X(left) X(ejected) X(retired) X(bound) X(lowered) X(unbound_reads) X(seals)      \
-                        X(resets) X(recoveries) X(rings) X(drains) X(weights) X(crashes) X(all_down) X(voters_down)    \
-                            X(disks_lost) X(pauses) X(partitions) X(blocks) X(cut_off) X(late) X(duplicates)           \
-                                X(restarts) X(no_majority)
+    X(moved) X(pulls) X(pulled) X(pulls_behind) X(refused_written) X(refused_purged) X(handoffs) X(handoffs_broken)    \
+        X(asked_waits) X(misses) X(waits) X(unreached) X(forwarded) X(hedged) X(untagged_hits) X(stale_hits)           \
+            X(no_lease) X(no_serve_lease) X(not_owner) X(fenced) X(fills) X(fills_late) X(fills_refused)               \
+                X(fills_foreign) X(deletes) X(deletes_checked) X(purges) X(flushes) X(soft) X(pairs) X(confirmed)      \
+                    X(alone) X(repeated) X(floors) X(floors_all) X(events) X(leased) X(covered_checks) X(soft_as_hard) \
+                        X(versions) X(founded) X(kept) X(fresh) X(joins) X(left) X(ejected) X(retired) X(bound)        \
+                            X(lowered) X(unbound_reads) X(seals) X(resets) X(recoveries) X(rings) X(drains) X(weights) \
+                                X(crashes) X(all_down) X(voters_down) X(disks_lost) X(pauses) X(partitions) X(blocks)  \
+                                    X(cut_off) X(late) X(duplicates) X(restarts) X(no_majority)
 
 struct lab_result {
     unsigned violations[LAB_VIOLATIONS];

@@ -91,7 +91,10 @@ static bool may_serve(struct lab_process *x, const struct op *op, bool forwarded
 static struct lab_answer execute_read(struct lab_process *x, const struct op *op) {
     struct lab *l = x->lab;
     const uint64_t now = sim_local(l->s, x->place), since = x->since[op->key];
-    if (!lab_store_has(&x->store, op->key, now, since)) l->r->fenced += lab_store_has(&x->store, op->key, now, 0);
+    if (!lab_store_has(&x->store, op->key, now, since)) {
+        l->r->fenced += lab_store_has(&x->store, op->key, now, 0);
+        if (lab_handoff_pull(x, op->key)) return (struct lab_answer){.found = LAB_MISS};
+    }
     const struct lab_answer a = lab_store_read(&x->store, op->key, now, since);
     if (a.found != LAB_HIT) return a;
     l->r->untagged_hits += l->keys[op->key].ntags == 0;
@@ -109,6 +112,11 @@ static bool execute(struct lab_process *x, const struct op *op, bool forwarded, 
         l->r->no_lease++;
         return false;
     }
+    if (lab_handoff_state(x, op->key) == MOVE_ASKED) { /* the former owner may still be one: the request waits */
+        l->r->asked_waits++;
+        return false;
+    }
+    if (op->what != READ) lab_handoff_written(x, op->key);
     if (op->what == READ) {
         *answer = execute_read(x, op);
     } else if (op->what == DELETE) {
