@@ -107,7 +107,7 @@ static void cut_off(struct lab *l) {
 
 static void weather(struct lab *l) {
     struct sim_path path = good;
-    const uint32_t most = sim_chance(l->s, 500000) ? 20000 : 200000;
+    const uint32_t most = sim_chance(l->s, 500000) ? 10000 : 80000;
     path.loss = (uint32_t)sim_below(l->s, most);
     path.duplicate = path.reorder = 20000;
     path.reorder_ns = SIM_S;

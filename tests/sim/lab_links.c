@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "tests/sim/lab_state.h"
 
-#define DIAL_NS (100 * SIM_MS)
+#define DIAL_NS (200 * SIM_MS)
 
 enum kind { HELLO, PURGE, CONFIG, HANDOFF, PING, PONG };
 
