@@ -211,7 +211,8 @@ static void on_ask(struct config *c, const struct config_peer *from, const struc
     }
     struct config_founder *f = &c->founders[i];
     const bool new = f->seen_ns == 0 || c->now_ns - f->seen_ns >= CONFIG_FOUNDER_SEEN;
-    if (f->seen_ns != 0 && f->peer.boot > from->boot) return; /* of an older process */
+    /* Of an older process; or of one whose clock has gone back, once the other one is not heard any more. */
+    if (!new && f->peer.boot > from->boot) return;
     *f = (struct config_founder){*from, c->now_ns, m->weight, m->eligible, m->keeps_state};
     if (new) c->found_asked_ns = 0; /* answer it at the next step, by asking oneself */
     if (new) config_wake(c, c->now_ns);

@@ -121,11 +121,14 @@ static bool execute(struct lab_process *x, const struct op *op, bool forwarded, 
         *answer = execute_read(x, op);
     } else if (op->what == DELETE) {
         lab_store_delete(&x->store, op->key);
+        sim_note(l->s, x->place, "deletes %s, written at %.6f", l->names[op->key], (double)op->read_ns / 1e9);
         lab_items_deleted(x, op->key, op->read_ns);
         l->r->deletes++;
     } else {
         const enum lab_stored stored =
             lab_store_fill(&x->store, op->key, sim_local(l->s, x->place), x->since[op->key], op->token, op->read_ns);
+        if (stored == LAB_STORED)
+            sim_note(l->s, x->place, "stores %s, read at %.6f", l->names[op->key], (double)op->read_ns / 1e9);
         l->r->fills += stored == LAB_STORED;
         l->r->fills_refused += stored == LAB_OVERTAKEN;
         l->r->fills_foreign += stored == LAB_NOT_FOUND && op->token >> 32 != x->store.number >> 32;

@@ -73,6 +73,7 @@ static enum handoff_import take(struct lab_process *x, const struct moved_item *
         l->r->refused_purged++;
         return HANDOFF_PURGED;
     }
+    sim_note(l->s, x->place, "takes over %s, read at %.6f", l->names[key], (double)read_ns / 1e9);
     l->r->moved++;
     return HANDOFF_KEPT;
 }
@@ -87,9 +88,11 @@ static unsigned scan(void *arg, uint32_t receiver, struct handoff_cursor *c, uns
     struct lab_process *x = arg;
     const int place = place_of(x, receiver);
     unsigned n = 0;
+    CHECK(x->move != NULL);
     for (; n < max && c->word[0] < LAB_KEYS; c->word[0]++) {
         const unsigned k = (unsigned)c->word[0];
-        if (place < 0 || x->owner[k] != place || k % 5 < min_freq || !lab_store_has(&x->store, k, local_of(x), 0))
+        if (place < 0 || x->owner[k] != place || x->donor[k] != x->move->self || k % 5 < min_freq ||
+            !lab_store_has(&x->store, k, local_of(x), 0))
             continue;
         struct handoff_key *to = &keys[n++];
         lab_store_fold(&x->store, k, local_of(x));

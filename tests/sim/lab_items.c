@@ -90,7 +90,10 @@ static void look_at(const struct hit *h, uint32_t pid) {
     }
     if (confirmed) lab_check_violation(h->lab, LAB_STALE, h->place, pid, h->key);
     if (h->x == NULL) return;
-    if (lab_check_has_applied(h->x, pid))
+    /* Of what it had applied as another node it knows no more than others tell it; but its own purges it sees through.
+     */
+    const bool own = p->asker == h->x && p->asker_resets == h->x->resets;
+    if (lab_check_has_applied(h->x, pid) && (own || h->x->applied_life[pid] == h->x->life))
         lab_check_violation(h->lab, LAB_OLDER, h->place, pid, h->key);
     else if (is_claimed(h->x, p))
         lab_check_violation(h->lab, LAB_BELOW_VECTOR, h->place, pid, h->key);

@@ -119,6 +119,31 @@ static void test_a_founder_that_is_configured_or_without_found_does_not_count(vo
     lab_end(&l);
 }
 
+/* Without a state directory the next process of a name may have a lower boot, if the time of day went back. */
+static void test_a_clock_that_went_back_keeps_no_founder_out(void **state) {
+    struct lab l;
+    struct peer_config m = {.kind = PEER_CONFIG_FOUND_ASK};
+    struct config_in in = {.kind = CONFIG_IN_MESSAGE, .from = lab_peer(2), .message = &m};
+    (void)state;
+    begin(&l, 0, false, false);
+    m.hash = founders_hash;
+    in.from.boot += 50;
+    lab_input(&l, &in); /* it cannot found now, and dies */
+    m.eligible = true;
+    in.from.boot -= 60;
+    in.from.id.bytes[9] = 7;
+    lab_pass(&l, 500);
+    lab_input(&l, &in); /* too early: it might be a late message */
+    lab_pass(&l, 600);
+    assert_null(lab_said(&l, PEER_CONFIG_FOUND_BIND, -1));
+    lab_input(&l, &in);
+    lab_pass(&l, 600);
+    const struct config_out *o = lab_said(&l, PEER_CONFIG_FOUND_BIND, -1);
+    assert_non_null(o);
+    assert_true(cluster_id_equal(&o->to, &in.from.id));
+    lab_end(&l);
+}
+
 static void test_an_empty_state_directory_founds_only_with_found(void **state) {
     struct lab l;
     (void)state;
@@ -438,6 +463,7 @@ int main(void) {
         cmocka_unit_test(test_a_majority_waits_half_a_second_for_the_other_founders),
         cmocka_unit_test(test_a_founder_that_is_not_the_lowest_waits_for_the_lowest),
         cmocka_unit_test(test_a_founder_that_is_configured_or_without_found_does_not_count),
+        cmocka_unit_test(test_a_clock_that_went_back_keeps_no_founder_out),
         cmocka_unit_test(test_an_empty_state_directory_founds_only_with_found),
         cmocka_unit_test(test_without_a_state_directory_founders_alone_is_enough_and_the_seats_are_the_names),
         cmocka_unit_test(test_a_founder_binds_itself_to_one_founding_for_10_s),
