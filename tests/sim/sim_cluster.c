@@ -6,6 +6,7 @@
  *     sim_cluster seeds=N [from=N] [broken=NAME] [print=1]    many seeds; exit status 1: one broke a promise
  *     sim_cluster trace=N [broken=NAME]                       one seed, and what happens in it
  *     sim_cluster find=NAME|all                               the first seed that shows each broken rule
+ *     sim_cluster rules=                                      their names
  *
  * In make check the environment variable SIM_SEEDS says how many seeds.
  */
@@ -270,6 +271,8 @@ static int run_by_hand(int argc, char **argv) {
             trace = strtoull(value, NULL, 10);
         else if (strncmp(argv[i], "print=", 6) == 0)
             print = true;
+        else if (strncmp(argv[i], "rules=", 6) == 0)
+            for (unsigned k = 0; k < lab_nbrokens; k++) puts(lab_brokens[k].name);
 #ifndef SIM_SLOW
         else if (strncmp(argv[i], "find=", 5) == 0)
             find_all(value);
