@@ -19,7 +19,7 @@ static void crash(struct lab *l, unsigned at) {
     const bool power = sim_chance(l->s, 500000);
     const uint64_t most_ns = sim_chance(l->s, 200000) ? 8 * SIM_S : 2 * SIM_S;
     const uint64_t away_ns = 20 * SIM_MS + sim_below(l->s, most_ns);
-    const bool keep = l->o.disks == LAB_DISKS_ALL || (l->o.disks == LAB_DISKS_SOME && sim_chance(l->s, 700000));
+    const bool keep = l->o.disks == LAB_DISKS_ALL || (l->o.disks == LAB_DISKS_SOME && sim_chance(l->s, 500000));
     lab_place_crash(l, at, power, sim_now(l->s) + away_ns, keep);
 }
 
@@ -34,9 +34,8 @@ static void crash_many(struct lab *l, bool voters_only) {
 
 static void resume(struct sim *s, void *arg, uint64_t at) {
     struct lab_process *x = lab_place_at(arg, (unsigned)at);
-    const bool paused = sim_is_paused(s, (unsigned)at);
+    if (sim_is_paused(s, (unsigned)at) && x != NULL) lab_check_leases(x); /* for the first of the requests that wait */
     sim_resume(s, (unsigned)at);
-    if (paused && x != NULL) lab_check_leases(x); /* a request that is there before anything of other nodes */
 }
 
 static void pause_one(struct lab *l) {
