@@ -110,18 +110,20 @@ enum lab_violation {
 };
 
 /* What happened, to see that a run was worth it. */
-#define LAB_COUNTS(X)                                                                                                  \
-    X(reads)                                                                                                           \
-    X(hits)                                                                                                            \
-    X(moved) X(pulls) X(pulled) X(pulls_behind) X(refused_written) X(refused_purged) X(handoffs) X(handoffs_broken)    \
-        X(asked_waits) X(misses) X(waits) X(unreached) X(forwarded) X(hedged) X(untagged_hits) X(stale_hits)           \
-            X(no_lease) X(no_serve_lease) X(not_owner) X(fenced) X(fills) X(fills_late) X(fills_refused)               \
-                X(fills_foreign) X(deletes) X(deletes_checked) X(purges) X(flushes) X(soft) X(pairs) X(confirmed)      \
-                    X(alone) X(repeated) X(floors) X(floors_all) X(events) X(leased) X(covered_checks) X(soft_as_hard) \
-                        X(versions) X(founded) X(kept) X(fresh) X(joins) X(left) X(ejected) X(retired) X(bound)        \
-                            X(lowered) X(unbound_reads) X(seals) X(resets) X(recoveries) X(rings) X(drains) X(weights) \
-                                X(crashes) X(all_down) X(voters_down) X(disks_lost) X(pauses) X(partitions) X(blocks)  \
-                                    X(cut_off) X(late) X(duplicates) X(restarts) X(no_majority)
+/* clang-format off */
+#define LAB_COUNTS(X) \
+    X(reads) X(hits) X(misses) X(waits) X(unreached) X(forwarded) X(hedged) X(untagged_hits) X(stale_hits) \
+    X(no_lease) X(no_serve_lease) X(not_owner) X(fenced) X(asked_waits) X(unbound_reads) X(fills) X(fills_late) \
+    X(fills_refused) X(fills_foreign) X(deletes) X(deletes_checked) \
+    X(moved) X(pulls) X(pulled) X(pulls_behind) X(refused_written) X(refused_purged) X(handoffs) \
+    X(handoffs_broken) \
+    X(purges) X(flushes) X(soft) X(pairs) X(confirmed) X(alone) X(repeated) X(floors) X(floors_all) X(events) \
+    X(leased) X(covered_checks) X(soft_as_hard) \
+    X(versions) X(founded) X(kept) X(fresh) X(joins) X(left) X(ejected) X(retired) X(bound) X(lowered) X(seals) \
+    X(resets) X(recoveries) X(rings) X(drains) X(weights) \
+    X(crashes) X(all_down) X(voters_down) X(disks_lost) X(pauses) X(partitions) X(blocks) X(cut_off) X(late) \
+    X(duplicates) X(restarts) X(no_majority)
+/* clang-format on */
 
 struct lab_result {
     unsigned violations[LAB_VIOLATIONS];

@@ -2,7 +2,7 @@
  *
  * lab_state - what the files of the lab share.
  *
- *   lab.c           a run from its beginning to its end
+ *   lab_run.c       a run from its beginning to its end
  *   lab_place.c     places: disks, processes that start, crash and come back, agreement
  *   lab_node.c      a process: drives the machine of the configuration, and its ring
  *   lab_purges.c    a process: drives the machine of the purges, and applies them to its store
