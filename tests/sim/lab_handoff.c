@@ -162,6 +162,12 @@ static bool is_full(void *arg) {
     return false;
 }
 
+static void dial(void *arg, uint32_t member) {
+    struct lab_process *x = arg;
+    for (unsigned i = 0; i < x->nparts; i++)
+        if (x->parts[i].gaining && x->parts[i].member == member) x->dials |= UINT64_C(1) << i;
+}
+
 static void newer(void *arg, uint32_t member, uint64_t version) {
     (void)arg, (void)member, (void)version; /* gossip brings it soon enough */
 }
@@ -179,6 +185,7 @@ static void forget(struct lab_process *x) {
     move_put(x->move);
     x->move = NULL;
     x->nparts = 0;
+    x->dials = 0;
 }
 
 static void note_donors(struct lab_process *x) {
@@ -230,6 +237,15 @@ void lab_handoff_none(struct lab_process *x) {
     CHECK(handoff_change(x->handoff, local_of(x), x->ring == NULL ? 0 : ring_version(x->ring), NULL, 0) == 0);
 }
 
+/* Dials a donor. */
+static void connect(struct lab_process *x, uint32_t member) {
+    const int place = place_of(x, member);
+    if (place >= 0 && x->peers[place].known)
+        handoff_up(x->handoff, local_of(x), member);
+    else
+        handoff_lost(x->handoff, local_of(x), member, true);
+}
+
 void lab_handoff_begin(struct lab_process *x) {
     const uint64_t now = local_of(x), version = ring_version(x->ring);
     if (x->move == NULL) {
@@ -241,14 +257,8 @@ void lab_handoff_begin(struct lab_process *x) {
     lab_node_input(x, &(struct config_in){.kind = CONFIG_IN_HANDOFF, .flag = true});
     if (x->move == NULL || x->ring == NULL || ring_version(x->ring) != version) return; /* the ring has changed again */
     handoff_settled(x->handoff, now, version, LAB_KEYS);
-    for (unsigned i = 0; i < x->nparts; i++) {
-        const int place = place_of(x, x->parts[i].member);
-        if (!x->parts[i].gaining) continue;
-        if (place >= 0 && x->peers[place].known)
-            handoff_up(x->handoff, now, x->parts[i].member);
-        else
-            handoff_lost(x->handoff, now, x->parts[i].member, true);
-    }
+    for (unsigned i = 0; i < x->nparts; i++)
+        if (x->parts[i].gaining) connect(x, x->parts[i].member);
 }
 
 void lab_handoff_lost(struct lab_process *x, unsigned place) {
@@ -271,6 +281,11 @@ void lab_handoff_round(struct lab_process *x) {
         if (x->parts[i].gaining && (m == NULL || m->state == CONFIGURATION_EJECTED))
             handoff_lost(x->handoff, local_of(x), x->parts[i].member, true);
     }
+    for (unsigned i = 0; x->dials != 0 && i < x->nparts; i++)
+        if (x->dials >> i & 1) {
+            x->dials &= ~(UINT64_C(1) << i);
+            connect(x, x->parts[i].member);
+        }
     if (x->handing_over && handoff_progress(x->handoff, NULL, 0) == 0) {
         x->handing_over = false;
         lab_node_input(x, &(struct config_in){.kind = CONFIG_IN_HANDOFF});
@@ -357,7 +372,7 @@ void lab_handoff_new(struct lab_process *x) {
     const struct handoff_config cfg = {
         .rate = RATE,
         .store = {x, import, scan, read_item, drop},
-        .events = {x, send_message, set_state, show_cover, is_full, newer, ended},
+        .events = {x, send_message, dial, set_state, show_cover, is_full, newer, ended},
     };
     x->handoff = handoff_new(&cfg);
     CHECK(x->handoff != NULL);

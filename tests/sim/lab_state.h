@@ -69,6 +69,7 @@ struct lab_process {
     struct handoff *handoff;
     struct move *move; /* NULL: none do */
     struct handoff_part parts[2 * LAB_PLACES];
+    uint64_t dials; /* a bit for each part whose donor is to be dialled again */
     unsigned nparts;
     bool handing_over;
     uint64_t leaving_ns; /* its clock, since when it is leaving; 0: it is not */
