@@ -169,7 +169,7 @@ static void roll(unsigned places, int asked, unsigned purges_per_s, unsigned sec
 static void test_t7_vectors_stay_short_when_voters_restart(void **state) {
     struct lab_result r;
     (void)state;
-    roll(3, -1, 10, ROLLS, 100, &r);
+    roll(3, -1, 10, ROLLS * 5 / 4, 100, &r);
     assert_int_equal(r.total, 0);
     assert_true(r.restarts >= ROLLS);
     /* The voters', and those that are being retired: that takes a second or more, and every second one dies. (In the
