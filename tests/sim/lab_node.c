@@ -271,13 +271,13 @@ static void on_second(struct lab_process *x) {
 int lab_node_new(struct lab_process *x, const struct config_options *o, const struct config_record *stored) {
     struct lab *l = x->lab;
     char err[200];
-    x->random = sim_random(l->s);
+    const uint64_t random = sim_random(l->s);
     x->standing = x->asked_as = CONFIGURATION_EJECTED;
     memset(x->owner, LAB_NOWHERE, sizeof x->owner);
     x->config = config_new(o, stored, sim_local(l->s, x->place), err, sizeof err);
     if (x->config == NULL) return -EINVAL;
     /* Numbers of two processes never meet. */
-    lab_store_init(&x->store, l->keys, (uint64_t)l->nall << 32, l->o.shortcut);
+    lab_store_init(&x->store, l->keys, ((uint64_t)l->nall << 32) + (random >> 40), l->o.shortcut);
     x->applied_life = calloc(LAB_PURGES, sizeof *x->applied_life);
     x->upto = calloc(LAB_ORIGINS, sizeof *x->upto);
     x->verified = calloc(LAB_ORIGINS, sizeof *x->verified);

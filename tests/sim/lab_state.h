@@ -48,7 +48,6 @@ struct lab_process {
     struct lab *lab;
     unsigned place, run; /* run: of its place */
     bool alive;
-    uint64_t random; /* of its ids and numbers */
     struct lab_peer peers[LAB_PLACES];
     /* the configuration */
     struct config *config;

@@ -27,8 +27,7 @@
 #include <stdio.h>
 
 /* A build with the address sanitizer is slow, and looks for wrong uses of memory: it runs fewer seeds, and breaks no
- * rules on purpose. (Clang evaluates arguments in another order than gcc, too, so the same seed is another schedule
- * there.) */
+ * rules on purpose. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define SIM_SLOW
