@@ -75,10 +75,11 @@ static void purge_line(const struct cluster *c, struct cluster_text *t, const st
     if (k != NULL) snprintf(age, sizeof age, "%" PRIu64, (cluster_now(c) - k->begun_ns) / NS_IN_MS);
     cluster_text_put(t,
                      "PURGE id=%s state=%s kind=%s acked=%" PRIu32 " members=%" PRIu32
-                     " age_ms=%s took_ms=%s %s selectors=%s\r\n",
+                     " age_ms=%s took_ms=%s %s by=%s selectors=%s\r\n",
                      id, names[r->status], kind, r->acked, r->members, age,
                      write_ms(took, sizeof took, k == NULL ? 0 : k->begun_ns, k == NULL ? 0 : k->confirmed_ns),
-                     write_counts(counts, sizeof counts, k, 0), k == NULL || k->selectors[0] == 0 ? "-" : k->selectors);
+                     write_counts(counts, sizeof counts, k, 0), k == NULL || k->by[0] == 0 ? "-" : k->by,
+                     k == NULL || k->selectors[0] == 0 ? "-" : k->selectors);
 }
 
 /* All that are pending, and the last ones that were confirmed. */

@@ -43,6 +43,13 @@ static void write_selectors(char *to, const char *text, size_t n) {
     strcpy(to + kept, kept < n ? more : "");
 }
 
+/* One word. */
+static void write_by(char to[CLUSTER_PURGE_BY_MAX + 1], const char *by) {
+    size_t n = 0;
+    for (; by != NULL && by[n] != 0 && n < CLUSTER_PURGE_BY_MAX; n++) to[n] = (unsigned char)by[n] <= ' ' ? '_' : by[n];
+    to[n] = 0;
+}
+
 void cluster_receipts_begin(struct cluster_receipts *r, uint64_t now_ns, struct purge_via via,
                             const struct cluster_purge *p) {
     struct cluster_receipt *k = &r->all[via.counter % CLUSTER_RECEIPTS];
@@ -52,6 +59,7 @@ void cluster_receipts_begin(struct cluster_receipts *r, uint64_t now_ns, struct 
     k->soft = p->soft;
     k->counted = p->counted;
     k->ncounts = 0;
+    write_by(k->by, p->by);
     write_selectors(k->selectors, p->text, p->text_bytes);
 }
 

@@ -38,6 +38,7 @@ struct cluster_receipt {
     bool soft, counted;
     unsigned ncounts;
     struct cluster_receipt_count counts[CLUSTER_RECEIPT_COUNTS];
+    char by[CLUSTER_PURGE_BY_MAX + 1];          /* who asked; "": not known */
     char selectors[CLUSTER_PURGE_TEXT_MAX + 1]; /* parted by commas; ends in "..." if it was longer */
 };
 

@@ -36,6 +36,7 @@ struct cluster_waiter {
 };
 
 #define CLUSTER_PURGE_MISSING_MAX 256
+#define CLUSTER_PURGE_BY_MAX 127   /* bytes of who asked that are kept */
 #define CLUSTER_PURGE_TEXT_MAX 200 /* bytes of what a purge selects that are shown to operators */
 
 /* A purge, of selectors or of everything, to be carried out on every node. The asker keeps it in place until `done`. */
@@ -54,6 +55,9 @@ struct cluster_purge {
      * CLUSTER_PURGE_TEXT_MAX + 1 bytes are enough. */
     const char *text;
     size_t text_bytes;
+    /* Who asked, for operators: a client's address, behind "NAME@" the name of its token; zero-terminated, read until
+     * `done`. */
+    const char *by;
     bool soft;
     bool counted; /* `items` is wanted */
     uint32_t soft_ttl_s;

@@ -74,6 +74,13 @@ static void unbind(struct config *c) {
     c->founding = false;
 }
 
+/* The configuration is a dead cluster's. So are requests: their member numbers mean others in the next one. */
+static void drop_dead(struct config *c) {
+    configuration_value_put(c->current);
+    c->current = NULL;
+    c->nown = c->nwishes = c->njoins = 0;
+}
+
 /* ---- version 1 */
 
 static void found_member(struct config *c, struct configuration *n, unsigned i) {
@@ -164,8 +171,7 @@ static void start(struct config *c, unsigned ready) {
         const uint64_t r = rand_next(&c->rand);
         memcpy(c->bound.bytes + 8 * (size_t)i, &r, sizeof r);
     }
-    configuration_value_put(c->current); /* a dead cluster's */
-    c->current = NULL;
+    drop_dead(c);
     c->bound_by = c->self.id;
     c->bound_ns = c->now_ns;
     c->founding = true;
@@ -205,7 +211,8 @@ static void on_ask(struct config *c, const struct config_peer *from, const struc
     }
     struct config_founder *f = &c->founders[i];
     const bool new = f->seen_ns == 0 || c->now_ns - f->seen_ns >= CONFIG_FOUNDER_SEEN;
-    if (f->seen_ns != 0 && f->peer.boot > from->boot) return; /* of an older process */
+    /* Of an older process; or of one whose clock has gone back, once the other one is not heard any more. */
+    if (!new && f->peer.boot > from->boot) return;
     *f = (struct config_founder){*from, c->now_ns, m->weight, m->eligible, m->keeps_state};
     if (new) c->found_asked_ns = 0; /* answer it at the next step, by asking oneself */
     if (new) config_wake(c, c->now_ns);
@@ -219,8 +226,7 @@ static void on_bind(struct config *c, const struct config_peer *from, const stru
         reply(c, from, PEER_CONFIG_FOUND_BUSY, &m->cluster);
         return;
     }
-    configuration_value_put(c->current); /* a dead cluster's */
-    c->current = NULL;
+    drop_dead(c);
     c->founding = false;
     c->bound = m->cluster;
     c->bound_by = from->id;

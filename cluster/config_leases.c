@@ -9,6 +9,7 @@
  *
  * A lease is granted only while the voter and the member go by the same version. So when leases are lowered, the last
  * long one was granted before a majority of the voters went by the lower value. */
+#include "base/fault.h"
 #include "cluster/config.h"
 #include "cluster/config_state.h"
 
@@ -59,7 +60,7 @@ static void plan_binding(struct config_plan *p) {
     const struct config *c = p->c;
     if (p->next->nvoters < 3) {
         p->next->leases = false;
-    } else if (c->three_version != 0 && all_know(c, c->three_version)) {
+    } else if (c->three_version != 0 && (all_know(c, c->three_version) || FAULT_POINT("config_leases_bind_at_once"))) {
         p->next->leases = true;
         p->changed = true;
     }
@@ -73,6 +74,10 @@ static void plan_waits(struct config_plan *p) {
     const struct configuration *now = &c->current->configuration;
     if (n->tag_wait_ms < n->tag_lease_ms) n->tag_wait_ms = n->tag_lease_ms;
     if (n->serve_wait_ms < n->serve_lease_ms) n->serve_wait_ms = n->serve_lease_ms;
+    if (FAULT_POINT("config_lease_lowered_at_once")) {
+        n->tag_wait_ms = n->tag_lease_ms;
+        n->serve_wait_ms = n->serve_lease_ms;
+    }
     if (c->lowered_version == 0 || !most_voters_know(c, c->lowered_version)) return;
     if (c->lowered_ns == 0) c->lowered_ns = c->now_ns;
     const uint64_t passed_ms = (c->now_ns - c->lowered_ns) / CONFIG_MS;

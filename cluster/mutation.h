@@ -21,11 +21,17 @@ enum mutation {
     MUTATION_LEASE_MINORITY,    /* a voter less than a majority is enough for a lease */
     MUTATION_LEASE_EARLY,       /* a lease is taken before what the voters have applied is applied here */
     MUTATION_LEASE_FROM_REPLY,  /* it runs from the reply on, not from the poll */
+    MUTATION_WAIT_FROM_ISSUE,   /* they are waited for from the purge on, not from when a majority has it */
     MUTATION_NO_DRIFT,          /* others' leases are waited for without a margin for clocks */
     MUTATION_NO_HOLD,           /* leases of the epoch before are not waited for */
     MUTATION_NO_SEAL,           /* who has accepted another epoch goes on granting and acknowledging in this one */
     MUTATION_MIXED_EPOCHS,      /* what a voter of another epoch, or version, says counts */
     MUTATION_FLUSH_BY_LEASE,    /* a purge of everything is confirmed by the rule of the others */
+    MUTATION_FLUSH_NOT_ALL,     /* a purge of everything waits for a majority, and for no member */
+    MUTATION_EJECTED_FORGOTTEN, /* leases of who is ejected just when it comes back are not waited for */
+    MUTATION_RETIRE_BLIND,      /* an origin that closes may go, whoever has what of it */
+    MUTATION_NO_SYNC,           /* a voter of a kept epoch is active at once */
+    MUTATION_SYNC_FROM_ONE,     /* ... when it has heard one voter of the epoch before */
     MUTATION_NO_EPOCH_FLOOR,    /* a fresh epoch costs nothing */
     MUTATION_CACHED_CLOCK,      /* a hit goes by a clock that was read before its request came */
     MUTATION_PULL_NO_VECTOR,    /* an item is given to another node though purges that this one has are missing here */

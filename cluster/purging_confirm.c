@@ -128,14 +128,16 @@ static uint64_t count_leases(struct purging *p, int slot, uint64_t now_ns, uint6
     uint32_t flags = 0;
     for (unsigned i = 0; i < p->nvoters; i++)
         if (vote_of(p, slot, i) >= most) flags |= flags_of(p, slot, now_ns, i);
-    lease_marks_note(&s->marks, most, now_ns, wait_ns);
+    lease_marks_note(&s->marks, MUTATED(MUTATION_WAIT_FROM_ISSUE) ? purgelog_applied(p->log, slot) : most, now_ns,
+                     wait_ns);
     uint64_t tags = lease_marks_passed(&s->marks, now_ns, wait_ns);
+    if (MUTATED(MUTATION_WAIT_FROM_ISSUE)) tags = smaller(tags, most);
     if ((flags & PEER_PURGE_HOLD) == 0 && tags < most) {
         const uint64_t held = held_by_all(p, slot, now_ns, most);
         if (tags < held) tags = held;
     }
     if (MUTATED(MUTATION_MAJORITY_ONLY)) tags = most;
-    const uint64_t all = smaller(most, acked_by_all(p, slot));
+    const uint64_t all = MUTATED(MUTATION_FLUSH_NOT_ALL) ? most : smaller(most, acked_by_all(p, slot));
     *everything = MUTATED(MUTATION_FLUSH_BY_LEASE) ? tags : (flags & PEER_PURGE_HOLD_ALL) != 0 ? 0 : all;
     return tags;
 }

@@ -107,7 +107,7 @@ void purging_lease_activated(struct purging *p) {
 void purging_lease_eject(struct purging *p, uint64_t now_ns, const struct configuration *c) {
     /* A member is ejected because a majority promised that it was silent. It may have come back, and been given a lease
      * by some of them, before the version was chosen. */
-    for (unsigned i = 0; i < p->npeers; i++) {
+    for (unsigned i = 0; i < p->npeers && !MUTATED(MUTATION_EJECTED_FORGOTTEN); i++) {
         const struct purging_peer *peer = &p->peers[i];
         const struct configuration_member *m = configuration_by_number(c, peer->number);
         if (m == NULL || m->state != CONFIGURATION_EJECTED) continue;

@@ -152,6 +152,7 @@ bool purging_may_retire(const struct purging *p, uint64_t now_ns, uint32_t origi
     const int slot = purgelog_slot(p->log, origin);
     if (slot < 0 || p->slots[slot].closing == 0 || p->slots[slot].closing > p->version || !purging_votes(p))
         return false;
+    if (MUTATED(MUTATION_RETIRE_BLIND)) return true;
     if (purgelog_applied(p->log, slot) != purgelog_last(p->log, slot)) return false;
     for (unsigned i = 0; i < p->npeers; i++) {
         const struct purging_peer *peer = &p->peers[i];
@@ -206,8 +207,9 @@ void purging_poll_activate(struct purging *p, uint64_t now_ns) {
         for (unsigned i = 0; i < p->nprevious; i++)
             if (p->previous[i] == p->number) p->sync_from |= 1u << i;
     const unsigned from = (unsigned)__builtin_popcount(p->sync_from);
-    if (p->floor_epoch != p->epoch) {
-        if (!p->sync_active && from < p->nprevious / 2 + 1) return;
+    const unsigned enough = MUTATED(MUTATION_SYNC_FROM_ONE) ? 1 : p->nprevious / 2 + 1;
+    if (p->floor_epoch != p->epoch && !MUTATED(MUTATION_NO_SYNC)) {
+        if (!p->sync_active && from < enough) return;
         for (int i = 0; i < PURGELOG_SLOTS; i++)
             if (purgelog_origin(p->log, i) != 0 && purgelog_applied(p->log, i) < p->slots[i].sync) return;
     }

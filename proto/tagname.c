@@ -38,17 +38,18 @@ size_t tagname_encode(const char *p, size_t n, char out[KEYTAGS_TAG_MAX]) {
     return to;
 }
 
-static int digit(char c) {
+/* The value of a capital hexadecimal digit; 16: it is none. */
+static unsigned digit(char c) {
     const char *digits = "0123456789ABCDEF", *at = c != '\0' ? strchr(digits, c) : NULL;
-    return at != NULL ? (int)(at - digits) : -1;
+    return at != NULL ? (unsigned)(at - digits) : 16;
 }
 
 size_t tagname_decode(const char *p, size_t n, char *out, size_t size) {
     size_t to = 0;
     for (size_t i = 0; i < n && to < size; i++) {
-        const bool coded = p[i] == '%' && n - i >= 3 && digit(p[i + 1]) >= 0 && digit(p[i + 2]) >= 0;
-        out[to++] = coded ? (char)(digit(p[i + 1]) << 4 | digit(p[i + 2])) : p[i];
-        if (coded) i += 2;
+        const unsigned high = p[i] == '%' && n - i >= 3 ? digit(p[i + 1]) : 16, low = high < 16 ? digit(p[i + 2]) : 16;
+        out[to++] = low < 16 ? (char)(high << 4 | low) : p[i];
+        if (low < 16) i += 2;
     }
     return to;
 }

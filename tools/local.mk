@@ -6,6 +6,7 @@ EXTRA_DIST += \
   %D%/debian-packages \
   %D%/demo \
   %D%/install \
+  %D%/sim \
   %D%/test
 
 if HAVE_LIBMEMCACHED

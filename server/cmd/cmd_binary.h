@@ -12,7 +12,6 @@
 #ifndef TAGCACHED_CMD_CMD_BINARY_H
 #define TAGCACHED_CMD_CMD_BINARY_H
 
-#include "base/check.h"
 #include "cmd/cmd_table.h"
 #include "cmd/request.h"
 #include "cmd/session.h"
@@ -32,14 +31,6 @@ extern const struct cmd_row cmd_binary_sasl;
 #define BINARY(name, opcode, like, handler, extras, key, value, marks, help) cmd_handler_fn handler;
 #include "proto/binary.def"
 #undef BINARY
-
-/* Runs the handler of a request of either protocol. */
-static inline void cmd_binary_handle(struct session *s, struct request *r) {
-    if (unlikely(cmd_is_packet(r)))
-        cmd_binary_ops[(uint8_t)r->line[1]].handler(s, r);
-    else
-        r->row->handler(s, r);
-}
 
 /* Answers what parsing found wrong with a packet. */
 void cmd_binary_error(struct session *s, struct request *r);

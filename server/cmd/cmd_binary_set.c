@@ -49,15 +49,13 @@ void cmd_binary_set(struct session *s, struct request *r) {
     }
 }
 
-unsigned cmd_binary_set_run(struct session *s, struct request *r, unsigned n) {
+unsigned cmd_binary_set_run(struct session *s, struct request *r, unsigned n, uint64_t since) {
     struct store_worker *w = s->worker->store;
     unsigned i = 0;
     while (i < n && r->path == CMD_PATH_SETS) {
         const uint32_t expiry = cmd_expiry(s, r->exptime);
-        const struct store_put put = {
-            .key = r->key, .value = r->body, .size = r->body_len, .flags = r->flags, .expiry = expiry};
         struct store_item it;
-        if (unlikely(store_put(w, &put, &it) != STORE_OK)) break;
+        if (unlikely(store_set(w, &r->key, r->body, r->body_len, r->flags, expiry, since, &it) != STORE_OK)) break;
         cmd_expiry_check(s, r->exptime, expiry);
         packet_done(s, r, cmd_value_cas(s, &it));
         i++;

@@ -9,8 +9,8 @@
 
 #include "base/check.h"
 #include "base/sync.h"
-#include "cmd/cmd_binary.h"
 #include "cmd/cmd_binary_parse.h"
+#include "cmd/cmd_handle.h"
 #include "cmd/cmd_lease.h"
 #include "cmd/cmd_meta_set.h"
 #include "cmd/cmd_moving.h"
@@ -108,7 +108,7 @@ static void parse_kept(struct session *s, struct request *r) {
 
 static void handle(struct session *s, struct request *r) {
     cmd_moving_note(s, r, 1);
-    cmd_binary_handle(s, r);
+    cmd_handle(s, r);
 }
 
 /* Runs the request whose block is complete; good: the block ends as it should. False: it is run again when there is

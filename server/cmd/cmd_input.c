@@ -132,9 +132,24 @@ static void count_yields(struct session *s) {
 
 /* ------------------------------------------------------------------ input */
 
-/* Decides which protocol the connection speaks, by its first byte. An operator's own listener has both. */
+/* What the connection's listener speaks: what -l says of it, else what -B does. An operator's own listener has both.
+ * Where nobody could log in by the text protocol it is spoken nowhere. */
+static enum cmd_protocol protocol_of(const struct session *s) {
+    const struct cmd_config *cfg = &s->worker->cmd->cfg;
+    if (s->admin) return CMD_PROTOCOL_AUTO;
+    if (cfg->sasl && cfg->auth_file == NULL) return CMD_PROTOCOL_BINARY;
+    switch (conn_protocol(s->conn)) {
+    case NET_PROTOCOL_AUTO: return CMD_PROTOCOL_AUTO;
+    case NET_PROTOCOL_TEXT: return CMD_PROTOCOL_TEXT;
+    case NET_PROTOCOL_BINARY: return CMD_PROTOCOL_BINARY;
+    case NET_PROTOCOL_DEFAULT: break;
+    }
+    return (enum cmd_protocol)cfg->protocol;
+}
+
+/* Decides which protocol the connection speaks, by its first byte. */
 static void begin(struct session *s, unsigned char first) {
-    const uint8_t protocol = s->admin ? CMD_PROTOCOL_AUTO : s->worker->cmd->cfg.protocol;
+    const enum cmd_protocol protocol = protocol_of(s);
     s->started = true;
     s->binary = protocol == CMD_PROTOCOL_AUTO ? first == BINARY_REQUEST : protocol == CMD_PROTOCOL_BINARY;
     if (s->role != CMD_ROLE_TRANSFER) return;

@@ -206,7 +206,6 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     cmd->inline_max = store_inline_max(cfg->store);
     if (cmd->inline_max > cfg->item_size_max) cmd->inline_max = cfg->item_size_max;
     cmd->nworkers = cfg->workers;
-    if (cfg->sasl && cfg->auth_file == NULL) cmd->cfg.protocol = CMD_PROTOCOL_BINARY; /* text has no way to log in */
     if (cmd->cfg.peer_timeout_ms == 0) cmd->cfg.peer_timeout_ms = CMD_PEER_TIMEOUT_MS;
     cmd->sizes_on = cfg->track_sizes;
     cmd->started_ns = clock_boot_ns(cfg->clock);

@@ -175,12 +175,9 @@ static inline enum store_status put_usual(struct session *s, const struct reques
                                           uint64_t *cas) {
     struct store_worker *w = s->worker->store;
     if (likely(!meta_usual_has(&r->meta, 'c')))
-        return store_set(w, &r->key, r->body, r->body_len, r->meta.flags, expiry, since);
-    if (since > 0) return STORE_NOT_FOUND; /* whose key it is is asked the ring */
-    struct store_put p = {
-        .key = r->key, .value = r->body, .size = r->body_len, .flags = r->meta.flags, .expiry = expiry};
+        return store_set(w, &r->key, r->body, r->body_len, r->meta.flags, expiry, since, NULL);
     struct store_item it;
-    enum store_status st = store_put(w, &p, &it);
+    const enum store_status st = store_set(w, &r->key, r->body, r->body_len, r->meta.flags, expiry, since, &it);
     if (st == STORE_OK) *cas = cmd_value_cas(s, &it);
     return st;
 }

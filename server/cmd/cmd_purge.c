@@ -80,7 +80,7 @@ struct purge_job {
     int64_t n;                    /* the items it took out, if it counts them; -1: too many to count */
     uint64_t bytes;               /* theirs */
     struct cluster_purge cluster; /* in a cluster */
-    uint64_t words[];             /* what that purges; behind them the text of it */
+    uint64_t words[];             /* what that purges; behind them the text of it, and who asked */
 };
 
 static void job_free(struct cmd_job *job) {
@@ -147,19 +147,23 @@ static enum store_status start_cluster(struct session *s, const struct store_pur
     unsigned nwords = p->nselectors;
     for (unsigned i = 0; i < p->nselectors; i++) nwords += p->selectors[i].ntags;
     if (n > CLUSTER_PURGE_TEXT_MAX) n = CLUSTER_PURGE_TEXT_MAX + 1;
-    struct purge_job *job = job_new(nwords, n);
+    const char *peer = conn_peer(s->conn);
+    const size_t peer_bytes = strlen(peer) + 1;
+    struct purge_job *job = job_new(nwords, n + peer_bytes);
     if (job == NULL) return STORE_NO_MEMORY;
     cmd_job_init(&job->job, s, job_free);
     job->begun_ns = now_of(s);
     write_words(p, job->words);
-    char *copy = (char *)(job->words + nwords);
+    char *copy = (char *)(job->words + nwords), *by = copy + n;
     memcpy(copy, text, n);
+    memcpy(by, peer, peer_bytes);
     job->cluster = (struct cluster_purge){
         .words = job->words,
         .nwords = nwords,
         .nselectors = p->nselectors,
         .text = copy,
         .text_bytes = n,
+        .by = by,
         .soft = p->soft,
         .soft_ttl_s = p->soft_ttl_s != 0 ? p->soft_ttl_s : STORE_SOFT_TTL_S,
         .counted = p->counted,

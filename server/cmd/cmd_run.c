@@ -12,6 +12,7 @@
 #include "cmd/cmd_binary_set.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_get.h"
+#include "cmd/cmd_handle.h"
 #include "cmd/cmd_lease.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_meta_get.h"
@@ -102,7 +103,7 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
     if (unlikely(large))
         cmd_body_begin(s, r);
     else
-        cmd_binary_handle(s, r);
+        cmd_handle(s, r);
     if (unlikely(r->row->class == CMD_CLASS_OUT))
         w->observed = sync_load(&w->cmd->observed); /* the command may have changed it (watch, verbosity) */
 }
@@ -123,7 +124,7 @@ static unsigned run_quick(struct session *s, struct request *r, unsigned n) {
     case CMD_PATH_MG: return cmd_meta_get_run(s, r, n);
     case CMD_PATH_MS: return cmd_meta_set_run(s, r, n, 0);
     case CMD_PATH_GETS: return cmd_binary_get_run(s, r, n);
-    case CMD_PATH_SETS: return cmd_binary_set_run(s, r, n);
+    case CMD_PATH_SETS: return cmd_binary_set_run(s, r, n, 0);
     default: return 0;
     }
 }
@@ -165,6 +166,7 @@ unsigned cmd_run_here(struct session *s, struct request *r, unsigned n) {
         case CMD_PATH_MG: done = cmd_meta_get_run_here(s, &r[i], n - i, w->ring_since); break;
         case CMD_PATH_MS: done = cmd_meta_set_run(s, &r[i], n - i, w->ring_since); break;
         case CMD_PATH_GETS: done = cmd_binary_get_run_here(s, &r[i], n - i, w->ring_since); break;
+        case CMD_PATH_SETS: done = cmd_binary_set_run(s, &r[i], n - i, w->ring_since); break;
         default: break;
         }
         i += done;

@@ -139,7 +139,7 @@ unsigned cmd_set_run(struct session *s, struct request *r, unsigned n, uint64_t 
     unsigned i = 0;
     while (i < n && r->path == CMD_PATH_SET) {
         const uint32_t expiry = cmd_expiry(s, r->exptime);
-        if (unlikely(store_set(w, &r->key, r->body, r->body_len, r->flags, expiry, since) != STORE_OK)) break;
+        if (unlikely(store_set(w, &r->key, r->body, r->body_len, r->flags, expiry, since, NULL) != STORE_OK)) break;
         cmd_expiry_check(s, r->exptime, expiry);
         cmd_line_lit(s, "STORED");
         i++;

@@ -63,6 +63,7 @@ noinst_HEADERS += \
   %D%/cmd_expiry.h \
   %D%/cmd_forward.h \
   %D%/cmd_get.h \
+  %D%/cmd_handle.h \
   %D%/cmd_input.h \
   %D%/cmd_job.h \
   %D%/cmd_key.h \

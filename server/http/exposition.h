@@ -23,9 +23,9 @@ enum exposition_type {
     EXPOSITION_HISTOGRAM, /* of seconds; the name ends in _seconds */
 };
 
-/* What has been written. Zeros to begin with, but for open_metrics. */
+/* What has been written. Zeros to begin with, but for open_metrics, and memory that was used before. */
 struct exposition {
-    char *p; /* from malloc; the caller's to free */
+    char *p; /* from malloc; the caller's to free, or to use again */
     size_t n, max;
     bool open_metrics;
     bool failed;      /* there was no memory: it is incomplete */

@@ -73,10 +73,12 @@ static void answer_405(struct http_exchange *x, unsigned methods) {
 
 /* Refuses a request of a client who may not make it. */
 static void turn_away(struct http_exchange *x, unsigned status) {
+    static const char no_token[] = "this needs a token: see tagcached(1), --http-tokens\n";
     if (x->route->refuse != NULL)
         x->route->refuse(x, status);
     else if (status == 401)
-        http_reply_text(x, status, "this needs a token: see tagcached(1), --http-tokens");
+        http_reply(x, status, "text/plain; charset=utf-8", "WWW-Authenticate: Bearer\r\n", no_token,
+                   sizeof no_token - 1);
     else
         http_reply_text(x, status,
                         status == 429 ? "this token has done too much of late" : "this token may not do that");

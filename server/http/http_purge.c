@@ -52,6 +52,7 @@ struct order {
     const struct dialect_purge *row;
     struct purge_wanted wanted;
     char token[TOKEN_NAME_MAX + 1], addr[TEXT_MAX], agent[TEXT_MAX];
+    char by[TOKEN_NAME_MAX + TEXT_MAX + 2]; /* token@addr */
     uint64_t begun_ns, ended_ns;
     /* The instance's, which may be gone when the store ends a purge. */
     struct audit *audit;
@@ -345,6 +346,7 @@ static bool cut(struct order *o) {
             .nselectors = part->nselectors,
             .text = part->text,
             .text_bytes = part->bytes,
+            .by = o->by,
             .soft = w->soft,
             .counted = w->counted,
             .soft_ttl_s = w->ttl_s != 0 ? w->ttl_s : STORE_SOFT_TTL_S,
@@ -368,6 +370,7 @@ static void note_actor(struct order *o, const struct http_exchange *x) {
     const struct token *who = x->actor;
     if (who != NULL) memcpy(o->token, who->name, sizeof o->token);
     copy_text(o->addr, sizeof o->addr, (struct text_token){x->peer, strlen(x->peer)});
+    snprintf(o->by, sizeof o->by, "%s%s%s", o->token, o->token[0] != '\0' ? "@" : "", o->addr);
     copy_text(o->agent, sizeof o->agent, http_request_first(x->request, "User-Agent"));
 }
 

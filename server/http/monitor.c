@@ -18,6 +18,7 @@
 #include "net/worker.h"
 
 #define STUCK_NS 5000000000ull /* how long a worker may take to look at a message */
+#define BEAT_NS 1000000000ull  /* between two messages to a worker: a flood of questions does not reach it */
 #define LAG_MS 1000            /* how far behind the purges a node may be that is ready */
 
 /* A message to a worker, by which it shows that it still runs. */
@@ -59,9 +60,11 @@ static bool wants_open_metrics(const struct http_request *r) {
 }
 
 static void run_metrics(struct http_exchange *x) {
-    const struct monitor *m = x->routes_arg;
-    struct exposition e = {.open_metrics = wants_open_metrics(x->request)};
+    struct monitor *m = x->routes_arg;
+    struct exposition e = {.p = m->page, .max = m->page_max, .open_metrics = wants_open_metrics(x->request)};
     metrics_write(&e, m->cmd, x->http);
+    m->page = e.p;
+    m->page_max = e.max;
     const char *const type = exposition_content_type(e.open_metrics);
     size_t size = 0;
     char *const small = !e.failed && http_gzip_wanted(x->request) ? http_gzip(e.p, e.n, &size) : NULL;
@@ -72,7 +75,6 @@ static void run_metrics(struct http_exchange *x) {
     else
         http_reply(x, 200, type, "Vary: Accept, Accept-Encoding\r\n", e.p, e.n);
     free(small);
-    free(e.p);
 }
 
 /* ------------------------------------------------------------------ /healthz */
@@ -82,8 +84,8 @@ static void beat(struct net_worker *w, void *arg) {
     sync_store_rel(&((struct monitor_beat *)arg)->came, 1);
 }
 
-/* Each worker was sent a message the last time that somebody asked; those that have seen it get another one. Nothing is
- * waited for, so a worker that does not run is told of by the next answer but one. */
+/* Whoever asks has each worker sent a message that has seen the last one, a second after that at the earliest. Nothing
+ * is waited for, so a worker that does not run is told of by a later answer. */
 static void run_health(struct http_exchange *x) {
     struct monitor *m = x->routes_arg;
     struct lines l = {.n = 0};
@@ -91,6 +93,7 @@ static void run_health(struct http_exchange *x) {
     for (unsigned i = 0; i < net_threads(m->net); i++) {
         struct monitor_beat *b = &m->beats[i];
         if (sync_load_acq(&b->came) != 0) {
+            if (b->sent_ns != 0 && now - b->sent_ns < BEAT_NS) continue;
             sync_store(&b->came, 0);
             b->sent_ns = now;
             worker_post(net_worker_at(m->net, i), &b->post, beat, b);
@@ -125,7 +128,8 @@ static void run_ready(struct http_exchange *x) {
 
 int monitor_init(struct monitor *m, struct cmd *cmd, struct net *net, const struct clock *clock,
                  const uint32_t *draining) {
-    *m = (struct monitor){cmd, net, clock, draining, calloc(net_threads(net), sizeof(struct monitor_beat))};
+    *m = (struct monitor){.cmd = cmd, .net = net, .clock = clock, .draining = draining};
+    m->beats = calloc(net_threads(net), sizeof *m->beats);
     if (m->beats == NULL) return -ENOMEM;
     for (unsigned i = 0; i < net_threads(net); i++) m->beats[i].came = 1;
     return 0;
@@ -133,7 +137,8 @@ int monitor_init(struct monitor *m, struct cmd *cmd, struct net *net, const stru
 
 void monitor_fini(struct monitor *m) {
     free(m->beats);
-    m->beats = NULL;
+    free(m->page);
+    *m = (struct monitor){0};
 }
 
 const struct http_route monitor_routes[] = {

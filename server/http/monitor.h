@@ -24,6 +24,8 @@ struct monitor {
     const struct clock *clock;
     const uint32_t *draining;   /* atomic: 1 once the node is ending */
     struct monitor_beat *beats; /* one for each of its workers */
+    char *page;                 /* memory for a page of metrics, kept: given back each time, it would be unmapped and */
+    size_t page_max;            /* mapped again, which disturbs the process's other threads */
 };
 
 /* 0 or -ENOMEM. What it points to outlives it. */

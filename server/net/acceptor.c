@@ -199,6 +199,7 @@ void acceptor_fini(struct net *n) {
 
 void *acceptor_run(void *net) {
     struct net *n = net;
+    net_give_way(n);
     for (unsigned i = 0; i < n->nlisteners; i++) {
         struct net_listener *l = &n->listeners[i];
         l->accepts = evconnlistener_new(n->base, on_accept, l, LEV_OPT_CLOSE_ON_EXEC, 0, l->fd);

@@ -158,6 +158,10 @@ const char *conn_listener(const struct conn *c) {
     return c->listener != NULL ? c->listener->tag : "";
 }
 
+enum net_protocol conn_protocol(const struct conn *c) {
+    return c->listener != NULL ? c->listener->protocol : NET_PROTOCOL_DEFAULT;
+}
+
 uint64_t conn_idle_s(const struct conn *c) {
     const uint32_t now = worker_boot_s(c->worker);
     return now > c->last_s ? now - c->last_s : 0; /* a worker at rest does not look at the clock */

@@ -17,6 +17,7 @@
 
 #include "net/conn_write.h"
 #include "net/handler.h"
+#include "net/net_config.h"
 
 struct conn;
 struct net_worker;
@@ -83,6 +84,8 @@ bool conn_is_unix(const struct conn *c);
 bool conn_is_tls(const struct conn *c);
 /* The name of the listener that accepted it, given as tag[...] on -l, or "". */
 const char *conn_listener(const struct conn *c);
+/* What that listener's connections speak, given as proto[...] on -l. */
+enum net_protocol conn_protocol(const struct conn *c);
 /* Seconds since the last byte arrived, or output that had to wait was taken. */
 uint64_t conn_idle_s(const struct conn *c);
 /* Why the connection ends, as far as this layer knows; to be asked by the handler's `close`. */

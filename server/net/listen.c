@@ -40,6 +40,24 @@ static int bracketed(const char **s, const char *name, char *arg, size_t arg_siz
     return 1;
 }
 
+/* The name of a protocol behind proto[. */
+static int read_protocol(const char *name, enum net_protocol *out, char *err, size_t err_size) {
+    static const struct {
+        const char *name;
+        enum net_protocol protocol;
+    } known[] = {{"negotiating", NET_PROTOCOL_AUTO},
+                 {"ascii", NET_PROTOCOL_TEXT},
+                 {"meta", NET_PROTOCOL_TEXT},
+                 {"binary", NET_PROTOCOL_BINARY}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (strcmp(name, known[i].name) != 0) continue;
+        *out = known[i].protocol;
+        return 0;
+    }
+    return bad(err, err_size, "-l: proto[%s] is not known here; proto[ascii], proto[binary] and proto[negotiating] are",
+               name);
+}
+
 static int prefixes(const char **s, struct net_listen *out, char *err, size_t err_size) {
     for (;;) {
         char proto[16];
@@ -53,12 +71,7 @@ static int prefixes(const char **s, struct net_listen *out, char *err, size_t er
         else if ((r = bracketed(s, "tag[", out->tag, sizeof out->tag, err, err_size)) != 0) {
             if (r < 0) return r;
         } else if ((r = bracketed(s, "proto[", proto, sizeof proto, err, err_size)) != 0) {
-            if (r < 0) return r;
-            if (strcmp(proto, "ascii") != 0 && strcmp(proto, "meta") != 0 && strcmp(proto, "negotiating") != 0)
-                return bad(err, err_size,
-                           "-l: proto[%s] is not known here; proto[ascii], proto[meta] and "
-                           "proto[negotiating] are, and mean the same: -B says which protocols are spoken",
-                           proto);
+            if (r < 0 || (r = read_protocol(proto, &out->protocol, err, err_size)) < 0) return r;
         } else {
             return 0;
         }

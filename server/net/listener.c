@@ -88,6 +88,7 @@ static int open_tcp(struct net *n, const struct net_listen *spec, char *err, siz
             break;
         }
         l->tls = spec->tls;
+        l->protocol = spec->protocol;
         if (spec->handler != NULL) l->handler = spec->handler;
         memcpy(l->tag, spec->tag, sizeof l->tag);
         opened++;

@@ -18,6 +18,7 @@ struct net_listener {
     unsigned port;
     int family;
     enum net_tls_mode tls;
+    enum net_protocol protocol;
     const struct net_handler *handler; /* of the connections accepted here */
     char tag[33];
     char *path;  /* of a UNIX socket */

@@ -33,10 +33,14 @@ enum net_tls_mode {
 };
 
 /* One address to listen on. */
+/* What a listener's connections speak. This layer does not look at it: conn_protocol tells the handler. */
+enum net_protocol { NET_PROTOCOL_DEFAULT, NET_PROTOCOL_AUTO, NET_PROTOCOL_TEXT, NET_PROTOCOL_BINARY };
+
 struct net_listen {
     char host[256]; /* name or address; "" means every interface */
     int port;       /* 0 any free port; -1 the default port */
     enum net_tls_mode tls;
+    enum net_protocol protocol;
     char tag[33];                      /* the listener's name, or "" */
     const struct net_handler *handler; /* of its connections; NULL: the net's */
 };
@@ -59,7 +63,7 @@ struct net_config {
     unsigned max_connections; /* at once */
     bool refuse_fast;         /* at the limit: say so and close, instead of leaving connections in the backlog */
     const char *refusal;      /* what is said then; lives for ever; NULL: memcached's words */
-    int niceness; /* of the workers (nice(2)), if that is more than the process has: they give way to others */
+    int niceness; /* of its threads (nice(2)), if that is more than the process has: they give way to others */
     const char *thread_name; /* its threads are called NAME-0 and NAME-accept (8 bytes of it); NULL: the usual names */
     int backlog;             /* of listen(2) */
     unsigned batches_per_event; /* input and output batches of one connection before the others' turn; at least 1 */
@@ -86,7 +90,7 @@ struct net_config {
     struct log *log; /* may be NULL */
 };
 
-/* Reads one address of -l: [notls:|btls:|mtls:|proto[ascii]:|tag[name]:]* then host, host:port, [v6], [v6]:port, :port
+/* Reads one address of -l: [notls:|btls:|mtls:|proto[binary]:|tag[name]:]* then host, host:port, [v6], [v6]:port, :port
  * or *. Returns 0, or -EINVAL with a sentence in err. Pure. */
 int net_listen_parse(const char *spec, struct net_listen *out, char *err, size_t err_size);
 

@@ -3,6 +3,8 @@
  * net_state - what workers and connections do to the net that all of them share. */
 #include "net/net_state.h"
 
+#include <sys/resource.h>
+
 void net_conn_come(struct net *n) {
     pthread_mutex_lock(&n->lock);
     sync_bump(&n->nconns, 1);
@@ -16,6 +18,12 @@ void net_conn_gone(struct net *n) {
     bool awaited = sync_load(&n->accepting) == 0;
     pthread_mutex_unlock(&n->lock);
     if (awaited) loop_wake(&n->waker);
+}
+
+void net_give_way(const struct net *n) {
+    const int niceness = n->cfg.niceness;
+    /* Of a thread, in Linux. */
+    if (niceness > 0 && getpriority(PRIO_PROCESS, 0) < niceness) (void)setpriority(PRIO_PROCESS, 0, niceness);
 }
 
 void net_ask_trim(struct net *n) {

@@ -44,6 +44,8 @@ struct net {
 /* A connection has come into memory, or has left it. Any thread. */
 void net_conn_come(struct net *n);
 void net_conn_gone(struct net *n);
+/* Makes the calling thread as nice as the net's threads shall be, if they shall be, unless it is nicer already. */
+void net_give_way(const struct net *n);
 /* Has the acceptor give the heap's free memory back to the system. Any thread. */
 void net_ask_trim(struct net *n);
 /* Has the acceptor tick the workers each second until all of them rest. Any thread. */

@@ -118,9 +118,9 @@ static void run_again(struct net_worker *w) {
  * Asks the scheduler for time slices of 0.3 ms instead of 1 to 3: less of its CPU is not what a worker gets, but it
  * gets it sooner. Else it waits, when it shares a CPU with the store's own thread or with somebody else's, until that
  * one's slice is over: milliseconds, which a request then takes. Linux 6.12 (EEVDF, sched(7)); older ones ignore the
- * slice. A net whose threads shall give way to others (niceness) has that done with the same call.
+ * slice.
  */
-static void ask_short_slices(int niceness) {
+static void ask_short_slices(void) {
     struct { /* sched_setattr(2): struct sched_attr, as it was first */
         uint32_t size, policy;
         uint64_t flags;
@@ -131,13 +131,15 @@ static void ask_short_slices(int niceness) {
     if (syscall(SYS_sched_getattr, 0, &a, (unsigned)sizeof a, 0) != 0) return;
     if (a.policy != SCHED_OTHER) return; /* somebody has seen to it */
     a.runtime = SLICE_NS;
-    if (niceness > a.nice) a.nice = niceness;
     (void)syscall(SYS_sched_setattr, 0, &a, 0);
 }
 
 void *worker_loop_run(void *worker) {
     struct net_worker *w = worker;
-    ask_short_slices(w->net->cfg.niceness);
+    if (w->net->cfg.niceness > 0)
+        net_give_way(w->net);
+    else
+        ask_short_slices();
     w->now_s = worker_boot_s(w);
     while (!w->stop) {
         const int how = TAILQ_EMPTY(&w->again) ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK;

@@ -177,8 +177,8 @@ bool store_get(struct store_worker *w, const struct store_key *k, struct store_i
 bool store_peek(struct store_worker *w, const struct store_key *k, struct store_item *out);
 
 enum store_found { STORE_ABSENT, STORE_LIVE, STORE_SOFT_PURGED, STORE_HARD_PURGED };
-/* Which purge: its number (store_purge), 0: not known; and the hash of the tag that it purged, 0: everything, or several
- * tags together. */
+/* Which purge: its number (store_purge), 0: not known; and the hash of the tag that it purged, 0: everything, or
+ * several tags together. */
 struct store_cause {
     uint64_t number, tag;
 };
@@ -260,9 +260,9 @@ enum store_status store_put(struct store_worker *w, const struct store_put *put,
 
 /* store_put of a plain set: no conditions, no tags, at most store_inline_max bytes. STORE_OK, STORE_AGAIN or
  * STORE_NO_MEMORY. With `since` above 0 also STORE_NOT_FOUND: nothing has happened, because the key has no item whose
- * version is above it. */
+ * version is above it. `out` as in store_put. */
 enum store_status store_set(struct store_worker *w, const struct store_key *k, const char *value, uint64_t size,
-                            uint32_t flags, uint32_t expiry, uint64_t since);
+                            uint32_t flags, uint32_t expiry, uint64_t since, struct store_item *out);
 
 struct store_arith {
     struct store_key key;

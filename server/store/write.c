@@ -304,14 +304,14 @@ static enum store_status put_plain(struct store_worker *w, const struct store_pu
 }
 
 enum store_status store_set(struct store_worker *w, const struct store_key *k, const char *value, uint64_t size,
-                            uint32_t flags, uint32_t expiry, uint64_t since) {
+                            uint32_t flags, uint32_t expiry, uint64_t since, struct store_item *out) {
     struct item_spec spec = {.key = k->p,
                              .key_len = (uint8_t)k->len,
                              .expiry = expiry,
                              .flags = flags,
                              .value_bytes = (uint32_t)size,
                              .len = (uint16_t)size};
-    return change_set(w, k, &spec, value, since, NULL);
+    return change_set(w, k, &spec, value, since, out);
 }
 
 static bool is_plain(const struct store_worker *w, const struct store_put *p) {

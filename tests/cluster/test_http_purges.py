@@ -96,6 +96,7 @@ def a_receipt_has_every_node(lab):
     assert kind == "PURGE" and whole["items"] == "300" and int(whole["bytes"]) == body["bytes"], whole
     assert [int(f["items"]) for f in sorted(acks, key=lambda f: f["name"])] == \
         [before - after for _, before, after in sorted(zip((n.name for n in nodes), counts, left))], acks
+    assert whole["by"].startswith("test@127.0.0.1:") and whole["selectors"] == "licence:7+region:de", whole
     assert all(0 < float(f["ms"]) <= float(f["gone_ms"]) for f in acks), acks
     with nodes[2].client() as c:
         assert c.ask("mp licence:7 c n w10000").startswith("HD c300 b")

@@ -168,6 +168,10 @@ bool conn_is_tls(const struct conn *c) {
     return false;
 }
 
+enum net_protocol conn_protocol(const struct conn *c) {
+    (void)c;
+    return NET_PROTOCOL_DEFAULT;
+}
 const char *conn_listener(const struct conn *c) {
     (void)c;
     return "";

@@ -66,6 +66,9 @@ enum lab_shortcut {
     LAB_SOFT_HIDES_HARD, /* one number for both kinds of purges of a tag */
     LAB_SOFT_NEVER_HARD, /* a soft purge whose time is over counts for nothing */
     LAB_ONE_TAG_OF_TWO,  /* a purge of two tags is filed, and looked for, under the first one's hard purges only */
+    LAB_NO_GUARD,        /* what comes from another node is stored whatever was purged meanwhile */
+    LAB_OVER_WRITTEN,    /* ... and whatever was written meanwhile */
+    LAB_LOCAL_MINTS,     /* ... and while a purge of this node itself has no id yet */
     LAB_SHORTCUTS
 };
 
@@ -80,9 +83,10 @@ struct lab_options {
     unsigned seconds; /* of faults; then calm until all agree */
     unsigned roll_ms; /* every so often the next voter is killed, if the last one is back; 0: not at all */
     int asked;        /* the only place that is asked for purges; -1: all are */
-    unsigned tag_ms, serve_ms, eject_ms; /* leases and eject-after; 0: 400, 2,000 and 3,000 */
+    unsigned tag_ms, serve_ms, eject_ms; /* leases and eject-after; 0: 800, 3,000 and 4,000 */
     bool print;                          /* violations as they happen */
-    FILE *trace;                         /* NULL: none */
+    bool wall_steps; /* the time of day of processes that start jumps by an hour, forward and back */
+    FILE *trace;     /* NULL: none */
 };
 
 enum lab_violation {
@@ -106,15 +110,20 @@ enum lab_violation {
 };
 
 /* What happened, to see that a run was worth it. */
-#define LAB_COUNTS(X)                                                                                                  \
-    X(reads)                                                                                                           \
-    X(hits) X(forwarded) X(hedged) X(untagged_hits) X(stale_hits) X(no_lease) X(no_serve_lease) X(not_owner) X(fenced) \
-        X(fills) X(fills_late) X(fills_refused) X(fills_foreign) X(deletes) X(deletes_checked) X(purges) X(flushes)    \
-            X(soft) X(pairs) X(confirmed) X(alone) X(repeated) X(floors) X(floors_all) X(events) X(leased)             \
-                X(covered_checks) X(soft_as_hard) X(versions) X(founded) X(kept) X(fresh) X(joins) X(left) X(ejected)  \
-                    X(retired) X(bound) X(lowered) X(unbound_reads) X(seals) X(resets) X(recoveries) X(rings)          \
-                        X(drains) X(weights) X(crashes) X(all_down) X(voters_down) X(disks_lost) X(pauses)             \
-                            X(partitions) X(blocks) X(cut_off) X(late) X(duplicates) X(restarts)
+/* clang-format off */
+#define LAB_COUNTS(X) \
+    X(reads) X(hits) X(misses) X(waits) X(unreached) X(forwarded) X(hedged) X(untagged_hits) X(stale_hits) \
+    X(no_lease) X(no_serve_lease) X(not_owner) X(fenced) X(asked_waits) X(unbound_reads) X(fills) X(fills_late) \
+    X(fills_refused) X(fills_foreign) X(deletes) X(deletes_checked) \
+    X(moved) X(pulls) X(pulled) X(pulls_behind) X(refused_written) X(refused_purged) X(handoffs) \
+    X(handoffs_broken) \
+    X(purges) X(flushes) X(soft) X(pairs) X(confirmed) X(alone) X(repeated) X(floors) X(floors_all) X(events) \
+    X(leased) X(covered_checks) X(soft_as_hard) \
+    X(versions) X(founded) X(kept) X(fresh) X(joins) X(left) X(ejected) X(retired) X(bound) X(lowered) X(seals) \
+    X(resets) X(recoveries) X(rings) X(drains) X(weights) \
+    X(crashes) X(all_down) X(voters_down) X(disks_lost) X(pauses) X(partitions) X(blocks) X(cut_off) X(late) \
+    X(duplicates) X(restarts) X(no_majority)
+/* clang-format on */
 
 struct lab_result {
     unsigned violations[LAB_VIOLATIONS];
@@ -128,8 +137,14 @@ struct lab_result {
     uint64_t digest;
 };
 
-/* Runs one seed. */
+/* Runs one seed: `seconds` of faults, then calm. */
 void lab_run(const struct lab_options *o, struct lab_result *r);
+/* The same in pieces, for a schedule made by hand. The result counts from lab_open on; lab_close waits for calm, checks
+ * the end, and frees it. */
+struct lab;
+struct lab *lab_open(const struct lab_options *o, struct lab_result *r);
+void lab_pass(struct lab *l, uint64_t ns);
+void lab_close(struct lab *l);
 const char *lab_violation_name(enum lab_violation v);
 
 #endif

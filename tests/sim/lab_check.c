@@ -32,8 +32,8 @@ void lab_check_violation(struct lab *l, enum lab_violation v, unsigned place, ui
     l->r->total++;
     sim_note(l->s, place, "VIOLATION %s (%llu, %llu)", lab_violation_name(v), (unsigned long long)a,
              (unsigned long long)b);
-    if (l->o->print && l->r->total < 10)
-        printf("seed %llu %.6f s place %u: %s (%llu, %llu)\n", (unsigned long long)l->o->seed,
+    if (l->o.print && l->r->total < 10)
+        printf("seed %llu %.6f s place %u: %s (%llu, %llu)\n", (unsigned long long)l->o.seed,
                (double)sim_now(l->s) / 1e9, place, lab_violation_name(v), (unsigned long long)a, (unsigned long long)b);
 }
 
@@ -107,7 +107,7 @@ void lab_check_applies(struct lab_process *x, uint32_t pid) {
     const bool again = lab_check_has_applied(x, pid) &&
                        (x->applied_life[pid] == x->life || (p->asker == x && p->asker_resets == x->resets));
     /* a log that forgets may forget that it had it */
-    if (again && !(l->o->faults & LAB_HORIZON)) lab_check_violation(l, LAB_TWICE, x->place, pid, 0);
+    if (again && !(l->o.faults & LAB_HORIZON)) lab_check_violation(l, LAB_TWICE, x->place, pid, 0);
     x->applied_life[pid] = x->life;
     if (p->origin == 0 || p->ids || p->asker == x || x->voted) return;
     if (p->sequence < x->upto[p->origin])
@@ -150,7 +150,7 @@ void lab_check_confirm(struct lab *l, uint32_t pid) {
     if (pid == 0 || p->confirmed_ns != 0) return;
     p->confirmed_ns = sim_now(l->s);
     l->confirmed[l->nconfirmed++] = pid;
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         struct lab_process *x = lab_place_at(l, i);
         if (x != NULL && x->purging != NULL && !sim_is_paused(l->s, i)) lab_check_leases(x);
     }
@@ -259,7 +259,7 @@ static bool is_known(const struct lab *l, uint32_t pid) {
     bool known = p->asker->alive && p->asker_resets == p->asker->resets;
     known |= origin != NULL && origin->alive && lab_check_has_applied(origin, pid) &&
              origin->applied_life[pid] == origin->life;
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         const struct lab_process *x = lab_place_at(l, i);
         known |= x != NULL && lab_check_has_applied(x, pid) && x->applied_life[pid] == x->life;
     }
@@ -269,11 +269,11 @@ static bool is_known(const struct lab *l, uint32_t pid) {
 void lab_check_end(struct lab *l) {
     for (uint32_t pid = 1; pid <= l->npurges; pid++) {
         const bool known = !l->purge[pid].refused && is_known(l, pid);
-        for (unsigned i = 0; known && i < l->o->places; i++)
+        for (unsigned i = 0; known && i < l->o.places; i++)
             if (lab_place_at(l, i) != NULL && !lab_check_covered(lab_place_at(l, i), pid))
                 lab_check_violation(l, LAB_LOST, i, pid, 0);
     }
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         const struct lab_process *x = lab_place_at(l, i);
         struct peer_purge_seen v[PEER_PURGE_VECTOR_MAX];
         const struct configuration *c = x == NULL ? NULL : config_current(x->config);

@@ -36,7 +36,7 @@ static struct lab_process *awake(const struct lab *l, unsigned place) {
 }
 
 static unsigned any_place(const struct lab *l) {
-    return (unsigned)sim_below(l->s, l->o->places);
+    return (unsigned)sim_below(l->s, l->o.places);
 }
 
 /* ------------------------------------------------------------------ fills */
@@ -82,8 +82,8 @@ static bool may_serve(struct lab_process *x, const struct op *op, bool forwarded
     const struct lease_ends ends = lab_node_leases(x);
     const uint64_t now = lab_node_clock(x);
     const bool tagged = l->keys[op->key].ntags > 0;
-    if (forwarded && l->o->shortcut == LAB_ASKED_LEASE) return true;
-    if (!tagged && op->what == READ && l->o->shortcut == LAB_NO_SERVE_LEASE) return true;
+    if (forwarded && l->o.shortcut == LAB_ASKED_LEASE) return true;
+    if (!tagged && op->what == READ && l->o.shortcut == LAB_NO_SERVE_LEASE) return true;
     if (now >= ends.serve_ns) l->r->no_serve_lease++;
     return now < ends.serve_ns && (op->what != READ || !tagged || now < ends.tag_ns);
 }
@@ -91,7 +91,10 @@ static bool may_serve(struct lab_process *x, const struct op *op, bool forwarded
 static struct lab_answer execute_read(struct lab_process *x, const struct op *op) {
     struct lab *l = x->lab;
     const uint64_t now = sim_local(l->s, x->place), since = x->since[op->key];
-    if (!lab_store_has(&x->store, op->key, now, since)) l->r->fenced += lab_store_has(&x->store, op->key, now, 0);
+    if (!lab_store_has(&x->store, op->key, now, since)) {
+        l->r->fenced += lab_store_has(&x->store, op->key, now, 0);
+        if (lab_handoff_pull(x, op->key)) return (struct lab_answer){.found = LAB_MISS};
+    }
     const struct lab_answer a = lab_store_read(&x->store, op->key, now, since);
     if (a.found != LAB_HIT) return a;
     l->r->untagged_hits += l->keys[op->key].ntags == 0;
@@ -109,15 +112,23 @@ static bool execute(struct lab_process *x, const struct op *op, bool forwarded, 
         l->r->no_lease++;
         return false;
     }
+    if (lab_handoff_state(x, op->key) == MOVE_ASKED) { /* the former owner may still be one: the request waits */
+        l->r->asked_waits++;
+        return false;
+    }
+    if (op->what != READ) lab_handoff_written(x, op->key);
     if (op->what == READ) {
         *answer = execute_read(x, op);
     } else if (op->what == DELETE) {
         lab_store_delete(&x->store, op->key);
+        sim_note(l->s, x->place, "deletes %s, written at %.6f", l->names[op->key], (double)op->read_ns / 1e9);
         lab_items_deleted(x, op->key, op->read_ns);
         l->r->deletes++;
     } else {
         const enum lab_stored stored =
             lab_store_fill(&x->store, op->key, sim_local(l->s, x->place), x->since[op->key], op->token, op->read_ns);
+        if (stored == LAB_STORED)
+            sim_note(l->s, x->place, "stores %s, read at %.6f", l->names[op->key], (double)op->read_ns / 1e9);
         l->r->fills += stored == LAB_STORED;
         l->r->fills_refused += stored == LAB_OVERTAKEN;
         l->r->fills_foreign += stored == LAB_NOT_FOUND && op->token >> 32 != x->store.number >> 32;
@@ -132,6 +143,8 @@ static void answered(struct lab_process *x, const struct op *op, const struct la
     struct lab *l = x->lab;
     if (op->what != READ) return;
     l->r->hits += a->found == LAB_HIT;
+    l->r->misses += a->found == LAB_MISS && a->token != 0;
+    l->r->waits += a->found == LAB_MISS && a->token == 0; /* for another client's fill */
     if (x->joined_ns[op->key] > op->invoked_ns && a->found == LAB_HIT)
         lab_items_hit(l, NULL, x->place, op->key, x->joined_ns[op->key], a->read_ns, a->stale);
     x->asked_ns[op->key] = x->joined_ns[op->key] = 0;
@@ -141,7 +154,7 @@ static void answered(struct lab_process *x, const struct op *op, const struct la
 /* Whether the read waits for the answer to another one. */
 static bool joins(struct lab_process *x, const struct op *op) {
     const uint64_t now = sim_now(x->lab->s), since = x->asked_ns[op->key];
-    if (x->lab->o->shortcut != LAB_COALESCED || op->what != READ) return false;
+    if (x->lab->o.shortcut != LAB_COALESCED || op->what != READ) return false;
     if (since != 0 && now < since + JOINABLE_NS) {
         x->joined_ns[op->key] = op->invoked_ns;
         return true;
@@ -155,13 +168,14 @@ static void ask(struct lab_process *x, const struct op *op) {
     struct lab *l = x->lab;
     const unsigned owner = x->owner[op->key];
     struct lab_answer a;
+    l->r->unreached += owner == LAB_NOWHERE || (owner != x->place && !x->peers[owner].known);
     if (owner == LAB_NOWHERE) return;
     if (owner == x->place) {
         if (execute(x, op, false, &a)) answered(x, op, &a);
         return;
     }
     if (!x->peers[owner].known || joins(x, op)) return;
-    if (op->what == READ && l->o->shortcut == LAB_ASKED_LEASE && !may_serve(x, op, false)) return;
+    if (op->what == READ && l->o.shortcut == LAB_ASKED_LEASE && !may_serve(x, op, false)) return;
     struct message m;
     memset(&m, 0, sizeof m); /* padding, too: it counts in the simulator's digest */
     m.op = *op;
@@ -218,7 +232,7 @@ static void hedge(struct lab *l, const struct op *op) {
 
 static void request(struct sim *s, void *arg, uint64_t unused) {
     struct lab *l = arg;
-    const uint64_t every = SIM_S / l->o->reads_per_s;
+    const uint64_t every = SIM_S / l->o.reads_per_s;
     struct lab_process *x = awake(l, any_place(l));
     struct op op = {.what = READ, .key = (unsigned)sim_below(s, LAB_KEYS), .invoked_ns = sim_now(s)};
     (void)unused;
@@ -257,9 +271,9 @@ static void choose(struct lab *l, struct purge_selector *sel, uint64_t tags[2], 
 
 static void purge(struct sim *s, void *arg, uint64_t unused) {
     struct lab *l = arg;
-    const unsigned place = l->o->asked >= 0 ? (unsigned)l->o->asked : any_place(l);
+    const unsigned place = l->o.asked >= 0 ? (unsigned)l->o.asked : any_place(l);
     struct lab_process *x = awake(l, place);
-    const uint64_t every = SIM_S / l->o->purges_per_s;
+    const uint64_t every = SIM_S / l->o.purges_per_s;
     (void)unused;
     if (!l->calm) sim_at(s, sim_now(s) + 1 + sim_below(s, 2 * every), purge, l, 0);
     if (x == NULL || l->npurges + 1 >= LAB_PURGES) return;

@@ -10,7 +10,7 @@
 static const struct sim_path good = {.delay_min_ns = 200000, .delay_max_ns = 1000000};
 
 static unsigned any_place(struct lab *l) {
-    return (unsigned)sim_below(l->s, l->o->places);
+    return (unsigned)sim_below(l->s, l->o.places);
 }
 
 /* ------------------------------------------------------------------ processes */
@@ -19,13 +19,13 @@ static void crash(struct lab *l, unsigned at) {
     const bool power = sim_chance(l->s, 500000);
     const uint64_t most_ns = sim_chance(l->s, 200000) ? 8 * SIM_S : 2 * SIM_S;
     const uint64_t away_ns = 20 * SIM_MS + sim_below(l->s, most_ns);
-    const bool keep = l->o->disks == LAB_DISKS_ALL || (l->o->disks == LAB_DISKS_SOME && sim_chance(l->s, 700000));
+    const bool keep = l->o.disks == LAB_DISKS_ALL || (l->o.disks == LAB_DISKS_SOME && sim_chance(l->s, 500000));
     lab_place_crash(l, at, power, sim_now(l->s) + away_ns, keep);
 }
 
 static void crash_many(struct lab *l, bool voters_only) {
     ++*(voters_only ? &l->r->voters_down : &l->r->all_down);
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         const struct lab_process *x = lab_place_at(l, i);
         if (x == NULL || (voters_only && (config_origin(x->config) == 0 || sim_chance(l->s, 300000)))) continue;
         crash(l, i);
@@ -34,9 +34,8 @@ static void crash_many(struct lab *l, bool voters_only) {
 
 static void resume(struct sim *s, void *arg, uint64_t at) {
     struct lab_process *x = lab_place_at(arg, (unsigned)at);
-    const bool paused = sim_is_paused(s, (unsigned)at);
+    if (sim_is_paused(s, (unsigned)at) && x != NULL) lab_check_leases(x); /* for the first of the requests that wait */
     sim_resume(s, (unsigned)at);
-    if (paused && x != NULL) lab_check_leases(x); /* a request that is there before anything of other nodes */
 }
 
 static void pause_one(struct lab *l) {
@@ -55,12 +54,12 @@ static void join_groups(struct sim *s, void *arg, uint64_t unused) {
     const struct lab *l = arg;
     (void)unused;
     sim_note(s, 0, "the partition ends");
-    for (unsigned i = 0; i < l->o->places; i++) sim_set_group(s, i, 0);
+    for (unsigned i = 0; i < l->o.places; i++) sim_set_group(s, i, 0);
 }
 
 static void partition(struct lab *l) {
     l->r->partitions++;
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         const unsigned group = (unsigned)sim_below(l->s, 2);
         sim_note(l->s, i, "is in part %u of a partition", group);
         sim_set_group(l->s, i, group);
@@ -85,11 +84,11 @@ static void block_one(struct lab *l) {
 
 /* Cuts those off (again, after links were opened) that are to be. */
 static void keep_cut_off(struct lab *l) {
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         struct lab_place *p = &l->place[i];
         if (p->cut_off_ns == 0) continue;
         const bool on = p->cut_off_ns > sim_now(l->s);
-        for (unsigned k = 0; k < l->o->places; k++) {
+        for (unsigned k = 0; k < l->o.places; k++) {
             if (k == i) continue;
             sim_block(l->s, i, k, on);
             sim_block(l->s, k, i, on);
@@ -107,7 +106,7 @@ static void cut_off(struct lab *l) {
 
 static void weather(struct lab *l) {
     struct sim_path path = good;
-    const uint32_t most = sim_chance(l->s, 500000) ? 20000 : 300000;
+    const uint32_t most = sim_chance(l->s, 500000) ? 10000 : 80000;
     path.loss = (uint32_t)sim_below(l->s, most);
     path.duplicate = path.reorder = 20000;
     path.reorder_ns = SIM_S;
@@ -118,7 +117,7 @@ static void weather(struct lab *l) {
 /* ------------------------------------------------------------------ operators */
 
 static void change_leases(struct lab *l, struct lab_process *x) {
-    const uint32_t tag_ms = l->o->tag_ms, serve_ms = l->o->serve_ms;
+    const uint32_t tag_ms = l->o.tag_ms, serve_ms = l->o.serve_ms;
     if (sim_chance(l->s, 600000))
         lab_node_request(x, CONFIG_TAG_LEASE, "", tag_ms * (1 + sim_below(l->s, 3)) / 3);
     else
@@ -155,7 +154,7 @@ static void administer(struct lab *l) {
 
 /* In the end everybody who was taken out of the ring is back. */
 static void undo(struct lab *l) {
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         struct lab_process *x = lab_place_at(l, i);
         const struct configuration *c = x == NULL ? NULL : config_current(x->config);
         const struct configuration_member *m = c == NULL ? NULL : configuration_by_number(c, config_number(x->config));
@@ -167,7 +166,7 @@ static void undo(struct lab *l) {
 
 /* A process that has left ends, and starts again some time later. */
 static void restart_left(struct lab *l) {
-    for (unsigned i = 0; i < l->o->places; i++)
+    for (unsigned i = 0; i < l->o.places; i++)
         if (lab_place_at(l, i) != NULL && config_left(lab_place_at(l, i)->config)) crash(l, i);
 }
 
@@ -176,7 +175,7 @@ static void restart_left(struct lab *l) {
 static void recover(struct lab *l) {
     struct lab_process *best = NULL;
     const struct configuration *newest = NULL;
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         struct lab_process *x = lab_place_at(l, i);
         if (x == NULL || sim_is_paused(l->s, i)) return;
         const struct configuration *c = config_current(x->config);
@@ -186,7 +185,7 @@ static void recover(struct lab *l) {
     }
     unsigned have = 0;
     for (unsigned v = 0; newest != NULL && v < newest->nvoters; v++)
-        for (unsigned i = 0; i < l->o->places; i++)
+        for (unsigned i = 0; i < l->o.places; i++)
             have += cluster_id_equal(&config_self(lab_place_at(l, i)->config)->id, &newest->voters[v].id);
     const uint64_t version = newest == NULL ? 0 : newest->version;
     if ((newest != NULL && have >= configuration_majority(newest)) || l->lost_version != version) {
@@ -195,7 +194,7 @@ static void recover(struct lab *l) {
         return;
     }
     if (newest == NULL && sim_now(l->s) > l->lost_since_ns + 4 * SIM_S) { /* founded and lost: nodes wait for --found */
-        for (unsigned i = 0; i < l->o->places; i++) crash(l, i);
+        for (unsigned i = 0; i < l->o.places; i++) crash(l, i);
         return;
     }
     if (newest == NULL || sim_now(l->s) < l->lost_since_ns + 2 * SIM_S) return;
@@ -210,7 +209,7 @@ static void operate(struct sim *s, void *arg, uint64_t unused) {
     (void)unused;
     sim_at(s, sim_now(s) + SIM_S, operate, l, 0);
     restart_left(l);
-    if (l->o->disks == LAB_DISKS_SOME) recover(l);
+    if (l->o.disks == LAB_DISKS_SOME) recover(l);
     if (l->calm) undo(l);
 }
 
@@ -221,14 +220,14 @@ static void roll(struct sim *s, void *arg, uint64_t turn) {
     bool ready = true;
     uint64_t since;
     if (l->calm) return;
-    for (unsigned i = 0; ready && i < l->o->places; i++) {
+    for (unsigned i = 0; ready && i < l->o.places; i++) {
         const struct lab_process *x = lab_place_at(l, i);
         const struct configuration *now = x == NULL ? NULL : config_current(x->config);
         ready = now != NULL && (c == NULL || now->version == c->version) && config_number(x->config) != 0;
         if (ready && config_origin(x->config) != 0) ready = purging_active(x->purging, &since);
         c = now;
     }
-    sim_at(s, sim_now(s) + l->o->roll_ms * SIM_MS, roll, l, turn + ready);
+    sim_at(s, sim_now(s) + l->o.roll_ms * SIM_MS, roll, l, turn + ready);
     const int place = ready ? lab_place_named(l, c->voters[turn % c->nvoters].name) : -1;
     if (place < 0) return;
     l->r->restarts++;
@@ -239,7 +238,7 @@ static void roll(struct sim *s, void *arg, uint64_t turn) {
 
 static void step(struct sim *s, void *arg, uint64_t unused) {
     struct lab *l = arg;
-    const unsigned faults = l->o->faults;
+    const unsigned faults = l->o.faults;
     (void)unused;
     if (l->calm) return;
     sim_at(s, sim_now(s) + STEP_NS, step, l, 0);
@@ -249,7 +248,7 @@ static void step(struct sim *s, void *arg, uint64_t unused) {
         if (sim_chance(s, 1200)) crash_many(l, true);
     }
     if (faults & LAB_PARTITIONS) {
-        if (sim_chance(s, 10000)) partition(l);
+        if (sim_chance(s, 6000)) partition(l);
         if (sim_chance(s, 60000)) block_one(l);
         if (sim_chance(s, 30000)) weather(l);
         if (sim_chance(s, 4000)) cut_off(l);
@@ -259,10 +258,51 @@ static void step(struct sim *s, void *arg, uint64_t unused) {
     if (faults & LAB_CHANGES && sim_chance(s, 25000)) administer(l);
 }
 
+/* ------------------------------------------------------------------ whether purges can be confirmed at all */
+
+static const struct configuration *newest(const struct lab *l) {
+    const struct configuration *best = NULL;
+    for (unsigned i = 0; i < l->o.places; i++) {
+        const struct lab_process *x = lab_place_at(l, i);
+        const struct configuration *c = x == NULL ? NULL : config_current(x->config);
+        if (c != NULL && (best == NULL || c->version > best->version)) best = c;
+    }
+    return best;
+}
+
+bool lab_faults_has_majority(const struct lab *l) {
+    const struct configuration *c = newest(l);
+    int at[CONFIGURATION_VOTERS_MAX];
+    unsigned n = 0, most = 0;
+    for (unsigned v = 0; c != NULL && v < c->nvoters; v++) {
+        const int place = lab_place_named(l, c->voters[v].name);
+        const struct lab_process *x = place < 0 ? NULL : lab_place_at(l, (unsigned)place);
+        if (x == NULL || sim_is_paused(l->s, x->place) || config_number(x->config) != c->voters[v].member) continue;
+        at[n++] = place;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        unsigned reached = 0;
+        for (unsigned k = 0; k < n; k++)
+            reached += sim_is_open(l->s, (unsigned)at[i], (unsigned)at[k]) &&
+                       sim_is_open(l->s, (unsigned)at[k], (unsigned)at[i]);
+        if (reached > most) most = reached;
+    }
+    return c != NULL && most >= configuration_majority(c);
+}
+
+static void look_at_majority(struct sim *s, void *arg, uint64_t unused) {
+    struct lab *l = arg;
+    (void)unused;
+    if (l->calm) return;
+    sim_at(s, sim_now(s) + 4 * STEP_NS, look_at_majority, l, 0);
+    l->r->no_majority += !lab_faults_has_majority(l);
+}
+
 void lab_faults_begin(struct lab *l) {
+    sim_at(l->s, SIM_S, look_at_majority, l, 0);
     sim_at(l->s, SIM_S, step, l, 0);
     sim_at(l->s, SIM_S, operate, l, 0);
-    if (l->o->roll_ms > 0) sim_at(l->s, SIM_S, roll, l, 0);
+    if (l->o.roll_ms > 0) sim_at(l->s, SIM_S, roll, l, 0);
 }
 
 void lab_faults_end(struct lab *l) {
@@ -270,7 +310,7 @@ void lab_faults_end(struct lab *l) {
     sim_note(l->s, 0, "calm");
     sim_heal(l->s);
     sim_set_path(l->s, &good);
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         sim_resume(l->s, i);
         l->place[i].cut_off_ns = 0;
     }

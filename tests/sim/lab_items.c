@@ -70,7 +70,8 @@ struct hit {
 static bool is_claimed(const struct lab_process *x, const struct lab_purge *p) {
     struct peer_purge_seen v[PEER_PURGE_VECTOR_MAX];
     const struct lab_origin *o = &x->lab->origins[p->origin];
-    if (p->origin == 0 || !cluster_id_equal(&o->cluster, &config_current(x->config)->cluster)) return false;
+    const struct configuration *c = config_current(x->config);
+    if (p->origin == 0 || c == NULL || !cluster_id_equal(&o->cluster, &c->cluster)) return false;
     const unsigned n = purging_vector(x->purging, v);
     for (unsigned i = 0; i < n; i++)
         if (v[i].origin == o->number) return v[i].sequence >= p->sequence;
@@ -89,7 +90,10 @@ static void look_at(const struct hit *h, uint32_t pid) {
     }
     if (confirmed) lab_check_violation(h->lab, LAB_STALE, h->place, pid, h->key);
     if (h->x == NULL) return;
-    if (lab_check_has_applied(h->x, pid))
+    /* Of what it had applied as another node it knows no more than others tell it; but its own purges it sees through.
+     */
+    const bool own = p->asker == h->x && p->asker_resets == h->x->resets;
+    if (lab_check_has_applied(h->x, pid) && (own || h->x->applied_life[pid] == h->x->life))
         lab_check_violation(h->lab, LAB_OLDER, h->place, pid, h->key);
     else if (is_claimed(h->x, p))
         lab_check_violation(h->lab, LAB_BELOW_VECTOR, h->place, pid, h->key);
@@ -120,7 +124,7 @@ void lab_items_hit(struct lab *l, const struct lab_process *x, unsigned place, u
 void lab_items_deleted(struct lab_process *x, unsigned key, uint64_t written_ns) {
     struct lab *l = x->lab;
     const struct configuration *c = config_current(x->config);
-    if (!c->leases || !cluster_id_equal(&c->cluster, &l->cluster[l->ring_cluster]) ||
+    if (c == NULL || !c->leases || !cluster_id_equal(&c->cluster, &l->cluster[l->ring_cluster]) ||
         ring_version(x->ring) != l->ring_version)
         return;
     if (written_ns <= l->written_ns[key]) return;
@@ -133,7 +137,7 @@ void lab_items_deleted(struct lab_process *x, unsigned key, uint64_t written_ns)
 
 /* Whether some living member has applied the purge as what it still is. */
 static bool somebody_has(const struct lab *l, uint32_t pid) {
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         const struct lab_process *x = lab_place_at(l, i);
         if (x != NULL && lab_check_has_applied(x, pid) && x->applied_life[pid] == x->life) return true;
     }
@@ -150,7 +154,7 @@ static void look_for_older(struct lab *l, const struct lab_process *x, unsigned 
 }
 
 void lab_items_end(struct lab *l) {
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         struct lab_process *x = lab_place_at(l, i);
         for (unsigned k = 0; x != NULL && k < LAB_KEYS; k++) {
             if (!lab_store_has(&x->store, k, sim_local(l->s, i), x->since[k])) continue;

@@ -8,14 +8,15 @@
 #include "base/check.h"
 #include "tests/sim/lab_state.h"
 
-#define DIAL_NS (100 * SIM_MS)
+#define DIAL_NS (200 * SIM_MS)
 
-enum kind { HELLO, PURGE, CONFIG, PING, PONG, CLIENT };
+enum kind { HELLO, PURGE, CONFIG, HANDOFF, PING, PONG };
 
 /* What every message begins with. */
 struct head {
     enum kind kind;
-    bool gossip; /* of a hello: version and hash are told */
+    bool gossip;  /* of a hello: version and hash are told */
+    bool gaining; /* of the hand-off: the receiver of the message is gaining */
     struct cluster_id from, to, cluster;
     uint64_t boot, version, hash;
     struct peer_purge m;
@@ -70,6 +71,17 @@ void lab_links_config(struct lab_process *x, unsigned place, const struct cluste
     sim_send(x->lab->s, x->place, x->peers[place].stream, bytes, sizeof h + n);
 }
 
+void lab_links_handoff(struct lab_process *x, unsigned place, bool gaining, const struct peer_handoff *m) {
+    static uint8_t bytes[sizeof(struct head) + PEER_CONTROL_MAX];
+    struct head h = head_of(x, HANDOFF);
+    if (x->peers[place].stream == 0) return; /* its end is told */
+    h.gaining = gaining;
+    memcpy(bytes, &h, sizeof h);
+    const size_t n = peer_handoff_pack(m, bytes + sizeof h, sizeof bytes - sizeof h);
+    CHECK(n > 0);
+    sim_send(x->lab->s, x->place, x->peers[place].stream, bytes, sizeof h + n);
+}
+
 void lab_links_ping(struct lab_process *x, unsigned place) {
     const struct head h = head_of(x, PING);
     sim_datagram(x->lab->s, x->place, place, &h, sizeof h);
@@ -100,6 +112,7 @@ static void lose(struct lab_process *x, unsigned place) {
         struct config_in in = {.kind = CONFIG_IN_ALIVE, .from = {.id = p->id, .boot = p->boot}};
         p->known = false;
         lab_purges_link(x, &p->id, false);
+        lab_handoff_lost(x, place);
         lab_node_input(x, &in);
     }
     *p = (struct lab_peer){0};
@@ -108,8 +121,8 @@ static void lose(struct lab_process *x, unsigned place) {
 /* Dials whom this place dials, keeps the other links alive, which shows that they are dead, and gossips with one. */
 void lab_links_dial(struct lab_process *x) {
     struct sim *s = x->lab->s;
-    const unsigned told = (unsigned)sim_below(s, x->lab->o->places);
-    for (unsigned i = 0; i < x->lab->o->places; i++) {
+    const unsigned told = (unsigned)sim_below(s, x->lab->o.places);
+    for (unsigned i = 0; i < x->lab->o.places; i++) {
         if (x->peers[i].stream != 0)
             say_hello(x, i, i == told);
         else if (i < x->place)
@@ -119,7 +132,7 @@ void lab_links_dial(struct lab_process *x) {
 }
 
 void lab_links_reset(struct lab_process *x) {
-    for (unsigned i = 0; i < x->lab->o->places; i++) {
+    for (unsigned i = 0; i < x->lab->o.places; i++) {
         if (x->peers[i].stream != 0) sim_close(x->lab->s, x->place, x->peers[i].stream);
         x->peers[i] = (struct lab_peer){0};
     }
@@ -167,6 +180,17 @@ static void on_config(struct lab_process *x, unsigned place, const struct head *
     peer_config_reader_fini(&reader);
 }
 
+static void on_handoff(struct lab_process *x, unsigned place, const struct head *h, const uint8_t *bytes, size_t n) {
+    static uint8_t memory[PEER_CONTROL_ARENA_BYTES];
+    struct peer_arena arena;
+    struct peer_counts counts = {0};
+    struct peer_handoff m;
+    Peer__Control *control;
+    peer_arena_init(&arena, memory, sizeof memory);
+    CHECK(peer_control_unpack(&arena, bytes, n, &counts, &control) == PEER_OK && peer_handoff_read(control, &m));
+    lab_handoff_receive(x, place, h->gaining, &m);
+}
+
 static void on_purge(struct lab_process *x, unsigned place, struct head *h, const uint8_t *bytes, size_t n) {
     static _Alignas(16) uint8_t copy[SIM_STREAM_MESSAGE_MAX];
     size_t used = 0;
@@ -193,6 +217,8 @@ static void deliver(struct lab_process *x, unsigned place, const void *bytes, si
         return; /* of the process that was there before */
     else if (h.kind == CONFIG)
         on_config(x, place, &h, rest, n - sizeof h);
+    else if (h.kind == HANDOFF)
+        on_handoff(x, place, &h, rest, n - sizeof h);
     else
         on_purge(x, place, &h, rest, n - sizeof h);
 }
@@ -218,7 +244,10 @@ static void deliver_late(struct sim *s, void *arg, uint64_t unused) {
 
 static void maybe_again(struct lab_process *x, unsigned from, const void *bytes, size_t n) {
     struct sim *s = x->lab->s;
-    if (!(x->lab->o->faults & LAB_LATE) || x->lab->calm || !sim_chance(s, 10000)) return;
+    enum kind kind;
+    memcpy(&kind, bytes, sizeof kind);
+    /* chunks of a hand-off come over a link of their own, once and in order */
+    if (!(x->lab->o.faults & LAB_LATE) || x->lab->calm || kind == HANDOFF || !sim_chance(s, 10000)) return;
     struct late *l = malloc(sizeof *l + n);
     CHECK(l != NULL);
     *l = (struct late){x->lab, x->place, x->run, from, n};
@@ -259,6 +288,10 @@ void lab_links_datagram(void *process, struct sim *s, unsigned node, unsigned fr
     struct lab_process *x = process;
     struct head h;
     (void)s, (void)node;
+    if (n == sizeof(struct lab_pull)) {
+        lab_handoff_datagram(x, from, bytes);
+        return;
+    }
     if (n != sizeof h) {
         lab_clients_datagram(x, from, bytes, n);
         return;

@@ -61,6 +61,7 @@ static void note_ring(struct lab *l, const struct configuration *c) {
 static void drop_ring(struct lab_process *x) {
     ring_free(x->ring);
     x->ring = NULL;
+    if (x->handoff != NULL) lab_handoff_none(x);
     memset(x->owner, LAB_NOWHERE, sizeof x->owner);
 }
 
@@ -83,13 +84,20 @@ static void make_ring(struct lab_process *x) {
         same_cluster && (ring_version(x->ring) == c->ring_version || ring_version(x->ring) == c->ring_version_before);
     const unsigned self = ring_find(next, &config_self(x->config)->id);
     const bool own = self != RING_NONE && config_number(x->config) != 0;
-    const uint64_t fence = x->lab->o->shortcut == LAB_NO_SINCE ? 0 : ++x->store.number;
+    const uint64_t fence = x->lab->o.shortcut == LAB_NO_SINCE ? 0 : ++x->store.number;
     if (own) CHECK(ring_follow(next, follows ? x->ring : NULL, self, fence) == 0);
+    const bool moves = follows && ring_version(x->ring) != c->ring_version;
+    const bool same_ring = x->ring != NULL && same_cluster && ring_version(x->ring) == c->ring_version;
+    if (moves) lab_handoff_plan(x, x->ring, next);
     ring_free(x->ring);
     x->ring = next;
     x->ring_cluster = c->cluster;
     x->ring_numbers = numbers;
     look_up_keys(x);
+    if (moves)
+        lab_handoff_begin(x);
+    else if (!same_ring)
+        lab_handoff_none(x);
 }
 
 /* ------------------------------------------------------------------ what the machine wants */
@@ -130,7 +138,7 @@ static void carry_out(struct lab_process *x, struct config_out *o) {
         if (to >= 0) lab_links_config(x, (unsigned)to, &o->to, &o->message);
         break;
     case CONFIG_OUT_SEEDS:
-        for (unsigned i = 0; i < l->o->places; i++)
+        for (unsigned i = 0; i < l->o.places; i++)
             if (i != x->place) lab_links_config(x, i, &o->to, &o->message);
         break;
     case CONFIG_OUT_WRITE: lab_place_write(x, o); break;
@@ -182,7 +190,7 @@ static void ask_own(struct lab_process *x) {
     if (!x->is_member || x->standing == x->asked_as) return;
     const bool serve =
         x->standing == CONFIGURATION_JOINING && lab_node_leases(x).tag_ns > sim_local(x->lab->s, x->place);
-    const bool leave = x->standing == CONFIGURATION_LEAVING;
+    const bool leave = x->standing == CONFIGURATION_LEAVING && lab_handoff_may_leave(x);
     if (!serve && !leave) return;
     x->asked_as = x->standing;
     x->lease_given_up = leave;
@@ -203,6 +211,7 @@ static void reset(struct lab_process *x) {
     x->is_member = x->lease_given_up = false;
     x->life++;
     x->resets++;
+    lab_handoff_none(x);
     lab_purges_end(x);
     lab_links_reset(x);
     lab_purges_new(x);
@@ -218,6 +227,7 @@ void lab_node_round(struct lab_process *x) {
     if (x->reset_wanted && x->batch == NULL) reset(x);
     x->cached_ns = sim_local(s, x->place);
     purging_flush(x->purging, x->cached_ns);
+    lab_handoff_round(x);
     ask_own(x);
     sim_set_timer(s, x->place, LAB_TIMER_CONFIG, config_next_ns(x->config));
     sim_set_timer(s, x->place, LAB_TIMER_PURGES, purging_next_ns(x->purging));
@@ -267,7 +277,7 @@ int lab_node_new(struct lab_process *x, const struct config_options *o, const st
     x->config = config_new(o, stored, sim_local(l->s, x->place), err, sizeof err);
     if (x->config == NULL) return -EINVAL;
     /* Numbers of two processes never meet. */
-    lab_store_init(&x->store, l->keys, (uint64_t)l->nall << 32, l->o->shortcut);
+    lab_store_init(&x->store, l->keys, (uint64_t)l->nall << 32, l->o.shortcut);
     x->applied_life = calloc(LAB_PURGES, sizeof *x->applied_life);
     x->upto = calloc(LAB_ORIGINS, sizeof *x->upto);
     x->verified = calloc(LAB_ORIGINS, sizeof *x->verified);
@@ -276,6 +286,7 @@ int lab_node_new(struct lab_process *x, const struct config_options *o, const st
     x->life = 1;
     x->floor_all_ns = sim_now(l->s); /* its store is empty */
     lab_purges_new(x);
+    lab_handoff_new(x);
     return 0;
 }
 
@@ -292,9 +303,10 @@ static void on_crash(void *process, struct sim *s, unsigned node) {
     struct lab_process *x = process;
     (void)s, (void)node;
     lab_purges_end(x);
+    lab_handoff_end(x);
+    drop_ring(x);
     config_free(x->config);
     config_outs_fini(&x->outs);
-    drop_ring(x);
     free(x->applied_life);
     free(x->upto);
     free(x->verified);
@@ -310,6 +322,7 @@ static void on_timer(void *process, struct sim *s, unsigned node, unsigned timer
     case LAB_TIMER_PURGES: purging_time(x->purging, sim_local(s, node)); break;
     case LAB_TIMER_BATCH: lab_purges_applied(x); break;
     case LAB_TIMER_LINKS: lab_links_dial(x); return;
+    case LAB_TIMER_HANDOFF: handoff_time(x->handoff, sim_local(s, node)); break;
     default: on_second(x); break;
     }
     lab_node_round(x);

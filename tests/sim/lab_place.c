@@ -56,7 +56,7 @@ void lab_place_write(struct lab_process *x, struct config_out *o) {
     *w = (struct write){l, x->place, x->run, o->number, o->record, o->nrecord};
     o->record = NULL;
     uint64_t takes = SIM_MS + sim_below(l->s, 10 * SIM_MS);
-    if (l->o->faults & LAB_SLOW && !l->calm && sim_chance(l->s, 20000)) takes += sim_below(l->s, 2 * SIM_S);
+    if (l->o.faults & LAB_SLOW && !l->calm && sim_chance(l->s, 20000)) takes += sim_below(l->s, 2 * SIM_S);
     sim_at(l->s, sim_now(l->s) + takes, write_done, w, 0);
 }
 
@@ -64,7 +64,7 @@ void lab_place_write(struct lab_process *x, struct config_out *o) {
 
 /* Whether any node, up or down, knows a configuration. */
 static bool has_cluster(const struct lab *l) {
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         const struct lab_process *x = l->place[i].process;
         const struct lab_disk *d = &l->place[i].disk;
         struct config_record r = {0};
@@ -85,12 +85,12 @@ static void set_options(struct lab *l, unsigned at, struct config_options *o) {
         .weight = 1 + at % 2,
         .keeps_state = p->keeps_state,
         .seeds = true,
-        .nfounders = l->o->founders,
+        .nfounders = l->o.founders,
         .found = !has_cluster(l), /* the operator gives --found until there is a cluster */
-        .tag_lease_ms = l->o->tag_ms,
-        .serve_lease_ms = l->o->serve_ms,
-        .eject_after_ms = l->o->eject_ms,
-        .voters_target = l->o->voters,
+        .tag_lease_ms = l->o.tag_ms,
+        .serve_lease_ms = l->o.serve_ms,
+        .eject_after_ms = l->o.eject_ms,
+        .voters_target = l->o.voters,
         .seed = sim_random(l->s),
     };
     snprintf(o->cluster_name, sizeof o->cluster_name, "lab");
@@ -110,7 +110,9 @@ static void read_disk(struct lab *l, unsigned at, struct config_record *stored, 
         for (unsigned i = 0; i < 2; i++) id[i] = sim_random(l->s);
         memcpy(stored->id.bytes, id, sizeof stored->id.bytes);
     }
-    stored->boot = config_record_next_boot(stored, (l->unix_ns + sim_now(l->s)) / SIM_S);
+    uint64_t unix_s = (l->unix_ns + sim_now(l->s)) / SIM_S;
+    if (l->o.wall_steps) unix_s += sim_below(l->s, 3) * 3600 - 3600;
+    stored->boot = config_record_next_boot(stored, unix_s);
     o->self.id = stored->id;
     o->self.boot = stored->boot;
     if (!l->place[at].keeps_state) return;
@@ -177,23 +179,23 @@ void lab_place_crash(struct lab *l, unsigned at, bool power, uint64_t back_at, b
 /* ------------------------------------------------------------------ all of them */
 
 int lab_place_of(const struct lab *l, const char *address) {
-    for (unsigned i = 0; i < l->o->places; i++)
+    for (unsigned i = 0; i < l->o.places; i++)
         if (strcmp(l->place[i].address, address) == 0) return (int)i;
     return -1;
 }
 
 int lab_place_named(const struct lab *l, const char *name) {
-    for (unsigned i = 0; i < l->o->places; i++)
+    for (unsigned i = 0; i < l->o.places; i++)
         if (strcmp(l->place[i].name, name) == 0) return (int)i;
     return -1;
 }
 
 void lab_place_init(struct lab *l) {
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         struct lab_place *p = &l->place[i];
         snprintf(p->name, sizeof p->name, "n%u:11211", i);
         snprintf(p->address, sizeof p->address, "10.0.0.%u:21211", i);
-        p->keeps_state = l->o->disks != LAB_DISKS_NONE;
+        p->keeps_state = l->o.disks != LAB_DISKS_NONE;
         sim_add(l->s);
         const uint64_t offset_ns = SIM_S + sim_below(l->s, 1000 * SIM_S);
         sim_set_clock(l->s, i, offset_ns, (int32_t)sim_below(l->s, 100001) - 50000);
@@ -203,7 +205,7 @@ void lab_place_init(struct lab *l) {
 }
 
 void lab_place_fini(struct lab *l) {
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         if (l->place[i].process != NULL) sim_crash(l->s, i);
         l->place[i].process = NULL;
         l->place[i].up_at = 0;
@@ -227,13 +229,13 @@ static bool agrees(const struct lab *l, const struct lab_process *x, const struc
 
 bool lab_place_agree(const struct lab *l) {
     const struct configuration_value *with = NULL;
-    for (unsigned i = 0; i < l->o->places; i++) {
+    for (unsigned i = 0; i < l->o.places; i++) {
         const struct lab_process *x = l->place[i].process;
         if (x == NULL) return false;
         if (with == NULL) with = config_current_value(x->config);
         if (with == NULL || !agrees(l, x, with)) return false;
     }
-    for (unsigned i = 1; i < l->o->places; i++)
+    for (unsigned i = 1; i < l->o.places; i++)
         if (purging_hash(l->place[i].process->purging) != purging_hash(l->place[0].process->purging)) return false;
     return true;
 }

@@ -50,9 +50,9 @@ static bool apply(void *arg, const struct purging_batch *b) {
         if (lab_items_list(l, &b->selectors[i]) == NULL) lab_check_applies(x, (uint32_t)b->selectors[i].tags[0]);
     /* Without a lease it may have been confirmed long ago: no stale copy is served for its time from now on. */
     const bool held = lab_node_leases(x).tag_ns > sim_local(l->s, x->place);
-    const bool soft = b->soft && (held || l->o->shortcut == LAB_SOFT_ANYWAY);
+    const bool soft = b->soft && (held || l->o.shortcut == LAB_SOFT_ANYWAY);
     l->r->soft_as_hard += b->soft && !soft;
-    if (l->o->faults & LAB_SLOW && sim_chance(l->s, l->calm ? 1000 : 30000)) {
+    if (l->o.faults & LAB_SLOW && sim_chance(l->s, l->calm ? 1000 : 30000)) {
         x->batch = b;
         x->batch_soft = soft;
         const uint64_t takes = sim_below(l->s, 400 * SIM_MS);
@@ -111,7 +111,7 @@ static void newer(void *arg, uint32_t member, uint64_t version) {
 
 void lab_purges_new(struct lab_process *x) {
     const struct purging_config cfg = {
-        .log_bytes = x->lab->o->faults & LAB_HORIZON ? SHORT_LOG_BYTES : LOG_BYTES,
+        .log_bytes = x->lab->o.faults & LAB_HORIZON ? SHORT_LOG_BYTES : LOG_BYTES,
         .boot = config_self(x->config)->boot,
         .events = {x, send_purge, apply, raise_floor, outcome, newer, NULL, NULL},
     };
@@ -122,7 +122,7 @@ void lab_purges_adopt(struct lab_process *x) {
     const uint64_t now = sim_local(x->lab->s, x->place);
     if (x->purging == NULL) return;
     CHECK(purging_adopt(x->purging, now, config_current(x->config), config_number(x->config)) == 0);
-    for (unsigned i = 0; i < x->lab->o->places; i++)
+    for (unsigned i = 0; i < x->lab->o.places; i++)
         if (x->peers[i].known) lab_purges_link(x, &x->peers[i].id, true);
 }
 

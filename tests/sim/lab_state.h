@@ -2,11 +2,12 @@
  *
  * lab_state - what the files of the lab share.
  *
- *   lab.c           a run from its beginning to its end
+ *   lab_run.c       a run from its beginning to its end
  *   lab_place.c     places: disks, processes that start, crash and come back, agreement
  *   lab_node.c      a process: drives the machine of the configuration, and its ring
  *   lab_purges.c    a process: drives the machine of the purges, and applies them to its store
  *   lab_links.c     a process: links, hellos, what goes over them
+ *   lab_handoff.c   a process: drives the machine of the hand-off, and takes items from former owners
  *   lab_clients.c   reads, fills, deletes, purges, from the client to the owner and back
  *   lab_store.c     the model of a store
  *   lab_check.c     what is checked of purges
@@ -17,6 +18,7 @@
 #define TAGCACHED_TESTS_SIM_LAB_STATE_H
 
 #include "cluster/config.h"
+#include "cluster/handoff.h"
 #include "cluster/purging.h"
 #include "cluster/ring.h"
 #include "tests/sim/lab_store.h"
@@ -24,7 +26,7 @@
 #define LAB_ORIGINS 4096
 #define LAB_NOWHERE UINT8_MAX
 
-enum { LAB_TIMER_CONFIG, LAB_TIMER_PURGES, LAB_TIMER_BATCH, LAB_TIMER_LINKS, LAB_TIMER_SECOND };
+enum { LAB_TIMER_CONFIG, LAB_TIMER_PURGES, LAB_TIMER_BATCH, LAB_TIMER_LINKS, LAB_TIMER_SECOND, LAB_TIMER_HANDOFF };
 
 struct lab;
 
@@ -63,6 +65,17 @@ struct lab_process {
     uint32_t ring_numbers;   /* a hash of the owners' member numbers */
     uint8_t owner[LAB_KEYS]; /* places; LAB_NOWHERE: nobody */
     uint64_t since[LAB_KEYS];
+    /* keys that move */
+    struct handoff *handoff;
+    struct move *move; /* NULL: none do */
+    struct handoff_part parts[2 * LAB_PLACES];
+    unsigned nparts;
+    bool handing_over;
+    uint64_t leaving_ns; /* its clock, since when it is leaving; 0: it is not */
+    struct cover cover;
+    uint16_t donor[LAB_KEYS]; /* who had a key before the move: an index of its ring */
+    bool written[LAB_KEYS];   /* changed here since */
+    bool pulled[LAB_KEYS];    /* the donor has been asked for it */
     /* purges */
     struct purging *purging;
     const struct purging_batch *batch; /* that takes time to apply */
@@ -121,6 +134,14 @@ struct lab_place {
     uint64_t cut_off_ns; /* from all others, until then */
 };
 
+/* A single item asked of the former owner of its key, and the answer. */
+struct lab_pull {
+    bool is_answer, behind, has, stale;
+    uint32_t ttl_s;
+    uint64_t key, ring_version, read_ns;
+    struct cover cover; /* of who asks; g comes back with the answer */
+};
+
 /* A version that somebody adopted. */
 struct lab_version {
     struct cluster_id cluster;
@@ -131,7 +152,7 @@ struct lab_version {
 
 struct lab {
     struct sim *s;
-    const struct lab_options *o;
+    struct lab_options o;
     struct lab_result *r;
     struct lab_place place[LAB_PLACES];
     struct lab_process **all;
@@ -201,6 +222,24 @@ void lab_links_stream(void *process, struct sim *s, unsigned node, uint64_t stre
 void lab_links_datagram(void *process, struct sim *s, unsigned node, unsigned from, const void *bytes, size_t n);
 bool lab_links_are(const struct lab_process *x, unsigned place, const struct configuration_member *m);
 
+void lab_links_handoff(struct lab_process *x, unsigned place, bool gaining, const struct peer_handoff *m);
+
+/* lab_handoff.c */
+void lab_handoff_new(struct lab_process *x);
+void lab_handoff_end(struct lab_process *x);
+void lab_handoff_plan(struct lab_process *x, const struct ring *before, const struct ring *next);
+void lab_handoff_begin(struct lab_process *x);                /* once it goes by the ring that was planned for */
+void lab_handoff_none(struct lab_process *x);                 /* the change moves nothing */
+void lab_handoff_lost(struct lab_process *x, unsigned place); /* the link */
+void lab_handoff_receive(struct lab_process *x, unsigned place, bool gaining, const struct peer_handoff *m);
+void lab_handoff_datagram(struct lab_process *x, unsigned from, const void *bytes); /* a lab_pull */
+void lab_handoff_round(struct lab_process *x);
+bool lab_handoff_may_leave(const struct lab_process *x);
+enum move_state lab_handoff_state(const struct lab_process *x, unsigned key);
+void lab_handoff_written(struct lab_process *x, unsigned key); /* it is changed here */
+/* Asks the former owner for the key. False: it is not to be asked. */
+bool lab_handoff_pull(struct lab_process *x, unsigned key);
+
 /* lab_clients.c */
 void lab_clients_begin(struct lab *l);
 void lab_clients_datagram(struct lab_process *x, unsigned from, const void *bytes, size_t n);
@@ -230,6 +269,7 @@ void lab_items_deleted(struct lab_process *x, unsigned key, uint64_t written_ns)
 void lab_items_end(struct lab *l);
 
 /* lab_faults.c */
+bool lab_faults_has_majority(const struct lab *l); /* voters of the newest configuration that reach each other */
 void lab_faults_begin(struct lab *l);
 void lab_faults_end(struct lab *l); /* everything heals */
 

@@ -87,6 +87,28 @@ static struct lab_answer win_miss(struct lab_store *s, unsigned key, uint64_t no
     return (struct lab_answer){.found = LAB_MISS, .token = s->items[key].birth};
 }
 
+/* It becomes an item that is marked, and younger than the purge. */
+static void fold(struct lab_store *s, struct lab_item *it, uint64_t deadline_ns) {
+    it->stale = true;
+    it->birth = ++s->number;
+    if (deadline_ns < it->expiry_ns) it->expiry_ns = deadline_ns;
+}
+
+void lab_store_fold(struct lab_store *s, unsigned key, uint64_t now_ns) {
+    uint64_t deadline_ns;
+    struct lab_item *it = &s->items[key];
+    if (it->on && state_of(s, key, it->birth, now_ns, &deadline_ns) == STALE) fold(s, it, deadline_ns);
+}
+
+bool lab_store_receive(struct lab_store *s, unsigned key, uint64_t g, uint64_t read_ns, uint64_t expiry_ns, bool stale,
+                       uint64_t now_ns) {
+    uint64_t deadline_ns;
+    if (s->shortcut != LAB_NO_GUARD && state_of(s, key, g, now_ns, &deadline_ns) != LIVE) return false;
+    s->items[key] =
+        (struct lab_item){.on = true, .stale = stale, .birth = ++s->number, .read_ns = read_ns, .expiry_ns = expiry_ns};
+    return true;
+}
+
 struct lab_answer lab_store_read(struct lab_store *s, unsigned key, uint64_t now_ns, uint64_t since) {
     enum state state = LIVE;
     uint64_t deadline_ns = UINT64_MAX, token = 0;
@@ -96,10 +118,10 @@ struct lab_answer lab_store_read(struct lab_store *s, unsigned key, uint64_t now
         if (state == STALE) return win_miss(s, key, now_ns);
         return (struct lab_answer){.found = LAB_MISS};
     }
-    if (state == STALE) { /* the first to see it: it becomes one that is marked, and younger than the purge */
-        it->stale = it->won = true;
-        it->birth = token = ++s->number;
-        if (deadline_ns < it->expiry_ns) it->expiry_ns = deadline_ns;
+    if (state == STALE) { /* the first to see it */
+        fold(s, it, deadline_ns);
+        it->won = true;
+        token = it->birth;
     }
     return (struct lab_answer){LAB_HIT, it->stale, it->read_ns, token};
 }

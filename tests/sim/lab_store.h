@@ -65,6 +65,11 @@ struct lab_answer lab_store_read(struct lab_store *s, unsigned key, uint64_t now
  * overtaken it. */
 enum lab_stored lab_store_fill(struct lab_store *s, unsigned key, uint64_t now_ns, uint64_t since, uint64_t token,
                                uint64_t read_ns);
+/* Stores a value that came from another node, as of the number g. False: a purge above g selects it. */
+bool lab_store_receive(struct lab_store *s, unsigned key, uint64_t g, uint64_t read_ns, uint64_t expiry_ns, bool stale,
+                       uint64_t now_ns);
+/* Makes an item that is stale by a purge one that is marked so, for another node. */
+void lab_store_fold(struct lab_store *s, unsigned key, uint64_t now_ns);
 void lab_store_delete(struct lab_store *s, unsigned key);
 /* Whether a value is there that could be served now. */
 bool lab_store_has(const struct lab_store *s, unsigned key, uint64_t now_ns, uint64_t since);

@@ -52,7 +52,7 @@ def stats(i):
 
 
 PURGES = {
-    "4-88422": lines("PURGE id=4-88422 state=confirmed kind=hard acked=3 members=3 age_ms=1500 took_ms=1.900 items=48110 bytes=327155712 gone_ms=1200.000 "
+    "4-88422": lines("PURGE id=4-88422 state=confirmed kind=hard acked=3 members=3 age_ms=1500 took_ms=1.900 items=48110 bytes=327155712 gone_ms=1200.000 by=legal@10.0.3.9:51230 "
                      "selectors=licence:7+region:de",
                      "ACK name=c1:11211 acked=yes ms=1.100", "ACK name=c2:11211 acked=yes ms=1.300",
                      "ACK name=c3:11211 acked=yes ms=1.900", "END"),

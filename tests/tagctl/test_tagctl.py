@@ -127,7 +127,7 @@ def steady(command, text, port):
     if command == "ping":
         text = re.sub(r'"ms": [0-9.]+', '"ms": TIME', text)
         return re.sub(r"( +|\t)[0-9.]+( ms)?(?=\t|  ok)", " TIME", re.sub(r"NODE +", "NODE ", text))
-    text = re.sub(r"last copy gone \S+Z", "last copy gone WHEN", text)
+    text = re.sub(r"(last copy gone|:51230 at) \S+Z", r"\1 WHEN", text)
     if command.split(" ")[1:2] not in (["ls"], ["show"], ["wait"]):
         text = re.sub(r'"took_ms": [0-9.]+', '"took_ms": TIME', text)
         text = re.sub(r"^(confirmed|pending) on (.*) in [0-9.]+ ms", r"\1 on \2 in TIME ms", text, flags=re.M)

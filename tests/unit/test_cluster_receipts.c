@@ -120,8 +120,31 @@ static void test_bounds_are_as_promised(void **state) {
     assert_int_equal(CLUSTER_PURGE_TEXT_MAX, 200);
 }
 
+/* What a counted purge took out, by member, each once; and who asked, in one word. */
+static void test_counts(void **state) {
+    const struct cluster_purge p = {.counted = true, .text = "a", .text_bytes = 1, .by = "legal@/run/a b.sock"};
+    const struct purge_via via = {7, 50};
+    (void)state;
+    cluster_receipts_begin(r, 1000, via, &p);
+    const struct cluster_receipt *k = cluster_receipts_by_via(r, via);
+    assert_string_equal(k->by, "legal@/run/a_b.sock");
+    assert_null(cluster_receipt_count(k, 3));
+    cluster_receipts_counted(r, 5000, via, &(struct cluster_receipt_count){3, 10, 4000, 0});
+    cluster_receipts_counted(r, 9000, via, &(struct cluster_receipt_count){3, 11, 4001, 0});
+    cluster_receipts_counted(r, 9000, (struct purge_via){7, 51}, &(struct cluster_receipt_count){4, 1, 1, 0});
+    assert_int_equal(cluster_receipt_count(k, 3)->items, 10);
+    assert_int_equal(cluster_receipt_count(k, 3)->gone_ns, 5000);
+    assert_null(cluster_receipt_count(k, 4));
+    for (uint32_t member = 100; member < 200; member++)
+        cluster_receipts_counted(r, 9000, via, &(struct cluster_receipt_count){member, -1, 1, 0});
+    assert_int_equal(k->ncounts, 16);
+    cluster_receipts_begin(r, 2000, via, &p);
+    assert_null(cluster_receipt_count(k, 3));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_counts, open_receipts, close_receipts),
         cmocka_unit_test(test_bounds_are_as_promised),
         cmocka_unit_test_setup_teardown(test_a_purge_is_remembered, open_receipts, close_receipts),
         cmocka_unit_test_setup_teardown(test_the_last_ones_are_remembered, open_receipts, close_receipts),

@@ -119,6 +119,31 @@ static void test_a_founder_that_is_configured_or_without_found_does_not_count(vo
     lab_end(&l);
 }
 
+/* Without a state directory the next process of a name may have a lower boot, if the time of day went back. */
+static void test_a_clock_that_went_back_keeps_no_founder_out(void **state) {
+    struct lab l;
+    struct peer_config m = {.kind = PEER_CONFIG_FOUND_ASK};
+    struct config_in in = {.kind = CONFIG_IN_MESSAGE, .from = lab_peer(2), .message = &m};
+    (void)state;
+    begin(&l, 0, false, false);
+    m.hash = founders_hash;
+    in.from.boot += 50;
+    lab_input(&l, &in); /* it cannot found now, and dies */
+    m.eligible = true;
+    in.from.boot -= 60;
+    in.from.id.bytes[9] = 7;
+    lab_pass(&l, 500);
+    lab_input(&l, &in); /* too early: it might be a late message */
+    lab_pass(&l, 600);
+    assert_null(lab_said(&l, PEER_CONFIG_FOUND_BIND, -1));
+    lab_input(&l, &in);
+    lab_pass(&l, 600);
+    const struct config_out *o = lab_said(&l, PEER_CONFIG_FOUND_BIND, -1);
+    assert_non_null(o);
+    assert_true(cluster_id_equal(&o->to, &in.from.id));
+    lab_end(&l);
+}
+
 static void test_an_empty_state_directory_founds_only_with_found(void **state) {
     struct lab l;
     (void)state;
@@ -219,6 +244,39 @@ static void test_a_bound_founder_takes_over_its_own_founding_only(void **state) 
     lab_hear(&l, 1, &push);
     assert_non_null(config_current(l.config));
     configuration_value_put(v);
+    configuration_fini(&c);
+    lab_end(&l);
+}
+
+static void push(struct lab *l, const struct configuration *c) {
+    int err;
+    struct configuration_value *v = configuration_value_new(c, &err);
+    const struct peer_config m = {.kind = PEER_CONFIG_PUSH, .value = v->bytes, .nvalue = v->nbytes};
+    lab_hear(l, 1, &m);
+    configuration_value_put(v);
+}
+
+/* A request names a member by its number, which is another member's in the next cluster. */
+static void test_what_was_asked_of_a_dead_cluster_is_not_asked_of_the_next(void **state) {
+    struct lab l;
+    struct configuration c;
+    (void)state;
+    begin(&l, 2, false, false);
+    lab_configuration(&c, 4);
+    c.seats_by_name = true;
+    c.members[2].id.bytes[9] = c.voters[2].id.bytes[9] = 1; /* an older process of its name */
+    push(&l, &c);
+    assert_non_null(config_current(l.config));
+    lab_request(&l, CONFIG_FORGET, c.members[3].name, 0, 0);
+    assert_non_null(lab_said(&l, PEER_CONFIG_REQUEST, -1));
+    hear(&l, 0, PEER_CONFIG_FOUND_BIND, &founding_x);
+    assert_null(config_current(l.config));
+    c.cluster = founding_x;
+    push(&l, &c);
+    assert_non_null(config_current(l.config));
+    lab_clear(&l);
+    lab_pass(&l, 2000);
+    assert_null(lab_said(&l, PEER_CONFIG_REQUEST, -1));
     configuration_fini(&c);
     lab_end(&l);
 }
@@ -405,6 +463,7 @@ int main(void) {
         cmocka_unit_test(test_a_majority_waits_half_a_second_for_the_other_founders),
         cmocka_unit_test(test_a_founder_that_is_not_the_lowest_waits_for_the_lowest),
         cmocka_unit_test(test_a_founder_that_is_configured_or_without_found_does_not_count),
+        cmocka_unit_test(test_a_clock_that_went_back_keeps_no_founder_out),
         cmocka_unit_test(test_an_empty_state_directory_founds_only_with_found),
         cmocka_unit_test(test_without_a_state_directory_founders_alone_is_enough_and_the_seats_are_the_names),
         cmocka_unit_test(test_a_founder_binds_itself_to_one_founding_for_10_s),
@@ -412,6 +471,7 @@ int main(void) {
         cmocka_unit_test(test_a_proposer_gives_up_before_anybody_it_bound_is_free_again),
         cmocka_unit_test(test_a_founding_goes_on_without_a_founder_that_is_bound_elsewhere_while_a_majority_is_left),
         cmocka_unit_test(test_a_bound_founder_takes_over_its_own_founding_only),
+        cmocka_unit_test(test_what_was_asked_of_a_dead_cluster_is_not_asked_of_the_next),
         cmocka_unit_test(test_founders_that_were_given_other_names_are_told_apart),
         cmocka_unit_test(test_the_lowest_of_two_founders_founds_alone),
         cmocka_unit_test(test_a_node_with_neither_founders_nor_seeds_founds_alone),

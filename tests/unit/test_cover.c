@@ -3,6 +3,7 @@
  * Which node may give an item to which (rule 21), and what two nodes tell each other for it; who has a key's item while
  * the key moves. */
 #include "cluster/cover.h"
+#include "cluster/mutation.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,6 +50,18 @@ static void test_floors_and_dropped_origins(void **state) {
 }
 
 /* An origin that the giver does not know is one that was dropped, or one that is too new for it. */
+/* A giver that has not raised the floor of the last fresh epoch, or does not know that an origin was dropped, may hold
+ * what a purge of that time should have taken out. */
+static void test_a_giver_without_the_floor_is_noticed(void **state) {
+    (void)state;
+    const struct cover old = make(5, 1, 1, 0), fresh = make(6, 2, 2, 0), dropped = make(6, 1, 1, 6);
+    assert_false(cover_covers(&old, &fresh) || cover_covers(&old, &dropped));
+    mutation_on = MUTATION_PULL_NO_FLOOR;
+    const bool gives = cover_covers(&old, &fresh) && cover_covers(&old, &dropped);
+    mutation_on = MUTATION_NONE;
+    assert_true(gives);
+}
+
 static void test_unknown_origins(void **state) {
     (void)state;
     struct cover own = make(9, 3, 1, 4), theirs = make(9, 3, 1, 4);
@@ -197,6 +210,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_giver_knows_all_that_the_other_does),
         cmocka_unit_test(test_floors_and_dropped_origins),
+        cmocka_unit_test(test_a_giver_without_the_floor_is_noticed),
         cmocka_unit_test(test_unknown_origins),
         cmocka_unit_test(test_as_bytes_and_in_its_cell),
         cmocka_unit_test(test_items_come_back),

@@ -434,6 +434,10 @@ static void hosts_and_tokens(void **state) {
     hear(fd, HEAD("401 Unauthorized", "application/json", "14", "keep-alive") "{\"status\":401}");
     ASK("/read/a", "Host: localhost\r\nX-Token: busy\r\n");
     hear(fd, HEAD("429 Too Many Requests", "application/json", "14", "keep-alive") "{\"status\":429}");
+    ASK("/admin/a", "Host: localhost\r\n");
+    hear(fd, "HTTP/1.1 401 Unauthorized\r\nContent-Type: " TEXT "\r\nWWW-Authenticate: Bearer\r\nContent-Length: 52\r\n"
+             "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: keep-alive\r\n\r\n"
+             "this needs a token: see tagcached(1), --http-tokens\n");
     ASK("/admin/a", "Host: localhost\r\nX-Token: good\r\n");
     hear_text(fd, "403 Forbidden", "this token may not do that", "keep-alive");
     close(fd);

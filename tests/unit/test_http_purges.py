@@ -147,6 +147,10 @@ def many_tags_are_several_purges():
         assert r.getheader("X-Tagcached-Purge").count("confirmed 1/1") == 3
         assert c.there("t0", "t64", "t129", "t130") == ["t130"]
         assert sum((line["selectors"] for line in c.audit(3)), []) == tags
+        page = c.request("GET", "/metrics", token=None)[2].splitlines()
+        assert 'tagcached_purges_requested_total{source="http"} 3' in page
+        assert "tagcached_purge_apply_seconds_count 1" in page and "tagcached_purge_confirm_seconds_count 1" in page  # an answer
+        assert 'tagcached_http_requests_total{dialect="fastly",code="200"} 1' in page
 
 
 @case()

@@ -372,9 +372,10 @@ static void test_an_asker_is_told_of_both_kinds(void **state) {
     purge_lab_fini(&l);
 }
 
-/* It was silent for long, came back, and was granted leases while the version that ejects it was being chosen. */
-static void test_who_is_ejected_just_when_it_comes_back_is_waited_for(void **state) {
-    (void)state;
+/* True: nothing was confirmed while it held leases. It was silent for long, came back, and was granted leases while the
+ * version that ejects it was being chosen. */
+static bool ejected_is_waited_for(void) {
+    bool waits = true;
     begin(4);
     cut(4);
     assert_true(holds(4));
@@ -385,18 +386,24 @@ static void test_who_is_ejected_just_when_it_comes_back_is_waited_for(void **sta
     purge(1, 5);
     purge(2, 0);
     while (holds(4)) {
-        assert_false(is_confirmed(1, 5));
+        waits &= !is_confirmed(1, 5);
         purge_lab_run(&l, 20);
     }
     purge_lab_run(&l, WAITED_MS);
     assert_true(is_confirmed(1, 5));
     while (ends(4).serve_ns > l.now_ns) {
-        assert_false(is_confirmed(2, 0));
+        waits &= !is_confirmed(2, 0);
         purge_lab_run(&l, 500);
     }
     purge_lab_run(&l, 3500); /* W(30 s) is 33.2 s */
     assert_true(is_confirmed(2, 0));
     purge_lab_fini(&l);
+    return waits;
+}
+
+static void test_who_is_ejected_just_when_it_comes_back_is_waited_for(void **state) {
+    (void)state;
+    is_noticed(ejected_is_waited_for, MUTATION_EJECTED_FORGOTTEN);
 }
 
 static void test_without_a_majority_nothing_is_confirmed(void **state) {
@@ -424,6 +431,43 @@ static bool holds_after_epoch(void) {
     assert_true(is_confirmed(1, 5));
     purge_lab_fini(&l);
     return waits;
+}
+
+/* True: a voter of a kept epoch that has not heard a majority of the voters before grants nothing: it may lack what
+ * they have confirmed. */
+static bool voters_synchronise(void) {
+    begin(4);
+    cut(3);
+    cut(4);
+    purge_lab_link(&l, 3, 4, true);
+    purge_lab_run(&l, 1010);
+    purge(1, 5);
+    purge_lab_run(&l, WAITED_MS + 30);
+    assert_true(is_confirmed(1, 5));
+    keep_previous();
+    l.c.voters[0] = (struct configuration_voter){.id = {{4}}, .member = 4, .origin = 104};
+    l.c.origins[l.c.norigins++] = 104;
+    l.c.version++;
+    l.c.epoch++;
+    for (uint32_t i = 3; i <= 4; i++) purge_lab_adopt_one(&l, i);
+    purge_lab_settle(&l);
+    purge_lab_run(&l, 1000);
+    const bool waits = !holds(3) && !holds(4);
+    for (uint32_t i = 1; i <= 2; i++) {
+        purge_lab_adopt_one(&l, i);
+        for (uint32_t k = 3; k <= 4; k++) purge_lab_link(&l, i, k, true);
+    }
+    purge_lab_settle(&l);
+    purge_lab_run(&l, 1000);
+    assert_true(holds(3) && holds(4) && purge_lab_count(&l, 4, 5) == 1);
+    purge_lab_fini(&l);
+    return waits;
+}
+
+static void test_voters_hear_a_majority_of_those_before(void **state) {
+    (void)state;
+    is_noticed(voters_synchronise, MUTATION_NO_SYNC);
+    is_noticed(voters_synchronise, MUTATION_SYNC_FROM_ONE);
 }
 
 static void test_leases_of_the_epoch_before_are_waited_for(void **state) {
@@ -555,6 +599,7 @@ int main(void) {
         cmocka_unit_test(test_an_asker_is_told_of_both_kinds),
         cmocka_unit_test(test_who_is_ejected_just_when_it_comes_back_is_waited_for),
         cmocka_unit_test(test_without_a_majority_nothing_is_confirmed),
+        cmocka_unit_test(test_voters_hear_a_majority_of_those_before),
         cmocka_unit_test(test_leases_of_the_epoch_before_are_waited_for),
         cmocka_unit_test(test_a_sealed_voter_acknowledges_and_grants_nothing),
         cmocka_unit_test(test_acknowledgements_of_another_epoch_do_not_count),

@@ -26,20 +26,23 @@ static void reads_addresses(void **state) {
         const char *spec, *host, *tag;
         int port;
         enum net_tls_mode tls;
+        enum net_protocol protocol;
     } good[] = {
-        {"127.0.0.1", "127.0.0.1", "", -1, NET_TLS_DEFAULT},
-        {"localhost:0", "localhost", "", 0, NET_TLS_DEFAULT},
-        {"*", "", "", -1, NET_TLS_DEFAULT},
-        {":80", "", "", 80, NET_TLS_DEFAULT},
-        {"::1", "::1", "", -1, NET_TLS_DEFAULT},
-        {"[::1]", "::1", "", -1, NET_TLS_DEFAULT},
-        {"[::1]:65535", "::1", "", 65535, NET_TLS_DEFAULT},
-        {"notls:10.0.0.1:1", "10.0.0.1", "", 1, NET_TLS_NONE},
-        {"btls:a", "a", "", -1, NET_TLS_BASIC},
-        {"mtls:tag[in]:proto[ascii]:a:2", "a", "in", 2, NET_TLS_MUTUAL},
+        {"127.0.0.1", "127.0.0.1", "", -1, NET_TLS_DEFAULT, NET_PROTOCOL_DEFAULT},
+        {"localhost:0", "localhost", "", 0, NET_TLS_DEFAULT, NET_PROTOCOL_DEFAULT},
+        {"*", "", "", -1, NET_TLS_DEFAULT, NET_PROTOCOL_DEFAULT},
+        {":80", "", "", 80, NET_TLS_DEFAULT, NET_PROTOCOL_DEFAULT},
+        {"::1", "::1", "", -1, NET_TLS_DEFAULT, NET_PROTOCOL_DEFAULT},
+        {"[::1]", "::1", "", -1, NET_TLS_DEFAULT, NET_PROTOCOL_DEFAULT},
+        {"[::1]:65535", "::1", "", 65535, NET_TLS_DEFAULT, NET_PROTOCOL_DEFAULT},
+        {"notls:10.0.0.1:1", "10.0.0.1", "", 1, NET_TLS_NONE, NET_PROTOCOL_DEFAULT},
+        {"btls:a", "a", "", -1, NET_TLS_BASIC, NET_PROTOCOL_DEFAULT},
+        {"mtls:tag[in]:proto[ascii]:a:2", "a", "in", 2, NET_TLS_MUTUAL, NET_PROTOCOL_TEXT},
+        {"proto[binary]:[::1]:3", "::1", "", 3, NET_TLS_DEFAULT, NET_PROTOCOL_BINARY},
+        {"proto[negotiating]:a", "a", "", -1, NET_TLS_DEFAULT, NET_PROTOCOL_AUTO},
     };
     static const char *const bad[] = {"",       "a:",     "a:x",    "a:65536", "a:-1",           "[::1",
-                                      "[::1]x", "[]:1",   "tag[:a", "tag[]:a", "proto[proxy]:a", "proto[binary]:a",
+                                      "[::1]x", "[]:1",   "tag[:a", "tag[]:a", "proto[proxy]:a", "proto[]:a",
                                       "notls:", "[::1]:", "a: 1"};
     struct net_listen got;
     char err[256];
@@ -50,6 +53,7 @@ static void reads_addresses(void **state) {
         assert_string_equal(got.tag, good[i].tag);
         assert_int_equal(got.port, good[i].port);
         assert_int_equal(got.tls, good[i].tls);
+        assert_int_equal(got.protocol, good[i].protocol);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         err[0] = 0;

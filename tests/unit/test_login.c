@@ -110,7 +110,7 @@ static void try_all(const char *auth_file, bool sasl) {
     struct store_worker *w = store_worker(f->store, 0);
     const struct store_key k = store_key(f->store, "k", 1);
     store_enter(w);
-    assert_int_equal(store_set(w, &k, "5", 1, 0, 0, 0), STORE_OK);
+    assert_int_equal(store_set(w, &k, "5", 1, 0, 0, 0, NULL), STORE_OK);
     store_leave(w);
     for (unsigned i = 0; i < 256; i++) check_opcode(f, i, sasl);
     for (unsigned i = 0; i < CMD_IDS; i++) check_command(f, &cmd_rows[i], auth_file == NULL);

@@ -75,7 +75,9 @@ static void a_worker_that_stands_still_is_told_of(void **state) {
     for (unsigned i = 0; i < 2; i++) await_worker(&u, i);
     worker_post(net_worker_at(node_net(u.node), 1), &post, stand_still, NULL);
     while (sync_load_acq(&stands) == 0) sched_yield();
-    expect(&u, "/healthz", 200, "healthy\n"); /* which sends it a message */
+    expect(&u, "/healthz", 200, "healthy\n"); /* it was sent a message within this second */
+    clock_manual_advance(&u.clock, SECOND);
+    expect(&u, "/healthz", 200, "healthy\n"); /* which sends it another one */
     await_worker(&u, 0);
     clock_manual_advance(&u.clock, 5 * SECOND);
     expect(&u, "/healthz", 200, "healthy\n");

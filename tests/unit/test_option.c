@@ -225,7 +225,7 @@ static void bad_values_say_what_is_accepted(void **state) {
     bad("-Z", "ssl_chain_cert");
     bad("-l mtls:a", "-Z");
     bad("-l a,,b", "comma");
-    bad("-l proto[binary]:a", "proto[ascii]");
+    bad("-l proto[proxy]:a", "proto[ascii]");
     bad("-p", "-p needs a value");
     bad("--port", "--port needs a value");
     bad("--nonsense", "--nonsense: there is no such option");

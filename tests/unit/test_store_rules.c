@@ -300,7 +300,7 @@ static void test_a_key_survives_resizing(void **state) {
             char value = (char)('a' + round);
             assert_true(store_get(l.w[0], &keys[i], &it));
             assert_int_equal(*it.value, round == 0 ? 'x' : 'a' + (int)round - 1);
-            assert_int_equal(store_set(l.w[0], &keys[i], &value, 1, 0, 0, 0), STORE_OK);
+            assert_int_equal(store_set(l.w[0], &keys[i], &value, 1, 0, 0, 0, NULL), STORE_OK);
             struct store_key fresh = store_key(l.s, names[i], strlen(names[i]));
             assert_true(store_get(l.w[0], &fresh, &it));
             assert_int_equal(*it.value, value);
@@ -321,15 +321,15 @@ static void test_a_set_of_what_is_newer(void **state) {
     lab_open(&l, 4 << 20, 0);
     const struct store_key key = store_key(l.s, "key", 3), other = store_key(l.s, "other", 5);
     store_enter(l.w[0]);
-    assert_int_equal(store_set(l.w[0], &key, "a", 1, 0, 0, 0), STORE_OK);
+    assert_int_equal(store_set(l.w[0], &key, "a", 1, 0, 0, 0, NULL), STORE_OK);
     assert_true(store_get(l.w[0], &key, &it));
     const uint64_t version = it.version;
-    assert_int_equal(store_set(l.w[0], &key, "b", 1, 0, 0, version), STORE_NOT_FOUND);
-    assert_int_equal(store_set(l.w[0], &other, "b", 1, 0, 0, version - 1), STORE_NOT_FOUND);
+    assert_int_equal(store_set(l.w[0], &key, "b", 1, 0, 0, version, NULL), STORE_NOT_FOUND);
+    assert_int_equal(store_set(l.w[0], &other, "b", 1, 0, 0, version - 1, NULL), STORE_NOT_FOUND);
     assert_false(store_get(l.w[0], &other, &it));
     assert_true(store_get(l.w[0], &key, &it));
     assert_true(*it.value == 'a' && it.version == version);
-    assert_int_equal(store_set(l.w[0], &key, "c", 1, 0, 0, version - 1), STORE_OK);
+    assert_int_equal(store_set(l.w[0], &key, "c", 1, 0, 0, version - 1, NULL), STORE_OK);
     assert_true(store_get(l.w[0], &key, &it));
     assert_true(*it.value == 'c' && it.version > version);
     store_leave(l.w[0]);

@@ -79,6 +79,29 @@ static int get(struct ctl *c, struct reply *r, const struct reply_row **row) {
     return complain(NOT_FOUND, "nobody remembers a purge %s", id);
 }
 
+/* The time of so many milliseconds ago. */
+static void time_text(double ago_ms, char out[32]) {
+    const time_t then = time(NULL) - (time_t)(ago_ms / 1000);
+    struct tm utc;
+    gmtime_r(&then, &utc);
+    strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+/* ", by token legal from 10.0.3.9:51230 at 2026-11-26T14:02:11Z", if that is known. */
+static void print_by(const struct reply_row *row) {
+    const char *by = reply_text(row, "by"), *at = by ? strrchr(by, '@') : NULL;
+    const double age_ms = reply_number(row, "age_ms");
+    char when[32];
+    if (!by) return;
+    if (at)
+        printf(", by token %.*s from %s", (int)(at - by), by, at + 1);
+    else
+        printf(", by %s", by);
+    if (isnan(age_ms)) return;
+    time_text(age_ms, when);
+    printf(" at %s", when);
+}
+
 /* "; 48110 items, 312 MiB removed; last copy gone 2026-11-27T14:02:13Z", if it was counted. */
 static void print_receipt(const struct reply_row *row) {
     const double items = reply_number(row, "items"), bytes = reply_number(row, "bytes"),
@@ -89,10 +112,7 @@ static void print_receipt(const struct reply_row *row) {
     text_bytes(size, bytes);
     printf("; %s items, %s removed", count, size);
     if (isnan(gone_ms) || isnan(age_ms)) return;
-    const time_t gone = time(NULL) - (time_t)((age_ms - gone_ms) / 1000);
-    struct tm utc;
-    gmtime_r(&gone, &utc);
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    time_text(age_ms - gone_ms, when);
     printf("; last copy gone %s", when);
 }
 
@@ -118,8 +138,10 @@ static void print_one(const struct ctl *c, const struct reply *r, const struct r
     } else {
         const char *what = reply_text(row, "selectors"), *kind = reply_text(row, "kind");
         double took = reply_number(row, "took_ms");
-        printf("%s%s%s%s%s %.0f/%.0f", what ? what : "", what ? "  " : "", kind ? kind : "", kind ? "; " : "",
-               reply_text(row, "state"), reply_number(row, "acked"), reply_number(row, "members"));
+        printf("%s%s%s", what ? what : "", what ? "  " : "", kind ? kind : "");
+        print_by(row);
+        printf("%s%s %.0f/%.0f", kind ? "; " : "", reply_text(row, "state"), reply_number(row, "acked"),
+               reply_number(row, "members"));
         if (!isnan(took)) printf(" in %.1f ms", took);
         print_receipt(row);
         putchar('\n');

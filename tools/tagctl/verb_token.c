@@ -24,33 +24,33 @@ static const struct table_column columns[] = {{"NAME", "name", TABLE_TEXT},
                                               {"TAGS", "tags", TABLE_TEXT},
                                               {"RATE", "rate", TABLE_NUMBER}};
 
-/* The file as it is; zeros if there is none. */
+/* The file as it is. */
 struct tokens_file {
     const char *path;
-    char *text;
+    char text[FILE_MAX + 1];
     size_t n;
     struct stat st; /* st_mode 0: there is none yet */
     struct token_table *table;
 };
+static struct tokens_file file; /* the one that a run of this program is about */
 
-static void file_free(struct tokens_file *f) {
-    free(f->text);
-    free(f->table);
+static void file_free(void) {
+    free(file.table);
 }
 
-static int file_read(struct ctl *c, bool must_be, struct tokens_file *f) {
+/* Reads it; file_free behind it, whatever it returns. */
+static int file_read(struct ctl *c, bool must_be) {
+    struct tokens_file *f = &file;
     char why[128];
-    *f = (struct tokens_file){.path = c->opt.file};
+    f->path = c->opt.file;
     if (!f->path)
         return complain(USAGE, "--file names the file of tokens, which the server was given as --http-tokens");
     FILE *in = fopen(f->path, "re");
     if (!in && (must_be || errno != ENOENT))
         return complain(errno == ENOENT ? NOT_FOUND : FAILED, "cannot read %s: %s", f->path, strerror(errno));
-    f->text = malloc(FILE_MAX + 1);
-    if (!f->text) return complain(FAILED, "no memory");
     if (in) {
-        f->n = fread(f->text, 1, FILE_MAX + 1, in);
-        const bool bad = ferror(in) || fstat(fileno(in), &f->st) != 0 || f->n > FILE_MAX;
+        f->n = fread(f->text, 1, sizeof f->text, in);
+        const bool bad = ferror(in) || fstat(fileno(in), &f->st) != 0 || f->n == sizeof f->text;
         fclose(in);
         if (bad) return complain(FAILED, "cannot read %s", f->path);
     }
@@ -151,24 +151,23 @@ static int create(struct ctl *c, const struct tokens_file *f, struct token *t) {
 }
 
 int verb_token_create(struct ctl *c) {
-    struct tokens_file f = {0};
     struct token t;
     int status = read_options(c, &t);
-    if (!status) status = file_read(c, false, &f);
-    if (!status) status = create(c, &f, &t);
-    file_free(&f);
+    if (!status) status = file_read(c, false);
+    if (!status) status = create(c, &file, &t);
+    file_free();
     return status;
 }
 
 /* ------------------------------------------------------------------ ls */
 
 int verb_token_ls(struct ctl *c) {
-    struct tokens_file f;
+    const struct tokens_file *f = &file;
     struct table t;
-    const int status = file_read(c, true, &f);
+    const int status = file_read(c, true);
     table_init(&t, columns, sizeof columns / sizeof *columns);
-    for (unsigned i = 0; !status && i < f.table->n; i++) {
-        const struct token *k = &f.table->tokens[i];
+    for (unsigned i = 0; !status && i < f->table->n; i++) {
+        const struct token *k = &f->table->tokens[i];
         char scopes[40];
         token_write_scopes(k->scopes, scopes);
         table_text(&t, k->name);
@@ -181,7 +180,7 @@ int verb_token_ls(struct ctl *c) {
     else if (!status)
         table_print(&t, c);
     table_free(&t);
-    file_free(&f);
+    file_free();
     return status;
 }
 
@@ -208,18 +207,18 @@ static int take_out(const struct tokens_file *f, const char *name) {
 }
 
 int verb_token_revoke(struct ctl *c) {
-    struct tokens_file f;
+    const struct tokens_file *f = &file;
     bool go = false, found = false;
-    int status = file_read(c, true, &f);
-    for (unsigned i = 0; !status && i < f.table->n; i++) found |= !strcmp(f.table->tokens[i].name, c->args[0]);
-    if (!status && !found) status = complain(NOT_FOUND, "%s has no token %.100s", f.path, c->args[0]);
-    if (!status) status = ctl_confirm(c, true, &go, "the token %s would be taken out of %s", c->args[0], f.path);
-    if (!status && go && !(status = take_out(&f, c->args[0]))) {
+    int status = file_read(c, true);
+    for (unsigned i = 0; !status && i < f->table->n; i++) found |= !strcmp(f->table->tokens[i].name, c->args[0]);
+    if (!status && !found) status = complain(NOT_FOUND, "%s has no token %.100s", f->path, c->args[0]);
+    if (!status) status = ctl_confirm(c, true, &go, "the token %s would be taken out of %s", c->args[0], f->path);
+    if (!status && go && !(status = take_out(f, c->args[0]))) {
         if (c->output == OUTPUT_JSON)
             json_print(json_pack("{s:s,s:b}", "name", c->args[0], "revoked", 1));
         else
             printf("%s: taken out; the server goes by it when it has read the file again (SIGHUP)\n", c->args[0]);
     }
-    file_free(&f);
+    file_free();
     return status;
 }

@@ -42,7 +42,7 @@ static void free_all(struct lab *l) {
     lab_place_fini(l);
     sim_run(l->s, sim_now(l->s) + LATEST_NS); /* frees what it holds */
     sim_free(l->s);
-    for (unsigned i = 0; i < l->o->places; i++) free(l->place[i].disk.bytes);
+    for (unsigned i = 0; i < l->o.places; i++) free(l->place[i].disk.bytes);
     for (unsigned i = 0; i < l->nall; i++) free(l->all[i]);
     free(l->all);
     for (unsigned i = 1; i <= l->norigins; i++) free(l->origins[i].pids);
@@ -51,29 +51,41 @@ static void free_all(struct lab *l) {
     free(l);
 }
 
-void lab_run(const struct lab_options *options, struct lab_result *r) {
-    struct lab_options o = *options;
+struct lab *lab_open(const struct lab_options *options, struct lab_result *r) {
     struct lab *l = calloc(1, sizeof *l);
-    CHECK(l != NULL && o.places <= LAB_PLACES && o.founders <= o.places);
-    if (o.tag_ms == 0) o.tag_ms = 400;
-    if (o.serve_ms == 0) o.serve_ms = 2000;
-    if (o.eject_ms == 0) o.eject_ms = 3000;
+    CHECK(l != NULL && options->places <= LAB_PLACES && options->founders <= options->places);
+    l->o = *options;
+    if (l->o.tag_ms == 0) l->o.tag_ms = 800;
+    if (l->o.serve_ms == 0) l->o.serve_ms = 3000;
+    if (l->o.eject_ms == 0) l->o.eject_ms = 4000;
     *r = (struct lab_result){0};
-    l->o = &o;
     l->r = r;
-    l->s = sim_new(o.seed);
+    l->s = sim_new(l->o.seed);
     l->unix_ns = UINT64_C(1800000000) * SIM_S;
-    if (o.trace != NULL) sim_trace(l->s, o.trace, 0);
+    if (l->o.trace != NULL) sim_trace(l->s, l->o.trace, 0);
     sim_set_stream_timeout(l->s, STREAM_TIMEOUT_NS);
     lab_items_init(l);
     lab_place_init(l);
     lab_clients_begin(l);
     lab_faults_begin(l);
-    sim_run(l->s, o.seconds * SIM_S);
+    return l;
+}
+
+void lab_pass(struct lab *l, uint64_t ns) {
+    sim_run(l->s, sim_now(l->s) + ns);
+}
+
+void lab_close(struct lab *l) {
     settle(l);
     lab_check_end(l);
     lab_items_end(l);
-    r->duplicates = sim_counts(l->s)->duplicated;
-    r->digest = digest_of(l);
+    l->r->duplicates = sim_counts(l->s)->duplicated;
+    l->r->digest = digest_of(l);
     free_all(l);
+}
+
+void lab_run(const struct lab_options *o, struct lab_result *r) {
+    struct lab *l = lab_open(o, r);
+    lab_pass(l, o->seconds * SIM_S);
+    lab_close(l);
 }
