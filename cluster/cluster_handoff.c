@@ -92,8 +92,9 @@ static void log_begin(struct cluster *c) {
 }
 
 static void log_end(struct cluster *c) {
-    struct handoff_counters n, *before = &c->handing_before;
-    (void)mover_look(c->mover, &n, NULL, 0);
+    struct mover_sight now;
+    mover_look(c->mover, &now);
+    const struct handoff_counters n = now.counters, *before = &c->handing_before;
     cluster_log(c, "handoff_end",
                 "ring=%" PRIu64 " done=%" PRIu64 " abandoned=%" PRIu64 " received=%" PRIu64 " received_bytes=%" PRIu64
                 " refused=%" PRIu64 " sent=%" PRIu64 " sent_bytes=%" PRIu64 " ms=%" PRIu64,
@@ -143,7 +144,9 @@ void cluster_handoff_begin(struct cluster *c) {
     if (c->handing_ring == c->move->ring_version) return;
     c->handing_ring = c->move->ring_version;
     c->handing_ns = cluster_now(c);
-    (void)mover_look(c->mover, &c->handing_before, NULL, 0);
+    struct mover_sight before;
+    mover_look(c->mover, &before);
+    c->handing_before = before.counters;
     set_under_way(c, true);
     cluster_handoff_cover(c);
     if (!mover_change(c->mover, c->move, c->handing_ring, c->parts, c->nparts)) {
@@ -266,22 +269,23 @@ static uint64_t left_s(const struct handoff_progress *p, uint64_t now_ns) {
 }
 
 void cluster_handoff_gauges(struct cluster *c, bool under_way, struct cluster_gauges *g) {
-    struct handoff_progress p[MOVER_SHOWN];
-    struct handoff_counters n;
+    struct mover_sight s;
+    const struct handoff_counters *n = &s.counters;
     const uint64_t now = cluster_now(c);
-    g->handoff_active = mover_look(c->mover, &n, p, MOVER_SHOWN);
-    for (unsigned i = 0; i < g->handoff_active; i++) {
-        const uint64_t left = left_s(&p[i], now);
-        g->handoff_items += p[i].items;
-        g->handoff_expected += p[i].expected;
+    mover_look(c->mover, &s);
+    g->handoff_active = s.n;
+    g->handoff_items = s.items;
+    g->handoff_expected = s.expected;
+    for (unsigned i = 0; i < s.n; i++) {
+        const uint64_t left = left_s(&s.progress[i], now);
         if (left > g->handoff_left_s) g->handoff_left_s = left;
     }
     if (under_way && g->handoff_active == 0) g->handoff_active = 1; /* the mover is about to hear of it, or to say so */
-    g->handoff_sent = n.sent;
-    g->handoff_received = n.received;
-    g->handoff_refused_written = n.refused_written;
-    g->handoff_refused_purged = n.refused_purged;
-    g->handoff_abandoned = n.abandoned;
+    g->handoff_sent = n->sent;
+    g->handoff_received = n->received;
+    g->handoff_refused_written = n->refused_written;
+    g->handoff_refused_purged = n->refused_purged;
+    g->handoff_abandoned = n->abandoned;
 }
 
 int cluster_handoff_new(struct cluster *c) {

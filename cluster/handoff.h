@@ -174,6 +174,8 @@ void handoff_abandon(struct handoff *h, uint64_t now_ns, enum handoff_end why);
 
 /* Transfers that are under way: fills at most max (out may be NULL then), returns how many there are. */
 unsigned handoff_progress(const struct handoff *h, struct handoff_progress *out, unsigned max);
+/* Of all transfers of this change, those that are over among them: items so far, of so many, about. */
+void handoff_totals(const struct handoff *h, uint64_t *items, uint64_t *expected);
 const struct handoff_counters *handoff_counters(const struct handoff *h);
 
 /* A number that is the same for the same arcs between two members, which are indexes of a difference. */

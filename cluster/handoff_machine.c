@@ -274,6 +274,15 @@ unsigned handoff_progress(const struct handoff *h, struct handoff_progress *out,
     return n;
 }
 
+void handoff_totals(const struct handoff *h, uint64_t *items, uint64_t *expected) {
+    *items = *expected = 0;
+    for (unsigned i = 0; i < h->n; i++) {
+        const struct transfer *t = &h->transfers[i];
+        *items += t->items;
+        *expected += t->state == TRANSFER_OVER ? t->items : t->expected;
+    }
+}
+
 const struct handoff_counters *handoff_counters(const struct handoff *h) {
     return &h->counters;
 }

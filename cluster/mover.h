@@ -69,8 +69,14 @@ void mover_link(struct mover *m, uint32_t member, bool gaining, struct stream s)
 /* There is no link to a donor to be had, or its process is gone. */
 void mover_lost(struct mover *m, uint32_t member, bool gaining);
 
-/* What is going on; any thread. progress: at most max of them; returns how many there are, at most MOVER_SHOWN. */
-unsigned mover_look(struct mover *m, struct handoff_counters *counters, struct handoff_progress *progress,
-                    unsigned max);
+/* What is going on. */
+struct mover_sight {
+    struct handoff_counters counters;
+    uint64_t items, expected; /* of all transfers of the present change (handoff_totals) */
+    unsigned n;               /* under way, at most MOVER_SHOWN of them: */
+    struct handoff_progress progress[MOVER_SHOWN];
+};
+/* Any thread. */
+void mover_look(struct mover *m, struct mover_sight *out);
 
 #endif

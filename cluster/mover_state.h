@@ -52,9 +52,7 @@ struct mover {
     uint8_t *packed; /* PEER_CONTROL_MAX bytes */
 
     pthread_mutex_t lock; /* guards what follows, which other threads read */
-    struct handoff_counters counters;
-    struct handoff_progress shown[MOVER_SHOWN];
-    unsigned nshown;
+    struct mover_sight sight;
 };
 
 /* ---- mover_link.c */

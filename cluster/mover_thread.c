@@ -97,10 +97,12 @@ static void note_end(struct mover *m) {
 
 void mover_round(struct mover *m) {
     mover_link_flush_all(m);
+    struct mover_sight *s = &m->sight;
     pthread_mutex_lock(&m->lock);
-    m->counters = *handoff_counters(m->handoff);
-    const unsigned n = handoff_progress(m->handoff, m->shown, MOVER_SHOWN);
-    m->nshown = n < MOVER_SHOWN ? n : MOVER_SHOWN;
+    s->counters = *handoff_counters(m->handoff);
+    const unsigned n = handoff_progress(m->handoff, s->progress, MOVER_SHOWN);
+    s->n = n < MOVER_SHOWN ? n : MOVER_SHOWN;
+    handoff_totals(m->handoff, &s->items, &s->expected);
     pthread_mutex_unlock(&m->lock);
     if (n == 0 && m->was_active) note_end(m);
     m->was_active = n > 0;
@@ -221,14 +223,10 @@ void mover_lost(struct mover *m, uint32_t member, bool gaining) {
     post(m, t);
 }
 
-unsigned mover_look(struct mover *m, struct handoff_counters *counters, struct handoff_progress *progress,
-                    unsigned max) {
+void mover_look(struct mover *m, struct mover_sight *out) {
     pthread_mutex_lock(&m->lock);
-    const unsigned n = m->nshown;
-    *counters = m->counters;
-    for (unsigned i = 0; i < n && i < max; i++) progress[i] = m->shown[i];
+    *out = m->sight;
     pthread_mutex_unlock(&m->lock);
-    return n;
 }
 
 /* ------------------------------------------------------------------ life */

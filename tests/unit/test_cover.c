@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Which node may give an item to which (rule 21), and what two nodes tell each other for it; who has a key's item while
- * the key moves. */
+ * Which node may give an item to which (rule 21), what two nodes tell each other for it, items as bytes; who has a
+ * key's item while the key moves. */
 #include "cluster/cover.h"
 #include "cluster/mutation.h"
 
@@ -12,8 +12,10 @@
 
 #include <cmocka.h>
 
+#include "base/md5.h"
 #include "cluster/view.h"
 #include "proto/moved_item.h"
+#include "proto/peer_handoff.h"
 
 static struct cover make(uint64_t version, uint64_t epoch, uint64_t floor_epoch, uint64_t retire_version) {
     return (struct cover){.usable = true,
@@ -145,6 +147,39 @@ static void test_broken_items_are_refused(void **state) {
     assert_int_equal(moved_item_read(bytes, n, &b), 0);
 }
 
+/* What is beyond the bounds of a message is refused; at them it is not. */
+static void test_messages_are_bounded(void **state) {
+    static uint8_t wire[PEER_CONTROL_MAX], items[PEER_HANDOFF_ITEMS_MAX + 1];
+    static unsigned char memory[PEER_CONTROL_ARENA_BYTES];
+    static uint64_t seen[PEER_PURGE_VECTOR_MAX + 1];
+    const struct {
+        struct peer_handoff m;
+        bool good;
+    } messages[] = {
+        {{.kind = PEER_HANDOFF_ITEMS, .items = items, .nitems = PEER_HANDOFF_ITEMS_MAX}, true},
+        {{.kind = PEER_HANDOFF_ITEMS, .items = items, .nitems = PEER_HANDOFF_ITEMS_MAX + 1}, false},
+        {{.kind = PEER_HANDOFF_NEXT, .nseen = PEER_PURGE_VECTOR_MAX, .seen_origin = seen, .seen_sequence = seen}, true},
+        {{.kind = PEER_HANDOFF_NEXT, .nseen = PEER_PURGE_VECTOR_MAX + 1, .seen_origin = seen, .seen_sequence = seen},
+         false},
+        {{.kind = PEER_HANDOFF_ABORT}, true},
+        {{.kind = 0}, false},
+        {{.kind = PEER_HANDOFF_KINDS}, false},
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof messages / sizeof *messages; i++) {
+        struct peer_arena arena;
+        struct peer_counts counts = {0};
+        struct peer_handoff back;
+        Peer__Control *c;
+        peer_arena_init(&arena, memory, sizeof memory);
+        const size_t n = peer_handoff_pack(&messages[i].m, wire, sizeof wire);
+        assert_true(n > 0);
+        assert_int_equal(peer_control_unpack(&arena, wire, n, &counts, &c), PEER_OK);
+        assert_int_equal(peer_handoff_read(c, &back), messages[i].good);
+        if (messages[i].good) assert_int_equal(back.nitems + back.nseen, messages[i].m.nitems + messages[i].m.nseen);
+    }
+}
+
 /* ------------------------------------------------------------------ whose a moving key is */
 
 static struct ring *ring_of(uint64_t version, unsigned n) {
@@ -194,9 +229,17 @@ static void test_whose_a_moving_key_is(void **state) {
         }
         assert_int_equal(view_gave(old, key, len, 3), before == 0 && now == 3);
         assert_false(view_gave(old, key, len, 0));
+        const uint32_t point = md5_first_of_one(key, len);
+        assert_int_equal(move_taker(loses, point), before == 0 && now != 0 ? now : RING_NONE);
+        assert_int_equal(move_taker(gains, point), RING_NONE); /* it had nothing */
         moved += before == 0 && now == 3;
     }
     assert_true(moved > 30);
+    loses->receiver[3] = 14;
+    assert_int_equal(move_receiver(loses, 14), 3);
+    assert_int_equal(move_receiver(loses, 0), RING_NONE);
+    assert_int_equal(move_donor(gains, 13), 2);
+    assert_int_equal(move_donor(gains, 14), RING_NONE);
     move_set_state(gains, 0, MOVE_NONE);
     move_set_state(gains, 2, MOVE_NONE);
     assert_false(view_gains(new));
@@ -215,6 +258,7 @@ int main(void) {
         cmocka_unit_test(test_as_bytes_and_in_its_cell),
         cmocka_unit_test(test_items_come_back),
         cmocka_unit_test(test_broken_items_are_refused),
+        cmocka_unit_test(test_messages_are_bounded),
         cmocka_unit_test(test_whose_a_moving_key_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

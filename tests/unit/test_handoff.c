@@ -62,6 +62,9 @@ static void test_items_move_and_the_donor_drops_them(void **state) {
     assert_int_equal(handoff_counters(donor->h)->sent, 500);
     assert_int_equal(handoff_counters(receiver->h)->received, 500);
     assert_int_equal(handoff_counters(receiver->h)->received_bytes, handoff_counters(donor->h)->sent_bytes);
+    uint64_t items, expected;
+    handoff_totals(receiver->h, &items, &expected);
+    assert_true(items == 500 && expected == 500);
     assert_int_equal(handoff_counters(receiver->h)->done, 1);
     assert_int_equal(handoff_counters(receiver->h)->abandoned, 0);
 }

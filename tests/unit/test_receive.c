@@ -349,7 +349,7 @@ static void test_how_long_it_counts_as_moved(void **state) {
         case 3: assert_int_equal(store_delete(l.w[0], &d, NULL), STORE_OK); break;
         case 4: assert_int_equal(store_tag_add(l.w[0], &k, THIRD), STORE_OK); break;
         case 5: break;
-        default: assert_int_equal(store_set(l.w[0], &k, "6", 1, 0, 0, 0), STORE_OK); break;
+        default: assert_int_equal(store_set(l.w[0], &k, "6", 1, 0, 0, 0, NULL), STORE_OK); break;
         }
         store_leave(l.w[0]);
         if (i == 5) store_sweep_all(l.s);
