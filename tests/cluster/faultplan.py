@@ -26,12 +26,14 @@ class Fault:
 
 class Plan:
     """Makes about so many faults of each kind in so many seconds, for as long as `step` is called; `quiet` ends them all.
-    nodes: those that have founded the cluster; guest: one that joins and leaves; how_many: {kind: number}."""
+    nodes: those that have founded the cluster; guest: one that joins and leaves; how_many: {kind: number};
+    longest: how long a partition may last."""
 
-    def __init__(self, nodes, guest, seed, seconds, how_many, say):
+    def __init__(self, nodes, guest, seed, seconds, how_many, longest, say):
         self.founders, self.guest, self.rng, self.say = nodes, guest, random.Random(seed), say
         self.every = {kind: seconds / max(n, 1e-9) for kind, n in how_many.items()}
         self.every["clock"] = 4.0
+        self.longest = longest
         self.moving = None  # a thread that has the ring changed
         self.faults, self.queue = [], []
         self.counts = dict.fromkeys(
@@ -121,7 +123,7 @@ class Plan:
             faultnet.cut(pairs)
             self.split = Fault("partition", pairs=pairs)
             end = faultnet.heal
-        self.lasts(self.rng.uniform(0.3, 3), self.split, end)
+        self.lasts(self.rng.uniform(0.3, self.longest), self.split, end)
 
     def make_kill(self):
         """Half of them take what the node had in its state directory; a node without one always forgets."""

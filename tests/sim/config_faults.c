@@ -24,7 +24,7 @@ static void crash(struct world *w, unsigned at) {
 static void crash_many(struct world *w, bool voters_only) {
     for (unsigned i = 0; i < w->options.nodes; i++) {
         const struct world_process *p = w->place[i].process;
-        if (p == NULL || (voters_only && (config_origin(p->config) == 0 || sim_chance(w->sim, 300000)))) continue;
+        if (p == NULL || (voters_only && (!config_sits(p->config) || sim_chance(w->sim, 300000)))) continue;
         crash(w, i);
     }
 }

@@ -27,7 +27,7 @@ static void crash_many(struct lab *l, bool voters_only) {
     ++*(voters_only ? &l->r->voters_down : &l->r->all_down);
     for (unsigned i = 0; i < l->o.places; i++) {
         const struct lab_process *x = lab_place_at(l, i);
-        if (x == NULL || (voters_only && (config_origin(x->config) == 0 || sim_chance(l->s, 300000)))) continue;
+        if (x == NULL || (voters_only && (!config_sits(x->config) || sim_chance(l->s, 300000)))) continue;
         crash(l, i);
     }
 }
@@ -224,7 +224,7 @@ static void roll(struct sim *s, void *arg, uint64_t turn) {
         const struct lab_process *x = lab_place_at(l, i);
         const struct configuration *now = x == NULL ? NULL : config_current(x->config);
         ready = now != NULL && (c == NULL || now->version == c->version) && config_number(x->config) != 0;
-        if (ready && config_origin(x->config) != 0) ready = purging_active(x->purging, &since);
+        if (ready && config_sits(x->config)) ready = purging_active(x->purging, &since);
         c = now;
     }
     sim_at(s, sim_now(s) + l->o.roll_ms * SIM_MS, roll, l, turn + ready);

@@ -253,7 +253,7 @@ static void on_second(struct lab_process *x) {
     if (c == NULL) return;
     if (lab_node_leases(x).tag_ns > now && hears_majority(x, now))
         lab_node_input(x, &(struct config_in){.kind = CONFIG_IN_LEASE});
-    if (config_origin(x->config) == 0) return;
+    if (!config_sits(x->config)) return;
     if (purging_active(x->purging, &since))
         lab_node_input(x, &(struct config_in){.kind = CONFIG_IN_ACTIVE, .number = config_current(x->config)->epoch});
     uint32_t closing[CONFIGURATION_ORIGINS_MAX];

@@ -219,7 +219,7 @@ static bool agrees(const struct lab *l, const struct lab_process *x, const struc
     if (v == NULL || v->hash != with->hash || number == 0) return false;
     const struct configuration_member *m = configuration_by_number(&v->configuration, number);
     if (m == NULL || m->state != CONFIGURATION_SERVING) return false;
-    if (config_origin(x->config) != 0 && !purging_active(x->purging, &since)) return false;
+    if (config_sits(x->config) && !purging_active(x->purging, &since)) return false;
     struct purging_counters c;
     purging_read_counters(x->purging, &c);
     const struct configuration *now = &v->configuration;
