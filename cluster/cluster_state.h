@@ -22,6 +22,7 @@
 #include "cluster/cluster_receipts.h"
 #include "cluster/config.h"
 #include "cluster/keyring.h"
+#include "cluster/pull.h"
 #include "cluster/purging.h"
 #include "cluster/ring.h"
 #include "cluster/statedir.h"
@@ -123,6 +124,7 @@ struct cluster {
     struct purging *purging;
     struct cluster_receipts *receipts;
     struct lease_ends ends; /* atomic: the workers read them */
+    struct pull_board board; /* likewise */
     bool lease_held;        /* the tag lease, or none is needed; as of the last look */
     uint32_t lease_number;  /* this node's member number at the last look */
     bool lease_given_up;    /* this node is leaving, and answers from its store no more */
@@ -275,6 +277,11 @@ bool cluster_lease_held(const struct cluster *c);
 bool cluster_lease_serves(const struct cluster *c);
 /* Why it may not answer from all, as a sentence; empty: it may. */
 void cluster_lease_state(const struct cluster *c, char *text, size_t size);
+
+/* ---- cluster_pull.c */
+
+/* Tells the workers what this node has applied, if that has changed. */
+void cluster_pull_publish(struct cluster *c);
 
 /* ---- cluster_relay.c */
 

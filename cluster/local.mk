@@ -20,6 +20,8 @@ noinst_HEADERS += \
   %D%/dns.h \
   %D%/handshake.h \
   %D%/hello.h \
+  %D%/holders.h \
+  %D%/hot.h \
   %D%/idmap.h \
   %D%/keyring.h \
   %D%/lease.h \
@@ -31,6 +33,7 @@ noinst_HEADERS += \
   %D%/outbuf.h \
   %D%/peers.h \
   %D%/psk.h \
+  %D%/pull.h \
   %D%/purgelog.h \
   %D%/purging.h \
   %D%/purging_state.h \
@@ -59,6 +62,7 @@ tagcached_sources += \
   %D%/cluster_life.c \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
+  %D%/cluster_pull.c \
   %D%/cluster_purges.c \
   %D%/cluster_receipts.c \
   %D%/cluster_relay.c \
@@ -83,6 +87,8 @@ tagcached_sources += \
   %D%/dns.c \
   %D%/handshake.c \
   %D%/hello.c \
+  %D%/holders.c \
+  %D%/hot.c \
   %D%/idmap.c \
   %D%/keyring.c \
   %D%/lease.c \
@@ -92,6 +98,7 @@ tagcached_sources += \
   %D%/outbuf.c \
   %D%/peers.c \
   %D%/psk.c \
+  %D%/pull.c \
   %D%/purgelog.c \
   %D%/purging_adopt.c \
   %D%/purging_collect.c \

@@ -28,6 +28,7 @@ enum mutation {
     MUTATION_FLUSH_BY_LEASE,    /* a purge of everything is confirmed by the rule of the others */
     MUTATION_NO_EPOCH_FLOOR,    /* a fresh epoch costs nothing */
     MUTATION_CACHED_CLOCK,      /* a hit goes by a clock that was read before its request came */
+    MUTATION_PULL_NO_VECTOR,    /* a node gives items to one that has applied purges which it has not */
 };
 
 #ifdef TAGCACHED_FAULTS

@@ -106,7 +106,7 @@ tests_unit_test_promises_node_SOURCES = %D%/test_promises_node.c %D%/node_lab.c
 single_tests += %D%/test_configuration
 unit_tests += %D%/test_statedir
 single_tests += %D%/test_hostport
-single_tests += %D%/test_ring %D%/test_ringdiff
+single_tests += %D%/test_ring %D%/test_ringdiff %D%/test_pull %D%/test_hot %D%/test_holders
 EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.tsv tests/vectors/ketama_points_eq3.tsv
 
 # What nodes say to each other.
