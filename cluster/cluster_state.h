@@ -21,8 +21,8 @@
 #include "cluster/cluster.h"
 #include "cluster/cluster_receipts.h"
 #include "cluster/config.h"
+#include "cluster/cover.h"
 #include "cluster/keyring.h"
-#include "cluster/pull.h"
 #include "cluster/purging.h"
 #include "cluster/ring.h"
 #include "cluster/statedir.h"
@@ -123,12 +123,12 @@ struct cluster {
     struct config *config;
     struct purging *purging;
     struct cluster_receipts *receipts;
-    struct lease_ends ends; /* atomic: the workers read them */
-    struct pull_board board; /* likewise */
-    bool lease_held;        /* the tag lease, or none is needed; as of the last look */
-    uint32_t lease_number;  /* this node's member number at the last look */
-    bool lease_given_up;    /* this node is leaving, and answers from its store no more */
-    uint64_t lease_lost_ns; /* when it was lost that is not back yet; 0: it was not */
+    struct lease_ends ends;  /* atomic: the workers read them */
+    struct cover_cell cover; /* likewise */
+    bool lease_held;         /* the tag lease, or none is needed; as of the last look */
+    uint32_t lease_number;   /* this node's member number at the last look */
+    bool lease_given_up;     /* this node is leaving, and answers from its store no more */
+    uint64_t lease_lost_ns;  /* when it was lost that is not back yet; 0: it was not */
     bool settings_compared;
     bool reset_wanted;      /* the machines are to be made anew, under the identity that the configuration has now; */
     bool drop_wanted;       /* and all that is stored is to be dropped */
@@ -278,10 +278,10 @@ bool cluster_lease_serves(const struct cluster *c);
 /* Why it may not answer from all, as a sentence; empty: it may. */
 void cluster_lease_state(const struct cluster *c, char *text, size_t size);
 
-/* ---- cluster_pull.c */
+/* ---- cluster_cover.c */
 
-/* Tells the workers what this node has applied, if that has changed. */
-void cluster_pull_publish(struct cluster *c);
+/* Tells the workers which purges this node knows, if that has changed. */
+void cluster_cover_publish(struct cluster *c);
 
 /* ---- cluster_relay.c */
 

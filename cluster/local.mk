@@ -16,8 +16,10 @@ noinst_HEADERS += \
   %D%/config_state.h \
   %D%/configuration.h \
   %D%/configuration_pack.h \
+  %D%/cover.h \
   %D%/datagram.h \
   %D%/dns.h \
+  %D%/handoff.h \
   %D%/handshake.h \
   %D%/hello.h \
   %D%/holders.h \
@@ -28,12 +30,12 @@ noinst_HEADERS += \
   %D%/lease_ends.h \
   %D%/link.h \
   %D%/member.h \
+  %D%/move.h \
   %D%/mutation.h \
   %D%/outbox.h \
   %D%/outbuf.h \
   %D%/peers.h \
   %D%/psk.h \
-  %D%/pull.h \
   %D%/purgelog.h \
   %D%/purging.h \
   %D%/purging_state.h \
@@ -49,20 +51,21 @@ noinst_HEADERS += \
   %D%/transport_config.h \
   %D%/transport_state.h \
   %D%/viatable.h \
-  %D%/view.h
+  %D%/view.h \
+  %D%/written.h
 tagcached_sources += \
   %D%/address.c \
   %D%/cluster_agree.c \
   %D%/cluster_answers.c \
   %D%/cluster_answers_purges.c \
   %D%/cluster_changes.c \
+  %D%/cluster_cover.c \
   %D%/cluster_keys.c \
   %D%/cluster_keys_all.c \
   %D%/cluster_lease.c \
   %D%/cluster_life.c \
   %D%/cluster_links.c \
   %D%/cluster_members.c \
-  %D%/cluster_pull.c \
   %D%/cluster_purges.c \
   %D%/cluster_receipts.c \
   %D%/cluster_relay.c \
@@ -83,6 +86,7 @@ tagcached_sources += \
   %D%/config_seats.c \
   %D%/configuration.c \
   %D%/configuration_pack.c \
+  %D%/cover.c \
   %D%/datagram.c \
   %D%/dns.c \
   %D%/handshake.c \
@@ -94,11 +98,11 @@ tagcached_sources += \
   %D%/lease.c \
   %D%/link.c \
   %D%/member.c \
+  %D%/move.c \
   %D%/outbox.c \
   %D%/outbuf.c \
   %D%/peers.c \
   %D%/psk.c \
-  %D%/pull.c \
   %D%/purgelog.c \
   %D%/purging_adopt.c \
   %D%/purging_collect.c \
@@ -123,6 +127,7 @@ tagcached_sources += \
   %D%/transport.c \
   %D%/transport_state.c \
   %D%/viatable.c \
-  %D%/view.c
+  %D%/view.c \
+  %D%/written.c
 
 EXTRA_DIST += %D%/README.md

@@ -28,7 +28,10 @@ enum mutation {
     MUTATION_FLUSH_BY_LEASE,    /* a purge of everything is confirmed by the rule of the others */
     MUTATION_NO_EPOCH_FLOOR,    /* a fresh epoch costs nothing */
     MUTATION_CACHED_CLOCK,      /* a hit goes by a clock that was read before its request came */
-    MUTATION_PULL_NO_VECTOR,    /* a node gives items to one that has applied purges which it has not */
+    MUTATION_PULL_NO_VECTOR,    /* an item is given to another node though purges that this one has are missing here */
+    MUTATION_PULL_NO_FLOOR,     /* ... or the floor of an epoch, or that an origin was dropped */
+    MUTATION_PULL_NO_GUARD,     /* ... and is stored there whatever was purged meanwhile */
+    MUTATION_NO_WRITTEN,        /* ... and whatever was written there meanwhile */
 };
 
 #ifdef TAGCACHED_FAULTS

@@ -40,6 +40,8 @@ int view_new(uint64_t version, struct ring *ring, const struct view_member *memb
 void view_free(struct view *v) {
     if (v == NULL) return;
     ring_free(v->ring);
+    move_put(v->move);
+    free(v->donor);
     free(v->members);
     free(v->state);
     free(v);
@@ -51,9 +53,21 @@ void view_set_strip(struct view *v, const char *prefix) {
     if (v->nstrip > 0) memcpy(v->strip, prefix, n);
 }
 
-/* The same keys without what is not hashed. */
-static void owners_stripped(const struct view *v, const char *const key[], const uint32_t len[], unsigned n,
-                            uint16_t owner[], uint64_t since[]) {
+int view_set_move(struct view *v, struct move *m) {
+    v->donor = calloc(m->ndonors, sizeof *v->donor);
+    if (v->donor == NULL) return -ENOMEM;
+    for (unsigned i = 0; i < m->ndonors; i++) {
+        v->donor[i] = VIEW_NOBODY;
+        for (unsigned j = 0; j < v->nmembers && m->donor[i].number != 0; j++)
+            if (v->members[j].number == m->donor[i].number) v->donor[i] = (uint16_t)j;
+    }
+    v->move = move_get(m);
+    return 0;
+}
+
+/* The owners in a ring, of the same keys without what is not hashed. */
+static void owners_stripped(const struct view *v, const struct ring *ring, const char *const key[],
+                            const uint32_t len[], unsigned n, uint16_t owner[], uint64_t since[]) {
     enum { BATCH = 64 };
     for (unsigned from = 0; from < n; from += BATCH) {
         const char *p[BATCH];
@@ -64,22 +78,40 @@ static void owners_stripped(const struct view *v, const char *const key[], const
             p[i] = key[from + i] + (has ? v->nstrip : 0);
             bytes[i] = len[from + i] - (has ? v->nstrip : 0);
         }
-        ring_owners(v->ring, p, bytes, some, owner + from, since == NULL ? NULL : since + from);
+        ring_owners(ring, p, bytes, some, owner + from, since == NULL ? NULL : since + from);
     }
+}
+
+static void owners_in(const struct view *v, const struct ring *ring, const char *const key[], const uint32_t len[],
+                      unsigned n, uint16_t owner[], uint64_t since[]) {
+    if (v->nstrip > 0)
+        owners_stripped(v, ring, key, len, n, owner, since);
+    else
+        ring_owners(ring, key, len, n, owner, since);
 }
 
 void view_owners(const struct view *v, const char *const key[], const uint32_t len[], unsigned n, uint16_t owner[],
                  uint64_t since[]) {
-    if (v->ring != NULL && v->nstrip > 0) {
-        owners_stripped(v, key, len, n, owner, since);
-        return;
-    }
     if (v->ring != NULL) {
-        ring_owners(v->ring, key, len, n, owner, since);
+        owners_in(v, v->ring, key, len, n, owner, since);
         return;
     }
     for (unsigned i = 0; i < n; i++) {
         owner[i] = v->only;
         since[i] = 0;
     }
+}
+
+void view_donors(const struct view *v, const char *const key[], const uint32_t len[], unsigned n, uint16_t donor[]) {
+    owners_in(v, v->move->before, key, len, n, donor, NULL);
+    for (unsigned i = 0; i < n; i++)
+        if (donor[i] == v->move->self || move_state(v->move, donor[i]) == MOVE_NONE) donor[i] = RING_NONE;
+}
+
+bool view_gave(const struct view *v, const char *key, uint32_t len, unsigned member) {
+    uint16_t before, now;
+    if (v->move == NULL || v->ring == NULL) return false;
+    owners_in(v, v->move->before, &key, &len, 1, &before, NULL);
+    owners_in(v, v->ring, &key, &len, 1, &now, NULL);
+    return before == v->move->self && now == member && now != v->self;
 }

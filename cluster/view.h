@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/sync.h"
+#include "cluster/move.h"
 #include "cluster/ring.h"
 
 #define VIEW_NOBODY UINT16_MAX /* instead of a member's index */
@@ -36,10 +37,12 @@ struct view {
     uint16_t only;     /* without a ring */
     bool fenced;       /* some arcs of this node have a `since`: what was stored before must not be served */
     unsigned nmembers;
-    struct view_member *members; /* those of the ring first, in its order */
+    struct view_member *members; /* those of the ring first, in its order; then donors that are not in it any more */
     uint8_t *state;              /* enum view_state; relaxed */
     char strip[VIEW_STRIP_MAX];  /* what clients put before each key and do not hash */
     unsigned nstrip;
+    struct move *move; /* what the last change of the ring moves to or from this node; NULL: nothing */
+    uint16_t *donor;   /* by index in move->before: the index among members of that process, or VIEW_NOBODY */
 };
 
 /* Makes a view of n members (copied). `ring` is taken over if it succeeds, and its version is the view's; it may be
@@ -50,7 +53,9 @@ int view_new(uint64_t version, struct ring *ring, const struct view_member *memb
 /* Keys that begin with this text, of at most VIEW_STRIP_MAX bytes, have the owner of what follows it (libmemcached does
  * not hash its namespace). Before anybody else sees the view. NULL: none. */
 void view_set_strip(struct view *v, const char *prefix);
-/* Frees it, and its ring. NULL is allowed. */
+/* The view shows this move, and takes a reference. Before anybody else sees it. 0, or -ENOMEM. */
+int view_set_move(struct view *v, struct move *m);
+/* Frees it, its ring, and its reference to the move. NULL is allowed. */
 void view_free(struct view *v);
 
 /* Whether every key is this node's. */
@@ -61,6 +66,17 @@ static inline bool view_owns_all(const struct view *v) {
 /* The owners of n keys, as indexes of members, and their arcs' `since` (ring.h). Keys are read as ring_owners does. */
 void view_owners(const struct view *v, const char *const key[], const uint32_t len[], unsigned n, uint16_t owner[],
                  uint64_t since[]);
+
+/* Whether keys are moving to this node: else none has a donor. */
+static inline bool view_gains(const struct view *v) {
+    return v->move != NULL && move_gains(v->move);
+}
+/* From whom each of n keys that are this node's is moving here: an index of move->before, for move_state and `donor`;
+ * RING_NONE: from nobody. Only with a move; keys are read as ring_owners does. */
+void view_donors(const struct view *v, const char *const key[], const uint32_t len[], unsigned n, uint16_t donor[]);
+/* Whether a key was this node's before the change, and is the member's with this index now: then that member may pull
+ * it. The same keys. */
+bool view_gave(const struct view *v, const char *key, uint32_t len, unsigned member);
 
 static inline enum view_state view_state(const struct view *v, unsigned i) {
     return (enum view_state)sync_load(&v->state[i]);

@@ -5,8 +5,10 @@ tagcached_sources += \
   %D%/cluster_id.c \
   %D%/keytags.c \
   %D%/meta.c \
+  %D%/moved_item.c \
   %D%/peer_ask.c \
   %D%/peer_codec.c \
+  %D%/peer_handoff.c \
   %D%/peer_link.c \
   %D%/peer_purge.c \
   %D%/peer_swim.c \
@@ -22,8 +24,10 @@ noinst_HEADERS += \
   %D%/link.h \
   %D%/meta.def \
   %D%/meta.h \
+  %D%/moved_item.h \
   %D%/peer_ask.h \
   %D%/peer_codec.h \
+  %D%/peer_handoff.h \
   %D%/peer_link.h \
   %D%/peer_swim.h \
   %D%/peer_purge.h \

@@ -102,6 +102,7 @@ enum peer_kind peer_control_kind(const Peer__Control *m) {
     case PEER__CONTROL__PAYLOAD_PURGE: return PEER_PURGE;
     case PEER__CONTROL__PAYLOAD_ASK: return PEER_ASK;
     case PEER__CONTROL__PAYLOAD_TOLD: return PEER_TOLD;
+    case PEER__CONTROL__PAYLOAD_HANDOFF: return PEER_HANDOFF;
     default: return PEER_NONE;
     }
 }

@@ -86,6 +86,7 @@ enum peer_kind {
     PEER_PURGE,
     PEER_ASK,
     PEER_TOLD,
+    PEER_HANDOFF,
 };
 
 /* Unpacks n bytes into the arena, on top of what is in it. *out is valid until the arena is reset; it is set with

@@ -335,7 +335,7 @@ int node_cluster_new(const struct node_parts *parts, struct node_cluster **out, 
     }
     nc->calls = (struct cmd_cluster){nc,
                                      cluster_leases(nc->cluster),
-                                     cluster_board(nc->cluster),
+                                     cluster_cover(nc->cluster),
                                      call_purge,
                                      call_flush_later,
                                      call_ask,

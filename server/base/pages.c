@@ -17,6 +17,10 @@ void pages_free(void *p, size_t bytes) {
     if (p != NULL) munmap(p, bytes);
 }
 
+void pages_empty(void *p, size_t bytes) {
+    (void)madvise(p, bytes, MADV_DONTNEED);
+}
+
 void pages_trim_heap(void) {
     malloc_trim(0);
 }

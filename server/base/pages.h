@@ -13,6 +13,8 @@
 void *pages_new(size_t bytes);
 /* Frees what pages_new gave for as many bytes. p may be NULL. Any thread. */
 void pages_free(void *p, size_t bytes);
+/* Gives its pages back but keeps their addresses: it is all zeros again (madvise(2), MADV_DONTNEED). Any thread. */
+void pages_empty(void *p, size_t bytes);
 
 /* Gives back what the heap holds and nobody uses, down to single pages: the allocator by itself gives back only its
  * end. Whoever allocates meanwhile may wait, about 0.1 ms for each MiB that goes. Any thread. */

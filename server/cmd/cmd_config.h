@@ -16,9 +16,9 @@
 #define CMD_MEMCACHED "1.6.45"  /* the version of memcached whose protocol this is */
 
 struct clock;
+struct cover_cell;
 struct log;
 struct net_worker;
-struct pull_board;
 struct ssl_st;
 struct store;
 
@@ -109,7 +109,7 @@ struct cluster_question;
 struct cmd_cluster {
     void *arg;
     const struct lease_ends *leases; /* when this node's leases end; outlive the workers' running */
-    const struct pull_board *board;  /* what it has applied (cluster/pull.h); likewise */
+    const struct cover_cell *cover;  /* which purges it knows; likewise */
     /* Purges all nodes; p->done is called on another thread. */
     void (*purge)(void *arg, struct cluster_purge *p);
     /* Purges everything on all nodes in so many seconds, if this node still runs then. */

@@ -9,8 +9,8 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cluster/cover.h"
 #include "cluster/lease_ends.h"
-#include "cluster/pull.h"
 #include "cmd/cmd_auth.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_cluster.h"
@@ -144,7 +144,7 @@ const struct net_handler *cmd_guest_handler(bool privileged) {
 
 /* Of a node that stands alone. */
 static const struct lease_ends endless = {LEASE_ENDLESS, LEASE_ENDLESS};
-static const struct pull_board untold = {.stand = {.usable = 1, .known = 1}}; /* no other node has purged anything */
+static const struct cover_cell alone = {.word = {1}}; /* a usable cover: no other node has purged anything */
 
 static int init_workers(struct cmd *cmd) {
     size_t bytes = cmd->nworkers * sizeof(struct cmd_worker);
@@ -191,7 +191,7 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     cmd->cfg = *cfg;
     cmd->store = cfg->store;
     cmd->leases = &endless;
-    cmd->board = &untold;
+    cmd->cover = &alone;
     cmd->inline_max = store_inline_max(cfg->store);
     if (cmd->inline_max > cfg->item_size_max) cmd->inline_max = cfg->item_size_max;
     cmd->nworkers = cfg->workers;
@@ -234,7 +234,7 @@ void cmd_free(struct cmd *cmd) {
 void cmd_set_cluster(struct cmd *cmd, const struct cmd_cluster *cluster) {
     cmd->cluster = cluster;
     cmd->leases = cluster->leases;
-    if (cluster->board != NULL) cmd->board = cluster->board;
+    if (cluster->cover != NULL) cmd->cover = cluster->cover;
 }
 
 void *cmd_worker_context(struct cmd *cmd, unsigned i) {

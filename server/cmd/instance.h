@@ -78,7 +78,7 @@ struct cmd {
     struct store *store;
     const struct cmd_cluster *cluster; /* NULL: this node stands alone */
     const struct lease_ends *leases;   /* endless without a cluster */
-    const struct pull_board *board;    /* what this node has applied of purges */
+    const struct cover_cell *cover;    /* which purges this node knows */
     struct cmd_config cfg;             /* its strings are this instance's own */
     struct cmd_names names;
     struct keytags_marker marker; /* len 0: key tags are off */

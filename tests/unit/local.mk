@@ -106,7 +106,7 @@ tests_unit_test_promises_node_SOURCES = %D%/test_promises_node.c %D%/node_lab.c
 single_tests += %D%/test_configuration
 unit_tests += %D%/test_statedir
 single_tests += %D%/test_hostport
-single_tests += %D%/test_ring %D%/test_ringdiff %D%/test_pull %D%/test_hot %D%/test_holders
+single_tests += %D%/test_ring %D%/test_ringdiff %D%/test_hot %D%/test_holders
 EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.tsv tests/vectors/ketama_points_eq3.tsv
 
 # What nodes say to each other.
@@ -152,3 +152,7 @@ single_tests += %D%/test_lease %D%/test_peer_purge %D%/test_purging_outbox %D%/t
 unit_tests += %D%/test_conn_link
 tests_unit_test_conn_link_SOURCES = %D%/test_conn_link.c %D%/net_lab.c
 tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
+
+# Keys that move.
+unit_tests += %D%/test_written
+single_tests += %D%/test_cover

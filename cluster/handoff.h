@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * handoff - hands the items of moved keys over, after a change of the ring: what the two sides say to each other, and
+ * when.
+ *
+ * The ring changes first, so writes of a moved key go to its new owner from then on; then the items follow. A node that
+ * gained arcs from another (the donor) asks it whether its workers go by the new ring (BEGIN, READY), and takes over
+ * after HANDOFF_READY_MS without an answer. Then it takes chunks of items, hottest first: each is a pull of its own,
+ * which the donor answers only if it knows every purge that the receiver has applied (cover.h), and what was written
+ * or purged at the receiver meanwhile is refused there by the store. What the receiver has acknowledged the donor
+ * drops.
+ *
+ *   gaining: ASKED (BEGIN is sent) -> PULLING (READY has come) -> DONE (END has come) | ABANDONED
+ *   losing:  IDLE (no BEGIN yet) -> READY (it came, and own workers go by the ring) -> STREAMING -> ENDED | ABANDONED
+ *
+ * One machine is both sides of one change of the ring, and of all nodes that it concerns; a further change abandons
+ * what is not done and begins anew. A broken transfer is abandoned for good: what came stays, the rest is lost.
+ *
+ * A pure machine, as purging.h: inputs are calls with the time, outputs are the upcalls of struct handoff_events, made
+ * during a call; an upcall must not call the machine. Nodes are named by their member numbers. One thread. Times are
+ * nanoseconds of CLOCK_BOOTTIME.
+ */
+#ifndef TAGCACHED_CLUSTER_HANDOFF_H
+#define TAGCACHED_CLUSTER_HANDOFF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cluster/cover.h"
+#include "cluster/move.h"
+#include "proto/moved_item.h"
+#include "proto/peer_handoff.h"
+
+#define HANDOFF_READY_MS 250    /* without READY the new owner takes over */
+#define HANDOFF_BEHIND_MS 10    /* until a donor that was behind, or a store that had no room, is tried again */
+#define HANDOFF_BEGIN_MS 2000   /* a donor waits so long for BEGIN, */
+#define HANDOFF_SILENT_MS 60000 /* and a side that waits for the other so long before it gives up */
+#define HANDOFF_CHUNK_BYTES (256 * 1024)
+#define HANDOFF_CHUNKS 2    /* asked for and not acknowledged */
+#define HANDOFF_RATE_MIB 32 /* a second that a donor sends, by default */
+
+/* ------------------------------------------------------------------ the store, as the machine sees it */
+
+/* An item that is to be handed over. */
+struct handoff_key {
+    uint64_t version;
+    uint8_t nkey;
+    char key[MOVED_ITEM_KEY_MAX];
+};
+
+/* Where a walk through the store is: the store's own words; all zeros to begin. */
+struct handoff_cursor {
+    uint64_t word[8];
+    bool done;
+};
+
+enum handoff_import {
+    HANDOFF_KEPT,    /* stored; or a part of a value that is not whole yet is */
+    HANDOFF_WRITTEN, /* refused: the key was changed here since this node owns it */
+    HANDOFF_PURGED,  /* refused: one of its tags, or everything, was purged above g */
+    HANDOFF_PRESENT, /* refused: the key is here; or its ttl has passed, or it can never be stored */
+    HANDOFF_AGAIN,   /* nothing has happened, there is no room: again in a moment */
+};
+
+struct handoff_store {
+    void *arg;
+    /* Stores an item that came from a donor, as of g (cover.h). Parts of one value come in order; another item, or part
+     * 0, ends what was begun before. */
+    enum handoff_import (*import)(void *arg, uint32_t donor, const struct moved_item *it, uint64_t g);
+    /* Goes on with a walk for a short time and shows keys that now are the receiver's and were this node's, and were
+     * read about min_freq times lately (4: hot, 1: read again, 0: all). At most `max` keys: the rest is shown by the
+     * next call. Returns how many. */
+    unsigned (*scan)(void *arg, uint32_t receiver, struct handoff_cursor *c, unsigned min_freq,
+                     struct handoff_key *keys, unsigned max);
+    /* Shows the item of this key and version, its value from byte `at` on, at most `most` bytes and at least 1 if there
+     * are any. False: it is gone. */
+    bool (*read)(void *arg, const struct handoff_key *k, uint64_t at, uint32_t most,
+                 void (*show)(void *to, const struct moved_item *it), void *to);
+    /* The receiver has it, or needs it no more: takes it out if it still has this version. */
+    void (*drop)(void *arg, const struct moved_item *it);
+};
+
+/* ------------------------------------------------------------------ the machine */
+
+struct handoff;
+
+/* Why a hand-off was abandoned. */
+enum handoff_end {
+    HANDOFF_DONE,
+    HANDOFF_UNREACHABLE, /* no link, or it broke */
+    HANDOFF_NOT_READY,   /* no READY in time; or (a donor) no BEGIN */
+    HANDOFF_SILENT,      /* the other side said nothing for too long */
+    HANDOFF_FULL,        /* the written set is full */
+    HANDOFF_CHANGED,     /* the ring has changed again, or the two sides differ about it */
+    HANDOFF_BROKEN,      /* the other side sent what makes no sense */
+    HANDOFF_TOLD,        /* the other side has abandoned it */
+    HANDOFF_ENDS
+};
+const char *handoff_end_text(enum handoff_end e);
+
+struct handoff_counters {
+    uint64_t sent, sent_bytes;         /* items, and bytes of their records, that went out */
+    uint64_t received, received_bytes; /* that came and were kept; that came */
+    uint64_t refused_written, refused_purged, refused_present;
+    uint64_t done, abandoned; /* transfers, on either side */
+};
+
+/* A transfer with one other node, for the log and operators. */
+struct handoff_progress {
+    uint32_t member;
+    bool gaining;
+    uint64_t items, bytes; /* so far */
+    uint64_t expected;     /* items, about; 0: not known */
+    uint64_t begun_ns;
+};
+
+struct handoff_events {
+    void *arg;
+    /* Sends a message on the link to a member. False: it could not be taken, and the link will be told of as lost. */
+    bool (*send)(void *arg, uint32_t member, const struct peer_handoff *m);
+    /* Bytes that wait to be sent on it. */
+    size_t (*unsent)(void *arg, uint32_t member);
+    /* A donor's state for the workers. */
+    void (*state)(void *arg, uint32_t member, enum move_state s);
+    /* What purges this node knows (cover_copy). */
+    void (*cover)(void *arg, struct cover *out);
+    /* Whether the written set is full. */
+    bool (*full)(void *arg);
+    /* A member goes by a newer ring than this node. */
+    void (*newer)(void *arg, uint32_t member, uint64_t version);
+    /* For the log. */
+    void (*begun)(void *arg, const struct handoff_progress *p);
+    void (*ended)(void *arg, const struct handoff_progress *p, enum handoff_end why);
+};
+
+struct handoff_config {
+    uint64_t rate; /* bytes a second that this node sends, of records */
+    struct handoff_store store;
+    struct handoff_events events;
+};
+
+struct handoff *handoff_new(const struct handoff_config *cfg); /* NULL: no memory */
+void handoff_free(struct handoff *h);
+
+/* One side of a transfer, as the change of the ring gives it. */
+struct handoff_part {
+    uint32_t member;
+    bool gaining;        /* else this node loses arcs to it */
+    uint64_t digest;     /* of the arcs (handoff_digest): both sides must have the same */
+    uint64_t share_2_32; /* points of the circle that move, of 2^32 of this node's before the change: for an estimate */
+};
+
+/* The ring has become this version; these are the transfers that it brings. What is not done of the last change is
+ * abandoned. 0, or -ENOMEM: nothing is handed over. */
+int handoff_change(struct handoff *h, uint64_t now_ns, uint64_t ring_version, const struct handoff_part *parts,
+                   unsigned n);
+/* All workers of this node go by the ring of this version. items: of the store, for the estimate. */
+void handoff_settled(struct handoff *h, uint64_t now_ns, uint64_t ring_version, uint64_t items);
+/* A message of a member, on its link. Nothing in it is trusted beyond its kind. */
+void handoff_receive(struct handoff *h, uint64_t now_ns, uint32_t member, const struct peer_handoff *m);
+/* The link to a member is up: this node dialled it, so it may send BEGIN. */
+void handoff_up(struct handoff *h, uint64_t now_ns, uint32_t member);
+/* It broke, or could not be had. */
+void handoff_lost(struct handoff *h, uint64_t now_ns, uint32_t member);
+/* The time given by handoff_next_ns has come. */
+void handoff_time(struct handoff *h, uint64_t now_ns);
+uint64_t handoff_next_ns(const struct handoff *h);
+/* Another rate from now on, bytes a second. */
+void handoff_set_rate(struct handoff *h, uint64_t rate);
+
+/* Transfers that are under way, of the two sides. */
+unsigned handoff_active(const struct handoff *h, unsigned *gaining, unsigned *losing);
+/* The transfers under way: fills at most max, returns how many there are. */
+unsigned handoff_progress(const struct handoff *h, struct handoff_progress *out, unsigned max);
+const struct handoff_counters *handoff_counters(const struct handoff *h);
+
+/* A number that is the same for the same arcs between two members (indexes of a difference). */
+uint64_t handoff_digest(const struct ringdiff *d, unsigned from, unsigned to);
+
+#endif

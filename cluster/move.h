@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * move - the keys that a change of the ring brings to this node or takes from it, as the workers see them while items
+ * are handed over (handoff.h).
+ *
+ * A donor is a node that had arcs before the change which are this node's now. Its state says what a worker does with a
+ * request for a key of these arcs:
+ *   MOVE_ASKED    the donor may still act as the owner: the request waits, and nothing of it is executed
+ *   MOVE_PULLING  this node is the owner. A key that is not here, and not in the written set, may be asked of the donor
+ *                 first; every change of a key adds it to the written set before
+ *   MOVE_NONE     what is here is all there is
+ * It only goes from the top to the bottom of this list, by the thread of the hand-off.
+ *
+ * Views share a move (each has a reference). All but the states and the written set is fixed once a view has it.
+ */
+#ifndef TAGCACHED_CLUSTER_MOVE_H
+#define TAGCACHED_CLUSTER_MOVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/sync.h"
+#include "cluster/cover.h"
+#include "cluster/ring.h"
+#include "cluster/ringdiff.h"
+#include "cluster/written.h"
+
+enum move_state { MOVE_NONE, MOVE_ASKED, MOVE_PULLING };
+
+struct move_donor {
+    uint32_t number; /* of the process that had the arcs; 0: it is gone, or is this node */
+    uint32_t state;  /* enum move_state; atomic */
+};
+
+struct move {
+    uint32_t refs;                  /* atomic */
+    uint64_t ring_version;          /* of the ring that it leads to */
+    struct ring *before;            /* the ring before the change */
+    struct ringdiff *diff;          /* to that ring: `from` is an index of `before`, `to` one of the ring after */
+    uint16_t self;                  /* this node's index in `before`; RING_NONE: it was not in it */
+    uint16_t self_after;            /* and in the ring after */
+    uint32_t gaining;               /* donors whose state is not MOVE_NONE; atomic: a quick look before all others */
+    struct written *written;        /* what this node has changed; NULL: it gains nothing */
+    const struct cover_cell *cover; /* for pulls (cover.h); outlives the workers */
+    unsigned ndonors;               /* members of `before` */
+    struct move_donor donor[];      /* by index of `before` */
+};
+
+/* Makes a move from one ring to the next: it has a copy of `before`, and the one reference is the caller's. No donor
+ * has a number or a state yet. written_new's memory limit; 0: no written set. 0, or -ENOMEM. */
+int move_new(const struct ring *before, const struct ring *after, uint16_t self, uint16_t self_after,
+             uint64_t memory_limit, const struct cover_cell *cover, struct move **out);
+struct move *move_get(struct move *m);
+/* Gives a reference back; the last one frees it. NULL is allowed. Any thread. */
+void move_put(struct move *m);
+
+/* One thread: the hand-off's. */
+void move_set_state(struct move *m, unsigned donor, enum move_state s);
+static inline enum move_state move_state(const struct move *m, unsigned donor) {
+    return (enum move_state)sync_load_acq(&m->donor[donor].state);
+}
+/* Whether anything is moving here at all. */
+static inline bool move_gains(const struct move *m) {
+    return sync_load(&m->gaining) != 0;
+}
+
+#endif
