@@ -27,6 +27,8 @@
 #define HOLDERS_KEPT_MS 1106      /* ... at most, by the owner's: clocks' rates differ by up to 5 % */
 #define HOLDERS_QUIET_MS 100      /* no copies of a key that was changed so lately */
 #define HOLDERS_IDLE_MS 10000     /* a key that nobody has asked for so long makes room for others, if they need it */
+#define HOLDERS_VALUE_MAX 16384   /* bytes of a value that is copied */
+#define HOLDERS_TAGS_MAX 8        /* tags of an item that is */
 #define HOLDERS_FILTER_BITS 65536 /* of a worker's filter */
 
 /* A change that waits. Part of what the caller keeps of it. */

@@ -10,7 +10,6 @@ _Static_assert(1 << COLUMN_BITS == HOT_COLUMNS, "a column is so many bits of the
 _Static_assert(COLUMN_BITS *HOT_ROWS <= 64, "each row has bits of its own");
 
 void hot_init(struct hot *h, uint64_t seed, uint64_t now_ns) {
-    memset(h, 0, sizeof *h);
     h->halved_ns = now_ns;
     rand_init(&h->rand, seed);
     h->skip = hot_draw(h);

@@ -40,7 +40,7 @@ struct hot {
     uint32_t cell[HOT_ROWS][HOT_COLUMNS];
 };
 
-/* Begins without any counts. */
+/* Begins without any counts; *h is all zeros. */
 void hot_init(struct hot *h, uint64_t seed, uint64_t now_ns);
 
 /* How many requests to leave out before the next one is counted; draws it anew. */

@@ -27,12 +27,17 @@ enum link_kind {
     LINK_RING = 3,    /* u64: the version of the ring that all requests behind it go by; it has no answer and no seq */
     LINK_PING = 4,    /* nothing */
     LINK_PACKET = 5,  /* a packet of the binary protocol, as the client sent it; so is its answer */
+    LINK_MEMBER = 8,  /* u32: the number of who sends all requests behind it; it has no answer and no seq. Only to who
+                         has answered LINK_COPIED on this connection */
+    LINK_GONE = 9, /* u64, the hash of a key (LINK_COPY_SEED): the copy of this key must not be served any more. To who
+                      has one */
 };
 
 enum link_flag {
     LINK_CAS = 1,    /* LINK_GET: the answer has the CAS id (gets, gats) */
     LINK_TOUCH = 2,  /* LINK_GET: the item gets a new ttl (gat, gats) */
     LINK_SUFFIX = 4, /* LINK_GET: the key carries a list of tags */
+    LINK_COPY = 8,   /* LINK_GET alone: a copy is wanted, no client's answer. Older nodes answer it as a get */
 };
 
 enum link_status {
@@ -41,6 +46,8 @@ enum link_status {
     LINK_NOT_OWNER = 3, /* not done: u64, the version of the ring by which the key is not this node's */
     LINK_RETRY = 4,     /* not done: the key is moving, ask again in a moment */
     LINK_BUSY = 5,      /* not done: no memory, or it came too late */
+    LINK_COPIED = 10,   /* LINK_COPY: the length of a cover (u16), the cover (cluster/cover.h), and the item
+                           (moved_item.h); or nothing: no copy is given now */
 };
 
 struct link_header {
@@ -52,6 +59,8 @@ struct link_header {
 
 _Static_assert(sizeof(struct link_header) == LINK_HEADER, "the struct is what travels");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers travel as they lie");
+
+#define LINK_COPY_SEED UINT64_C(0x686f74206b657973) /* of the hash by which nodes name a key that is copied */
 
 static inline void link_put(char *out, const struct link_header *h) {
     memcpy(out, h, sizeof *h);

@@ -142,6 +142,7 @@ struct cmd_config {
     bool no_watch;         /* -W: watch is refused */
     bool shutdown;         /* -A: the command shutdown is allowed */
     bool track_sizes;      /* -o track_sizes: `stats sizes` is on */
+    bool hot_copies;       /* --hot-copies */
     uint64_t item_size_max;
     unsigned peer_timeout_ms;    /* how long another node's answer is waited for; 0: CMD_PEER_TIMEOUT_MS */
     unsigned requests_per_event; /* -R: so many requests of one connection at once count as a yield (conn_yields) */

@@ -14,8 +14,11 @@
 #include "cmd/cmd_auth.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_cluster.h"
+#include "cmd/cmd_copy.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_forward.h"
+#include "cmd/cmd_hold.h"
+#include "cmd/cmd_hot.h"
 #include "cmd/cmd_input.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_link.h"
@@ -203,6 +206,9 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     int rc = own_strings(cmd, cfg);
     if (rc == 0) rc = init_workers(cmd);
     if (rc == 0) rc = cmd_detail_new(cmd);
+    if (rc == 0) rc = cmd_hot_new(cmd);
+    if (rc == 0) rc = cmd_copy_begin(cmd);
+    if (rc == 0) rc = cmd_hold_new(cmd);
     if (rc == 0) rc = cmd_watch_new(cmd);
     if (rc == 0) cmd_log_adapt(cmd);
     if (rc == 0) rc = cmd_auth_new(cmd);
@@ -224,6 +230,9 @@ void cmd_free(struct cmd *cmd) {
         free(cmd->workers[i].spare);
         cmd_link_peers_free(cmd->workers[i].peers);
     }
+    cmd_hot_free(cmd);
+    cmd_hold_free(cmd);
+    free(cmd->copy_changes);
     free(cmd->workers);
     cmd_view_free(cmd);
     free((char *)cmd->cfg.key_tags);

@@ -12,6 +12,7 @@
 #include "cmd/cmd_binary_set.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_get.h"
+#include "cmd/cmd_hold.h"
 #include "cmd/cmd_lease.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_meta_get.h"
@@ -83,6 +84,7 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
     if (unlikely((w->observed & (CMD_OBSERVE_RAWCMDS | CMD_OBSERVE_LOG)) != 0) && s->job == NULL &&
         s->role == CMD_ROLE_CLIENT)
         cmd_run_tell(s, r);
+    if (unlikely(w->nheld > 0 || s->job != NULL) && w->held != NULL && cmd_hold_waits(s, r)) return;
     if (unlikely(r->error != CMD_OK)) {
         cmd_enter(w);
         answer_error(s, r);

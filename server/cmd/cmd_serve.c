@@ -14,7 +14,11 @@
 #include "cluster/view.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_binary_parse.h"
+#include "cmd/cmd_copy.h"
 #include "cmd/cmd_get.h"
+#include "cmd/cmd_hold.h"
+#include "cmd/cmd_hot.h"
+#include "cmd/cmd_job.h"
 #include "cmd/cmd_key.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_owner.h"
@@ -39,6 +43,7 @@ struct serve {
     uint64_t ring_version; /* by which the peer goes */
     bool ring_known;
     bool seq_known;
+    uint32_t member;    /* the peer's number; 0: it has not said it */
     uint32_t next_seq;  /* of the next request */
     bool refusing;      /* something was refused: all is, until the peer says by which ring it goes */
     uint64_t parked_ns; /* when it began to wait for room; 0: it did not */
@@ -55,6 +60,7 @@ struct frames {
         uint16_t budget_ms;
         bool large; /* not for this link */
         bool refused;
+        bool copy; /* a copy is wanted */
     } at[CMD_BATCH];
 };
 
@@ -139,7 +145,9 @@ static bool read_frames(struct serve *sv, char *p, size_t n, struct frames *f) {
         if (unlikely(!take_seq(sv, h.seq))) return false;
         if (f->count == 0) f->seq = h.seq;
         f->bytes += LINK_HEADER + h.bytes;
-        f->plain &= !large;
+        const bool copy = h.kind == LINK_GET && (h.flags & LINK_COPY) != 0;
+        f->plain &= !large && !copy;
+        f->at[f->count].copy = copy;
         f->at[f->count].budget_ms = h.budget_ms;
         f->at[f->count].large = large;
         f->at[f->count].refused = false;
@@ -224,6 +232,15 @@ static inline bool serve_one(struct serve *sv, struct request *r, uint32_t seq) 
     return true;
 }
 
+/* Answers a peer that asks for a copy. */
+static void serve_copy(struct serve *sv, const struct request *r, uint32_t seq) {
+    const struct cmd_peers *p = sv->s.worker->peers;
+    const size_t at = begin_reply(sv->s.conn);
+    const bool same = p != NULL && p->view != NULL && sv->ring_known && sv->ring_version == p->view->ring_version;
+    if (same && sv->member != 0 && r->key.len > 0) cmd_hold_give(&sv->s, r, sv->member);
+    end_reply(sv->s.conn, at, seq, LINK_COPIED);
+}
+
 /* An empty reply: the one before it says that it follows, if that is empty too. `last`: where that is. */
 static void merge_empty(struct conn *c, size_t at, size_t *last) {
     struct link_header before, h;
@@ -252,6 +269,7 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
     unsigned i = 0;
     test_owners(sv, f);
     if (f->count > 1) cmd_run_prefetch(w, w->batch, f->count);
+    cmd_hot_served(s, w->batch, f->count);
     const bool quick = f->plain && held_ms == 0 && w->observed == 0;
     bool fenced = w->peers != NULL && w->peers->view != NULL && w->peers->view->fenced; /* and not looked at yet */
     const uint64_t since = fenced ? w->ring_since : 0;
@@ -276,9 +294,14 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
             reply_empty(s->conn, f->seq + i, LINK_BUSY);
         } else if (unlikely(f->at[i].large)) {
             reply_empty(s->conn, f->seq + i, LINK_LARGE);
+        } else if (unlikely(f->at[i].copy)) {
+            serve_copy(sv, &w->batch[i], f->seq + i);
         } else if (!serve_one(sv, &w->batch[i], f->seq + i)) {
             sv->parked_ns = clock_boot_ns(w->cmd->cfg.clock);
-            conn_park(s->conn);
+            if (cmd_job_waits(s))
+                conn_wait(s->conn);
+            else
+                conn_park(s->conn);
             break;
         }
         if (conn_link_tell(s->conn) > at) merge_empty(s->conn, at, last);
@@ -292,22 +315,38 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
 
 /* ------------------------------------------------------------------ the link */
 
+/* Bytes of the payload of a frame that is no request; UINT32_MAX: there is no such kind. */
+static uint32_t control_bytes(uint8_t kind) {
+    switch (kind) {
+    case LINK_RING:
+    case LINK_GONE: return sizeof(uint64_t);
+    case LINK_MEMBER: return sizeof(uint32_t);
+    case LINK_PING: return 0;
+    default: return UINT32_MAX;
+    }
+}
+
 /* What stands at p is no request. The bytes that it took; 0: it is not all here; SIZE_MAX: the peer is out of step. */
 static size_t serve_control(struct serve *sv, const char *p, size_t n) {
+    struct cmd *cmd = sv->s.worker->cmd;
     struct link_header h;
     if (n < LINK_HEADER) return 0;
     link_read(&h, p);
     if (h.kind == LINK_GET || h.kind == LINK_COMMAND || h.kind == LINK_PACKET) return 0; /* not all here */
-    if (h.kind != LINK_RING && h.kind != LINK_PING) return SIZE_MAX;
-    if (h.bytes != (h.kind == LINK_RING ? sizeof sv->ring_version : 0)) return SIZE_MAX;
+    if (h.bytes != control_bytes(h.kind)) return SIZE_MAX;
     if (n - LINK_HEADER < h.bytes) return 0;
-    if (h.kind == LINK_PING) {
-        if (!take_seq(sv, h.seq)) return SIZE_MAX;
-        reply_empty(sv->s.conn, h.seq, LINK_DONE);
-    } else {
+    if (h.kind == LINK_RING) {
         memcpy(&sv->ring_version, p + LINK_HEADER, sizeof sv->ring_version);
         sv->ring_known = true;
         sv->refusing = false;
+    } else if (h.kind == LINK_MEMBER) {
+        memcpy(&sv->member, p + LINK_HEADER, sizeof sv->member);
+    } else {
+        uint64_t name = 0;
+        if (!take_seq(sv, h.seq)) return SIZE_MAX;
+        memcpy(&name, p + LINK_HEADER, h.bytes);
+        if (h.kind == LINK_GONE && cmd->copy_changes != NULL) cmd_copy_gone(cmd, name);
+        reply_empty(sv->s.conn, h.seq, LINK_DONE);
     }
     return LINK_HEADER + h.bytes;
 }
@@ -370,8 +409,9 @@ static void serve_release(struct conn *c, uint64_t token) {
 }
 
 static void serve_close(struct conn *c, void *session) {
-    const struct serve *sv = session;
+    struct serve *sv = session;
     (void)c;
+    cmd_job_abandon(&sv->s);
     sync_bump(&sv->s.worker->metrics[CMD_METRIC_links_open], (uint64_t)-1);
 }
 

@@ -14,6 +14,7 @@
 #include "base/sync.h"
 #include "cluster/view.h"
 #include "cmd/cmd.h"
+#include "cmd/cmd_hold.h"
 #include "cmd/cmd_link.h"
 #include "cmd/instance.h"
 #include "net/worker.h"
@@ -86,6 +87,7 @@ static void take(struct net_worker *nw, void *arg) {
     w->ring_since = UINT64_MAX;
     store_renumber(w->store); /* what it stores from now on is newer than what the view's arcs fence */
     if (sync_sub_rel(&p->left, 1) != 1) return;
+    cmd_hold_close(w); /* copies of keys that have another owner now are recalled */
     p->number = store_number(p->cmd->store);
     post_all(p, trust);
 }

@@ -16,6 +16,11 @@
 
 static struct hot hot;
 
+static void begin(uint64_t seed) {
+    memset(&hot, 0, sizeof hot);
+    hot_init(&hot, seed, 0);
+}
+
 static uint64_t hash_of(unsigned key) {
     return (key + 1) * UINT64_C(0x9e3779b97f4a7c15) * UINT64_C(0xc4ceb9fe1a85ec53);
 }
@@ -38,7 +43,7 @@ static void one_request_in_32_is_counted(void **state) {
     (void)state;
     for (unsigned b = 0; b < 3; b++) {
         unsigned counted = 0, last = 0, same = 0, at = 0;
-        hot_init(&hot, 1 + b, 0);
+        begin(1 + b);
         for (unsigned done = 0; done < 320000; done += batches[b])
             for (unsigned i = 0; (i += hot_next(&hot, batches[b] - i)) < batches[b]; i++) {
                 same += done + i - last == at;
@@ -55,7 +60,7 @@ static void one_request_in_32_is_counted(void **state) {
 /* 1 %: of 10,000 samples, 100 are not more, 101 are. */
 static void hot_is_more_than_one_in_a_hundred(void **state) {
     (void)state;
-    hot_init(&hot, 1, 0);
+    begin(1);
     count(0, 100, 0);
     for (unsigned k = 1; k <= 99; k++) count(k, 100, 0);
     assert_int_equal(hot.total, 10000);
@@ -68,7 +73,7 @@ static void hot_is_more_than_one_in_a_hundred(void **state) {
 /* 500 a second: 15 samples right after the counts were halved stand for 480 requests, 16 for 512. */
 static void hot_is_more_than_500_a_second(void **state) {
     (void)state;
-    hot_init(&hot, 1, 0);
+    begin(1);
     count(0, 15, 0);
     assert_false(hot_is_hot(&hot, hash_of(0), 0));
     count(0, 1, 0);
@@ -81,7 +86,7 @@ static void hot_is_more_than_500_a_second(void **state) {
 
 static void counts_are_halved_each_second(void **state) {
     (void)state;
-    hot_init(&hot, 1, 0);
+    begin(1);
     count(0, 1000, SECOND / 10);
     hot_age(&hot, SECOND - 1);
     assert_int_equal(named("k0")->count, 1000);
@@ -100,7 +105,7 @@ static void counts_are_halved_each_second(void **state) {
 /* 64 keys are known; one with more samples takes the place of the one with the fewest. */
 static void the_64_with_most_samples_are_known(void **state) {
     (void)state;
-    hot_init(&hot, 1, 0);
+    begin(1);
     for (unsigned k = 0; k < HOT_TOP; k++) count(k, 10 + k, 0);
     assert_int_equal(HOT_TOP, 64);
     assert_int_equal(hot.ntop, 64);
@@ -116,7 +121,7 @@ static void the_64_with_most_samples_are_known(void **state) {
 static void others_hardly_add_to_a_count(void **state) {
     (void)state;
     assert_int_equal(sizeof hot.cell, 4 * 4096 * sizeof(uint32_t));
-    hot_init(&hot, 1, 0);
+    begin(1);
     for (unsigned i = 0; i < 8000; i++) hot_count(&hot, hash_of(100000 + i), "x", 1, 0);
     for (unsigned k = 0; k < 50; k++) {
         char name[16];
@@ -129,7 +134,7 @@ static void others_hardly_add_to_a_count(void **state) {
 static void a_key_that_is_too_long_is_not_counted(void **state) {
     static const char key[HOT_KEY_MAX + 1];
     (void)state;
-    hot_init(&hot, 1, 0);
+    begin(1);
     hot_count(&hot, 1, key, sizeof key, 0);
     assert_int_equal(hot.total, 0);
     hot_count(&hot, 1, key, HOT_KEY_MAX, 0);
