@@ -20,13 +20,14 @@ import test_answers
 import test_clients
 import test_enemies
 import test_faults
+import test_hotkeys
 import test_leases
 import test_members
 import test_migration
 import test_options
 import test_purges
 
-MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_enemies, test_options,
+MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_enemies, test_options, test_hotkeys,
            test_migration, test_clients)
 
 
