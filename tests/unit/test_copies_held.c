@@ -290,8 +290,7 @@ static void copies_are_bounded(void **state) {
         assert_int_equal(metric(CMD_METRIC_copies_taken), cases[i].kept);
         if (cases[i].kept) break;
         nodes_advance(c, COPY_AGAIN_MS);
-        forwarded("hot");
-        seq = asked("hot");
+        seq = heat("hot");
     }
 }
 
@@ -315,8 +314,7 @@ static void forged_copies_are_not_kept(void **state) {
         frame_send(peer, seq, LINK_COPIED, 0, 0, forged[i], i == 2 ? 3 : strlen(forged[i]));
         nodes_settle(c);
         nodes_advance(c, COPY_AGAIN_MS);
-        forwarded("hot");
-        seq = asked("hot");
+        seq = heat("hot");
     }
     put_copy(seq, "hat", 3, 0); /* of another key */
     forwarded("hot");
@@ -415,8 +413,7 @@ static void a_copy_of_an_owner_that_lacks_a_purge_is_not_kept(void **state) {
     forwarded("hot");
     owners.seen[0].sequence = 10;
     nodes_advance(c, COPY_AGAIN_MS);
-    forwarded("hot");
-    give(asked("hot"), "hot");
+    give(heat("hot"), "hot");
     served();
 }
 
@@ -437,8 +434,7 @@ static void a_node_with_purges_of_its_own_takes_none(void **state) {
     own.usable = true;
     cover_publish(&cell, &own);
     nodes_advance(c, COPY_AGAIN_MS);
-    forwarded("hot");
-    give(asked("hot"), "hot");
+    give(heat("hot"), "hot");
     served();
 }
 
