@@ -85,7 +85,7 @@ struct handoff_store {
 
 struct handoff;
 
-/* Why a hand-off was abandoned. */
+/* How a transfer ended. The numbers travel (ABORT). */
 enum handoff_end {
     HANDOFF_DONE,
     HANDOFF_UNREACHABLE, /* no link, or it broke */
@@ -94,14 +94,14 @@ enum handoff_end {
     HANDOFF_FULL,        /* the written set is full */
     HANDOFF_CHANGED,     /* the ring has changed again, or the two sides differ about it */
     HANDOFF_BROKEN,      /* the other side sent what makes no sense */
-    HANDOFF_TOLD,        /* the other side has abandoned it */
     HANDOFF_ENDS
 };
+/* A few words for the log. */
 const char *handoff_end_text(enum handoff_end e);
 
 struct handoff_counters {
-    uint64_t sent, sent_bytes;         /* items, and bytes of their records, that went out */
-    uint64_t received, received_bytes; /* that came and were kept; that came */
+    uint64_t sent, sent_bytes;         /* items that receivers have acknowledged; bytes of records that went out */
+    uint64_t received, received_bytes; /* items that were kept; bytes of records that came */
     uint64_t refused_written, refused_purged, refused_present;
     uint64_t done, abandoned; /* transfers, on either side */
 };
@@ -110,18 +110,18 @@ struct handoff_counters {
 struct handoff_progress {
     uint32_t member;
     bool gaining;
-    uint64_t items, bytes; /* so far */
+    uint64_t items, bytes; /* so far: kept (gaining) or acknowledged; of all records */
     uint64_t expected;     /* items, about; 0: not known */
     uint64_t begun_ns;
 };
 
+/* What the machine calls. `gaining` says which of two possible transfers with a member is meant, and so which link: the
+ * receiver dials. */
 struct handoff_events {
     void *arg;
-    /* Sends a message on the link to a member. False: it could not be taken, and the link will be told of as lost. */
-    bool (*send)(void *arg, uint32_t member, const struct peer_handoff *m);
-    /* Bytes that wait to be sent on it. */
-    size_t (*unsent)(void *arg, uint32_t member);
-    /* A donor's state for the workers. */
+    /* Sends a message on the link of a transfer. What cannot be sent ends the link, which is told by handoff_lost. */
+    void (*send)(void *arg, uint32_t member, bool gaining, const struct peer_handoff *m);
+    /* The workers' state of a donor: MOVE_PULLING, MOVE_NONE. (That of a new one is MOVE_ASKED already.) */
     void (*state)(void *arg, uint32_t member, enum move_state s);
     /* What purges this node knows (cover_copy). */
     void (*cover)(void *arg, struct cover *out);
@@ -129,53 +129,52 @@ struct handoff_events {
     bool (*full)(void *arg);
     /* A member goes by a newer ring than this node. */
     void (*newer)(void *arg, uint32_t member, uint64_t version);
-    /* For the log. */
+    /* For the log: it was READY; it is over, whether it was ready or not. */
     void (*begun)(void *arg, const struct handoff_progress *p);
-    void (*ended)(void *arg, const struct handoff_progress *p, enum handoff_end why);
+    void (*ended)(void *arg, const struct handoff_progress *p, enum handoff_end how);
 };
 
 struct handoff_config {
-    uint64_t rate; /* bytes a second that this node sends, of records */
+    uint64_t rate; /* bytes of records a second that this node sends */
     struct handoff_store store;
     struct handoff_events events;
 };
 
 struct handoff *handoff_new(const struct handoff_config *cfg); /* NULL: no memory */
+/* Nothing is called. */
 void handoff_free(struct handoff *h);
 
-/* One side of a transfer, as the change of the ring gives it. */
+/* A transfer, as the change of the ring gives it. */
 struct handoff_part {
     uint32_t member;
-    bool gaining;        /* else this node loses arcs to it */
-    uint64_t digest;     /* of the arcs (handoff_digest): both sides must have the same */
-    uint64_t share_2_32; /* points of the circle that move, of 2^32 of this node's before the change: for an estimate */
+    bool gaining;    /* else this node loses arcs to it */
+    uint64_t digest; /* of the arcs (handoff_digest): both sides must have the same */
+    uint32_t share;  /* losing: what part of this node's keys it is, of 2^32 */
 };
 
-/* The ring has become this version; these are the transfers that it brings. What is not done of the last change is
- * abandoned. 0, or -ENOMEM: nothing is handed over. */
+/* The ring has become this version, which brings these transfers. What is not done of the last change is abandoned. 0,
+ * or -ENOMEM: nothing is handed over. */
 int handoff_change(struct handoff *h, uint64_t now_ns, uint64_t ring_version, const struct handoff_part *parts,
                    unsigned n);
-/* All workers of this node go by the ring of this version. items: of the store, for the estimate. */
+/* All workers of this node go by the ring of this version. items: in the store, for the estimate. */
 void handoff_settled(struct handoff *h, uint64_t now_ns, uint64_t ring_version, uint64_t items);
-/* A message of a member, on its link. Nothing in it is trusted beyond its kind. */
-void handoff_receive(struct handoff *h, uint64_t now_ns, uint32_t member, const struct peer_handoff *m);
-/* The link to a member is up: this node dialled it, so it may send BEGIN. */
+/* The link to a donor, which this node dialled, is up. */
 void handoff_up(struct handoff *h, uint64_t now_ns, uint32_t member);
-/* It broke, or could not be had. */
-void handoff_lost(struct handoff *h, uint64_t now_ns, uint32_t member);
+/* A link broke, or could not be had. */
+void handoff_lost(struct handoff *h, uint64_t now_ns, uint32_t member, bool gaining);
+/* A message on a link. Nothing in it is trusted. */
+void handoff_receive(struct handoff *h, uint64_t now_ns, uint32_t member, bool gaining, const struct peer_handoff *m);
 /* The time given by handoff_next_ns has come. */
 void handoff_time(struct handoff *h, uint64_t now_ns);
 uint64_t handoff_next_ns(const struct handoff *h);
-/* Another rate from now on, bytes a second. */
-void handoff_set_rate(struct handoff *h, uint64_t rate);
+/* All that is under way is abandoned. */
+void handoff_abandon(struct handoff *h, uint64_t now_ns, enum handoff_end why);
 
-/* Transfers that are under way, of the two sides. */
-unsigned handoff_active(const struct handoff *h, unsigned *gaining, unsigned *losing);
-/* The transfers under way: fills at most max, returns how many there are. */
+/* Transfers that are under way: fills at most max (out may be NULL then), returns how many there are. */
 unsigned handoff_progress(const struct handoff *h, struct handoff_progress *out, unsigned max);
 const struct handoff_counters *handoff_counters(const struct handoff *h);
 
-/* A number that is the same for the same arcs between two members (indexes of a difference). */
+/* A number that is the same for the same arcs between two members, which are indexes of a difference. */
 uint64_t handoff_digest(const struct ringdiff *d, unsigned from, unsigned to);
 
 #endif

@@ -20,6 +20,7 @@ noinst_HEADERS += \
   %D%/datagram.h \
   %D%/dns.h \
   %D%/handoff.h \
+  %D%/handoff_state.h \
   %D%/handshake.h \
   %D%/hello.h \
   %D%/holders.h \
@@ -89,6 +90,9 @@ tagcached_sources += \
   %D%/cover.c \
   %D%/datagram.c \
   %D%/dns.c \
+  %D%/handoff_gain.c \
+  %D%/handoff_lose.c \
+  %D%/handoff_machine.c \
   %D%/handshake.c \
   %D%/hello.c \
   %D%/holders.c \

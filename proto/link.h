@@ -27,6 +27,10 @@ enum link_kind {
     LINK_RING = 3,    /* u64: the version of the ring that all requests behind it go by; it has no answer and no seq */
     LINK_PING = 4,    /* nothing */
     LINK_PACKET = 5,  /* a packet of the binary protocol, as the client sent it; so is its answer */
+    LINK_COVER = 6,   /* u32: the number of the member that asks, and the purges that it has applied (cluster/cover.h,
+                         cover_pack): all LINK_PULL behind it go by that; it has no answer and no seq */
+    LINK_PULL = 7,    /* a key that was the asked node's and is the asker's: its item, as a record (moved_item.h), or
+                         nothing; LINK_PART: a u64 in front, the byte of the value that the record is to begin with */
     LINK_MEMBER = 8,  /* u32: the number of who sends all requests behind it; it has no answer and no seq. Only to who
                          has answered LINK_COPIED on this connection */
     LINK_GONE = 9, /* u64, the hash of a key (LINK_COPY_SEED): the copy of this key must not be served any more. To who
@@ -37,15 +41,18 @@ enum link_flag {
     LINK_CAS = 1,    /* LINK_GET: the answer has the CAS id (gets, gats) */
     LINK_TOUCH = 2,  /* LINK_GET: the item gets a new ttl (gat, gats) */
     LINK_SUFFIX = 4, /* LINK_GET: the key carries a list of tags */
-    LINK_COPY = 8,   /* LINK_GET alone: a copy is wanted, no client's answer. Older nodes answer it as a get */
+    LINK_PART = 8,   /* LINK_PULL: not from the value's first byte on */
+    LINK_COPY = 16,  /* LINK_GET alone: a copy is wanted, no client's answer. Older nodes answer it as a get */
 };
 
 enum link_status {
     LINK_DONE = 1,      /* the bytes for the client, but for END; `more` empty answers of this kind follow at once */
     LINK_LARGE = 2,     /* not done: the answer, or the block, is too large for this link */
     LINK_NOT_OWNER = 3, /* not done: u64, the version of the ring by which the key is not this node's */
-    LINK_RETRY = 4,     /* not done: the key is moving, ask again in a moment */
+    LINK_RETRY = 4,     /* not done: the key is moving here, ask again in a moment. So are all behind it that are about
+                           keys of the same former owner, until the next LINK_RING */
     LINK_BUSY = 5,      /* not done: no memory, or it came too late */
+    LINK_BEHIND = 6,    /* LINK_PULL, not done: a purge that the asker has applied is not here yet */
     LINK_COPIED = 10,   /* LINK_COPY: the length of a cover (u16), the cover (cluster/cover.h), and the item
                            (moved_item.h); or nothing: no copy is given now */
 };

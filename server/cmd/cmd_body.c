@@ -15,6 +15,7 @@
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_lease.h"
 #include "cmd/cmd_meta_set.h"
+#include "cmd/cmd_moving.h"
 #include "cmd/cmd_owner.h"
 #include "cmd/cmd_parse_block.h"
 #include "cmd/cmd_set.h"
@@ -107,6 +108,11 @@ static void parse_kept(struct session *s, struct request *r) {
     r->body_len = u->length;
 }
 
+static void handle(struct session *s, struct request *r) {
+    cmd_moving_note(s, r, 1);
+    cmd_binary_handle(s, r);
+}
+
 /* Runs the request whose block is complete; good: the block ends as it should. False: it is run again when there is
  * room. */
 static bool finish(struct session *s, bool good) {
@@ -123,7 +129,7 @@ static bool finish(struct session *s, bool good) {
     else if (good && unlikely(!here))
         cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR key has moved to another node");
     else if (good && !refused)
-        cmd_binary_handle(s, r);
+        handle(s, r);
     else if (!good)
         cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");
     cmd_leave(w);

@@ -329,7 +329,7 @@ void cmd_copy_answer(struct session *s, struct forward *f, const struct request 
     c->written = 0;
     for (unsigned i = 0; i < n; i++) {
         const struct forward_slot *at = &f->slot[f->next + i];
-        if (at->state != FORWARD_WANTED) continue;
+        if (at->state != FORWARD_WANTED || forward_pulls(f, f->next + i)) continue;
         sample(c, &r[i], at->member, now_ns);
         if (likely(c->n == 0)) continue;
         struct copy *y = can_be_copied(&r[i]) ? find(c, &r[i].key) : NULL;

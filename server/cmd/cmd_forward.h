@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * cmd_forward - the record of requests that other nodes are asked, for one connection: what has become of each, and the
- * replies that have come. At most one batch of a connection is under way at a time.
+ * replies that have come. A request that is this node's own may be in it, too: its key is moving here, and the item has
+ * to be pulled from the node that had the key (cmd_pull.h) before the request is run. At most one batch of a connection
+ * is under way at a time.
  *
  * A record belongs to its session until all its requests are answered; if the connection ends before, or answers come
  * after their deadline, it lives until the last reply that points to it has come. On the session's worker.
@@ -13,6 +15,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "cmd/cmd_moved.h"
 #include "cmd/instance.h"
 
 enum forward_state {
@@ -26,6 +29,9 @@ enum forward_state {
     FORWARD_LOST,      /* the link broke behind it */
     FORWARD_NOT_OWNER, /* who was asked does not own it */
     FORWARD_RETRY,     /* who was asked cannot say yet */
+    FORWARD_MOVING,    /* runs on this node, but not before the former owner of its key acts for it no more */
+    FORWARD_BEHIND,    /* a pull: who was asked does not know all purges that this node does */
+    FORWARD_HELD,      /* a pull: its reply has come, and the store had no room for it */
     FORWARD_LATE,      /* failed: its deadline has passed */
     FORWARD_DOWN,      /* failed: its owner is down, or too busy */
     FORWARD_BROKEN,    /* failed: the link broke behind it, and it must not be repeated */
@@ -52,6 +58,7 @@ struct forward {
     struct forward_waiters *waits; /* where it waits to be sent; NULL: nowhere */
     struct session *session;       /* NULL: nobody takes the answers any more */
     uint64_t ring_version;         /* by which the owners were found */
+    uint64_t begun_ns;             /* when it was made */
     uint64_t deadline_ns;
     uint64_t again_ns;             /* in the worker's list of those to be sent again: when */
     unsigned count;                /* requests that it covers */
@@ -59,6 +66,10 @@ struct forward {
     unsigned out;                  /* requests that are sent and not answered */
     unsigned entries;              /* places in links' queues that point here */
     bool attention;                /* some are neither here nor done */
+    uint64_t pulls;                /* bit i: slot i is a pull, whose request runs here afterwards */
+    uint64_t g;                    /* store_number() from before the latest pulls were sent */
+    struct cmd_moved_parts parts;  /* what has come of a value that comes in parts, */
+    unsigned parts_slot;           /* and whose it is */
     struct cmd_transfer *transfer; /* the transfer link that it uses, or NULL (cmd_transfer.c) */
     char *buf;                     /* the replies */
     uint32_t len, cap;
@@ -68,6 +79,11 @@ struct forward {
 /* What fails is told to the client by its row (cmd_route.c): whether a request in this state has been given up. */
 static inline bool forward_failed(enum forward_state s) {
     return s >= FORWARD_LATE;
+}
+
+/* Whether a slot is a pull. */
+static inline bool forward_pulls(const struct forward *f, unsigned slot) {
+    return (f->pulls >> slot & 1) != 0;
 }
 
 /* A record for s, empty, its deadline running. NULL: no memory. */
@@ -89,6 +105,8 @@ void cmd_forward_wait(struct forward *f, struct forward_waiters *w);
 void cmd_forward_wait_end(struct forward *f);
 /* Its deadline begins anew. */
 void cmd_forward_restart(struct cmd_peers *p, struct forward *f);
+/* It is waited for half as long. */
+void cmd_forward_hurry(struct cmd_peers *p, struct forward *f);
 /* Has the input of the one that has waited longest shown again, or of all that wait there. */
 void cmd_forward_wake_one(struct forward_waiters *w);
 void cmd_forward_wake(struct forward_waiters *w);

@@ -29,11 +29,13 @@ struct forward *cmd_forward_new(struct session *s) {
     f->waits = NULL;
     f->session = s;
     f->ring_version = p->view->ring_version;
-    f->deadline_ns = clock_boot_ns(cmd->cfg.clock) + (uint64_t)cmd->cfg.peer_timeout_ms * 1000000;
+    f->begun_ns = clock_boot_ns(cmd->cfg.clock);
+    f->deadline_ns = f->begun_ns + (uint64_t)cmd->cfg.peer_timeout_ms * 1000000;
     f->again_ns = 0;
     f->transfer = NULL;
     f->count = f->next = f->out = f->entries = 0;
     f->attention = false;
+    f->pulls = 0;
     f->len = 0;
     s->forward = f;
     TAILQ_INSERT_TAIL(&p->live, f, age);
@@ -61,6 +63,7 @@ void cmd_forward_end(struct session *s) {
     struct cmd_peers *p = s->worker->peers;
     struct forward *f = s->forward;
     if (f->transfer != NULL) cmd_transfer_abandon(f);
+    cmd_moved_forget(s->worker->store, &f->parts);
     s->forward = NULL;
     f->session = NULL;
     cmd_forward_wait_end(f);
@@ -148,4 +151,15 @@ void cmd_forward_restart(struct cmd_peers *p, struct forward *f) {
     TAILQ_REMOVE(&p->live, f, age);
     TAILQ_INSERT_TAIL(&p->live, f, age);
     cmd_deadline_watch(p);
+}
+
+void cmd_forward_hurry(struct cmd_peers *p, struct forward *f) {
+    struct forward *before = f;
+    f->deadline_ns -= (f->deadline_ns - f->begun_ns) / 2;
+    while ((before = TAILQ_PREV(before, forward_list, age)) != NULL && before->deadline_ns > f->deadline_ns) {}
+    TAILQ_REMOVE(&p->live, f, age);
+    if (before == NULL)
+        TAILQ_INSERT_HEAD(&p->live, f, age);
+    else
+        TAILQ_INSERT_AFTER(&p->live, before, f, age);
 }

@@ -14,6 +14,7 @@
 #include "cmd/cmd_deadline.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_link.h"
+#include "cmd/cmd_moving.h"
 #include "cmd/cmd_owner.h"
 #include "cmd/cmd_place.h"
 #include "cmd/cmd_tell.h"
@@ -305,7 +306,8 @@ void cmd_hold_give(struct session *s, const struct request *r, uint32_t member) 
     struct cmd_worker *w = s->worker;
     struct cover cover;
     struct store_item it;
-    if (w->cmd->hold == NULL || w->leases_ended != 0 || !cmd_owner_is_here(s, r)) return; /* which fences the key */
+    if (w->cmd->hold == NULL || w->leases_ended != 0 || cmd_moving(w)) return;
+    if (!cmd_owner_is_here(s, r)) return; /* which fences the key */
     cover_copy(w->cmd->cover, &cover);
     if (!cover.usable || !enter(w->cmd, &r->key, member)) return;
     if (!store_get(w->store, &r->key, &it) || !is_plain(w, &it)) return;

@@ -9,6 +9,7 @@
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_hot.h"
 #include "cmd/cmd_job.h"
+#include "cmd/cmd_moving.h"
 #include "cmd/cmd_parse.h"
 #include "cmd/cmd_producer.h"
 #include "cmd/cmd_route.h"
@@ -50,6 +51,14 @@ static unsigned count_lines(const struct request *r, unsigned n) {
     return lines;
 }
 
+/* Whether what a session asks for is run at once, without a look at the ring. */
+static inline bool runs_here(const struct session *s) {
+    const struct cmd_worker *w = s->worker;
+    if (likely(!w->routes && s->forward == NULL)) return true;
+    if (!s->authenticated) return true;
+    return s->role != CMD_ROLE_CLIENT && s->forward == NULL && !cmd_moving(w); /* another node has looked */
+}
+
 /* Parses and runs one batch; returns the bytes it used. */
 static size_t run_batch(struct session *s, char *p, size_t n) {
     struct cmd_worker *w = s->worker;
@@ -59,7 +68,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     const unsigned count = likely(!s->binary) ? cmd_parse(s, p, n) : cmd_binary_parse(s, p, n);
     unsigned i;
     cmd_hot_served(s, w->batch, count);
-    if (likely(!w->routes && s->forward == NULL) || s->role != CMD_ROLE_CLIENT || !s->authenticated) {
+    if (runs_here(s)) {
         if (count > 1) cmd_run_prefetch(w, w->batch, count);
         i = cmd_run(s, w->batch, count);
     } else {

@@ -22,6 +22,7 @@
 #define LINK_EXPIRIES_MAX 3           /* deadlines missed in a row that open the breaker */
 #define LINK_PING_MS 100              /* how often an open breaker is tried */
 #define LINK_RETRY_MS 2               /* before what is moving is asked again */
+#define LINK_MOVING_MS 1000           /* so long a deadline does not count while a move is to begin */
 #define LINK_RING_MS 20               /* before what went to a wrong owner is sent again by the same ring */
 #define LINK_REPEATS_MAX 2            /* times that is done */
 #define LINK_TRANSFERS_MAX 4          /* transfer links of a worker to a peer */
@@ -88,6 +89,8 @@ struct cmd_peers {
     /* Scratch of cmd_route.c. */
     uint16_t owner[CMD_BATCH];
     uint64_t since[CMD_BATCH];
+    uint16_t donor[CMD_BATCH];    /* of this node's keys: from whom they are moving here (view_donors) */
+    uint8_t turn[CMD_BATCH];      /* ... and when their requests may be run: enum cmd_turn */
     char decoded[CMD_BATCH][256]; /* keys that came in base64 */
     char padding[64];             /* may be read behind the last of them */
 };

@@ -12,6 +12,8 @@
 #include "cmd/cmd.h"
 #include "cmd/cmd_copy.h"
 #include "cmd/cmd_deadline.h"
+#include "cmd/cmd_place.h"
+#include "cmd/cmd_pull.h"
 #include "cmd/cmd_transfer.h"
 #include "net/conn.h"
 #include "net/conn_link.h"
@@ -273,6 +275,29 @@ static void put_get(struct cmd_link *l, const struct request *r, unsigned budget
     put_bytes(l, r->raw_key, n);
 }
 
+/* It is on its way: what was written from `at` on. */
+static inline struct link_entry *note_sent(struct cmd_link *l, struct forward *f, unsigned slot, uint64_t at) {
+    struct link_entry *e = push(l, f, slot);
+    e->at = at;
+    f->slot[slot].state = FORWARD_OUT;
+    f->out++;
+    f->entries++;
+    return e;
+}
+
+/* A pull of the request's item. */
+static void put_pull(struct cmd_link *l, const struct forward *f, unsigned slot, const struct request *r,
+                     unsigned budget_ms) {
+    struct store_key made;
+    const struct store_key *key = cmd_place_key(f->session, r, l->worker->peers->decoded[0], &made);
+    CHECK(key != NULL); /* or it would have been none */
+    const bool part = f->parts.upload != NULL && f->parts_slot == slot;
+    put_header(l, LINK_PULL, part ? LINK_PART : 0, key->len + (part ? sizeof f->parts.got : 0), budget_ms);
+    if (part) put_bytes(l, &f->parts.got, sizeof f->parts.got);
+    put_bytes(l, key->p, key->len);
+    sync_bump(&l->worker->metrics[CMD_METRIC_pulls_sent], 1);
+}
+
 /* One request. The link is up, and its queue has room. */
 static inline void send_one(struct cmd_link *l, struct forward *f, unsigned slot, const char *base,
                             const struct request *r, unsigned budget_ms) {
@@ -285,12 +310,36 @@ static inline void send_one(struct cmd_link *l, struct forward *f, unsigned slot
         put_header(l, cmd_is_packet(r) ? LINK_PACKET : LINK_COMMAND, 0, n, budget_ms);
         put_bytes(l, r->line, n);
     }
-    struct link_entry *e = push(l, f, slot);
-    e->at = at;
-    e->key = key;
-    f->slot[slot].state = FORWARD_OUT;
-    f->out++;
-    f->entries++;
+    note_sent(l, f, slot, at)->key = key;
+}
+
+/* Sends the pulls. Their links are up, and have room. What they go by is the same for all: the record keeps one number
+ * for it. */
+static void send_pulls(struct forward *f, const struct request *r, unsigned n, unsigned budget_ms) {
+    struct cmd_peers *p = f->session->worker->peers;
+    struct cmd_link *l = NULL;
+    uint8_t cover[PULL_COVER_MAX];
+    const size_t bytes = cmd_pull_cover_now(p, f, n, cover);
+    unsigned last = VIEW_NOBODY;
+    for (unsigned i = 0; i < n; i++) {
+        struct forward_slot *at = &f->slot[f->next + i];
+        if (at->state != FORWARD_WANTED || !forward_pulls(f, f->next + i)) continue;
+        if (bytes == 0) { /* none may be sent now */
+            at->state = FORWARD_DOWN;
+            continue;
+        }
+        if (at->member != last) {
+            l = p->links[last = at->member];
+            CHECK(l != NULL); /* usable() has made it */
+            put_header(l, LINK_COVER, 0, bytes, 0);
+            put_bytes(l, cover, bytes);
+            conn_busy(l->conn, true);
+            conn_link_send(l->conn);
+        }
+        const uint64_t begin = l->written;
+        put_pull(l, f, f->next + i, &r[i], budget_ms);
+        note_sent(l, f, f->next + i, begin)->key = false;
+    }
 }
 
 bool cmd_link_is_down(struct cmd_peers *p, unsigned member) {
@@ -322,7 +371,7 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
     struct forward_slot *slot = &f->slot[f->next];
     struct cmd_link *l = NULL;
     struct forward_waiters *wait = p->reply_bytes >= LINK_REPLIES_MAX ? &p->crowd : NULL;
-    unsigned last = VIEW_NOBODY, sent = 0;
+    unsigned last = VIEW_NOBODY, able = 0, sent = 0;
     enum usable how = USABLE_NOT;
     for (unsigned i = 0; i < n; i++) {
         if (slot[i].state != FORWARD_WANTED) continue;
@@ -330,17 +379,18 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
         if (how == USABLE_NOT)
             slot[i].state = FORWARD_DOWN;
         else
-            sent++;
+            able++;
         if (how == USABLE_LATER && wait == NULL) wait = &l->waiting;
         f->attention |= how == USABLE_NOT;
     }
-    if (wait != NULL && sent > 0) {
+    if (wait != NULL && able > 0) {
         cmd_forward_wait(f, wait);
         f->attention = true;
         return false;
     }
     const uint64_t now = now_ns(w), left = f->deadline_ns > now ? (f->deadline_ns - now) / MS : 0;
     const unsigned budget_ms = left > UINT16_MAX ? UINT16_MAX : (unsigned)left;
+    if (unlikely(f->pulls != 0)) send_pulls(f, r, n, budget_ms);
     last = VIEW_NOBODY;
     l = NULL;
     for (unsigned i = 0; i < n; i++) {
@@ -352,6 +402,7 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
             conn_busy(l->conn, true);
             conn_link_send(l->conn);
         }
+        sent++;
         send_one(l, f, f->next + i, base, &r[i], budget_ms);
     }
     sync_bump(&w->metrics[CMD_METRIC_forwards_sent], sent);
@@ -426,14 +477,16 @@ static inline void answer(struct cmd_link *l, enum link_status status, const cha
     }
     l->expired = 0;
     if (status == LINK_NOT_OWNER) disagree(l, payload, n);
+    if (status == LINK_RETRY) l->ring_known = false; /* what is sent from here on was not refused with it */
     if (likely(e.f->session != NULL && e.f->slot[e.slot].state == FORWARD_OUT)) {
         switch (status) {
         case LINK_DONE: cmd_forward_reply(p, e.f, e.slot, payload, n); break;
         case LINK_LARGE: cmd_forward_settle(e.f, e.slot, FORWARD_LARGE); break;
         case LINK_NOT_OWNER: cmd_forward_settle(e.f, e.slot, FORWARD_NOT_OWNER); break;
         case LINK_RETRY: cmd_forward_settle(e.f, e.slot, FORWARD_RETRY); break;
-        case LINK_BUSY:
-        case LINK_COPIED: cmd_forward_settle(e.f, e.slot, FORWARD_DOWN); break;
+        case LINK_BEHIND: cmd_forward_settle(e.f, e.slot, FORWARD_BEHIND); break;
+        case LINK_COPIED:
+        case LINK_BUSY: cmd_forward_settle(e.f, e.slot, FORWARD_DOWN); break;
         }
     }
     cmd_forward_unref(p, e.f);
@@ -441,7 +494,7 @@ static inline void answer(struct cmd_link *l, enum link_status status, const cha
 
 /* Whether a reply may be believed. */
 static bool is_sound(const struct cmd_link *l, const struct link_header *h) {
-    const bool known = (h->kind >= LINK_DONE && h->kind <= LINK_BUSY) || h->kind == LINK_COPIED;
+    const bool known = (h->kind >= LINK_DONE && h->kind <= LINK_BEHIND) || h->kind == LINK_COPIED;
     return h->bytes <= LINK_REPLY_MAX && h->seq == l->head && known && h->flags < waiting(l) &&
            (h->flags == 0 || h->kind == LINK_DONE) && h->budget_ms == 0;
 }

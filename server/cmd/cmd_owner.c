@@ -7,6 +7,7 @@
 #include "cluster/view.h"
 #include "cmd/cmd_cluster.h"
 #include "cmd/cmd_link.h"
+#include "cmd/cmd_moving.h"
 #include "cmd/cmd_place.h"
 #include "cmd/instance.h"
 #include "store/store.h"
@@ -22,6 +23,19 @@ struct keys {
     struct store_key made[CMD_BATCH]; /* those that are not their requests' own */
 };
 
+/* Of this node's keys that are moving here: from whom, and when their requests may be run. */
+static void find_turns(struct session *s, const struct request *r, const struct keys *k) {
+    struct cmd_peers *p = s->worker->peers;
+    uint16_t donor[CMD_BATCH];
+    view_donors(p->view, k->p, k->len, k->n, donor);
+    for (unsigned m = 0; m < k->n; m++) {
+        const unsigned i = k->request[m];
+        if (k->owner[m] != p->view->self) continue;
+        p->donor[i] = donor[m];
+        p->turn[i] = (uint8_t)cmd_moving_turn(s, &r[i], k->key[m], donor[m]);
+    }
+}
+
 /* Collects the keys of r[0..n), up to a barrier; returns where that is. */
 static unsigned collect(struct session *s, const struct request *r, unsigned n, struct keys *k) {
     struct cmd_peers *p = s->worker->peers;
@@ -29,6 +43,8 @@ static unsigned collect(struct session *s, const struct request *r, unsigned n, 
     for (unsigned i = 0; i < n; i++) {
         const struct store_key *key = &r[i].key;
         p->owner[i] = p->view->self;
+        p->donor[i] = RING_NONE;
+        p->turn[i] = CMD_TURN_NOW;
         if (unlikely(!cmd_is_key(&r[i]) || key->len == 0)) {
             const enum cmd_place place = cmd_place(s, &r[i], p->decoded[i], &k->made[k->n]);
             if (place == CMD_PLACE_BARRIER) return i;
@@ -67,10 +83,14 @@ struct cmd_span cmd_owner_find(struct session *s, const struct request *r, unsig
     memset(k.owner, 0, sizeof k.owner);
     view_owners(v, k.p, k.len, k.n, k.owner, p->since);
     if (unlikely(v->fenced)) fence(s, &k);
+    if (unlikely(view_gains(v))) find_turns(s, r, &k);
     uint64_t read = 0; /* a bit for each key that is read elsewhere, by its hash */
     for (unsigned m = 0; m < k.n; m++) {
         const unsigned i = k.request[m];
-        if (k.owner[m] == v->self || unlikely(cmd_cluster_is_discovery(s, &r[i]))) continue;
+        if (unlikely(p->turn[i] != CMD_TURN_NOW) && i < span.first) span.first = i;
+        if (k.owner[m] == v->self || unlikely(s->role != CMD_ROLE_CLIENT) ||
+            unlikely(cmd_cluster_is_discovery(s, &r[i])))
+            continue;
         const uint64_t bit = 1ull << (k.key[m]->hash & 63);
         if (cmd_place_is_lookup(&r[i])) {
             read |= bit;
@@ -86,8 +106,13 @@ struct cmd_span cmd_owner_find(struct session *s, const struct request *r, unsig
 }
 
 bool cmd_owner_is_here(struct session *s, const struct request *r) {
-    const struct cmd_peers *p = s->worker->peers;
+    struct cmd_peers *p = s->worker->peers;
+    struct keys k;
     if (p == NULL || p->view == NULL) return true;
-    (void)cmd_owner_find(s, r, 1);
-    return p->owner[0] == p->view->self;
+    (void)collect(s, r, 1, &k);
+    if (k.n == 0) return true;
+    view_owners(p->view, k.p, k.len, k.n, k.owner, p->since);
+    if (unlikely(p->view->fenced)) fence(s, &k);
+    if (unlikely(view_gains(p->view))) find_turns(s, r, &k);
+    return k.owner[0] == p->view->self && p->turn[0] != CMD_TURN_WAIT;
 }

@@ -67,6 +67,12 @@ enum cmd_place cmd_place(const struct session *s, const struct request *r, char 
     return of_text(s, r, words[2].p, words[2].n, key);
 }
 
+const struct store_key *cmd_place_key(const struct session *s, const struct request *r, char *decoded,
+                                      struct store_key *made) {
+    if (likely(cmd_is_key(r) && r->key.len > 0)) return &r->key;
+    return cmd_place(s, r, decoded, made) == CMD_PLACE_KEY ? made : NULL;
+}
+
 bool cmd_place_is_lookup(const struct request *r) {
     return r->row->class == CMD_CLASS_GET || r->row->id == CMD_ID_mg || r->row->id == CMD_ID_me ||
            r->row->id == CMD_ID_touch;

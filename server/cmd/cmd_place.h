@@ -21,6 +21,10 @@ enum cmd_place {
  * 256 bytes. */
 enum cmd_place cmd_place(const struct session *s, const struct request *r, char *decoded, struct store_key *key);
 
+/* The key that r is about if it is for the owner of that, else NULL; as cmd_place. *made: room for it. */
+const struct store_key *cmd_place_key(const struct session *s, const struct request *r, char *decoded,
+                                      struct store_key *made);
+
 /* What the owner does with it may be asked for twice: nothing is stored, touched or won by it. */
 bool cmd_place_is_read(const struct request *r);
 /* It changes nothing but, perhaps, when its item expires or who is to refill it. If it fails it was a miss. */

@@ -12,8 +12,10 @@
 #include "cmd/cmd_forward.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_meta.h"
+#include "cmd/cmd_moving.h"
 #include "cmd/cmd_owner.h"
 #include "cmd/cmd_place.h"
+#include "cmd/cmd_pull.h"
 #include "cmd/cmd_purge.h"
 #include "cmd/cmd_run.h"
 #include "cmd/cmd_transfer.h"
@@ -73,32 +75,83 @@ static bool is_wanted(struct forward_slot *at, const struct request *r) {
     }
 }
 
+/* Whether a key is moving to its owner, this node or another. */
+static bool is_moving(const struct forward *f, unsigned n) {
+    for (unsigned i = 0; i < n; i++) {
+        const uint8_t state = f->slot[f->next + i].state;
+        if (state == FORWARD_RETRY || state == FORWARD_MOVING) return true;
+    }
+    return false;
+}
+
 /* How long to wait before what went wrong is sent again, milliseconds. */
 static unsigned pause_before(const struct forward *f, unsigned n, bool same_ring) {
-    unsigned ms = 0;
+    unsigned ms = cmd_pull_pause(f, n);
+    if (ms < LINK_RETRY_MS && is_moving(f, n)) ms = LINK_RETRY_MS;
     for (unsigned i = 0; i < n; i++) {
         const struct forward_slot *at = &f->slot[f->next + i];
-        if (at->state == FORWARD_RETRY && ms < LINK_RETRY_MS) ms = LINK_RETRY_MS;
         if (at->state == FORWARD_NOT_OWNER && same_ring && at->tries < LINK_REPEATS_MAX) ms = LINK_RING_MS;
     }
     return ms;
 }
 
-/* By another ring some requests may be others'. */
+/* What becomes of request k of those that cmd_owner_find has looked at, in a slot that nothing was sent for. large: its
+ * block is too large to wait for. */
+static void place(const struct cmd_peers *p, struct forward *f, unsigned slot, unsigned k, bool large) {
+    struct forward_slot *at = &f->slot[slot];
+    at->member = p->owner[k];
+    f->pulls &= ~(1ull << slot);
+    if (at->member != p->view->self) {
+        at->state = large ? FORWARD_LARGE : FORWARD_WANTED;
+    } else if (likely(p->turn[k] == CMD_TURN_NOW)) {
+        at->state = FORWARD_HERE;
+    } else if (p->turn[k] == CMD_TURN_WAIT) {
+        at->state = FORWARD_MOVING;
+        f->attention = true;
+    } else {
+        at->state = FORWARD_WANTED;
+        at->member = p->view->donor[p->donor[k]];
+        f->pulls |= 1ull << slot;
+        f->attention = true;
+    }
+}
+
+/* Whether it is a store whose block is too large to wait for. */
+static bool has_block_to_come(const struct request *r) {
+    return r->row != NULL && r->body == NULL && (r->row->class == CMD_CLASS_STORE || r->row->class == CMD_CLASS_MSET);
+}
+
+/* By another ring some requests may be others', or have to wait; and what waited may be run. */
 static void route_again(struct session *s, struct forward *f, const struct request *r, unsigned n) {
     struct cmd_peers *p = s->worker->peers;
     for (unsigned i = 0; i < n;) {
         const struct cmd_span span = cmd_owner_find(s, r + i, n - i);
         for (unsigned k = 0; k < span.end; k++) {
-            struct forward_slot *at = &f->slot[f->next + i + k];
-            const bool here = p->owner[k] == p->view->self;
-            if (at->state == FORWARD_HERE && !here) at->state = FORWARD_WANTED;
-            if (at->state == FORWARD_WANTED && here) at->state = FORWARD_HERE;
-            at->member = p->owner[k];
+            const unsigned slot = f->next + i + k;
+            const uint8_t state = f->slot[slot].state;
+            if (state == FORWARD_HERE || state == FORWARD_WANTED || state == FORWARD_MOVING)
+                place(p, f, slot, k, !cmd_is_key(&r[i + k]) && has_block_to_come(&r[i + k]));
         }
         i += span.end > 0 ? span.end : 1;
     }
     f->ring_version = p->view->ring_version;
+}
+
+/* By another ring what was pulled, or was to be, is looked at anew. */
+static void drop_pulls(struct session *s, struct forward *f) {
+    cmd_moved_forget(s->worker->store, &f->parts);
+    for (unsigned i = f->next; i < f->count && f->pulls != 0; i++) {
+        if (forward_pulls(f, i)) f->slot[i].state = FORWARD_HERE;
+        f->pulls &= ~(1ull << i);
+    }
+}
+
+/* Waits for so long before the record is looked at again. What waits for a move to begin has its deadline from then on;
+ * but not for ever. */
+static void pause_for(struct cmd_peers *p, struct forward *f, unsigned n, unsigned ms) {
+    const uint64_t now = clock_boot_ns(p->worker->cmd->cfg.clock);
+    if (is_moving(f, n) && now - f->begun_ns < LINK_MOVING_MS * 1000000ull) cmd_forward_restart(p, f);
+    cmd_deadline_again(p, f, ms);
 }
 
 /* Sees what has become of the requests r[0..n) that begin the input, and sends again what has to be. False: it is not
@@ -107,19 +160,30 @@ static bool settle(struct session *s, struct forward *f, const char *base, const
     struct cmd_peers *p = s->worker->peers;
     const bool same_ring = f->ring_version == p->view->ring_version;
     const bool late = clock_boot_ns(s->worker->cmd->cfg.clock) >= f->deadline_ns;
-    const unsigned ms = f->again_ns == 0 && !late ? pause_before(f, n, same_ring) : 0;
+    unsigned ms = f->again_ns == 0 && !late ? pause_before(f, n, same_ring) : 0;
     if (ms > 0) {
-        cmd_deadline_again(p, f, ms);
+        pause_for(p, f, n, ms);
         return false;
     }
     f->again_ns = 0;
     f->attention = false;
+    if (unlikely(f->pulls != 0) && same_ring) cmd_pull_take(s, f, r, n, late);
+    if (unlikely(f->pulls != 0) && !same_ring) drop_pulls(s, f);
+    const bool moving = is_moving(f, n);
     for (unsigned i = 0; i < n; i++) {
         struct forward_slot *at = &f->slot[f->next + i];
+        if (forward_pulls(f, f->next + i)) continue;
         if (is_wanted(at, &r[i])) at->state = late ? FORWARD_LATE : FORWARD_WANTED;
+        if (at->state == FORWARD_MOVING && late) at->state = FORWARD_LATE;
     }
-    if (!same_ring) route_again(s, f, r, n);
-    return cmd_link_send(f, base, r, n) && f->out == 0;
+    if (!same_ring || moving) route_again(s, f, r, n);
+    const bool sent = cmd_link_send(f, base, r, n);
+    cmd_pull_give_up(f, n);
+    if (!sent || f->out > 0) return false;
+    ms = pause_before(f, n, true);
+    if (ms == 0) return true;
+    pause_for(p, f, n, ms);
+    return false;
 }
 
 /* ------------------------------------------------------------------ the showing that answers */
@@ -159,11 +223,6 @@ static inline void put_reply(struct session *s, const struct request *r, const c
     if (end) conn_write(s->conn, "END\r\n", 5);
 }
 
-/* Whether it is a store whose block is too large to wait for. */
-static bool has_block_to_come(const struct request *r) {
-    return r->row != NULL && r->body == NULL && (r->row->class == CMD_CLASS_STORE || r->row->class == CMD_CLASS_MSET);
-}
-
 /* Answers a request that is another node's. */
 static void answer_remote(struct session *s, struct forward *f, struct forward_slot *at, struct request *r) {
     if (unlikely((s->worker->observed & (CMD_OBSERVE_RAWCMDS | CMD_OBSERVE_LOG)) != 0)) cmd_run_tell(s, r);
@@ -190,7 +249,8 @@ static unsigned show(struct session *s, const char *base, struct request *r, uns
         conn_wait(s->conn);
         return 0;
     }
-    if (unlikely(f->attention || f->ring_version != w->peers->view->ring_version) && !settle(s, f, base, r, n)) {
+    if (unlikely(f->attention || f->pulls != 0 || f->ring_version != w->peers->view->ring_version) &&
+        !settle(s, f, base, r, n)) {
         conn_wait(s->conn);
         return 0;
     }
@@ -200,6 +260,7 @@ static unsigned show(struct session *s, const char *base, struct request *r, uns
             unsigned run = 1;
             while (i + run < n && at[run].state == FORWARD_HERE) run++;
             if (run > 1) cmd_run_prefetch(w, r + i, run);
+            cmd_moving_note(s, r + i, run);
             const unsigned done = cmd_run(s, r + i, run);
             i += done;
             if (done < run || w->end_batch || conn_halted(s->conn)) break;
@@ -231,15 +292,13 @@ static bool begin_forward(struct session *s, const char *base, const struct requ
     if (f == NULL) return false;
     f->count = n;
     for (unsigned i = 0; i < n; i++) {
-        const uint16_t owner = p->owner[from + i];
-        const bool here = owner == p->view->self, large = !cmd_is_key(&r[i]) && has_block_to_come(&r[i]);
-        f->slot[i].member = owner;
-        f->slot[i].state = here ? FORWARD_HERE : large ? FORWARD_LARGE : FORWARD_WANTED;
+        place(p, f, i, from + i, !cmd_is_key(&r[i]) && has_block_to_come(&r[i]));
         f->slot[i].tries = 0;
     }
     s->recent |= 1;
     cmd_copy_answer(s, f, r, n);
     if (cmd_link_send(f, base, r, n)) cmd_copy_ask(s->worker->peers);
+    cmd_pull_give_up(f, n);
     return true;
 }
 
@@ -270,6 +329,7 @@ static unsigned first_showing(struct session *s, const char *base, struct reques
     const unsigned alone = first < end ? (eager ? 0 : first) : end; /* run without waiting for anybody */
     if (alone > 0) {
         if (eager && alone > 1) cmd_run_prefetch(s->worker, r, alone);
+        cmd_moving_note(s, r, alone);
         const unsigned done = cmd_run(s, r, alone);
         if (done < alone || is_over(s)) return done;
     }
@@ -285,7 +345,7 @@ unsigned cmd_route(struct session *s, const char *p, unsigned count) {
     unsigned i = 0;
     if (s->forward == NULL) {
         s->recent = (uint8_t)(s->recent << 1);
-        if (likely(s->recent == 0)) {
+        if (likely(s->recent == 0 && !cmd_moving(w))) {
             if (count > 1) cmd_run_prefetch(w, w->batch, count);
             i = cmd_run_here(s, w->batch, count);
         }

@@ -15,15 +15,19 @@
 #include "cmd/cmd.h"
 #include "cmd/cmd_binary_parse.h"
 #include "cmd/cmd_copy.h"
+#include "cmd/cmd_deadline.h"
+#include "cmd/cmd_forward.h"
 #include "cmd/cmd_get.h"
 #include "cmd/cmd_hold.h"
 #include "cmd/cmd_hot.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_key.h"
 #include "cmd/cmd_link.h"
+#include "cmd/cmd_moving.h"
 #include "cmd/cmd_owner.h"
 #include "cmd/cmd_parse.h"
 #include "cmd/cmd_place.h"
+#include "cmd/cmd_pull.h"
 #include "cmd/cmd_run.h"
 #include "cmd/cmd_table.h"
 #include "cmd/instance.h"
@@ -43,10 +47,12 @@ struct serve {
     uint64_t ring_version; /* by which the peer goes */
     bool ring_known;
     bool seq_known;
-    uint32_t member;    /* the peer's number; 0: it has not said it */
-    uint32_t next_seq;  /* of the next request */
-    bool refusing;      /* something was refused: all is, until the peer says by which ring it goes */
-    uint64_t parked_ns; /* when it began to wait for room; 0: it did not */
+    uint32_t member;          /* the peer's number; 0: it has not said it */
+    uint32_t next_seq;        /* of the next request */
+    bool refusing;            /* something was refused: all is, until the peer says by which ring it goes */
+    uint64_t retrying;        /* ... was to be asked again: so are keys of the same donors (move.h), bit donor % 64 */
+    struct cmd_puller puller; /* what it has said of itself for its pulls */
+    uint64_t parked_ns;       /* when it began to wait for room; 0: it did not */
 };
 
 /* What travels beside the requests of the worker's batch. */
@@ -261,20 +267,147 @@ static void merge_empty(struct conn *c, size_t at, size_t *last) {
     *last = at;
 }
 
+/* ------------------------------------------------------------------ keys that are moving here */
+
+/* Whether a donor whose keys were refused gives nothing any more: then they cannot be told from others. */
+static bool has_ended(const struct serve *sv) {
+    const struct move *m = sv->s.worker->peers->view->move;
+    if (m == NULL) return true;
+    for (unsigned i = 0; i < m->ndonors; i++)
+        if ((sv->retrying >> (i % 64) & 1) != 0 && move_state(m, i) == MOVE_NONE) return true;
+    return false;
+}
+
+/* Whether request k of those that were looked at last is to be asked again. Once one is, so are all of the same donor,
+ * or they would overtake it. */
+static bool is_to_be_retried(struct serve *sv, unsigned k) {
+    const struct cmd_peers *p = sv->s.worker->peers;
+    const uint64_t bit = 1ull << (p->donor[k] % 64);
+    if (p->turn[k] == CMD_TURN_WAIT) sv->retrying |= bit;
+    if (likely(sv->retrying == 0)) return false;
+    return p->donor[k] != RING_NONE ? (sv->retrying & bit) != 0 : has_ended(sv);
+}
+
+/* The requests from `first` on were looked at: asks for the items of those that have to be pulled before. True: they,
+ * and all behind them, wait for that. */
+static bool begin_pulls(struct serve *sv, const struct frames *f, unsigned first) {
+    struct session *s = &sv->s;
+    struct cmd_peers *p = s->worker->peers;
+    const unsigned n = f->count - first;
+    struct forward *record = NULL;
+    for (unsigned k = 0; k < n; k++) {
+        const bool pull = p->turn[k] == CMD_TURN_PULL && !is_to_be_retried(sv, k) && !f->at[first + k].refused;
+        if (pull && record == NULL) {
+            if ((record = cmd_forward_new(s)) == NULL) return false; /* they are misses */
+            record->count = n;
+            for (unsigned m = 0; m < n; m++)
+                record->slot[m] =
+                    (struct forward_slot){.state = is_to_be_retried(sv, m) ? FORWARD_MOVING : FORWARD_HERE};
+        }
+        if (!pull) continue;
+        record->slot[k].state = FORWARD_WANTED;
+        record->slot[k].member = p->view->donor[p->donor[k]];
+        record->pulls |= 1ull << k;
+    }
+    if (record == NULL) return false;
+    cmd_forward_hurry(p, record); /* whoever waits for the answers has a deadline too */
+    (void)cmd_link_send(record, NULL, &s->worker->batch[first], n);
+    cmd_pull_give_up(record, n);
+    if (record->pulls != 0) return true;
+    cmd_forward_end(s); /* none could be asked for */
+    return false;
+}
+
+/* Whether the pulls that the first requests wait for are done. */
+static bool are_pulled(struct serve *sv, struct frames *f) {
+    struct session *s = &sv->s;
+    struct cmd_worker *w = s->worker;
+    struct forward *record = s->forward;
+    const unsigned covered = record->count - record->next;
+    if (record->out > 0 || record->waits != NULL) return false;
+    if (record->ring_version != w->peers->view->ring_version) { /* they are looked at anew */
+        cmd_forward_end(s);
+        return true;
+    }
+    if (f->count > covered) f->count = covered;
+    const bool late = clock_boot_ns(w->cmd->cfg.clock) >= record->deadline_ns;
+    const unsigned ms = record->again_ns == 0 && !late ? cmd_pull_pause(record, f->count) : 0;
+    if (ms > 0) {
+        cmd_deadline_again(w->peers, record, ms);
+        return false;
+    }
+    record->again_ns = 0;
+    cmd_pull_take(s, record, w->batch, f->count, late);
+    if (record->pulls != 0) (void)cmd_link_send(record, NULL, w->batch, f->count);
+    cmd_pull_give_up(record, f->count);
+    if (record->pulls == 0) return true;
+    if (record->out == 0 && record->waits == NULL) cmd_deadline_again(w->peers, record, PULL_AGAIN_MS);
+    return false;
+}
+
+/* So many of the requests that the record covers are answered. */
+static void count_answered(struct session *s, unsigned n) {
+    if (likely(s->forward == NULL)) return;
+    s->forward->next += n;
+    if (s->forward->next == s->forward->count) cmd_forward_end(s);
+}
+
+/* ------------------------------------------------------------------ a batch */
+
+/* Whether request i of a batch is refused until its key has moved; k: its place among those that were looked at, if any
+ * were. */
+static inline bool is_moving(struct serve *sv, unsigned i, unsigned k, bool looked) {
+    const struct forward *record = sv->s.forward;
+    if (unlikely(record != NULL)) return record->slot[record->next + i].state != FORWARD_HERE;
+    return unlikely(looked) && is_to_be_retried(sv, k);
+}
+
+/* Answers request i of a batch, which is for its handler; `moving`: is_moving says so. False: it has to be shown again.
+ */
+static bool answer_one(struct serve *sv, const struct frames *f, unsigned i, bool moving, uint64_t held_ms) {
+    struct session *s = &sv->s;
+    struct request *r = &s->worker->batch[i];
+    const uint32_t seq = f->seq + i;
+    if (unlikely(f->at[i].refused))
+        refuse(sv, seq);
+    else if (unlikely(moving))
+        reply_empty(s->conn, seq, LINK_RETRY);
+    else if (unlikely(held_ms > f->at[i].budget_ms))
+        reply_empty(s->conn, seq, LINK_BUSY);
+    else if (unlikely(f->at[i].large))
+        reply_empty(s->conn, seq, LINK_LARGE);
+    else if (unlikely(f->at[i].copy))
+        serve_copy(sv, r, seq);
+    else {
+        cmd_moving_note(s, r, 1);
+        return serve_one(sv, r, seq);
+    }
+    return true;
+}
+
 /* Answers a batch; returns how many bytes of the input that took. */
 static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms, size_t *last) {
     struct session *s = &sv->s;
     struct cmd_worker *w = s->worker;
+    const uint64_t now = unlikely(s->forward != NULL) ? clock_boot_ns(w->cmd->cfg.clock) : 0;
     size_t used = 0;
-    unsigned i = 0;
+    unsigned i = 0, first = 0;
     test_owners(sv, f);
+    if (unlikely(s->forward != NULL) && !are_pulled(sv, f)) {
+        sv->parked_ns = now - held_ms * MS;
+        sv->next_seq = f->seq;
+        conn_wait(s->conn);
+        return 0;
+    }
     if (f->count > 1) cmd_run_prefetch(w, w->batch, f->count);
     cmd_hot_served(s, w->batch, f->count);
-    const bool quick = f->plain && held_ms == 0 && w->observed == 0;
-    bool fenced = w->peers != NULL && w->peers->view != NULL && w->peers->view->fenced; /* and not looked at yet */
-    const uint64_t since = fenced ? w->ring_since : 0;
+    const bool fenced = w->peers != NULL && w->peers->view != NULL && w->peers->view->fenced;
+    const bool looks = fenced || cmd_moving(w) || sv->retrying != 0;
+    const bool quick = f->plain && held_ms == 0 && w->observed == 0 && s->forward == NULL;
+    const uint64_t since = looks ? w->ring_since : 0;
+    bool looked = false;
     for (; i < f->count && !conn_halted(s->conn); i++) {
-        if (likely(quick)) {
+        if (likely(quick && sv->retrying == 0)) {
             const unsigned done = cmd_get_framed(s, &w->batch[i], f->count - i, f->seq + i, since);
             i += done;
             if (done > 0) {
@@ -283,20 +416,17 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
             }
             if (i == f->count || conn_halted(s->conn)) break;
         }
-        if (unlikely(fenced)) { /* of the first that is no item of this ring, and of all behind it */
-            (void)cmd_owner_find(s, &w->batch[i], f->count - i);
-            fenced = false;
+        if (unlikely(looks && !looked)) { /* at the first that is no item of this ring, and at all behind it */
+            (void)cmd_owner_find(s, &w->batch[first = i], f->count - i);
+            looked = true;
+            if (s->forward == NULL && cmd_moving(w) && begin_pulls(sv, f, i)) {
+                sv->parked_ns = clock_boot_ns(w->cmd->cfg.clock);
+                conn_wait(s->conn);
+                break;
+            }
         }
         const size_t at = conn_link_tell(s->conn);
-        if (unlikely(f->at[i].refused)) {
-            refuse(sv, f->seq + i);
-        } else if (unlikely(held_ms > f->at[i].budget_ms)) {
-            reply_empty(s->conn, f->seq + i, LINK_BUSY);
-        } else if (unlikely(f->at[i].large)) {
-            reply_empty(s->conn, f->seq + i, LINK_LARGE);
-        } else if (unlikely(f->at[i].copy)) {
-            serve_copy(sv, &w->batch[i], f->seq + i);
-        } else if (!serve_one(sv, &w->batch[i], f->seq + i)) {
+        if (!answer_one(sv, f, i, is_moving(sv, i, i - first, looked), held_ms)) {
             sv->parked_ns = clock_boot_ns(w->cmd->cfg.clock);
             if (cmd_job_waits(s))
                 conn_wait(s->conn);
@@ -309,6 +439,7 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
     }
     w->end_batch = false;
     sv->next_seq = f->seq + i; /* what is left is shown again */
+    count_answered(s, i);
     sync_bump(&w->metrics[CMD_METRIC_forwards_received], i);
     return used;
 }
@@ -326,6 +457,23 @@ static uint32_t control_bytes(uint8_t kind) {
     }
 }
 
+/* A LINK_COVER or a LINK_PULL, of whose payload n bytes are here; returns as serve_control. */
+static size_t serve_pull(struct serve *sv, const struct link_header *h, const char *p, size_t n) {
+    struct cmd_worker *w = sv->s.worker;
+    enum link_status status;
+    if (h->bytes > PULL_COVER_MAX) return SIZE_MAX; /* the longest of both */
+    if (n < h->bytes) return 0;
+    if (h->kind == LINK_COVER) return cmd_pull_cover(w, &sv->puller, p, h->bytes) ? LINK_HEADER + h->bytes : SIZE_MAX;
+    if (!take_seq(sv, h->seq)) return SIZE_MAX;
+    const size_t at = begin_reply(sv->s.conn);
+    if (!cmd_pull_give(w, &sv->puller, sv->s.conn, h->flags, p, h->bytes, &status)) {
+        conn_link_rewind(sv->s.conn, at);
+        return SIZE_MAX;
+    }
+    end_reply(sv->s.conn, at, h->seq, status);
+    return LINK_HEADER + h->bytes;
+}
+
 /* What stands at p is no request. The bytes that it took; 0: it is not all here; SIZE_MAX: the peer is out of step. */
 static size_t serve_control(struct serve *sv, const char *p, size_t n) {
     struct cmd *cmd = sv->s.worker->cmd;
@@ -333,12 +481,14 @@ static size_t serve_control(struct serve *sv, const char *p, size_t n) {
     if (n < LINK_HEADER) return 0;
     link_read(&h, p);
     if (h.kind == LINK_GET || h.kind == LINK_COMMAND || h.kind == LINK_PACKET) return 0; /* not all here */
+    if (h.kind == LINK_COVER || h.kind == LINK_PULL) return serve_pull(sv, &h, p + LINK_HEADER, n - LINK_HEADER);
     if (h.bytes != control_bytes(h.kind)) return SIZE_MAX;
     if (n - LINK_HEADER < h.bytes) return 0;
     if (h.kind == LINK_RING) {
         memcpy(&sv->ring_version, p + LINK_HEADER, sizeof sv->ring_version);
         sv->ring_known = true;
         sv->refusing = false;
+        sv->retrying = 0;
     } else if (h.kind == LINK_MEMBER) {
         memcpy(&sv->member, p + LINK_HEADER, sizeof sv->member);
     } else {
@@ -412,6 +562,7 @@ static void serve_close(struct conn *c, void *session) {
     struct serve *sv = session;
     (void)c;
     cmd_job_abandon(&sv->s);
+    if (sv->s.forward != NULL) cmd_forward_end(&sv->s);
     sync_bump(&sv->s.worker->metrics[CMD_METRIC_links_open], (uint64_t)-1);
 }
 

@@ -7,6 +7,7 @@
 #include "cmd/cmd_expiry.h"
 #include "cmd/cmd_hold.h"
 #include "cmd/cmd_lease.h"
+#include "cmd/cmd_moving.h"
 #include "cmd/cmd_purge.h"
 #include "cmd/cmd_table.h"
 #include "cmd/cmd_tag.h"
@@ -42,6 +43,7 @@ void cmd_set_refuse(struct session *s, const struct request *r, enum store_statu
     const bool large = status == STORE_TOO_LARGE;
     if (replaces(s, r)) {
         struct store_delete d = {.key = r->key};
+        cmd_moving_note_key(s, &r->key);
         (void)store_delete(s->worker->store, &d, NULL);
     }
     cmd_bump(s, large ? CMD_METRIC_store_too_large : CMD_METRIC_store_no_memory);

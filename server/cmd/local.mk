@@ -24,12 +24,15 @@ tagcached_sources += \
   %D%/cmd_meta_change.c \
   %D%/cmd_meta_get.c \
   %D%/cmd_meta_set.c \
+  %D%/cmd_moved.c \
   %D%/cmd_owner.c \
   %D%/cmd_parse.c \
   %D%/cmd_parse_block.c \
   %D%/cmd_parse_keys.c \
   %D%/cmd_parse_usual.c \
+  %D%/cmd_moving.c \
   %D%/cmd_place.c \
+  %D%/cmd_pull.c \
   %D%/cmd_plain.c \
   %D%/cmd_producer.c \
   %D%/cmd_purge.c \
@@ -69,12 +72,15 @@ noinst_HEADERS += \
   %D%/cmd_meta.h \
   %D%/cmd_meta_get.h \
   %D%/cmd_meta_set.h \
+  %D%/cmd_moved.h \
   %D%/cmd_owner.h \
   %D%/cmd_parse.h \
   %D%/cmd_parse_block.h \
   %D%/cmd_parse_keys.h \
   %D%/cmd_parse_usual.h \
+  %D%/cmd_moving.h \
   %D%/cmd_place.h \
+  %D%/cmd_pull.h \
   %D%/cmd_producer.h \
   %D%/cmd_purge.h \
   %D%/cmd_route.h \

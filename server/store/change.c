@@ -179,6 +179,7 @@ bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t version)
         spec.bits |= ITEM_CAS;
         spec.cas = r->has_cas ? r->cas : o->cas;
     }
+    if (item_moved(o)) item_spec_move(&spec);
     item_spec_layout(&spec);
     struct append rec;
     if (!append_begin(c->w, item_spec_bytes(&spec), change_queue(c), &rec)) return false;
@@ -210,6 +211,21 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t vers
     return true;
 }
 
+/* Of which version the present record is as to tags that it does not carry. */
+static uint64_t version_for_others(const struct change *c) {
+    return item_moved(&c->old) && !FAULT_POINT("change.mutate.moved_unseen") ? 0 : c->old.version;
+}
+
+enum purge_verdict change_check_more(const struct change *c, const uint64_t *tags, unsigned n, uint32_t *deadline) {
+    uint64_t had[TAG_ALL_MAX], sorted[TAG_ALL_MAX]; /* those that it carries first */
+    const unsigned nhad = tag_all(c->w->s, &c->old, had);
+    unsigned nown = 0, at = n;
+    CHECK(n <= TAG_ALL_MAX);
+    for (unsigned i = 0; i < n; i++) sorted[tag_holds(had, nhad, &tags[i], 1) ? nown++ : --at] = tags[i];
+    return purge_check_read(&c->w->s->purge, c->old.version, version_for_others(c), sorted, nown, n, c->w->now,
+                            deadline);
+}
+
 enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint32_t *deadline) {
     const struct purge_table *t = &c->w->s->purge;
     if (FAULT_POINT("change.mutate.carry_blindly")) return CARRY_LIVE;
@@ -218,7 +234,8 @@ enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint
      * get away with a new version, nor into a segment that the sweep has passed. */
     if (n > 1 && sync_load_acq(&t->unfiled) > c->old.version && !FAULT_POINT("change.mutate.no_fence"))
         return CARRY_DEAD;
-    enum purge_verdict v = purge_check(t, c->old.version, tags, n, c->w->now, deadline);
+    enum purge_verdict v = unlikely(item_moved(&c->old)) ? change_check_more(c, tags, n, deadline)
+                                                         : purge_check(t, c->old.version, tags, n, c->w->now, deadline);
     return v == PURGE_FRESH ? CARRY_LIVE : v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
 }
 
@@ -231,7 +248,8 @@ enum carry change_carry_own(struct change *c, uint32_t *deadline) {
     if (n == nown || carry == CARRY_DEAD || FAULT_POINT("change.mutate.read_unasked")) return carry;
     /* A purge of tags that the reader names may be known already and not yet be in `seq`. */
     if (purge_overtook(t, VERSION_TOP, all, n, NULL, 0)) return CARRY_DEAD;
-    enum purge_verdict v = purge_check_read(t, c->old.version, all, nown, n, c->w->now, &read_deadline);
+    enum purge_verdict v =
+        purge_check_read(t, c->old.version, version_for_others(c), all, nown, n, c->w->now, &read_deadline);
     if (v == PURGE_FRESH) return CARRY_LIVE;
     *deadline = read_deadline; /* of all tags, the item's own too */
     return v == PURGE_SOFT ? CARRY_SOFT : CARRY_DEAD;
@@ -279,6 +297,7 @@ static inline bool place(struct change *c, struct item_spec *spec, const char *v
 
 enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried) {
     struct append rec;
+    if (carried && item_moved(&c->old)) item_spec_move(spec);
     if (!place(c, spec, value, &rec)) return change_no_segment(c->w->s);
     uint64_t version = number_take(c->w, c->slot ? c->old.version : 0);
     (void)FAULT_POINT("store.put.versioned");

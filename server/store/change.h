@@ -13,6 +13,7 @@
 #include "store/handle.h"
 #include "store/index.h"
 #include "store/item.h"
+#include "store/purge.h"
 #include "store/segment.h"
 #include "store/store.h"
 #include "store/verdict.h"
@@ -67,6 +68,9 @@ bool change_state(struct change *c, uint8_t bits, uint32_t expiry, uint64_t vers
 enum carry { CARRY_LIVE, CARRY_SOFT, CARRY_DEAD };
 enum carry change_carry(struct change *c, const uint64_t *tags, unsigned n, uint32_t *deadline);
 enum carry change_carry_own(struct change *c, uint32_t *deadline);
+/* What the purge table says if the present record, which was moved here (item_moved), is to have these tags, at most
+ * TAG_ALL_MAX: as to those that it does not carry, it is older than every purge. */
+enum purge_verdict change_check_more(const struct change *c, const uint64_t *tags, unsigned n, uint32_t *deadline);
 /* The state bits, and the expiry (lowered in place), that it then has. */
 void change_carry_state(const struct change *c, enum carry carry, uint32_t deadline, uint8_t *bits, uint32_t *expiry);
 /* The present record has turned out purged: unlinks and counts it. */

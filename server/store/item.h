@@ -3,9 +3,11 @@
  * item - how a record lies in a segment, byte by byte, unaligned.
  *
  *   item    version 6 | key length 1 | bits 1 | length 2 | expiry 4? | client flags 4? | explicit CAS 8? |
- *           tag count 1 + 8 each? | key | value
+ *           (255 1? | tag count 1 + 8 each)? | key | value
  *   large   the same, its value being: size 8 | pieces of (location 5, bytes 4)
  *   piece   owner's key hash 6 | 255 | hash 1 | hash 1 | 0 | bytes 4 | data
+ *
+ * 255 before the count of tags says that the item was moved here from another node (item_moved).
  *
  * The optional fields are there when their bit says so; that never changes in place. Version, state bits and expiry
  * do change in place, under the lock of the key's bucket: whoever reads without it validates the bucket's sequence
@@ -19,11 +21,13 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/sync.h"
 
 #define ITEM_FIXED 10      /* bytes every header has */
 #define ITEM_HEADER_MAX 26 /* bytes before the tags at most */
 #define ITEM_PIECE_KEY 255 /* key length byte of a piece */
+#define ITEM_MOVED 255     /* in the place of a count of tags, which then follows */
 #define ITEM_PIECE_HEADER 14
 #define ITEM_PIECE_ENTRY 9 /* bytes of one entry in a large item's list */
 
@@ -130,11 +134,18 @@ static inline __attribute__((always_inline)) unsigned item_tags_at(const uint8_t
     return item_header_bytes(h[7]);
 }
 
+/* Where the count itself is, given where the tags begin (with ITEM_TAGS only). */
+static inline __attribute__((always_inline)) unsigned item_count_at(const uint8_t *h, unsigned tags_at) {
+    return unlikely(h[tags_at] == ITEM_MOVED) ? tags_at + 1 : tags_at;
+}
+
 /* Where its key begins. */
 static inline unsigned item_key_at(const uint8_t *h) {
     if (h[7] < ITEM_EXPIRY) return ITEM_FIXED; /* no optional fields */
-    const unsigned at = item_tags_at(h);
-    return h[7] & ITEM_TAGS ? at + 1 + 8u * h[at] : at;
+    const unsigned tags_at = item_tags_at(h);
+    if (!(h[7] & ITEM_TAGS)) return tags_at;
+    const unsigned at = item_count_at(h, tags_at);
+    return at + 1 + 8u * h[at];
 }
 
 /* Decodes a copied header (32 bytes at h) of the item at p. */
@@ -165,11 +176,12 @@ static inline void item_decode(struct item *it, const uint8_t *h, uint8_t *p) {
         memcpy(&it->cas, h + at, 8);
         at += 8;
     }
-    it->tags_at = (uint16_t)(at + 1);
     if (it->bits & ITEM_TAGS) {
-        it->ntags = h[at];
-        at += 1 + 8u * it->ntags;
+        at = item_count_at(h, at);
+        it->ntags = h[at++];
     }
+    it->tags_at = (uint16_t)at;
+    at += 8u * it->ntags;
     it->key_at = (uint16_t)at;
     it->value_at = (uint16_t)(at + it->key_len);
 }
@@ -179,6 +191,12 @@ static inline void item_read(struct item *it, uint8_t *p) {
     uint8_t h[32];
     item_copy_header(h, p);
     item_decode(it, h, p);
+}
+
+/* Whether it was moved here from another node: its version is younger than its value. So of tags that it does not carry
+ * itself nothing is known since the value was read: as to those it is older than every purge. */
+static inline bool item_moved(const struct item *it) {
+    return (it->bits & ITEM_TAGS) && it->p[item_header_bytes(it->bits)] == ITEM_MOVED;
 }
 
 /* In-place changes; the caller holds the bucket's lock. */
@@ -214,11 +232,18 @@ struct item_spec {
     uint32_t value_bytes; /* bytes of the value part */
     uint16_t len;         /* the length field */
     uint8_t key_len, bits, ntags;
+    bool moved; /* item_spec_move sets it */
 };
+
+/* The record is to say that the item was moved here (item_moved). */
+static inline void item_spec_move(struct item_spec *s) {
+    s->moved = true;
+    s->bits |= ITEM_TAGS;
+}
 
 /* Sets the layout bits that the spec's fields ask for. */
 static inline void item_spec_layout(struct item_spec *s) {
-    s->bits &= ITEM_STATE | ITEM_CAS;
+    s->bits &= ITEM_STATE | ITEM_CAS | ITEM_TAGS;
     if (s->ntags) s->bits |= ITEM_TAGS | ITEM_EXPIRY;
     if (s->expiry) s->bits |= ITEM_EXPIRY;
     if (s->flags) s->bits |= ITEM_FLAGS;
@@ -226,7 +251,7 @@ static inline void item_spec_layout(struct item_spec *s) {
 
 static inline uint32_t item_spec_bytes(const struct item_spec *s) {
     const uint32_t n = item_header_bytes(s->bits) + s->key_len + s->value_bytes;
-    return s->bits & ITEM_TAGS ? n + 1 + 8u * s->ntags : n;
+    return s->bits & ITEM_TAGS ? n + 1 + 8u * s->ntags + s->moved : n;
 }
 
 /* Writes header, tags and key (version 0) and returns where the value part goes. */
@@ -250,6 +275,7 @@ static inline uint8_t *item_write(uint8_t *p, const struct item_spec *s) {
         q += 8;
     }
     if (s->bits & ITEM_TAGS) {
+        if (unlikely(s->moved)) *q++ = ITEM_MOVED;
         *q++ = s->ntags;
         memcpy(q, s->tags, 8u * s->ntags);
         q += 8u * s->ntags;

@@ -23,7 +23,9 @@ tagcached_sources += \
   %D%/purge_write.c \
   %D%/purging.c \
   %D%/read.c \
+  %D%/receive.c \
   %D%/retire.c \
+  %D%/scan.c \
   %D%/seconds.c \
   %D%/section.c \
   %D%/segment.c \
@@ -69,4 +71,5 @@ noinst_HEADERS += \
   %D%/upload.h \
   %D%/verdict.h \
   %D%/wake.h \
+  %D%/walk.h \
   %D%/store.metrics.def

@@ -260,10 +260,13 @@ static bool check_read_one(void *arg, const struct view *v) {
     return check_one(arg, &w);
 }
 
-enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned nown,
-                                    unsigned ntags, uint32_t now, uint32_t *deadline) {
+enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t version, uint64_t others,
+                                    const uint64_t *tags, unsigned nown, unsigned ntags, uint32_t now,
+                                    uint32_t *deadline) {
     struct check c = {version, now, deadline, purge_check(t, version, tags, nown, now, deadline)};
-    if (c.verdict == PURGE_DEAD || (ntags > 0 && is_older_than_tagged(t, version))) return PURGE_DEAD;
+    if (c.verdict == PURGE_DEAD || ntags == nown) return c.verdict;
+    c.version = version = others;
+    if (is_older_than_tagged(t, version)) return PURGE_DEAD;
     for (unsigned i = nown; i < ntags; i++) {
         struct view v = look(t, tags[i]);
         if (check_read_one(&c, &v)) return PURGE_DEAD;

@@ -179,9 +179,11 @@ static inline bool purge_unknown(const struct purge_table *t, uint64_t version, 
 /* The same for a reader who names tags that the item does not carry: those behind the first `nown`. Of such
  * a tag the table knows only what it still has, whatever sweeps have carried out, and for what it has let go of it has
  * the fill floor: what is below that is PURGE_DEAD. Announced purges count for nothing. Any thread, after reading
- * `seq`; no section is needed for it. */
-enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned nown,
-                                    unsigned ntags, uint32_t now, uint32_t *deadline);
+ * `seq`; no section is needed for it. As to those tags, and conjunctions with them, the item is of version `others`:
+ * its own, or 0 if it was moved here. */
+enum purge_verdict purge_check_read(const struct purge_table *t, uint64_t version, uint64_t others,
+                                    const uint64_t *tags, unsigned nown, unsigned ntags, uint32_t now,
+                                    uint32_t *deadline);
 
 /* Whether a purge has overtaken a fill that is guarded by this version. The fill would leave `tags` on the item; the
  * item that guards it carries `carried`. The caller has taken the fill's own version before. Any thread. */

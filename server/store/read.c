@@ -229,7 +229,7 @@ SYNC_UNSANITIZED void store_prefetch_tags(const struct store_worker *w, const st
     const uint8_t *p = segment_at(&s->segs, index_slot_loc(*k->slot));
     if (!(p[7] & ITEM_TAGS)) return;
     __builtin_prefetch(p + 192); /* so far behind lies the value then */
-    const unsigned at = item_tags_at(p), n = p[at] < PREFETCH_TAGS ? p[at] : PREFETCH_TAGS;
+    const unsigned at = item_count_at(p, item_tags_at(p)), n = p[at] < PREFETCH_TAGS ? p[at] : PREFETCH_TAGS;
     for (unsigned i = 0; i < n; i++) {
         uint64_t tag;
         memcpy(&tag, p + at + 1 + 8 * i, 8);

@@ -49,6 +49,7 @@ static inline void record_show(const uint8_t *h, uint8_t *p, uint64_t loc, struc
         at += 8;
     }
     if (bits & ITEM_TAGS) {
+        at = item_count_at(h, at);
         out->ntags = h[at];
         at += 1 + 8u * h[at];
     }

@@ -149,6 +149,7 @@ enum store_bits {
     STORE_FETCHED = 4,  /* read at least once by a request that asks for it to be noted (mg h and the counters) */
     STORE_REARMED = 16, /* a guarded fill was refused: the next meta get wins, so it has to be a store_meta_get */
     STORE_B64 = 8,      /* the key came in base64 (meta flag b) */
+    STORE_SOFT = 32,    /* with STORE_STALE, of items that move: because of a soft purge */
 };
 
 /* A consistent copy of an item's header, and where the rest lies. Valid until the section ends, or while pinned. */
@@ -329,6 +330,79 @@ void store_fence(struct store_worker *w, const struct store_key *k, uint64_t sin
 /* Adds one tag to an item (tag_add). STORE_OK, STORE_NOT_FOUND, STORE_AGAIN, STORE_TOO_MANY. */
 enum store_status store_tag_add(struct store_worker *w, const struct store_key *k, uint64_t tag);
 
+/* ------------------------------------------------------------------ items that move between nodes */
+
+/* What a node hands over of an item. Its bytes and tags lie in the item (store_item_spans, store_item_tags). */
+struct store_moving {
+    struct store_item it;
+    uint64_t cas;   /* the id that a client gave it (meta E), with has_cas */
+    uint32_t ttl_s; /* seconds left to live, at least 1; 0: it does not expire. Rounded down if a soft purge set it */
+    uint8_t bits;   /* for store_put.bits */
+    bool has_cas;
+};
+
+/* Fills *m from an item that was found in this section. A softly purged item goes as a stale one that lives until the
+ * purge's deadline; the right to refill that somebody has won stays behind. False: it is not to be moved, because it is
+ * the empty item of somebody who is about to fill it, or because it ends within the second. */
+bool store_moving(struct store_worker *w, const struct store_item *it, struct store_moving *m);
+
+/* An item that comes from another node. The put says key, value or upload, flags, expiry, bits (any of STORE_B64,
+ * STORE_STALE, STORE_SOFT, STORE_REARMED, STORE_FETCHED), id and tags; its other fields count for nothing. */
+struct store_receive {
+    struct store_put put;
+    uint64_t since;  /* store_number() as the other node was asked: no later than it read the item */
+    uint64_t fenced; /* an item of the key that is not newer is as good as none (ring.h, `since`); 0: none is */
+    bool (*refuse)(void *arg, uint64_t hash); /* whether the key (store_key.hash) was written to meanwhile. Called with
+                                                 the key's bucket locked: whoever changes the key says so before he
+                                                 locks the bucket. May be NULL */
+    void *arg;
+};
+
+enum store_received {
+    STORE_RECEIVED,          /* stored, with a new version, as one that was moved */
+    STORE_RECEIVE_AGAIN,     /* as STORE_AGAIN: nothing has happened, the upload is the caller's still */
+    STORE_RECEIVE_NO_MEMORY, /* as STORE_NO_MEMORY or STORE_TOO_LARGE */
+    STORE_RECEIVE_PRESENT,   /* refused: the key has a live item */
+    STORE_RECEIVE_WRITTEN,   /* refused by `refuse` */
+    STORE_RECEIVE_PURGED,    /* refused: one of its tags, or everything, may have been purged after `since` */
+};
+
+/* Stores a moved item unless that could undo anything that happened here since `since`. From then on its value counts
+ * as older than every purge as to tags that it does not carry: those that a reader names, and those that are added.
+ * Inside a section. */
+enum store_received store_receive(struct store_worker *w, const struct store_receive *r);
+
+/* Takes out the item that another node has taken over, if it is still the one of this version. Inside a section. */
+void store_drop_moved(struct store_worker *w, const struct store_key *k, uint64_t version);
+
+/* Where a walk is. Zero it to begin. */
+struct store_cursor {
+    uint64_t group, merges;
+    bool begun, done;
+};
+
+/* Where a scan is. Zero it to begin. */
+struct store_scan {
+    struct store_cursor at;
+    uint64_t group; /* that it stopped in: what comes before this hash in this bucket of it was shown */
+    unsigned bucket;
+    uint64_t hash;
+};
+
+struct store_scanner {
+    unsigned min_freq; /* only items with at least so many hits, 0..15, as eviction counts them */
+    /* Which of n keys (at most 16) are wanted. MD5_READS bytes may be read of each (base/md5.h). */
+    void (*filter)(void *arg, const char *const key[], const uint32_t len[], unsigned n, bool wanted[]);
+    /* One of those, its key's hash as in store_key. False: stop here; the next call begins with this item. */
+    bool (*fn)(void *arg, const struct store_moving *m, uint64_t hash);
+    void *arg;
+};
+
+/* Shows the items to be moved (store_moving), some hundreds of index groups a call, of which about `max` items go
+ * through the filter, until scan->at.done. An item present throughout the scan, with the hits all the time, is shown at
+ * least once. Items with fewer hits cost nothing but a look at their slots. Inside a section. */
+void store_scan(struct store_worker *w, struct store_scan *scan, unsigned max, const struct store_scanner *how);
+
 /* ------------------------------------------------------------------ large bodies */
 
 /* Bodies above this many bytes are uploaded piece by piece, the others are handed to store_put whole. */
@@ -407,12 +481,6 @@ uint64_t store_number(const struct store *s);
 void store_renumber(struct store_worker *w);
 
 /* ------------------------------------------------------------------ looking around */
-
-/* Where a walk is. Zero it to begin. */
-struct store_cursor {
-    uint64_t group, merges;
-    bool begun, done;
-};
 
 /* Shows live items, some hundreds of index groups' worth at most `max` items a call give or take one group, until
  * cursor->done. An item present throughout the walk is shown at least once. Inside a section. Stops early when fn

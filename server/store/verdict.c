@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/verdict.h"
 
+#include "base/fault.h"
 #include "store/purge.h"
 #include "store/tag.h"
 
@@ -27,8 +28,10 @@ enum verdict verdict_slow(struct store_worker *w, const struct item *it, uint32_
 enum verdict verdict_for_reader(struct store_worker *w, const struct item *it, const uint64_t *read, unsigned nread,
                                 uint32_t *deadline) {
     uint64_t tags[TAG_READ_MAX];
-    if (it->version > sync_load_acq(&w->s->purge.seq)) return VERDICT_LIVE;
+    const bool moved = item_moved(it) && !FAULT_POINT("verdict.mutate.moved_unseen");
+    if (it->version > sync_load_acq(&w->s->purge.seq) && !moved) return VERDICT_LIVE;
     const unsigned nown = tag_all(w->s, it, tags), n = tag_unite(tags, nown, read, nread);
     COUNT(w, tag_lookups, n);
-    return from_purge(purge_check_read(&w->s->purge, it->version, tags, nown, n, w->now, deadline));
+    const uint64_t others = moved ? 0 : it->version;
+    return from_purge(purge_check_read(&w->s->purge, it->version, others, tags, nown, n, w->now, deadline));
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * walk - showing all items of a store, step by step, while it changes. */
+#include "store/walk.h"
+
 #include "base/fault.h"
 #include "base/sync.h"
 #include "store/handle.h"
@@ -43,24 +45,32 @@ static bool show_group(struct store_worker *w, uint64_t group, unsigned *shown,
  * only within one. In a row the walk goes upwards. A split moves items to a higher group: the walk is still to come
  * there, or it has shown them already. A merge may move items to a group behind the walk: then the row is walked once
  * more. */
+bool walk_here(const struct index *ix, struct store_cursor *c) {
+    if (c->group >= sync_load_acq(&ix->groups)) {
+        uint64_t row = c->group % ix->min_groups, merges = sync_load_acq(&ix->merges);
+        bool repeat = c->merges != merges && !FAULT_POINT("store.mutate.walk_once");
+        c->merges = merges;
+        c->group = repeat ? row : row + 1;
+        if (c->group == ix->min_groups) {
+            c->done = true;
+            return false;
+        }
+    }
+    if (c->group < ix->min_groups && !c->begun) c->merges = sync_load_acq(&ix->merges);
+    c->begun = true;
+    return true;
+}
+
+void walk_on(const struct index *ix, struct store_cursor *c) {
+    c->group += ix->min_groups;
+}
+
 void store_walk(struct store_worker *w, struct store_cursor *c, unsigned max,
                 bool (*fn)(void *arg, const struct store_item *it), void *arg) {
     const struct index *ix = &w->s->ix;
     unsigned shown = 0;
-    for (unsigned groups = 0; groups < 512 && shown < max; groups++) {
-        if (c->group >= sync_load_acq(&ix->groups)) {
-            uint64_t row = c->group % ix->min_groups, merges = sync_load_acq(&ix->merges);
-            bool repeat = c->merges != merges && !FAULT_POINT("store.mutate.walk_once");
-            c->merges = merges;
-            c->group = repeat ? row : row + 1;
-            if (c->group == ix->min_groups) {
-                c->done = true;
-                return;
-            }
-        }
-        if (c->group < ix->min_groups && !c->begun) c->merges = sync_load_acq(&ix->merges);
-        c->begun = true;
-        if (!show_group(w, c->group, &shown, fn, arg)) return;
-        c->group += ix->min_groups;
+    for (unsigned groups = 0; groups < WALK_GROUPS && shown < max; groups++) {
+        if (!walk_here(ix, c) || !show_group(w, c->group, &shown, fn, arg)) return;
+        walk_on(ix, c);
     }
 }

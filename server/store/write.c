@@ -78,6 +78,7 @@ static void put_spec(struct putting *g) {
     s->cas = 0;
     s->expiry = created ? p->vivify_expiry : p->expiry;
     s->bits = 0;
+    s->moved = false;
     s->len = p->bits & STORE_B64 ? ITEM_LEN_B64 : 0;
     if (g->stale) { /* it is as old as what it replaces: it lives no longer, and whoever refills that still does */
         bool soft = g->c.verdict == VERDICT_SOFT;
@@ -93,6 +94,7 @@ static void put_spec(struct putting *g) {
         s->flags = o->flags;
         s->expiry = o->expiry == 0 && g->c.verdict == VERDICT_SOFT ? g->c.deadline : o->expiry;
         s->len = o->len & ITEM_LEN_B64;
+        if (item_moved(o)) item_spec_move(s);
     }
     if (p->has_cas) {
         s->bits |= ITEM_CAS;
@@ -227,6 +229,10 @@ static enum store_status put_overtaken(struct putting *g, bool *dead) {
     if (p->guarded && c->slot != NULL) {
         nhad = tag_all(c->w->s, &c->old, had);
         if (!FAULT_POINT("store.mutate.no_guard") && purge_overtook(t, guarded_version(g), all, n, had, nhad))
+            return STORE_EXISTS;
+        /* The id may be of the time before the item was moved here, and the value read before purges of then. */
+        uint32_t deadline;
+        if (item_moved(&c->old) && (c->old.bits & ITEM_CAS) && change_check_more(c, all, n, &deadline) != PURGE_FRESH)
             return STORE_EXISTS;
     }
     if (g->join) {

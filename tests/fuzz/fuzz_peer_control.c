@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "proto/moved_item.h"
 #include "proto/peer_ask.h"
 #include "proto/peer_config.h"
+#include "proto/peer_handoff.h"
 #include "proto/peer_link.h"
 #include "proto/peer_purge.h"
 #include "proto/peer_swim.h"
@@ -90,6 +92,21 @@ static void check_purge(const Peer__Control *m, struct peer_arena *a) {
     }
 }
 
+static void check_handoff(const Peer__Control *m) {
+    struct peer_handoff h;
+    struct moved_item it;
+    uint64_t sum = 0; /* all of it can be read */
+    if (!peer_handoff_read(m, &h)) return;
+    CHECK(h.kind < PEER_HANDOFF_KINDS && h.nseen <= PEER_PURGE_VECTOR_MAX && h.nitems <= PEER_HANDOFF_ITEMS_MAX);
+    for (unsigned i = 0; i < h.nseen; i++) sum += h.seen_origin[i] + h.seen_sequence[i];
+    for (size_t at = 0, n; at < h.nitems && (n = moved_item_read(h.items + at, h.nitems - at, &it)) > 0; at += n) {
+        CHECK(n <= h.nitems - at && n >= moved_item_bytes(&it) && it.at + it.nvalue <= it.size);
+        for (unsigned i = 0; i < it.nkey; i++) sum += (unsigned char)it.key[i];
+        for (unsigned i = 0; i < it.nvalue; i++) sum += (unsigned char)it.value[i];
+    }
+    (void)sum;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     struct peer_arena a;
     struct peer_counts counts = {0};
@@ -113,6 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         check_sync(m, &a, &counts);
         check_config(m, &counts);
         check_purge(m, &a);
+        check_handoff(m);
     }
     CHECK(a.used <= size);
     free(exact);

@@ -157,7 +157,10 @@ void nodes_free(struct nodes *c) {
     /* None may look for another that is being freed. */
     for (unsigned i = 0; i < c->n; i++)
         if (c->node[i].node != NULL) node_stop(c->node[i].node);
-    for (unsigned i = 0; i < c->n; i++) nodes_stop(c, i);
+    for (unsigned i = 0; i < c->n; i++) {
+        nodes_stop(c, i);
+        move_put(c->node[i].move);
+    }
     pthread_cond_destroy(&c->wished);
     pthread_mutex_destroy(&c->lock);
     free(c);
@@ -191,26 +194,70 @@ void nodes_view_only(struct nodes *c, unsigned i, uint64_t version, unsigned onl
     set_view(c, i, v);
 }
 
-void nodes_view_ring(struct nodes *c, unsigned i, uint64_t version, uint64_t mask, unsigned port) {
-    struct view_member all[NODES_MAX], m[NODES_MAX];
+/* The ring of the members in `mask`; fills *m with all members, those of the ring first, and the index of `self`. */
+static struct ring *make_ring(const struct nodes *c, uint64_t version, uint64_t mask, unsigned port, unsigned self,
+                              struct view_member *m, unsigned *self_at) {
+    struct view_member all[NODES_MAX];
     struct ring_member rm[NODES_MAX];
     struct ring *ring;
-    struct view *v;
-    unsigned n = 0, in = 0, self = VIEW_NOBODY;
+    unsigned n = 0, in = 0;
     fill_members(c, all, port);
-    for (unsigned pass = 0; pass < 2; pass++) /* those of the ring first */
+    for (unsigned pass = 0; pass < 2; pass++)
         for (unsigned k = 0; k < c->n; k++) {
             if ((mask >> k & 1) != (pass == 0)) continue;
             if (pass == 0) CHECK(ring_member_read(all[k].name, &rm[in++]));
-            if (k == i) self = n;
+            if (k == self) *self_at = n;
             m[n++] = all[k];
         }
     CHECK(ring_new(version, rm, in, &ring) == 0);
+    return ring;
+}
+
+void nodes_view_ring(struct nodes *c, unsigned i, uint64_t version, uint64_t mask, unsigned port) {
+    struct view_member m[NODES_MAX];
+    struct view *v;
+    unsigned self = VIEW_NOBODY;
+    struct ring *ring = make_ring(c, version, mask, port, i, m, &self);
     const struct view *old = c->node[i].view;
     if (old != NULL && old->ring != NULL && (mask >> i & 1))
         CHECK(ring_follow(ring, old->ring, self, store_number(node_store(c->node[i].node))) == 0);
-    CHECK(view_new(version, ring, m, n, self, VIEW_NOBODY, &v) == 0);
+    CHECK(view_new(version, ring, m, c->n, self, VIEW_NOBODY, &v) == 0);
     set_view(c, i, v);
+}
+
+struct move *nodes_view_move(struct nodes *c, unsigned i, uint64_t version, uint64_t before, uint64_t mask,
+                             unsigned port, enum move_state state) {
+    struct view_member was[NODES_MAX], m[NODES_MAX];
+    struct nodes_node *n = &c->node[i];
+    struct view *v;
+    unsigned self = VIEW_NOBODY, self_was = 0;
+    struct ring *old = make_ring(c, version - 1, before, port, i, was, &self_was);
+    struct ring *ring = make_ring(c, version, mask, port, i, m, &self);
+    const bool had = before >> i & 1, has = mask >> i & 1;
+    if (has) CHECK(ring_follow(ring, old, self, store_number(node_store(n->node))) == 0);
+    move_put(n->move);
+    CHECK(move_new(old, ring, had ? (uint16_t)self_was : RING_NONE, has ? (uint16_t)self : RING_NONE, has ? 1 << 20 : 0,
+                   &n->cover, &n->move) == 0);
+    for (unsigned k = 0; k < ring_nmembers(old); k++) {
+        if (had && k == self_was) continue;
+        n->move->donor[k].number = was[k].number;
+        if (has) move_set_state(n->move, k, state);
+    }
+    ring_free(old);
+    CHECK(view_new(version, ring, m, c->n, self, VIEW_NOBODY, &v) == 0);
+    CHECK(view_set_move(v, n->move) == 0);
+    set_view(c, i, v);
+    return n->move;
+}
+
+void nodes_cover(struct nodes *c, unsigned i, uint64_t sequence) {
+    const struct cover cover = {.usable = true,
+                                .g = store_number(node_store(c->node[i].node)),
+                                .version = 1,
+                                .epoch = 1,
+                                .n = 1,
+                                .seen = {{1, sequence}}};
+    cover_publish(&c->node[i].cover, &cover);
 }
 
 /* ------------------------------------------------------------------ clients and time */

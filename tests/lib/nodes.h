@@ -27,6 +27,8 @@ struct nodes_node {
     char socket_path[100];
     unsigned next_worker; /* of its workers, gets the next link */
     struct view *view;    /* that it goes by */
+    struct cover_cell cover;
+    struct move *move; /* of its view, or of one before */
 };
 
 /* A link that a node wishes for, to a member that the test plays. */
@@ -65,6 +67,13 @@ void nodes_view_only(struct nodes *c, unsigned i, uint64_t version, unsigned onl
  * version; waits likewise. It follows the ring that the node had: what the node gains is fenced (ring_follow), unless
  * it had none. */
 void nodes_view_ring(struct nodes *c, unsigned i, uint64_t version, uint64_t mask, unsigned port);
+
+/* The same, where the ring of the members in `before` is what it follows; and what node i gains by it is moving there,
+ * from donors whose state is `state` (move.h). The move is the node's own until the next call. */
+struct move *nodes_view_move(struct nodes *c, unsigned i, uint64_t version, uint64_t before, uint64_t mask,
+                             unsigned port, enum move_state state);
+/* Says which purges node i knows: all up to this sequence of an origin 1. */
+void nodes_cover(struct nodes *c, unsigned i, uint64_t sequence);
 
 /* Waits for the next link that is wished for to a member that the test plays, and answers it: with a socket, whose
  * other end is returned, or (error < 0) without; then -1. *got: what was wished for; may be NULL. */

@@ -6,8 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/moved_item.h"
 #include "proto/peer_ask.h"
 #include "proto/peer_config.h"
+#include "proto/peer_handoff.h"
 #include "proto/peer_link.h"
 #include "proto/peer_purge.h"
 #include "proto/peer_swim.h"
@@ -261,8 +263,66 @@ static int write_purges(const char *folder) {
     return n;
 }
 
+/* ------------------------------------------------------------------ items on the move */
+
+static const uint64_t seen_origin[] = {4, 6}, seen_sequence[] = {100, 3};
+#define COVER                                                                                                          \
+    .version = 12, .epoch = 3, .floor_epoch = 2, .retire_version = 11, .nseen = 2, .seen_origin = seen_origin,         \
+    .seen_sequence = seen_sequence
+
+static const struct {
+    const char *name;
+    bool items;
+    struct peer_handoff m;
+} handoffs[] = {
+    {"control_handoff_begin", false, {.kind = PEER_HANDOFF_BEGIN, .ring_version = 77, .digest = 0xabcdef}},
+    {"control_handoff_ready", false, {.kind = PEER_HANDOFF_READY, .ring_version = 77, .items_expected = 1000}},
+    {"control_handoff_next", false, {.kind = PEER_HANDOFF_NEXT, .chunk = 5, COVER}},
+    {"control_handoff_items", true, {.kind = PEER_HANDOFF_ITEMS, .chunk = 5, .last = true}},
+    {"control_handoff_behind", false, {.kind = PEER_HANDOFF_BEHIND, .chunk = 5}},
+    {"control_handoff_end", false, {.kind = PEER_HANDOFF_END, .chunk = 5}},
+    {"control_handoff_ack", false, {.kind = PEER_HANDOFF_ACK, .chunk = 5}},
+    {"control_handoff_abort", false, {.kind = PEER_HANDOFF_ABORT, .ring_version = 77, .reason = 2}},
+};
+
+static int write_handoffs(const char *folder) {
+    static const struct moved_item whole = {.key = "key",
+                                            .nkey = 3,
+                                            .value = "value",
+                                            .nvalue = 5,
+                                            .size = 5,
+                                            .version = 9,
+                                            .flags = 7,
+                                            .ttl_s = 60,
+                                            .ntags = 2,
+                                            .tags = {0x1111, 0x2222}};
+    static const struct moved_item part = {.key = "large",
+                                           .nkey = 5,
+                                           .value = "part",
+                                           .nvalue = 4,
+                                           .size = 300000,
+                                           .at = 1000,
+                                           .version = 10,
+                                           .has_cas = true,
+                                           .cas = 88,
+                                           .bits = 1,
+                                           .ttl_s = MOVED_ITEM_TTL_NEVER};
+    uint8_t records[200];
+    const size_t first = moved_item_pack(&whole, records), nrecords = first + moved_item_pack(&part, records + first);
+    int n = 0;
+    for (unsigned i = 0; n >= 0 && i < sizeof handoffs / sizeof *handoffs; i++) {
+        struct peer_handoff m = handoffs[i].m;
+        if (handoffs[i].items) m.items = records;
+        if (handoffs[i].items) m.nitems = nrecords;
+        const int written = write_file(folder, handoffs[i].name, peer_handoff_pack(&m, bytes, sizeof bytes));
+        n = written < 0 ? -1 : n + written;
+    }
+    return n;
+}
+
 int captured_write(const char *folder) {
-    static int (*const parts[])(const char *) = {write_links, write_membership, write_configuration, write_purges};
+    static int (*const parts[])(const char *) = {write_links, write_membership, write_configuration, write_purges,
+                                                 write_handoffs};
     int n = 0;
     peer_arena_init(&scratch, memory, sizeof memory);
     for (unsigned i = 0; n >= 0 && i < sizeof parts / sizeof *parts; i++) {

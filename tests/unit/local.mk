@@ -31,7 +31,7 @@ single_tests += %D%/test_option %D%/test_md5
 tests_unit_test_md5_LDADD = $(LDADD) $(OPENSSL_LIBS)
 unit_tests += %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)
-single_tests += %D%/test_store %D%/test_store_rules %D%/test_purge %D%/test_lowest
+single_tests += %D%/test_store %D%/test_store_rules %D%/test_receive %D%/test_moved %D%/test_purge %D%/test_lowest
 unit_tests += %D%/test_age %D%/test_index
 single_tests += %D%/test_turn %D%/test_idle %D%/test_ghost %D%/test_evict %D%/test_segment
 single_tests += %D%/test_binary %D%/test_login
@@ -143,7 +143,7 @@ unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
 noinst_HEADERS += %D%/link_lab.h
 # Links between nodes: the asking side, the owner's side, large values.
-unit_tests += %D%/test_link %D%/test_link_packets %D%/test_serve %D%/test_transfer
+unit_tests += %D%/test_link %D%/test_pull %D%/test_link_packets %D%/test_serve %D%/test_transfer
 unit_tests += %D%/test_copies_held %D%/test_copies_given
 tests_unit_test_link_packets_SOURCES = %D%/test_link_packets.c tests/wire/script.c tests/wire/script_packet.c
 noinst_HEADERS += %D%/frames.h
@@ -156,4 +156,6 @@ tests_unit_test_conn_link_LDADD = $(LDADD) $(OPENSSL_LIBS)
 
 # Keys that move.
 unit_tests += %D%/test_written
-single_tests += %D%/test_cover
+single_tests += %D%/test_cover %D%/test_handoff
+tests_unit_test_handoff_SOURCES = %D%/test_handoff.c %D%/handoff_lab.c
+noinst_HEADERS += %D%/handoff_lab.h

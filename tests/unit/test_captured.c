@@ -13,8 +13,10 @@
 #include <cmocka.h>
 
 #include "captured.h"
+#include "proto/moved_item.h"
 #include "proto/peer_ask.h"
 #include "proto/peer_config.h"
+#include "proto/peer_handoff.h"
 #include "proto/peer_link.h"
 #include "proto/peer_purge.h"
 #include "proto/peer_swim.h"
@@ -79,13 +81,15 @@ static Peer__Datagram *datagram(const char *name, struct datagram_sender *from) 
 
 /* Which kinds of messages there are among the files: kinds of control messages, and what is inside some of them. */
 struct kinds {
-    bool control[PEER_TOLD + 1], swim[PEER_SWIM_OTHER + 1], config[PEER_CONFIG_KINDS], purge[PEER_PURGE_KINDS];
+    bool control[PEER_HANDOFF + 1], swim[PEER_SWIM_OTHER + 1], config[PEER_CONFIG_KINDS], purge[PEER_PURGE_KINDS],
+        handoff[PEER_HANDOFF_KINDS];
 };
 
 static void note_control(struct kinds *k, const char *name) {
     struct peer_config_reader reader = {0};
     struct peer_config c;
     struct peer_purge p;
+    struct peer_handoff h;
     const Peer__Control *m = control(name);
     const enum peer_kind kind = peer_control_kind(m);
     if (kind == PEER_NONE) fail_msg("%s is of no kind", name);
@@ -96,6 +100,9 @@ static void note_control(struct kinds *k, const char *name) {
     } else if (kind == PEER_PURGE) {
         if (!peer_purge_read(m, &arena, &p)) fail_msg("%s cannot be read", name);
         k->purge[p.kind] = true;
+    } else if (kind == PEER_HANDOFF) {
+        if (!peer_handoff_read(m, &h)) fail_msg("%s cannot be read", name);
+        k->handoff[h.kind] = true;
     }
     peer_config_reader_fini(&reader);
 }
@@ -132,16 +139,17 @@ static void check_all(const char *what, const bool *seen, unsigned from, unsigne
 }
 
 static void check_kinds(const struct kinds *k) {
-    check_all("control message", k->control, PEER_HELLO, PEER_TOLD + 1);
+    check_all("control message", k->control, PEER_HELLO, PEER_HANDOFF + 1);
     check_all("datagram", k->swim, PEER_SWIM_PING, PEER_SWIM_OTHER + 1);
     check_all("message about the configuration", k->config, PEER_CONFIG_NEWS, PEER_CONFIG_KINDS);
     check_all("message about purges", k->purge, PEER_PURGE_SUBMIT, PEER_PURGE_KINDS);
+    check_all("message about items that move", k->handoff, PEER_HANDOFF_BEGIN, PEER_HANDOFF_KINDS);
 }
 
 static void test_each_is_known_and_every_kind_is_there(void **state) {
     (void)state;
     struct kinds k = {0};
-    assert_in_range(note_all(&k), 44, 10000);
+    assert_in_range(note_all(&k), 52, 10000);
     check_kinds(&k);
 }
 
@@ -366,6 +374,28 @@ static void test_commands_passed_on_of_version_1(void **state) {
     assert_memory_equal(told.text, "id=4-101\r\nEND\r\n", 15);
 }
 
+static void test_items_on_the_move_of_version_1(void **state) {
+    (void)state;
+    struct peer_handoff m;
+    struct moved_item it;
+    assert_true(peer_handoff_read(control("1_control_handoff_next.hex"), &m));
+    assert_int_equal(m.chunk, 5);
+    assert_true(m.version == 12 && m.epoch == 3 && m.floor_epoch == 2 && m.retire_version == 11 && m.nseen == 2);
+    assert_true(m.seen_origin[1] == 6 && m.seen_sequence[1] == 3);
+    assert_true(peer_handoff_read(control("1_control_handoff_begin.hex"), &m));
+    assert_true(m.ring_version == 77 && m.digest == 0xabcdef);
+    assert_true(peer_handoff_read(control("1_control_handoff_items.hex"), &m));
+    assert_true(m.last);
+    const size_t n = moved_item_read(m.items, m.nitems, &it);
+    assert_true(n > 0 && it.size == 5 && it.version == 9 && it.flags == 7 && it.ttl_s == 60 && it.ntags == 2);
+    assert_memory_equal(it.key, "key", 3);
+    assert_memory_equal(it.value, "value", 5);
+    assert_int_equal(it.tags[1], 0x2222);
+    assert_int_equal(moved_item_read(m.items + n, m.nitems - n, &it), m.nitems - n);
+    assert_true(it.size == 300000 && it.at == 1000 && it.nvalue == 4 && it.has_cas && it.cas == 88 && it.bits == 1);
+    assert_int_equal(it.ttl_s, MOVED_ITEM_TTL_NEVER);
+}
+
 static void test_a_datagram_of_version_1(void **state) {
     (void)state;
     struct datagram_sender from;
@@ -388,6 +418,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_each_is_known_and_every_kind_is_there),
         cmocka_unit_test(test_todays_messages),
         cmocka_unit_test(test_links_of_version_1),
+        cmocka_unit_test(test_items_on_the_move_of_version_1),
         cmocka_unit_test(test_a_datagram_of_version_1),
         cmocka_unit_test(test_membership_of_version_1),
         cmocka_unit_test(test_the_configuration_of_version_1),

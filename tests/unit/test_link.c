@@ -470,7 +470,7 @@ static void a_peer_out_of_step_is_cut_off(void **state) {
     } bad[] = {{0, 1, LINK_DONE, 0, 0},
                {LINK_REPLY_MAX + 1, 0, LINK_DONE, 0, 0},
                {0, 0, 0, 0, 0},
-               {0, 0, LINK_BUSY + 1, 0, 0},
+               {0, 0, LINK_BEHIND + 1, 0, 0},
                {0, 0, LINK_DONE, 1, 0},
                {0, 0, LINK_DONE, 0, 1},
                {0, 0, LINK_NOT_OWNER, 1, 0}};

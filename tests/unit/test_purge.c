@@ -113,9 +113,11 @@ static void test_everything_that_has_a_tag(void **state) {
     assert_int_equal(ask(&t, p - 1, 0, NULL, 10), PURGE_FRESH);
     assert_int_equal(purge_check_untagged(&t.t, p - 1, 10, &deadline), PURGE_FRESH);
     /* Who names a tag counts as tagged, reading and filling. */
-    assert_int_equal(purge_check_read(&t.t, p - 1, tags, 0, 1, 10, &deadline), PURGE_DEAD);
-    assert_int_equal(purge_check_read(&t.t, p - 1, tags, 0, 0, 10, &deadline), PURGE_FRESH);
-    assert_int_equal(purge_check_read(&t.t, p + 1, tags, 0, 1, 10, &deadline), PURGE_FRESH);
+    assert_int_equal(purge_check_read(&t.t, p - 1, p - 1, tags, 0, 1, 10, &deadline), PURGE_DEAD);
+    assert_int_equal(purge_check_read(&t.t, p - 1, p - 1, tags, 0, 0, 10, &deadline), PURGE_FRESH);
+    assert_int_equal(purge_check_read(&t.t, p + 1, p + 1, tags, 0, 1, 10, &deadline), PURGE_FRESH);
+    assert_int_equal(purge_check_read(&t.t, p + 1, 0, tags, 0, 1, 10, &deadline), PURGE_DEAD);
+    assert_int_equal(purge_check_read(&t.t, p + 1, 0, tags, 1, 1, 10, &deadline), PURGE_FRESH);
     assert_true(purge_overtook(&t.t, p - 1, tags, 1, NULL, 0));
     assert_true(purge_overtook(&t.t, p - 1, tags, 1, tags, 1));
     assert_false(purge_overtook(&t.t, p - 1, tags, 0, NULL, 0));

@@ -1,0 +1,577 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Keys that move between nodes, as the workers see it. Either node 0 has gained all keys, and the test is the node that
+ * had them, or the other way round; and the test is a client, or a third node that asks. */
+#include "frames.h"
+
+#include <errno.h>
+
+#include "base/hash.h"
+#include "cluster/mutation.h"
+#include "cluster/written.h"
+#include "cmd/cmd.h"
+#include "cmd/cmd_link.h"
+#include "cmd/cmd_pull.h"
+#include "net/net.h"
+#include "proto/moved_item.h"
+#include "store/store.h"
+#include "tests/lib/nodes.h"
+
+static char dir[] = "/tmp/tagcached-pull-XXXXXX";
+
+#define PORT 11300
+#define RING 8 /* the ring's version after the change */
+
+/* Node 0, of one worker, has gained all keys from member 1, the test. */
+static struct nodes *begin(enum move_state state) {
+    struct nodes *c = nodes_new(3);
+    assert_non_null(c);
+    assert_int_equal(nodes_start(c, 0, dir, "-t 1"), 0);
+    nodes_cover(c, 0, 5);
+    nodes_view_move(c, 0, RING, 1 << 1, 1 << 0, PORT, state);
+    return c;
+}
+
+static uint64_t metric(struct nodes *c, enum cmd_metric m) {
+    return cmd_metric(node_cmd(c->node[0].node), m);
+}
+
+static uint64_t stored(struct nodes *c, enum store_metric m) {
+    return store_metric(node_store(c->node[0].node), m);
+}
+
+static void say(int fd, const char *text) {
+    talk_send(fd, text, strlen(text));
+}
+
+/* What comes next must be this, byte for byte. */
+static void hear(int fd, const char *text) {
+    const size_t n = strlen(text);
+    char *got = malloc(n + 1);
+    assert_non_null(got);
+    frame_take(fd, got, n);
+    got[n] = '\0';
+    assert_string_equal(got, text);
+    free(got);
+}
+
+/* The next frame but for RING. */
+static struct frame next(int fd) {
+    struct frame f = frame_next(fd);
+    while (f.h.kind == LINK_RING) {
+        free(f.p);
+        f = frame_next(fd);
+    }
+    return f;
+}
+
+/* The next pull must be for this key, from byte `at` on; a cover stands before it if `covered`. Its seq. */
+static uint32_t pulled_from(int fd, const char *key, uint64_t at, bool covered) {
+    struct frame f = next(fd);
+    if (covered) {
+        uint32_t number;
+        struct cover cover;
+        assert_int_equal(f.h.kind, LINK_COVER);
+        memcpy(&number, f.p, sizeof number);
+        assert_int_equal(number, 1);
+        assert_true(cover_read((uint8_t *)f.p + sizeof number, f.h.bytes - sizeof number, &cover));
+        assert_int_equal(cover.seen[0].origin, 1);
+        free(f.p);
+        f = frame_next(fd);
+    }
+    assert_int_equal(f.h.kind, LINK_PULL);
+    assert_int_equal(f.h.flags, at > 0 ? LINK_PART : 0);
+    if (at > 0) assert_memory_equal(f.p, &at, sizeof at);
+    assert_string_equal(f.p + (at > 0 ? sizeof at : 0), key);
+    free(f.p);
+    return f.h.seq;
+}
+
+static uint32_t pulled(int fd, const char *key) {
+    return pulled_from(fd, key, 0, true);
+}
+
+/* Answers a pull with an item, or the part of one from byte `at` on. */
+static void give_part(int fd, uint32_t seq, const struct moved_item *it) {
+    uint8_t *record = malloc(moved_item_bytes(it));
+    assert_non_null(record);
+    frame_send(fd, seq, LINK_DONE, 0, 0, record, moved_item_pack(it, record));
+    free(record);
+}
+
+static void give(int fd, uint32_t seq, const char *key, const char *value, uint64_t tag) {
+    const struct moved_item it = {.key = key,
+                                  .nkey = (unsigned)strlen(key),
+                                  .value = value,
+                                  .nvalue = (uint32_t)strlen(value),
+                                  .size = strlen(value),
+                                  .version = 3,
+                                  .flags = 9,
+                                  .ttl_s = 100,
+                                  .ntags = tag != 0,
+                                  .tags = {tag}};
+    give_part(fd, seq, &it);
+}
+
+/* ------------------------------------------------------------------ pulling */
+
+static void what_is_not_here_is_pulled_first(void **state) {
+    struct nodes *c = begin(MOVE_PULLING);
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get a b\r\nmg c t f v\r\nmn\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = pulled(peer, "a");
+    assert_int_equal(pulled_from(peer, "b", 0, false), seq + 1); /* one cover for all of a batch */
+    assert_int_equal(pulled_from(peer, "c", 0, false), seq + 2);
+    give(peer, seq, "a", "A", 0);
+    frame_answer(peer, seq + 1, LINK_DONE, "");
+    give(peer, seq + 2, "c", "C", 0);
+    hear(client, "VALUE a 9 1\r\nA\r\nEND\r\nVA 1 t99 f9\r\nC\r\nMN\r\n");
+    assert_int_equal(metric(c, CMD_METRIC_pulls_sent), 3);
+    assert_int_equal(metric(c, CMD_METRIC_pulls_kept), 2);
+    /* What has come is here now; what was not there is asked for again. */
+    say(client, "get a b\r\n");
+    frame_answer(peer, pulled(peer, "b"), LINK_DONE, "");
+    hear(client, "VALUE a 9 1\r\nA\r\nEND\r\n");
+    /* Once the move has ended, what is here is all there is. */
+    move_set_state(c->node[0].move, 0, MOVE_NONE);
+    say(client, "get a b\r\n");
+    hear(client, "VALUE a 9 1\r\nA\r\nEND\r\n");
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+static void changes_find_what_was_there(void **state) {
+    struct nodes *c = begin(MOVE_PULLING);
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "incr n 1\r\nappend a 0 0 1\r\n+\r\ndelete d\r\nadd e 0 0 1\r\nE\r\ntouch t 5\r\nma m N0 J7 v\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = pulled(peer, "n");
+    for (const char *p = "adetm"; *p; p++) pulled_from(peer, (char[]){*p, '\0'}, 0, false);
+    give(peer, seq++, "n", "41", 0);
+    give(peer, seq++, "a", "A", 0);
+    give(peer, seq++, "d", "D", 0);
+    give(peer, seq++, "e", "old", 0);
+    give(peer, seq++, "t", "T", 0);
+    frame_answer(peer, seq++, LINK_DONE, "");
+    hear(client, "42\r\nSTORED\r\nDELETED\r\nNOT_STORED\r\nTOUCHED\r\nVA 1\r\n7\r\n");
+    /* All of them are noted, so nothing of them is asked for any more, not even what was deleted. */
+    say(client, "get n a d e t m\r\nmn\r\n");
+    hear(client, "VALUE n 9 2\r\n42\r\nVALUE a 9 2\r\nA+\r\nVALUE e 9 3\r\nold\r\nVALUE t 9 1\r\nT\r\n"
+                 "VALUE m 0 1\r\n7\r\nEND\r\nMN\r\n");
+    frame_silent(peer);
+    assert_int_equal(written_count(c->node[0].move->written), 6);
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+static void a_set_asks_nobody(void **state) {
+    struct nodes *c = begin(MOVE_PULLING);
+    int client = nodes_connect(c, 0), packets = nodes_connect_binary(c, 0);
+    char packet[24 + 8 + 2] = {(char)0x80, 1, 0, 1, 8, 0, 0, 0, 0, 0, 0, 10};
+    (void)state;
+    memcpy(packet + 32, "pP", 2);
+    talk_send(packets, packet, sizeof packet);
+    frame_take(packets, packet, 24);
+    assert_int_equal(packet[6] | packet[7], 0);
+    say(client, "set a 0 0 1\r\nA\r\nset b|#|t=x 0 0 1\r\nB\r\nms c 1\r\nC\r\nms d 1 Gx\r\nD\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    frame_answer(peer, pulled(peer, "d"), LINK_DONE, ""); /* it does not go the quick way, so it counts as guarded */
+    hear(client, "STORED\r\nSTORED\r\nHD\r\nHD\r\n");
+    say(client, "get a b c d p\r\n");
+    hear(client, "VALUE a 0 1\r\nA\r\nVALUE b 0 1\r\nB\r\nVALUE c 0 1\r\nC\r\nVALUE d 0 1\r\nD\r\n"
+                 "VALUE p 0 1\r\nP\r\nEND\r\n");
+    assert_int_equal(written_count(c->node[0].move->written), 5);
+    frame_silent(peer);
+    close(client);
+    close(packets);
+    close(peer);
+    nodes_free(c);
+}
+
+/* An answer that comes after a write, or a delete, of the key is refused. */
+static bool comes_back_after_a_delete(enum mutation m) {
+    struct nodes *c = begin(MOVE_PULLING);
+    int reader = nodes_connect(c, 0), writer = nodes_connect(c, 0);
+    say(reader, "get k\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = pulled(peer, "k");
+    say(writer, "set k 0 0 3\r\nnew\r\n");
+    hear(writer, "STORED\r\n");
+    say(writer, "delete k\r\n");
+    hear(writer, "DELETED\r\n");
+    mutation_on = m;
+    give(peer, seq, "k", "old", 0);
+    char *got = talk_read(reader, "END\r\n");
+    mutation_on = MUTATION_NONE;
+    const bool back = strcmp(got, "END\r\n") != 0;
+    assert_int_equal(stored(c, STORE_METRIC_handoff_refused_written), !back);
+    free(got);
+    close(reader);
+    close(writer);
+    close(peer);
+    nodes_free(c);
+    return back;
+}
+
+static void deletes_are_not_undone(void **state) {
+    (void)state;
+    assert_false(comes_back_after_a_delete(MUTATION_NONE));
+    assert_true(comes_back_after_a_delete(MUTATION_NO_WRITTEN));
+}
+
+/* An item that was asked for before a purge of its tag is refused. */
+static bool comes_back_after_a_purge(enum mutation m) {
+    struct nodes *c = begin(MOVE_PULLING);
+    int reader = nodes_connect(c, 0), other = nodes_connect(c, 0);
+    say(reader, "get k\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = pulled(peer, "k");
+    say(other, "purge tag\r\n");
+    hear(other, "PURGED\r\n");
+    nodes_cover(c, 0, 6); /* what counts is the number from before the pull was sent */
+    mutation_on = m;
+    give(peer, seq, "k", "old", hash_tag("tag", 3));
+    char *got = talk_read(reader, "END\r\n");
+    mutation_on = MUTATION_NONE;
+    const bool back = strcmp(got, "END\r\n") != 0;
+    assert_int_equal(stored(c, STORE_METRIC_handoff_refused_purged), !back);
+    free(got);
+    close(reader);
+    close(other);
+    close(peer);
+    nodes_free(c);
+    return back;
+}
+
+static void purges_are_not_undone(void **state) {
+    (void)state;
+    assert_false(comes_back_after_a_purge(MUTATION_NONE));
+    assert_true(comes_back_after_a_purge(MUTATION_PULL_NO_GUARD));
+}
+
+static void a_donor_that_is_behind_is_asked_again(void **state) {
+    struct nodes *c = begin(MOVE_PULLING);
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get a\r\nmn\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    frame_answer(peer, pulled(peer, "a"), LINK_BEHIND, "");
+    nodes_advance(c, PULL_AGAIN_MS - 1);
+    nodes_settle(c);
+    frame_silent(peer);
+    nodes_advance(c, 2);
+    give(peer, pulled(peer, "a"), "a", "A", 0);
+    hear(client, "VALUE a 9 1\r\nA\r\nEND\r\nMN\r\n");
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+/* Misses: the donor does not answer in time, breaks off, is not to be had, sends something else; or this node may not
+ * pull, since a purge was applied here alone. */
+static void what_cannot_be_pulled_is_a_miss(void **state) {
+    struct nodes *c = begin(MOVE_PULLING);
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get a\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    pulled(peer, "a");
+    nodes_advance(c, CMD_PEER_TIMEOUT_MS);
+    hear(client, "END\r\n");
+    say(client, "get b\r\n");
+    pulled(peer, "b");
+    close(peer);
+    peer = nodes_accept(c, 0, NULL); /* once more */
+    pulled(peer, "b");
+    close(peer);
+    hear(client, "END\r\n");
+    say(client, "get c\r\n");
+    assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
+    hear(client, "END\r\n");
+    nodes_advance(c, LINK_BACKOFF_MIN_MS);
+    say(client, "get d\r\n");
+    peer = nodes_accept(c, 0, NULL);
+    give(peer, pulled(peer, "d"), "other", "D", 0);
+    hear(client, "END\r\n");
+    frame_ended(peer);
+    const struct cover none = {.usable = false};
+    cover_publish(&c->node[0].cover, &none);
+    say(client, "get e\r\nincr f 1\r\n");
+    assert_int_equal(metric(c, CMD_METRIC_forward_errors), 0);
+    peer = nodes_accept(c, 0, NULL);
+    hear(client, "END\r\nNOT_FOUND\r\n");
+    frame_silent(peer);
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+static void large_values_come_in_parts(void **state) {
+    enum { SIZE = 150000 };
+    struct nodes *c = begin(MOVE_PULLING);
+    int client = nodes_connect(c, 0);
+    char *value = malloc(SIZE + 64);
+    (void)state;
+    assert_non_null(value);
+    for (unsigned i = 0; i < SIZE; i++) value[i] = (char)('a' + i % 26);
+    say(client, "get big small\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = pulled(peer, "big");
+    pulled_from(peer, "small", 0, false);
+    struct moved_item it = {.key = "big", .nkey = 3, .size = SIZE, .version = 8, .ttl_s = MOVED_ITEM_TTL_NEVER};
+    for (it.at = 0; it.at < SIZE; it.at += it.nvalue) {
+        it.value = value + it.at;
+        it.nvalue = SIZE - it.at < 50000 ? (uint32_t)(SIZE - it.at) : 50000;
+        if (it.at > 0) seq = pulled_from(peer, "big", it.at, true);
+        give_part(peer, seq, &it);
+        if (it.at == 0) give(peer, seq + 1, "small", "S", 0);
+        nodes_advance(c, CMD_PEER_TIMEOUT_MS - 20); /* each part has its own deadline */
+    }
+    char head[32], *got = malloc(SIZE);
+    assert_non_null(got);
+    snprintf(head, sizeof head, "VALUE big 0 %d\r\n", SIZE);
+    hear(client, head);
+    frame_take(client, got, SIZE);
+    assert_memory_equal(got, value, SIZE);
+    hear(client, "\r\nVALUE small 9 1\r\nS\r\nEND\r\n");
+    free(got);
+    free(value);
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+/* ------------------------------------------------------------------ before the former owner has stopped */
+
+static void clients_wait_until_the_donor_is_ready(void **state) {
+    struct nodes *c = begin(MOVE_ASKED);
+    int client = nodes_connect(c, 0), other = nodes_connect(c, 0);
+    (void)state;
+    say(client, "set a 0 0 1\r\nA\r\nget b\r\n");
+    for (unsigned i = 0; i < 60; i++) nodes_advance(c, 4); /* the deadline runs from READY on */
+    nodes_settle(c);
+    frame_silent(client);
+    assert_int_equal(stored(c, STORE_METRIC_total_items), 0);
+    say(other, "mn\r\n"); /* others are not held up */
+    hear(other, "MN\r\n");
+    move_set_state(c->node[0].move, 0, MOVE_PULLING);
+    nodes_advance(c, LINK_RETRY_MS + 1);
+    int peer = nodes_accept(c, 0, NULL);
+    give(peer, pulled(peer, "b"), "b", "B", 0);
+    hear(client, "STORED\r\nVALUE b 9 1\r\nB\r\nEND\r\n");
+    close(client);
+    close(other);
+    close(peer);
+    nodes_free(c);
+}
+
+/* ------------------------------------------------------------------ what other nodes ask */
+
+static void say_ring(int fd) {
+    const uint64_t version = RING;
+    frame_send(fd, 0, LINK_RING, 0, 0, &version, sizeof version);
+}
+
+static void ask(int fd, uint32_t seq, enum link_kind kind, const char *payload) {
+    frame_send(fd, seq, kind, 0, 200, payload, strlen(payload));
+}
+
+static void other_nodes_are_told_to_ask_again(void **state) {
+    struct nodes *c = begin(MOVE_ASKED);
+    int fd = nodes_dial(c, 0, CMD_LINK_DATA);
+    (void)state;
+    say_ring(fd);
+    ask(fd, 1, LINK_COMMAND, "set a 0 0 1\r\n1\r\n");
+    frame_answered(fd, 1, LINK_RETRY, 0, "");
+    /* Nothing may overtake it: what was sent before the answer was seen is refused, too. */
+    move_set_state(c->node[0].move, 0, MOVE_PULLING);
+    ask(fd, 2, LINK_COMMAND, "set a 0 0 1\r\n2\r\n");
+    frame_answered(fd, 2, LINK_RETRY, 0, "");
+    move_set_state(c->node[0].move, 0, MOVE_NONE);
+    ask(fd, 3, LINK_COMMAND, "set a 0 0 1\r\n3\r\n");
+    frame_answered(fd, 3, LINK_RETRY, 0, "");
+    say_ring(fd);
+    ask(fd, 4, LINK_COMMAND, "set a 0 0 1\r\n1\r\n");
+    ask(fd, 5, LINK_GET, "a");
+    frame_answered(fd, 4, LINK_DONE, 0, "STORED\r\n");
+    frame_answered(fd, 5, LINK_DONE, 0, "VALUE a 0 1\r\n1\r\n");
+    assert_int_equal(stored(c, STORE_METRIC_total_items), 1);
+    close(fd);
+    nodes_free(c);
+}
+
+static void what_other_nodes_ask_for_is_pulled(void **state) {
+    struct nodes *c = begin(MOVE_PULLING);
+    int fd = nodes_dial(c, 0, CMD_LINK_DATA);
+    (void)state;
+    say_ring(fd);
+    ask(fd, 1, LINK_COMMAND, "set s 0 0 1\r\nS\r\n");
+    ask(fd, 2, LINK_GET, "a");
+    ask(fd, 3, LINK_COMMAND, "incr n 1\r\n");
+    ask(fd, 4, LINK_GET, "s");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = pulled(peer, "a");
+    pulled_from(peer, "n", 0, false);
+    pulled_from(peer, "s", 0, false); /* which the set before it will have replaced */
+    ask(fd, 5, LINK_GET, "a");        /* comes while it waits */
+    give(peer, seq, "a", "A", 0);
+    frame_answer(peer, seq + 1, LINK_DONE, "");
+    give(peer, seq + 2, "s", "old", 0);
+    frame_answered(fd, 1, LINK_DONE, 0, "STORED\r\n");
+    frame_answered(fd, 2, LINK_DONE, 0, "VALUE a 9 1\r\nA\r\n");
+    frame_answered(fd, 3, LINK_DONE, 0, "NOT_FOUND\r\n");
+    frame_answered(fd, 4, LINK_DONE, 0, "VALUE s 0 1\r\nS\r\n");
+    frame_answered(fd, 5, LINK_DONE, 0, "VALUE a 9 1\r\nA\r\n");
+    /* They wait half as long as they would for an answer of their own. */
+    ask(fd, 6, LINK_GET, "late");
+    pulled(peer, "late");
+    for (unsigned i = 0; i < 11; i++) nodes_advance(c, CMD_PEER_TIMEOUT_MS / 20);
+    frame_answered(fd, 6, LINK_DONE, 0, "");
+    /* A link that ends while it waits. */
+    ask(fd, 7, LINK_GET, "gone");
+    pulled(peer, "gone");
+    close(fd);
+    nodes_settle(c);
+    close(peer);
+    nodes_free(c);
+}
+
+/* ------------------------------------------------------------------ the other side */
+
+/* Node 0 had all keys; member 1, the test, has them now. Member 2 has none. */
+static struct nodes *begin_giving(void) {
+    struct nodes *c = nodes_new(3);
+    assert_non_null(c);
+    assert_int_equal(nodes_start(c, 0, dir, "-t 1"), 0);
+    nodes_cover(c, 0, 5);
+    nodes_view_ring(c, 0, RING - 1, 1 << 0, PORT);
+    int client = nodes_connect(c, 0);
+    say(client, "set a|#|t=x,y 9 100 1\r\nA\r\nmn\r\n");
+    hear(client, "STORED\r\nMN\r\n");
+    close(client);
+    nodes_view_move(c, 0, RING, 1 << 0, 1 << 1, PORT, MOVE_NONE);
+    return c;
+}
+
+static void say_cover(int fd, uint32_t number, uint64_t sequence) {
+    const struct cover cover = {.version = 1, .epoch = 1, .n = 1, .seen = {{1, sequence}}};
+    uint8_t p[PULL_COVER_MAX];
+    memcpy(p, &number, sizeof number);
+    frame_send(fd, 0, LINK_COVER, 0, 0, p, sizeof number + cover_pack(&cover, p + sizeof number));
+}
+
+static void the_new_owner_gets_the_item(void **state) {
+    struct nodes *c = begin_giving();
+    int fd = nodes_dial(c, 0, CMD_LINK_DATA);
+    struct moved_item it;
+    (void)state;
+    ask(fd, 1, LINK_PULL, "a"); /* without a word about purges */
+    frame_answered(fd, 1, LINK_BEHIND, 0, "");
+    say_cover(fd, 2, 5);
+    ask(fd, 2, LINK_PULL, "a");
+    ask(fd, 3, LINK_PULL, "none");
+    struct frame f = frame_next(fd);
+    assert_int_equal(f.h.kind, LINK_DONE);
+    assert_int_equal(moved_item_read((uint8_t *)f.p, f.h.bytes, &it), f.h.bytes);
+    assert_int_equal(it.nkey, 1);
+    assert_int_equal(it.flags, 9);
+    assert_int_equal(it.ntags, 2);
+    assert_int_equal(it.ttl_s, 101);
+    assert_int_equal(it.nvalue, 1);
+    free(f.p);
+    frame_answered(fd, 3, LINK_DONE, 0, "");
+    say_cover(fd, 3, 5); /* somebody else gets nothing */
+    ask(fd, 4, LINK_PULL, "a");
+    frame_answered(fd, 4, LINK_DONE, 0, "");
+    ask(fd, 5, LINK_GET, "a"); /* nor does anybody by asking as an owner is asked */
+    struct frame g = frame_next(fd);
+    assert_int_equal(g.h.kind, LINK_NOT_OWNER);
+    free(g.p);
+    assert_int_equal(metric(c, CMD_METRIC_pulls_received), 4);
+    assert_int_equal(metric(c, CMD_METRIC_pulls_given), 1);
+    close(fd);
+    nodes_free(c);
+}
+
+static bool gives_behind(enum mutation m) {
+    struct nodes *c = begin_giving();
+    int fd = nodes_dial(c, 0, CMD_LINK_DATA);
+    mutation_on = m;
+    say_cover(fd, 2, 6); /* a purge that node 0 does not know yet */
+    ask(fd, 1, LINK_PULL, "a");
+    struct frame f = frame_next(fd);
+    mutation_on = MUTATION_NONE;
+    const bool gives = f.h.kind == LINK_DONE;
+    assert_true(gives || f.h.kind == LINK_BEHIND);
+    free(f.p);
+    nodes_cover(c, 0, 6);
+    say_cover(fd, 2, 6);
+    ask(fd, 2, LINK_PULL, "a");
+    f = frame_next(fd);
+    assert_int_equal(f.h.kind, LINK_DONE);
+    assert_true(f.h.bytes > 0);
+    free(f.p);
+    close(fd);
+    nodes_free(c);
+    return gives;
+}
+
+static void nothing_is_given_that_a_purge_may_have_taken(void **state) {
+    (void)state;
+    assert_false(gives_behind(MUTATION_NONE));
+    assert_true(gives_behind(MUTATION_PULL_NO_VECTOR));
+}
+
+static void bad_pulls_end_the_link(void **state) {
+    struct nodes *c = begin_giving();
+    char long_key[STORE_KEY_MAX + 2];
+    (void)state;
+    memset(long_key, 'k', sizeof long_key - 1);
+    long_key[sizeof long_key - 1] = '\0';
+    for (unsigned i = 0; i < 4; i++) {
+        int fd = nodes_dial(c, 0, CMD_LINK_DATA);
+        switch (i) {
+        case 0: ask(fd, 1, LINK_PULL, long_key); break;
+        case 1: frame_send(fd, 1, LINK_PULL, LINK_PART, 200, "short", 5); break;
+        case 2: frame_send(fd, 0, LINK_COVER, 0, 0, "short", 5); break;
+        default: frame_send(fd, 0, LINK_COVER, 0, 0, long_key, 4); break;
+        }
+        frame_ended(fd);
+    }
+    nodes_free(c);
+}
+
+static int make_dir(void **state) {
+    (void)state;
+    return mkdtemp(dir) == NULL;
+}
+
+static int remove_dir(void **state) {
+    (void)state;
+    return rmdir(dir);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_not_here_is_pulled_first),
+        cmocka_unit_test(changes_find_what_was_there),
+        cmocka_unit_test(a_set_asks_nobody),
+        cmocka_unit_test(deletes_are_not_undone),
+        cmocka_unit_test(purges_are_not_undone),
+        cmocka_unit_test(a_donor_that_is_behind_is_asked_again),
+        cmocka_unit_test(what_cannot_be_pulled_is_a_miss),
+        cmocka_unit_test(large_values_come_in_parts),
+        cmocka_unit_test(clients_wait_until_the_donor_is_ready),
+        cmocka_unit_test(other_nodes_are_told_to_ask_again),
+        cmocka_unit_test(what_other_nodes_ask_for_is_pulled),
+        cmocka_unit_test(the_new_owner_gets_the_item),
+        cmocka_unit_test(nothing_is_given_that_a_purge_may_have_taken),
+        cmocka_unit_test(bad_pulls_end_the_link),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
