@@ -9,14 +9,15 @@
 _Static_assert(1 << COLUMN_BITS == HOT_COLUMNS, "a column is so many bits of the hash");
 _Static_assert(COLUMN_BITS *HOT_ROWS <= 64, "each row has bits of its own");
 
-void hot_init(struct hot *h, uint64_t seed, uint64_t now_ns) {
+void hot_init(struct hot *h, unsigned sample, uint64_t seed, uint64_t now_ns) {
+    h->sample = sample;
     h->halved_ns = now_ns;
     rand_init(&h->rand, seed);
     h->skip = hot_draw(h);
 }
 
 uint32_t hot_draw(struct hot *h) {
-    return (uint32_t)rand_below(&h->rand, 2 * HOT_SAMPLE - 1); /* one behind each gap: HOT_SAMPLE on average */
+    return (uint32_t)rand_below(&h->rand, 2 * h->sample - 1); /* with the one behind it: h->sample on average */
 }
 
 static uint32_t *cell(struct hot *h, unsigned row, uint64_t hash) {
@@ -45,18 +46,32 @@ void hot_age(struct hot *h, uint64_t now_ns) {
         if (h->top[i].count > 0) h->top[n++] = h->top[i];
     }
     h->ntop = n;
+    h->least >>= shift;
+}
+
+static inline bool is_same(const struct hot_key *k, uint64_t hash, const char *key, size_t len) {
+    return k->hash == hash && k->len == len && memcmp(k->key, key, len) == 0;
 }
 
 /* The key's place among those known by name, or that of the one that makes room for it; NULL: it has too few. */
 static struct hot_key *place(struct hot *h, uint64_t hash, const char *key, size_t len, uint32_t count) {
-    struct hot_key *least = NULL;
-    for (unsigned i = 0; i < h->ntop; i++) {
-        struct hot_key *k = &h->top[i];
-        if (k->hash == hash && k->len == len && memcmp(k->key, key, len) == 0) return k;
-        if (least == NULL || k->count < least->count) least = k;
+    uint8_t *hint = &h->hint[hash % HOT_HINTS];
+    unsigned at = h->ntop, least = 0;
+    if (*hint < h->ntop && is_same(&h->top[*hint], hash, key, len)) return &h->top[*hint];
+    if (h->ntop == HOT_TOP && count <= h->least) return NULL;
+    for (unsigned i = 0; i < h->ntop && at == h->ntop; i++) {
+        if (is_same(&h->top[i], hash, key, len)) at = i;
+        if (h->top[i].count < h->top[least].count) least = i;
     }
-    if (h->ntop < HOT_TOP) return &h->top[h->ntop++];
-    return least->count < count ? least : NULL;
+    if (at == HOT_TOP) {
+        h->least = h->top[least].count;
+        if (count <= h->least) return NULL;
+        at = least;
+    } else if (at == h->ntop) {
+        h->ntop++;
+    }
+    *hint = (uint8_t)at;
+    return &h->top[at];
 }
 
 void hot_count(struct hot *h, uint64_t hash, const char *key, size_t len, uint64_t now_ns) {
@@ -76,7 +91,7 @@ void hot_count(struct hot *h, uint64_t hash, const char *key, size_t len, uint64
 /* A count of a steady rate r is between r, right after it was halved, and 2 r a second later. */
 uint64_t hot_rate(const struct hot *h, uint64_t count, uint64_t now_ns) {
     const uint64_t since_ns = now_ns > h->halved_ns ? now_ns - h->halved_ns : 0;
-    return count * HOT_SAMPLE * SECOND_NS / (SECOND_NS + since_ns);
+    return count * h->sample * SECOND_NS / (SECOND_NS + since_ns);
 }
 
 bool hot_is_hot(struct hot *h, uint64_t hash, uint64_t now_ns) {

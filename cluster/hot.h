@@ -15,7 +15,7 @@
 #include "base/check.h"
 #include "base/rand.h"
 
-#define HOT_SAMPLE 32       /* one request in so many is counted, on average */
+#define HOT_SAMPLE 32       /* one request in so many is counted, on average, where a hot key is to be found fast */
 #define HOT_ROWS 4          /* of the sketch */
 #define HOT_COLUMNS 4096    /* a power of two */
 #define HOT_TOP 64          /* keys that are known by name */
@@ -30,18 +30,23 @@ struct hot_key {
     char key[HOT_KEY_MAX];
 };
 
+#define HOT_HINTS 256 /* a power of two */
+
 struct hot {
+    unsigned sample;    /* one request in so many is counted */
     uint64_t halved_ns; /* when the counts were last halved, or would have been */
     uint64_t total;     /* samples; halved likewise */
     uint32_t skip;      /* requests that come before the next one that is counted */
     struct rand rand;
     unsigned ntop;
+    uint32_t least;              /* when there are HOT_TOP: none has a lower count */
+    uint8_t hint[HOT_HINTS];     /* by hash: where the key may be */
     struct hot_key top[HOT_TOP]; /* in no order */
     uint32_t cell[HOT_ROWS][HOT_COLUMNS];
 };
 
 /* Begins without any counts; *h is all zeros. */
-void hot_init(struct hot *h, uint64_t seed, uint64_t now_ns);
+void hot_init(struct hot *h, unsigned sample, uint64_t seed, uint64_t now_ns);
 
 /* How many requests to leave out before the next one is counted; draws it anew. */
 uint32_t hot_draw(struct hot *h);

@@ -303,13 +303,12 @@ static void consider(struct cmd_copies *c, struct copy *y, uint64_t now_ns) {
         let_go(c, y);
 }
 
-/* Counts a get that goes to a member, if it is in the sample; a key that becomes hot so is asked for. */
-static inline void sample(struct cmd_copies *c, const struct request *r, unsigned member, uint64_t now_ns) {
+/* Counts a get that goes to a member and is in the sample; a key that becomes hot so is asked for. */
+static void sample(struct cmd_copies *c, const struct request *r, unsigned member, uint64_t now_ns) {
     struct hot *h = &c->worker->hot->asked;
-    if (likely(hot_next(h, 1) != 0) || !cmd_place_is_read(r) || r->key.len == 0) return;
+    if (!cmd_place_is_read(r) || r->key.len == 0) return;
     cmd_hot_count(c->worker, h, &r->key, now_ns);
-    if (!c->worker->cmd->cfg.hot_copies) return;
-    if (!can_be_copied(r) || (c->n > 0 && find(c, &r->key) != NULL)) return;
+    if (!c->worker->cmd->cfg.hot_copies || !can_be_copied(r) || (c->n > 0 && find(c, &r->key) != NULL)) return;
     if (cmd_hot_is_hot(c->worker, h, r->key.hash, now_ns)) begin(c, &r->key, member, now_ns);
 }
 
@@ -319,19 +318,18 @@ static void note_change(struct cmd_copies *c, const struct request *r) {
     c->written |= r->key.len > 0 ? UINT64_C(1) << (r->key.hash & 63) : UINT64_MAX;
 }
 
-void cmd_copy_answer(struct session *s, struct forward *f, const struct request *r, unsigned n) {
-    struct cmd_worker *w = s->worker;
-    struct cmd_peers *p = w->peers;
+/* Whether the slot's request is about to be sent to another node, as a client asked. */
+static inline bool is_asked(const struct forward *f, unsigned slot) {
+    return f->slot[slot].state == FORWARD_WANTED && !forward_pulls(f, slot);
+}
+
+/* Answers what it can of r[0..n), and notes of which copies the next ones are wanted. */
+static void answer_all(struct cmd_peers *p, struct forward *f, const struct request *r, unsigned n, uint64_t now_ns) {
     struct cmd_copies *c = p->copies;
-    cmd_enter(w);
-    const uint64_t now_ns = store_now_ns(w->store);
-    const bool leased = w->leases_ended == 0 || FAULT_POINT("copy.mutate.no_lease");
+    const bool leased = p->worker->leases_ended == 0 || FAULT_POINT("copy.mutate.no_lease");
     c->written = 0;
     for (unsigned i = 0; i < n; i++) {
-        const struct forward_slot *at = &f->slot[f->next + i];
-        if (at->state != FORWARD_WANTED || forward_pulls(f, f->next + i)) continue;
-        sample(c, &r[i], at->member, now_ns);
-        if (likely(c->n == 0)) continue;
+        if (!is_asked(f, f->next + i)) continue;
         struct copy *y = can_be_copied(&r[i]) ? find(c, &r[i].key) : NULL;
         if (likely(y == NULL)) {
             note_change(c, &r[i]);
@@ -345,4 +343,15 @@ void cmd_copy_answer(struct session *s, struct forward *f, const struct request 
         }
         consider(c, y, now_ns);
     }
+}
+
+void cmd_copy_answer(struct session *s, struct forward *f, const struct request *r, unsigned n) {
+    struct cmd_worker *w = s->worker;
+    struct cmd_copies *c = w->peers->copies;
+    struct hot *h = &w->hot->asked;
+    cmd_enter(w);
+    const uint64_t now_ns = store_now_ns(w->store);
+    for (unsigned i = 0; unlikely((i += hot_next(h, n - i)) < n); i++)
+        if (is_asked(f, f->next + i)) sample(c, &r[i], f->slot[f->next + i].member, now_ns);
+    if (unlikely(c->n > 0)) answer_all(w->peers, f, r, n, now_ns);
 }

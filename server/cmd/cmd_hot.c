@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/md5.h"
 #include "cluster/view.h"
 #include "cmd/cmd_hold.h"
 #include "cmd/cmd_link.h"
@@ -13,14 +14,15 @@
 #include "store/store.h"
 
 #define SHOWN_MAX HOT_TOP /* keys in an answer */
+#define SEEN_SAMPLE 256   /* one get in so many is counted: who looks wants to see what stands out */
 
 int cmd_hot_new(struct cmd *cmd) {
     const uint64_t now_ns = clock_boot_ns(cmd->cfg.clock);
     for (unsigned i = 0; i < cmd->nworkers; i++) {
         struct cmd_hot *h = cmd->workers[i].hot = calloc(1, sizeof *h);
         if (h == NULL) return -ENOMEM;
-        hot_init(&h->served, cmd->cfg.seed + 2 * i, now_ns);
-        hot_init(&h->asked, cmd->cfg.seed + 2 * i + 1, now_ns);
+        hot_init(&h->seen, SEEN_SAMPLE, cmd->cfg.seed + 2 * i, now_ns);
+        hot_init(&h->asked, HOT_SAMPLE, cmd->cfg.seed + 2 * i + 1, now_ns);
     }
     return 0;
 }
@@ -44,22 +46,12 @@ bool cmd_hot_is_hot(struct cmd_worker *w, struct hot *h, uint64_t hash, uint64_t
     return is;
 }
 
-static bool is_own(const struct cmd_worker *w, const struct store_key *k) {
-    const struct view *v = w->peers == NULL ? NULL : w->peers->view;
-    const uint32_t len = (uint32_t)k->len;
-    uint16_t owner;
-    uint64_t since;
-    if (v == NULL || view_owns_all(v)) return true;
-    view_owners(v, &k->p, &len, 1, &owner, &since);
-    return owner == v->self;
-}
-
 void cmd_hot_pick(struct session *s, const struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
-    for (unsigned i = 0; (i += hot_next(&w->hot->served, n - i)) < n; i++) {
+    for (unsigned i = 0; (i += hot_next(&w->hot->seen, n - i)) < n; i++) {
         if (s->forward != NULL) continue; /* they are shown again */
         if (r[i].row == NULL || r[i].key.len == 0 || !cmd_place_is_lookup(&r[i])) continue;
-        if (is_own(w, &r[i].key)) cmd_hot_count(w, &w->hot->served, &r[i].key, store_now_ns(w->store));
+        cmd_hot_count(w, &w->hot->seen, &r[i].key, store_now_ns(w->store));
     }
 }
 
@@ -74,7 +66,7 @@ struct shown {
 
 struct list {
     unsigned n, max;
-    uint64_t served, asked; /* gets a second, of all keys */
+    uint64_t seen; /* gets a second, of all keys */
     struct shown *key;
 };
 
@@ -88,10 +80,25 @@ static struct shown *place(struct list *l, const struct hot_key *k) {
     return new;
 }
 
-static void add(struct list *l, struct hot *h, bool asked, uint64_t now_ns) {
+static bool is_own(const struct cmd_worker *w, const struct hot_key *k) {
+    const struct view *v = w->peers == NULL ? NULL : w->peers->view;
+    char key[HOT_KEY_MAX + MD5_READS]; /* more may be read behind it */
+    const char *const p = key;
+    const uint32_t len = k->len;
+    uint16_t owner;
+    uint64_t since;
+    if (v == NULL || view_owns_all(v)) return true;
+    memcpy(key, k->key, k->len);
+    view_owners(v, &p, &len, 1, &owner, &since);
+    return owner == v->self;
+}
+
+/* Adds what a worker has counted; `to` is who asks. */
+static void add(struct list *l, const struct cmd_worker *to, struct hot *h, bool asked, uint64_t now_ns) {
     hot_age(h, now_ns);
-    *(asked ? &l->asked : &l->served) += hot_rate(h, h->total, now_ns);
+    if (!asked) l->seen += hot_rate(h, h->total, now_ns);
     for (unsigned i = 0; i < h->ntop; i++) {
+        if (!asked && !is_own(to, &h->top[i])) continue;
         struct shown *k = place(l, &h->top[i]);
         *(asked ? &k->asked : &k->served) += hot_rate(h, h->top[i].count, now_ns);
     }
@@ -123,8 +130,7 @@ static size_t encode(const struct shown *k, char *out) {
 static void show(const struct cmd_stat_line *to, const struct list *l, const struct shown *k, unsigned rank) {
     char text[3 * HOT_KEY_MAX + 128] = "key=", name[16];
     const size_t n = 4 + encode(k, text + 4);
-    const uint64_t all = l->served + l->asked, mine = k->served + k->asked;
-    const uint64_t share = all == 0 ? 0 : mine * 1000 / all;
+    const uint64_t share = l->seen == 0 ? 0 : (k->served + k->asked) * 1000 / l->seen;
     const int more =
         snprintf(text + n, sizeof text - n, " served=%llu asked=%llu share=%llu.%llu holders=%u",
                  (unsigned long long)k->served, (unsigned long long)k->asked, (unsigned long long)(share / 10),
@@ -145,8 +151,8 @@ void cmd_hot_stats(const struct cmd_stat_line *to) {
     for (unsigned i = 0; i < cmd->nworkers; i++) {
         struct cmd_hot *h = cmd->workers[i].hot;
         sync_spin_lock(&h->lock);
-        add(&l, &h->served, false, now_ns);
-        add(&l, &h->asked, true, now_ns);
+        add(&l, to->s->worker, &h->seen, false, now_ns);
+        add(&l, to->s->worker, &h->asked, true, now_ns);
         sync_spin_unlock(&h->lock);
     }
     qsort(l.key, l.n, sizeof *l.key, by_rate);

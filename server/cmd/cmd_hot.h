@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * cmd_hot - which keys are asked for most: a sample of each worker's gets (cluster/hot.h), of those that this node
- * answers from its store and of those that it asks other nodes for. The whole cost for a request that is not in the
- * sample is a count of its batch.
+ * cmd_hot - which keys are asked for most: samples of each worker's gets (cluster/hot.h), of all that come to this
+ * node, and of those that it asks other nodes for. Whose a key is is found out when somebody looks. The whole cost for
+ * a request that is not in the sample is a count of its batch.
  *
  * A worker counts; whoever answers `stats hotkeys` reads, under the worker's lock, which is held for some hundred
  * instructions.
@@ -19,7 +19,7 @@
 
 struct cmd_hot {
     struct sync_spin lock; /* guards what others read of the two: counts and names */
-    struct hot served, asked;
+    struct hot seen, asked;
 };
 
 /* Gives all workers theirs. 0 or -ENOMEM. */
@@ -28,10 +28,10 @@ void cmd_hot_free(struct cmd *cmd);
 
 /* Some of the worker's batch are in the sample. */
 void cmd_hot_pick(struct session *s, const struct request *r, unsigned n);
-/* The requests r[0..n) are about to be run, or routed: counts those gets in the sample whose keys are this node's,
- * unless they were shown before. Inside the section. */
-static inline void cmd_hot_served(struct session *s, const struct request *r, unsigned n) {
-    struct hot *h = &s->worker->hot->served;
+/* The requests r[0..n) are about to be run, or routed: counts those gets that are in the sample, unless they were shown
+ * before. Inside the section. */
+static inline void cmd_hot_see(struct session *s, const struct request *r, unsigned n) {
+    struct hot *h = &s->worker->hot->seen;
     if (likely(h->skip >= n))
         h->skip -= n;
     else

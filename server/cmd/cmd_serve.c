@@ -400,7 +400,7 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
         return 0;
     }
     if (f->count > 1) cmd_run_prefetch(w, w->batch, f->count);
-    cmd_hot_served(s, w->batch, f->count);
+    cmd_hot_see(s, w->batch, f->count);
     const bool fenced = w->peers != NULL && w->peers->view != NULL && w->peers->view->fenced;
     const bool looks = fenced || cmd_moving(w) || sv->retrying != 0;
     const bool quick = f->plain && held_ms == 0 && w->observed == 0 && s->forward == NULL;

@@ -18,7 +18,7 @@ static struct hot hot;
 
 static void begin(uint64_t seed) {
     memset(&hot, 0, sizeof hot);
-    hot_init(&hot, seed, 0);
+    hot_init(&hot, HOT_SAMPLE, seed, 0);
 }
 
 static uint64_t hash_of(unsigned key) {
