@@ -139,11 +139,21 @@ struct holders_key *holders_close(struct holders *h, uint64_t now_ns) {
     return NULL;
 }
 
+static unsigned live_nodes(const struct holders_key *k, uint64_t now_ns) {
+    unsigned n = 0;
+    for (unsigned i = 0; k->used && i < k->nnodes; i++) n += k->nodes[i].until_ns > now_ns;
+    return n;
+}
+
+bool holders_recalled(const struct holders *h, uint64_t now_ns) {
+    for (unsigned i = 0; i < HOLDERS_KEYS_MAX; i++)
+        if (h->keys[i].closed && live_nodes(&h->keys[i], now_ns) > 0) return false;
+    return true;
+}
+
 unsigned holders_count(const struct holders *h, uint64_t hash, uint64_t now_ns) {
     unsigned n = 0;
-    for (unsigned i = 0; i < HOLDERS_KEYS_MAX; i++) {
-        const struct holders_key *k = &h->keys[i];
-        for (unsigned j = 0; k->used && k->hash == hash && j < k->nnodes; j++) n += k->nodes[j].until_ns > now_ns;
-    }
+    for (unsigned i = 0; i < HOLDERS_KEYS_MAX; i++)
+        if (h->keys[i].hash == hash) n += live_nodes(&h->keys[i], now_ns);
     return n;
 }

@@ -36,7 +36,9 @@ struct refresh {
 struct cmd_hold {
     struct sync_spin lock; /* guards the table, and what each worker has seen of it */
     struct holders table;
-    uint64_t *seen;          /* generations of the workers' filters */
+    uint64_t *seen;              /* generations of the workers' filters */
+    void (*recalled)(void *arg); /* to be called when no copy of a closed key is left; NULL: nobody waits for that */
+    void *recalled_arg;
     struct refresh *refresh; /* one a worker */
 };
 
@@ -144,16 +146,39 @@ static void collect(struct news *news, const struct holders_key *k) {
     memcpy(news->nodes, k->nodes, k->nnodes * sizeof k->nodes[0]);
 }
 
+/* What has been waited for, taken while the lock is held and done when it is not any more. */
+struct due {
+    struct holders_waiters woken;
+    void (*recalled)(void *arg);
+    void *arg;
+};
+
+static void collect_due(struct cmd_hold *h, struct due *d, uint64_t now) {
+    d->recalled = NULL;
+    if (h->recalled == NULL || !holders_recalled(&h->table, now)) return;
+    d->recalled = h->recalled;
+    d->arg = h->recalled_arg;
+    h->recalled = NULL;
+}
+
+static void do_due(struct due *d) {
+    wake(&d->woken);
+    if (d->recalled != NULL) d->recalled(d->arg);
+}
+
 /* On the worker, while something that it has told is not answered. */
 static bool look(struct cmd_worker *w) {
     struct cmd_hold *h = w->cmd->hold;
-    struct holders_waiters woken = TAILQ_HEAD_INITIALIZER(woken);
+    const uint64_t now = now_ns(w->cmd);
+    struct due d = {.woken = TAILQ_HEAD_INITIALIZER(d.woken)};
     sync_spin_lock(&h->lock);
-    for (struct holders_key *k; (k = holders_ended(&h->table, now_ns(w->cmd))) != NULL;)
-        TAILQ_CONCAT(&woken, &k->waiters, entry);
+    for (struct holders_key *k; (k = holders_ended(&h->table, now)) != NULL;)
+        TAILQ_CONCAT(&d.woken, &k->waiters, entry);
+    collect_due(h, &d, now);
+    const bool waits = h->recalled != NULL;
     sync_spin_unlock(&h->lock);
-    wake(&woken);
-    return cmd_tell_time(w->tells);
+    do_due(&d);
+    return cmd_tell_time(w->tells) || waits;
 }
 
 static void tell_all(struct cmd_worker *w, const struct news *news) {
@@ -243,12 +268,26 @@ void cmd_hold_close(struct cmd_worker *w) {
 
 void cmd_hold_gone(struct cmd *cmd, uint64_t name, uint32_t member) {
     struct cmd_hold *h = cmd->hold;
-    struct holders_waiters woken = TAILQ_HEAD_INITIALIZER(woken);
+    struct due d = {.woken = TAILQ_HEAD_INITIALIZER(d.woken)};
     sync_spin_lock(&h->lock);
     for (struct holders_key *k; (k = holders_gone(&h->table, name, member)) != NULL;)
-        TAILQ_CONCAT(&woken, &k->waiters, entry);
+        TAILQ_CONCAT(&d.woken, &k->waiters, entry);
+    collect_due(h, &d, now_ns(cmd));
     sync_spin_unlock(&h->lock);
-    wake(&woken);
+    do_due(&d);
+}
+
+void cmd_hold_when_recalled(struct cmd *cmd, void (*fn)(void *arg), void *arg) {
+    struct cmd_hold *h = cmd->hold;
+    struct due d = {.woken = TAILQ_HEAD_INITIALIZER(d.woken), .recalled = fn, .arg = arg};
+    if (h != NULL) {
+        sync_spin_lock(&h->lock);
+        h->recalled = fn;
+        h->recalled_arg = arg;
+        collect_due(h, &d, now_ns(cmd));
+        sync_spin_unlock(&h->lock);
+    }
+    do_due(&d);
 }
 
 /* ------------------------------------------------------------------ giving */

@@ -36,6 +36,8 @@ bool cmd_hold_waits(struct session *s, const struct request *r);
 void cmd_hold_forget(struct cmd_worker *w, const struct store_key *k);
 /* All keys may have another owner now: their holders are told. On a worker. */
 void cmd_hold_close(struct cmd_worker *w);
+/* Calls fn(arg) once, on a worker, when none of the copies is left that were told of: now, or later. One at a time. */
+void cmd_hold_when_recalled(struct cmd *cmd, void (*fn)(void *arg), void *arg);
 /* A member's copies of the key of this name are gone. On any worker. */
 void cmd_hold_gone(struct cmd *cmd, uint64_t name, uint32_t member);
 

@@ -69,7 +69,9 @@ static void trust(struct net_worker *nw, void *arg) {
     if (sync_sub_rel(&p->left, 1) != 1) return;
     view_free(p->old);
     p->old = NULL;
-    if (p->done != NULL) p->done(p->arg);
+    /* What moves to another owner may be changed there once this is done: no copy of it may be left that the other does
+     * not know of. */
+    if (p->done != NULL) cmd_hold_when_recalled(p->cmd, p->done, p->arg);
 }
 
 static void take(struct net_worker *nw, void *arg) {

@@ -130,6 +130,11 @@ static void all_keys_can_be_closed(void **state) {
     hold(9, 0, 0);
     for (struct holders_key *k; (k = holders_close(&h, 10 * MS)) != NULL; n++) assert_true(k->closed);
     assert_int_equal(n, 2); /* nobody holds a copy of the third */
+    assert_false(holders_recalled(&h, 10 * MS));
+    assert_null(holders_gone(&h, ~UINT64_C(7), 1));
+    assert_null(holders_gone(&h, ~UINT64_C(7), 2));
+    assert_false(holders_recalled(&h, (HOLDERS_KEPT_MS - 1) * MS));
+    assert_true(holders_recalled(&h, HOLDERS_KEPT_MS * MS));
     for (uint64_t i = 7; i <= 9; i++) assert_int_equal(ask(i, 5, 20), HOLDERS_LATER);
 }
 
