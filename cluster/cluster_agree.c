@@ -119,6 +119,7 @@ static void adopted(struct cluster *c) {
     place_members(c);
     cluster_purges_adopt(c);
     cluster_view_make(c);
+    cluster_handoff_adopted(c);
 }
 
 static void answer(struct cluster *c, const struct config_out *out) {
@@ -194,7 +195,7 @@ bool cluster_agree_hears_majority(const struct cluster *c, uint64_t now_ns) {
 void cluster_agree_own(struct cluster *c) {
     if (c->standing == c->asked_as) return;
     const bool serve = c->standing == CLUSTER_JOINING && cluster_lease_held(c);
-    const bool left = c->standing == CLUSTER_LEAVING && !c->view_moving;
+    const bool left = c->standing == CLUSTER_LEAVING && !c->view_moving && cluster_handoff_may_leave(c);
     if (!serve && !left) return;
     c->asked_as = c->standing; /* the machine asks until it is so */
     if (left) {                /* who is no member holds no lease */

@@ -132,6 +132,7 @@ static void fill_gauges(const struct cluster *c, struct cluster_gauges *g) {
     g->peer_protocol_errors = transport_metric(c->transport, TRANSPORT_METRIC_protocol_errors) +
                               transport_metric(c->transport, TRANSPORT_METRIC_links_refused) + purges.malformed +
                               c->malformed;
+    g->handoff_active = c->handing_over; /* cluster_gauges adds the rest */
     g->datagrams_refused = transport_metric(c->transport, TRANSPORT_METRIC_datagrams_refused);
 }
 
@@ -207,6 +208,8 @@ static void status(struct cluster *c, struct cluster_text *t) {
     char id[CLUSTER_ID_TEXT] = "-", ring_id[RING_ID_TEXT] = "-", worst[300];
     struct cluster_text problems = {0};
     struct purging_counters purges;
+    struct cluster_gauges g = {0};
+    cluster_handoff_gauges(c, c->handing_over, &g);
     purging_read_counters(c->purging, &purges);
     if (now != NULL) cluster_id_text(&now->cluster, id);
     if (ring != NULL) ring_id_text(ring, ring_id);
@@ -215,11 +218,13 @@ static void status(struct cluster *c, struct cluster_text *t) {
     cluster_text_put(t,
                      "STATUS cluster=%s id=%s node=%s state=%s lease=%s epoch=%" PRIu64 " version=%" PRIu64
                      " voters=%u quorum=%s ring=%s ring_version=%" PRIu64
-                     " alive=%u suspect=%u dead=%u left=%u pending=%u lag_ms=%" PRIu64 " verdict=%s reason=%s\r\n",
+                     " alive=%u suspect=%u dead=%u left=%u pending=%u lag_ms=%" PRIu64 " handoffs=%" PRIu64
+                     " handed=%" PRIu64 " to_hand=%" PRIu64 " handoff_left_s=%" PRIu64 " verdict=%s reason=%s\r\n",
                      c->cfg.name, id, self->name, own_state(c), lease_word(c), now == NULL ? 0 : now->epoch,
                      now == NULL ? 0 : now->version, now == NULL ? 0 : now->nvoters, quorum ? "yes" : "no", ring_id,
                      now == NULL ? 0 : now->ring_version, n.alive, n.suspect, n.dead, n.left, purges.pending,
-                     purging_lag_ns(c->purging, cluster_now(c)) / NS_IN_MS,
+                     purging_lag_ns(c->purging, cluster_now(c)) / NS_IN_MS, g.handoff_active, g.handoff_items,
+                     g.handoff_expected, g.handoff_left_s,
                      !serves         ? "down"
                      : worst[0] != 0 ? "degraded"
                                      : "ok",

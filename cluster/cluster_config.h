@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 struct clock;
+struct handoff_store;
 struct log;
+struct move;
 struct purging_batch;
 struct ssl_st;
 struct view;
@@ -44,6 +46,11 @@ struct cluster_upcalls {
     int (*client)(void *arg, bool privileged);
     /* Another node has made a link for its requests, or for large values. The socket and session are the node's. */
     void (*serve)(void *arg, unsigned worker, bool transfer, int fd, struct ssl_st *ssl);
+    /* The items that move: a hand-off's store (handoff.h), which the thread of the hand-off alone calls; `set_move`
+     * says which move they belong to (NULL: none), `items` how many there are in the store, about. */
+    void (*handoff)(void *arg, struct handoff_store *out);
+    void (*set_move)(void *store_arg, struct move *m);
+    uint64_t (*items)(void *store_arg);
     /* This node has left the cluster for good, as an operator wanted (`cluster leave`): the process may end. */
     void (*ended)(void *arg);
 };
@@ -69,7 +76,8 @@ struct cluster_config {
     const char *key_tags;  /* NULL: off */
     char prefix_delimiter; /* 0: off */
     const char *strip_prefix;
-    uint64_t memory_limit; /* bounds the log of purges */
+    uint64_t memory_limit; /* bounds the log of purges, and the set of keys written while they move */
+    unsigned handoff_rate_mib, drain_timeout_s;
     unsigned workers;
     const struct clock *clock;
     struct log *log;

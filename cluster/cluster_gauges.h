@@ -16,6 +16,10 @@ struct cluster_gauges {
     uint64_t alive, suspect, dead, left;
     uint64_t ring_version, ring_nodes, ring_points;
     uint64_t purges_sent, purges_received, purges_confirmed, purges_pending;
+    uint64_t handoff_active;                  /* transfers of items under way, on either side */
+    uint64_t handoff_items, handoff_expected; /* of these: items so far, of so many, about */
+    uint64_t handoff_left_s;                  /* until the last one is done, at the speed so far */
+    uint64_t handoff_sent, handoff_received, handoff_refused_written, handoff_refused_purged, handoff_abandoned;
     uint64_t peer_protocol_errors, datagrams_refused;
 };
 

@@ -112,6 +112,7 @@ static void reset(struct cluster *c) {
     if (c->drop_wanted) c->cfg.up.floor(c->cfg.up.arg, true);
     c->drop_wanted = false;
     cluster_purges_end(c);
+    cluster_handoff_none(c, 0);
     cluster_links_free(c);
     swim_free(c->swim);
     purging_free(c->purging);
@@ -225,6 +226,7 @@ static int make_machines(struct cluster *c, char *err, size_t err_size) {
     if (c->cfg.state_dir != NULL) r = statedir_open(c->cfg.state_dir, &c->disk, err, err_size);
     if (r == 0) r = open_keyring(c, err, err_size);
     if (r == 0) r = cluster_links_address(c, err, err_size);
+    if (r == 0) r = cluster_handoff_new(c);
     if (r == 0) r = cluster_agree_new(c, err, err_size);
     if (r == 0) r = cluster_links_new(c, err, err_size);
     if (r == 0) r = cluster_members_new(c);
@@ -266,6 +268,8 @@ int cluster_new(const struct cluster_config *cfg, struct cluster **out, char *er
 int cluster_start(struct cluster *c) {
     int r = c->disk == NULL ? 0 : statedir_start(c->disk, on_disk, c);
     if (r != 0) return r;
+    r = mover_start(c->mover);
+    if (r != 0) return r;
     c->second_ns = cluster_now(c);
     set_timer(c);
     cluster_touch(c);
@@ -281,12 +285,14 @@ void cluster_stop(struct cluster *c) {
     sync_store_rel(&c->ending, 1);
     loop_wake(&c->waker);
     pthread_join(c->thread, NULL);
+    mover_stop(c->mover);
     c->started = false;
 }
 
 void cluster_free(struct cluster *c) {
     if (c == NULL) return;
     cluster_stop(c);
+    if (c->mover != NULL) mover_stop(c->mover);
     statedir_close(c->disk);               /* waits for what is being written, which wakes the loop */
     if (c->purging != NULL) answer_all(c); /* what workers asked since the thread ended */
     cluster_links_free(c);
@@ -294,6 +300,9 @@ void cluster_free(struct cluster *c) {
     swim_free(c->swim);
     purging_free(c->purging);
     cluster_receipts_free(c->receipts);
+    mover_free(c->mover);
+    move_put(c->move);
+    free(c->parts);
     free(c->said);
     loop_waker_fini(&c->waker);
     if (c->timer != NULL) event_free(c->timer);
@@ -319,6 +328,7 @@ void cluster_gauges(struct cluster *c, struct cluster_gauges *out) {
     pthread_mutex_lock(&c->lock);
     *out = c->gauges;
     pthread_mutex_unlock(&c->lock);
+    cluster_handoff_gauges(c, out->handoff_active > 0, out);
 }
 
 size_t cluster_discovery(struct cluster *c, char *to, size_t size) {

@@ -268,7 +268,8 @@ static void run_wish(struct cluster *c, struct cluster_task *t) {
     (void)transport_place(c->transport, &m->id, m->address);
     TAILQ_INSERT_TAIL(&c->wishes, w, entry);
     c->nwishes++;
-    const int r = transport_want_data_link(c->transport, &w->id, w->worker, w->transfer);
+    const int r =
+        transport_want_data_link(c->transport, &w->id, w->worker, w->transfer ? PEER_LINK_TRANSFER : PEER_LINK_DATA);
     if (r == 0) return;
     TAILQ_REMOVE(&c->wishes, w, entry);
     c->nwishes--;
@@ -291,12 +292,17 @@ void cluster_want_link(struct cluster *c, unsigned worker, uint32_t member, bool
 static void on_data_link(void *arg, const struct transport_data_link *l) {
     struct cluster *c = arg;
     struct cluster_wish *w;
+    if (l->kind == PEER_LINK_HANDOFF) {
+        cluster_handoff_link(c, l);
+        return;
+    }
     if (!l->dialled) {
-        if (l->fd >= 0) c->cfg.up.serve(c->cfg.up.arg, l->worker, l->transfer, l->fd, l->ssl);
+        if (l->fd >= 0) c->cfg.up.serve(c->cfg.up.arg, l->worker, l->kind == PEER_LINK_TRANSFER, l->fd, l->ssl);
         return;
     }
     TAILQ_FOREACH(w, &c->wishes, entry)
-    if (w->worker == l->worker && w->transfer == l->transfer && cluster_id_equal(&w->id, &l->id)) break;
+    if (w->worker == l->worker && w->transfer == (l->kind == PEER_LINK_TRANSFER) && cluster_id_equal(&w->id, &l->id))
+        break;
     if (w == NULL) {
         if (l->fd >= 0) c->cfg.up.link(c->cfg.up.arg, NULL, l->fd, l->ssl, 0); /* nobody waits for it: it is closed */
         return;

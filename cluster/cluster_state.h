@@ -23,6 +23,7 @@
 #include "cluster/config.h"
 #include "cluster/cover.h"
 #include "cluster/keyring.h"
+#include "cluster/mover.h"
 #include "cluster/purging.h"
 #include "cluster/ring.h"
 #include "cluster/statedir.h"
@@ -123,12 +124,11 @@ struct cluster {
     struct config *config;
     struct purging *purging;
     struct cluster_receipts *receipts;
-    struct lease_ends ends;  /* atomic: the workers read them */
-    struct cover_cell cover; /* likewise */
-    bool lease_held;         /* the tag lease, or none is needed; as of the last look */
-    uint32_t lease_number;   /* this node's member number at the last look */
-    bool lease_given_up;     /* this node is leaving, and answers from its store no more */
-    uint64_t lease_lost_ns;  /* when it was lost that is not back yet; 0: it was not */
+    struct lease_ends ends; /* atomic: the workers read them */
+    bool lease_held;        /* the tag lease, or none is needed; as of the last look */
+    uint32_t lease_number;  /* this node's member number at the last look */
+    bool lease_given_up;    /* this node is leaving, and answers from its store no more */
+    uint64_t lease_lost_ns; /* when it was lost that is not back yet; 0: it was not */
     bool settings_compared;
     bool reset_wanted;      /* the machines are to be made anew, under the identity that the configuration has now; */
     bool drop_wanted;       /* and all that is stored is to be dropped */
@@ -162,6 +162,17 @@ struct cluster {
     /* Who of the configuration's voters answered when; by seat. */
     uint64_t voter_heard_ns[CONFIGURATION_VOTERS_MAX];
     uint64_t adopted_ns; /* when the configuration was adopted */
+
+    struct mover *mover;
+    struct move *move;          /* of the last change of the ring; NULL: nothing moves */
+    struct handoff_part *parts; /* the transfers that it brings, until the mover has them; nparts of them */
+    unsigned nparts;
+    bool handing_over;                      /* and it is not over yet, */
+    uint64_t handing_ns;                    /* when that began; */
+    struct handoff_counters handing_before; /* what was counted before */
+    uint64_t handing_ring;                  /* by the change to this version of the ring */
+    uint64_t leaving_ns;                    /* when this node began to leave; 0: it does not */
+    struct cover_cell cover;                /* what purges this node knows, for those who take items over */
 
     struct view *view;                 /* the last one that was given to the workers, which have it; NULL: none yet */
     bool view_moving;                  /* not all workers go by it yet */
@@ -280,7 +291,7 @@ void cluster_lease_state(const struct cluster *c, char *text, size_t size);
 
 /* ---- cluster_cover.c */
 
-/* Tells the workers which purges this node knows, if that has changed. */
+/* Tells those who take items over which purges this node knows, if that has changed. */
 void cluster_cover_publish(struct cluster *c);
 
 /* ---- cluster_relay.c */
@@ -310,6 +321,28 @@ bool cluster_keys_load(struct cluster *c);
 void cluster_keys_second(struct cluster *c);
 /* `key ...`: answers, now or later. False: it is none of these. */
 bool cluster_keys_ask(struct cluster *c, struct cluster_question *q, char *const *word, unsigned n);
+
+/* ---- cluster_handoff.c */
+
+int cluster_handoff_new(struct cluster *c);
+/* The ring changes from that of the last view to `next`, in which this node has the index `self` (or VIEW_NOBODY) and
+ * members these numbers: plans what moves (c->move, c->parts). Whatever was under way is over. */
+void cluster_handoff_plan(struct cluster *c, const struct ring *next, unsigned self, const struct view_member *members,
+                          uint64_t since);
+/* The ring has changed in a way that nothing can be handed over by; or this process goes on as another node. */
+void cluster_handoff_none(struct cluster *c, uint64_t ring_version);
+/* The workers have been given the view with what was planned: it begins. */
+void cluster_handoff_begin(struct cluster *c);
+/* They all go by it. */
+void cluster_handoff_settled(struct cluster *c);
+/* A link for items is there, or cannot be had. */
+void cluster_handoff_link(struct cluster *c, const struct transport_data_link *l);
+/* The configuration has changed: donors that are gone are given up. */
+void cluster_handoff_adopted(struct cluster *c);
+/* Fills the gauges of the hand-off; those of `under_way` say whether one is. Any thread. */
+void cluster_handoff_gauges(struct cluster *c, bool under_way, struct cluster_gauges *g);
+/* Whether this node, which is leaving, has handed over what it can. */
+bool cluster_handoff_may_leave(const struct cluster *c);
 
 /* ---- cluster_view.c */
 

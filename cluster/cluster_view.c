@@ -9,7 +9,8 @@
 
 /* The owners of keys, as a ring and as members of a view. */
 struct owners {
-    unsigned n, self; /* self: VIEW_NOBODY if this node owns none */
+    unsigned n, self;  /* self: VIEW_NOBODY if this node owns none */
+    unsigned nmembers; /* with donors that own nothing any more */
     struct ring_member *ring;
     struct view_member *members;
 };
@@ -34,7 +35,7 @@ static int add_owner(struct owners *o, const char *name, const struct cluster_id
 /* Those of the configuration; before there is one, this node, so that it takes what it is given. */
 static int find_owners(const struct cluster *c, const struct configuration *now, struct owners *o) {
     const struct config_peer *self = config_self(c->config);
-    const unsigned max = now == NULL ? 1 : now->nmembers;
+    const unsigned max = now == NULL ? 1 : 2 * now->nmembers; /* donors may be there twice, with those that own none */
     *o = (struct owners){.self = VIEW_NOBODY};
     o->ring = calloc(max + 1, sizeof *o->ring);
     o->members = calloc(max + 1, sizeof *o->members);
@@ -68,24 +69,54 @@ static uint64_t fence(const struct cluster *c, const struct configuration *now) 
     return now == NULL ? UINT64_MAX : c->cfg.up.number(c->cfg.up.arg);
 }
 
-static int make_view(struct cluster *c, const struct configuration *now, const struct owners *o, struct view **out) {
-    const uint64_t version = now == NULL ? 0 : now->ring_version;
+/* What the change moves, if there is one from a ring that this node knows. */
+static void plan_move(struct cluster *c, const struct ring *ring, const struct configuration *now,
+                      const struct owners *o, uint64_t number) {
+    const uint64_t version = ring == NULL ? 0 : ring_version(ring);
+    if (c->move != NULL && c->move->ring_version == version) return; /* the same ring, by other processes */
+    if (ring != NULL && ring_before(c, now) != NULL && c->view->ring_version != version)
+        cluster_handoff_plan(c, ring, o->self, o->members, number);
+    else
+        cluster_handoff_none(c, version);
+}
+
+/* Donors that are not in the ring any more: workers reach them, too. */
+static void add_donors(const struct cluster *c, const struct configuration *now, struct owners *o) {
+    o->nmembers = o->n;
+    for (unsigned i = 0; c->move != NULL && i < c->move->ndonors; i++) {
+        const uint32_t number = c->move->donor[i].number;
+        const struct configuration_member *m = number == 0 ? NULL : configuration_by_number(now, number);
+        if (m == NULL || configuration_in_ring(m)) continue;
+        struct view_member *to = &o->members[o->nmembers++];
+        to->number = number;
+        snprintf(to->name, sizeof to->name, "%s", m->name);
+    }
+}
+
+static int make_view(struct cluster *c, const struct configuration *now, struct owners *o, struct view **out) {
+    const uint64_t version = now == NULL ? 0 : now->ring_version, number = fence(c, now);
     struct ring *ring = NULL;
     int r = 0;
     if (o->n > 0) r = ring_new(version, o->ring, o->n, &ring);
-    if (r == 0 && o->self != VIEW_NOBODY) r = ring_follow(ring, ring_before(c, now), o->self, fence(c, now));
-    if (r == 0) r = view_new(version, ring, o->members, o->n, o->self, VIEW_NOBODY, out);
-    if (r != 0)
+    if (r == 0 && o->self != VIEW_NOBODY) r = ring_follow(ring, ring_before(c, now), o->self, number);
+    if (r == 0) plan_move(c, ring, now, o, number);
+    if (r == 0) add_donors(c, now, o);
+    if (r == 0) r = view_new(version, ring, o->members, o->nmembers, o->self, VIEW_NOBODY, out);
+    if (r != 0) {
         ring_free(ring);
-    else
-        view_set_strip(*out, c->cfg.strip_prefix);
+        return r;
+    }
+    view_set_strip(*out, c->cfg.strip_prefix);
+    if (c->move != NULL) r = view_set_move(*out, c->move);
+    if (r != 0) view_free(*out);
     return r;
 }
 
 /* Whether the view would be as the last one is. */
 static bool is_same(const struct cluster *c, const struct configuration *now, const struct owners *o) {
     const struct view *v = c->view;
-    if (v == NULL || now == NULL || v->ring_version != now->ring_version || v->nmembers != o->n || v->self != o->self)
+    if (v == NULL || now == NULL || v->ring_version != now->ring_version || v->self != o->self ||
+        (v->ring == NULL ? 0 : ring_nmembers(v->ring)) != o->n)
         return false;
     for (unsigned i = 0; i < o->n; i++)
         if (v->members[i].number != o->members[i].number) return false;
@@ -113,6 +144,7 @@ static int hand_over(struct cluster *c, const struct configuration *now, struct 
     }
     c->view = v;
     c->view_moving = true;
+    if (c->move != NULL) cluster_handoff_begin(c);
     return 0;
 }
 
@@ -150,6 +182,7 @@ void cluster_view_state(struct cluster *c, const struct cluster_id *id, bool ali
 static void run_done(struct cluster *c, struct cluster_task *t) {
     (void)t;
     c->view_moving = false;
+    cluster_handoff_settled(c);
     cluster_view_again(c);
 }
 

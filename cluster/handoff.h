@@ -129,8 +129,7 @@ struct handoff_events {
     bool (*full)(void *arg);
     /* A member goes by a newer ring than this node. */
     void (*newer)(void *arg, uint32_t member, uint64_t version);
-    /* For the log: it was READY; it is over, whether it was ready or not. */
-    void (*begun)(void *arg, const struct handoff_progress *p);
+    /* A transfer is over, whether it was ready or not. */
     void (*ended)(void *arg, const struct handoff_progress *p, enum handoff_end how);
 };
 

@@ -83,8 +83,6 @@ void handoff_begin(struct handoff *h, uint64_t now_ns, struct transfer *t, uint6
     t->begun_ns = t->heard_ns = now_ns;
     t->expected = expected;
     if (t->part.gaining) h->cfg.events.state(h->cfg.events.arg, t->part.member, MOVE_PULLING);
-    const struct handoff_progress p = progress_of(t);
-    h->cfg.events.begun(h->cfg.events.arg, &p);
 }
 
 void handoff_finish(struct handoff *h, struct transfer *t, enum handoff_end how, bool tell) {

@@ -52,7 +52,7 @@ void handshake_spoke_tls(struct link *l) {
 
 static enum peer_link kind_of(const struct link *l) {
     if (l->use != PSK_DATA) return PEER_LINK_CONTROL;
-    return l->transfer ? PEER_LINK_TRANSFER : PEER_LINK_DATA;
+    return l->kind;
 }
 
 /* What this node says on this link. */
@@ -90,7 +90,7 @@ static void give_data_link(struct link *l, const struct peer_hello *theirs, uint
         .version = version,
         .worker = l->dialled ? l->worker : theirs->worker,
         .dialled = l->dialled,
-        .transfer = l->transfer,
+        .kind = l->kind,
         .ring_version = theirs->ring_version,
     };
     if (!l->dialled) { /* the hello has to leave before the socket does */
@@ -131,8 +131,8 @@ static void on_hello(struct link *l, const struct peer_hello *theirs) {
     struct peer_refusal why = {0};
     uint32_t version = 0;
     if (!l->dialled) {
-        l->transfer = theirs->link == PEER_LINK_TRANSFER;
-        const bool data = l->transfer || theirs->link == PEER_LINK_DATA;
+        const bool data = theirs->link >= PEER_LINK_DATA && theirs->link <= PEER_LINK_HANDOFF;
+        l->kind = data ? (enum peer_link)theirs->link : PEER_LINK_DATA;
         if (l->s.ssl == NULL && data) l->use = PSK_DATA; /* TLS knew before */
     }
     if (theirs->link != kind_of(l)) {

@@ -32,6 +32,8 @@ noinst_HEADERS += \
   %D%/link.h \
   %D%/member.h \
   %D%/move.h \
+  %D%/mover.h \
+  %D%/mover_state.h \
   %D%/mutation.h \
   %D%/outbox.h \
   %D%/outbuf.h \
@@ -61,6 +63,7 @@ tagcached_sources += \
   %D%/cluster_answers_purges.c \
   %D%/cluster_changes.c \
   %D%/cluster_cover.c \
+  %D%/cluster_handoff.c \
   %D%/cluster_keys.c \
   %D%/cluster_keys_all.c \
   %D%/cluster_lease.c \
@@ -103,6 +106,8 @@ tagcached_sources += \
   %D%/link.c \
   %D%/member.c \
   %D%/move.c \
+  %D%/mover_link.c \
+  %D%/mover_thread.c \
   %D%/outbox.c \
   %D%/outbuf.c \
   %D%/peers.c \

@@ -27,6 +27,8 @@ int move_new(const struct ring *before, const struct ring *after, uint16_t self,
     m->ndonors = ring_nmembers(before);
     int r = copy_ring(before, &m->before);
     if (r == 0) r = ringdiff_new(before, after, &m->diff);
+    m->nreceivers = ring_nmembers(after);
+    if (r == 0 && (m->receiver = calloc(m->nreceivers, sizeof *m->receiver)) == NULL) r = -ENOMEM;
     if (r == 0 && memory_limit > 0 && (m->written = written_new(memory_limit)) == NULL) r = -ENOMEM;
     if (r != 0) {
         move_put(m);
@@ -45,8 +47,34 @@ void move_put(struct move *m) {
     if (m == NULL || sync_sub_rel(&m->refs, 1u) != 1) return;
     ring_free(m->before);
     ringdiff_free(m->diff);
+    free(m->receiver);
     written_free(m->written);
     free(m);
+}
+
+unsigned move_receiver(const struct move *m, uint32_t number) {
+    for (unsigned i = 0; i < m->nreceivers; i++)
+        if (number != 0 && m->receiver[i] == number) return i;
+    return RING_NONE;
+}
+
+unsigned move_donor(const struct move *m, uint32_t number) {
+    for (unsigned i = 0; i < m->ndonors; i++)
+        if (number != 0 && m->donor[i].number == number) return i;
+    return RING_NONE;
+}
+
+unsigned move_taker(const struct move *m, uint32_t point) {
+    unsigned low = 0, high = m->diff->n; /* the first arc that does not end before the point */
+    while (low < high) {
+        const unsigned middle = low + (high - low) / 2;
+        if (m->diff->arcs[middle].last < point)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == m->diff->n || m->diff->arcs[low].first > point || m->diff->arcs[low].from != m->self) return RING_NONE;
+    return m->diff->arcs[low].to;
 }
 
 void move_set_state(struct move *m, unsigned donor, enum move_state s) {

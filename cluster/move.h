@@ -39,9 +39,12 @@ struct move {
     struct ringdiff *diff;          /* to that ring: `from` is an index of `before`, `to` one of the ring after */
     uint16_t self;                  /* this node's index in `before`; RING_NONE: it was not in it */
     uint16_t self_after;            /* and in the ring after */
+    uint64_t since;                 /* what the ring after has as `since` (ring.h) of the arcs gained by this change */
     uint32_t gaining;               /* donors whose state is not MOVE_NONE; atomic: a quick look before all others */
     struct written *written;        /* what this node has changed; NULL: it gains nothing */
     const struct cover_cell *cover; /* for pulls (cover.h); outlives the workers */
+    uint32_t *receiver;             /* by index of the ring after: the process that takes arcs of this node; 0: none */
+    unsigned nreceivers;            /* members of the ring after */
     unsigned ndonors;               /* members of `before` */
     struct move_donor donor[];      /* by index of `before` */
 };
@@ -53,6 +56,12 @@ int move_new(const struct ring *before, const struct ring *after, uint16_t self,
 struct move *move_get(struct move *m);
 /* Gives a reference back; the last one frees it. NULL is allowed. Any thread. */
 void move_put(struct move *m);
+
+/* The index of a receiver by its number, or RING_NONE; that of a donor. */
+unsigned move_receiver(const struct move *m, uint32_t number);
+unsigned move_donor(const struct move *m, uint32_t number);
+/* The index in the ring after of the member that takes a point from this node; RING_NONE: none does. */
+unsigned move_taker(const struct move *m, uint32_t point);
 
 /* One thread: the hand-off's. */
 void move_set_state(struct move *m, unsigned donor, enum move_state s);

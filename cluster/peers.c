@@ -167,7 +167,7 @@ static void back_off(struct transport *t, struct peer *p, bool refused) {
 /* Tells whoever waits for a data link that there is none. */
 static void tell_no_data_link(struct link *l, const struct cluster_id *id, int err) {
     const struct transport_data_link d = {
-        .id = *id, .worker = l->worker, .transfer = l->transfer, .dialled = true, .fd = -1, .err = err};
+        .id = *id, .worker = l->worker, .kind = l->kind, .dialled = true, .fd = -1, .err = err};
     l->t->cfg.events.on_data_link(l->t->cfg.events.arg, &d);
 }
 

@@ -237,13 +237,13 @@ bool transport_ping(struct transport *t, const struct cluster_id *to, uint64_t n
     return transport_send(t, to, ping, peer_ping_pack(number, ping, sizeof ping));
 }
 
-int transport_want_data_link(struct transport *t, const struct cluster_id *to, uint32_t worker, bool transfer) {
+int transport_want_data_link(struct transport *t, const struct cluster_id *to, uint32_t worker, enum peer_link kind) {
     struct peer *p = peers_find(t, to);
     if (p == NULL || (p->naddresses == 0 && !p->named)) return -EHOSTUNREACH;
     struct link *l = peers_dial(t, p, PSK_DATA);
     if (l == NULL) return -ENOMEM;
     l->worker = worker;
-    l->transfer = transfer;
+    l->kind = kind;
     return 0;
 }
 

@@ -59,8 +59,9 @@ bool transport_datagram(struct transport *t, const struct cluster_id *to, const 
 bool transport_send(struct transport *t, const struct cluster_id *to, const void *bytes, size_t n);
 /* Pings a node, as transport_send sends; on_pong tells of the answer. The number is below 2^32. */
 bool transport_ping(struct transport *t, const struct cluster_id *to, uint64_t number);
-/* Dials a data link for a worker; on_data_link tells how that ended, always. 0, or -errno and no upcall. */
-int transport_want_data_link(struct transport *t, const struct cluster_id *to, uint32_t worker, bool transfer);
+/* Dials a link of another kind than PEER_LINK_CONTROL for a worker, or for the hand-off; on_data_link tells how that
+ * ended, always. 0, or -errno and no upcall. */
+int transport_want_data_link(struct transport *t, const struct cluster_id *to, uint32_t worker, enum peer_link kind);
 /* Whether a control link with the node is up. */
 bool transport_is_up(const struct transport *t, const struct cluster_id *id);
 

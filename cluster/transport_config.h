@@ -77,7 +77,7 @@ struct transport_data_link {
     uint32_t version;
     uint32_t worker; /* dialled: as it was asked for; accepted: the other side's */
     bool dialled;
-    bool transfer;         /* for large values, one after the other */
+    enum peer_link kind;   /* none for control */
     uint64_t ring_version; /* the other side's, when it said hello */
     int fd;                /* non-blocking, the receiver's from now on; -1: no link */
     struct ssl_st *ssl;    /* the receiver's; NULL: plain */

@@ -55,11 +55,11 @@ struct link {
     bool dirty;
     enum link_state state;
     bool dialled, was_up, pinged;
-    bool transfer;    /* a data link for large values */
-    bool finished;    /* DRAINING: all was sent, and said so */
-    bool ended;       /* the other side sends nothing more */
-    bool told;        /* whoever waits for it knows that it failed */
-    enum psk_use use; /* of a dialled one, or once it is known */
+    enum peer_link kind; /* of one that is not for control */
+    bool finished;       /* DRAINING: all was sent, and said so */
+    bool ended;          /* the other side sends nothing more */
+    bool told;           /* whoever waits for it knows that it failed */
+    enum psk_use use;    /* of a dialled one, or once it is known */
     struct stream s;
     struct event on_read, on_write;
     struct address remote;

@@ -16,7 +16,7 @@
 #define PEER_REFUSAL_BYTES_MAX 512 /* packed */
 
 /* What a link is for. */
-enum peer_link { PEER_LINK_CONTROL = 1, PEER_LINK_DATA = 2, PEER_LINK_TRANSFER = 3 };
+enum peer_link { PEER_LINK_CONTROL = 1, PEER_LINK_DATA = 2, PEER_LINK_TRANSFER = 3, PEER_LINK_HANDOFF = 4 };
 
 /* The first message of each side on every link: who it is, and what both must have alike (cluster/hello.h). */
 struct peer_hello {

@@ -3,6 +3,7 @@
 tagcached_sources += \
   %D%/node.c \
   %D%/node_cluster.c \
+  %D%/node_handoff.c \
   %D%/settings.c \
   %D%/settings_cluster.c
 noinst_HEADERS += \
@@ -11,6 +12,7 @@ noinst_HEADERS += \
   %D%/main.options.def \
   %D%/node.h \
   %D%/node_cluster.h \
+  %D%/node_handoff.h \
   %D%/settings.h \
   %D%/settings_cluster.h
 

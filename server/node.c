@@ -57,7 +57,8 @@ static void on_evict(void *arg, const char *key, size_t key_len, bool fetched, u
 
 static void on_upload(void *arg, unsigned handle) {
     const struct node *n = arg;
-    if (handle < (unsigned)n->settings->threads) cmd_on_upload(n->cmd, handle); /* the other one's thread begins none */
+    if (handle < (unsigned)n->settings->threads)
+        cmd_on_upload(n->cmd, handle); /* else tc-handoff's, which tries again by itself */
 }
 
 static void on_job(void *arg, void *token, int64_t count) {
@@ -176,7 +177,8 @@ static int make_store(struct node *n, const struct clock *clock) {
         .memory_limit = (uint64_t)s->memory_limit,
         .item_size_max = value_max(s),
         .workers = (unsigned)s->threads,
-        .handles = (unsigned)s->threads + 1, /* the last one is for a thread that serves no connections */
+        .handles =
+            (unsigned)s->threads + 2, /* the last two are for threads that serve no connections: node_cluster.c */
         .evict = s->evict,
         .prefix_delimiter = s->prefix_tags,
         .sweep_cpu_percent = (unsigned)s->sweep_cpu_percent,

@@ -22,6 +22,7 @@
 #include "net/conn.h"
 #include "net/net.h"
 #include "net/worker.h"
+#include "node_handoff.h"
 #include "settings.h"
 #include "settings_cluster.h"
 #include "store/store.h"
@@ -37,8 +38,9 @@ struct count {
 struct node_cluster {
     struct node_parts parts;
     struct cluster *cluster;
-    struct store_worker *handle; /* the store's handle of the cluster's thread */
-    struct cmd_cluster calls;    /* what the commands ask */
+    struct store_worker *handle;  /* the store's handle of the cluster's thread */
+    struct node_handoff *handoff; /* has that of the hand-off's */
+    struct cmd_cluster calls;     /* what the commands ask */
     char bind[HOSTPORT_MAX + 1];
     uint32_t stopped;            /* atomic: the cluster's thread has ended */
     pthread_mutex_t counts_lock; /* guards: */
@@ -208,6 +210,10 @@ static void up_serve(void *arg, unsigned worker, bool transfer, int fd, struct s
     worker_post(w, &a->post, arrive, a);
 }
 
+static void up_handoff(void *arg, struct handoff_store *out) {
+    node_handoff_store(((struct node_cluster *)arg)->handoff, out);
+}
+
 static void up_ended(void *arg) {
     const struct node_parts *p = &((struct node_cluster *)arg)->parts;
     p->ended(p->arg);
@@ -311,10 +317,13 @@ static int fill_config(struct node_cluster *nc, struct cluster_config *cfg, char
         .prefix_delimiter = s->prefix_tags,
         .strip_prefix = s->ring_strip_prefix,
         .memory_limit = (uint64_t)s->memory_limit,
+        .handoff_rate_mib = (unsigned)s->handoff_rate,
+        .drain_timeout_s = (unsigned)s->drain_timeout,
         .workers = (unsigned)s->threads,
         .clock = nc->parts.clock,
         .log = nc->parts.log,
-        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_requests, up_client, up_serve, up_ended},
+        .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_requests, up_client, up_serve, up_handoff,
+               node_handoff_set_move, node_handoff_items, up_ended},
     };
     return 0;
 }
@@ -326,10 +335,13 @@ int node_cluster_new(const struct node_parts *parts, struct node_cluster **out, 
     nc->parts = *parts;
     LIST_INIT(&nc->counts);
     pthread_mutex_init(&nc->counts_lock, NULL);
-    nc->handle = store_worker(parts->store, (unsigned)parts->settings->threads);
-    int r = fill_config(nc, &cfg, err, err_size);
+    const unsigned threads = (unsigned)parts->settings->threads; /* whose handles come first */
+    nc->handle = store_worker(parts->store, threads);
+    nc->handoff = node_handoff_new(parts->store, threads + 1, parts->settings->ring_strip_prefix);
+    int r = nc->handoff == NULL ? -ENOMEM : fill_config(nc, &cfg, err, err_size);
     if (r == 0) r = cluster_new(&cfg, &nc->cluster, err, err_size);
     if (r != 0) {
+        node_handoff_free(nc->handoff);
         free(nc);
         return r;
     }
@@ -362,7 +374,9 @@ void node_cluster_stop(struct node_cluster *nc) {
 void node_cluster_close(struct node_cluster *nc) {
     if (nc == NULL) return;
     cluster_free(nc->cluster);
+    node_handoff_free(nc->handoff);
     nc->cluster = NULL;
+    nc->handoff = NULL;
 }
 
 void node_cluster_free(struct node_cluster *nc) {

@@ -347,7 +347,6 @@ static bool are_pulled(struct serve *sv, struct frames *f) {
 
 /* So many of the requests that the record covers are answered. */
 static void count_answered(struct session *s, unsigned n) {
-    if (likely(s->forward == NULL)) return;
     s->forward->next += n;
     if (s->forward->next == s->forward->count) cmd_forward_end(s);
 }
@@ -403,7 +402,8 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
     cmd_hot_see(s, w->batch, f->count);
     const bool fenced = w->peers != NULL && w->peers->view != NULL && w->peers->view->fenced;
     const bool looks = fenced || cmd_moving(w) || sv->retrying != 0;
-    const bool quick = f->plain && held_ms == 0 && w->observed == 0 && s->forward == NULL;
+    const bool covered = s->forward != NULL;
+    const bool quick = f->plain && held_ms == 0 && w->observed == 0 && !covered;
     const uint64_t since = looks ? w->ring_since : 0;
     bool looked = false;
     for (; i < f->count && !conn_halted(s->conn); i++) {
@@ -419,7 +419,7 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
         if (unlikely(looks && !looked)) { /* at the first that is no item of this ring, and at all behind it */
             (void)cmd_owner_find(s, &w->batch[first = i], f->count - i);
             looked = true;
-            if (s->forward == NULL && cmd_moving(w) && begin_pulls(sv, f, i)) {
+            if (!covered && cmd_moving(w) && begin_pulls(sv, f, i)) {
                 sv->parked_ns = clock_boot_ns(w->cmd->cfg.clock);
                 conn_wait(s->conn);
                 break;
@@ -439,7 +439,7 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
     }
     w->end_batch = false;
     sv->next_seq = f->seq + i; /* what is left is shown again */
-    count_answered(s, i);
+    if (unlikely(covered)) count_answered(s, i);
     sync_bump(&w->metrics[CMD_METRIC_forwards_received], i);
     return used;
 }

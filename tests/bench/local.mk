@@ -25,6 +25,10 @@ tests_bench_bench_store_LDADD = libtagcached.a $(base_libs)
 tests_bench_bench_ring_SOURCES = %D%/bench_ring.c %D%/rng.h
 tests_bench_bench_ring_CPPFLAGS = $(base_cppflags)
 tests_bench_bench_ring_LDADD = libtagcached.a $(base_libs)
+bench_programs += %D%/moveload
+tests_bench_moveload_SOURCES = %D%/moveload.c %D%/hist.c %D%/hist.h %D%/rng.h %D%/zipf.c %D%/zipf.h
+tests_bench_moveload_CPPFLAGS = $(base_cppflags)
+tests_bench_moveload_LDADD = -lm
 bench_programs += %D%/bench_forward
 tests_bench_bench_forward_SOURCES = %D%/bench_forward.c tests/lib/nodes.c
 tests_bench_bench_forward_CPPFLAGS = $(base_cppflags)
@@ -34,5 +38,5 @@ EXTRA_PROGRAMS += $(bench_programs)
 CLEANFILES += $(bench_programs)
 bench: $(bench_programs)
 .PHONY: bench
-EXTRA_DIST += tests/soak tests/strain/stall.py %D%/run %D%/servers.py %D%/locked.py %D%/tables.py %D%/clusters.py %D%/strain.py %D%/traces.py %D%/output.py %D%/plot \
+EXTRA_DIST += tests/soak tests/strain/stall.py %D%/handoff.py %D%/run %D%/servers.py %D%/locked.py %D%/tables.py %D%/clusters.py %D%/strain.py %D%/traces.py %D%/output.py %D%/plot \
   %D%/report %D%/README.md %D%/plots

@@ -20,6 +20,7 @@ import test_answers
 import test_clients
 import test_enemies
 import test_faults
+import test_handoff
 import test_hotkeys
 import test_leases
 import test_members
@@ -27,8 +28,8 @@ import test_migration
 import test_options
 import test_purges
 
-MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_enemies, test_options, test_hotkeys,
-           test_migration, test_clients)
+MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_enemies, test_options,
+           test_handoff, test_hotkeys, test_migration, test_clients)
 
 
 def run(name, fn):

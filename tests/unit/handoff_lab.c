@@ -132,10 +132,6 @@ static void newer(void *arg, uint32_t member, uint64_t version) {
     ((struct lab_node *)arg)->newer = version;
 }
 
-static void begun(void *arg, const struct handoff_progress *p) {
-    ((struct lab_node *)arg)->begun[p->gaining][p->member] = true;
-}
-
 static void ended(void *arg, const struct handoff_progress *p, enum handoff_end how) {
     ((struct lab_node *)arg)->ended[p->gaining][p->member] = how;
 }
@@ -152,7 +148,7 @@ void lab_start(struct lab *l, uint64_t rate) {
         const struct handoff_config cfg = {
             .rate = rate,
             .store = {n, import, scan, read_item, drop},
-            .events = {n, send_message, set_state, show_cover, is_full, newer, begun, ended},
+            .events = {n, send_message, set_state, show_cover, is_full, newer, ended},
         };
         n->h = handoff_new(&cfg);
         assert_non_null(n->h);

@@ -30,7 +30,6 @@ struct lab_node {
     bool full, link_down[LAB_NODES + 1];
     enum move_state state[LAB_NODES + 1];
     enum handoff_end ended[2][LAB_NODES + 1]; /* [gaining]; HANDOFF_ENDS: not yet */
-    bool begun[2][LAB_NODES + 1];
     uint64_t newer;
     /* What import answers, unless the key is there: */
     const char *written; /* this key was written here */

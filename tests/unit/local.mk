@@ -73,6 +73,8 @@ noinst_HEADERS += %D%/threads.h
 
 # The store under real threads.
 unit_tests += %D%/test_threads_purge %D%/test_threads_fill %D%/test_threads_memory %D%/test_threads_answers
+unit_tests += %D%/test_threads_move
+tests_unit_test_threads_move_SOURCES = %D%/test_threads_move.c %D%/stage.c
 tests_unit_test_threads_purge_SOURCES = %D%/test_threads_purge.c %D%/stage.c
 tests_unit_test_threads_fill_SOURCES = %D%/test_threads_fill.c %D%/stage.c
 tests_unit_test_threads_memory_SOURCES = %D%/test_threads_memory.c %D%/stage.c

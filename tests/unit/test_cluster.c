@@ -3,6 +3,7 @@
  * The cluster's thread and what it asks of its node: a purge is answered when the node has applied it, once, however
  * room, time and other purges come in between; a view that the node could not take is given again. */
 #include "cluster/cluster.h"
+#include "cluster/handoff.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -96,6 +97,22 @@ static void on_answered(struct cluster_question *q) {
     say_changed();
 }
 
+/* Nothing moves. */
+static void up_handoff(void *arg, struct handoff_store *out) {
+    (void)arg;
+    *out = (struct handoff_store){0};
+}
+
+static void up_set_move(void *store_arg, struct move *m) {
+    (void)store_arg;
+    assert_null(m);
+}
+
+static uint64_t up_items(void *store_arg) {
+    (void)store_arg;
+    return 0;
+}
+
 /* Until the thread has run all that it was told before. */
 static void barrier(void) {
     struct cluster_question *q = calloc(1, sizeof *q);
@@ -135,7 +152,15 @@ static int begin(void **state) {
         .workers = 1,
         .clock = &n.clock.clock,
         .log = &n.log,
-        .up = {.view = up_view, .apply = up_apply, .floor = up_floor, .number = up_number, .requests = up_requests},
+        .handoff_rate_mib = HANDOFF_RATE_MIB,
+        .up = {.view = up_view,
+               .apply = up_apply,
+               .floor = up_floor,
+               .number = up_number,
+               .requests = up_requests,
+               .handoff = up_handoff,
+               .set_move = up_set_move,
+               .items = up_items},
     };
     if (cluster_new(&cfg, &n.cluster, err, sizeof err) != 0) fail_msg("%s", err);
     cluster_view_done(n.cluster); /* of the one that it made at once */

@@ -346,28 +346,130 @@ static void large_values_come_in_parts(void **state) {
     nodes_free(c);
 }
 
-/* ------------------------------------------------------------------ before the former owner has stopped */
-
-static void clients_wait_until_the_donor_is_ready(void **state) {
-    struct nodes *c = begin(MOVE_ASKED);
-    int client = nodes_connect(c, 0), other = nodes_connect(c, 0);
-    (void)state;
-    say(client, "set a 0 0 1\r\nA\r\nget b\r\n");
-    for (unsigned i = 0; i < 60; i++) nodes_advance(c, 4); /* the deadline runs from READY on */
-    nodes_settle(c);
-    frame_silent(client);
-    assert_int_equal(stored(c, STORE_METRIC_total_items), 0);
-    say(other, "mn\r\n"); /* others are not held up */
-    hear(other, "MN\r\n");
-    move_set_state(c->node[0].move, 0, MOVE_PULLING);
-    nodes_advance(c, LINK_RETRY_MS + 1);
+/* Blocks that are too large to wait for: what is not a plain set pulls before its block is received, and the key is
+ * noted when it is stored; whether a client sends it, or a node on a transfer link. */
+static void large_blocks(bool transfer) {
+    enum { SIZE = 40000 };
+    struct nodes *c = begin(MOVE_PULLING);
+    int fd = transfer ? nodes_dial(c, 0, CMD_LINK_TRANSFER) : nodes_connect(c, 0);
+    char *block = malloc(SIZE + 3), line[64];
+    assert_non_null(block);
+    memset(block, 'x', SIZE);
+    memcpy(block + SIZE, "\r\n", 3);
+    snprintf(line, sizeof line, "set a 0 0 %d\r\n", SIZE);
+    say(fd, line);
+    say(fd, block);
+    hear(fd, "STORED\r\n");
+    snprintf(line, sizeof line, "add b 0 0 %d\r\n", SIZE);
+    say(fd, line);
     int peer = nodes_accept(c, 0, NULL);
-    give(peer, pulled(peer, "b"), "b", "B", 0);
-    hear(client, "STORED\r\nVALUE b 9 1\r\nB\r\nEND\r\n");
-    close(client);
-    close(other);
+    uint32_t seq = pulled(peer, "b");
+    say(fd, block);
+    give(peer, seq, "b", "old", 0);
+    hear(fd, "NOT_STORED\r\n");
+    assert_int_equal(written_count(c->node[0].move->written), 2);
+    say(fd, "get b\r\n");
+    hear(fd, "VALUE b 9 3\r\nold\r\nEND\r\n");
+    free(block);
+    close(fd);
     close(peer);
     nodes_free(c);
+}
+
+static void large_blocks_of_clients(void **state) {
+    (void)state;
+    large_blocks(false);
+}
+
+static void large_blocks_of_nodes(void **state) {
+    (void)state;
+    large_blocks(true);
+}
+
+/* ------------------------------------------------------------------ before the former owner has stopped */
+
+/* A key that the ring gives to the member with this index. */
+static const char *key_of(const struct view *v, unsigned owner) {
+    static char key[128];
+    const char *p = key;
+    uint16_t got = VIEW_NOBODY;
+    for (unsigned i = 0; got != owner; i++) {
+        const uint32_t len = (uint32_t)snprintf(key, sizeof key, "key%u", i);
+        view_owners(v, &p, &len, 1, &got, &(uint64_t){0});
+    }
+    return key;
+}
+
+/* Half of the keys are moving here, the others to member 2, who says so. */
+static void clients_wait_until_the_donor_is_ready(void **state) {
+    struct nodes *c = nodes_new(3);
+    char line[512], own[128], other[128];
+    (void)state;
+    assert_non_null(c);
+    assert_int_equal(nodes_start(c, 0, dir, "-t 1"), 0);
+    nodes_cover(c, 0, 5);
+    nodes_view_move(c, 0, RING, 1 << 1, 1 << 0 | 1 << 2, PORT, MOVE_ASKED);
+    strcpy(own, key_of(c->node[0].view, 0));
+    strcpy(other, key_of(c->node[0].view, 1));
+    int client = nodes_connect(c, 0), second = nodes_connect(c, 0), third = nodes_connect(c, 0);
+    snprintf(line, sizeof line, "set %s 0 0 1\r\nA\r\nappend %s 0 0 1\r\nB\r\nget %s\r\n", own, own, own);
+    say(client, line);
+    snprintf(line, sizeof line, "get %s\r\n", other);
+    say(second, line);
+    int owner = nodes_accept(c, 0, NULL);
+    for (unsigned i = 0; i < CMD_PEER_TIMEOUT_MS / 8; i++) { /* the deadlines run from READY on */
+        frame_answer(owner, frame_asked(owner, LINK_GET, other), LINK_RETRY, "");
+        nodes_advance(c, 10);
+    }
+    uint32_t seq = frame_asked(owner, LINK_GET, other);
+    frame_silent(client);
+    assert_int_equal(stored(c, STORE_METRIC_total_items), 0);
+    say(third, "mn\r\n"); /* nobody else is held up */
+    hear(third, "MN\r\n");
+    move_set_state(c->node[0].move, 0, MOVE_PULLING);
+    frame_answer(owner, seq, LINK_RETRY, "");
+    nodes_advance(c, 10);
+    seq = frame_asked(owner, LINK_GET, other);
+    int donor = nodes_accept(c, 0, NULL);
+    give(donor, pulled(donor, own), own, "old", 0);
+    pulled_from(donor, own, 0, false);
+    frame_answer(donor, 1, LINK_DONE, "");
+    frame_answer(owner, seq, LINK_DONE, "");
+    hear(second, "END\r\n");
+    snprintf(line, sizeof line, "STORED\r\nSTORED\r\nVALUE %s 0 2\r\nAB\r\nEND\r\n", own);
+    hear(client, line);
+    close(client);
+    close(second);
+    close(third);
+    close(owner);
+    close(donor);
+    nodes_free(c);
+}
+
+/* The ring changes once more: what waited is another node's, or what was pulled is looked at anew. */
+static void the_ring_changes_again(void **state) {
+    (void)state;
+    for (unsigned pulling = 0; pulling < 2; pulling++) {
+        struct nodes *c = begin(pulling ? MOVE_PULLING : MOVE_ASKED);
+        int client = nodes_connect(c, 0), peer = -1;
+        uint32_t seq = 0;
+        say(client, "get a\r\n");
+        if (pulling) seq = pulled(peer = nodes_accept(c, 0, NULL), "a");
+        nodes_settle(c);
+        nodes_view_move(c, 0, RING + 1, 1 << 0, 1 << 1, PORT, MOVE_NONE);
+        if (pulling) give(peer, seq, "a", "A", 0); /* it is not this node's any more: not kept */
+        nodes_advance(c, LINK_RETRY_MS + 1);
+        if (!pulling) peer = nodes_accept(c, 0, NULL);
+        struct frame f = next(peer);
+        assert_int_equal(f.h.kind, LINK_GET);
+        frame_answer(peer, f.h.seq, LINK_DONE, "VALUE a 0 1\r\nB\r\n");
+        free(f.p);
+        hear(client, "VALUE a 0 1\r\nB\r\nEND\r\n");
+        assert_int_equal(stored(c, STORE_METRIC_handoff_received), 0);
+        close(client);
+        close(peer);
+        nodes_free(c);
+    }
 }
 
 /* ------------------------------------------------------------------ what other nodes ask */
@@ -379,6 +481,24 @@ static void say_ring(int fd) {
 
 static void ask(int fd, uint32_t seq, enum link_kind kind, const char *payload) {
     frame_send(fd, seq, kind, 0, 200, payload, strlen(payload));
+}
+
+/* Frames that come together. */
+struct frames {
+    char p[1024];
+    size_t n;
+};
+
+static void add_frame(struct frames *f, uint32_t seq, enum link_kind kind, const char *payload) {
+    const struct link_header h = {(uint32_t)strlen(payload), seq, (uint8_t)kind, 0, 200};
+    memcpy(f->p + f->n, &h, sizeof h);
+    memcpy(f->p + f->n + sizeof h, payload, h.bytes);
+    f->n += sizeof h + h.bytes;
+}
+
+static void send_frames(int fd, struct frames *f) {
+    talk_send(fd, f->p, f->n);
+    f->n = 0;
 }
 
 static void other_nodes_are_told_to_ask_again(void **state) {
@@ -408,12 +528,14 @@ static void other_nodes_are_told_to_ask_again(void **state) {
 static void what_other_nodes_ask_for_is_pulled(void **state) {
     struct nodes *c = begin(MOVE_PULLING);
     int fd = nodes_dial(c, 0, CMD_LINK_DATA);
+    struct frames f = {.n = 0};
     (void)state;
     say_ring(fd);
-    ask(fd, 1, LINK_COMMAND, "set s 0 0 1\r\nS\r\n");
-    ask(fd, 2, LINK_GET, "a");
-    ask(fd, 3, LINK_COMMAND, "incr n 1\r\n");
-    ask(fd, 4, LINK_GET, "s");
+    add_frame(&f, 1, LINK_COMMAND, "set s 0 0 1\r\nS\r\n");
+    add_frame(&f, 2, LINK_GET, "a");
+    add_frame(&f, 3, LINK_COMMAND, "incr n 1\r\n");
+    add_frame(&f, 4, LINK_GET, "s");
+    send_frames(fd, &f);
     int peer = nodes_accept(c, 0, NULL);
     uint32_t seq = pulled(peer, "a");
     pulled_from(peer, "n", 0, false);
@@ -427,13 +549,24 @@ static void what_other_nodes_ask_for_is_pulled(void **state) {
     frame_answered(fd, 3, LINK_DONE, 0, "NOT_FOUND\r\n");
     frame_answered(fd, 4, LINK_DONE, 0, "VALUE s 0 1\r\nS\r\n");
     frame_answered(fd, 5, LINK_DONE, 0, "VALUE a 9 1\r\nA\r\n");
+    /* What is answered before is no part of what waits. */
+    add_frame(&f, 6, LINK_GET, "a");
+    add_frame(&f, 7, LINK_GET, "s");
+    add_frame(&f, 8, LINK_GET, "b");
+    add_frame(&f, 9, LINK_GET, "a");
+    send_frames(fd, &f);
+    give(peer, pulled(peer, "b"), "b", "B", 0);
+    frame_answered(fd, 6, LINK_DONE, 0, "VALUE a 9 1\r\nA\r\n");
+    frame_answered(fd, 7, LINK_DONE, 0, "VALUE s 0 1\r\nS\r\n");
+    frame_answered(fd, 8, LINK_DONE, 0, "VALUE b 9 1\r\nB\r\n");
+    frame_answered(fd, 9, LINK_DONE, 0, "VALUE a 9 1\r\nA\r\n");
     /* They wait half as long as they would for an answer of their own. */
-    ask(fd, 6, LINK_GET, "late");
+    ask(fd, 10, LINK_GET, "late");
     pulled(peer, "late");
     for (unsigned i = 0; i < 11; i++) nodes_advance(c, CMD_PEER_TIMEOUT_MS / 20);
-    frame_answered(fd, 6, LINK_DONE, 0, "");
+    frame_answered(fd, 10, LINK_DONE, 0, "");
     /* A link that ends while it waits. */
-    ask(fd, 7, LINK_GET, "gone");
+    ask(fd, 11, LINK_GET, "gone");
     pulled(peer, "gone");
     close(fd);
     nodes_settle(c);
@@ -566,7 +699,10 @@ int main(void) {
         cmocka_unit_test(a_donor_that_is_behind_is_asked_again),
         cmocka_unit_test(what_cannot_be_pulled_is_a_miss),
         cmocka_unit_test(large_values_come_in_parts),
+        cmocka_unit_test(large_blocks_of_clients),
+        cmocka_unit_test(large_blocks_of_nodes),
         cmocka_unit_test(clients_wait_until_the_donor_is_ready),
+        cmocka_unit_test(the_ring_changes_again),
         cmocka_unit_test(other_nodes_are_told_to_ask_again),
         cmocka_unit_test(what_other_nodes_ask_for_is_pulled),
         cmocka_unit_test(the_new_owner_gets_the_item),

@@ -264,7 +264,7 @@ static void test_forgetting(void **state) {
     transport_forget(a->t, &b->hello.node);
     assert_int_equal(a->downs, 1);
     assert_false(lab_say(a, b, 'b', 0));
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0, false), -EHOSTUNREACH);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0, PEER_LINK_DATA), -EHOSTUNREACH);
     transport_forget(a->t, &b->hello.node); /* once more does nothing */
     LAB_UNTIL(b->downs == 1);
     a->forgets = b; /* from within an upcall */
@@ -294,15 +294,16 @@ static void data_links(bool plain) {
     lab_start(a);
     lab_start(b);
     lab_place(a, b);
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 3, false), 0);
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 4, true), 0);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 3, PEER_LINK_DATA), 0);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 4, PEER_LINK_TRANSFER), 0);
     LAB_UNTIL(a->nlinks == 2 && b->nlinks == 2);
     for (unsigned i = 0; i < 2; i++) {
         const struct transport_data_link *mine = &a->data[i], *theirs = &b->data[0];
         if (theirs->worker != mine->worker) theirs = &b->data[1];
         assert_true(mine->worker == 3 || mine->worker == 4);
         assert_int_equal(theirs->worker, mine->worker);
-        assert_true(mine->transfer == (mine->worker == 4) && theirs->transfer == mine->transfer);
+        assert_int_equal(mine->kind, mine->worker == 4 ? PEER_LINK_TRANSFER : PEER_LINK_DATA);
+        assert_int_equal(theirs->kind, mine->kind);
         assert_true(mine->dialled && !theirs->dialled);
         assert_true(cluster_id_equal(&mine->id, &b->hello.node));
         assert_true(cluster_id_equal(&theirs->id, &a->hello.node));
@@ -316,7 +317,7 @@ static void data_links(bool plain) {
     }
     assert_int_equal(a->ups + b->ups, 0); /* that is for control links */
     lab_stop(b);
-    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 5, false), 0);
+    assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 5, PEER_LINK_DATA), 0);
     LAB_UNTIL(a->nlinks == 3);
     assert_int_equal(a->data[2].fd, -1);
     assert_int_equal(a->data[2].err, -ECONNREFUSED);
@@ -494,8 +495,8 @@ static void test_a_key_is_changed_while_nodes_run(void **state) {
         struct node *order[] = {a, b};
         for (unsigned j = 0; j < 2; j++) {
             set_keys(order[j], steps[i]);
-            assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0, false), 0);
-            assert_int_equal(transport_want_data_link(b->t, &a->hello.node, 0, false), 0);
+            assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0, PEER_LINK_DATA), 0);
+            assert_int_equal(transport_want_data_link(b->t, &a->hello.node, 0, PEER_LINK_DATA), 0);
             LAB_UNTIL(a->nlinks == 2 && b->nlinks == 2);
             for (unsigned k = 0; k < 4; k++) {
                 struct transport_data_link *d = k < 2 ? &a->data[k] : &b->data[k - 2];

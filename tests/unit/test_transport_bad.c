@@ -103,7 +103,7 @@ static void test_another_node_at_the_address(void **state) {
     assert_int_equal(transport_place(a->t, &wanted, b->hello.address), 0);
     uint8_t bytes[32];
     assert_true(transport_send(a->t, &wanted, bytes, lab_message('a', 0, bytes, sizeof bytes)));
-    assert_int_equal(transport_want_data_link(a->t, &wanted, 1, false), 0);
+    assert_int_equal(transport_want_data_link(a->t, &wanted, 1, PEER_LINK_DATA), 0);
     LAB_UNTIL(a->unreachable == 1 && a->nlinks == 1 && b->refused == 2);
     assert_string_equal(a->why.setting, "--cluster-advertise");
     assert_int_equal(a->data[0].fd, -1);
@@ -223,7 +223,7 @@ static void test_beginnings_that_no_node_has(void **state) {
         send_all(fd, bad[i].bytes, bad[i].n);
         assert_broken(fd, i + 1);
     }
-    stranger.link = 4; /* a link of the future */
+    stranger.link = 5; /* a link of the future */
     int fd = lab_connect(a);
     send_hello(fd);
     stranger.link = PEER_LINK_CONTROL;
@@ -345,7 +345,7 @@ static void test_a_listener_that_says_nothing(void **state) {
     address_text(&at, other.hello.address);
     lab_place(a, &other);
     lab_say(a, &other, 'a', 0);
-    assert_int_equal(transport_want_data_link(a->t, &other.hello.node, 0, false), 0);
+    assert_int_equal(transport_want_data_link(a->t, &other.hello.node, 0, PEER_LINK_DATA), 0);
     LAB_UNTIL(LAB_COUNT(a, links_dialled) == 2);
     lab_settle(); /* connected, as the kernel accepts */
     lab_pass_ms(2999);

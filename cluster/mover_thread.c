@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "cluster/mover.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "cluster/mover_state.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+
+/* A message to the thread. */
+struct mover_task {
+    struct sync_stack_entry entry; /* first: it is found by it */
+    void (*run)(struct mover *m, struct mover_task *t);
+    uint32_t member;
+    bool gaining;
+    struct stream s;
+    struct move *move;
+    uint64_t ring_version;
+    unsigned n;
+    struct handoff_part parts[];
+};
+
+static uint64_t now_ns(const struct mover *m) {
+    return clock_boot_ns(m->cfg.clock);
+}
+
+/* ------------------------------------------------------------------ what the machine calls */
+
+static void send_message(void *arg, uint32_t member, bool gaining, const struct peer_handoff *msg) {
+    struct mover_link *l = mover_link_find(arg, member, gaining);
+    if (l != NULL) mover_link_send(l, msg);
+}
+
+static void set_state(void *arg, uint32_t member, enum move_state s) {
+    struct mover *m = arg;
+    const unsigned donor = m->move == NULL ? RING_NONE : move_donor(m->move, member);
+    if (donor != RING_NONE) move_set_state(m->move, donor, s);
+}
+
+static void show_cover(void *arg, struct cover *out) {
+    const struct mover *m = arg;
+    cover_copy(m->move->cover, out);
+}
+
+static bool is_full(void *arg) {
+    const struct mover *m = arg;
+    return m->move->written == NULL || written_is_full(m->move->written);
+}
+
+static void newer(void *arg, uint32_t member, uint64_t version) {
+    struct mover *m = arg;
+    m->cfg.news(m->cfg.arg, &(struct mover_news){.kind = MOVER_NEWER, .member = member, .version = version});
+}
+
+/* The link has served its purpose; the receiver ends it. */
+static void ended(void *arg, const struct handoff_progress *p, enum handoff_end how) {
+    struct mover *m = arg;
+    struct mover_link *l = mover_link_find(m, p->member, p->gaining);
+    if (l != NULL && (p->gaining || how != HANDOFF_DONE)) mover_link_finish(l);
+    if (how != HANDOFF_DONE)
+        m->cfg.news(m->cfg.arg, &(struct mover_news){.kind = MOVER_ABANDONED, .progress = *p, .how = how});
+}
+
+void mover_received(struct mover *m, uint32_t member, bool gaining, const struct peer_handoff *msg) {
+    handoff_receive(m->handoff, now_ns(m), member, gaining, msg);
+}
+
+void mover_link_ended(struct mover *m, uint32_t member, bool gaining) {
+    handoff_lost(m->handoff, now_ns(m), member, gaining);
+}
+
+/* ------------------------------------------------------------------ the loop */
+
+static void set_timer(struct mover *m) {
+    const uint64_t now = now_ns(m), next = handoff_next_ns(m->handoff), wait = next > now ? next - now : 0;
+    if (next == UINT64_MAX) {
+        evtimer_del(m->timer);
+        return;
+    }
+    const struct timeval tv = {(time_t)(wait / SECOND_NS), (suseconds_t)(wait % SECOND_NS / 1000)};
+    evtimer_add(m->timer, &tv);
+}
+
+/* Nothing is taken over any more: the written set has done its work. */
+static void note_end(struct mover *m) {
+    if (m->move != NULL && m->move->written != NULL) written_close(m->move->written);
+    m->cfg.news(m->cfg.arg, &(struct mover_news){.kind = MOVER_IDLE, .version = m->ring_version});
+}
+
+void mover_round(struct mover *m) {
+    mover_link_flush_all(m);
+    pthread_mutex_lock(&m->lock);
+    m->counters = *handoff_counters(m->handoff);
+    const unsigned n = handoff_progress(m->handoff, m->shown, MOVER_SHOWN);
+    m->nshown = n < MOVER_SHOWN ? n : MOVER_SHOWN;
+    pthread_mutex_unlock(&m->lock);
+    if (n == 0 && m->was_active) note_end(m);
+    m->was_active = n > 0;
+    set_timer(m);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg) {
+    struct mover *m = arg;
+    (void)fd;
+    (void)what;
+    if (handoff_next_ns(m->handoff) <= now_ns(m)) handoff_time(m->handoff, now_ns(m));
+    mover_round(m);
+}
+
+static void on_wake(void *arg) {
+    struct mover *m = arg;
+    struct sync_stack_entry *next;
+    for (struct sync_stack_entry *e = sync_stack_take_all(&m->tasks); e != NULL; e = next) {
+        next = sync_stack_next(e);
+        struct mover_task *t = (struct mover_task *)e;
+        t->run(m, t);
+        free(t);
+    }
+    mover_round(m);
+    if (sync_load_acq(&m->ending) != 0) event_base_loopbreak(m->base);
+}
+
+static void *run(void *arg) {
+    struct mover *m = arg;
+    event_base_loop(m->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    return NULL;
+}
+
+/* ------------------------------------------------------------------ messages to the thread */
+
+static struct mover_task *task(void (*fn)(struct mover *m, struct mover_task *t), unsigned nparts) {
+    struct mover_task *t = calloc(1, sizeof *t + nparts * sizeof t->parts[0]);
+    if (t != NULL) t->run = fn;
+    return t;
+}
+
+static void post(struct mover *m, struct mover_task *t) {
+    sync_stack_push(&m->tasks, &t->entry);
+    loop_wake(&m->waker);
+}
+
+static void drop_move(struct mover *m) {
+    m->cfg.set_move(m->cfg.store.arg, NULL);
+    if (m->move != NULL && m->move->written != NULL) written_close(m->move->written);
+    move_put(m->move);
+    m->move = NULL;
+}
+
+static void run_change(struct mover *m, struct mover_task *t) {
+    mover_link_close_finishing(m);
+    handoff_abandon(m->handoff, now_ns(m), HANDOFF_CHANGED); /* while its move is still there */
+    drop_move(m);
+    m->move = t->move;
+    m->ring_version = t->ring_version;
+    m->cfg.set_move(m->cfg.store.arg, m->move);
+    const int r = handoff_change(m->handoff, now_ns(m), t->ring_version, t->parts, t->n);
+    for (unsigned i = 0; r != 0 && i < m->move->ndonors; i++) move_set_state(m->move, i, MOVE_NONE);
+    m->was_active = true; /* what there is nothing of has ended */
+}
+
+bool mover_change(struct mover *m, struct move *move, uint64_t ring_version, const struct handoff_part *parts,
+                  unsigned n) {
+    struct mover_task *t = task(run_change, n);
+    if (t == NULL) return false;
+    t->move = move != NULL ? move_get(move) : NULL;
+    t->ring_version = ring_version;
+    t->n = n;
+    if (n > 0) memcpy(t->parts, parts, n * sizeof *parts);
+    post(m, t);
+    return true;
+}
+
+static void run_settled(struct mover *m, struct mover_task *t) {
+    handoff_settled(m->handoff, now_ns(m), t->ring_version, m->cfg.items(m->cfg.store.arg));
+}
+
+void mover_settled(struct mover *m, uint64_t ring_version) {
+    struct mover_task *t = task(run_settled, 0);
+    if (t == NULL) return; /* receivers take over after a while */
+    t->ring_version = ring_version;
+    post(m, t);
+}
+
+static void run_link(struct mover *m, struct mover_task *t) {
+    mover_link_new(m, t->member, t->gaining, t->s);
+    if (!t->gaining) return;
+    handoff_up(m->handoff, now_ns(m), t->member);
+    struct mover_link *l = mover_link_find(m, t->member, true);
+    if (l != NULL && l->out.start == l->out.end) mover_link_finish(l); /* it came too late, nothing is to be said */
+}
+
+void mover_link(struct mover *m, uint32_t member, bool gaining, struct stream s) {
+    struct mover_task *t = task(run_link, 0);
+    if (t == NULL) {
+        stream_close(&s); /* the other side sees it, and this one's time runs out */
+        return;
+    }
+    t->member = member;
+    t->gaining = gaining;
+    t->s = s;
+    post(m, t);
+}
+
+static void run_lost(struct mover *m, struct mover_task *t) {
+    handoff_lost(m->handoff, now_ns(m), t->member, t->gaining);
+}
+
+void mover_lost(struct mover *m, uint32_t member, bool gaining) {
+    struct mover_task *t = task(run_lost, 0);
+    if (t == NULL) return;
+    t->member = member;
+    t->gaining = gaining;
+    post(m, t);
+}
+
+unsigned mover_look(struct mover *m, struct handoff_counters *counters, struct handoff_progress *progress,
+                    unsigned max) {
+    pthread_mutex_lock(&m->lock);
+    const unsigned n = m->nshown;
+    *counters = m->counters;
+    for (unsigned i = 0; i < n && i < max; i++) progress[i] = m->shown[i];
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+/* ------------------------------------------------------------------ life */
+
+int mover_new(const struct mover_config *cfg, struct mover **out) {
+    struct mover *m = calloc(1, sizeof *m);
+    if (m == NULL) return -ENOMEM;
+    m->cfg = *cfg;
+    m->waker.fd = -1;
+    TAILQ_INIT(&m->links);
+    pthread_mutex_init(&m->lock, NULL);
+    const struct handoff_config h = {
+        .rate = cfg->rate,
+        .store = cfg->store,
+        .events = {m, send_message, set_state, show_cover, is_full, newer, ended},
+    };
+    m->handoff = handoff_new(&h);
+    peer_arena_init(&m->arena, malloc(PEER_CONTROL_ARENA_BYTES), PEER_CONTROL_ARENA_BYTES);
+    m->packed = malloc(PEER_CONTROL_MAX);
+    m->base = loop_new();
+    if (m->base != NULL) m->timer = evtimer_new(m->base, on_timer, m);
+    const bool made = m->handoff != NULL && m->arena.bytes != NULL && m->packed != NULL && m->timer != NULL;
+    const int r = made ? loop_waker_init(&m->waker, m->base, on_wake, m) : -ENOMEM;
+    if (r != 0) {
+        mover_free(m);
+        return r;
+    }
+    *out = m;
+    return 0;
+}
+
+int mover_start(struct mover *m) {
+    const int r = pthread_create(&m->thread, NULL, run, m);
+    if (r != 0) return -r;
+    pthread_setname_np(m->thread, "tc-handoff");
+    m->started = true;
+    return 0;
+}
+
+void mover_stop(struct mover *m) {
+    if (!m->started) return;
+    sync_store_rel(&m->ending, 1);
+    loop_wake(&m->waker);
+    pthread_join(m->thread, NULL);
+    m->started = false;
+}
+
+/* What came after the thread had ended. */
+static void drop_tasks(struct mover *m) {
+    struct sync_stack_entry *next;
+    for (struct sync_stack_entry *e = sync_stack_take_all(&m->tasks); e != NULL; e = next) {
+        next = sync_stack_next(e);
+        struct mover_task *t = (struct mover_task *)e;
+        if (t->run == run_link) stream_close(&t->s);
+        move_put(t->move);
+        free(t);
+    }
+}
+
+void mover_free(struct mover *m) {
+    if (m == NULL) return;
+    mover_stop(m);
+    drop_tasks(m);
+    mover_link_free_all(m);
+    if (m->move != NULL) drop_move(m);
+    handoff_free(m->handoff);
+    loop_waker_fini(&m->waker);
+    if (m->timer != NULL) event_free(m->timer);
+    if (m->base != NULL) event_base_free(m->base);
+    pthread_mutex_destroy(&m->lock);
+    free(m->arena.bytes);
+    free(m->packed);
+    free(m);
+}
