@@ -121,6 +121,11 @@ static void let_go(struct cmd_copies *c, struct copy *y) {
     settle_places(c);
 }
 
+void cmd_copy_lost(struct cmd_copies *c, unsigned member) {
+    for (unsigned i = 0; c->n > 0 && i < COPY_KEYS_MAX; i++)
+        if (c->copy[i].used && c->copy[i].member == member) let_go(c, &c->copy[i]);
+}
+
 /* A free one, or one whose copy has ended and that nobody has asked for since. NULL: there is none, or no memory. */
 static struct copy *make_room(struct cmd_copies *c, uint64_t now_ns) {
     if (c->copy == NULL) c->copy = calloc(COPY_KEYS_MAX, sizeof *c->copy);

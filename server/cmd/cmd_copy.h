@@ -11,7 +11,7 @@
  *  - no purge of its tags was carried out here since the cover that it was asked under (cluster/cover.h), and the owner
  *    knew all of that cover's purges when it read the item;
  *  - both leases of this node run;
- *  - the view is the one under which it was asked for.
+ *  - the view is the one under which it was asked for, and the link over which it came is up.
  *
  * What the owner says of a key that is changed is counted, by a hash of the key, for all workers. A copy remembers the
  * count from before it was asked for. So it does not matter whether the word comes before the copy or behind it, and
@@ -47,6 +47,9 @@ void cmd_copy_answer(struct session *s, struct forward *f, const struct request 
 void cmd_copy_ask(struct cmd_peers *p);
 /* What a member has answered to the ask of this number. */
 void cmd_copy_take(struct cmd_peers *p, uint32_t ask, enum link_status status, const char *payload, size_t n);
+/* The link to a member has ended, maybe with its process: drops the copies of its keys. A new process of its name would
+ * not know of them. */
+void cmd_copy_lost(struct cmd_copies *c, unsigned member);
 /* Drops all copies; what was asked for is not kept. */
 void cmd_copy_drop(struct cmd_copies *c);
 

@@ -531,6 +531,7 @@ static void link_close(struct conn *c, void *session) {
     l->conn = NULL;
     l->step = LINK_STEP_NONE;
     l->ping_out = false;
+    if (!l->gone) cmd_copy_lost(p->copies, l->member);
     sync_bump(&l->worker->metrics[CMD_METRIC_links_open], (uint64_t)-1);
     cmd_deadline_close(p, l);
     while (l->head != l->tail) {

@@ -468,6 +468,16 @@ static void a_copy_of_another_view_is_not_kept(void **state) {
     assert_int_equal(metric(CMD_METRIC_copies_taken), 0);
 }
 
+/* The owner's process may have ended, and a new one would not know of the copy. */
+static void a_link_that_ends_ends_it(void **state) {
+    (void)state;
+    give(heat("hot"), "hot");
+    close(peer);
+    peer = -1;
+    nodes_settle(c);
+    forwarded("hot");
+}
+
 static int begin_off(void **state) {
     (void)state;
     return begin_with(false);
@@ -497,6 +507,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(it_needs_the_leases, begin, end),
         cmocka_unit_test_setup_teardown(another_view_ends_it, begin, end),
         cmocka_unit_test_setup_teardown(a_copy_of_another_view_is_not_kept, begin, end),
+        cmocka_unit_test_setup_teardown(a_link_that_ends_ends_it, begin, end),
         cmocka_unit_test_setup_teardown(without_the_option_none_is_asked_for, begin_off, end),
     };
     if (mkdtemp(dir) == NULL) return 1;
