@@ -49,7 +49,10 @@ static void plan_losses(struct cluster *c, struct move *m, const struct ring *ne
     }
 }
 
+/* The workers are about to go by a view without this move, and will no longer note what they change: from here on
+ * nothing of it is stored any more, wherever it is on its way. */
 static void forget(struct cluster *c) {
+    if (c->move != NULL && c->move->written != NULL) written_close(c->move->written);
     move_put(c->move);
     free(c->parts);
     c->move = NULL;
@@ -61,18 +64,19 @@ void cluster_handoff_plan(struct cluster *c, const struct ring *next, unsigned s
                           uint64_t since) {
     const struct ring *before = c->view->ring;
     const unsigned self_before = ring_find(before, &config_self(c->config)->id);
+    const uint64_t memory = self != VIEW_NOBODY ? c->cfg.memory_limit : 0;
+    struct move *m = NULL;
     forget(c);
     c->parts = calloc(ring_nmembers(before) + ring_nmembers(next), sizeof *c->parts);
-    const uint64_t memory = self != VIEW_NOBODY ? c->cfg.memory_limit : 0;
-    if (c->parts == NULL ||
-        move_new(before, next, (uint16_t)self_before, (uint16_t)self, memory, &c->cover, &c->move) != 0) {
-        forget(c); /* arcs that are gained start empty */
-        return;
+    if (c->parts != NULL && move_new(before, next, (uint16_t)self_before, (uint16_t)self, memory, &c->cover, &m) == 0 &&
+        m != NULL) {
+        c->move = m;
+        m->since = since;
+        plan_gains(c, m);
+        plan_losses(c, m, next, members);
     }
-    c->move->since = since;
-    plan_gains(c, c->move);
-    plan_losses(c, c->move, next, members);
-    if (c->nparts == 0) forget(c);
+    if (c->nparts == 0)
+        cluster_handoff_none(c, ring_version(next)); /* without memory, arcs that are gained start empty */
 }
 
 /* ------------------------------------------------------------------ beginning */
@@ -97,7 +101,8 @@ static void log_end(struct cluster *c) {
                 n.sent - before->sent, n.sent_bytes - before->sent_bytes, (cluster_now(c) - c->handing_ns) / 1000000);
 }
 
-static void tell_agreement(struct cluster *c, bool under_way) {
+/* The next change of the ring waits until it is over. */
+static void set_under_way(struct cluster *c, bool under_way) {
     c->handing_over = under_way;
     cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_HANDOFF, .flag = under_way});
 }
@@ -119,15 +124,16 @@ void cluster_handoff_none(struct cluster *c, uint64_t ring_version) {
 void cluster_handoff_begin(struct cluster *c) {
     if (c->handing_ring == c->move->ring_version) return;
     c->handing_ring = c->move->ring_version;
+    c->handing_ns = cluster_now(c);
     (void)mover_look(c->mover, &c->handing_before, NULL, 0);
+    set_under_way(c, true);
     cluster_cover_publish(c);
     if (!mover_change(c->mover, c->move, c->handing_ring, c->parts, c->nparts)) {
         for (unsigned i = 0; i < c->move->ndonors; i++) move_set_state(c->move, i, MOVE_NONE);
+        set_under_way(c, false);
         return;
     }
-    c->handing_ns = cluster_now(c);
     log_begin(c);
-    tell_agreement(c, true);
     for (unsigned i = 0; i < c->nparts; i++)
         if (c->parts[i].gaining) dial(c, c->parts[i].member);
 }
@@ -143,6 +149,12 @@ void cluster_handoff_adopted(struct cluster *c) {
         c->leaving_ns = cluster_now(c);
     for (unsigned i = 0; c->move != NULL && c->handing_over && i < c->nparts; i++)
         if (c->parts[i].gaining && !is_donor(c, c->parts[i].member)) mover_lost(c->mover, c->parts[i].member, true);
+}
+
+void cluster_handoff_down(struct cluster *c, uint32_t number) {
+    if (!c->handing_over) return;
+    mover_lost(c->mover, number, true);
+    mover_lost(c->mover, number, false);
 }
 
 bool cluster_handoff_may_leave(const struct cluster *c) {
@@ -170,10 +182,11 @@ struct told {
     struct mover_news news;
 };
 
+/* As the workers' view has it: who has left is in no configuration any more. */
 static const char *name_of(const struct cluster *c, uint32_t number) {
-    const struct configuration *now = config_current(c->config);
-    const struct configuration_member *m = now == NULL ? NULL : configuration_by_number(now, number);
-    return m == NULL ? "-" : m->name;
+    for (unsigned i = 0; c->view != NULL && i < c->view->nmembers; i++)
+        if (c->view->members[i].number == number) return c->view->members[i].name;
+    return "-";
 }
 
 static void log_abandoned(struct cluster *c, const struct handoff_progress *p, enum handoff_end how) {
@@ -186,11 +199,12 @@ static void run_told(struct cluster *c, struct cluster_task *t) {
     const struct mover_news *n = &told->news;
     switch (n->kind) {
     case MOVER_ABANDONED: log_abandoned(c, &n->progress, n->how); break;
+    case MOVER_DIAL: dial(c, n->member); break;
     case MOVER_NEWER: cluster_ring_differs(c, n->member, n->version); break;
     case MOVER_IDLE:
         if (n->version != c->handing_ring || !c->handing_over) break;
         log_end(c);
-        tell_agreement(c, false);
+        set_under_way(c, false);
         break;
     }
     free(told);

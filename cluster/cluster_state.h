@@ -329,7 +329,8 @@ int cluster_handoff_new(struct cluster *c);
  * members these numbers: plans what moves (c->move, c->parts). Whatever was under way is over. */
 void cluster_handoff_plan(struct cluster *c, const struct ring *next, unsigned self, const struct view_member *members,
                           uint64_t since);
-/* The ring has changed in a way that nothing can be handed over by; or this process goes on as another node. */
+/* The ring has changed in a way that nothing can be handed over by, or that does not concern this node; or this process
+ * goes on as another node. */
 void cluster_handoff_none(struct cluster *c, uint64_t ring_version);
 /* The workers have been given the view with what was planned: it begins. */
 void cluster_handoff_begin(struct cluster *c);
@@ -339,6 +340,8 @@ void cluster_handoff_settled(struct cluster *c);
 void cluster_handoff_link(struct cluster *c, const struct transport_data_link *l);
 /* The configuration has changed: donors that are gone are given up. */
 void cluster_handoff_adopted(struct cluster *c);
+/* The membership believes that a member is dead, or has left. */
+void cluster_handoff_down(struct cluster *c, uint32_t number);
 /* Fills the gauges of the hand-off; those of `under_way` say whether one is. Any thread. */
 void cluster_handoff_gauges(struct cluster *c, bool under_way, struct cluster_gauges *g);
 /* Whether this node, which is leaving, has handed over what it can. */

@@ -177,6 +177,7 @@ void cluster_view_state(struct cluster *c, const struct cluster_id *id, bool ali
     if (m == NULL || c->view == NULL) return;
     for (unsigned i = 0; i < c->view->nmembers; i++)
         if (c->view->members[i].number == m->number) view_set_state(c->view, i, alive ? VIEW_ALIVE : VIEW_DOWN);
+    if (!alive) cluster_handoff_down(c, m->number);
 }
 
 static void run_done(struct cluster *c, struct cluster_task *t) {

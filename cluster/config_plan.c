@@ -76,13 +76,10 @@ static void plan_joins(struct config_plan *p) {
 
 /* ---- requests */
 
-/* Changes of the ring wait until the hand-offs of the last one ended, or were given a minute. */
-static bool ring_must_wait(const struct config *c) {
-    return c->handoff && c->now_ns - c->ring_ns < CONFIG_HANDOFF_WAIT;
-}
-
-static bool changes_ring(enum config_request_kind kind) {
-    return kind == CONFIG_SERVE || kind == CONFIG_LEAVE || kind == CONFIG_DRAIN || kind == CONFIG_WEIGHT;
+bool config_plan_waits(const struct config *c, enum config_request_kind kind) {
+    const bool changes_ring =
+        kind == CONFIG_SERVE || kind == CONFIG_LEAVE || kind == CONFIG_DRAIN || kind == CONFIG_WEIGHT;
+    return changes_ring && c->handoff && c->now_ns - c->ring_ns < CONFIG_HANDOFF_WAIT;
 }
 
 static void fulfil_member(struct config_plan *p, const struct config_wish *w, struct configuration_member *m) {
@@ -111,7 +108,7 @@ static void plan_requests(struct config_plan *p) {
     for (unsigned i = 0; i < c->nwishes; i++) {
         const struct config_wish *w = &c->wishes[i];
         const bool of_member = w->kind < CONFIG_VOTERS;
-        if (c->now_ns - w->asked_ns > CONFIG_WISHED_FOR || (changes_ring(w->kind) && ring_must_wait(c)) ||
+        if (c->now_ns - w->asked_ns > CONFIG_WISHED_FOR || config_plan_waits(c, w->kind) ||
             (of_member && configuration_by_number(p->next, w->number) == NULL) ||
             config_fulfilled(p->next, w->kind, w->number, w->argument) ||
             config_refusal(p->next, w->kind, w->number, w->argument) != NULL)

@@ -188,7 +188,9 @@ void config_request_step(struct config *c) {
         struct config_own *own = &c->own[i];
         if (own->request.token != 0 && c->now_ns - own->since_ns >= CONFIG_REQUEST_ENDS) {
             answer_own(c, own->request.token,
-                       "no quorum: fewer than half of the voters answer; nothing was changed yet");
+                       config_plan_waits(c, own->request.kind)
+                           ? "items of the last change of the ring are still being handed over: ask again later"
+                           : "no quorum: fewer than half of the voters answer; nothing was changed yet");
             *own = c->own[--c->nown];
         } else if (own->asked_ns == 0 || c->now_ns - own->asked_ns >= CONFIG_ASK_AGAIN) {
             ask(c, own);

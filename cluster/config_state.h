@@ -256,6 +256,9 @@ struct config_plan {
  * returned. */
 enum config_plan_result config_plan(struct config *c, const uint32_t *silent_ms, unsigned active, bool trial,
                                     struct configuration *next);
+/* Whether such a request waits, because it changes the ring, until the hand-offs of the last change ended, or were
+ * given a minute. */
+bool config_plan_waits(const struct config *c, enum config_request_kind kind);
 /* The silence of a member of `from`, by number; 0 for one that is new in the plan. */
 uint32_t config_plan_silent(const struct config_plan *p, uint32_t number);
 /* A number that was never used. */

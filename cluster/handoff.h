@@ -33,6 +33,7 @@
 #include "proto/peer_handoff.h"
 
 #define HANDOFF_READY_MS 250    /* without READY the new owner takes over */
+#define HANDOFF_DIAL_MS 20      /* until a donor that closed the link before it was READY is dialled again */
 #define HANDOFF_BEHIND_MS 10    /* until a donor that was behind, or a store that had no room, is tried again */
 #define HANDOFF_BEGIN_MS 2000   /* a donor waits so long for BEGIN, */
 #define HANDOFF_SILENT_MS 60000 /* and a side that waits for the other so long before it gives up */
@@ -121,6 +122,8 @@ struct handoff_events {
     void *arg;
     /* Sends a message on the link of a transfer. What cannot be sent ends the link, which is told by handoff_lost. */
     void (*send)(void *arg, uint32_t member, bool gaining, const struct peer_handoff *m);
+    /* Dials a donor again: it closed the link, because it had not heard of this node yet. */
+    void (*dial)(void *arg, uint32_t member);
     /* The workers' state of a donor: MOVE_PULLING, MOVE_NONE. (That of a new one is MOVE_ASKED already.) */
     void (*state)(void *arg, uint32_t member, enum move_state s);
     /* What purges this node knows (cover_copy). */
@@ -159,7 +162,7 @@ int handoff_change(struct handoff *h, uint64_t now_ns, uint64_t ring_version, co
 void handoff_settled(struct handoff *h, uint64_t now_ns, uint64_t ring_version, uint64_t items);
 /* The link to a donor, which this node dialled, is up. */
 void handoff_up(struct handoff *h, uint64_t now_ns, uint32_t member);
-/* A link broke, or could not be had. */
+/* A link broke, or (gaining) could not be had. */
 void handoff_lost(struct handoff *h, uint64_t now_ns, uint32_t member, bool gaining);
 /* A message on a link. Nothing in it is trusted. */
 void handoff_receive(struct handoff *h, uint64_t now_ns, uint32_t member, bool gaining, const struct peer_handoff *m);

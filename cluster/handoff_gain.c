@@ -176,7 +176,12 @@ void handoff_gain_message(struct handoff *h, uint64_t now_ns, struct transfer *t
 
 void handoff_gain_time(struct handoff *h, uint64_t now_ns, struct transfer *t) {
     if (t->state == TRANSFER_ASKED) {
-        if (now_ns >= t->heard_ns + HANDOFF_READY_MS * HANDOFF_MS) handoff_finish(h, t, HANDOFF_NOT_READY, true);
+        if (now_ns >= t->heard_ns + HANDOFF_READY_MS * HANDOFF_MS) {
+            handoff_finish(h, t, HANDOFF_NOT_READY, true);
+        } else if (t->dial_ns != 0 && now_ns >= t->dial_ns) {
+            t->dial_ns = 0;
+            h->cfg.events.dial(h->cfg.events.arg, t->part.member);
+        }
     } else if (now_ns >= t->heard_ns + HANDOFF_SILENT_MS * HANDOFF_MS) {
         handoff_finish(h, t, HANDOFF_SILENT, true);
     } else {
@@ -186,7 +191,8 @@ void handoff_gain_time(struct handoff *h, uint64_t now_ns, struct transfer *t) {
 
 uint64_t handoff_gain_next_ns(const struct transfer *t) {
     const struct gain *g = &t->gain;
-    if (t->state == TRANSFER_ASKED) return t->heard_ns + HANDOFF_READY_MS * HANDOFF_MS;
+    const uint64_t ready = t->heard_ns + HANDOFF_READY_MS * HANDOFF_MS;
+    if (t->state == TRANSFER_ASKED) return t->dial_ns != 0 && t->dial_ns < ready ? t->dial_ns : ready;
     bool waits = g->first != NULL;
     for (unsigned i = 0; i < HANDOFF_CHUNKS; i++) waits |= g->asked[i].number == 0 && g->end == 0;
     const uint64_t silent = t->heard_ns + HANDOFF_SILENT_MS * HANDOFF_MS;

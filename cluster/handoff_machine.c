@@ -174,11 +174,11 @@ void handoff_up(struct handoff *h, uint64_t now_ns, uint32_t member) {
 
 void handoff_lost(struct handoff *h, uint64_t now_ns, uint32_t member, bool gaining) {
     struct transfer *t = find(h, member, gaining);
-    (void)now_ns;
-    if (t != NULL && (gaining || t->linked)) {
-        t->linked = false;
+    if (t != NULL && t->state == TRANSFER_ASKED && t->linked)
+        t->dial_ns = now_ns + HANDOFF_DIAL_MS * HANDOFF_MS;
+    else if (t != NULL && (gaining || t->linked))
         handoff_finish(h, t, HANDOFF_UNREACHABLE, false);
-    }
+    if (t != NULL) t->linked = false;
     if (gaining) return;
     for (unsigned i = h->nearly; i-- > 0;)
         if (h->early[i].member == member) h->early[i] = h->early[--h->nearly];
@@ -190,15 +190,25 @@ static void refuse(struct handoff *h, uint32_t member, enum handoff_end why) {
         &(struct peer_handoff){.kind = PEER_HANDOFF_ABORT, .ring_version = h->ring_version, .reason = (uint32_t)why});
 }
 
+/* BEGIN of a ring that this node will hear of. The last one of a receiver counts. */
+static void note_early(struct handoff *h, uint32_t member, const struct peer_handoff *m) {
+    unsigned i = 0;
+    while (i < h->nearly && h->early[i].member != member) i++;
+    if (i == HANDOFF_EARLY_MAX) {
+        refuse(h, member, HANDOFF_NOT_READY);
+        return;
+    }
+    const bool known = i < h->nearly && h->early[i].ring_version >= m->ring_version;
+    h->early[i] = (struct handoff_early){member, m->ring_version, m->digest};
+    h->nearly += i == h->nearly;
+    if (!known) h->cfg.events.newer(h->cfg.events.arg, member, m->ring_version);
+}
+
 /* BEGIN: of the ring of now, of one that this node will hear of, or of an old one. */
 static void on_begin(struct handoff *h, uint64_t now_ns, uint32_t member, const struct peer_handoff *m) {
     struct transfer *t = find(h, member, false);
     if (m->ring_version > h->ring_version) {
-        h->cfg.events.newer(h->cfg.events.arg, member, m->ring_version);
-        if (h->nearly < HANDOFF_EARLY_MAX)
-            h->early[h->nearly++] = (struct handoff_early){member, m->ring_version, m->digest};
-        else
-            refuse(h, member, HANDOFF_NOT_READY);
+        note_early(h, member, m);
     } else if (m->ring_version < h->ring_version || t == NULL || t->state != TRANSFER_IDLE ||
                t->part.digest != m->digest) {
         refuse(h, member, HANDOFF_CHANGED);

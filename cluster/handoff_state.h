@@ -82,6 +82,7 @@ struct transfer {
     struct handoff_part part;
     enum transfer_state state;
     bool linked;
+    uint64_t dial_ns;  /* gaining: when to dial again; 0: not */
     uint64_t heard_ns; /* when the other side did something last */
     uint64_t items, bytes, expected, begun_ns;
     union {

@@ -27,6 +27,7 @@ struct mover;
 /* What the machine said that others have to know. */
 enum mover_news_kind {
     MOVER_ABANDONED, /* a transfer: progress, how */
+    MOVER_DIAL,      /* member: a link to it is wanted again */
     MOVER_NEWER,     /* member: it goes by this version of the ring */
     MOVER_IDLE,      /* all is over that this version of the ring brought */
 };

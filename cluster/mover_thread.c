@@ -34,6 +34,11 @@ static void send_message(void *arg, uint32_t member, bool gaining, const struct 
     if (l != NULL) mover_link_send(l, msg);
 }
 
+static void dial(void *arg, uint32_t member) {
+    struct mover *m = arg;
+    m->cfg.news(m->cfg.arg, &(struct mover_news){.kind = MOVER_DIAL, .member = member});
+}
+
 static void set_state(void *arg, uint32_t member, enum move_state s) {
     struct mover *m = arg;
     const unsigned donor = m->move == NULL ? RING_NONE : move_donor(m->move, member);
@@ -238,7 +243,7 @@ int mover_new(const struct mover_config *cfg, struct mover **out) {
     const struct handoff_config h = {
         .rate = cfg->rate,
         .store = cfg->store,
-        .events = {m, send_message, set_state, show_cover, is_full, newer, ended},
+        .events = {m, send_message, dial, set_state, show_cover, is_full, newer, ended},
     };
     m->handoff = handoff_new(&h);
     peer_arena_init(&m->arena, malloc(PEER_CONTROL_ARENA_BYTES), PEER_CONTROL_ARENA_BYTES);

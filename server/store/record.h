@@ -17,8 +17,10 @@
 #include "store/state.h"
 #include "store/store.h"
 
-/* Whether the record at loc is the key's; its header is copied on the way. */
-static inline bool record_is(const struct store *s, uint64_t loc, const struct store_key *k, uint8_t header[32]) {
+/* Whether the record at loc is the key's; its header is copied on the way. In line always: it is on the way of every
+ * request, and a call costs as much as it does. */
+static inline __attribute__((always_inline)) bool record_is(const struct store *s, uint64_t loc,
+                                                            const struct store_key *k, uint8_t header[32]) {
     const uint8_t *p = segment_at(&s->segs, loc);
     if (unlikely(loc == 0)) return false;
     item_copy_header(header, p);

@@ -72,10 +72,10 @@ def join_and_leave(lab, a, nodes, load, moved):
     got = int(node.stat("curr_items", ""))
     print(f"joined: {joined - before} s, {got} items there, {node.stat('handoff_received')} of them handed over, "
           f"pulls {node.stat('pulls_kept')} of {node.stat('pulls_sent')}", flush=True)
-    left = stat_sum(nodes, "curr_items", "") + got
-    print(f"items in all: {left}", flush=True)
     moved.append(got)
+    pulls = stat_sum(nodes + [node], "pulls_sent")
     load.wait_seconds(2)
+    assert stat_sum(nodes + [node], "pulls_sent") == pulls, "it is over, and items are pulled"
     before = len(load.seconds)
     assert node.admin(f"cluster leave {node.name}").startswith("OK")
     lib.wait("it has left", lambda: node.p.poll() is not None, 600)
@@ -135,6 +135,9 @@ def main():
         finally:
             load.end()
         good = tell(load, still, moved)
+        held, known = stat_sum(nodes, "curr_items", ""), load.sums["check"]["hits"]
+        print(f"items held in the end: {held}, of {known} keys")
+        good &= held == known
         for n in lab.nodes:
             odd = [e for e in ("link_out_of_step", "peer_out_of_step", "handoff_abandoned") if e in n.log()]
             if odd:

@@ -182,6 +182,26 @@ def reads_go_on_during_a_move(lab):
 
 
 @case()
+def a_further_change_of_the_ring_ends_it(lab):
+    """A node that is forgotten is not waited for: the ring changes, and what is under way is given up."""
+    nodes = lab.cluster(3, "--handoff-rate", "1", state=True)
+    with nodes[0].client() as c:
+        for i in range(200):
+            assert c.set(f"ballast:{i}", b"y" * 100_000) == "STORED"
+    nodes.append(lab.joiner(nodes, state=True).start(serves=False))
+    wait("the hand-off is under way", lambda: int(nodes[3].stat("handoff_active")) > 1)
+    nodes[2].kill()
+    assert nodes[0].admin(f"cluster forget {nodes[2].name}").startswith("OK")
+    for n in (nodes[0], nodes[3]):
+        n.wait_event("handoff_abandoned", "reason=\"the (ring has changed|other node cannot be reached)\"")
+    del nodes[2]
+    settle(nodes)
+    wait("what is left is over", lambda: is_over(nodes), 60)
+    fill(nodes[1])
+    assert len(read(nodes[0])) == len(KEYS)
+
+
+@case()
 def a_donor_that_dies_ends_its_hand_off(lab):
     nodes = lab.cluster(3, "--handoff-rate", "1", state=True)
     with nodes[0].client() as c:

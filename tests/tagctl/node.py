@@ -28,10 +28,12 @@ def ring(nodes=NODES, version=39):
                  *(f"NODE name={n} weight={w} points=160 share={shares.get(n, '0.100000')}" for n, w in nodes), "END")
 
 
-def status(verdict="ok", reason="", problems=(), alive=3, dead=0, lag=4):
+def status(verdict="ok", reason="", problems=(), alive=3, dead=0, lag=4, handoffs=0, handed=0, to_hand=0, left_s=0,
+           version=41):
     return lines("STATUS cluster=prod id=000102030405060708090a0b0c0d0e0f node=c1:11211 state=serving lease=held epoch=7 "
-                 f"version=41 voters=3 quorum=yes ring={digest(NODES)[:6]} ring_version=39 alive={alive} suspect=0 dead={dead} "
-                 f"left=0 pending=0 lag_ms={lag} verdict={verdict} reason={reason}",
+                 f"version={version} voters=3 quorum=yes ring={digest(NODES)[:6]} ring_version=39 alive={alive} suspect=0 dead={dead} "
+                 f"left=0 pending=0 lag_ms={lag} handoffs={handoffs} handed={handed} to_hand={to_hand} "
+                 f"handoff_left_s={left_s} verdict={verdict} reason={reason}",
                  *(f"PROBLEM text={p}" for p in problems), "END")
 
 
@@ -99,6 +101,8 @@ def answers():
                               "key=live", "END"),
         "explain none": lines("EXPLAIN owner=c3:11211 state=absent key=none", "END"),
         "stats hotkeys": HOTKEYS[0],
+        "stats settings": lines("STAT handoff_rate 32", "END"),
+        "cluster at c3:11211 cluster status": status(version=42),
         "stats cluster": lines("STAT cluster_name prod", "STAT state no lease: voters b, c silent 4 s",
                                "STAT ring_version 39", "END"),
     }
@@ -160,6 +164,8 @@ class Node:
             pass
 
     def answer(self, command):
+        if isinstance(self.script.get(command), list):  # one after the other; the last one again and again
+            return self.script[command].pop(0) if len(self.script[command]) > 1 else self.script[command][0]
         if command in self.script:
             return self.script[command]
         words = command.split(" ")

@@ -92,7 +92,7 @@ SHOWN = [
     "status --interval 0", "members ls", "members show c2:11211", "members show c9:11211", "members join 10.0.0.9:21211",
     "members leave c3:11211 --yes", "members drain c3:11211 --yes", "members undrain c3:11211 --yes",
     "members weight c3:11211 3 --yes", "members weight c3:11211 none --yes", "members forget c3:11211 --yes",
-    "members leave c3:11211 --dry-run", "members leave c9:11211 --yes", "ping",
+    "members drain c3:11211 --yes --wait", "members leave c3:11211 --dry-run", "members leave c9:11211 --yes", "ping",
     "purge licence:7+region:de product:77", "purge --soft --ttl 60 product:77", "purge * --yes",
     "purge product:77 --dry-run", "purge ls", "purge show 4-88422", "purge show 4-88423", "purge show 4-9",
     "purge wait 4-88422", "purge wait 4-88423 --timeout 0", "key get user:42", "key get bytes", "key get none",
@@ -197,6 +197,33 @@ def test_sent():
         check(f"{command} --dry-run", code == DONE and "nothing was changed" in text, (code, text, err))
         check(f"{command} --dry-run only looks", all(READS.match(c) for c in node.asked), node.asked)
         node.close()
+
+
+def test_waiting_for_items():
+    """--wait asks the node until its items are through, or it is gone; a bar shows how far it is."""
+    moving = "cluster at c3:11211 cluster status"
+    old, gone = status(version=41), members(states=("serving", "serving", "leaving"), health=("alive", "alive", "left"))
+    steps = [old, status(version=42, handoffs=2, handed=100, to_hand=400, left_s=3), status(version=42)]
+    for way in (piped, on_terminal):
+        node = Node({moving: list(steps)})
+        code, text, *_ = way("members", "drain", "c3:11211", "--yes", "--wait", server=node)
+        check("it waits", code == DONE and node.asked.count(moving) == 3 and "is drained" in text, (code, text, node.asked))
+        if way is on_terminal:
+            check("a bar", "[########......................]  25 %  100 of about 400 items, 3 s left" in text, text)
+        node.close()
+    node = Node({moving: list(steps)})
+    code, text, _ = piped("members", "drain", "c3:11211", "--yes", server=node)
+    check("it does not wait", code == DONE and moving not in node.asked, node.asked)
+    node.close()
+    node = Node({"cluster status": status(handoffs=2, handed=100, to_hand=400, left_s=3)})
+    check("status shows it", "items move: 25 %, 3 s left  (max lag" in on_terminal("status", "--interval", "0", server=node)[1])
+    node.close()
+    node = Node({"cluster members": [members(), members(), gone], moving: [steps[1]]})
+    code, text, _ = piped("--wait", "members", "leave", "c3:11211", "--yes", server=node)
+    check("a flag before its verb is the other --wait", code == USAGE, (code, text))
+    code, text, _ = piped("members", "leave", "c3:11211", "--yes", "--wait", server=node)
+    check("who is gone is waited for no more", code == DONE and "leaves" in text, (code, text))
+    node.close()
 
 
 def test_many_selectors():

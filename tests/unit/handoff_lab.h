@@ -31,6 +31,7 @@ struct lab_node {
     enum move_state state[LAB_NODES + 1];
     enum handoff_end ended[2][LAB_NODES + 1]; /* [gaining]; HANDOFF_ENDS: not yet */
     uint64_t newer;
+    unsigned dialled; /* again */
     /* What import answers, unless the key is there: */
     const char *written; /* this key was written here */
     uint64_t purged;     /* the number of a purge of everything */

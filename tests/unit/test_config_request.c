@@ -311,6 +311,17 @@ static void test_without_a_majority_the_administrator_is_told_after_ten_seconds(
     end(&l);
 }
 
+static void test_while_items_move_the_administrator_is_told_that(void **state) {
+    struct lab l;
+    (void)state;
+    begin(&l, 3, 4);
+    lab_input(&l, &(struct config_in){.kind = CONFIG_IN_HANDOFF, .flag = true});
+    lab_request(&l, CONFIG_WEIGHT, "n1:1", 6, 17);
+    lab_pass(&l, 10100);
+    assert_non_null(strstr(lab_out(&l, CONFIG_OUT_ANSWER)->text, "being handed over"));
+    end(&l);
+}
+
 static void test_what_is_so_already_is_answered_at_once_and_what_cannot_be_too(void **state) {
     struct lab l;
     (void)state;
@@ -428,6 +439,7 @@ int main(void) {
         cmocka_unit_test(test_a_request_goes_to_all_voters_until_the_configuration_shows_it),
         cmocka_unit_test(test_a_refusal_of_a_voter_is_the_answer),
         cmocka_unit_test(test_without_a_majority_the_administrator_is_told_after_ten_seconds),
+        cmocka_unit_test(test_while_items_move_the_administrator_is_told_that),
         cmocka_unit_test(test_what_is_so_already_is_answered_at_once_and_what_cannot_be_too),
         cmocka_unit_test(test_what_the_node_wants_for_itself_is_asked_for_without_an_end),
         cmocka_unit_test(test_recovery_makes_the_survivor_the_only_voter_in_a_fresh_epoch),

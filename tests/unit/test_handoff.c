@@ -96,6 +96,23 @@ static void test_ready_waits_for_the_donors_workers(void **state) {
     assert_over(HANDOFF_DONE, HANDOFF_DONE);
 }
 
+/* However often and by however many it is said: 64 receivers are remembered, the others are told so. */
+static void test_early_begins_are_bounded(void **state) {
+    struct peer_handoff m = {.kind = PEER_HANDOFF_BEGIN, .ring_version = LAB_RING, .digest = 78};
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) lab_inject(&lab, 1, 3, false, &m);
+    assert_null(lab.first);
+    for (uint32_t i = 100; i < 163; i++) lab_inject(&lab, 1, i, false, &m);
+    assert_null(lab.first);
+    lab_inject(&lab, 1, 2, false, &m);
+    assert_int_equal(lab.first->to, 2);
+    m.digest = 77;
+    lab_inject(&lab, 1, 3, false, &m); /* its last one counts */
+    const struct handoff_part p = {.member = 3, .digest = 77};
+    assert_int_equal(handoff_change(donor->h, lab.now, LAB_RING, &p, 1), 0);
+    assert_int_equal(handoff_progress(donor->h, NULL, 0), 1);
+}
+
 static void test_after_250_ms_the_new_owner_takes_over(void **state) {
     (void)state;
     assert_int_equal(HANDOFF_READY_MS, 250);
@@ -371,6 +388,30 @@ static void test_no_link_ends_it(void **state) {
     assert_int_equal(receiver->state[1], MOVE_NONE);
 }
 
+/* A donor that has not heard of this node yet closes the link: it is dialled again, until the time for READY is over.
+ */
+static void test_a_link_that_is_closed_too_soon_is_dialled_again(void **state) {
+    (void)state;
+    lab_item(&lab, 1, "k", 10, 0, 2);
+    lab_change(&lab, 2, 1, 2);
+    receiver->link_down[1] = true;
+    for (unsigned i = 0; i < 3; i++) {
+        handoff_up(receiver->h, lab.now, 1);
+        handoff_lost(receiver->h, lab.now, 1, true);
+        assert_int_equal(receiver->state[1], MOVE_ASKED);
+        assert_int_equal(receiver->dialled, i);
+        lab_run(&lab, HANDOFF_DIAL_MS);
+        assert_int_equal(receiver->dialled, i + 1);
+    }
+    receiver->link_down[1] = false;
+    lab_change(&lab, 1, 1, 2);
+    lab_settle(&lab, 1);
+    handoff_up(receiver->h, lab.now, 1);
+    lab_run(&lab, 100);
+    assert_over(HANDOFF_DONE, HANDOFF_DONE);
+    assert_non_null(lab_find(&lab, 2, "k"));
+}
+
 static void test_another_change_ends_it(void **state) {
     (void)state;
     begin_long();
@@ -448,6 +489,7 @@ int main(void) {
         TEST(test_items_move_and_the_donor_drops_them),
         TEST(test_the_hottest_go_first),
         TEST(test_ready_waits_for_the_donors_workers),
+        TEST(test_early_begins_are_bounded),
         TEST(test_after_250_ms_the_new_owner_takes_over),
         TEST(test_a_donor_waits_two_seconds_for_begin),
         TEST(test_a_donor_that_lacks_purges_is_asked_again),
@@ -466,6 +508,7 @@ int main(void) {
         TEST(test_a_full_written_set_ends_it),
         TEST(test_a_link_that_breaks_ends_it),
         TEST(test_no_link_ends_it),
+        TEST(test_a_link_that_is_closed_too_soon_is_dialled_again),
         TEST(test_another_change_ends_it),
         TEST(test_silence_ends_it),
         TEST(test_other_arcs_or_an_old_ring_are_refused),

@@ -228,6 +228,47 @@ def hot_copies(lab):
     assert nodes[0].stat("copies_taken") == "0"
 
 
+def serves_alone(lab, *args):
+    n = lab.node("--found", *args, state=True)
+    n.args += ["--founders", n.name]
+    n.start()
+    begins_with(n, "serving")
+    return n
+
+
+def fill(n, mib):
+    with n.client() as c:
+        for i in range(mib * 4):
+            assert c.set(f"k{i}", b"x" * (1 << 18)) == "STORED"
+
+
+@case("handoff-rate")
+def handoff_rate(lab):
+    first = serves_alone(lab, "--handoff-rate", "2")
+    fill(first, 4)
+    second = lab.joiner([first]).start()
+    line = second.wait_event("handoff_end", "received=[1-9]")
+    field = dict(f.split("=", 1) for f in line.split()[1:])
+    least_ms = int(field["received_bytes"]) / (2 << 20) * 1000 - 200
+    assert 500 < least_ms < int(field["ms"]), line
+    assert [second.stat(name, "settings") for name in ("handoff_rate", "drain_timeout")] == ["32", "60"]  # by default
+
+
+@case("drain-timeout")
+def drain_timeout(lab):
+    first = serves_alone(lab, "--handoff-rate", "1", "--drain-timeout", "1")
+    second = lab.joiner([first], state=True).start()
+    wait("both serve", lambda: all(len(n.owners()) == 2 and n.stat("handoff_active") == "0" for n in (first, second)))
+    fill(first, 12)
+    begun = time.monotonic()
+    answer = first.admin(f"cluster leave {first.name}")
+    assert answer.startswith("OK"), answer
+    wait("it goes", lambda: first.p.poll() is not None)
+    took = time.monotonic() - begun
+    assert 0.9 < took < 5, f"{took:.2f} s, {first.p.poll()}"
+    second.wait_event("handoff_abandoned", f"from={first.name} ")
+
+
 def main():
     wanted = sys.argv[1:] or list(cases)
     failed = 0

@@ -3,6 +3,7 @@
 bin_PROGRAMS += tagctl
 tagctl_SOURCES = \
   %D%/conn.c %D%/conn.h \
+  %D%/handing.c %D%/handing.h \
   %D%/help.c \
   %D%/main.c \
   %D%/nodes.c %D%/nodes.h \

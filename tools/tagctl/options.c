@@ -48,8 +48,27 @@ static bool set(struct options *o, const struct option_row *row, const char *val
     return true;
 }
 
-/* The row of a word "--name", "--name=value", "-l" or "-lvalue", and the value in the word, if there is one. */
-static const struct option_row *find(const char *word, const char **value) {
+/* Whether a verb of this group (the first word; NULL: none has come) takes the option. */
+static bool is_taken(const struct option_row *row, const char *group) {
+    static const struct {
+        const char *group;
+        unsigned takes;
+    } verbs[] = {
+#define GROUP(name, help)
+#define VERB(group, name, fn, min, max, args, takes, help, example) {group, takes},
+#include "tools/tagctl/verbs.def"
+#undef VERB
+#undef GROUP
+    };
+    for (unsigned i = 0; group && i < sizeof verbs / sizeof *verbs; i++)
+        if (!strcmp(verbs[i].group, group) && (verbs[i].takes & row->takes)) return true;
+    return false;
+}
+
+/* The row of a word "--name", "--name=value", "-l" or "-lvalue", and the value in the word, if there is one. Of two
+ * options of one name that of the group's verbs counts, else the first. */
+static const struct option_row *find(const char *word, const char *group, const char **value) {
+    const struct option_row *found = NULL;
     *value = NULL;
     for (unsigned i = 0; i < option_nrows; i++) {
         const struct option_row *row = &option_rows[i];
@@ -61,9 +80,9 @@ static const struct option_row *find(const char *word, const char **value) {
         }
         if (strncmp(word + 2, row->name, n) != 0 || (word[2 + n] && word[2 + n] != '=')) continue;
         if (word[2 + n]) *value = word + 3 + n;
-        return row;
+        if (!found || is_taken(row, group)) found = row;
     }
-    return NULL;
+    return found;
 }
 
 bool options_read(struct options *o, int argc, char **argv, char **words, unsigned *nwords, unsigned *nverb) {
@@ -78,7 +97,7 @@ bool options_read(struct options *o, int argc, char **argv, char **words, unsign
             words[(*nwords)++] = argv[i];
             continue;
         }
-        const struct option_row *row = find(argv[i], &value);
+        const struct option_row *row = find(argv[i], *nwords > 0 ? words[0] : NULL, &value);
         if (!row) {
             complain(USAGE, "there is no option %s; `tagctl --help` lists them", argv[i]);
             return false;

@@ -20,6 +20,7 @@ enum takes {
     TAKES_NODE = 256,
     TAKES_STORE = 512,
     TAKES_FILE = 1024,
+    TAKES_WAIT = 2048,
 };
 
 struct text_list {

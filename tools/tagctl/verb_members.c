@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/tagctl/handing.h"
 #include "tools/tagctl/nodes.h"
 #include "tools/tagctl/table.h"
 #include "tools/tagctl/tagctl.h"
@@ -77,7 +78,8 @@ int verb_members_show(struct ctl *c) {
 /* --- changes -------------------------------------------------------------------------------------------------------
  */
 
-static int send_change(struct ctl *c, const char *done, const char *command) {
+/* handing: the node that is waited for with --wait; NULL: nothing moves. */
+static int send_change(struct ctl *c, const char *done, const char *command, const char *handing) {
     char line[512];
     int status = reply_line(c, line, sizeof line, "%s", command);
     if (status) return status;
@@ -85,6 +87,7 @@ static int send_change(struct ctl *c, const char *done, const char *command) {
         return complain(FAILED, "%s answers \"%.60s\" to `%s`", c->conn.name, line, command);
     const char *version = strstr(line, "version=");
     double number = version ? strtod(version + strlen("version="), NULL) : NAN;
+    if (handing && c->opt.wait_handed && (status = handing_wait(c, handing, number))) return status;
     if (c->output == OUTPUT_JSON)
         json_print(json_pack("{s:s,s:o}", "done", done, "version", json_number(number)));
     else if (isnan(number))
@@ -118,7 +121,7 @@ static int change(struct ctl *c, const char *verb, const char *more, const char 
     status = ctl_confirm(c, true, &go, "%s %s%s", name, plan, share);
     if (status || !go) return status;
     snprintf(what, sizeof what, "%s %s", name, done);
-    return send_change(c, what, command);
+    return send_change(c, what, command, name);
 }
 
 int verb_members_join(struct ctl *c) {
@@ -127,7 +130,7 @@ int verb_members_join(struct ctl *c) {
     int status = ctl_confirm(c, false, &go, "the node asked would look for its cluster at %s, too", c->args[0]);
     if (status || !go) return status;
     snprintf(command, sizeof command, "cluster join %s", c->args[0]);
-    return send_change(c, "it looks there from now on; `tagctl status` says when it has joined", command);
+    return send_change(c, "it looks there from now on; `tagctl status` says when it has joined", command, NULL);
 }
 
 int verb_members_leave(struct ctl *c) {
@@ -168,7 +171,7 @@ int verb_cluster_set(struct ctl *c) {
     if (status || !go) return status;
     snprintf(command, sizeof command, "cluster set %s %s", c->args[0], c->args[1]);
     snprintf(done, sizeof done, "%s is %s", c->args[0], c->args[1]);
-    return send_change(c, done, command);
+    return send_change(c, done, command, NULL);
 }
 
 int verb_cluster_recover(struct ctl *c) {
@@ -193,7 +196,7 @@ int verb_cluster_recover(struct ctl *c) {
         version);
     if (!status && go) {
         snprintf(command, sizeof command, "cluster recover %.0f", version);
-        status = send_change(c, "recovered", command);
+        status = send_change(c, "recovered", command, NULL);
     }
     reply_free(&r);
     return status;

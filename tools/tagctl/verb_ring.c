@@ -152,21 +152,31 @@ static int change(const struct ctl *c, struct ring_list *l) {
     return DONE;
 }
 
-/* About how many bytes move: of each donor's items, its part of the keys that it gives away. NAN: not known. */
-static double bytes_moved(struct ctl *c, const struct ring *old, const struct ringdiff *d) {
+/* A number of `stats` or `stats settings`; NAN: it is not there. */
+static double number_of(const struct reply *stats, const char *name) {
+    for (const struct reply_row *row = NULL; (row = reply_next(stats, "STAT", row));)
+        if (!strcmp(row->fields[0].value, name)) return reply_number(row, "value");
+    return NAN;
+}
+
+/* About how many bytes move: of each donor's items, its part of the keys that it gives away. *most: those of the one
+ * that gives most. NAN: not known. */
+static double bytes_moved(struct ctl *c, const struct ring *old, const struct ringdiff *d, double *most) {
     struct nodes n;
     double bytes = 0;
+    *most = 0;
     if (c->opt.servers || nodes_get_cluster(c, &n)) return NAN;
     struct reply *stats = calloc(n.n + 1, sizeof *stats);
     if (!stats || nodes_ask(c, &n, "stats", stats)) bytes = NAN;
     for (unsigned i = 0; stats && !isnan(bytes) && i < n.n; i++) {
         struct ring_member m;
         unsigned from = ring_member_read(n.names[i], &m) ? ring_find(old, &m.id) : RING_NONE;
-        if (from != RING_NONE && ring_share(old, from))
-            for (const struct reply_row *row = NULL; (row = reply_next(&stats[i], "STAT", row));)
-                if (!strcmp(row->fields[0].value, "bytes"))
-                    bytes += reply_number(row, "value") * (double)ringdiff_points(d, from, RING_NONE) /
-                             (double)ring_share(old, from);
+        if (from != RING_NONE && ring_share(old, from)) {
+            const double part = (double)ringdiff_points(d, from, RING_NONE) / (double)ring_share(old, from);
+            const double moves = part * number_of(&stats[i], "bytes");
+            if (!isnan(moves)) bytes += moves;
+            *most = fmax(*most, moves);
+        }
         reply_free(&stats[i]);
     }
     free(stats);
@@ -174,12 +184,22 @@ static double bytes_moved(struct ctl *c, const struct ring *old, const struct ri
     return bytes;
 }
 
+/* How long it takes, seconds: a node sends at most --handoff-rate MiB a second, as the node asked has it. NAN: not
+ * known. */
+static double seconds_of(struct ctl *c, double most) {
+    struct reply settings;
+    if (!(most > 0) || reply_ask(c, "stats settings") || reply_read(c, "stats settings", &settings)) return NAN;
+    const double rate = number_of(&settings, "handoff_rate");
+    reply_free(&settings);
+    return rate > 0 ? most / (rate * 1048576) : NAN;
+}
+
 static void print_plan(struct ctl *c, const struct ring *old, const struct ring *next, const struct ringdiff *d) {
     static const struct table_column columns[] = {
         {"NODE", "name", TABLE_TEXT}, {"OWNS", "owns", TABLE_SHARE}, {"WOULD OWN", "would_own", TABLE_SHARE}};
     double moved = (double)d->moved / (double)RING_CIRCLE,
            staying = (double)d->moved_between_staying / (double)RING_CIRCLE;
-    double bytes = bytes_moved(c, old, d);
+    double most, bytes = bytes_moved(c, old, d, &most), seconds = seconds_of(c, most);
     struct table t;
     char text[64] = "";
     table_init(&t, columns, sizeof columns / sizeof *columns);
@@ -190,14 +210,16 @@ static void print_plan(struct ctl *c, const struct ring *old, const struct ring 
         table_number(&t, share_of(next, i));
     }
     if (c->output == OUTPUT_JSON) {
-        json_print(json_pack("{s:o,s:o,s:o,s:o}", "moved", json_number(moved), "moved_between_staying",
-                             json_number(staying), "bytes", json_number(bytes >= 0 ? floor(bytes) : NAN), "nodes",
-                             table_json(&t)));
+        json_print(json_pack("{s:o,s:o,s:o,s:o,s:o}", "moved", json_number(moved), "moved_between_staying",
+                             json_number(staying), "bytes", json_number(bytes >= 0 ? floor(bytes) : NAN), "seconds",
+                             json_number(seconds >= 0 ? ceil(seconds) : NAN), "nodes", table_json(&t)));
     } else {
         if (c->output == OUTPUT_TABLE) {
             if (bytes >= 0) text_bytes(text, bytes);
-            printf("moves %.1f %% of the keys (%.1f %% between nodes that stay)%s%s; nothing was changed\n",
-                   100 * moved, 100 * staying, text[0] ? ", about " : "", text);
+            printf("moves %.1f %% of the keys (%.1f %% between nodes that stay)%s%s", 100 * moved, 100 * staying,
+                   text[0] ? ", about " : "", text);
+            if (seconds >= 0) printf(", in %.0f s", ceil(seconds));
+            puts("; nothing was changed");
         }
         table_print(&t, c);
     }

@@ -121,6 +121,16 @@ static double max_lag(const struct sight *s) {
     return most;
 }
 
+/* How far the node asked is with items that move, if some do. */
+static void print_handing(const struct reply_row *self) {
+    double under_way = reply_number(self, "handoffs"), done = reply_number(self, "handed"),
+           all = reply_number(self, "to_hand"), left = reply_number(self, "handoff_left_s");
+    if (!(under_way > 0)) return;
+    printf("items move: %.0f %%", all > 0 ? fmin(100, 100 * done / all) : 0);
+    if (left > 0) printf(", %.0f s left", left);
+    printf("  ");
+}
+
 static void print_verdict(const struct ctl *c, const struct sight *s) {
     const char *end = c->colour ? "\033[0m" : "";
     bool ok = !strcmp(s->verdict, "ok"), degraded = !strcmp(s->verdict, "degraded");
@@ -140,6 +150,7 @@ static void print_verdict(const struct ctl *c, const struct sight *s) {
         printf("%.0f purges pending  ", pending);
     else
         printf("purge log in sync  ");
+    print_handing(self);
     printf("(max lag %.0f ms)  %s%s%s", isnan(lag) ? 0 : lag, colour, word, end);
     printf(!ok && reason && *reason ? ": %s\n" : "\n", reason);
 }
