@@ -346,6 +346,25 @@ static void large_values_come_in_parts(void **state) {
     nodes_free(c);
 }
 
+/* Once the written set has no room for more, nothing is asked for any more. */
+static void a_full_written_set_ends_pulls(void **state) {
+    struct nodes *c = begin(MOVE_PULLING);
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get a\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    uint32_t seq = pulled(peer, "a");
+    written_close(c->node[0].move->written);
+    give(peer, seq, "a", "A", 0); /* nor is anything taken over */
+    hear(client, "END\r\n");
+    say(client, "incr a 1\r\nget b\r\n");
+    hear(client, "NOT_FOUND\r\nEND\r\n");
+    frame_silent(peer);
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
 /* Blocks that are too large to wait for: what is not a plain set pulls before its block is received, and the key is
  * noted when it is stored; whether a client sends it, or a node on a transfer link. */
 static void large_blocks(bool transfer) {
@@ -715,6 +734,7 @@ int main(void) {
         cmocka_unit_test(a_donor_that_is_behind_is_asked_again),
         cmocka_unit_test(what_cannot_be_pulled_is_a_miss),
         cmocka_unit_test(large_values_come_in_parts),
+        cmocka_unit_test(a_full_written_set_ends_pulls),
         cmocka_unit_test(large_blocks_of_clients),
         cmocka_unit_test(large_blocks_of_nodes),
         cmocka_unit_test(clients_wait_until_the_donor_is_ready),
