@@ -139,6 +139,12 @@ struct holders_key *holders_close(struct holders *h, uint64_t now_ns) {
     return NULL;
 }
 
+bool holders_wait(const struct holders *h) {
+    for (unsigned i = 0; i < HOLDERS_KEYS_MAX; i++)
+        if (!TAILQ_EMPTY(&h->keys[i].waiters)) return true;
+    return false;
+}
+
 static unsigned live_nodes(const struct holders_key *k, uint64_t now_ns) {
     unsigned n = 0;
     for (unsigned i = 0; k->used && i < k->nnodes; i++) n += k->nodes[i].until_ns > now_ns;

@@ -96,6 +96,8 @@ struct holders_key *holders_ended(struct holders *h, uint64_t now_ns);
 /* Closes all keys, as if each was changed: to be called until it returns NULL; the nodes of those that it returns have
  * to be told. */
 struct holders_key *holders_close(struct holders *h, uint64_t now_ns);
+/* Whether any change waits. */
+bool holders_wait(const struct holders *h);
 /* Whether no copy of a closed key is left. */
 bool holders_recalled(const struct holders *h, uint64_t now_ns);
 /* How many nodes hold a copy of a key, as far as is known. */

@@ -124,11 +124,9 @@ static bool finish(struct session *s, bool good) {
     r->upload = u->bytes;
     const bool here = likely(!w->routes) || cmd_owner_is_here(s, r);
     const bool refused = good && here && cmd_lease_refuses(s, r);
-    if (good && here && !refused && unlikely(w->nheld > 0 || s->job != NULL) && w->held != NULL && cmd_hold_waits(s, r))
-        ; /* it is run again */
-    else if (good && unlikely(!here))
+    if (good && unlikely(!here))
         cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR key has moved to another node");
-    else if (good && !refused)
+    else if (good && !refused && !cmd_hold_waits(s, r))
         handle(s, r);
     else if (!good)
         cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");

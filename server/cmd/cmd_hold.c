@@ -166,7 +166,7 @@ static void do_due(struct due *d) {
     if (d->recalled != NULL) d->recalled(d->arg);
 }
 
-/* On the worker, while something that it has told is not answered. */
+/* On the worker, while somebody waits, or something that it has told is not answered. */
 static bool look(struct cmd_worker *w) {
     struct cmd_hold *h = w->cmd->hold;
     const uint64_t now = now_ns(w->cmd);
@@ -175,7 +175,7 @@ static bool look(struct cmd_worker *w) {
     for (struct holders_key *k; (k = holders_ended(&h->table, now)) != NULL;)
         TAILQ_CONCAT(&d.woken, &k->waiters, entry);
     collect_due(h, &d, now);
-    const bool waits = h->recalled != NULL;
+    const bool waits = h->recalled != NULL || holders_wait(&h->table);
     sync_spin_unlock(&h->lock);
     do_due(&d);
     return cmd_tell_time(w->tells) || waits;
@@ -203,33 +203,30 @@ static bool changes(const struct session *s, const struct request *r, struct sto
     return cmd_place(s, &done, decoded, k) == CMD_PLACE_KEY;
 }
 
-/* Waits for a key's copies to be gone. False: no memory. */
-static bool wait_for(struct session *s, struct holders_key *k) {
-    struct waiting *t = malloc(sizeof *t);
-    if (t == NULL) return false;
-    cmd_job_init(&t->job, s, free_waiting);
-    cmd_job_begin(s, &t->job);
-    TAILQ_INSERT_TAIL(&k->waiters, &t->waiter, entry);
-    return true;
-}
-
-/* Closes a key that is about to be changed, and tells its holders. With a session: true, it waits for them; *failed: it
- * cannot, for want of memory. */
+/* Closes a key that is about to be changed, and tells its holders. True: it has holders, and a session waits for them;
+ * *failed: it cannot, for want of memory. */
 static bool change(struct cmd_worker *w, uint64_t hash, struct session *s, bool *failed) {
     struct cmd_hold *h = w->cmd->hold;
+    struct waiting *t = s == NULL ? NULL : malloc(sizeof *t);
     struct news news = {.n = 0};
     bool tell;
-    *failed = false;
     sync_spin_lock(&h->lock);
     struct holders_key *k = holders_change(&h->table, hash, w->held->generation, now_ns(w->cmd), &tell);
     if (k != NULL && tell) collect(&news, k);
-    if (k != NULL && s != NULL) *failed = !wait_for(s, k);
+    if (k != NULL && t != NULL) {
+        cmd_job_init(&t->job, s, free_waiting);
+        cmd_job_begin(s, &t->job);
+        TAILQ_INSERT_TAIL(&k->waiters, &t->waiter, entry);
+    }
     sync_spin_unlock(&h->lock);
+    *failed = k != NULL && t == NULL;
+    if (k == NULL) free(t);
     tell_all(w, &news);
+    if (k != NULL) cmd_deadline_tick(w->peers, look); /* it may be another worker that has told */
     return k != NULL;
 }
 
-bool cmd_hold_waits(struct session *s, const struct request *r) {
+bool cmd_hold_looks(struct session *s, const struct request *r) {
     struct cmd_worker *w = s->worker;
     struct store_key key;
     bool failed;
@@ -249,7 +246,7 @@ bool cmd_hold_waits(struct session *s, const struct request *r) {
 }
 
 void cmd_hold_forget(struct cmd_worker *w, const struct store_key *k) {
-    bool failed;
+    bool failed; /* nobody waits */
     if (cmd_hold_may(w, k->hash)) (void)change(w, k->hash, NULL, &failed);
 }
 
@@ -277,15 +274,16 @@ void cmd_hold_gone(struct cmd *cmd, uint64_t name, uint32_t member) {
     do_due(&d);
 }
 
-void cmd_hold_when_recalled(struct cmd *cmd, void (*fn)(void *arg), void *arg) {
-    struct cmd_hold *h = cmd->hold;
+void cmd_hold_when_recalled(struct cmd_worker *w, void (*fn)(void *arg), void *arg) {
+    struct cmd_hold *h = w->cmd->hold;
     struct due d = {.woken = TAILQ_HEAD_INITIALIZER(d.woken), .recalled = fn, .arg = arg};
     if (h != NULL) {
         sync_spin_lock(&h->lock);
         h->recalled = fn;
         h->recalled_arg = arg;
-        collect_due(h, &d, now_ns(cmd));
+        collect_due(h, &d, now_ns(w->cmd));
         sync_spin_unlock(&h->lock);
+        cmd_deadline_tick(w->peers, look);
     }
     do_due(&d);
 }

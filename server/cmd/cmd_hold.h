@@ -29,15 +29,21 @@ void cmd_hold_free(struct cmd *cmd);
 static inline bool cmd_hold_may(const struct cmd_worker *w, uint64_t hash) {
     return unlikely(w->nheld > 0) && holders_may_hold(w->held, hash);
 }
+/* The whole of cmd_hold_waits. */
+bool cmd_hold_looks(struct session *s, const struct request *r);
 /* Whether a request that is about to be run changes a key of which copies are held: then it waits, the worker's `retry`
- * is set, and nothing of it may be done. */
-bool cmd_hold_waits(struct session *s, const struct request *r);
+ * is set, and nothing of it may be done. Cheap while no copies are held. */
+static inline bool cmd_hold_waits(struct session *s, const struct request *r) {
+    const struct cmd_worker *w = s->worker;
+    return unlikely(w->nheld > 0 || s->job != NULL) && w->held != NULL && cmd_hold_looks(s, r);
+}
 /* A key is changed for which nobody can wait: its holders are told. */
 void cmd_hold_forget(struct cmd_worker *w, const struct store_key *k);
 /* All keys may have another owner now: their holders are told. On a worker. */
 void cmd_hold_close(struct cmd_worker *w);
-/* Calls fn(arg) once, on a worker, when none of the copies is left that were told of: now, or later. One at a time. */
-void cmd_hold_when_recalled(struct cmd *cmd, void (*fn)(void *arg), void *arg);
+/* Calls fn(arg) once, on a worker, when none of the copies is left that were told of: now, or later. One at a time. On
+ * worker w, which has a view. */
+void cmd_hold_when_recalled(struct cmd_worker *w, void (*fn)(void *arg), void *arg);
 /* A member's copies of the key of this name are gone. On any worker. */
 void cmd_hold_gone(struct cmd *cmd, uint64_t name, uint32_t member);
 

@@ -84,7 +84,7 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
     if (unlikely((w->observed & (CMD_OBSERVE_RAWCMDS | CMD_OBSERVE_LOG)) != 0) && s->job == NULL &&
         s->role == CMD_ROLE_CLIENT)
         cmd_run_tell(s, r);
-    if (unlikely(w->nheld > 0 || s->job != NULL) && w->held != NULL && cmd_hold_waits(s, r)) return;
+    if (cmd_hold_waits(s, r)) return;
     if (unlikely(r->error != CMD_OK)) {
         cmd_enter(w);
         answer_error(s, r);

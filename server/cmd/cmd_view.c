@@ -71,7 +71,7 @@ static void trust(struct net_worker *nw, void *arg) {
     p->old = NULL;
     /* What moves to another owner may be changed there once this is done: no copy of it may be left that the other does
      * not know of. */
-    if (p->done != NULL) cmd_hold_when_recalled(p->cmd, p->done, p->arg);
+    if (p->done != NULL) cmd_hold_when_recalled(h->worker, p->done, p->arg);
 }
 
 static void take(struct net_worker *nw, void *arg) {

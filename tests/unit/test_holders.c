@@ -63,7 +63,9 @@ static void a_change_waits_for_all_holders(void **state) {
     struct holders_key *k = change(7, 10, true);
     assert_non_null(k);
     assert_int_equal(k->nnodes, 3);
+    assert_false(holders_wait(&h));
     TAILQ_INSERT_TAIL(&k->waiters, &w, entry);
+    assert_true(holders_wait(&h));
     assert_ptr_equal(change(7, 10, false), k); /* the next one waits, too, but all are told already */
     assert_int_equal(ask(7, 4, 11), HOLDERS_LATER);
     assert_null(holders_gone(&h, ~UINT64_C(7), 1));
