@@ -9,6 +9,8 @@
 
 #include "cluster/cluster_state.h"
 
+#define OTHERS_MS 2000 /* for so long at most another member's poll says that it hands items over */
+
 /* ------------------------------------------------------------------ planning */
 
 /* The process that had arcs before, if it is there still and may be asked. */
@@ -75,8 +77,9 @@ void cluster_handoff_plan(struct cluster *c, const struct ring *next, unsigned s
         plan_gains(c, m);
         plan_losses(c, m, next, members);
     }
-    if (c->nparts == 0)
-        cluster_handoff_none(c, ring_version(next)); /* without memory, arcs that are gained start empty */
+    if (c->nparts > 0) return;
+    cluster_handoff_none(c, ring_version(next)); /* without memory, arcs that are gained start empty */
+    cluster_handoff_heard(c);                    /* others will say so, but have not had the time */
 }
 
 /* ------------------------------------------------------------------ beginning */
@@ -101,10 +104,25 @@ static void log_end(struct cluster *c) {
                 n.sent - before->sent, n.sent_bytes - before->sent_bytes, (cluster_now(c) - c->handing_ns) / 1000000);
 }
 
-/* The next change of the ring waits until it is over. */
+void cluster_handoff_tell(struct cluster *c) {
+    const struct configuration *now = config_current(c->config);
+    const uint64_t polls_ms = now == NULL ? 0 : now->tag_lease_ms / 2; /* two of four in a tag lease */
+    const uint64_t said_ms = polls_ms < OTHERS_MS ? polls_ms : OTHERS_MS;
+    const bool others = c->others_ns != 0 && cluster_now(c) - c->others_ns <= said_ms * UINT64_C(1000000);
+    const bool under_way = c->handing_over || others;
+    if (under_way == c->told_handing) return;
+    c->told_handing = under_way;
+    cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_HANDOFF, .flag = under_way});
+}
+
+void cluster_handoff_heard(struct cluster *c) {
+    c->others_ns = cluster_now(c);
+    cluster_touch(c);
+}
+
 static void set_under_way(struct cluster *c, bool under_way) {
     c->handing_over = under_way;
-    cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_HANDOFF, .flag = under_way});
+    cluster_touch(c);
 }
 
 /* Dials a donor. */

@@ -129,6 +129,7 @@ static void on_round(evutil_socket_t fd, short what, void *arg) {
     (void)fd;
     (void)what;
     c->round_wanted = false;
+    cluster_handoff_tell(c);
     if (c->newer_wanted) {
         c->newer_wanted = false;
         cluster_agree_input(c, &c->newer);

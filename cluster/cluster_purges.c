@@ -183,8 +183,10 @@ static void send_purge(void *arg, uint32_t member, const struct peer_purge *m) {
     const struct configuration *now = config_current(c->config);
     const struct configuration_member *to = now == NULL ? NULL : configuration_by_number(now, member);
     if (to == NULL) return;
+    struct peer_purge said = *m;
+    if (m->kind == PEER_PURGE_POLL && c->handing_over) said.flags |= PEER_PURGE_HANDING;
     peer_arena_reset(&c->scratch);
-    const size_t n = peer_purge_pack(m, &c->scratch, c->packed, PEER_CONTROL_MAX);
+    const size_t n = peer_purge_pack(&said, &c->scratch, c->packed, PEER_CONTROL_MAX);
     if (n > 0) cluster_send(c, &to->id, to->address, c->packed, n);
 }
 
@@ -330,6 +332,7 @@ static void tell_agreement(struct cluster *c, const struct cluster_peer *from, u
                            const struct peer_purge *m) {
     const struct configuration *now = config_current(c->config);
     if (m->kind == PEER_PURGE_POLL && m->boot == from->boot) {
+        if (m->flags & PEER_PURGE_HANDING) cluster_handoff_heard(c);
         cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_HEARD, .number = number, .version = m->version});
     } else if (m->kind == PEER_PURGE_POLL_ANSWER) {
         for (unsigned i = 0; i < now->nvoters; i++)

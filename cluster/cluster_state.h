@@ -168,6 +168,8 @@ struct cluster {
     struct handoff_part *parts; /* the transfers that it brings, until the mover has them; nparts of them */
     unsigned nparts;
     bool handing_over;                      /* and it is not over yet, */
+    uint64_t others_ns;                     /* when another member may have said so of itself last; 0: never */
+    bool told_handing;                      /* what the machine of the configuration was told of both */
     uint64_t handing_ns;                    /* when that began; */
     struct handoff_counters handing_before; /* what was counted before */
     uint64_t handing_ring;                  /* by the change to this version of the ring */
@@ -340,6 +342,11 @@ void cluster_handoff_settled(struct cluster *c);
 void cluster_handoff_link(struct cluster *c, const struct transport_data_link *l);
 /* The configuration has changed: donors that are gone are given up. */
 void cluster_handoff_adopted(struct cluster *c);
+/* A member has said that it hands items over, or takes them. */
+void cluster_handoff_heard(struct cluster *c);
+/* Tells the machine of the configuration whether items move, here or, as far as is known by their polls, elsewhere: the
+ * next change of the ring waits. At the end of a round, for adopting a configuration may have changed it. */
+void cluster_handoff_tell(struct cluster *c);
 /* The membership believes that a member is dead, or has left. */
 void cluster_handoff_down(struct cluster *c, uint32_t number);
 /* Fills the gauges of the hand-off; those of `under_way` say whether one is. Any thread. */

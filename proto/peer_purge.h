@@ -66,6 +66,7 @@ enum peer_purge_flag {
     PEER_PURGE_GRANTED = 256,
     PEER_PURGE_HOLD = 512,
     PEER_PURGE_HOLD_ALL = 1024,
+    PEER_PURGE_HANDING = 2048, /* of a poll: the sender hands items over, or takes them, because the ring has changed */
 };
 
 /* An entry of a vector: everything of the origin up to `sequence` is applied; star: the last `*` among it, or 0. */

@@ -328,7 +328,7 @@ static void send_pulls(struct forward *f, const struct request *r, unsigned n, u
             at->state = FORWARD_DOWN;
             continue;
         }
-        if (at->member != last) {
+        if (l == NULL || at->member != last) {
             l = p->links[last = at->member];
             CHECK(l != NULL); /* usable() has made it */
             put_header(l, LINK_COVER, 0, bytes, 0);

@@ -53,6 +53,10 @@ class Load:
         self.reader.join()
 
 
+def options(a):
+    return ["-m", str(a.memory), "--handoff-rate", str(a.handoff_rate), "--peer-timeout", str(a.peer_timeout)]
+
+
 def stat_sum(nodes, name, group="cluster"):
     return sum(int(n.stat(name, group)) for n in nodes)
 
@@ -64,7 +68,7 @@ def wait_over(nodes):
 def join_and_leave(lab, a, nodes, load, moved):
     """One node more, and one less again. Adds the items that moved."""
     before = len(load.seconds)
-    node = lab.joiner(nodes, "-m", str(a.memory), "--handoff-rate", str(a.handoff_rate), state=True).start(serves=False)
+    node = lab.joiner(nodes, *options(a), state=True).start(serves=False)
     lib.settle(nodes + [node], 120)
     wait_over(nodes + [node])
     load.wait_seconds(1)
@@ -118,12 +122,13 @@ def main():
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--connections", type=int, default=16)
     ap.add_argument("--handoff-rate", type=int, default=32)
+    ap.add_argument("--peer-timeout", type=int, default=200)
     ap.add_argument("--build", default="build/gcc")
     a = ap.parse_args()
     lib.Lab.program = os.path.abspath(os.path.join(a.build, "tagcached"))
     began = time.monotonic()
     with lib.Lab() as lab:
-        nodes = lab.cluster(3, "-m", str(a.memory), "--handoff-rate", str(a.handoff_rate), state=True)
+        nodes = lab.cluster(3, *options(a), state=True)
         load = Load(a, nodes)
         lib.wait("it is filled", lambda: load.seconds or load.p.poll() is not None, 600)
         print(f"filled after {time.monotonic() - began:.0f} s: {stat_sum(nodes, 'curr_items', '')} items", flush=True)

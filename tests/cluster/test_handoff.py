@@ -182,6 +182,25 @@ def reads_go_on_during_a_move(lab):
 
 
 @case()
+def the_next_change_waits(lab):
+    """The only voter owns nothing, so it takes part in no hand-off; it hears of them by the others' polls."""
+    witness = lab.node("--weight", "none", "--voters", "1").start()
+    nodes = [lab.joiner([witness], "--handoff-rate", "1").start()]
+    wait("it owns all", lambda: len(nodes[0].owners()) == 1)
+    with nodes[0].client() as c:
+        for i in range(40):
+            assert c.set(f"ballast:{i}", b"y" * 100_000) == "STORED"
+    nodes.append(lab.joiner([witness], "--handoff-rate", "1").start(serves=False))
+    wait("the hand-off is under way", lambda: int(nodes[1].stat("handoff_active")) > 0)
+    nodes.append(lab.joiner([witness]).start(serves=False))
+    wait("the third owns keys", lambda: len(nodes[2].owners()) == 3)
+    nodes[1].wait_event("handoff_end", "done=1 abandoned=0 received=[1-9]")
+    assert not nodes[0].events("handoff_abandoned") and not nodes[1].events("handoff_abandoned")
+    wait("all is over", lambda: is_over(nodes))
+    assert len(read(nodes[0], [f"ballast:{i}" for i in range(40)])) == 40
+
+
+@case()
 def a_further_change_of_the_ring_ends_it(lab):
     """A node that is forgotten is not waited for: the ring changes, and what is under way is given up."""
     nodes = lab.cluster(3, "--handoff-rate", "1", state=True)
