@@ -108,6 +108,7 @@ static void parse_kept(struct session *s, struct request *r) {
     r->body_len = u->length;
 }
 
+/* Runs a store whose block is complete, under a key that may be moving here. */
 static void handle(struct session *s, struct request *r) {
     cmd_moving_note(s, r, 1);
     cmd_binary_handle(s, r);

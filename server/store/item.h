@@ -277,7 +277,7 @@ static inline uint8_t *item_write(uint8_t *p, const struct item_spec *s) {
     if (s->bits & ITEM_TAGS) {
         if (unlikely(s->moved)) *q++ = ITEM_MOVED;
         *q++ = s->ntags;
-        memcpy(q, s->tags, 8u * s->ntags);
+        if (likely(s->ntags > 0)) memcpy(q, s->tags, 8u * s->ntags);
         q += 8u * s->ntags;
     }
     bytes_copy(q, s->key, s->key_len);
