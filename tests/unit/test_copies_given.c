@@ -24,10 +24,11 @@ static struct nodes *c;
 static int client, holder, told; /* told: where the node tells the holder of changes; -1: it has not yet */
 static uint32_t seq, told_seq;
 static struct lease_ends ends;
-static const char *mutation;
+static const char *mutation; /* atomic */
 
 static bool on_fault(const char *name) {
-    return mutation != NULL && strcmp(name, mutation) == 0;
+    const char *const m = sync_load_acq(&mutation);
+    return m != NULL && strcmp(name, m) == 0;
 }
 
 static void ask(enum link_kind kind, unsigned flags, const void *payload, size_t n) {
@@ -54,8 +55,7 @@ static int begin(void **state) {
     announce();
     told = -1;
     seq = told_seq = 0;
-    mutation = NULL;
-    fault_hook = on_fault;
+    sync_store_rel(&mutation, NULL);
     return 0;
 }
 
@@ -65,7 +65,6 @@ static int end(void **state) {
     close(holder);
     if (told >= 0) close(told);
     nodes_free(c);
-    fault_hook = NULL;
     return 0;
 }
 
@@ -209,9 +208,9 @@ static void no_copy_without_leases(void **state) {
     (void)state;
     store("set hot 0 0 3\r\nold\r\n");
     hold("hot");
-    ends.tag_ns = 1;
+    sync_store_rel(&ends.tag_ns, 1);
     assert_false(try_copy("hot", NULL));
-    ends.tag_ns = LEASE_ENDLESS;
+    sync_store_rel(&ends.tag_ns, LEASE_ENDLESS);
     assert_true(try_copy("hot", NULL));
 }
 
@@ -269,7 +268,7 @@ static void without_waiting_it_would_be_stale(void **state) {
     (void)state;
     store("set hot 0 0 3\r\nold\r\n");
     hold("hot");
-    mutation = "hold.mutate.no_wait";
+    sync_store_rel(&mutation, "hold.mutate.no_wait");
     say("set hot 0 0 3\r\nnew\r\n");
     hear("STORED\r\n"); /* the shortcut is noticed: the holder was not told */
 }
@@ -521,6 +520,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(many_wait_for_one_key, begin, end),
     };
     if (mkdtemp(dir) == NULL) return 1;
+    fault_hook = on_fault;
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rmdir(dir);
     return failed;

@@ -6,6 +6,7 @@
 
 #include "base/fault.h"
 #include "base/hash.h"
+#include "base/sync.h"
 #include "cluster/cover.h"
 #include "cluster/holders.h"
 #include "cluster/hot.h"
@@ -27,10 +28,11 @@ static int client, peer;
 static struct lease_ends ends;
 static struct cover_cell cell;
 static struct cover own, owners; /* what the node has applied, and what the owner says that it has */
-static const char *mutation;
+static const char *mutation;     /* atomic */
 
 static bool on_fault(const char *name) {
-    return mutation != NULL && strcmp(name, mutation) == 0;
+    const char *const m = sync_load_acq(&mutation);
+    return m != NULL && strcmp(name, m) == 0;
 }
 
 static int begin_with(bool hot_copies) {
@@ -46,7 +48,6 @@ static int begin_with(bool hot_copies) {
     own.g = store_number(node_store(c->node[0].node));
     cover_publish(&cell, &own);
     nodes_view_only(c, 0, 7, 1);
-    fault_hook = on_fault;
     client = nodes_connect(c, 0);
     peer = -1;
     return 0;
@@ -59,12 +60,11 @@ static int begin(void **state) {
 
 static int end(void **state) {
     (void)state;
-    mutation = NULL;
-    mutation_on = MUTATION_NONE;
+    sync_store_rel(&mutation, NULL);
     close(client);
     if (peer >= 0) close(peer);
     nodes_free(c);
-    fault_hook = NULL;
+    mutation_on = MUTATION_NONE; /* while no thread runs */
     return 0;
 }
 
@@ -341,7 +341,7 @@ static void without_looking_at_changes_it_would_be_served(void **state) {
     (void)state;
     give(heat("hot"), "hot");
     tell_gone("hot");
-    mutation = "copy.mutate.no_changes";
+    sync_store_rel(&mutation, "copy.mutate.no_changes");
     served();
 }
 
@@ -419,7 +419,6 @@ static void a_copy_of_an_owner_that_lacks_a_purge_is_not_kept(void **state) {
 
 static void without_the_cover_it_would_be_kept(void **state) {
     (void)state;
-    mutation_on = MUTATION_PULL_NO_VECTOR;
     owners.seen[0].sequence = 9;
     give(heat("hot"), "hot");
     served();
@@ -442,13 +441,13 @@ static void it_needs_the_leases(void **state) {
     (void)state;
     give(heat("hot"), "hot");
     served();
-    ends.tag_ns = 1;
+    sync_store_rel(&ends.tag_ns, 1);
     forwarded("hot");
-    ends.tag_ns = LEASE_ENDLESS;
+    sync_store_rel(&ends.tag_ns, LEASE_ENDLESS);
     served();
-    ends.serve_ns = 1;
+    sync_store_rel(&ends.serve_ns, 1);
     forwarded("hot");
-    mutation = "copy.mutate.no_lease"; /* the shortcut is noticed */
+    sync_store_rel(&mutation, "copy.mutate.no_lease"); /* the shortcut is noticed */
     served();
 }
 
@@ -478,6 +477,12 @@ static void a_link_that_ends_ends_it(void **state) {
     forwarded("hot");
 }
 
+static int begin_without_cover(void **state) {
+    (void)state;
+    mutation_on = MUTATION_PULL_NO_VECTOR;
+    return begin_with(true);
+}
+
 static int begin_off(void **state) {
     (void)state;
     return begin_with(false);
@@ -502,7 +507,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(so_does_a_flush, begin, end),
         cmocka_unit_test_setup_teardown(a_purge_that_overtakes_the_copy_ends_it, begin, end),
         cmocka_unit_test_setup_teardown(a_copy_of_an_owner_that_lacks_a_purge_is_not_kept, begin, end),
-        cmocka_unit_test_setup_teardown(without_the_cover_it_would_be_kept, begin, end),
+        cmocka_unit_test_setup_teardown(without_the_cover_it_would_be_kept, begin_without_cover, end),
         cmocka_unit_test_setup_teardown(a_node_with_purges_of_its_own_takes_none, begin, end),
         cmocka_unit_test_setup_teardown(it_needs_the_leases, begin, end),
         cmocka_unit_test_setup_teardown(another_view_ends_it, begin, end),
@@ -511,6 +516,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(without_the_option_none_is_asked_for, begin_off, end),
     };
     if (mkdtemp(dir) == NULL) return 1;
+    fault_hook = on_fault;
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     rmdir(dir);
     return failed;
