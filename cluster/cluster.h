@@ -22,6 +22,7 @@
 #include "proto/purge_event.h"
 
 struct cluster;
+struct cover_cell;
 struct lease_ends;
 
 /* ------------------------------------------------------------------ life */
@@ -65,6 +66,9 @@ void cluster_ring_differs(struct cluster *c, uint32_t member, uint64_t version);
 
 /* When this node's leases end (lease.h): atomics, valid until cluster_free. */
 const struct lease_ends *cluster_leases(const struct cluster *c);
+
+/* Which purges this node knows (cover.h), valid until cluster_free. */
+const struct cover_cell *cluster_cover(const struct cluster *c);
 
 void cluster_gauges(struct cluster *c, struct cluster_gauges *out);
 /* The answer of `config get cluster`: the text between the line CONFIG and its end, as

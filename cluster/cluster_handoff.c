@@ -148,7 +148,7 @@ void cluster_handoff_begin(struct cluster *c) {
     mover_look(c->mover, &before);
     c->handing_before = before.counters;
     set_under_way(c, true);
-    cluster_handoff_cover(c);
+    cluster_cover_publish(c);
     if (!mover_change(c->mover, c->move, c->handing_ring, c->parts, c->nparts)) {
         for (unsigned i = 0; i < c->move->ndonors; i++) move_set_state(c->move, i, MOVE_NONE);
         set_under_way(c, false);
@@ -194,26 +194,6 @@ void cluster_handoff_link(struct cluster *c, const struct transport_data_link *l
     }
     stream_close(&s);
     if (m != NULL && l->dialled) mover_lost(c->mover, m->number, true);
-}
-
-/* ------------------------------------------------------------------ purges */
-
-/* The number comes first, and what is applied behind it: so of the purges that the vector does not show each has a
- * higher number (cover.h). That does not hold while a batch is being applied; then the last cover stays. */
-void cluster_handoff_cover(struct cluster *c) {
-    const struct configuration *now = config_current(c->config);
-    struct peer_purge_seen vector[PEER_PURGE_VECTOR_MAX];
-    struct cover cover = {0};
-    if (!c->handing_over || now == NULL || (c->batch != NULL && !c->batch_waits)) return;
-    cover.g = c->cfg.up.number(c->cfg.up.arg);
-    cover.n = purging_vector(c->purging, vector);
-    for (unsigned i = 0; i < cover.n; i++) cover.seen[i] = (struct cover_seen){vector[i].origin, vector[i].sequence};
-    cover.usable = config_number(c->config) != 0 && purging_begun(c->purging) && purging_local(c->purging) == 0;
-    cover.version = now->version;
-    cover.epoch = now->epoch;
-    cover.floor_epoch = now->floor_epoch;
-    cover.retire_version = now->retire_version;
-    cover_publish(&c->cover, &cover);
 }
 
 /* ------------------------------------------------------------------ what the mover tells */

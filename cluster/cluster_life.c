@@ -136,8 +136,8 @@ static void on_round(evutil_socket_t fd, short what, void *arg) {
     }
     if (c->reset_wanted && c->batch == NULL) reset(c);
     purging_flush(c->purging, cluster_now(c));
+    cluster_cover_publish(c);
     cluster_lease_publish(c);
-    cluster_handoff_cover(c);
     cluster_agree_own(c);
     cluster_members_meta(c);
     cluster_answers_publish(c);
@@ -259,6 +259,7 @@ int cluster_new(const struct cluster_config *cfg, struct cluster **out, char *er
         return r;
     }
     cluster_view_make(c);
+    cluster_cover_publish(c);
     cluster_lease_publish(c);
     cluster_answers_publish(c);
     *out = c;

@@ -22,6 +22,7 @@
 #include "cluster/cluster.h"
 #include "cluster/cluster_receipts.h"
 #include "cluster/config.h"
+#include "cluster/cover.h"
 #include "cluster/keyring.h"
 #include "cluster/mover.h"
 #include "cluster/purging.h"
@@ -293,6 +294,11 @@ bool cluster_lease_serves(const struct cluster *c);
 /* Why it may not answer from all, as a sentence; empty: it may. */
 void cluster_lease_state(const struct cluster *c, char *text, size_t size);
 
+/* ---- cluster_cover.c */
+
+/* Tells those who take items over which purges this node knows, if that has changed. */
+void cluster_cover_publish(struct cluster *c);
+
 /* ---- cluster_relay.c */
 
 /* What another node has answered to a command, or one line that says why it did not; text: from malloc, the receiver's,
@@ -346,8 +352,6 @@ void cluster_handoff_heard(struct cluster *c);
 void cluster_handoff_tell(struct cluster *c);
 /* The membership believes that a member is dead, or has left. */
 void cluster_handoff_down(struct cluster *c, uint32_t number);
-/* Brings what is known of purges up to date, while items move. */
-void cluster_handoff_cover(struct cluster *c);
 /* Fills the gauges of the hand-off; those of `under_way` say whether one is. Any thread. */
 void cluster_handoff_gauges(struct cluster *c, bool under_way, struct cluster_gauges *g);
 /* Whether this node, which is leaving, has handed over what it can. */

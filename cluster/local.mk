@@ -23,6 +23,8 @@ noinst_HEADERS += \
   %D%/handoff_state.h \
   %D%/handshake.h \
   %D%/hello.h \
+  %D%/holders.h \
+  %D%/hot.h \
   %D%/idmap.h \
   %D%/keyring.h \
   %D%/lease.h \
@@ -60,6 +62,7 @@ tagcached_sources += \
   %D%/cluster_answers.c \
   %D%/cluster_answers_purges.c \
   %D%/cluster_changes.c \
+  %D%/cluster_cover.c \
   %D%/cluster_handoff.c \
   %D%/cluster_keys.c \
   %D%/cluster_keys_all.c \
@@ -95,6 +98,8 @@ tagcached_sources += \
   %D%/handoff_machine.c \
   %D%/handshake.c \
   %D%/hello.c \
+  %D%/holders.c \
+  %D%/hot.c \
   %D%/idmap.c \
   %D%/keyring.c \
   %D%/lease.c \

@@ -162,6 +162,8 @@ struct lease_ends purging_leases(const struct purging *p);
 bool purging_needs_lease(const struct purging *p);
 /* Whether the node has a vector (a newcomer has none until a voter has given it its own). */
 bool purging_begun(const struct purging *p);
+/* The last epoch that the node has entered: whose floor, if it had one, is raised. */
+uint64_t purging_entered(const struct purging *p);
 /* Own purges that are applied here alone: while there are some, no number of this node may serve a pull, since
  * it would not show them. */
 uint32_t purging_local(const struct purging *p);

@@ -365,6 +365,10 @@ uint64_t purging_lag_ns(const struct purging *p, uint64_t now_ns) {
     return p->lag_ns == 0 || now_ns < p->lag_ns ? 0 : now_ns - p->lag_ns;
 }
 
+uint64_t purging_entered(const struct purging *p) {
+    return p->entered;
+}
+
 uint32_t purging_local(const struct purging *p) {
     return p->nlocal;
 }

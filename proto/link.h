@@ -31,6 +31,10 @@ enum link_kind {
                          cover_pack): all LINK_PULL behind it go by that; it has no answer and no seq */
     LINK_PULL = 7,    /* a key that was the asked node's and is the asker's: its item, as a record (moved_item.h), or
                          nothing; LINK_PART: a u64 in front, the byte of the value that the record is to begin with */
+    LINK_MEMBER = 8,  /* u32: the number of who sends all requests behind it; it has no answer and no seq. Only to who
+                         has answered LINK_COPIED on this connection */
+    LINK_GONE = 9, /* u64, the hash of a key (LINK_COPY_SEED): the copy of this key must not be served any more. To who
+                      has one */
 };
 
 enum link_flag {
@@ -38,6 +42,7 @@ enum link_flag {
     LINK_TOUCH = 2,  /* LINK_GET: the item gets a new ttl (gat, gats) */
     LINK_SUFFIX = 4, /* LINK_GET: the key carries a list of tags */
     LINK_PART = 8,   /* LINK_PULL: not from the value's first byte on */
+    LINK_COPY = 16,  /* LINK_GET alone: a copy is wanted, no client's answer. Older nodes answer it as a get */
 };
 
 enum link_status {
@@ -48,6 +53,8 @@ enum link_status {
                            keys of the same former owner, until the next LINK_RING */
     LINK_BUSY = 5,      /* not done: no memory, or it came too late */
     LINK_BEHIND = 6,    /* LINK_PULL, not done: a purge that the asker has applied is not here yet */
+    LINK_COPIED = 10,   /* LINK_COPY: the length of a cover (u16), the cover (cluster/cover.h), and the item
+                           (moved_item.h); or nothing: no copy is given now */
 };
 
 struct link_header {
@@ -59,6 +66,8 @@ struct link_header {
 
 _Static_assert(sizeof(struct link_header) == LINK_HEADER, "the struct is what travels");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers travel as they lie");
+
+#define LINK_COPY_SEED UINT64_C(0x686f74206b657973) /* of the hash by which nodes name a key that is copied */
 
 static inline void link_put(char *out, const struct link_header *h) {
     memcpy(out, h, sizeof *h);

@@ -218,6 +218,7 @@ static int make_cmd(struct node *n, const struct node_config *nc) {
         .no_watch = !s->watch,
         .shutdown = s->shutdown,
         .track_sizes = s->track_sizes,
+        .hot_copies = s->hot_copies == 0 && (nc->peers != NULL || s->cluster != NULL),
         .item_size_max = value_max(s),
         .requests_per_event = (unsigned)s->batches_per_event,
         .peer_timeout_ms = (unsigned)s->peer_timeout,

@@ -352,8 +352,14 @@ int node_cluster_new(const struct node_parts *parts, struct node_cluster **out, 
         free(nc);
         return r;
     }
-    nc->calls = (struct cmd_cluster){
-        nc, cluster_leases(nc->cluster), call_purge, call_flush_later, call_ask, call_gauges, call_discovery};
+    nc->calls = (struct cmd_cluster){nc,
+                                     cluster_leases(nc->cluster),
+                                     cluster_cover(nc->cluster),
+                                     call_purge,
+                                     call_flush_later,
+                                     call_ask,
+                                     call_gauges,
+                                     call_discovery};
     cmd_set_cluster(parts->cmd, &nc->calls);
     *out = nc;
     return 0;

@@ -52,6 +52,7 @@ static int check_alone(const struct settings *s, struct sentence *r) {
         {s->serve_lease != 30, "--serve-lease"},
         {s->eject_after != 35, "--eject-after"},
         {s->peer_timeout != 200, "--peer-timeout"},
+        {s->hot_copies != 0, "--hot-copies"},
         {s->handoff_rate != 32, "--handoff-rate"},
         {s->drain_timeout != 60, "--drain-timeout"},
     };

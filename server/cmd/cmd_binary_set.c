@@ -5,6 +5,7 @@
 #include "base/sync.h"
 #include "cmd/cmd_binary.h"
 #include "cmd/cmd_expiry.h"
+#include "cmd/cmd_hold.h"
 #include "cmd/cmd_purge.h"
 #include "cmd/cmd_set.h"
 #include "cmd/cmd_table.h"
@@ -53,6 +54,7 @@ unsigned cmd_binary_set_run(struct session *s, struct request *r, unsigned n, ui
     struct store_worker *w = s->worker->store;
     unsigned i = 0;
     while (i < n && r->path == CMD_PATH_SETS) {
+        if (cmd_hold_may(s->worker, r->key.hash)) break;
         const uint32_t expiry = cmd_expiry(s, r->exptime);
         struct store_item it;
         if (unlikely(store_set(w, &r->key, r->body, r->body_len, r->flags, expiry, since, &it) != STORE_OK)) break;

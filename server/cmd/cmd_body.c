@@ -11,6 +11,8 @@
 #include "base/sync.h"
 #include "cmd/cmd_binary_parse.h"
 #include "cmd/cmd_handle.h"
+#include "cmd/cmd_hold.h"
+#include "cmd/cmd_job.h"
 #include "cmd/cmd_lease.h"
 #include "cmd/cmd_meta_set.h"
 #include "cmd/cmd_moving.h"
@@ -125,14 +127,17 @@ static bool finish(struct session *s, bool good) {
     const bool refused = good && here && cmd_lease_refuses(s, r);
     if (good && unlikely(!here))
         cmd_reply_error(s, r, BINARY_TEMPORARY, "SERVER_ERROR key has moved to another node");
-    else if (good && !refused)
+    else if (good && !refused && !cmd_hold_waits(s, r))
         handle(s, r);
     else if (!good)
         cmd_reply_lit(s, r, "CLIENT_ERROR bad data chunk");
     cmd_leave(w);
     if (w->retry) {
         w->retry = false;
-        conn_park(s->conn);
+        if (cmd_job_waits(s))
+            conn_wait(s->conn);
+        else
+            conn_park(s->conn);
         return false;
     }
     if (!good || !here || refused) store_upload_abort(w->store, u->bytes);
@@ -152,7 +157,10 @@ static void give_up(struct session *s) {
     s->phase = s->left > 0 ? CMD_PHASE_DISCARD_BODY : CMD_PHASE_LINE;
     cmd_enter(w);
     parse_kept(s, r);
-    if (u->row->class != CMD_CLASS_MSET || cmd_meta_set_valid(s, r)) cmd_set_refuse(s, r, STORE_NO_MEMORY);
+    if (u->row->class != CMD_CLASS_MSET || cmd_meta_set_valid(s, r)) {
+        cmd_hold_forget(w, &r->key);
+        cmd_set_refuse(s, r, STORE_NO_MEMORY);
+    }
     cmd_leave(w);
     cmd_body_abort(s);
 }

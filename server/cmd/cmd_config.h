@@ -17,6 +17,7 @@
 
 struct audit;
 struct clock;
+struct cover_cell;
 struct log;
 struct net_worker;
 struct ssl_st;
@@ -114,6 +115,7 @@ struct cluster_question;
 struct cmd_cluster {
     void *arg;
     const struct lease_ends *leases; /* when this node's leases end; outlive the workers' running */
+    const struct cover_cell *cover;  /* which purges it knows; likewise */
     /* Purges all nodes; p->done is called on another thread. */
     void (*purge)(void *arg, struct cluster_purge *p);
     /* Purges everything on all nodes in so many seconds, if this node still runs then. */
@@ -147,6 +149,7 @@ struct cmd_config {
     bool no_watch;         /* -W: watch is refused */
     bool shutdown;         /* -A: the command shutdown is allowed */
     bool track_sizes;      /* -o track_sizes: `stats sizes` is on */
+    bool hot_copies;       /* --hot-copies */
     uint64_t item_size_max;
     unsigned peer_timeout_ms;    /* how long another node's answer is waited for; 0: CMD_PEER_TIMEOUT_MS */
     unsigned requests_per_event; /* -R: so many requests of one connection at once count as a yield (conn_yields) */

@@ -28,6 +28,11 @@ void cmd_deadline_watch(struct cmd_peers *p) {
     arm(p);
 }
 
+void cmd_deadline_tick(struct cmd_peers *p, bool (*tick)(struct cmd_worker *w)) {
+    p->tick = tick;
+    cmd_deadline_watch(p);
+}
+
 void cmd_deadline_again(struct cmd_peers *p, struct forward *f, unsigned ms) {
     f->again_ns = clock_boot_ns(p->worker->cmd->cfg.clock) + ms * MS;
     cmd_forward_wait(f, &p->again);
@@ -112,6 +117,7 @@ static void look(struct net_worker *nw, void *arg) {
         conn_resume(f->session->conn);
     }
     if (p->nopen > 0) try_peers(p, now);
+    if (p->tick != NULL && !p->tick(p->worker)) p->tick = NULL;
     if (TAILQ_EMPTY(&p->live)) cmd_link_rest(p);
-    if (!TAILQ_EMPTY(&p->live) || p->nopen > 0) arm(p);
+    if (!TAILQ_EMPTY(&p->live) || p->nopen > 0 || p->tick != NULL) arm(p);
 }

@@ -12,6 +12,8 @@
 void cmd_deadline_watch(struct cmd_peers *p);
 /* Has the input of f's session shown again in about ms milliseconds, to send again what is wanted. */
 void cmd_deadline_again(struct cmd_peers *p, struct forward *f, unsigned ms);
+/* Has `tick` called with each look at the deadlines, for as long as it returns true. There is one a worker. */
+void cmd_deadline_tick(struct cmd_peers *p, bool (*tick)(struct cmd_worker *w));
 /* The peer answers again, or its connection is another one: closes the breaker. */
 void cmd_deadline_close(struct cmd_peers *p, struct cmd_link *l);
 

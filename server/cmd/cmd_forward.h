@@ -94,6 +94,10 @@ void cmd_forward_end(struct session *s);
 void cmd_forward_unref(struct cmd_peers *p, struct forward *f);
 /* The reply of a request that is FORWARD_OUT is p[0..n). Without memory for it the request has failed. */
 void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot, const char *p, size_t n);
+/* Room for a reply of at most n bytes; NULL: no memory. And: the reply of a request that is FORWARD_WANTED has been
+ * written there, n bytes of it; the request need not be sent. */
+char *cmd_forward_room(struct forward *f, size_t n);
+void cmd_forward_given(struct cmd_peers *peers, struct forward *f, unsigned slot, size_t n);
 /* A request that is FORWARD_OUT has come to this; when it was the last one the session's input is shown again. */
 void cmd_forward_settle(struct forward *f, unsigned slot, enum forward_state state);
 /* Puts it among those that wait, or takes it out again. */

@@ -101,13 +101,22 @@ void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot
         cmd_forward_settle(f, slot, FORWARD_DOWN);
         return;
     }
+    if (n > 0) memcpy(f->buf + f->len, p, n);
+    cmd_forward_given(peers, f, slot, n);
+    cmd_forward_settle(f, slot, FORWARD_DONE);
+}
+
+char *cmd_forward_room(struct forward *f, size_t n) {
+    return room_for(f, n) ? f->buf + f->len : NULL;
+}
+
+void cmd_forward_given(struct cmd_peers *peers, struct forward *f, unsigned slot, size_t n) {
     struct forward_slot *at = &f->slot[slot];
     at->off = f->len;
     at->len = (uint32_t)n;
-    if (n > 0) memcpy(f->buf + f->len, p, n);
+    at->state = FORWARD_DONE;
     f->len += (uint32_t)n;
     peers->reply_bytes += n;
-    cmd_forward_settle(f, slot, FORWARD_DONE);
 }
 
 /* ------------------------------------------------------------------ waiting */

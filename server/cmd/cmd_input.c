@@ -7,6 +7,7 @@
 #include "base/sync.h"
 #include "cmd/cmd_binary_parse.h"
 #include "cmd/cmd_body.h"
+#include "cmd/cmd_hot.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_moving.h"
 #include "cmd/cmd_parse.h"
@@ -66,6 +67,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     cmd_enter(w);
     const unsigned count = likely(!s->binary) ? cmd_parse(s, p, n) : cmd_binary_parse(s, p, n);
     unsigned i;
+    cmd_hot_see(s, w->batch, count);
     if (runs_here(s)) {
         if (count > 1) cmd_run_prefetch(w, w->batch, count);
         i = cmd_run(s, w->batch, count);

@@ -9,12 +9,16 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cluster/cover.h"
 #include "cluster/lease_ends.h"
 #include "cmd/cmd_auth.h"
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_cluster.h"
+#include "cmd/cmd_copy.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_forward.h"
+#include "cmd/cmd_hold.h"
+#include "cmd/cmd_hot.h"
 #include "cmd/cmd_input.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_latency.h"
@@ -156,6 +160,7 @@ const struct net_handler *cmd_guest_handler(bool privileged) {
 
 /* Of a node that stands alone. */
 static const struct lease_ends endless = {LEASE_ENDLESS, LEASE_ENDLESS};
+static const struct cover_cell alone = {.word = {1}}; /* a usable cover: no other node has purged anything */
 
 static int init_workers(struct cmd *cmd) {
     size_t bytes = cmd->nworkers * sizeof(struct cmd_worker);
@@ -203,6 +208,7 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     cmd->cfg = *cfg;
     cmd->store = cfg->store;
     cmd->leases = &endless;
+    cmd->cover = &alone;
     cmd->inline_max = store_inline_max(cfg->store);
     if (cmd->inline_max > cfg->item_size_max) cmd->inline_max = cfg->item_size_max;
     cmd->nworkers = cfg->workers;
@@ -213,6 +219,9 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     int rc = own_strings(cmd, cfg);
     if (rc == 0) rc = init_workers(cmd);
     if (rc == 0) rc = cmd_detail_new(cmd);
+    if (rc == 0) rc = cmd_hot_new(cmd);
+    if (rc == 0) rc = cmd_copy_begin(cmd);
+    if (rc == 0) rc = cmd_hold_new(cmd);
     if (rc == 0) rc = cmd_watch_new(cmd);
     if (rc == 0 && (cmd->purges = purge_known_new()) == NULL) rc = -ENOMEM;
     if (rc == 0) cmd_log_adapt(cmd);
@@ -236,6 +245,9 @@ void cmd_free(struct cmd *cmd) {
         free(cmd->workers[i].spare);
         cmd_link_peers_free(cmd->workers[i].peers);
     }
+    cmd_hot_free(cmd);
+    cmd_hold_free(cmd);
+    free(cmd->copy_changes);
     free(cmd->workers);
     cmd_view_free(cmd);
     free((char *)cmd->cfg.key_tags);
@@ -246,6 +258,7 @@ void cmd_free(struct cmd *cmd) {
 void cmd_set_cluster(struct cmd *cmd, const struct cmd_cluster *cluster) {
     cmd->cluster = cluster;
     cmd->leases = cluster->leases;
+    if (cluster->cover != NULL) cmd->cover = cluster->cover;
 }
 
 const struct cmd_cluster *cmd_cluster_calls(const struct cmd *cmd) {

@@ -33,8 +33,9 @@
 
 /* A request that is not answered. */
 struct link_entry {
-    struct forward *f; /* NULL: a ping */
+    struct forward *f; /* NULL: a ping, or */
     uint64_t at;       /* where it begins in what was written to the connection */
+    uint32_t copy;     /* the number of an ask for a copy (cmd_copy.h); 0: none */
     uint8_t slot;
     bool key; /* LINK_GET */
 };
@@ -56,6 +57,8 @@ struct cmd_link {
     unsigned backoff_ms;
     uint64_t ring_sent;             /* the version that the peer was told last */
     bool ring_known;                /* it was told one on this connection */
+    bool copies;                    /* the peer has answered on this connection as one that knows of copies, */
+    bool member_told;               /* and was told who asks */
     uint64_t ring_logged;           /* the version of its ring in the last line of the log */
     struct link_entry *queue;       /* requests that are not answered, a ring of `cap` */
     uint32_t cap, head, tail;       /* counting on and on: `tail - head` entries; an entry's number is its seq */
@@ -81,6 +84,8 @@ struct cmd_peers {
     uint64_t reply_bytes; /* held by records */
     uint64_t looked_ns;   /* when deadlines were last looked at */
     bool alarmed;
+    bool (*tick)(struct cmd_worker *w); /* called with each look while it returns true; NULL: nobody wants it */
+    struct cmd_copies *copies;          /* of other nodes' keys (cmd_copy.h) */
     /* Scratch of cmd_route.c. */
     uint16_t owner[CMD_BATCH];
     uint64_t since[CMD_BATCH];
@@ -104,6 +109,9 @@ void cmd_link_view(struct cmd_peers *p, const struct view *v, struct cmd_link **
 /* Sends all requests that are FORWARD_WANTED; r[i] is that of slot `next + i`. Those whose owner is down become
  * FORWARD_DOWN. False: nothing was sent, and the record waits until there is room, or a connection. */
 bool cmd_link_send(struct forward *f, const char *base, const struct request *r, unsigned n);
+/* Asks a member for a copy of a key of p[0..n), behind what was sent to it; the answer goes to cmd_copy_take with this
+ * number, or never comes. False: it cannot be asked now. */
+bool cmd_link_ask_copy(struct cmd_peers *p, unsigned member, const char *key, size_t n, uint32_t number);
 /* No record is under way: a drain need not wait for links on which nothing is asked. */
 void cmd_link_rest(struct cmd_peers *p);
 /* Appends a ping. The link is up. */

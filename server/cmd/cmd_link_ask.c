@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/sync.h"
 #include "cmd/cmd.h"
+#include "cmd/cmd_copy.h"
 #include "cmd/cmd_deadline.h"
 #include "cmd/cmd_place.h"
 #include "cmd/cmd_pull.h"
@@ -34,6 +35,11 @@ struct cmd_peers *cmd_link_peers_new(struct cmd_worker *w) {
     struct cmd_peers *p = calloc(1, sizeof *p);
     if (p == NULL) return NULL;
     p->worker = w;
+    p->copies = cmd_copy_new(w);
+    if (p->copies == NULL) {
+        free(p);
+        return NULL;
+    }
     TAILQ_INIT(&p->live);
     TAILQ_INIT(&p->spare);
     TAILQ_INIT(&p->transfers);
@@ -58,6 +64,7 @@ void cmd_link_peers_free(struct cmd_peers *p) {
         free(f);
     }
     free(p->links);
+    cmd_copy_free(p->copies);
     free(p);
 }
 
@@ -91,6 +98,7 @@ void cmd_link_view(struct cmd_peers *p, const struct view *v, struct cmd_link **
     free(p->links);
     p->links = links;
     p->view = v;
+    cmd_copy_drop(p->copies);
 }
 
 struct cmd_link *cmd_link_to(struct cmd_peers *p, unsigned member) {
@@ -133,7 +141,7 @@ static void take_answer(struct net_worker *nw, void *arg) {
             l->conn = c;
             l->step = LINK_STEP_UP;
             l->backoff_ms = 0;
-            l->ring_known = false;
+            l->ring_known = l->copies = l->member_told = false;
             l->written = 0;
             sync_bump(&w->metrics[CMD_METRIC_links_open], 1);
             cmd_deadline_close(w->peers, l);
@@ -203,6 +211,7 @@ static inline struct link_entry *push(struct cmd_link *l, struct forward *f, uns
     struct link_entry *e = entry(l, l->tail++);
     e->f = f;
     e->slot = (uint8_t)slot;
+    e->copy = 0;
     e->at = l->written;
     return e;
 }
@@ -400,6 +409,33 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
     return true;
 }
 
+/* ------------------------------------------------------------------ copies */
+
+/* Says who asks for copies. An older peer would not understand it: it has shown that it is none. */
+static void tell_member(struct cmd_link *l, uint32_t number) {
+    put_header(l, LINK_MEMBER, 0, sizeof number, 0);
+    put_bytes(l, &number, sizeof number);
+    l->member_told = true;
+}
+
+bool cmd_link_ask_copy(struct cmd_peers *p, unsigned member, const char *key, size_t n, uint32_t number) {
+    const struct view *v = p->view;
+    struct cmd_link *l = p->links[member];
+    if (v->self == VIEW_NOBODY || l == NULL || l->conn == NULL || l->open) return false;
+    if (waiting(l) >= LINK_OUT_MAX || conn_link_tell(l->conn) > LINK_UNSENT_MAX || !queue_room(l, 1)) return false;
+    if (!l->ring_known || l->ring_sent != v->ring_version) tell_ring(l, v->ring_version);
+    if (l->copies && !l->member_told) tell_member(l, v->members[v->self].number);
+    const uint64_t at = l->written;
+    put_header(l, LINK_GET, LINK_COPY, n, p->worker->cmd->cfg.peer_timeout_ms);
+    put_bytes(l, key, n);
+    struct link_entry *e = push(l, NULL, 0);
+    e->at = at;
+    e->copy = number;
+    conn_busy(l->conn, true);
+    conn_link_send(l->conn);
+    return true;
+}
+
 /* ------------------------------------------------------------------ replies */
 
 void cmd_link_distrust(struct cmd_peers *p, unsigned member) {
@@ -428,6 +464,12 @@ static void disagree(struct cmd_link *l, const char *payload, uint32_t n) {
 static inline void answer(struct cmd_link *l, enum link_status status, const char *payload, uint32_t n) {
     struct cmd_peers *p = l->worker->peers;
     const struct link_entry e = *entry(l, l->head++);
+    if (unlikely(e.copy != 0)) {
+        l->expired = 0;
+        l->copies |= status == LINK_COPIED;
+        cmd_copy_take(p, e.copy, status, payload, n);
+        return;
+    }
     if (unlikely(e.f == NULL)) {
         l->ping_out = false;
         cmd_deadline_close(p, l);
@@ -443,6 +485,7 @@ static inline void answer(struct cmd_link *l, enum link_status status, const cha
         case LINK_NOT_OWNER: cmd_forward_settle(e.f, e.slot, FORWARD_NOT_OWNER); break;
         case LINK_RETRY: cmd_forward_settle(e.f, e.slot, FORWARD_RETRY); break;
         case LINK_BEHIND: cmd_forward_settle(e.f, e.slot, FORWARD_BEHIND); break;
+        case LINK_COPIED:
         case LINK_BUSY: cmd_forward_settle(e.f, e.slot, FORWARD_DOWN); break;
         }
     }
@@ -451,8 +494,9 @@ static inline void answer(struct cmd_link *l, enum link_status status, const cha
 
 /* Whether a reply may be believed. */
 static bool is_sound(const struct cmd_link *l, const struct link_header *h) {
-    return h->bytes <= LINK_REPLY_MAX && h->seq == l->head && h->kind >= LINK_DONE && h->kind <= LINK_BEHIND &&
-           h->flags < waiting(l) && (h->flags == 0 || h->kind == LINK_DONE) && h->budget_ms == 0;
+    const bool known = (h->kind >= LINK_DONE && h->kind <= LINK_BEHIND) || h->kind == LINK_COPIED;
+    return h->bytes <= LINK_REPLY_MAX && h->seq == l->head && known && h->flags < waiting(l) &&
+           (h->flags == 0 || h->kind == LINK_DONE) && h->budget_ms == 0;
 }
 
 static size_t link_input(struct conn *c, void *session, char *p, size_t n) {
@@ -487,6 +531,7 @@ static void link_close(struct conn *c, void *session) {
     l->conn = NULL;
     l->step = LINK_STEP_NONE;
     l->ping_out = false;
+    if (!l->gone) cmd_copy_lost(p->copies, l->member);
     sync_bump(&l->worker->metrics[CMD_METRIC_links_open], (uint64_t)-1);
     cmd_deadline_close(p, l);
     while (l->head != l->tail) {

@@ -5,6 +5,7 @@
 #include "base/sync.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
+#include "cmd/cmd_hold.h"
 #include "cmd/cmd_meta.h"
 #include "cmd/cmd_set.h"
 #include "cmd/cmd_value.h"
@@ -187,6 +188,7 @@ unsigned cmd_meta_set_run(struct session *s, struct request *r, unsigned n, uint
     struct cmd_worker *w = s->worker;
     unsigned i = 0;
     while (i < n && r->path == CMD_PATH_MS) {
+        if (cmd_hold_may(w, r->key.hash)) break;
         const uint32_t expiry = cmd_expiry(s, r->meta.ttl);
         uint64_t cas = 0;
         if (unlikely(put_usual(s, r, expiry, since, &cas) != STORE_OK)) break;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/sync.h"
 #include "cluster/view.h"
+#include "cmd/cmd_copy.h"
 #include "cmd/cmd_deadline.h"
 #include "cmd/cmd_forward.h"
 #include "cmd/cmd_job.h"
@@ -301,7 +302,8 @@ static bool begin_forward(struct session *s, const char *base, const struct requ
         f->slot[i].tries = 0;
     }
     s->recent |= 1;
-    (void)cmd_link_send(f, base, r, n);
+    cmd_copy_answer(s, f, r, n);
+    if (cmd_link_send(f, base, r, n)) cmd_copy_ask(s->worker->peers);
     cmd_pull_give_up(f, n);
     return true;
 }

@@ -13,6 +13,7 @@
 #include "cmd/cmd_body.h"
 #include "cmd/cmd_get.h"
 #include "cmd/cmd_handle.h"
+#include "cmd/cmd_hold.h"
 #include "cmd/cmd_lease.h"
 #include "cmd/cmd_log.h"
 #include "cmd/cmd_meta_get.h"
@@ -84,6 +85,7 @@ static __attribute__((noinline)) void run(struct session *s, struct request *r) 
     if (unlikely((w->observed & (CMD_OBSERVE_RAWCMDS | CMD_OBSERVE_LOG)) != 0) && s->job == NULL &&
         s->role == CMD_ROLE_CLIENT)
         cmd_run_tell(s, r);
+    if (cmd_hold_waits(s, r)) return;
     if (unlikely(r->error != CMD_OK)) {
         cmd_enter(w);
         answer_error(s, r);

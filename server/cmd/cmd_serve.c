@@ -14,9 +14,13 @@
 #include "cluster/view.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_binary_parse.h"
+#include "cmd/cmd_copy.h"
 #include "cmd/cmd_deadline.h"
 #include "cmd/cmd_forward.h"
 #include "cmd/cmd_get.h"
+#include "cmd/cmd_hold.h"
+#include "cmd/cmd_hot.h"
+#include "cmd/cmd_job.h"
 #include "cmd/cmd_key.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_moving.h"
@@ -43,6 +47,7 @@ struct serve {
     uint64_t ring_version; /* by which the peer goes */
     bool ring_known;
     bool seq_known;
+    uint32_t member;          /* the peer's number; 0: it has not said it */
     uint32_t next_seq;        /* of the next request */
     bool refusing;            /* something was refused: all is, until the peer says by which ring it goes */
     uint64_t retrying;        /* ... was to be asked again: so are keys of the same donors (move.h), bit donor % 64 */
@@ -61,6 +66,7 @@ struct frames {
         uint16_t budget_ms;
         bool large; /* not for this link */
         bool refused;
+        bool copy; /* a copy is wanted */
     } at[CMD_BATCH];
 };
 
@@ -145,7 +151,9 @@ static bool read_frames(struct serve *sv, char *p, size_t n, struct frames *f) {
         if (unlikely(!take_seq(sv, h.seq))) return false;
         if (f->count == 0) f->seq = h.seq;
         f->bytes += LINK_HEADER + h.bytes;
-        f->plain &= !large;
+        const bool copy = h.kind == LINK_GET && (h.flags & LINK_COPY) != 0;
+        f->plain &= !large && !copy;
+        f->at[f->count].copy = copy;
         f->at[f->count].budget_ms = h.budget_ms;
         f->at[f->count].large = large;
         f->at[f->count].refused = false;
@@ -228,6 +236,15 @@ static inline bool serve_one(struct serve *sv, struct request *r, uint32_t seq) 
     }
     end_reply(s->conn, at, seq, LINK_DONE);
     return true;
+}
+
+/* Answers a peer that asks for a copy. */
+static void serve_copy(struct serve *sv, const struct request *r, uint32_t seq) {
+    const struct cmd_peers *p = sv->s.worker->peers;
+    const size_t at = begin_reply(sv->s.conn);
+    const bool same = p != NULL && p->view != NULL && sv->ring_known && sv->ring_version == p->view->ring_version;
+    if (same && sv->member != 0 && r->key.len > 0) cmd_hold_give(&sv->s, r, sv->member);
+    end_reply(sv->s.conn, at, seq, LINK_COPIED);
 }
 
 /* An empty reply: the one before it says that it follows, if that is empty too. `last`: where that is. */
@@ -358,6 +375,8 @@ static bool answer_one(struct serve *sv, const struct frames *f, unsigned i, boo
         reply_empty(s->conn, seq, LINK_BUSY);
     else if (unlikely(f->at[i].large))
         reply_empty(s->conn, seq, LINK_LARGE);
+    else if (unlikely(f->at[i].copy))
+        serve_copy(sv, r, seq);
     else {
         cmd_moving_note(s, r, 1);
         return serve_one(sv, r, seq);
@@ -380,6 +399,7 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
         return 0;
     }
     if (f->count > 1) cmd_run_prefetch(w, w->batch, f->count);
+    cmd_hot_see(s, w->batch, f->count);
     const bool fenced = w->peers != NULL && w->peers->view != NULL && w->peers->view->fenced;
     const bool looks = fenced || cmd_moving(w) || sv->retrying != 0;
     const bool covered = s->forward != NULL;
@@ -408,7 +428,10 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
         const size_t at = conn_link_tell(s->conn);
         if (!answer_one(sv, f, i, is_moving(sv, i, i - first, looked), held_ms)) {
             sv->parked_ns = clock_boot_ns(w->cmd->cfg.clock);
-            conn_park(s->conn);
+            if (cmd_job_waits(s))
+                conn_wait(s->conn);
+            else
+                conn_park(s->conn);
             break;
         }
         if (conn_link_tell(s->conn) > at) merge_empty(s->conn, at, last);
@@ -422,6 +445,17 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
 }
 
 /* ------------------------------------------------------------------ the link */
+
+/* Bytes of the payload of a frame that is no request; UINT32_MAX: there is no such kind. */
+static uint32_t control_bytes(uint8_t kind) {
+    switch (kind) {
+    case LINK_RING:
+    case LINK_GONE: return sizeof(uint64_t);
+    case LINK_MEMBER: return sizeof(uint32_t);
+    case LINK_PING: return 0;
+    default: return UINT32_MAX;
+    }
+}
 
 /* A LINK_COVER or a LINK_PULL, of whose payload n bytes are here; returns as serve_control. */
 static size_t serve_pull(struct serve *sv, const struct link_header *h, const char *p, size_t n) {
@@ -442,22 +476,27 @@ static size_t serve_pull(struct serve *sv, const struct link_header *h, const ch
 
 /* What stands at p is no request. The bytes that it took; 0: it is not all here; SIZE_MAX: the peer is out of step. */
 static size_t serve_control(struct serve *sv, const char *p, size_t n) {
+    struct cmd *cmd = sv->s.worker->cmd;
     struct link_header h;
     if (n < LINK_HEADER) return 0;
     link_read(&h, p);
     if (h.kind == LINK_GET || h.kind == LINK_COMMAND || h.kind == LINK_PACKET) return 0; /* not all here */
     if (h.kind == LINK_COVER || h.kind == LINK_PULL) return serve_pull(sv, &h, p + LINK_HEADER, n - LINK_HEADER);
-    if (h.kind != LINK_RING && h.kind != LINK_PING) return SIZE_MAX;
-    if (h.bytes != (h.kind == LINK_RING ? sizeof sv->ring_version : 0)) return SIZE_MAX;
+    if (h.bytes != control_bytes(h.kind)) return SIZE_MAX;
     if (n - LINK_HEADER < h.bytes) return 0;
-    if (h.kind == LINK_PING) {
-        if (!take_seq(sv, h.seq)) return SIZE_MAX;
-        reply_empty(sv->s.conn, h.seq, LINK_DONE);
-    } else {
+    if (h.kind == LINK_RING) {
         memcpy(&sv->ring_version, p + LINK_HEADER, sizeof sv->ring_version);
         sv->ring_known = true;
         sv->refusing = false;
         sv->retrying = 0;
+    } else if (h.kind == LINK_MEMBER) {
+        memcpy(&sv->member, p + LINK_HEADER, sizeof sv->member);
+    } else {
+        uint64_t name = 0;
+        if (!take_seq(sv, h.seq)) return SIZE_MAX;
+        memcpy(&name, p + LINK_HEADER, h.bytes);
+        if (h.kind == LINK_GONE && cmd->copy_changes != NULL) cmd_copy_gone(cmd, name);
+        reply_empty(sv->s.conn, h.seq, LINK_DONE);
     }
     return LINK_HEADER + h.bytes;
 }
@@ -522,6 +561,7 @@ static void serve_release(struct conn *c, uint64_t token) {
 static void serve_close(struct conn *c, void *session) {
     struct serve *sv = session;
     (void)c;
+    cmd_job_abandon(&sv->s);
     if (sv->s.forward != NULL) cmd_forward_end(&sv->s);
     sync_bump(&sv->s.worker->metrics[CMD_METRIC_links_open], (uint64_t)-1);
 }

@@ -5,6 +5,7 @@
 #include "base/sync.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_expiry.h"
+#include "cmd/cmd_hold.h"
 #include "cmd/cmd_lease.h"
 #include "cmd/cmd_moving.h"
 #include "cmd/cmd_purge.h"
@@ -138,6 +139,7 @@ unsigned cmd_set_run(struct session *s, struct request *r, unsigned n, uint64_t 
     struct store_worker *w = s->worker->store;
     unsigned i = 0;
     while (i < n && r->path == CMD_PATH_SET) {
+        if (cmd_hold_may(s->worker, r->key.hash)) break;
         const uint32_t expiry = cmd_expiry(s, r->exptime);
         if (unlikely(store_set(w, &r->key, r->body, r->body_len, r->flags, expiry, since, NULL) != STORE_OK)) break;
         cmd_expiry_check(s, r->exptime, expiry);

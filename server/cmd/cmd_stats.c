@@ -12,6 +12,7 @@
 #include "cmd/cmd_conns.h"
 #include "cmd/cmd_detail.h"
 #include "cmd/cmd_dump.h"
+#include "cmd/cmd_hot.h"
 #include "cmd/cmd_metrics.h"
 #include "cmd/cmd_snapshot.h"
 #include "cmd/cmd_stat_line.h"
@@ -228,6 +229,13 @@ static void group_cluster(struct session *s, const struct args *a) {
     cmd_cluster_stats(&a->to);
 }
 
+static void group_hotkeys(struct session *s, const struct args *a) {
+    if (s->worker->cmd->cfg.no_dump) /* it shows keys */
+        cmd_stat_line_error(&a->to, BINARY_NOT_FOUND, "CLIENT_ERROR stats hotkeys not allowed");
+    else
+        cmd_hot_stats(&a->to);
+}
+
 static const struct {
     const char *name;
     void (*show)(struct session *s, const struct args *a);
@@ -246,6 +254,7 @@ static const struct {
     {"purge", group_purge},
     {"extstore", group_extstore},
     {"cluster", group_cluster},
+    {"hotkeys", group_hotkeys},
 };
 
 void cmd_stats_show(struct session *s, const struct request *r, const struct text_token *words, unsigned n) {

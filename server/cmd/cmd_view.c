@@ -14,6 +14,7 @@
 #include "base/sync.h"
 #include "cluster/view.h"
 #include "cmd/cmd.h"
+#include "cmd/cmd_hold.h"
 #include "cmd/cmd_link.h"
 #include "cmd/instance.h"
 #include "net/worker.h"
@@ -68,7 +69,9 @@ static void trust(struct net_worker *nw, void *arg) {
     if (sync_sub_rel(&p->left, 1) != 1) return;
     view_free(p->old);
     p->old = NULL;
-    if (p->done != NULL) p->done(p->arg);
+    /* What moves to another owner may be changed there once this is done: no copy of it may be left that the other does
+     * not know of. */
+    if (p->done != NULL) cmd_hold_when_recalled(h->worker, p->done, p->arg);
 }
 
 static void take(struct net_worker *nw, void *arg) {
@@ -86,6 +89,7 @@ static void take(struct net_worker *nw, void *arg) {
     w->ring_since = UINT64_MAX;
     store_renumber(w->store); /* what it stores from now on is newer than what the view's arcs fence */
     if (sync_sub_rel(&p->left, 1) != 1) return;
+    cmd_hold_close(w); /* copies of keys that have another owner now are recalled */
     p->number = store_number(p->cmd->store);
     post_all(p, trust);
 }

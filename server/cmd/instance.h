@@ -35,6 +35,9 @@ struct cmd_upload;  /* a large block under way (cmd_body.c) */
 struct cmd_watch;   /* the watchers and their rings (cmd_watch.c) */
 struct cmd_peers;   /* a worker's links to other nodes (cmd_link.h) */
 struct purge_known; /* what is remembered of purges (cmd_purge_known.h) */
+struct cmd_hot;     /* what a worker is asked for most (cmd_hot.h) */
+struct cmd_hold;    /* copies of this node's keys that other nodes hold (cmd_hold.c) */
+struct cmd_tells;   /* what a worker tells other nodes of copies (cmd_tell.h) */
 struct cmd_publish; /* a view that is being handed to the workers (cmd_view.c) */
 
 /* Leases of this node that have ended. */
@@ -67,6 +70,10 @@ struct cmd_worker {
     struct cmd_job *spare;              /* for the next purge; NULL: none yet */
     uint64_t ring_since;                /* what has a higher version was stored here under the present ring */
     struct cmd_peers *peers;            /* NULL: there never was a view */
+    struct cmd_hot *hot;
+    struct holders_filter *held; /* keys of which other nodes may hold copies */
+    unsigned nheld;              /* how many; 0 without --hot-copies */
+    struct cmd_tells *tells;     /* NULL without them */
     struct request batch[CMD_BATCH];
     unsigned batch_lines;  /* lines that the batch comes from: the keys of a line are one */
     unsigned requests_run; /* in this upcall */
@@ -82,6 +89,7 @@ struct cmd {
     struct store *store;
     const struct cmd_cluster *cluster; /* NULL: this node stands alone */
     const struct lease_ends *leases;   /* endless without a cluster */
+    const struct cover_cell *cover;    /* which purges this node knows */
     struct cmd_config cfg;             /* its strings are this instance's own */
     struct cmd_names names;
     struct keytags_marker marker; /* len 0: key tags are off */
@@ -98,6 +106,8 @@ struct cmd {
     struct cmd_detail *detail;
     struct purge_known *purges;
     struct cmd_auth *auth;       /* NULL: no authentication */
+    struct cmd_hold *hold;       /* NULL without --hot-copies; so is */
+    uint64_t *copy_changes;      /* counts of changes that other nodes have told of (cmd_copy.h) */
     struct cmd_publish *publish; /* the last view that was set; NULL: none */
 };
 

@@ -11,10 +11,12 @@ tagcached_sources += \
   %D%/cmd_binary_sasl.c \
   %D%/cmd_binary_set.c \
   %D%/cmd_body.c \
+  %D%/cmd_copy.c \
   %D%/cmd_deadline.c \
   %D%/cmd_expiry.c \
   %D%/cmd_forward_record.c \
   %D%/cmd_get.c \
+  %D%/cmd_hold.c \
   %D%/cmd_input.c \
   %D%/cmd_job.c \
   %D%/cmd_key.c \
@@ -43,6 +45,7 @@ tagcached_sources += \
   %D%/cmd_set.c \
   %D%/cmd_table.c \
   %D%/cmd_tag.c \
+  %D%/cmd_tell.c \
   %D%/cmd_transfer.c \
   %D%/cmd_value.c \
   %D%/cmd_view.c \
@@ -59,11 +62,13 @@ noinst_HEADERS += \
   %D%/cmd_binary_set.h \
   %D%/cmd_body.h \
   %D%/cmd_config.h \
+  %D%/cmd_copy.h \
   %D%/cmd_deadline.h \
   %D%/cmd_expiry.h \
   %D%/cmd_forward.h \
   %D%/cmd_get.h \
   %D%/cmd_handle.h \
+  %D%/cmd_hold.h \
   %D%/cmd_input.h \
   %D%/cmd_job.h \
   %D%/cmd_key.h \
@@ -91,6 +96,7 @@ noinst_HEADERS += \
   %D%/cmd_set.h \
   %D%/cmd_table.h \
   %D%/cmd_tag.h \
+  %D%/cmd_tell.h \
   %D%/cmd_transfer.h \
   %D%/cmd_value.h \
   %D%/cmd_view.h \
@@ -109,6 +115,7 @@ tagcached_sources += \
   %D%/cmd_conns.c \
   %D%/cmd_detail.c \
   %D%/cmd_dump.c \
+  %D%/cmd_hot.c \
   %D%/cmd_log.c \
   %D%/cmd_metrics.c \
   %D%/cmd_snapshot.c \
@@ -122,6 +129,7 @@ noinst_HEADERS += \
   %D%/cmd_conns.h \
   %D%/cmd_detail.h \
   %D%/cmd_dump.h \
+  %D%/cmd_hot.h \
   %D%/cmd_log.h \
   %D%/cmd_metrics.h \
   %D%/cmd_snapshot.h \

@@ -29,6 +29,7 @@ tagcached_sources += \
   %D%/seconds.c \
   %D%/section.c \
   %D%/segment.c \
+  %D%/since.c \
   %D%/soonest.c \
   %D%/sweep.c \
   %D%/tag.c \

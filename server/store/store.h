@@ -473,6 +473,12 @@ uint64_t store_purge_tagged(struct store_worker *w);
  * takes effect in the first section that begins at or after `at`. Outside a section. */
 void store_flush_at(struct store_worker *w, uint32_t at);
 
+/* Whether a purge, hard or soft, of one of these tags, of one that the key has by itself (--prefix-tags), or of
+ * everything may have a number above this one. What the table of purges has let go of counts as purged. Any thread,
+ * through a handle of its own; a purge that was answered before is seen. */
+bool store_purged_since(struct store_worker *w, const struct store_key *k, const uint64_t *tags, unsigned ntags,
+                        uint64_t number);
+
 /* The latest number given out or reserved: all that is stored has it or a lower one. What is purged from now on has a
  * higher one, and so has what a handle stores after its next store_renumber. */
 uint64_t store_number(const struct store *s);

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import select
+import subprocess
 import sys
 import time
 
@@ -207,6 +208,63 @@ def pipelined(nodes, connections, depth, seconds):
     for c in clients.values():
         c.close()
     return counted / (time.monotonic() - begun)
+
+
+# ------------------------------------------------------------------ a hot key
+
+
+def hotkey(job):
+    """Four nodes; half of all gets are of one key, half of many, and clients ask every node alike: the CPU of the key's
+    owner beside the others', and the key's latency beside other keys', without copies and with them."""
+    rows = []
+    lib.Lab.program = job.tools.tagcached
+    for copies in ("off", "on"):
+        got = hotkey_run(job, copies)
+        job.out.record("hotkey", copies=copies, **got)
+        rows.append([copies, fixed(got["owner_cpu"] / got["others_cpu"]), fixed(got["hot_p99"], 0), fixed(got["cold_p99"], 0),
+                     fixed(got["hot_p99"] / got["cold_p99"]), fixed(100 * got["copied"], 1)])
+    job.out.table("One key with half of all gets, four nodes", ["copies", "owner's CPU of the others'", "p99 us of the key",
+                                                                 "of others", "of it", "% of its gets from copies"], rows)
+
+
+def copy_hits(nodes):
+    return sum(int(n.stat("copy_hits")) for n in nodes)
+
+
+def hotkey_run(job, copies):
+    seconds, depth, rate = (3, 8, 300) if job.quick else (20, 8, 600)
+    args = ("-t", "1", "-m", "256", "--hot-copies", copies)
+    kinds = {"hot": ["--prefix", "hot:", "-k", 1], "cold": ["--prefix", "cold:", "-k", 100000]}
+    with lib.Lab() as lab:
+        key = lab.key_file()
+        nodes = lab.cluster(3, *args, key=key)
+        nodes.append(lab.joiner(nodes, *args, key=key).start(serves=False))
+        lib.settle(nodes)
+        base = [job.tools.cacheload, "-K", 20, "-v", 100]
+        run([*base, *kinds["hot"], "-p", nodes[0].port, "--fill-only"])
+        owner = next(n for n in nodes if n.stat("curr_items", "") == "1")
+        run([*base, *kinds["cold"], "-p", nodes[0].port, "--fill-only"])
+
+        def begin(duration):
+            return [(kind, subprocess.Popen([str(x) for x in (*base, *options, "-p", n.port, "-c", 8, "-d", depth, "--rate", rate,
+                                                              "-w", 0, "-D", duration)], stdout=subprocess.PIPE, text=True))
+                    for n in nodes for kind, options in kinds.items()]
+
+        for _, p in begin(2):  # the key becomes hot
+            p.communicate()
+        before, hits = [cpu_s(n) for n in nodes], copy_hits(nodes)
+        p99, asked = {"hot": [], "cold": []}, 0
+        for kind, p in begin(seconds):
+            phase = next(o for o in map(json.loads, p.communicate()[0].splitlines()) if o["phase"] == "run")
+            if phase["misses"] or phase["errors"]:
+                raise Failed(f"{phase['misses']} misses, {phase['errors']} errors")
+            p99[kind].append(phase["lat_us"]["p99"])
+            asked += phase["gets"] if kind == "hot" else 0
+        spent = {n: cpu_s(n) - was for n, was in zip(nodes, before)}
+        hits = copy_hits(nodes) - hits
+        others = [s for n, s in spent.items() if n is not owner]
+        return {"owner_cpu": spent[owner], "others_cpu": sum(others) / len(others), "hot_p99": median(p99["hot"]),
+                "cold_p99": median(p99["cold"]), "copied": hits / asked}
 
 
 # ------------------------------------------------------------------ idle

@@ -15,6 +15,7 @@ EXTRA_DIST += \
   %D%/test_enemies.py \
   %D%/test_faults.py \
   %D%/test_handoff.py \
+  %D%/test_hotkeys.py \
   %D%/test_http.py \
   %D%/test_http_purges.py \
   %D%/test_leases.py \

@@ -21,6 +21,7 @@ import test_clients
 import test_enemies
 import test_faults
 import test_handoff
+import test_hotkeys
 import test_http
 import test_http_purges
 import test_leases
@@ -30,7 +31,7 @@ import test_options
 import test_purges
 
 MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_http, test_http_purges, test_enemies,
-           test_options, test_handoff, test_migration, test_clients)
+           test_options, test_handoff, test_hotkeys, test_migration, test_clients)
 
 
 def run(name, fn):

@@ -214,7 +214,8 @@ def stats_have_their_rows(lab):
     settle([n])
     rows = ("cluster_name cluster_id node_id member_number boot state epoch config_version voters members_alive "
             "members_suspect members_dead members_left ring_version ring_nodes ring_points forwards_sent "
-            "forwards_received forward_errors forward_timeouts ring_disagreements links_open pulls_sent "
+            "forwards_received forward_errors forward_timeouts ring_disagreements links_open copy_hits "
+            "copies_taken copies_given copies_recalled copy_waits pulls_sent "
             "pulls_kept pulls_received pulls_given purges_sent purges_received purges_confirmed purges_pending "
             "handoff_active handoff_sent handoff_received handoff_refused_written handoff_refused_purged handoff_abandoned peer_protocol_errors datagrams_refused")
     assert list(n.stats()) == rows.split()

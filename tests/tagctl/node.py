@@ -51,6 +51,15 @@ def stats(i):
     return lines(*(f"STAT {k} {v}" for k, v in values.items()), "END")
 
 
+def hotkeys(*keys):
+    return lines(*(f"STAT {i} key={k} served={s} asked={a} share={p} holders={h}" for i, (k, s, a, p, h) in enumerate(keys, 1)),
+                 "END")
+
+
+HOTKEYS = (hotkeys(("frontpage", 2100, 0, "21.0", 2), ("user:42", 0, 400, "4.0", 0), ("a%20b", 33, 0, "0.3", 0)),
+           hotkeys(("frontpage", 0, 24100, "50.1", 0), ("user:42", 310, 0, "3.1", 0)),
+           hotkeys(("frontpage", 0, 24200, "49.9", 0), ("user:42", 0, 250, "0.5", 0), ("new", 0, 64, "0.1", 0)))
+
 PURGES = {
     "4-88422": lines("PURGE id=4-88422 state=confirmed kind=hard acked=3 members=3 age_ms=1500 took_ms=1.900 items=48110 bytes=327155712 gone_ms=1200.000 by=legal@10.0.3.9:51230 "
                      "selectors=licence:7+region:de",
@@ -91,6 +100,7 @@ def answers():
         "explain live": lines("EXPLAIN owner=c1:11211 state=live size=1412 ttl=-1 age=3 cas=100 fetched=no tags=0 purge=- tag=- "
                               "key=live", "END"),
         "explain none": lines("EXPLAIN owner=c3:11211 state=absent key=none", "END"),
+        "stats hotkeys": HOTKEYS[0],
         "stats settings": lines("STAT handoff_rate 32", "END"),
         "cluster at c3:11211 cluster status": status(version=42),
         "stats cluster": lines("STAT cluster_name prod", "STAT state no lease: voters b, c silent 4 s",
@@ -102,6 +112,7 @@ def answers():
         for command in ("mn", "cluster ring"):
             a[f"cluster at c{i}:11211 {command}"] = a[command]
         a[f"cluster at c{i}:11211 stats"] = stats(i)
+        a[f"cluster at c{i}:11211 stats hotkeys"] = HOTKEYS[i - 1]
     for change in ("leave c3:11211", "drain c3:11211", "undrain c3:11211", "forget c3:11211", "weight c3:11211 3",
                    "weight c3:11211 none", "set eject-after 60000", "recover 41"):
         a["cluster " + change] = lines("OK version=42")

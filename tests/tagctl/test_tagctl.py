@@ -108,7 +108,7 @@ SHOWN = [
     "ring locate user:42 --servers a:11211,b:11212:2", "ring plan add c4:11211", "ring plan remove c1:11211",
     "ring plan weight c1:11211 2", "ring plan add b:1 --servers a:1", "ring verify",
     "ring verify --servers c1:11211,c2:11211,c3:11211:2", "ring verify --servers c1:11211:2,c2:11211,c4:11211",
-    "stats", "stats cluster", "stats --node c2:11211", "stats --all", "keyring ls", "keyring add",
+    "stats", "stats cluster", "stats --node c2:11211", "stats --all", "hotkeys", "keyring ls", "keyring add",
     "keyring add 7f3109be42aa01c9", "keyring add 0000000000000000", "keyring use 7f3109be42aa01c9",
     "keyring remove 02acb1d3ee7f6405 --yes", "cluster set eject-after 60000", "cluster set eject-after 60000 --dry-run",
     "cluster recover --yes", "cluster recover --dry-run", "version", "keyring generate",

@@ -120,7 +120,7 @@ tests_unit_test_promises_node_SOURCES = %D%/test_promises_node.c %D%/node_lab.c
 single_tests += %D%/test_configuration
 unit_tests += %D%/test_statedir
 single_tests += %D%/test_hostport
-single_tests += %D%/test_ring %D%/test_ringdiff
+single_tests += %D%/test_ring %D%/test_ringdiff %D%/test_hot %D%/test_holders
 EXTRA_DIST += tests/vectors/ketama.tsv tests/vectors/ketama_equal_weight_points.tsv tests/vectors/ketama_points_eq3.tsv
 
 # What nodes say to each other.
@@ -158,6 +158,7 @@ tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
 noinst_HEADERS += %D%/link_lab.h
 # Links between nodes: the asking side, the owner's side, large values.
 unit_tests += %D%/test_link %D%/test_pull %D%/test_link_packets %D%/test_serve %D%/test_transfer
+unit_tests += %D%/test_copies_held %D%/test_copies_given
 tests_unit_test_link_packets_SOURCES = %D%/test_link_packets.c tests/wire/script.c tests/wire/script_packet.c
 noinst_HEADERS += %D%/frames.h
 unit_tests += %D%/test_transport_bad

@@ -212,6 +212,22 @@ def peer_timeout(lab):
     assert 0.9 < took < 1.8, f"{took:.2f} s"
 
 
+@case("hot-copies")
+def hot_copies(lab):
+    nodes = [lab.node("--hot-copies", "off")]
+    nodes.append(lab.joiner(nodes, "--hot-copies", "off"))
+    for n in nodes:
+        n.start()
+    wait("both serve", lambda: all(len(n.owners()) == 2 for n in nodes))
+    with nodes[0].client() as c:
+        key = next(k for k in (f"k{i}" for i in range(1000)) if c.set(k, "v") == "STORED" and nodes[0].stat("forwards_sent") != "0")
+        end = time.monotonic() + 0.5  # a copy that is wanted is there within some milliseconds
+        while time.monotonic() < end:
+            c.send(f"get {key}\r\n" * 64)
+            assert all(c.read_values()[key][0] == b"v" for _ in range(64))
+    assert nodes[0].stat("copies_taken") == "0"
+
+
 def serves_alone(lab, *args):
     n = lab.node("--found", *args, state=True)
     n.args += ["--founders", n.name]

@@ -13,6 +13,7 @@ tagctl_SOURCES = \
   %D%/say.c %D%/say.h \
   %D%/table.c %D%/table.h \
   %D%/tagctl.h \
+  %D%/verb_hotkeys.c \
   %D%/verb_key.c \
   %D%/verb_keyring.c \
   %D%/verb_members.c \
