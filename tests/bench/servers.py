@@ -8,8 +8,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from ports import free_port  # noqa: E402
 
 SERVER_CPU, LOAD_CPU = 0, 1
 BOTH_CPUS = "0,1"
@@ -19,12 +23,6 @@ VALGRIND_CONNS = 900   # tagcached counts what it opens beside its connections, 
 
 class Failed(Exception):
     pass
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def run(cmd, **kw):

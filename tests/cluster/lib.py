@@ -6,16 +6,19 @@ killed, paused and started again under the same ports. A Client is a connection 
 sleeps for a fixed time: `wait` asks again and again until what it waits for has come, or its patience is over.
 """
 import os
-import random
 import re
 import resource
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from ports import free_port  # noqa: E402
 
 PATIENCE_S = float(os.environ.get("CLUSTER_PATIENCE", "30"))
 LOOK_S = 0.01
@@ -50,31 +53,6 @@ def wait(what, condition, patience=None):
         if time.monotonic() > end:
             raise AssertionError(f"not within {patience:g} s: {what} (last seen: {last!r})")
         time.sleep(LOOK_S)
-
-
-# ------------------------------------------------------------------ ports
-
-_ports_lock = threading.Lock()
-_ports_given = set()
-
-
-def free_port():
-    """A TCP and UDP port of loopback that nobody has, below those that the kernel gives to clients. It is not kept, so
-    somebody else may take it; they are drawn at random, so that is unlikely."""
-    while True:
-        port = random.randrange(12000, 32000)
-        with _ports_lock:
-            if port in _ports_given:
-                continue
-            _ports_given.add(port)
-        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            try:
-                tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                tcp.bind(("127.0.0.1", port))
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
 
 
 # ------------------------------------------------------------------ clients

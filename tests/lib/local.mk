@@ -8,8 +8,9 @@ test_sources += %D%/page.c %D%/purge_lab.c
 noinst_HEADERS += %D%/page.h %D%/purge_lab.h
 test_sources += %D%/nodes.c
 noinst_HEADERS += %D%/nodes.h %D%/slow.h
-test_sources += %D%/page.c
-noinst_HEADERS += %D%/page.h
+
+# What the tests in Python share.
+EXTRA_DIST += %D%/ports.py
 
 # The daemon as a test build: it obeys TAGCACHED_LEAVE_OUT (server/base/option.c).
 check_PROGRAMS += tests/tagcached_test

@@ -11,6 +11,9 @@ import tempfile
 
 BUILD = os.environ.get("TAGCACHED_BUILDDIR", ".")
 SOURCE = os.environ.get("TAGCACHED_SRCDIR") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+sys.path.insert(0, os.path.join(SOURCE, "tests", "lib"))
+from ports import free_port  # noqa: E402
+
 PROGRAM = os.path.join(BUILD, "tests", "tagcached_test")
 KEY = "QizofzM5TXTULFxHWuAEboqidsUhj6J9vqOg9kU2Lt0=\n"
 
@@ -39,10 +42,7 @@ def everything_is_accepted(example):
         for name, content in files.items():
             with open(os.path.join(d, name), "w", opener=lambda p, f: os.open(p, f, 0o600)) as f:
                 f.write(content)
-        with socket.socket() as a, socket.socket() as b:
-            a.bind(("127.0.0.1", 0))
-            b.bind(("127.0.0.1", 0))
-            ports = a.getsockname()[1], b.getsockname()[1]
+        ports = free_port(), free_port()
         lines = ["user root"] if os.geteuid() == 0 else []
         for name, value in options(example):
             value = value.replace("/etc/tagcached", d).replace("/var/lib/tagcached", os.path.join(d, "state"))

@@ -15,8 +15,10 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(os.environ.get("TAGCACHED_SRCDIR") or os.path.join(HERE, "..", ".."), "tests", "cluster"))
-from lib import Client, Lab, free_port, wait  # noqa: E402
+for folder in "cluster", "lib":
+    sys.path.insert(0, os.path.join(os.environ.get("TAGCACHED_SRCDIR") or os.path.join(HERE, "..", ".."), "tests", folder))
+from lib import Client, Lab, wait  # noqa: E402
+from ports import free_port  # noqa: E402
 
 Lab.program = os.path.join(os.environ.get("TAGCACHED_BUILDDIR", "."), "tests", "tagcached_test")
 PATIENCE_S = 20
@@ -44,15 +46,10 @@ def begins_with(n, text):
 @case("cluster")
 def cluster(lab):
     n = bare(lab, "--cluster", "prod")
-    n.port = next(p for p in iter(free_port, None) if port_is_free(p + 10000))
+    n.port = free_port(10000)  # other nodes come to the port that is 10,000 higher
     n.start()
     assert n.stats().get("cluster_name") == "prod", n.stats()
     socket.create_connection(("127.0.0.1", n.port + 10000), 5).close()
-
-
-def port_is_free(port):
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) != 0
 
 
 @case("founders")
