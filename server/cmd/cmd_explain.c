@@ -41,9 +41,9 @@ void cmd_explain(struct session *s, struct request *r) {
     if (found == STORE_ABSENT) {
         cmd_linef(s, "EXPLAIN owner=%s state=absent key=%.*s", own_name(s), (int)words[1].n, words[1].p);
     } else {
-        char purge[PURGE_KNOWN_ID_MAX], tag[PURGE_KNOWN_TAG_MAX + 1];
-        purge_known_id(w->cmd->purges, &cause, purge);
-        purge_known_tag(w->cmd->purges, cause.tag, tag);
+        char purge[CMD_PURGE_KNOWN_ID_MAX], tag[CMD_PURGE_KNOWN_TAG_MAX + 1];
+        cmd_purge_known_id(w->cmd->purges, &cause, purge);
+        cmd_purge_known_tag(w->cmd->purges, cause.tag, tag);
         cmd_linef(s,
                   "EXPLAIN owner=%s state=%s size=%" PRIu64 " ttl=%lld age=%" PRIu32 " cas=%" PRIu64
                   " fetched=%s tags=%u purge=%s tag=%s key=%.*s",

@@ -223,7 +223,7 @@ int cmd_new(const struct cmd_config *cfg, struct cmd **out) {
     if (rc == 0) rc = cmd_copy_begin(cmd);
     if (rc == 0) rc = cmd_hold_new(cmd);
     if (rc == 0) rc = cmd_watch_new(cmd);
-    if (rc == 0 && (cmd->purges = purge_known_new()) == NULL) rc = -ENOMEM;
+    if (rc == 0 && (cmd->purges = cmd_purge_known_new()) == NULL) rc = -ENOMEM;
     if (rc == 0) cmd_log_adapt(cmd);
     if (rc == 0) rc = cmd_auth_new(cmd);
     if (rc != 0) {
@@ -239,7 +239,7 @@ void cmd_free(struct cmd *cmd) {
     cmd_auth_free(cmd);
     cmd_watch_free(cmd);
     cmd_detail_free(cmd);
-    purge_known_free(cmd->purges);
+    cmd_purge_known_free(cmd->purges);
     for (unsigned i = 0; cmd->workers != NULL && i < cmd->nworkers; i++) {
         free(cmd->workers[i].selectors);
         free(cmd->workers[i].spare);
@@ -273,7 +273,7 @@ void *cmd_worker_context(struct cmd *cmd, unsigned i) {
 /* ------------------------------------------------------------------ what others call */
 
 void cmd_on_purged(struct cmd *cmd, uint64_t number, const struct purging_batch *b) {
-    purge_known_batch(cmd->purges, number, b);
+    cmd_purge_known_batch(cmd->purges, number, b);
 }
 
 void cmd_on_job(void *cmd, void *token, int64_t n, uint64_t bytes) {

@@ -249,7 +249,7 @@ static bool carry_out(struct session *s, const struct request *r, struct store_p
     if (s->job != NULL && !cmd_audit_asks(s)) return take_outcome(s, r, p, text, n, out);
     if (!may_begin(s, r, p, text, n)) return false;
     *out = (struct cmd_purged){.confirmed = true, .acked = 1, .members = 1};
-    purge_known_text(w->cmd->purges, text, n);
+    cmd_purge_known_text(w->cmd->purges, text, n);
     enum store_status st =
         w->cmd->cluster != NULL ? start_cluster(s, p, text, n, wait_ms) : start_alone(s, p, &out->number);
     if (st == STORE_NO_MEMORY) {
@@ -419,7 +419,7 @@ bool cmd_purge_begin_early(struct session *s, const struct request *r) {
                                    : r->row->id != CMD_ID_mp || read_mp(s, r, &p, &text, &wait_ms) != META_OK)
         return false;
     if (!allowed(s, &p)) return false;
-    purge_known_text(s->worker->cmd->purges, text.p, text.n);
+    cmd_purge_known_text(s->worker->cmd->purges, text.p, text.n);
     if (start_cluster(s, &p, text.p, text.n, wait_ms) != STORE_PENDING) return false;
     note_begun(s, r, &p, text.p, text.n, 0);
     return true;

@@ -19,46 +19,46 @@ struct event {
 struct tag {
     uint64_t hash; /* 0: none */
     uint8_t n;
-    char name[PURGE_KNOWN_TAG_MAX];
+    char name[CMD_PURGE_KNOWN_TAG_MAX];
 };
 
-struct purge_known {
+struct cmd_purge_known {
     pthread_mutex_t lock; /* guards: */
     unsigned nevents;     /* ever */
-    struct event events[PURGE_KNOWN_EVENTS];
-    struct tag tags[PURGE_KNOWN_TAGS]; /* by hash: the last one counts */
+    struct event events[CMD_PURGE_KNOWN_EVENTS];
+    struct tag tags[CMD_PURGE_KNOWN_TAGS]; /* by hash: the last one counts */
 };
 
-struct purge_known *purge_known_new(void) {
-    struct purge_known *k = calloc(1, sizeof *k);
+struct cmd_purge_known *cmd_purge_known_new(void) {
+    struct cmd_purge_known *k = calloc(1, sizeof *k);
     if (k != NULL) pthread_mutex_init(&k->lock, NULL);
     return k;
 }
 
-void purge_known_free(struct purge_known *k) {
+void cmd_purge_known_free(struct cmd_purge_known *k) {
     if (k == NULL) return;
     pthread_mutex_destroy(&k->lock);
     free(k);
 }
 
-void purge_known_batch(struct purge_known *k, uint64_t number, const struct purging_batch *b) {
+void cmd_purge_known_batch(struct cmd_purge_known *k, uint64_t number, const struct purging_batch *b) {
     pthread_mutex_lock(&k->lock);
     for (unsigned i = 0; i < b->nselectors; i++)
-        k->events[k->nevents++ % PURGE_KNOWN_EVENTS] =
+        k->events[k->nevents++ % CMD_PURGE_KNOWN_EVENTS] =
             (struct event){number, b->selectors[i].ntags == 1 ? b->selectors[i].tags[0] : 0, b->sources[i]};
     pthread_mutex_unlock(&k->lock);
 }
 
-static void note_tag(struct purge_known *k, const char *name, size_t n) {
-    if (n == 0 || n > PURGE_KNOWN_TAG_MAX) return;
+static void note_tag(struct cmd_purge_known *k, const char *name, size_t n) {
+    if (n == 0 || n > CMD_PURGE_KNOWN_TAG_MAX) return;
     const uint64_t hash = hash_tag(name, n);
-    struct tag *t = &k->tags[hash % PURGE_KNOWN_TAGS];
+    struct tag *t = &k->tags[hash % CMD_PURGE_KNOWN_TAGS];
     t->hash = hash;
     t->n = (uint8_t)n;
     memcpy(t->name, name, n);
 }
 
-void purge_known_text(struct purge_known *k, const char *text, size_t n) {
+void cmd_purge_known_text(struct cmd_purge_known *k, const char *text, size_t n) {
     size_t begin = 0;
     pthread_mutex_lock(&k->lock);
     for (size_t i = 0; i <= n; i++) {
@@ -71,9 +71,9 @@ void purge_known_text(struct purge_known *k, const char *text, size_t n) {
 
 /* What the purge of this cause was; false: not known. Several selectors without a tag of their own may have been
  * carried out as one, so that which of them it was is not known either. */
-static bool find(const struct purge_known *k, const struct store_cause *cause, struct purging_source *out) {
+static bool find(const struct cmd_purge_known *k, const struct store_cause *cause, struct purging_source *out) {
     unsigned found = 0;
-    for (unsigned i = 0; i < PURGE_KNOWN_EVENTS && i < k->nevents; i++) {
+    for (unsigned i = 0; i < CMD_PURGE_KNOWN_EVENTS && i < k->nevents; i++) {
         const struct event *e = &k->events[i];
         if (e->number != cause->number || e->tag != cause->tag) continue;
         *out = e->source;
@@ -82,7 +82,7 @@ static bool find(const struct purge_known *k, const struct store_cause *cause, s
     return found == 1 || (found > 1 && cause->tag != 0);
 }
 
-void purge_known_id(struct purge_known *k, const struct store_cause *cause, char to[PURGE_KNOWN_ID_MAX]) {
+void cmd_purge_known_id(struct cmd_purge_known *k, const struct store_cause *cause, char to[CMD_PURGE_KNOWN_ID_MAX]) {
     struct purging_source s;
     pthread_mutex_lock(&k->lock);
     const bool known = cause->number != 0 && find(k, cause, &s);
@@ -90,15 +90,15 @@ void purge_known_id(struct purge_known *k, const struct store_cause *cause, char
     if (cause->number == 0)
         strcpy(to, "-");
     else if (!known)
-        snprintf(to, PURGE_KNOWN_ID_MAX, "%" PRIu64, cause->number);
+        snprintf(to, CMD_PURGE_KNOWN_ID_MAX, "%" PRIu64, cause->number);
     else if (s.origin != 0)
-        snprintf(to, PURGE_KNOWN_ID_MAX, "%" PRIu32 "-%" PRIu64, s.origin, s.sequence);
+        snprintf(to, CMD_PURGE_KNOWN_ID_MAX, "%" PRIu32 "-%" PRIu64, s.origin, s.sequence);
     else
-        snprintf(to, PURGE_KNOWN_ID_MAX, "v%" PRIu32 "-%" PRIu64, s.via.number, s.via.counter);
+        snprintf(to, CMD_PURGE_KNOWN_ID_MAX, "v%" PRIu32 "-%" PRIu64, s.via.number, s.via.counter);
 }
 
-void purge_known_tag(struct purge_known *k, uint64_t tag, char to[PURGE_KNOWN_TAG_MAX + 1]) {
-    const struct tag *t = &k->tags[tag % PURGE_KNOWN_TAGS];
+void cmd_purge_known_tag(struct cmd_purge_known *k, uint64_t tag, char to[CMD_PURGE_KNOWN_TAG_MAX + 1]) {
+    const struct tag *t = &k->tags[tag % CMD_PURGE_KNOWN_TAGS];
     strcpy(to, "-");
     pthread_mutex_lock(&k->lock);
     if (tag != 0 && t->hash == tag) {

@@ -28,17 +28,17 @@
 
 #define CMD_BATCH 64 /* requests (keys of a multi-get count singly) run in one section of the store */
 
-struct cmd_auth;    /* the users (cmd_auth.c) */
-struct cmd_detail;  /* detailed statistics (cmd_detail.c) */
-struct cmd_job;     /* something asked of another thread (cmd_job.h) */
-struct cmd_upload;  /* a large block under way (cmd_body.c) */
-struct cmd_watch;   /* the watchers and their rings (cmd_watch.c) */
-struct cmd_peers;   /* a worker's links to other nodes (cmd_link.h) */
-struct purge_known; /* what is remembered of purges (cmd_purge_known.h) */
-struct cmd_hot;     /* what a worker is asked for most (cmd_hot.h) */
-struct cmd_hold;    /* copies of this node's keys that other nodes hold (cmd_hold.c) */
-struct cmd_tells;   /* what a worker tells other nodes of copies (cmd_tell.h) */
-struct cmd_publish; /* a view that is being handed to the workers (cmd_view.c) */
+struct cmd_auth;        /* the users (cmd_auth.c) */
+struct cmd_detail;      /* detailed statistics (cmd_detail.c) */
+struct cmd_job;         /* something asked of another thread (cmd_job.h) */
+struct cmd_upload;      /* a large block under way (cmd_body.c) */
+struct cmd_watch;       /* the watchers and their rings (cmd_watch.c) */
+struct cmd_peers;       /* a worker's links to other nodes (cmd_link.h) */
+struct cmd_purge_known; /* what is remembered of purges (cmd_purge_known.h) */
+struct cmd_hot;         /* what a worker is asked for most (cmd_hot.h) */
+struct cmd_hold;        /* copies of this node's keys that other nodes hold (cmd_hold.c) */
+struct cmd_tells;       /* what a worker tells other nodes of copies (cmd_tell.h) */
+struct cmd_publish;     /* a view that is being handed to the workers (cmd_view.c) */
 
 /* Leases of this node that have ended. */
 enum cmd_lease { CMD_LEASE_SERVE = 1, CMD_LEASE_TAG = 2 };
@@ -104,7 +104,7 @@ struct cmd {
     bool expiry_logged;         /* a store whose time had passed has been logged; atomic */
     struct cmd_watch *watch;
     struct cmd_detail *detail;
-    struct purge_known *purges;
+    struct cmd_purge_known *purges;
     struct cmd_auth *auth;       /* NULL: no authentication */
     struct cmd_hold *hold;       /* NULL without --hot-copies; so is */
     uint64_t *copy_changes;      /* counts of changes that other nodes have told of (cmd_copy.h) */

@@ -118,10 +118,12 @@ enum purge_verdict purge_check(const struct purge_table *t, uint64_t version, co
 enum purge_verdict purge_check_untagged(const struct purge_table *t, uint64_t version, uint32_t now,
                                         uint32_t *deadline);
 
-/* Why an item of this version with these tags is not fresh, for operators: the version of the latest purge of everything,
- * or of everything that is tagged, or of the first of its tags that was purged since, which *tag names then, or of
- * several of its tags together. *tag is 0 but for one tag. 0: the table does not know (any more). Any thread. */
-uint64_t purge_cause(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned ntags, uint64_t *tag);
+/* Why an item of this version with these tags is not fresh, for operators: the version of the latest purge of
+ * everything, or of everything that is tagged, or of the first of its tags that was purged since, which *tag names
+ * then, or of several of its tags together. *tag is 0 but for one tag. 0: the table does not know (any more). Any
+ * thread. */
+uint64_t purge_cause(const struct purge_table *t, uint64_t version, const uint64_t *tags, unsigned ntags,
+                     uint64_t *tag);
 
 /* The two buckets of a key. The first one has its floors. */
 static inline struct purge_bucket *purge_first(const struct purge_table *t, uint64_t key) {

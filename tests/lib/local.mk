@@ -7,7 +7,7 @@ noinst_HEADERS += %D%/store_lab.h %D%/model_store.h
 test_sources += %D%/page.c %D%/purge_lab.c
 noinst_HEADERS += %D%/page.h %D%/purge_lab.h
 test_sources += %D%/nodes.c
-noinst_HEADERS += %D%/nodes.h
+noinst_HEADERS += %D%/nodes.h %D%/slow.h
 
 # What the tests in Python share.
 EXTRA_DIST += %D%/ports.py

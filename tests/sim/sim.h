@@ -26,14 +26,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* A build with the address sanitizer is slow, and looks for wrong uses of memory: it runs fewer seeds, and breaks no
- * rules on purpose. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SIM_SLOW
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) && !defined(SIM_SLOW)
+#include "tests/lib/slow.h"
+
+/* Fewer seeds, and no rule broken on purpose. */
+#if TEST_SLOW
 #define SIM_SLOW
 #endif
 

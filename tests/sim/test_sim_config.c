@@ -99,11 +99,7 @@ static int run_by_hand(int argc, char **argv) {
 
 /* ---- random schedules */
 
-#ifdef SIM_SLOW
-#define SEEDS 40
-#else
-#define SEEDS 100
-#endif
+#define SEEDS (TEST_SLOW ? 40 : 100)
 
 static void test_random_schedules_keep_every_promise(void **state) {
     (void)state;
@@ -284,7 +280,7 @@ static void test_two_of_three_die_without_directories_and_the_third_joins_what_t
 static void test_a_thousand_restarts_of_voters_leave_few_origins(void **state) {
     (void)state;
     struct world *w = quiet_world(3, 3, 0);
-    for (unsigned i = 0; i < 1000; i++) {
+    for (unsigned i = 0; i < (TEST_SLOW ? 100 : 1000); i++) {
         world_crash(w, i % 3, sim_now(w->sim) + 50 * SIM_MS, true);
         settle(w, 20);
         assert_true(any_configuration(w)->norigins <=

@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "base/rand.h"
+#include "slow.h"
 #include "store/index.h"
 #include "store/item.h"
 #include "store/segment.h"
@@ -182,6 +183,7 @@ static void new_load(uint32_t before, uint32_t after) {
 static void test_a_new_load_is_served_as_if_it_were_the_first(void **state) {
     (void)state;
     new_load(100, 1000);
+    if (TEST_SLOW) return;
     new_load(1000, 100);
     new_load(3000, 100);
     new_load(100, 100);

@@ -18,6 +18,7 @@
 #include "net/net.h"
 #include "proto/keytags.h"
 #include "proto/meta.h"
+#include "slow.h"
 #include "store_lab.h"
 #include "tests/fuzz/fake_net.h"
 
@@ -46,6 +47,7 @@ static void test_small_has_a_tenth(void **state) {
     struct lab l;
     struct store_gauges g;
     struct rand r;
+    if (TEST_SLOW) skip(); /* statistics */
     rand_init(&r, 1);
     lab_open(&l, LIMIT, 0);
     for (unsigned i = 0; i < 30 * FIT; i++) {

@@ -5,10 +5,11 @@
 #include <sys/ioctl.h>
 
 #include "base/sync.h"
+#include "slow.h"
 #include "talk.h"
 
 /* Fewer clients where everything is slow. */
-#ifdef SYNC_TSAN
+#if defined(SYNC_TSAN) || TEST_SLOW
 #define SCALE(n) ((n) / 4)
 #else
 #define SCALE(n) (n)
