@@ -406,7 +406,8 @@ void cmd_mp(struct session *s, struct request *r) {
 /* ------------------------------------------------------------------ pipelined */
 
 bool cmd_purge_waits_for_others(const struct session *s, const struct request *r) {
-    if (audit_required(s->worker->cmd->cfg.audit)) return false; /* a purge's line comes first */
+    const struct cmd *cmd = s->worker->cmd;
+    if (cmd->cluster == NULL || audit_required(cmd->cfg.audit)) return false; /* (a purge's line comes first) */
     return (r->row->id == CMD_ID_purge || r->row->id == CMD_ID_mp) && cmd_job_count(s) > 0;
 }
 

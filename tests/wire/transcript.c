@@ -504,6 +504,7 @@ static const struct {
     {"purge_historic.tr", PURGES},
     {"purge_key_suffix.tr", PURGES},
     {"purge_prefix.tr", PURGES},
+    {"purge_receipt.tr", PURGES},
     {"purge_soft.tr", PURGES},
     {"readme.tr", PURGES},
     {"tags.tr", PURGES},
