@@ -35,7 +35,7 @@
 #define HANDOFF_READY_MS 250    /* without READY the new owner takes over */
 #define HANDOFF_DIAL_MS 20      /* until a donor that closed the link before it was READY is dialled again */
 #define HANDOFF_BEHIND_MS 10    /* until a donor that was behind, or a store that had no room, is tried again */
-#define HANDOFF_BEGIN_MS 2000   /* a donor waits so long for BEGIN, */
+#define HANDOFF_BEGIN_MS 5000   /* a donor waits so long for BEGIN, and who has taken over for READY, */
 #define HANDOFF_SILENT_MS 60000 /* and a side that waits for the other so long before it gives up */
 #define HANDOFF_CHUNK_BYTES (256 * 1024)
 #define HANDOFF_CHUNKS 2    /* asked for and not acknowledged */
@@ -124,7 +124,7 @@ struct handoff_events {
     void (*send)(void *arg, uint32_t member, bool gaining, const struct peer_handoff *m);
     /* Dials a donor again: it closed the link, because it had not heard of this node yet. */
     void (*dial)(void *arg, uint32_t member);
-    /* The workers' state of a donor: MOVE_PULLING, MOVE_NONE. (That of a new one is MOVE_ASKED already.) */
+    /* The workers' state of a donor: MOVE_LATE, MOVE_PULLING, MOVE_NONE. (That of a new one is MOVE_ASKED already.) */
     void (*state)(void *arg, uint32_t member, enum move_state s);
     /* What purges this node knows (cover_copy). */
     void (*cover)(void *arg, struct cover *out);

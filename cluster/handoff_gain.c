@@ -151,7 +151,7 @@ void handoff_gain_message(struct handoff *h, uint64_t now_ns, struct transfer *t
     struct gain *g = &t->gain;
     struct gain_chunk *c = chunk_of(g, m->chunk);
     bool sense = true;
-    if (t->state == TRANSFER_ASKED) {
+    if (handoff_gain_waits(t)) {
         sense = m->kind == PEER_HANDOFF_READY && m->ring_version == h->ring_version;
         if (sense) handoff_begin(h, now_ns, t, m->items_expected);
     } else if (m->kind == PEER_HANDOFF_ITEMS) {
@@ -174,14 +174,28 @@ void handoff_gain_message(struct handoff *h, uint64_t now_ns, struct transfer *t
 
 /* ------------------------------------------------------------------ time */
 
+/* How long it waits for READY, in this state. */
+static uint64_t ready_ns(const struct transfer *t) {
+    return t->heard_ns + (t->state == TRANSFER_ASKED ? HANDOFF_READY_MS : HANDOFF_BEGIN_MS) * HANDOFF_MS;
+}
+
+/* No READY yet. */
+static void wait_time(struct handoff *h, uint64_t now_ns, struct transfer *t) {
+    if (t->state == TRANSFER_ASKED && now_ns >= ready_ns(t)) {
+        t->state = TRANSFER_LATE;
+        h->cfg.events.state(h->cfg.events.arg, t->part.member, MOVE_LATE);
+    }
+    if (now_ns >= ready_ns(t)) {
+        handoff_finish(h, t, HANDOFF_NOT_READY, true);
+    } else if (t->dial_ns != 0 && now_ns >= t->dial_ns) {
+        t->dial_ns = 0;
+        h->cfg.events.dial(h->cfg.events.arg, t->part.member);
+    }
+}
+
 void handoff_gain_time(struct handoff *h, uint64_t now_ns, struct transfer *t) {
-    if (t->state == TRANSFER_ASKED) {
-        if (now_ns >= t->heard_ns + HANDOFF_READY_MS * HANDOFF_MS) {
-            handoff_finish(h, t, HANDOFF_NOT_READY, true);
-        } else if (t->dial_ns != 0 && now_ns >= t->dial_ns) {
-            t->dial_ns = 0;
-            h->cfg.events.dial(h->cfg.events.arg, t->part.member);
-        }
+    if (handoff_gain_waits(t)) {
+        wait_time(h, now_ns, t);
     } else if (now_ns >= t->heard_ns + HANDOFF_SILENT_MS * HANDOFF_MS) {
         handoff_finish(h, t, HANDOFF_SILENT, true);
     } else {
@@ -191,8 +205,7 @@ void handoff_gain_time(struct handoff *h, uint64_t now_ns, struct transfer *t) {
 
 uint64_t handoff_gain_next_ns(const struct transfer *t) {
     const struct gain *g = &t->gain;
-    const uint64_t ready = t->heard_ns + HANDOFF_READY_MS * HANDOFF_MS;
-    if (t->state == TRANSFER_ASKED) return t->dial_ns != 0 && t->dial_ns < ready ? t->dial_ns : ready;
+    if (handoff_gain_waits(t)) return t->dial_ns != 0 && t->dial_ns < ready_ns(t) ? t->dial_ns : ready_ns(t);
     bool waits = g->first != NULL;
     for (unsigned i = 0; i < HANDOFF_CHUNKS; i++) waits |= g->asked[i].number == 0 && g->end == 0;
     const uint64_t silent = t->heard_ns + HANDOFF_SILENT_MS * HANDOFF_MS;

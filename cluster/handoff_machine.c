@@ -165,7 +165,7 @@ void handoff_settled(struct handoff *h, uint64_t now_ns, uint64_t ring_version, 
 void handoff_up(struct handoff *h, uint64_t now_ns, uint32_t member) {
     struct transfer *t = find(h, member, true);
     (void)now_ns;
-    if (t == NULL || t->state != TRANSFER_ASKED) return;
+    if (t == NULL || !handoff_gain_waits(t)) return;
     t->linked = true;
     handoff_send(
         h, t,
@@ -174,8 +174,8 @@ void handoff_up(struct handoff *h, uint64_t now_ns, uint32_t member) {
 
 void handoff_lost(struct handoff *h, uint64_t now_ns, uint32_t member, bool gaining) {
     struct transfer *t = find(h, member, gaining);
-    if (t != NULL && t->state == TRANSFER_ASKED && t->linked)
-        t->dial_ns = now_ns + HANDOFF_DIAL_MS * HANDOFF_MS;
+    if (t != NULL && handoff_gain_waits(t) && t->linked)
+        t->dial_ns = now_ns + (t->state == TRANSFER_ASKED ? HANDOFF_DIAL_MS : HANDOFF_READY_MS) * HANDOFF_MS;
     else if (t != NULL && (gaining || t->linked))
         handoff_finish(h, t, HANDOFF_UNREACHABLE, false);
     if (t != NULL) t->linked = false;

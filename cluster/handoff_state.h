@@ -20,7 +20,8 @@
 enum transfer_state {
     TRANSFER_IDLE,   /* losing: no BEGIN yet */
     TRANSFER_READY,  /* losing: it came; own workers do not all go by the ring yet */
-    TRANSFER_ASKED,  /* gaining: BEGIN is, or is to be, sent */
+    TRANSFER_ASKED,  /* gaining: BEGIN is, or is to be, sent; own workers wait for READY */
+    TRANSFER_LATE,   /* likewise, and they have stopped waiting */
     TRANSFER_MOVING, /* PULLING, or STREAMING */
     TRANSFER_OVER,
 };
@@ -120,6 +121,10 @@ void handoff_finish(struct handoff *h, struct transfer *t, enum handoff_end how,
 
 /* ---- handoff_gain.c */
 
+/* Whether it waits for READY. */
+static inline bool handoff_gain_waits(const struct transfer *t) {
+    return t->state == TRANSFER_ASKED || t->state == TRANSFER_LATE;
+}
 void handoff_gain_message(struct handoff *h, uint64_t now_ns, struct transfer *t, const struct peer_handoff *m);
 void handoff_gain_time(struct handoff *h, uint64_t now_ns, struct transfer *t);
 uint64_t handoff_gain_next_ns(const struct transfer *t);

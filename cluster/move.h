@@ -25,7 +25,12 @@
 #include "cluster/ringdiff.h"
 #include "cluster/written.h"
 
-enum move_state { MOVE_NONE, MOVE_ASKED, MOVE_PULLING };
+enum move_state {
+    MOVE_NONE,    /* nothing comes from it */
+    MOVE_ASKED,   /* it may still act for the keys: this node does not yet */
+    MOVE_LATE,    /* it did not say in time that it does not: this node acts for them, and notes what it changes */
+    MOVE_PULLING, /* items come, and this node may ask for one */
+};
 
 struct move_donor {
     uint32_t number; /* of the process that had the arcs; 0: it is gone, or is this node */

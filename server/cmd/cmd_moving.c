@@ -21,7 +21,8 @@ enum cmd_turn cmd_moving_turn(struct session *s, const struct request *r, const 
     struct store_item it;
     if (donor == RING_NONE) return CMD_TURN_NOW;
     switch (move_state(v->move, donor)) {
-    case MOVE_NONE: return CMD_TURN_NOW;
+    case MOVE_NONE:
+    case MOVE_LATE: return CMD_TURN_NOW;
     case MOVE_ASKED: return CMD_TURN_WAIT;
     case MOVE_PULLING: break;
     }

@@ -26,10 +26,11 @@ static unsigned quality(const char *p, const char *end) {
 }
 
 unsigned http_quality(const char *p, size_t n, const char *what) {
+    if (n == 0) return 0;
     const char *const end = p + n;
     const size_t length = strlen(what);
     unsigned best = 0;
-    while (n > 0 && p < end) {
+    while (p < end) {
         const char *comma = memchr(p, ',', (size_t)(end - p));
         if (comma == NULL) comma = end;
         p = skip_blanks(p, comma);

@@ -129,7 +129,9 @@ static void is_told(const char *key) {
     assert_int_equal(f.h.bytes, sizeof name);
     memcpy(&name, f.p, sizeof name);
     free(f.p);
-    assert_true(name == hash_key(key, strlen(key), LINK_COPY_SEED));
+    char text[256] = ""; /* gcc warns of reads behind a shorter constant, which are never made */
+    snprintf(text, sizeof text, "%s", key);
+    assert_true(name == hash_key(text, strlen(text), LINK_COPY_SEED));
 }
 
 static void answer_told(void) {

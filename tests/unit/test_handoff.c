@@ -116,15 +116,35 @@ static void test_early_begins_are_bounded(void **state) {
     assert_int_equal(handoff_progress(donor->h, NULL, 0), 1);
 }
 
+static void begin_and_not_settle(void) {
+    lab_item(&lab, 1, "k", 10, 0, 2);
+    lab_change(&lab, 1, 1, 2);
+    lab_change(&lab, 2, 1, 2);
+    handoff_up(receiver->h, lab.now, 1);
+}
+
 static void test_after_250_ms_the_new_owner_takes_over(void **state) {
     (void)state;
     assert_int_equal(HANDOFF_READY_MS, 250);
-    lab_item(&lab, 1, "k", 10, 0, 2);
-    lab_change(&lab, 1, 1, 2); /* and does not settle */
-    lab_change(&lab, 2, 1, 2);
-    handoff_up(receiver->h, lab.now, 1);
+    begin_and_not_settle();
     lab_run(&lab, 249);
     assert_int_equal(receiver->state[1], MOVE_ASKED);
+    lab_run(&lab, 1);
+    assert_int_equal(receiver->state[1], MOVE_LATE);
+    assert_int_equal(receiver->asked, 0);
+    /* A READY that comes later still brings the items. */
+    lab_run(&lab, 1000);
+    lab_settle(&lab, 1);
+    lab_run(&lab, 100);
+    assert_over(HANDOFF_DONE, HANDOFF_DONE);
+    assert_non_null(lab_find(&lab, 2, "k"));
+}
+
+static void test_who_is_not_ready_for_five_seconds_is_given_up(void **state) {
+    (void)state;
+    begin_and_not_settle();
+    lab_run(&lab, 4999);
+    assert_int_equal(receiver->state[1], MOVE_LATE);
     lab_run(&lab, 1);
     assert_over(HANDOFF_NOT_READY, HANDOFF_NOT_READY); /* the donor is told */
     assert_int_equal(handoff_counters(receiver->h)->abandoned, 1);
@@ -134,11 +154,11 @@ static void test_after_250_ms_the_new_owner_takes_over(void **state) {
     assert_int_equal(receiver->asked, 0);
 }
 
-static void test_a_donor_waits_two_seconds_for_begin(void **state) {
+static void test_a_donor_waits_five_seconds_for_begin(void **state) {
     (void)state;
     lab_change(&lab, 1, 1, 2);
     lab_settle(&lab, 1);
-    lab_run(&lab, 1999);
+    lab_run(&lab, 4999);
     assert_int_equal(handoff_progress(donor->h, NULL, 0), 1);
     lab_run(&lab, 1);
     assert_int_equal(donor->ended[0][2], HANDOFF_NOT_READY);
@@ -494,7 +514,8 @@ int main(void) {
         TEST(test_ready_waits_for_the_donors_workers),
         TEST(test_early_begins_are_bounded),
         TEST(test_after_250_ms_the_new_owner_takes_over),
-        TEST(test_a_donor_waits_two_seconds_for_begin),
+        TEST(test_who_is_not_ready_for_five_seconds_is_given_up),
+        TEST(test_a_donor_waits_five_seconds_for_begin),
         TEST(test_a_donor_that_lacks_purges_is_asked_again),
         TEST(test_floors_and_dropped_origins_count_too),
         TEST(test_without_a_cover_nothing_is_asked),

@@ -193,6 +193,25 @@ static void a_set_asks_nobody(void **state) {
     nodes_free(c);
 }
 
+/* Before a donor that is late is READY nobody is asked and nobody waits; what is changed is noted for when it is. */
+static void a_late_donor_is_not_waited_for(void **state) {
+    struct nodes *c = begin(MOVE_LATE);
+    int client = nodes_connect(c, 0);
+    (void)state;
+    say(client, "get a b\r\nset a 0 0 1\r\nA\r\ndelete b\r\n");
+    hear(client, "END\r\nSTORED\r\nNOT_FOUND\r\n");
+    assert_int_equal(written_count(c->node[0].move->written), 2);
+    move_set_state(c->node[0].move, 0, MOVE_PULLING);
+    say(client, "get a b c\r\n");
+    int peer = nodes_accept(c, 0, NULL);
+    give(peer, pulled(peer, "c"), "c", "C", 0);
+    hear(client, "VALUE a 0 1\r\nA\r\nVALUE c 9 1\r\nC\r\nEND\r\n");
+    frame_silent(peer);
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
 /* An answer that comes after a write, or a delete, of the key is refused. */
 static bool comes_back_after_a_delete(enum mutation m) {
     mutation_on = m; /* while nobody else runs */
@@ -729,6 +748,7 @@ int main(void) {
         cmocka_unit_test(what_is_not_here_is_pulled_first),
         cmocka_unit_test(changes_find_what_was_there),
         cmocka_unit_test(a_set_asks_nobody),
+        cmocka_unit_test(a_late_donor_is_not_waited_for),
         cmocka_unit_test(deletes_are_not_undone),
         cmocka_unit_test(purges_are_not_undone),
         cmocka_unit_test(a_donor_that_is_behind_is_asked_again),

@@ -188,49 +188,57 @@ static int restart_one(struct restart *r, const char *command) {
     return status;
 }
 
-/* The names that were given, or those of all members, the node that is asked last. NULL: no memory. */
-static char **list_names(struct ctl *c, const struct nodes *n, unsigned *count) {
+static bool add_name(struct text_list *names, const char *name) {
+    const char *copy = strdup(name);
+    if (copy) names->v[names->n++] = copy;
+    return copy != NULL;
+}
+
+static void free_names(struct text_list *names) {
+    for (unsigned i = 0; i < names->n; i++) free((char *)names->v[i]);
+    free(names->v);
+}
+
+/* The names that were given, or those of all members, the node that is asked last. False: no memory. */
+static bool list_names(const struct ctl *c, const struct nodes *n, struct text_list *names) {
     const char *self = reply_text(n->self, "node"), *last = NULL;
-    unsigned given = c->nargs - 1, room = given > n->n ? given : n->n;
-    char **names = calloc(room + 1, sizeof *names);
-    *count = 0;
-    for (unsigned i = 0; names && i < given; i++) names[(*count)++] = strdup(c->args[i + 1]);
-    for (unsigned i = 0; names && !given && i < n->n; i++) {
+    const unsigned given = c->nargs - 1, room = given > n->n ? given : n->n;
+    *names = (struct text_list){.v = calloc(room + 1, sizeof *names->v)};
+    bool good = names->v != NULL;
+    for (unsigned i = 0; good && i < given; i++) good = add_name(names, c->args[i + 1]);
+    for (unsigned i = 0; good && !given && i < n->n; i++) {
         if (nodes_is_gone(n->rows[i])) continue;
         if (self && !strcmp(self, n->names[i]))
             last = self;
         else
-            names[(*count)++] = strdup(n->names[i]);
+            good = add_name(names, n->names[i]);
     }
-    if (names && last) names[(*count)++] = strdup(last);
-    for (unsigned i = 0; names && i < *count; i++)
-        if (!names[i]) return NULL; /* (the program ends) */
-    return names;
+    return good && (!last || add_name(names, last));
 }
 
 /* Asks whether to go on, with all names in the question. */
-static int confirm(struct ctl *c, char **names, unsigned n, bool *go) {
+static int confirm(struct ctl *c, const struct text_list *names, bool *go) {
     char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
     if (!f) return complain(FAILED, "no memory");
-    for (unsigned i = 0; i < n; i++) fprintf(f, "%s%s", i ? ", " : "", names[i]);
+    for (unsigned i = 0; i < names->n; i++) fprintf(f, "%s%s", i ? ", " : "", names->v[i]);
     fclose(f);
     int status = ctl_confirm(c, true, go,
                              c->opt.keep ? "%s%s is restarted by `%s`, and comes back empty"
                                          : "%s%s gives its keys away, is restarted by `%s`, and gets them back",
-                             text, n > 1 ? ": one after the other" : "", c->args[0]);
+                             text, names->n > 1 ? ": one after the other" : "", c->args[0]);
     free(text);
     return status;
 }
 
-static int restart_all(struct ctl *c, char **names, unsigned n, double patience) {
+static int restart_all(struct ctl *c, const struct text_list *names, double patience) {
     json_t *done = json_array();
     int status = DONE;
-    for (unsigned i = 0; i < n && !status; i++) {
-        struct restart r = {.c = c, .patience = patience, .name = names[i]};
+    for (unsigned i = 0; i < names->n && !status; i++) {
+        struct restart r = {.c = c, .patience = patience, .name = names->v[i]};
         status = restart_one(&r, c->args[0]);
-        if (!status) json_array_append_new(done, json_text(names[i]));
+        if (!status) json_array_append_new(done, json_text(names->v[i]));
     }
     if (c->output == OUTPUT_JSON)
         json_print(json_pack("{s:o}", "restarted", done));
@@ -241,20 +249,18 @@ static int restart_all(struct ctl *c, char **names, unsigned n, double patience)
 
 int verb_members_restart(struct ctl *c) {
     struct nodes n;
-    unsigned count;
+    struct text_list names;
     bool go = false;
     double patience = c->opt.timeout < 0 ? PATIENCE_S : c->opt.timeout;
     if (patience > NODES_RELAY_S) c->opt.timeout = -1; /* that is for the steps: an answer has the usual time */
     int status = nodes_get_cluster(c, &n);
     if (status) return status;
-    char **names = list_names(c, &n, &count);
+    if (!list_names(c, &n, &names)) status = complain(FAILED, "no memory");
     nodes_free(&n);
-    if (!names) return complain(FAILED, "no memory");
-    for (unsigned i = 0; i < count && !status; i++)
-        if (!is_plain(names[i])) status = complain(FAILED, "the name %s cannot be given to a shell", names[i]);
-    if (!status) status = confirm(c, names, count, &go);
-    if (!status && go) status = restart_all(c, names, count, patience);
-    for (unsigned i = 0; i < count; i++) free(names[i]);
-    free(names);
+    for (unsigned i = 0; i < names.n && !status; i++)
+        if (!is_plain(names.v[i])) status = complain(FAILED, "the name %s cannot be given to a shell", names.v[i]);
+    if (!status) status = confirm(c, &names, &go);
+    if (!status && go) status = restart_all(c, &names, patience);
+    free_names(&names);
     return status;
 }
