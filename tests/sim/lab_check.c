@@ -266,6 +266,17 @@ static bool is_known(const struct lab *l, uint32_t pid) {
     return known;
 }
 
+/* The version of the newest configuration that anybody goes by. */
+static uint64_t newest(struct lab *l) {
+    uint64_t version = 0;
+    for (unsigned i = 0; i < l->o.places; i++) {
+        const struct lab_process *x = lab_place_at(l, i);
+        const struct configuration *c = x == NULL ? NULL : config_current(x->config);
+        if (c != NULL && c->version > version) version = c->version;
+    }
+    return version;
+}
+
 void lab_check_end(struct lab *l) {
     for (uint32_t pid = 1; pid <= l->npurges; pid++) {
         const bool known = !l->purge[pid].refused && is_known(l, pid);
@@ -277,7 +288,7 @@ void lab_check_end(struct lab *l) {
         const struct lab_process *x = lab_place_at(l, i);
         struct peer_purge_seen v[PEER_PURGE_VECTOR_MAX];
         const struct configuration *c = x == NULL ? NULL : config_current(x->config);
-        if (c == NULL) continue;
+        if (c == NULL || c->version < newest(l)) continue; /* it has left, and hears of nothing more */
         const unsigned n = purging_vector(x->purging, v);
         if (n > c->nvoters + c->nclosing) lab_check_violation(l, LAB_LONG, i, n, c->nvoters + c->nclosing);
     }
