@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * cover - which purges a node knows, as of one moment: what whoever takes an item from another node shows to it, and
- * what the other compares with its own before it answers (design: the numbered rules of the cluster's purges, 21).
+ * what the other compares with its own before it answers.
  *
  * An item that was read elsewhere must not be stored here after a purge that it did not see there. Of the purges that
  * are applied here, those that the cover shows are applied at the giver before it reads the item, or it does not
@@ -28,7 +28,7 @@ struct cover_seen {
 
 struct cover {
     bool usable;             /* else nothing may be taken over now: this node has no vector yet, or a purge of its own
-                              * is applied here alone (rule 11). And it gives nothing */
+                              * is applied here alone (`local`). And it gives nothing */
     uint64_t g;              /* the store's number (store_number) from before the vector was read. This node's own, not
                               * for others */
     uint64_t version;        /* of the configuration */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * lease - for how long a node may answer from its store without hearing of the purges of others (design: the numbered
- * rules of the cluster's purges, 14 and 18).
+ * lease - for how long a node may answer from its store without hearing of the purges of others
+ * (README.md, "Leases").
  *
  * A member polls all voters. When a majority of them has granted a lease in one round of polls, and everything that
  * these voters have applied is applied here, too, the lease runs from the moment before the first poll of the round was

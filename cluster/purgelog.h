@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * purgelog - the purges of all origins that a node keeps, so that it can send them to who lacks them and recognises one
- * that comes twice (design: the numbered rules of the cluster's purges, 10, 12 and 16).
+ * that comes twice.
  *
  * Each origin has a slot. The records of a slot lie in chunks of 4 KiB, as they go over the wire: sending them is
  * copying. The log is bounded by bytes, all origins together. What is oldest goes first, a chunk at a time; what the

@@ -252,7 +252,7 @@ void lab_check_adopted(struct lab_process *x) {
 /* ------------------------------------------------------------------ the end */
 
 /* Whether somebody who lives has to have kept a purge: who asked for it, who made it an event, and who has applied it
- * as the member that it still is. Who was ejected begins anew, and keeps of others' purges none (rule 19). */
+ * as the member that it still is. Who was ejected begins anew, and keeps of others' purges none. */
 static bool is_known(const struct lab *l, uint32_t pid) {
     const struct lab_purge *p = &l->purge[pid];
     const struct lab_process *origin = l->origins[p->origin].process;

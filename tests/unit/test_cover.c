@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Which node may give an item to which (rule 21), what two nodes tell each other for it, items as bytes; who has a
+ * Which node may give an item to which (cover.h), what two nodes tell each other for it, items as bytes; who has a
  * key's item while the key moves. */
 #include "cluster/cover.h"
 #include "cluster/mutation.h"
