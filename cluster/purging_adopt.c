@@ -182,6 +182,7 @@ static void leave_number(struct purging *p, uint64_t now_ns) {
     p->own_slot = -1;
     p->begun = false;
     p->active_epoch = 0;
+    p->first_active_ns = 0;
     p->entered = 0;
 }
 

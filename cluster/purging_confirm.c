@@ -47,7 +47,8 @@ bool purging_confirm_wants_vote(const struct purging *p, int slot, uint32_t memb
     if (!p->leases || s->everything >= upto) return false;
     for (unsigned i = 0; i < p->nvoters; i++)
         if (p->voters[i].member == member)
-            return !s->votes[i].cast || s->votes[i].upto < upto || (s->votes[i].flags & PEER_PURGE_HOLD_ALL) != 0;
+            return !s->votes[i].cast || s->votes[i].upto < upto ||
+                   (s->votes[i].flags & (PEER_PURGE_HOLD_ALL | PEER_PURGE_YOUNG)) != 0;
     return false;
 }
 
@@ -125,9 +126,14 @@ static uint64_t count_leases(struct purging *p, int slot, uint64_t now_ns, uint6
     struct purging_slot *s = &p->slots[slot];
     const uint64_t wait_ns = lease_waited_ns(p->tag_wait_ms);
     const uint64_t most = smaller(majority_of(p, slot), purgelog_applied(p->log, slot));
-    uint32_t flags = 0;
-    for (unsigned i = 0; i < p->nvoters; i++)
-        if (vote_of(p, slot, i) >= most) flags |= flags_of(p, slot, now_ns, i);
+    uint32_t flags = 0, of_all = UINT32_MAX;
+    for (unsigned i = 0; i < p->nvoters; i++) {
+        if (vote_of(p, slot, i) < most) continue;
+        flags |= flags_of(p, slot, now_ns, i);
+        of_all &= flags_of(p, slot, now_ns, i);
+    }
+    /* One voter that has been there for long enough knows that the cluster is not young. */
+    const bool waits = (flags & PEER_PURGE_HOLD_ALL) != 0 || (of_all & PEER_PURGE_YOUNG) != 0;
     lease_marks_note(&s->marks, MUTATED(MUTATION_WAIT_FROM_ISSUE) ? purgelog_applied(p->log, slot) : most, now_ns,
                      wait_ns);
     uint64_t tags = lease_marks_passed(&s->marks, now_ns, wait_ns);
@@ -138,7 +144,7 @@ static uint64_t count_leases(struct purging *p, int slot, uint64_t now_ns, uint6
     }
     if (MUTATED(MUTATION_MAJORITY_ONLY)) tags = most;
     const uint64_t all = MUTATED(MUTATION_FLUSH_NOT_ALL) ? most : smaller(most, acked_by_all(p, slot));
-    *everything = MUTATED(MUTATION_FLUSH_BY_LEASE) ? tags : (flags & PEER_PURGE_HOLD_ALL) != 0 ? 0 : all;
+    *everything = MUTATED(MUTATION_FLUSH_BY_LEASE) ? tags : waits ? 0 : all;
     return tags;
 }
 

@@ -93,7 +93,7 @@ uint32_t purging_lease_holds(const struct purging *p, uint64_t now_ns) {
     if (MUTATED(MUTATION_NO_HOLD)) return 0;
     if (now_ns < since_ns + lease_waited_ns(p->tag_wait_ms) || now_ns < p->gone_ns) flags |= PEER_PURGE_HOLD;
     if (now_ns < p->gone_all_ns) flags |= PEER_PURGE_HOLD_ALL;
-    if (p->founded_by_name && now_ns < p->active_ns + lease_waited_ns(p->serve_wait_ms)) flags |= PEER_PURGE_HOLD_ALL;
+    if (p->seats_by_name && now_ns < p->first_active_ns + lease_waited_ns(p->serve_wait_ms)) flags |= PEER_PURGE_YOUNG;
     return flags;
 }
 
@@ -126,8 +126,7 @@ void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct config
     p->tag_lease_ms = c->tag_lease_ms;
     p->tag_wait_ms = c->tag_wait_ms;
     p->serve_wait_ms = c->serve_wait_ms;
-    /* Founders without state directories may have forgotten an older cluster, whose members' leases go on. */
-    p->founded_by_name = c->epoch == 1 && c->seats_by_name;
+    p->seats_by_name = c->seats_by_name;
     if (c->leases && (!p->leases || new_epoch)) p->bound_ns = now_ns;
     p->leases = c->leases;
     if (!same_number)

@@ -215,6 +215,7 @@ void purging_poll_activate(struct purging *p, uint64_t now_ns) {
     }
     p->active_epoch = p->epoch;
     p->active_ns = now_ns;
+    if (p->first_active_ns == 0) p->first_active_ns = now_ns;
     purging_lease_activated(p);
 }
 

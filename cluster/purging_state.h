@@ -133,8 +133,10 @@ struct purging {
     uint32_t next_number;
     uint64_t poll_every_ns;
     uint32_t tag_lease_ms, tag_wait_ms, serve_wait_ms;
-    bool leases, founded_by_name;
-    uint64_t bound_ns;             /* since when the configuration says that leases bind */
+    bool leases;
+    bool seats_by_name; /* founders without state directories may have forgotten an older cluster, whose members' leases
+                         * go on: a voter that has been active for shorter than such a lease cannot know better */
+    uint64_t bound_ns;  /* since when the configuration says that leases bind */
     uint64_t gone_ns, gone_all_ns; /* leases that this voter granted to members that were ejected may run until then */
     struct lease lease;
     unsigned nvoters, nprevious, npeers;
@@ -146,8 +148,9 @@ struct purging {
     int own_slot; /* of the own origin, -1: it has none: no voter, or one that waits for a number */
     bool sealed;
     bool begun;
-    uint64_t entered;      /* the last epoch whose floor is raised, if it had one */
-    uint64_t active_epoch; /* the last one in which this node was an active voter; 0: none */
+    uint64_t entered;         /* the last epoch whose floor is raised, if it had one */
+    uint64_t active_epoch;    /* the last one in which this node was an active voter; 0: none */
+    uint64_t first_active_ns; /* as this member; 0: it never was */
     uint64_t active_ns;
     bool sync_active;   /* a voter that is active in this epoch has answered */
     uint32_t sync_from; /* previous voters that have answered, by seat */

@@ -66,6 +66,9 @@ enum peer_purge_flag {
     PEER_PURGE_GRANTED = 256,
     PEER_PURGE_HOLD = 512,
     PEER_PURGE_HOLD_ALL = 1024,
+    PEER_PURGE_YOUNG =
+        4096, /* of an acknowledgement: for all the voter knows the cluster was founded so lately that serve
+               * leases of another one of its name may still run, which its founders have forgotten */
     PEER_PURGE_HANDING = 2048, /* of a poll: the sender hands items over, or takes them, because the ring has changed */
 };
 

@@ -533,13 +533,15 @@ static void test_a_fresh_epoch_drops_leases_and_what_is_tagged(void **state) {
     is_noticed(fresh_drops, MUTATION_NO_EPOCH_FLOOR);
 }
 
-static void test_founders_without_directories_wait_with_flushes(void **state) {
-    (void)state;
+/* Whether the epoch stays that of the founding or not. */
+static void founded_without_directories(bool another_epoch) {
     purge_lab_init(&l, 3, 3, 1 << 20);
     l.c.leases = l.c.seats_by_name = true;
     l.c.version++;
     purge_lab_adopt(&l);
-    purge_lab_run(&l, 2000);
+    purge_lab_run(&l, 500);
+    if (another_epoch) new_epoch(true, 0);
+    purge_lab_run(&l, 1500);
     purge(1, 0);
     purge(1, 5);
     assert_true(is_confirmed(1, 5)); /* past the wait of tag leases */
@@ -548,6 +550,12 @@ static void test_founders_without_directories_wait_with_flushes(void **state) {
     purge_lab_run(&l, 1600);
     assert_true(is_confirmed(1, 0));
     purge_lab_fini(&l);
+}
+
+static void test_founders_without_directories_wait_with_flushes(void **state) {
+    (void)state;
+    founded_without_directories(false);
+    founded_without_directories(true);
 }
 
 /* ------------------------------------------------------------------ lowered and raised */
