@@ -2,9 +2,11 @@
 """The daemon for tests of clients, on a free port."""
 import os
 import re
-import signal
 import subprocess
 import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import ending  # noqa: E402
 
 BUILD = os.environ.get("TAGCACHED_BUILDDIR", ".")
 
@@ -17,8 +19,7 @@ class Daemon:
 
     def end(self):
         """Ends it; its exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return ending.end(self.process, 30)
 
 
 def start_daemon(folder, *options):

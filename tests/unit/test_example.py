@@ -12,6 +12,7 @@ import tempfile
 BUILD = os.environ.get("TAGCACHED_BUILDDIR", ".")
 SOURCE = os.environ.get("TAGCACHED_SRCDIR") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 sys.path.insert(0, os.path.join(SOURCE, "tests", "lib"))
+import ending  # noqa: E402
 from ports import free_port  # noqa: E402
 
 PROGRAM = os.path.join(BUILD, "tests", "tagcached_test")
@@ -64,8 +65,7 @@ def everything_is_accepted(example):
                 log.seek(0)
                 assert told, f"a node does not start with it: {log.read()}"
             finally:
-                p.terminate()
-                assert p.wait(60) == 0, "it did not end well"
+                assert ending.end(p) == 0, "it did not end well"
         notify.close()
 
 

@@ -11,6 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import ending  # noqa: E402
+
 ROOT = Path(os.environ.get("TAGCACHED_SRCDIR") or Path(__file__).resolve().parents[2])
 PROGRAM = os.path.join(os.environ.get("TAGCACHED_BUILDDIR", "."), "tagcached")
 
@@ -190,8 +193,7 @@ def main():
             assert sock.recv(100) == b"STORED\r\n"
             groups = [stats(sock, g) for g in (b"", b" items", b" slabs", b" settings")]
         finally:
-            child.terminate()
-            child.wait()
+            ending.end(child)
             notify.close()
     _, items, slabs, _ = groups
     fields = [n.split(":")[2] for n in items], [n.split(":")[1] for n in slabs if ":" in n]

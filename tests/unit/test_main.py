@@ -11,6 +11,9 @@ import tempfile
 
 from tls_files import CERTIFICATE, KEY
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import ending  # noqa: E402
+
 PROGRAM = os.path.join(os.environ.get("TAGCACHED_BUILDDIR", "."), "tagcached")
 ROOT = ["-u", "root"] if os.geteuid() == 0 else []
 failures = []
@@ -53,7 +56,7 @@ class Server:
 
     def end(self, how):
         if how is not None:
-            self.p.send_signal(how)
+            ending.end(self.p, how=how)
         _, err = self.p.communicate(timeout=60)
         self.notify.close()
         self.dir.cleanup()

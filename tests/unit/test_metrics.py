@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
+import ending  # noqa: E402
 from test_exporter import collect, expected, stats  # noqa: E402
 
 PROGRAM = os.path.join(os.environ.get("TAGCACHED_BUILDDIR", "."), "tagcached")
@@ -249,8 +251,7 @@ def main():
             cost = check_cost(node)
             series = check_series(node, n)
         finally:
-            node.child.terminate()
-            node.child.wait()
+            ending.end(node.child)
     print("%d series of the exporter, %d in all, %.2f ms a scrape%s" % (exported, series, cost, "".join("; " + s for s in said)))
 
 

@@ -21,6 +21,9 @@ import tempfile
 
 from tls_files import CERTIFICATE, KEY
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import ending  # noqa: E402
+
 BUILD = os.environ.get("TAGCACHED_BUILDDIR", ".")
 SOURCE = os.environ.get("TAGCACHED_SRCDIR") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 PROGRAM = os.path.join(BUILD, "tests", "tagcached_test")
@@ -70,8 +73,7 @@ class Process:
 
     def __exit__(self, *_):
         if self.p.poll() is None:
-            self.p.terminate()
-            self.p.wait(PATIENCE_S)
+            ending.end(self.p, PATIENCE_S)
         self.out.close()
         self.err.close()
         self.dir.cleanup()

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Ending a daemon that a test has started."""
+import os
+import signal
+import subprocess
+import time
+
+# ThreadSanitizer's runtime loses a signal now and then that comes while the main thread is on its way into epoll_wait: of
+# 1,080 daemons that were ended as soon as they said READY, six at a time, 14 went on, and a second signal ended those that
+# got one. Of 2,400 without it none went on. So there, and only there, the signal is sent again.
+AGAIN_S = 5 if os.environ.get("TAGCACHED_SANITIZER") == "thread" else None
+
+
+def end(process, patience=60, how=signal.SIGTERM):
+    """Sends the signal and waits for so many seconds; the exit status. subprocess.TimeoutExpired: it runs on."""
+    until = time.monotonic() + patience
+    while True:
+        process.send_signal(how)
+        left = max(0, until - time.monotonic())
+        try:
+            return process.wait(left if AGAIN_S is None else min(AGAIN_S, left))
+        except subprocess.TimeoutExpired:
+            if AGAIN_S is None or left <= AGAIN_S:
+                raise
