@@ -51,8 +51,9 @@ class Process:
         notify.bind(address)
         os.chmod(self.dir.name, 0o777)  # for whom it may become (-u)
         os.chmod(address, 0o777)
-        self.err = open(self.path("err"), "w+")
-        self.out = open(self.path("out"), "w+")
+        # The daemon and `text` share the place in the file: what it writes must go to the end all the same.
+        self.err = open(self.path("err"), "a+")
+        self.out = open(self.path("out"), "a+")
         self.p = subprocess.Popen([PROGRAM, *args], stdout=self.out, stderr=self.err, stdin=subprocess.DEVNULL,
                                   env=dict(os.environ, MEMCACHED_PORT_FILENAME=self.ports, NOTIFY_SOCKET=address), **more)
         self.pid = self.p.pid
