@@ -27,7 +27,7 @@ def start_daemon(folder, *options):
     ports = os.path.join(folder, "ports")
     if os.path.exists(ports):
         os.unlink(ports)
-    log = open(os.path.join(folder, "log"), "w+")
+    log = open(os.path.join(folder, "log"), "a+")
     command = [os.path.join(BUILD, "tagcached"), "-l", "127.0.0.1:0", "-m", "64", *options]
     if os.geteuid() == 0:
         command += ["-u", "root"]

@@ -55,7 +55,7 @@ def everything_is_accepted(example):
             f.write("\n".join(lines) + "\n")
         notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notify.bind(os.path.join(d, "notify"))
-        with open(os.path.join(d, "log"), "w+") as log:
+        with open(os.path.join(d, "log"), "a+") as log:
             p = subprocess.Popen([PROGRAM, "--config", os.path.join(d, "conf")], stdin=subprocess.DEVNULL, stdout=log,
                                  stderr=log, env=dict(os.environ, NOTIFY_SOCKET=os.path.join(d, "notify")))
             try:
