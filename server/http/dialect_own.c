@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The own form, which can say all that the text protocol can: POST /api/purge
- * {"selectors":["a+b"],"tags":["any
- * bytes"],"soft":true,"ttl":60,"receipt":true,"wait":"all","timeout":"2s","reason":"..."} */
+ * The own form, which can say all that the text protocol can: POST /api/purge with
+ *
+ *   {"selectors":["a+b"], "tags":["any bytes"], "soft":true, "ttl":60, "receipt":true, "wait":"all",
+ *    "timeout":"2s", "reason":"..."}
+ */
 #include <string.h>
 
 #include "http/dialect.h"

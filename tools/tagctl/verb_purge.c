@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "proto/keytags.h"
@@ -40,12 +39,6 @@ struct purging {
     struct table table;
     bool dry;
 };
-
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 /* --- one purge -----------------------------------------------------------------------------------------------------
  */
@@ -229,7 +222,7 @@ static int check_options(const struct ctl *c) {
 
 static int purge(struct purging *p) {
     struct ctl *c = p->c;
-    double begin = now_ms();
+    double begin = conn_seconds();
     int status = p->dry ? DONE : ctl_connect(c);
 
     for (unsigned i = 0; i < c->nargs && !status; i++) status = add(p, c->args[i]);
@@ -238,7 +231,7 @@ static int purge(struct purging *p) {
     if (p->dry || status) return status;
     while (!status && p->answered < p->sent) status = read_answer(p);
     if (c->opt.from_stdin && p->answered >= WINDOW && isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
-    return status ? status : report(p, now_ms() - begin);
+    return status ? status : report(p, (conn_seconds() - begin) * 1e3);
 }
 
 int verb_purge(struct ctl *c) {

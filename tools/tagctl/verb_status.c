@@ -65,12 +65,11 @@ static void look_at(const struct reply *stats, double seconds, struct look *l) {
 /* Counters of all nodes that can be asked; NAN everywhere for the others, which are named. */
 static int look(struct ctl *c, struct sight *s, struct look *looks, bool complaining) {
     struct reply *answers = calloc(s->nodes.n + 1, sizeof *answers);
-    struct timespec t;
     if (!answers) return complain(FAILED, "no memory");
     int status = nodes_ask(c, &s->nodes, "stats", answers);
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    double at = conn_seconds();
     for (unsigned i = 0; i < s->nodes.n && !status; i++) {
-        look_at(&answers[i], (double)t.tv_sec + (double)t.tv_nsec / 1e9, &looks[i]);
+        look_at(&answers[i], at, &looks[i]);
         if (answers[i].refusal && complaining &&
             !nodes_is_gone(s->nodes.rows[i])) { /* the table says that it is gone */
             s->failed++;
