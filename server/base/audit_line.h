@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #define AUDIT_KEY_BYTES 32
+#define AUDIT_REASON_MAX 200 /* bytes of a client's reason; whoever reads a longer one cuts it */
 
 /* Texts are zero-terminated but for the selectors; NULL or "" is written as null. */
 struct audit_event {

@@ -139,8 +139,7 @@ static int change_ring(const struct restart *r, const char *verb) {
     char line[512];
     int status = reply_line(r->c, line, sizeof line, "cluster %s %s", verb, r->name);
     if (status) return status;
-    const char *version = strstr(line, "version=");
-    return handing_wait(r->c, r->name, version ? strtod(version + strlen("version="), NULL) : NAN);
+    return handing_wait(r->c, r->name, reply_version(line));
 }
 
 /* --- one node after the other --------------------------------------------------------------------------------------
