@@ -25,6 +25,7 @@
 #define TOKEN_SECRET_MAX 256                            /* bytes of one that a client may give */
 #define TOKEN_LINE_MAX 1536
 #define TOKENS_MAX 256
+#define TOKENS_FILE_MAX ((size_t)TOKENS_MAX * TOKEN_LINE_MAX) /* bytes of a file */
 
 enum token_scope {
     TOKEN_READ = 1,

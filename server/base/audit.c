@@ -26,15 +26,17 @@ struct audit {
     const struct log *log;
     pthread_t thread;
 
-    pthread_mutex_t lock; /* of all up to here: */
+    pthread_mutex_t lock; /* of the rest of this paragraph */
     pthread_cond_t more;
-    char *queue; /* whole lines that wait to be written */
-    size_t queued, room;
+    char *queue; /* whole lines that wait to be written, of AUDIT_QUEUE_BYTES */
+    size_t queued;
     uint64_t told; /* bytes ever put into the queue */
     struct audit_wait *waits, **last;
     bool reopen, ending;
 
-    int fd;             /* the thread's, and */
+    /* Of the thread alone, but for `lost`: */
+    char *spare; /* is swapped for the queue */
+    int fd;
     bool torn;          /* half a line is at the end of the file */
     uint64_t logged_ns; /* when a loss was logged last */
     uint64_t lost;      /* atomic */
@@ -76,10 +78,10 @@ int audit_new(const struct audit_config *cfg, struct audit **out, char *err, siz
     a->last = &a->waits;
     a->path = strdup(cfg->path);
     a->node = strdup(cfg->node);
-    a->room = AUDIT_QUEUE_BYTES;
-    a->queue = malloc(a->room);
+    a->queue = malloc(AUDIT_QUEUE_BYTES);
+    a->spare = malloc(AUDIT_QUEUE_BYTES);
     a->fd = open_file(cfg->path);
-    int r = a->path == NULL || a->node == NULL || a->queue == NULL ? -ENOMEM : 0;
+    int r = a->path == NULL || a->node == NULL || a->queue == NULL || a->spare == NULL ? -ENOMEM : 0;
     if (r == 0 && a->fd < 0) {
         snprintf(err, err_size, "cannot write to --audit %s: %s", cfg->path, strerror(errno));
         r = -EINVAL;
@@ -118,7 +120,7 @@ static int64_t wall_ms(void) {
 
 /* Queues the line. False: it is lost. The lock is held. */
 static bool enqueue(struct audit *a, const char *line, size_t n) {
-    if (line == NULL || n > a->room - a->queued) {
+    if (line == NULL || n > AUDIT_QUEUE_BYTES - a->queued) {
         (void)sync_add_acqrel(&a->lost, 1);
         return false;
     }
@@ -231,13 +233,13 @@ static void open_anew(struct audit *a) {
 }
 
 /* Takes what is queued, swapping in an empty buffer, and writes it. The lock is held, and let go meanwhile. */
-static void write_queued(struct audit *a, char **spare) {
+static void write_queued(struct audit *a) {
     char *batch = a->queue;
     const size_t n = a->queued;
     const uint64_t end = a->told;
     struct audit_wait *waits = a->waits;
     const bool reopen = a->reopen;
-    a->queue = *spare;
+    a->queue = a->spare;
     a->queued = 0;
     a->waits = NULL;
     a->last = &a->waits;
@@ -245,26 +247,24 @@ static void write_queued(struct audit *a, char **spare) {
     pthread_mutex_unlock(&a->lock);
     if (reopen) open_anew(a);
     write_out(a, batch, n, end, waits);
-    *spare = batch;
+    a->spare = batch;
     pthread_mutex_lock(&a->lock);
 }
 
 static void *run(void *arg) {
     struct audit *a = arg;
-    char *spare = malloc(a->room);
     uint64_t lost = 0;
     pthread_mutex_lock(&a->lock);
-    while (spare != NULL && !(a->ending && a->queued == 0)) {
+    while (!(a->ending && a->queued == 0)) {
         if (a->queued == 0 && !a->reopen && sync_load(&a->lost) == lost) {
             pthread_cond_wait(&a->more, &a->lock);
             continue;
         }
         if (sync_load(&a->lost) != lost) log_loss(a, "the disk is slower than the events");
         lost = sync_load(&a->lost);
-        write_queued(a, &spare);
+        write_queued(a);
     }
     pthread_mutex_unlock(&a->lock);
-    free(spare);
     return NULL;
 }
 
@@ -297,6 +297,7 @@ void audit_free(struct audit *a) {
     pthread_cond_destroy(&a->more);
     pthread_mutex_destroy(&a->lock);
     free(a->queue);
+    free(a->spare);
     free(a->path);
     free(a->node);
     free(a);

@@ -24,8 +24,8 @@ struct log;
 struct audit_config {
     const char *path; /* of the file; copied */
     const char *node; /* this node's name in the lines; copied */
-    const char
-        *key_path; /* a file of 64 hexadecimal digits, the key of audit_line.h; NULL: tags are written in clear */
+    /* A file of 64 hexadecimal digits, the key of audit_line.h; NULL: tags are written in clear. */
+    const char *key_path;
     bool required; /* purges wait for their line: audit_required */
     const struct clock *clock;
     const struct log *log;

@@ -13,11 +13,12 @@
 #include <stdint.h>
 
 #define AUDIT_KEY_BYTES 32
+#define AUDIT_REASON_MAX 200 /* bytes of a client's reason; whoever reads a longer one cuts it */
 
 /* Texts are zero-terminated but for the selectors; NULL or "" is written as null. */
 struct audit_event {
     const char *event;     /* "purge" */
-    const char *stage;     /* asked, confirmed, pending, refused, swept */
+    const char *stage;     /* asked, confirmed, pending, refused, planned */
     const char *id;        /* of the purge */
     const char *mode;      /* hard, soft, all */
     const char *selectors; /* parted by commas or blanks; of n bytes */

@@ -13,8 +13,6 @@
 #include "proto/meta.h"
 #include "proto/tagname.h"
 
-#define REASON_MAX 200 /* bytes of a reason; a longer one is cut */
-
 /* The line of a purge that is not carried out before it is written. */
 struct asking {
     struct cmd_job job; /* first: it is found by it */
@@ -23,10 +21,10 @@ struct asking {
 };
 
 /* mp's flag r, zero-terminated. */
-static const char *reason_of(const struct session *s, const struct request *r, char out[REASON_MAX + 1]) {
+static const char *reason_of(const struct session *s, const struct request *r, char out[AUDIT_REASON_MAX + 1]) {
     const struct meta *m = &s->worker->meta;
     if (r->row->id != CMD_ID_mp || !meta_has(m, 'r')) return NULL;
-    out[tagname_decode(m->reason.p, m->reason.n, out, REASON_MAX)] = '\0';
+    out[tagname_decode(m->reason.p, m->reason.n, out, AUDIT_REASON_MAX)] = '\0';
     return out;
 }
 
@@ -70,7 +68,7 @@ bool cmd_audit_asks(const struct session *s) {
 enum cmd_audit_answer cmd_audit_ask(struct session *s, const struct request *r, const struct store_purge *p,
                                     const char *text, size_t n) {
     struct audit *audit = s->worker->cmd->cfg.audit;
-    char reason[REASON_MAX + 1];
+    char reason[AUDIT_REASON_MAX + 1];
     if (!audit_required(audit)) return CMD_AUDIT_GO;
     if (cmd_audit_asks(s)) {
         struct asking *k = (struct asking *)cmd_job_take(s);
@@ -99,7 +97,7 @@ static void tell(struct session *s, struct audit_event *e, const char *stage, ui
 
 void cmd_audit_alone(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
                      size_t n, uint64_t number, uint64_t took_ns, int64_t items, uint64_t bytes) {
-    char reason[REASON_MAX + 1], id[24];
+    char reason[AUDIT_REASON_MAX + 1], id[24];
     if (s->worker->cmd->cfg.audit == NULL) return;
     struct audit_event e = event_of(s, r, p, text, n, reason_of(s, r, reason));
     *text_put_u64(id, number) = '\0';
@@ -114,7 +112,7 @@ void cmd_audit_cluster(struct session *s, const struct request *r, const struct 
                        size_t n, const struct cluster_purge *c, uint64_t took_ns) {
     static const char *const stages[] = {
         [CLUSTER_CONFIRMED] = "confirmed", [CLUSTER_PENDING] = "pending", [CLUSTER_REFUSED] = "refused"};
-    char reason[REASON_MAX + 1], id[CLUSTER_PURGE_ID_TEXT];
+    char reason[AUDIT_REASON_MAX + 1], id[CLUSTER_PURGE_ID_TEXT];
     if (s->worker->cmd->cfg.audit == NULL) return;
     struct audit_event e = event_of(s, r, p, text, n, reason_of(s, r, reason));
     cluster_purge_id(c, id);
@@ -130,7 +128,7 @@ void cmd_audit_cluster(struct session *s, const struct request *r, const struct 
 
 void cmd_audit_refused(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
                        size_t n, const char *why) {
-    char reason[REASON_MAX + 1];
+    char reason[AUDIT_REASON_MAX + 1];
     if (s->worker->cmd->cfg.audit == NULL) return;
     struct audit_event e = event_of(s, r, p, text, n, reason_of(s, r, reason));
     e.error = why;
@@ -139,7 +137,7 @@ void cmd_audit_refused(struct session *s, const struct request *r, const struct 
 
 void cmd_audit_planned(struct session *s, const struct request *r, const struct store_purge *p, const char *text,
                        size_t n) {
-    char reason[REASON_MAX + 1];
+    char reason[AUDIT_REASON_MAX + 1];
     if (s->worker->cmd->cfg.audit == NULL) return;
     struct audit_event e = event_of(s, r, p, text, n, reason_of(s, r, reason));
     tell(s, &e, "planned", 0);

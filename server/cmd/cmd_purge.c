@@ -29,7 +29,6 @@
 #include "proto/text.h"
 #include "store/store.h"
 
-#define MP_TTL_MAX 315360000           /* seconds, ten years */
 #define CMD_PURGE_WAIT_MS 2000         /* how long other nodes are waited for unless `w` says it */
 #define CMD_PURGE_WAIT_MAX_MS 3600000u /* at most */
 
@@ -321,7 +320,7 @@ void cmd_purge(struct session *s, struct request *r) {
 /* Fills in whether the purge is soft, and for how long, from the flags I and T. False: T is out of range. */
 static bool apply_soft_flags(const struct meta *m, struct store_purge *p) {
     const int64_t ttl = meta_has(m, 'T') ? m->ttl : STORE_SOFT_TTL_S;
-    if (ttl < 0 || ttl > MP_TTL_MAX) return false;
+    if (ttl < 0 || ttl > STORE_SOFT_TTL_MAX_S) return false;
     p->soft = meta_has(m, 'I') && ttl > 0; /* T0: stale copies are not served at all, so it is a hard purge */
     p->soft_ttl_s = (uint32_t)ttl;
     p->counted = meta_has(m, 'c') && !p->soft; /* a soft one takes nothing out */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The own form, which can say all that the text protocol can: POST /api/purge
- * {"selectors":["a+b"],"tags":["any
- * bytes"],"soft":true,"ttl":60,"receipt":true,"wait":"all","timeout":"2s","reason":"..."} */
+ * The own form, which can say all that the text protocol can: POST /api/purge with
+ *
+ *   {"selectors":["a+b"], "tags":["any bytes"], "soft":true, "ttl":60, "receipt":true, "wait":"all",
+ *    "timeout":"2s", "reason":"..."}
+ */
 #include <string.h>
 
 #include "http/dialect.h"
+#include "store/store.h"
 
 static bool read_selectors(struct purge_wanted *w, const json_t *list) {
     if (!json_is_array(list)) return purge_wanted_refuse(w, 400, "\"selectors\" has to be a list of strings");
@@ -19,7 +22,7 @@ static bool read_selectors(struct purge_wanted *w, const json_t *list) {
 
 static bool read_ttl(struct purge_wanted *w, const json_t *value) {
     const json_int_t ttl = json_integer_value(value);
-    if (!json_is_integer(value) || ttl < 1 || ttl > PURGE_WANTED_TTL_MAX_S)
+    if (!json_is_integer(value) || ttl < 1 || ttl > STORE_SOFT_TTL_MAX_S)
         return purge_wanted_refuse(w, 400, "\"ttl\" is a number of seconds, from 1 to ten years");
     w->ttl_s = (uint32_t)ttl;
     return true;

@@ -49,7 +49,7 @@ void exposition_N(struct exposition *e, const char *labels, uint64_t ns);
 void exposition_F(struct exposition *e, const char *labels, double v);
 /* All samples of a histogram, with the buckets from the bound `first` to `last` of base/histogram.def. */
 void exposition_buckets(struct exposition *e, const char *labels, const struct histogram *h, unsigned first,
-                        unsigned end);
+                        unsigned last);
 
 /* There are no more families. */
 void exposition_end(struct exposition *e);

@@ -24,7 +24,7 @@ struct http;
 
 struct http_config {
     /* Tables of routes, each of which ends with an empty row (path NULL), as zero-terminated list; looked through in
-     * order, the first row that fits is taken. They live for ever. */
+     * order, the first row that fits is taken. They outlive the instance. */
     const struct http_route *const *routes;
     void *routes_arg; /* the routes' own: http_exchange.routes_arg */
     /* Names that the Host header may have beside localhost and literal addresses when no token is given (--http-host);

@@ -71,11 +71,6 @@ struct order {
 
 static struct audit_event event_of(const struct order *o) {
     const struct purge_wanted *w = &o->wanted;
-    static const char *const names[] = {
-#define DIALECT(name) [HTTP_DIALECT_##name] = #name,
-#include "http/http.dialects.def"
-#undef DIALECT
-    };
     return (struct audit_event){
         .event = "purge",
         .mode = w->all    ? "all"
@@ -88,7 +83,7 @@ static struct audit_event event_of(const struct order *o) {
                                  : STORE_SOFT_TTL_S,
         .token = o->token,
         .kind = "http",
-        .dialect = names[o->row->id],
+        .dialect = http_dialect_name(o->row->id),
         .addr = o->addr,
         .agent = o->agent,
         .ms = -1,

@@ -22,6 +22,15 @@ static const struct {
 #undef STATUS
 };
 
+const char *http_dialect_name(enum http_dialect dialect) {
+    static const char *const names[HTTP_DIALECTS] = {
+#define DIALECT(name) [HTTP_DIALECT_##name] = #name,
+#include "http/http.dialects.def"
+#undef DIALECT
+    };
+    return names[dialect];
+}
+
 static enum http_status status_of(unsigned code) {
     enum http_status i = 0;
     while (i < HTTP_STATUSES && statuses[i].code != code) i++;

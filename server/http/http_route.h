@@ -46,6 +46,8 @@ enum http_dialect {
 #undef DIALECT
     HTTP_DIALECTS
 };
+/* Its name, as in that label and in the audit. Any thread. */
+const char *http_dialect_name(enum http_dialect dialect);
 
 struct http_route {
     unsigned methods; /* a set of 1 << HTTP_GET and so on; HEAD comes with GET: the answer's body is left out */

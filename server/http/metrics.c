@@ -162,25 +162,19 @@ struct requests {
     struct exposition *e;
     const struct http *http;
     enum http_dialect dialect;
-    const char *name;
 };
 
 static void write_status(void *arg, unsigned status) {
     const struct requests *r = arg;
     char labels[64];
-    snprintf(labels, sizeof labels, "dialect=\"%s\",code=\"%u\"", r->name, status);
+    snprintf(labels, sizeof labels, "dialect=\"%s\",code=\"%u\"", http_dialect_name(r->dialect), status);
     exposition_U(r->e, labels, http_requests(r->http, r->dialect, status));
 }
 
 static void write_requests(struct exposition *e, const struct http *http) {
-    static const char *const names[HTTP_DIALECTS] = {
-#define DIALECT(name) #name,
-#include "http/http.dialects.def"
-#undef DIALECT
-    };
     exposition_family(e, "tagcached_http_requests_total", EXPOSITION_COUNTER, "requests of HTTP that were answered");
     for (enum http_dialect d = 0; d < HTTP_DIALECTS; d++) {
-        struct requests r = {e, http, d, names[d]};
+        struct requests r = {e, http, d};
         http_statuses_each(write_status, &r);
     }
 }

@@ -137,7 +137,7 @@ bool purge_wanted_set_timeout(struct purge_wanted *w, const char *word, size_t n
 }
 
 void purge_wanted_set_reason(struct purge_wanted *w, const char *p, size_t n) {
-    if (n > PURGE_WANTED_REASON_MAX) n = PURGE_WANTED_REASON_MAX;
+    if (n > AUDIT_REASON_MAX) n = AUDIT_REASON_MAX;
     memcpy(w->reason, p, n);
     w->reason[n] = '\0';
 }

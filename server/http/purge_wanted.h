@@ -14,14 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/audit_line.h"
 #include "http/http_request.h"
 #include "proto/text.h"
 
 #define PURGE_WANTED_SELECTORS_MAX 2048 /* of one request */
-#define PURGE_WANTED_REASON_MAX 200     /* bytes of a reason; a longer one is cut */
 #define PURGE_WANTED_WAIT_MS 2000       /* how long it is waited for all nodes unless ?timeout says it */
 #define PURGE_WANTED_WAIT_MAX_MS 60000
-#define PURGE_WANTED_TTL_MAX_S 315360000 /* ten years, as `mp T` has it */
 
 enum purge_wait {
     PURGE_WAIT_ALL,   /* answered when all nodes have carried it out, or the time is over, which is an error */
@@ -39,7 +38,7 @@ struct purge_wanted {
     uint32_t ttl_s; /* of a soft one; 0: the store's default */
     enum purge_wait wait;
     uint32_t wait_ms;
-    char reason[PURGE_WANTED_REASON_MAX + 1];
+    char reason[AUDIT_REASON_MAX + 1];
     const char *phrase; /* a reader's own reason phrase of a good answer, a literal; NULL: the dialect's */
     json_t *names;      /* a reader that answers by name keeps the names as they came here; else NULL */
     /* The refusal. */

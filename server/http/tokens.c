@@ -15,7 +15,6 @@
 #include "base/sync.h"
 #include "proto/base64.h"
 
-#define FILE_MAX ((size_t)TOKENS_MAX * TOKEN_LINE_MAX) /* bytes of a file */
 #define NS_IN_S UINT64_C(1000000000)
 
 /* What was read, and how much each token has done of late. */
@@ -54,12 +53,12 @@ static char *read_file(const char *path, size_t *n, char *err, size_t size) {
     FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
     if (f == NULL || fstat(fd, &st) != 0)
         wrong = strerror(errno);
-    else if ((wrong = refuse_mode(&st)) == NULL && (text = malloc(FILE_MAX + 1)) == NULL)
+    else if ((wrong = refuse_mode(&st)) == NULL && (text = malloc(TOKENS_FILE_MAX + 1)) == NULL)
         wrong = "out of memory";
     if (wrong == NULL) {
-        *n = fread(text, 1, FILE_MAX + 1, f);
+        *n = fread(text, 1, TOKENS_FILE_MAX + 1, f);
         if (ferror(f)) wrong = "cannot be read";
-        if (*n > FILE_MAX) wrong = "is too long";
+        if (*n > TOKENS_FILE_MAX) wrong = "is too long";
     }
     if (f != NULL)
         fclose(f);

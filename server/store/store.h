@@ -30,7 +30,8 @@
 #define STORE_READ_TAGS_MAX 64                       /* tags that a reader may name beside the item's own */
 #define STORE_RELATIVE_TTL_MAX_S (30 * 24 * 60 * 60) /* relative_ttl_max when none is given */
 #define STORE_EXPIRED 1u                             /* an expiry that has always passed */
-#define STORE_SOFT_TTL_S 60 /* how long a softly purged item may be served when the purge does not say */
+#define STORE_SOFT_TTL_S 60            /* how long a softly purged item may be served when the purge does not say */
+#define STORE_SOFT_TTL_MAX_S 315360000 /* how long it may say: ten years */
 
 struct store;
 struct store_worker;

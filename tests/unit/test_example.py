@@ -39,14 +39,14 @@ def names_every_option(example):
 def everything_is_accepted(example):
     """All of it at once, on loopback; the node tells systemd that it serves, and shows what it was given."""
     with tempfile.TemporaryDirectory() as d:
-        files = {"cluster.key": KEY, "users": "a:b:admin\n"}
+        files = {"cluster.key": KEY, "users": "a:b:admin\n", "tokens": ""}
         for name, content in files.items():
             with open(os.path.join(d, name), "w", opener=lambda p, f: os.open(p, f, 0o600)) as f:
                 f.write(content)
         ports = free_port(), free_port()
         lines = ["user root"] if os.geteuid() == 0 else []
         for name, value in options(example):
-            value = value.replace("/etc/tagcached", d).replace("/var/lib/tagcached", os.path.join(d, "state"))
+            value = value.replace("/etc/tagcached", d).replace("/var/log/tagcached", d).replace("/var/lib/tagcached", os.path.join(d, "state"))
             value = value.replace("10.0.0.1:21211", f"127.0.0.1:{ports[1]}").replace("10.0.0.1", "127.0.0.1")
             if name == "listen":
                 value += f":{ports[0]}"

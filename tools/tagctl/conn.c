@@ -27,7 +27,7 @@
 
 static const char *const admin_sockets[] = {"/run/tagcached/admin.sock", "/var/lib/tagcached/admin.sock"};
 
-static double now(void) {
+double conn_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
@@ -36,7 +36,7 @@ static double now(void) {
 /* Waits until the socket can be read (or written). 0 or -errno; -ETIMEDOUT at the end of the time. */
 static int wait_for(int fd, short events, double end) {
     for (;;) {
-        double left = end - now();
+        double left = end - conn_seconds();
         struct pollfd p = {.fd = fd, .events = events};
         int n = poll(&p, 1, left > 0 ? (int)(left * 1000) + 1 : 0);
         if (n > 0) return 0;
@@ -109,7 +109,7 @@ static const char *tls_context(struct conn *c, const struct options *o) {
 
 /* Does one step of OpenSSL's again and again until it is through. 1 or more: it is; 0: the end; -errno, or -EPROTO. */
 static int ssl_loop(struct conn *c, int (*step)(struct conn *, void *, size_t), void *bytes, size_t n) {
-    double end = now() + c->timeout;
+    double end = conn_seconds() + c->timeout;
     for (;;) {
         ERR_clear_error();
         int r = step(c, bytes, n), err = 0;
@@ -160,7 +160,7 @@ static const char *tls_start(struct conn *c, const struct options *o, const char
 /* Connects to one address. What went wrong, or NULL. */
 static const char *open_one(struct conn *c, const struct options *o, const char *address) {
     struct hostport hp;
-    double end = now() + c->timeout;
+    double end = conn_seconds() + c->timeout;
     snprintf(c->name, sizeof c->name, "%s", address);
     if (strchr(address, '/')) {
         int err = dial_path(address, end, &c->fd);
@@ -257,7 +257,7 @@ static int lost(const struct conn *c, int err, const char *doing) {
 }
 
 int conn_write(struct conn *c, const void *bytes, size_t n) {
-    double end = now() + c->timeout;
+    double end = conn_seconds() + c->timeout;
     for (const char *p = bytes; n;) {
         size_t some = n < 65536 ? n : 65536;
         ssize_t r;
@@ -326,7 +326,7 @@ static int read_more(struct conn *c, double end) {
 }
 
 int conn_line(struct conn *c, char **line) {
-    double end = now() + c->timeout;
+    double end = conn_seconds() + c->timeout;
     for (size_t seen = 0;;) {
         char *p = c->in ? c->in + c->at : NULL, *ending = p ? memchr(p + seen, '\n', c->have - c->at - seen) : NULL;
         if (ending) {
@@ -346,7 +346,7 @@ int conn_line(struct conn *c, char **line) {
 int conn_block(struct conn *c, size_t n, char **bytes) {
     if (n > CONN_BLOCK_MAX) return complain(FAILED, "%s announces a value of %zu bytes", c->name, n);
     while (c->have - c->at < n + 2) {
-        int status = read_more(c, now() + c->timeout); /* the limit is on silence, not on size */
+        int status = read_more(c, conn_seconds() + c->timeout); /* the limit is on silence, not on size */
         if (status) return status;
     }
     *bytes = c->in + c->at;

@@ -25,6 +25,9 @@ struct conn {
     size_t at, have, room;
 };
 
+/* The time in seconds, by a clock that nobody sets. */
+double conn_seconds(void);
+
 /* Connects to the first node that answers of those that options, environment and this machine name, and logs in if
  * there is a user. */
 int conn_open(struct conn *c, const struct options *o);

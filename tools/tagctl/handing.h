@@ -8,7 +8,7 @@
 struct ctl;
 
 /* Asks the node of this name, again and again, until it goes by this version of the configuration (NAN: any) and
- * nothing of it moves any more, or it is no member any more. */
+ * nothing of it moves any more, or it is no member any more: as long as that takes. */
 int handing_wait(struct ctl *c, const char *name, double version);
 
 #endif

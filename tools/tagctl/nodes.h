@@ -27,8 +27,7 @@ int nodes_get_cluster(struct ctl *c, struct nodes *n);
 const struct reply_row *nodes_find(const struct nodes *n, const char *name);
 
 /* Asks each node the same list command, the node that is spoken to directly and the others through it. answers[i], of
- * the i-th node, is to be freed; a node that cannot be asked, or is
- * gone, has a refusal instead of rows. */
+ * the i-th node, is to be freed; a node that cannot be asked, or is gone, has a refusal instead of rows. */
 int nodes_ask(struct ctl *c, const struct nodes *n, const char *command, struct reply *answers);
 /* How one command gets to a node: "" or "cluster at NAME ". */
 void nodes_path(const struct nodes *n, unsigned i, char *path, size_t size);

@@ -189,3 +189,14 @@ double reply_number(const struct reply_row *row, const char *field) {
     double x = text ? strtod(text, &end) : NAN;
     return text && end != text && !*end && isfinite(x) ? x : NAN;
 }
+
+double reply_stat(const struct reply *stats, const char *name) {
+    for (const struct reply_row *row = NULL; (row = reply_next(stats, "STAT", row));)
+        if (!strcmp(row->fields[0].value, name)) return reply_number(row, "value");
+    return NAN;
+}
+
+double reply_version(const char *line) {
+    const char *version = strstr(line, "version=");
+    return version ? strtod(version + strlen("version="), NULL) : NAN;
+}

@@ -55,5 +55,9 @@ const struct reply_row *reply_next(const struct reply *r, const char *word, cons
 const char *reply_text(const struct reply_row *row, const char *field);
 /* A field as a number; NAN if it is not there or is none. */
 double reply_number(const struct reply_row *row, const char *field);
+/* The number of this name in a list of STAT rows; NAN: it is not there or is none. */
+double reply_stat(const struct reply *stats, const char *name);
+/* The version of the configuration that a line "OK version=..." tells; NAN: it tells none. */
+double reply_version(const char *line);
 
 #endif

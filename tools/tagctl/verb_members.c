@@ -85,8 +85,7 @@ static int send_change(struct ctl *c, const char *done, const char *command, con
     if (status) return status;
     if (strncmp(line, "OK", 2) != 0)
         return complain(FAILED, "%s answers \"%.60s\" to `%s`", c->conn.name, line, command);
-    const char *version = strstr(line, "version=");
-    double number = version ? strtod(version + strlen("version="), NULL) : NAN;
+    const double number = reply_version(line);
     if (handing && c->opt.wait_handed && (status = handing_wait(c, handing, number))) return status;
     if (c->output == OUTPUT_JSON)
         json_print(json_pack("{s:s,s:o}", "done", done, "version", json_number(number)));

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "tools/tagctl/nodes.h"
 #include "tools/tagctl/table.h"
@@ -13,20 +12,14 @@
 static const struct table_column columns[] = {
     {"NODE", "name", TABLE_TEXT}, {"TIME", "ms", TABLE_MS}, {"ANSWER", "answer", TABLE_TEXT}};
 
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
 /* Asks the node over this way, and copies the line that it answers. */
 static int ask(struct ctl *c, const char *path, char line[SENTENCE], double *ms) {
     char *answer;
-    double begin = now_ms();
+    double begin = conn_seconds();
     int status = reply_ask(c, "%smn", path);
     if (!status) status = conn_line(&c->conn, &answer);
     if (status) return status;
-    *ms = now_ms() - begin;
+    *ms = (conn_seconds() - begin) * 1e3;
     snprintf(line, SENTENCE, "%s", answer);
     return DONE;
 }

@@ -4,21 +4,19 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/audit_line.h"
 #include "proto/keytags.h"
 #include "tools/tagctl/reply.h"
 #include "tools/tagctl/table.h"
 #include "tools/tagctl/tagctl.h"
 #include "tools/tagctl/verbs.h"
 
-#define SELECTORS_MAX 64 /* of one purge */
-#define LIST_MAX 60000   /* bytes of a purge's selectors: a line has 64 KiB */
-#define WINDOW 16        /* purges under way */
+#define LIST_MAX 60000 /* bytes of a purge's selectors: a line has 64 KiB */
+#define WINDOW 16      /* purges under way */
 
 #define ID_TEXT 48
-#define REASON_MAX 200 /* bytes of a reason; a longer one is cut */
 
 static const struct table_column columns[] = {{"ID", "id", TABLE_TEXT},
                                               {"STATE", "state", TABLE_STATE},
@@ -40,12 +38,6 @@ struct purging {
     struct table table;
     bool dry;
 };
-
-static double now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 /* --- one purge -----------------------------------------------------------------------------------------------------
  */
@@ -92,12 +84,12 @@ static int read_answer(struct purging *p) {
 }
 
 /* Writes " r..." with the reason, if there is one. */
-static void write_reason(const char *reason, char out[REASON_MAX * 3 + 3]) {
+static void write_reason(const char *reason, char out[AUDIT_REASON_MAX * 3 + 3]) {
     size_t n = 2;
     out[0] = '\0';
     if (!reason || !reason[0]) return;
     memcpy(out, " r", 2);
-    for (unsigned i = 0; reason[i] && i < REASON_MAX; i++) {
+    for (unsigned i = 0; reason[i] && i < AUDIT_REASON_MAX; i++) {
         const unsigned char c = (unsigned char)reason[i];
         n += (size_t)sprintf(out + n, c <= 0x20 || c == 0x7f || c == '%' ? "%%%02X" : "%c", c);
     }
@@ -105,7 +97,7 @@ static void write_reason(const char *reason, char out[REASON_MAX * 3 + 3]) {
 
 static int send_list(struct purging *p) {
     const struct options *o = &p->c->opt;
-    char soft[64] = "", reason[REASON_MAX * 3 + 3];
+    char soft[64] = "", reason[AUDIT_REASON_MAX * 3 + 3];
     int status = DONE;
     if (!p->in_list) return DONE;
     if (p->sent - p->answered == WINDOW) status = read_answer(p);
@@ -132,7 +124,7 @@ static int add(struct purging *p, const char *selector) {
     int status = DONE;
     if (!keytags_is_selector(selector, n))
         return complain(USAGE, "%.200s is no selector: a tag, or tags joined by +, or *", selector);
-    if (p->in_list == SELECTORS_MAX || p->length + n + 1 > LIST_MAX) status = send_list(p);
+    if (p->in_list == KEYTAGS_SELECTORS_MAX || p->length + n + 1 > LIST_MAX) status = send_list(p);
     if (status) return status;
     p->length += (size_t)sprintf(p->list + p->length, "%s%s", p->in_list ? "," : "", selector);
     p->in_list++;
@@ -229,7 +221,7 @@ static int check_options(const struct ctl *c) {
 
 static int purge(struct purging *p) {
     struct ctl *c = p->c;
-    double begin = now_ms();
+    double begin = conn_seconds();
     int status = p->dry ? DONE : ctl_connect(c);
 
     for (unsigned i = 0; i < c->nargs && !status; i++) status = add(p, c->args[i]);
@@ -238,7 +230,7 @@ static int purge(struct purging *p) {
     if (p->dry || status) return status;
     while (!status && p->answered < p->sent) status = read_answer(p);
     if (c->opt.from_stdin && p->answered >= WINDOW && isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
-    return status ? status : report(p, now_ms() - begin);
+    return status ? status : report(p, (conn_seconds() - begin) * 1e3);
 }
 
 int verb_purge(struct ctl *c) {

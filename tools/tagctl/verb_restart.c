@@ -16,23 +16,17 @@
 #include "tools/tagctl/tagctl.h"
 #include "tools/tagctl/verbs.h"
 
-#define PATIENCE_S 300 /* for each step of a node, if --timeout is not given */
+#define PATIENCE_S 300 /* for a node to serve again behind the command, if --timeout is not given */
 #define LOOK_NS 200000000L
 #define COMMAND_MAX 4096
 
 struct restart {
     struct ctl *c;
-    double patience; /* seconds, for each step */
+    double patience; /* seconds for the new process to serve */
     const char *name;
     double boot;    /* of the process that is to go */
     bool owns_keys; /* else there is nothing to drain: a witness, or drained by somebody before */
 };
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 /* --- the command ---------------------------------------------------------------------------------------------------
  */
@@ -85,11 +79,11 @@ static int run_command(const struct restart *r, const char *command) {
  * whatever fails meanwhile is tried again, and said only when the time is over. */
 static int await(const struct restart *r, const char *what, bool (*holds)(const struct restart *, struct nodes *)) {
     struct ctl *c = r->c;
-    double end = seconds() + r->patience;
+    double end = conn_seconds() + r->patience;
     struct timespec pause = {.tv_nsec = LOOK_NS};
     for (;;) {
         struct nodes n;
-        bool last = seconds() > end, is_so = false;
+        bool last = conn_seconds() > end, is_so = false;
         say_nothing(!last);
         int status = ctl_connect(c);
         if (!status) status = nodes_get_cluster(c, &n);
@@ -145,8 +139,7 @@ static int change_ring(const struct restart *r, const char *verb) {
     char line[512];
     int status = reply_line(r->c, line, sizeof line, "cluster %s %s", verb, r->name);
     if (status) return status;
-    const char *version = strstr(line, "version=");
-    return handing_wait(r->c, r->name, version ? strtod(version + strlen("version="), NULL) : NAN);
+    return handing_wait(r->c, r->name, reply_version(line));
 }
 
 /* --- one node after the other --------------------------------------------------------------------------------------
@@ -171,7 +164,7 @@ static int look_up(struct restart *r) {
 }
 
 static int restart_one(struct restart *r, const char *command) {
-    double begun = seconds();
+    double begun = conn_seconds();
     int status = look_up(r);
     if (status) return status;
     bool drain = r->owns_keys && !r->c->opt.keep;
@@ -182,7 +175,7 @@ static int restart_one(struct restart *r, const char *command) {
     if (status && drain)
         say("%s may own no keys now; `tagctl members undrain %s` gives it keys again", r->name, r->name);
     if (!status && r->c->output != OUTPUT_JSON) {
-        printf("%s restarted in %.1f s\n", r->name, seconds() - begun);
+        printf("%s restarted in %.1f s\n", r->name, conn_seconds() - begun);
         fflush(stdout);
     }
     return status;
@@ -252,7 +245,7 @@ int verb_members_restart(struct ctl *c) {
     struct text_list names;
     bool go = false;
     double patience = c->opt.timeout < 0 ? PATIENCE_S : c->opt.timeout;
-    if (patience > NODES_RELAY_S) c->opt.timeout = -1; /* that is for the steps: an answer has the usual time */
+    if (patience > NODES_RELAY_S) c->opt.timeout = -1; /* that is for the new process: an answer has the usual time */
     int status = nodes_get_cluster(c, &n);
     if (status) return status;
     if (!list_names(c, &n, &names)) status = complain(FAILED, "no memory");

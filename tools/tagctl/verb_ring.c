@@ -152,13 +152,6 @@ static int change(const struct ctl *c, struct ring_list *l) {
     return DONE;
 }
 
-/* A number of `stats` or `stats settings`; NAN: it is not there. */
-static double number_of(const struct reply *stats, const char *name) {
-    for (const struct reply_row *row = NULL; (row = reply_next(stats, "STAT", row));)
-        if (!strcmp(row->fields[0].value, name)) return reply_number(row, "value");
-    return NAN;
-}
-
 /* About how many bytes move: of each donor's items, its part of the keys that it gives away. *most: those of the one
  * that gives most. NAN: not known. */
 static double bytes_moved(struct ctl *c, const struct ring *old, const struct ringdiff *d, double *most) {
@@ -173,7 +166,7 @@ static double bytes_moved(struct ctl *c, const struct ring *old, const struct ri
         unsigned from = ring_member_read(n.names[i], &m) ? ring_find(old, &m.id) : RING_NONE;
         if (from != RING_NONE && ring_share(old, from)) {
             const double part = (double)ringdiff_points(d, from, RING_NONE) / (double)ring_share(old, from);
-            const double moves = part * number_of(&stats[i], "bytes");
+            const double moves = part * reply_stat(&stats[i], "bytes");
             if (!isnan(moves)) bytes += moves;
             *most = fmax(*most, moves);
         }
@@ -189,7 +182,7 @@ static double bytes_moved(struct ctl *c, const struct ring *old, const struct ri
 static double seconds_of(struct ctl *c, double most) {
     struct reply settings;
     if (!(most > 0) || reply_ask(c, "stats settings") || reply_read(c, "stats settings", &settings)) return NAN;
-    const double rate = number_of(&settings, "handoff_rate");
+    const double rate = reply_stat(&settings, "handoff_rate");
     reply_free(&settings);
     return rate > 0 ? most / (rate * 1048576) : NAN;
 }

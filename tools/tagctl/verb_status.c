@@ -36,15 +36,9 @@ struct sight {
     unsigned failed;
 };
 
-static double stat_of(const struct reply *stats, const char *name) {
-    for (const struct reply_row *row = NULL; (row = reply_next(stats, "STAT", row));)
-        if (!strcmp(row->fields[0].value, name)) return reply_number(row, "value");
-    return NAN;
-}
-
 static double sum_of(const struct reply *stats, const char *const names[]) {
     double sum = 0;
-    for (unsigned i = 0; names[i]; i++) sum += stat_of(stats, names[i]);
+    for (unsigned i = 0; names[i]; i++) sum += reply_stat(stats, names[i]);
     return sum;
 }
 
@@ -52,25 +46,24 @@ static void look_at(const struct reply *stats, double seconds, struct look *l) {
     static const char *const operations[] = {"cmd_get",   "cmd_set",     "cmd_touch", "delete_hits", "delete_misses",
                                              "incr_hits", "incr_misses", "decr_hits", "decr_misses", NULL};
     l->seconds = seconds;
-    l->bytes = stat_of(stats, "bytes");
-    l->limit = stat_of(stats, "limit_maxbytes");
-    l->items = stat_of(stats, "curr_items");
-    l->hits = stat_of(stats, "get_hits");
-    l->misses = stat_of(stats, "get_misses");
+    l->bytes = reply_stat(stats, "bytes");
+    l->limit = reply_stat(stats, "limit_maxbytes");
+    l->items = reply_stat(stats, "curr_items");
+    l->hits = reply_stat(stats, "get_hits");
+    l->misses = reply_stat(stats, "get_misses");
     l->operations = sum_of(stats, operations);
-    l->evictions = stat_of(stats, "evictions");
-    l->purges = stat_of(stats, "cmd_purge");
+    l->evictions = reply_stat(stats, "evictions");
+    l->purges = reply_stat(stats, "cmd_purge");
 }
 
 /* Counters of all nodes that can be asked; NAN everywhere for the others, which are named. */
 static int look(struct ctl *c, struct sight *s, struct look *looks, bool complaining) {
     struct reply *answers = calloc(s->nodes.n + 1, sizeof *answers);
-    struct timespec t;
     if (!answers) return complain(FAILED, "no memory");
     int status = nodes_ask(c, &s->nodes, "stats", answers);
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    double at = conn_seconds();
     for (unsigned i = 0; i < s->nodes.n && !status; i++) {
-        look_at(&answers[i], (double)t.tv_sec + (double)t.tv_nsec / 1e9, &looks[i]);
+        look_at(&answers[i], at, &looks[i]);
         if (answers[i].refusal && complaining &&
             !nodes_is_gone(s->nodes.rows[i])) { /* the table says that it is gone */
             s->failed++;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The file of HTTP clients' tokens (--http-tokens; proto/token.h). No node is asked: the operator has the file read
- * again. */
+ * again.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -17,8 +18,6 @@
 #include "tools/tagctl/tagctl.h"
 #include "tools/tagctl/verbs.h"
 
-#define FILE_MAX ((size_t)TOKENS_MAX * TOKEN_LINE_MAX)
-
 static const struct table_column columns[] = {{"NAME", "name", TABLE_TEXT},
                                               {"SCOPES", "scopes", TABLE_TEXT},
                                               {"TAGS", "tags", TABLE_TEXT},
@@ -27,7 +26,7 @@ static const struct table_column columns[] = {{"NAME", "name", TABLE_TEXT},
 /* The file as it is. */
 struct tokens_file {
     const char *path;
-    char text[FILE_MAX + 1];
+    char text[TOKENS_FILE_MAX + 1];
     size_t n;
     struct stat st; /* st_mode 0: there is none yet */
     struct token_table *table;
