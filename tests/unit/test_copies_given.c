@@ -170,7 +170,8 @@ static void not_every_item_is_copied(void **state) {
         nodes_advance(c, HOLDERS_QUIET_MS);
         (void)try_copy("hot", NULL);
         nodes_settle(c);
-        if (try_copy("hot", NULL) != cases[i].given) fail_msg("%s%s", cases[i].store, cases[i].then);
+        if (try_copy("hot", NULL) != cases[i].given)
+            fail_msg("%s%s", cases[i].store, cases[i].then ? cases[i].then : "");
         nodes_advance(c, HOLDERS_KEPT_MS);
     }
 }
