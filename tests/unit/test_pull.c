@@ -12,7 +12,6 @@
 #include "cmd/cmd.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_pull.h"
-#include "net/net.h"
 #include "proto/moved_item.h"
 #include "store/store.h"
 #include "tests/lib/nodes.h"
