@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/config_bytes.h"
 #include "tests/sim/config_world.h"
 
 /* What a datagram of this world begins with. */
@@ -294,16 +295,10 @@ static void on_pong(struct world_process *p, unsigned from, const struct envelop
 
 static void on_config_message(struct world_process *p, unsigned from, const struct envelope *e, const uint8_t *bytes,
                               size_t n) {
-    static uint8_t memory[PEER_CONTROL_ARENA_BYTES];
-    struct peer_arena arena;
-    struct peer_counts counts = {0};
-    struct peer_config_reader reader = {0};
+    struct peer_config_reader reader;
     struct peer_config m;
-    Peer__Control *control;
     if (!cluster_id_is_zero(&e->to) && !cluster_id_equal(&e->to, &config_self(p->config)->id)) return;
-    peer_arena_init(&arena, memory, sizeof memory);
-    CHECK(peer_control_unpack(&arena, bytes, n, &counts, &control) == PEER_OK);
-    CHECK(peer_config_read(&reader, control, &counts, &m) == PEER_CONFIG_WHOLE);
+    config_bytes_message(bytes, n, &reader, &m);
     struct config_in in = {.kind = CONFIG_IN_MESSAGE, .message = &m};
     in.from.id = e->from;
     in.from.boot = e->boot;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/config_bytes.h"
 
 const struct configuration *world_configuration(const struct world *w, unsigned place) {
     const struct world_process *p = w->place[place].process;
@@ -69,17 +70,11 @@ void world_write(struct world_process *p, struct config_out *o) {
 /* ---- places */
 
 /* Whether any node, up or down, knows a configuration. */
-bool world_has_cluster(const struct world *w) {
+static bool has_cluster(const struct world *w) {
     for (unsigned i = 0; i < w->options.nodes; i++) {
         const struct world_disk *d = &w->place[i].disk;
-        struct config_record r = {0};
-        char err[200];
         if (world_configuration(w, i) != NULL) return true;
-        if (!d->exists) continue;
-        CHECK(config_record_unpack(d->bytes, d->n, &r, err, sizeof err) == 0);
-        const bool has = r.current != NULL;
-        config_record_fini(&r);
-        if (has) return true;
+        if (d->exists && config_bytes_has_cluster(d->bytes, d->n)) return true;
     }
     return false;
 }
@@ -94,7 +89,7 @@ static void set_options(struct world *w, unsigned at, struct config_options *o) 
     o->seeds = true;
     o->nfounders = w->options.founders;
     for (unsigned i = 0; i < o->nfounders; i++) snprintf(o->founders[i], sizeof o->founders[i], "%s", w->place[i].name);
-    o->found = place->found && !world_has_cluster(w); /* the operator gives --found until there is a cluster */
+    o->found = place->found && !has_cluster(w); /* the operator gives --found until there is a cluster */
     o->tag_lease_ms = w->options.tag_lease_ms;
     o->serve_lease_ms = w->options.serve_lease_ms;
     o->eject_after_ms = w->options.eject_after_ms;

@@ -118,7 +118,6 @@ bool world_run(struct world *w, uint64_t ns);
 bool world_agrees(struct world *w, char *why, size_t why_size);
 /* Runs until all agree, at most for so long. False: they never did, or a check failed. */
 bool world_settle(struct world *w, uint64_t ns);
-bool world_has_cluster(const struct world *w);
 /* The configuration of a place, NULL: none. */
 const struct configuration *world_configuration(const struct world *w, unsigned place);
 /* A number of steps of a random schedule: crashes, partitions, pauses, requests; then everything is healed. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/config_bytes.h"
 #include "tests/sim/lab_state.h"
 
 #define DIAL_NS (200 * SIM_MS)
@@ -161,16 +162,10 @@ static void on_hello(struct lab_process *x, unsigned place, const struct head *h
 }
 
 static void on_config(struct lab_process *x, unsigned place, const struct head *h, const uint8_t *bytes, size_t n) {
-    static uint8_t memory[PEER_CONTROL_ARENA_BYTES];
-    struct peer_arena arena;
-    struct peer_counts counts = {0};
-    struct peer_config_reader reader = {0};
+    struct peer_config_reader reader;
     struct peer_config m;
-    Peer__Control *control;
     if (!cluster_id_is_zero(&h->to) && !cluster_id_equal(&h->to, &config_self(x->config)->id)) return;
-    peer_arena_init(&arena, memory, sizeof memory);
-    CHECK(peer_control_unpack(&arena, bytes, n, &counts, &control) == PEER_OK);
-    CHECK(peer_config_read(&reader, control, &counts, &m) == PEER_CONFIG_WHOLE);
+    config_bytes_message(bytes, n, &reader, &m);
     struct config_in in = {.kind = CONFIG_IN_MESSAGE, .message = &m};
     in.from.id = h->from;
     in.from.boot = h->boot;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/config_bytes.h"
 #include "tests/sim/lab_state.h"
 
 /* ------------------------------------------------------------------ the disk */
@@ -67,14 +68,8 @@ static bool has_cluster(const struct lab *l) {
     for (unsigned i = 0; i < l->o.places; i++) {
         const struct lab_process *x = l->place[i].process;
         const struct lab_disk *d = &l->place[i].disk;
-        struct config_record r = {0};
-        char err[200];
         if (x != NULL && config_current(x->config) != NULL) return true;
-        if (!d->exists) continue;
-        CHECK(config_record_unpack(d->bytes, d->n, &r, err, sizeof err) == 0);
-        const bool has = r.current != NULL;
-        config_record_fini(&r);
-        if (has) return true;
+        if (d->exists && config_bytes_has_cluster(d->bytes, d->n)) return true;
     }
     return false;
 }

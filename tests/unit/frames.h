@@ -15,25 +15,13 @@ struct frame {
     char *p;
 };
 
-static inline void frame_take(int fd, void *to, size_t n) {
-    char *p = to;
-    while (n > 0) {
-        struct pollfd wait = {.fd = fd, .events = POLLIN};
-        assert_int_equal(poll(&wait, 1, TALK_PATIENCE_MS), 1);
-        ssize_t k = recv(fd, p, n, 0);
-        if (k <= 0) fail_msg("the link ended");
-        p += k;
-        n -= (size_t)k;
-    }
-}
-
 /* The next frame. */
 static inline struct frame frame_next(int fd) {
     struct frame f;
-    frame_take(fd, &f.h, sizeof f.h);
+    talk_take(fd, &f.h, sizeof f.h);
     f.p = malloc(f.h.bytes + 1);
     assert_non_null(f.p);
-    frame_take(fd, f.p, f.h.bytes);
+    talk_take(fd, f.p, f.h.bytes);
     f.p[f.h.bytes] = '\0';
     return f;
 }

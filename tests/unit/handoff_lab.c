@@ -39,6 +39,7 @@ static enum handoff_import import(void *arg, uint32_t donor, const struct moved_
     if (it->at != n->value_n) return HANDOFF_PRESENT; /* a part is missing */
     n->value_n += it->nvalue;
     if (!moved_item_is_last(it)) return HANDOFF_KEPT;
+    assert_int_equal(n->value_n, it->size);
     if (n->written != NULL && strlen(n->written) == it->nkey && memcmp(n->written, it->key, it->nkey) == 0)
         return HANDOFF_WRITTEN;
     if (n->purged > g) return HANDOFF_PURGED;

@@ -22,20 +22,25 @@
 
 #define TALK_PATIENCE_MS 20000
 
-/* Where the sockets of this program's nodes are, until it ends. */
+/* Where the sockets of this program's nodes are, until it ends; "" before the first call of talk_sockets. */
 static char talk_dir[64];
 
 static inline void talk_dir_remove(void) {
     rmdir(talk_dir);
 }
 
-static inline struct subject *talk_node(const char *options) {
+/* The folder for nodes_start and subject_start. */
+static inline const char *talk_sockets(void) {
     if (talk_dir[0] == '\0') {
         snprintf(talk_dir, sizeof talk_dir, "/tmp/tagcached-test-XXXXXX");
         assert_non_null(mkdtemp(talk_dir));
         atexit(talk_dir_remove);
     }
-    struct subject_config cfg = {.dir = talk_dir};
+    return talk_dir;
+}
+
+static inline struct subject *talk_node(const char *options) {
+    struct subject_config cfg = {.dir = talk_sockets()};
     struct subject *p = subject_start(&cfg, options);
     assert_non_null(p);
     return p;
@@ -54,6 +59,34 @@ static inline void talk_send(int fd, const char *p, size_t n) {
         p += k;
         n -= (size_t)k;
     }
+}
+
+static inline void talk_say(int fd, const char *text) {
+    talk_send(fd, text, strlen(text));
+}
+
+/* Takes exactly n bytes. */
+static inline void talk_take(int fd, void *to, size_t n) {
+    char *p = to;
+    while (n > 0) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&wait, 1, TALK_PATIENCE_MS), 1);
+        ssize_t k = recv(fd, p, n, 0);
+        if (k <= 0) fail_msg("the connection ended");
+        p += k;
+        n -= (size_t)k;
+    }
+}
+
+/* What comes next must be this, byte for byte; what comes after it is left. */
+static inline void talk_hear(int fd, const char *text) {
+    const size_t n = strlen(text);
+    char *got = malloc(n + 1);
+    assert_non_null(got);
+    talk_take(fd, got, n);
+    got[n] = '\0';
+    assert_string_equal(got, text);
+    free(got);
 }
 
 /* Reads until what was read ends with `end` (or, end NULL, until the far side closes). The text is the caller's. */
@@ -83,7 +116,7 @@ static inline char *talk_read(int fd, const char *end) {
 
 /* Sends a request and reads its answer, which ends with `end`. */
 static inline char *talk_ask(int fd, const char *request, const char *end) {
-    talk_send(fd, request, strlen(request));
+    talk_say(fd, request);
     return talk_read(fd, end);
 }
 

@@ -18,8 +18,6 @@
 #include "proto/moved_item.h"
 #include "tests/lib/nodes.h"
 
-static char dir[] = "/tmp/tagcached-copies-XXXXXX";
-
 #define VALUE "VALUE hot 7 3\r\nold\r\n"
 
 /* Node 0, of one worker; member 1 is the test and owns all. */
@@ -38,7 +36,7 @@ static bool on_fault(const char *name) {
 static int begin_with(bool hot_copies) {
     c = nodes_new(2);
     assert_non_null(c);
-    assert_int_equal(nodes_start(c, 0, dir, "-t 1"), 0);
+    assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1"), 0);
     struct cmd *cmd = node_cmd(c->node[0].node);
     cmd->cfg.hot_copies = hot_copies;
     cmd->leases = &ends;
@@ -72,20 +70,6 @@ static uint64_t metric(enum cmd_metric m) {
     return cmd_metric(node_cmd(c->node[0].node), m);
 }
 
-static void say(const char *text) {
-    talk_send(client, text, strlen(text));
-}
-
-static void hear(const char *text) {
-    const size_t n = strlen(text);
-    char *got = malloc(n + 1);
-    assert_non_null(got);
-    frame_take(client, got, n);
-    got[n] = '\0';
-    assert_string_equal(got, text);
-    free(got);
-}
-
 /* The next request, but for those that have no answer. */
 static struct frame next_request(void) {
     if (peer < 0) peer = nodes_accept(c, 0, NULL);
@@ -110,9 +94,9 @@ static void answer_get(const char *key, const char *reply) {
 static void forwarded(const char *key) {
     char line[64];
     snprintf(line, sizeof line, "get %s\r\n", key);
-    say(line);
+    talk_say(client, line);
     answer_get(key, VALUE);
-    hear("VALUE ");
+    talk_hear(client, "VALUE ");
     free(talk_read(client, "END\r\n"));
 }
 
@@ -134,9 +118,9 @@ static void ask_batch(const char *key) {
     char lines[BATCH * 24] = "";
     size_t n = 0;
     for (unsigned i = 0; i < BATCH; i++) n += (size_t)snprintf(lines + n, sizeof lines - n, "get %s\r\n", key);
-    say(lines);
+    talk_say(client, lines);
     for (unsigned i = 0; i < BATCH; i++) answer_get(key, "");
-    for (unsigned i = 0; i < BATCH; i++) hear("END\r\n");
+    for (unsigned i = 0; i < BATCH; i++) talk_hear(client, "END\r\n");
 }
 
 /* The client asks for a key until the owner is asked for a copy; the number of that. It comes with the gets. */
@@ -182,8 +166,8 @@ static void give(uint32_t seq, const char *key) {
 
 /* The client's get of `hot` is answered from a copy. */
 static void served(void) {
-    say("get hot\r\n");
-    hear(VALUE "END\r\n");
+    talk_say(client, "get hot\r\n");
+    talk_hear(client, VALUE "END\r\n");
 }
 
 /* The owner says that a key is being changed. */
@@ -202,8 +186,8 @@ static void a_hot_key_is_served_from_a_copy(void **state) {
     give(heat("hot"), "hot");
     const uint64_t sent = metric(CMD_METRIC_forwards_sent), hits = metric(CMD_METRIC_get_hits);
     served();
-    say("get hot hot\r\nmg hot v k Oab f s q\r\nmg hot\r\nmn\r\n");
-    hear(VALUE VALUE "END\r\nVA 3 khot Oab f7 s3\r\nold\r\nHD\r\nMN\r\n");
+    talk_say(client, "get hot hot\r\nmg hot v k Oab f s q\r\nmg hot\r\nmn\r\n");
+    talk_hear(client, VALUE VALUE "END\r\nVA 3 khot Oab f7 s3\r\nold\r\nHD\r\nMN\r\n");
     nodes_settle(c);
     frame_silent(peer);
     assert_int_equal(metric(CMD_METRIC_forwards_sent), sent);
@@ -220,10 +204,10 @@ static void what_needs_the_owner_goes_there(void **state) {
     (void)state;
     give(heat("hot"), "hot");
     for (unsigned i = 0; i < sizeof lines / sizeof *lines; i++) {
-        say(lines[i]);
+        talk_say(client, lines[i]);
         struct frame f = next_request();
         frame_answer(peer, f.h.seq, LINK_DONE, f.h.kind == LINK_GET ? "" : "OK\r\n");
-        hear(f.h.kind == LINK_GET ? "END\r\n" : "OK\r\n");
+        talk_hear(client, f.h.kind == LINK_GET ? "END\r\n" : "OK\r\n");
         free(f.p);
     }
     served();
@@ -243,9 +227,9 @@ static void a_copy_is_served_for_a_second(void **state) {
     assert_int_equal(HOLDERS_COPY_MS, 1000);
     served(); /* 999 ms */
     nodes_advance(c, 1);
-    say("get hot\r\n");
+    talk_say(client, "get hot\r\n");
     answer_get("hot", VALUE);
-    hear(VALUE "END\r\n");
+    talk_hear(client, VALUE "END\r\n");
 }
 
 static void the_next_copy_is_asked_for_while_the_key_is_hot(void **state) {
@@ -359,21 +343,21 @@ static void a_change_that_overtakes_the_copy_ends_it(void **state) {
 static void a_clients_own_change_comes_first(void **state) {
     (void)state;
     give(heat("hot"), "hot");
-    say("get hot\r\nset hot 0 0 3\r\nnew\r\nget hot\r\n");
+    talk_say(client, "get hot\r\nset hot 0 0 3\r\nnew\r\nget hot\r\n");
     const uint32_t seq = frame_asked(peer, LINK_COMMAND, "set hot 0 0 3\r\nnew\r\n");
     frame_asked(peer, LINK_GET, "hot");
     frame_answer(peer, seq, LINK_DONE, "STORED\r\n");
     frame_answer(peer, seq + 1, LINK_DONE, "VALUE hot 0 3\r\nnew\r\n");
-    hear(VALUE "END\r\nSTORED\r\nVALUE hot 0 3\r\nnew\r\nEND\r\n");
+    talk_hear(client, VALUE "END\r\nSTORED\r\nVALUE hot 0 3\r\nnew\r\nEND\r\n");
 }
 
 static void a_purge_of_its_tag_ends_it(void **state) {
     (void)state;
     give(heat("hot"), "hot");
-    say("purge other\r\n");
+    talk_say(client, "purge other\r\n");
     free(talk_read(client, "\r\n"));
     served();
-    say("purge tag\r\n");
+    talk_say(client, "purge tag\r\n");
     free(talk_read(client, "\r\n"));
     forwarded("hot");
 }
@@ -381,16 +365,16 @@ static void a_purge_of_its_tag_ends_it(void **state) {
 static void a_soft_purge_ends_it_too(void **state) {
     (void)state;
     give(heat("hot"), "hot");
-    say("mp tag I\r\n");
-    hear("HD\r\n");
+    talk_say(client, "mp tag I\r\n");
+    talk_hear(client, "HD\r\n");
     forwarded("hot");
 }
 
 static void so_does_a_flush(void **state) {
     (void)state;
     give(heat("hot"), "hot");
-    say("flush_all\r\n");
-    hear("OK\r\n");
+    talk_say(client, "flush_all\r\n");
+    talk_hear(client, "OK\r\n");
     forwarded("hot");
 }
 
@@ -398,7 +382,7 @@ static void so_does_a_flush(void **state) {
 static void a_purge_that_overtakes_the_copy_ends_it(void **state) {
     (void)state;
     const uint32_t seq = heat("hot");
-    say("purge tag\r\n");
+    talk_say(client, "purge tag\r\n");
     free(talk_read(client, "\r\n"));
     give(seq, "hot");
     forwarded("hot");
@@ -515,9 +499,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_link_that_ends_ends_it, begin, end),
         cmocka_unit_test_setup_teardown(without_the_option_none_is_asked_for, begin_off, end),
     };
-    if (mkdtemp(dir) == NULL) return 1;
     fault_hook = on_fault;
-    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    rmdir(dir);
-    return failed;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,8 @@
 
 #include "cluster/mutation.h"
 #include "handoff_lab.h"
+#include "proto/moved_item.h"
+#include "proto/peer_handoff.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define FAST (1024 * MIB)
@@ -269,6 +271,29 @@ static void test_a_large_value_comes_in_parts(void **state) {
     assert_over(HANDOFF_DONE, HANDOFF_DONE);
 }
 
+/* The largest value that goes whole, one as large as a message and one as a chunk, and those with a byte more or less.
+ * The first one's last part is a byte; the others find a message begun by what is before them. */
+static void test_values_around_the_bounds(void **state) {
+    static const uint64_t bounds[] = {PEER_HANDOFF_ITEMS_MAX - MOVED_ITEM_REST_MAX, PEER_HANDOFF_ITEMS_MAX,
+                                      HANDOFF_CHUNK_BYTES};
+    char key[32];
+    (void)state;
+    for (unsigned i = 0; i < 9; i++) {
+        snprintf(key, sizeof key, "large%u", i);
+        lab_item(&lab, 1, key, bounds[i / 3] + 1 - i % 3, 0, 2);
+        snprintf(key, sizeof key, "small%u", i);
+        lab_item(&lab, 1, key, 10, 0, 2);
+    }
+    lab_begin(&lab, 1, 2);
+    lab_run(&lab, 1000);
+    assert_over(HANDOFF_DONE, HANDOFF_DONE);
+    assert_int_equal(handoff_counters(receiver->h)->received, 18);
+    for (unsigned i = 0; i < 9; i++) {
+        snprintf(key, sizeof key, "large%u", i);
+        assert_int_equal(lab_find(&lab, 2, key)->size, bounds[i / 3] + 1 - i % 3);
+    }
+}
+
 /* The first part was read before the purge: the last one's number must not count. */
 static void test_a_purge_between_parts(void **state) {
     (void)state;
@@ -523,6 +548,7 @@ int main(void) {
         TEST(test_a_purge_on_the_way),
         TEST(test_the_guard_is_noticed),
         TEST(test_a_large_value_comes_in_parts),
+        TEST(test_values_around_the_bounds),
         TEST(test_a_purge_between_parts),
         TEST(test_an_item_that_goes_while_it_is_read),
         TEST(test_two_chunks_of_256_kib_at_most),

@@ -344,6 +344,26 @@ static void idle_connections_end(void **state) {
     lab_free(l);
 }
 
+/* Its ten seconds begin with its first byte, however long the connection has rested. */
+static void a_request_after_a_rest_has_ten_seconds(void **state) {
+    static const char text[] = GET("/echo/a");
+    struct lab *l = lab_new();
+    const int fd = call(l);
+    (void)state;
+    say(fd, text);
+    hear(fd, HEAD("200 OK", "text/plain", "1", "keep-alive") "a");
+    pass(l, IDLE_S - 2);
+    put(fd, text, 1);
+    await_read(&l->net, sizeof text);
+    await_worker(&l->net, 0);
+    pass(l, REQUEST_S - 1);
+    assert_int_equal(connections(l), 1);
+    say(fd, text + 1);
+    hear(fd, HEAD("200 OK", "text/plain", "1", "keep-alive") "a");
+    close(fd);
+    lab_free(l);
+}
+
 static void a_client_that_does_not_read_ends(void **state) {
     struct lab *l = lab_new();
     const int fd = call_from(l, 1, 4096);
@@ -446,12 +466,19 @@ static void hosts_and_tokens(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests_follow_each_other),       cmocka_unit_test(a_client_waits_for_continue),
-        cmocka_unit_test(a_refused_client_reads_why),       cmocka_unit_test(others_are_served_while_one_waits),
-        cmocka_unit_test(a_client_may_go_or_say_no_more),   cmocka_unit_test(a_slow_sender_has_ten_seconds),
-        cmocka_unit_test(a_refused_client_does_not_stay),   cmocka_unit_test(idle_connections_end),
-        cmocka_unit_test(a_client_that_does_not_read_ends), cmocka_unit_test(a_large_answer_is_whole),
-        cmocka_unit_test(crowds_are_turned_away),           cmocka_unit_test(hosts_and_tokens),
+        cmocka_unit_test(requests_follow_each_other),
+        cmocka_unit_test(a_client_waits_for_continue),
+        cmocka_unit_test(a_refused_client_reads_why),
+        cmocka_unit_test(others_are_served_while_one_waits),
+        cmocka_unit_test(a_client_may_go_or_say_no_more),
+        cmocka_unit_test(a_slow_sender_has_ten_seconds),
+        cmocka_unit_test(a_refused_client_does_not_stay),
+        cmocka_unit_test(idle_connections_end),
+        cmocka_unit_test(a_client_that_does_not_read_ends),
+        cmocka_unit_test(a_large_answer_is_whole),
+        cmocka_unit_test(crowds_are_turned_away),
+        cmocka_unit_test(hosts_and_tokens),
+        cmocka_unit_test(a_request_after_a_rest_has_ten_seconds),
     };
     memset(pattern, 'p', sizeof pattern);
     return cmocka_run_group_tests(tests, NULL, NULL);

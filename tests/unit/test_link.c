@@ -12,8 +12,6 @@
 #include "net/net.h"
 #include "tests/lib/nodes.h"
 
-static char dir[] = "/tmp/tagcached-link-XXXXXX";
-
 #define DOWN "SERVER_ERROR owner is down\r\n"
 #define SILENT "SERVER_ERROR owner did not answer, may have been done\r\n"
 #define LOST "SERVER_ERROR connection to owner lost, may have been done\r\n"
@@ -22,7 +20,7 @@ static char dir[] = "/tmp/tagcached-link-XXXXXX";
 static struct nodes *begin(void) {
     struct nodes *c = nodes_new(2);
     assert_non_null(c);
-    assert_int_equal(nodes_start(c, 0, dir, "-t 1"), 0);
+    assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1"), 0);
     nodes_view_only(c, 0, 7, 1);
     return c;
 }
@@ -31,28 +29,13 @@ static uint64_t metric(struct nodes *c, enum cmd_metric m) {
     return cmd_metric(node_cmd(c->node[0].node), m);
 }
 
-static void say(int fd, const char *text) {
-    talk_send(fd, text, strlen(text));
-}
-
-/* What comes next must be this, byte for byte. */
-static void hear(int fd, const char *text) {
-    const size_t n = strlen(text);
-    char *got = malloc(n + 1);
-    assert_non_null(got);
-    frame_take(fd, got, n);
-    got[n] = '\0';
-    assert_string_equal(got, text);
-    free(got);
-}
-
 /* ------------------------------------------------------------------ what goes over */
 
 static void a_get_goes_key_by_key(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client, "get a b|#|t=x c\r\nmn\r\n");
+    talk_say(client, "get a b|#|t=x c\r\nmn\r\n");
     int peer = nodes_accept(c, 0, NULL);
     struct frame ring = frame_next(peer);
     assert_int_equal(ring.h.kind, LINK_RING);
@@ -69,7 +52,7 @@ static void a_get_goes_key_by_key(void **state) {
     frame_answer(peer, seq, LINK_DONE, "VALUE a 0 1\r\nA\r\n");
     frame_answer(peer, seq + 1, LINK_DONE, "");
     frame_answer(peer, seq + 2, LINK_DONE, "VALUE c 5 1\r\nC\r\n");
-    hear(client, "VALUE a 0 1\r\nA\r\nVALUE c 5 1\r\nC\r\nEND\r\nMN\r\n");
+    talk_hear(client, "VALUE a 0 1\r\nA\r\nVALUE c 5 1\r\nC\r\nEND\r\nMN\r\n");
     assert_int_equal(metric(c, CMD_METRIC_forwards_sent), 3);
     assert_int_equal(metric(c, CMD_METRIC_links_open), 1);
     close(client);
@@ -81,7 +64,8 @@ static void a_command_goes_whole(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client,
+    talk_say(
+        client,
         "set k 1 0 2 noreply\r\nab\r\ndelete k noreply\r\nincr n 1 noreply\r\nms YmFy 2 b S10\r\nhi\r\nmg k v\r\n");
     int peer = nodes_accept(c, 0, NULL);
     uint32_t seq = frame_asked(peer, LINK_COMMAND, "set k 1 0 2 noreply\r\nab\r\n");
@@ -92,7 +76,7 @@ static void a_command_goes_whole(void **state) {
     frame_send(peer, seq, LINK_DONE, 2, 0, "", 0); /* three empty ones */
     frame_answer(peer, seq + 3, LINK_DONE, "HD\r\n");
     frame_answer(peer, seq + 4, LINK_DONE, "VA 1\r\nx\r\n");
-    hear(client, "HD\r\nVA 1\r\nx\r\n");
+    talk_hear(client, "HD\r\nVA 1\r\nx\r\n");
     close(client);
     close(peer);
     nodes_free(c);
@@ -109,7 +93,7 @@ static void gat_sends_a_ttl(void **state) {
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
         snprintf(text, sizeof text, "gats %s k\r\n", words[i]);
-        say(client, text);
+        talk_say(client, text);
         if (peer < 0) peer = nodes_accept(c, 0, NULL);
         struct frame f = frame_next(peer);
         if (f.h.kind == LINK_RING) {
@@ -123,7 +107,7 @@ static void gat_sends_a_ttl(void **state) {
         assert_string_equal(f.p + 4, "k");
         frame_answer(peer, f.h.seq, LINK_DONE, "VALUE k 0 1 99\r\nA\r\n");
         free(f.p);
-        hear(client, "VALUE k 0 1 99\r\nA\r\nEND\r\n");
+        talk_hear(client, "VALUE k 0 1 99\r\nA\r\nEND\r\n");
     }
     close(client);
     close(peer);
@@ -135,20 +119,20 @@ static void a_purge_is_a_barrier(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client, "set k 0 0 1\r\na\r\nflush_all\r\nget k\r\ndelete k|#|p=tag\r\nget l\r\n");
+    talk_say(client, "set k 0 0 1\r\na\r\nflush_all\r\nget k\r\ndelete k|#|p=tag\r\nget l\r\n");
     int peer = nodes_accept(c, 0, NULL);
     uint32_t seq = frame_asked(peer, LINK_COMMAND, "set k 0 0 1\r\na\r\n");
     nodes_settle(c);
     frame_silent(peer);
     frame_answer(peer, seq, LINK_DONE, "STORED\r\n");
-    hear(client, "STORED\r\nOK\r\n");
+    talk_hear(client, "STORED\r\nOK\r\n");
     assert_int_equal(frame_asked(peer, LINK_GET, "k"), seq + 1);
     nodes_settle(c);
     frame_silent(peer);
     frame_answer(peer, seq + 1, LINK_DONE, "");
-    hear(client, "END\r\nDELETED\r\n");
+    talk_hear(client, "END\r\nDELETED\r\n");
     frame_answer(peer, frame_asked(peer, LINK_GET, "l"), LINK_DONE, "");
-    hear(client, "END\r\n");
+    talk_hear(client, "END\r\n");
     close(client);
     close(peer);
     nodes_free(c);
@@ -159,7 +143,7 @@ static void a_write_waits_for_a_read_of_its_key(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client, "get k\r\nset other 0 0 1\r\no\r\nset k 0 0 1\r\na\r\nget z\r\n");
+    talk_say(client, "get k\r\nset other 0 0 1\r\no\r\nset k 0 0 1\r\na\r\nget z\r\n");
     int peer = nodes_accept(c, 0, NULL);
     uint32_t seq = frame_asked(peer, LINK_GET, "k");
     frame_asked(peer, LINK_COMMAND, "set other 0 0 1\r\no\r\n");
@@ -171,7 +155,7 @@ static void a_write_waits_for_a_read_of_its_key(void **state) {
     frame_asked(peer, LINK_GET, "z");
     frame_answer(peer, seq + 2, LINK_DONE, "STORED\r\n");
     frame_answer(peer, seq + 3, LINK_DONE, "");
-    hear(client, "END\r\nSTORED\r\nSTORED\r\nEND\r\n");
+    talk_hear(client, "END\r\nSTORED\r\nSTORED\r\nEND\r\n");
     close(client);
     close(peer);
     nodes_free(c);
@@ -183,8 +167,9 @@ static void what_is_not_answered_in_time_fails(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client, "get a\r\nset b 0 0 1\r\nb\r\nset c 0 0 1 noreply\r\nc\r\ntouch d 0\r\nmg e v Oo\r\nmg f v q\r\nme "
-                "g\r\nmn\r\n");
+    talk_say(client,
+             "get a\r\nset b 0 0 1\r\nb\r\nset c 0 0 1 noreply\r\nc\r\ntouch d 0\r\nmg e v Oo\r\nmg f v q\r\nme "
+             "g\r\nmn\r\n");
     int peer = nodes_accept(c, 0, NULL);
     uint32_t seq = frame_asked(peer, LINK_GET, "a");
     for (unsigned i = 1; i < 7; i++) free(frame_next(peer).p);
@@ -192,17 +177,17 @@ static void what_is_not_answered_in_time_fails(void **state) {
     nodes_settle(c);
     frame_silent(client);
     nodes_advance(c, 1);
-    hear(client, "END\r\n" SILENT "NOT_FOUND\r\nEN Oo\r\nEN\r\nMN\r\n");
+    talk_hear(client, "END\r\n" SILENT "NOT_FOUND\r\nEN Oo\r\nEN\r\nMN\r\n");
     assert_int_equal(metric(c, CMD_METRIC_forward_timeouts), 7);
     assert_int_equal(metric(c, CMD_METRIC_forward_errors), 7);
     /* Their replies come late: each is dropped in its place. */
-    say(client, "get h\r\n");
+    talk_say(client, "get h\r\n");
     assert_int_equal(frame_asked(peer, LINK_GET, "h"), seq + 7);
     frame_answer(peer, seq, LINK_DONE, "VALUE a 0 1\r\nA\r\n");
     frame_answer(peer, seq + 1, LINK_DONE, "STORED\r\n");
     frame_send(peer, seq + 2, LINK_DONE, 4, 0, "", 0);
     frame_answer(peer, seq + 7, LINK_DONE, "VALUE h 0 1\r\nH\r\n");
-    hear(client, "VALUE h 0 1\r\nH\r\nEND\r\n");
+    talk_hear(client, "VALUE h 0 1\r\nH\r\nEND\r\n");
     close(client);
     close(peer);
     nodes_free(c);
@@ -214,27 +199,27 @@ static void a_silent_peer_is_not_waited_for(void **state) {
     uint32_t seq = 0;
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
-        say(client, "get a\r\n");
+        talk_say(client, "get a\r\n");
         if (peer < 0) peer = nodes_accept(c, 0, NULL);
         seq = frame_asked(peer, LINK_GET, "a");
         nodes_advance(c, CMD_PEER_TIMEOUT_MS);
-        hear(client, "END\r\n");
+        talk_hear(client, "END\r\n");
     }
     /* The breaker is open: it is asked nothing, but whether it is there. */
     uint32_t ping = frame_asked(peer, LINK_PING, "");
     assert_int_equal(ping, seq + 1);
-    say(client, "get a\r\nset a 0 0 1\r\nx\r\n");
-    hear(client, "END\r\n" DOWN);
+    talk_say(client, "get a\r\nset a 0 0 1\r\nx\r\n");
+    talk_hear(client, "END\r\n" DOWN);
     nodes_advance(c, LINK_PING_MS);
-    say(client, "get a\r\n");
-    hear(client, "END\r\n");
+    talk_say(client, "get a\r\n");
+    talk_hear(client, "END\r\n");
     frame_silent(peer); /* one ping at a time */
     for (unsigned i = 0; i < 3; i++) frame_answer(peer, seq - 2 + i, LINK_DONE, "");
     frame_answer(peer, ping, LINK_DONE, "");
     nodes_settle(c);
-    say(client, "get a\r\n");
+    talk_say(client, "get a\r\n");
     frame_answer(peer, frame_asked(peer, LINK_GET, "a"), LINK_DONE, "VALUE a 0 1\r\nA\r\n");
-    hear(client, "VALUE a 0 1\r\nA\r\nEND\r\n");
+    talk_hear(client, "VALUE a 0 1\r\nA\r\nEND\r\n");
     close(client);
     close(peer);
     nodes_free(c);
@@ -246,17 +231,17 @@ static void two_expiries_do_not_open_it(void **state) {
     int client = nodes_connect(c, 0), peer = -1;
     (void)state;
     for (unsigned i = 0; i < 6; i++) {
-        say(client, "get a\r\n");
+        talk_say(client, "get a\r\n");
         if (peer < 0) peer = nodes_accept(c, 0, NULL);
         uint32_t seq = frame_asked(peer, LINK_GET, "a");
         if (i % 3 != 2) {
             nodes_advance(c, CMD_PEER_TIMEOUT_MS);
-            hear(client, "END\r\n");
+            talk_hear(client, "END\r\n");
         } else {
             frame_answer(peer, seq - 2, LINK_DONE, "");
             frame_answer(peer, seq - 1, LINK_DONE, "");
             frame_answer(peer, seq, LINK_DONE, "VALUE a 0 1\r\nA\r\n");
-            hear(client, "VALUE a 0 1\r\nA\r\nEND\r\n");
+            talk_hear(client, "VALUE a 0 1\r\nA\r\nEND\r\n");
         }
     }
     close(client);
@@ -270,17 +255,17 @@ static void a_peer_that_cannot_be_reached_is_down(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client, "get a\r\nset a 0 0 1\r\nx\r\ntouch a 0\r\n");
+    talk_say(client, "get a\r\nset a 0 0 1\r\nx\r\ntouch a 0\r\n");
     assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
-    hear(client, "END\r\n" DOWN "NOT_FOUND\r\n");
-    say(client, "get a\r\n"); /* at once: not tried again before LINK_BACKOFF_MIN_MS */
-    hear(client, "END\r\n");
+    talk_hear(client, "END\r\n" DOWN "NOT_FOUND\r\n");
+    talk_say(client, "get a\r\n"); /* at once: not tried again before LINK_BACKOFF_MIN_MS */
+    talk_hear(client, "END\r\n");
     assert_int_equal(sync_load_acq(&c->dialled), 1);
     nodes_advance(c, LINK_BACKOFF_MIN_MS);
-    say(client, "get a\r\n");
+    talk_say(client, "get a\r\n");
     int peer = nodes_accept(c, 0, NULL);
     frame_answer(peer, frame_asked(peer, LINK_GET, "a"), LINK_DONE, "");
-    hear(client, "END\r\n");
+    talk_hear(client, "END\r\n");
     assert_int_equal(sync_load_acq(&c->dialled), 2);
     close(client);
     close(peer);
@@ -291,13 +276,13 @@ static void a_connection_that_takes_too_long_fails(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client, "get a\r\nset b 0 0 1\r\nx\r\n");
+    talk_say(client, "get a\r\nset b 0 0 1\r\nx\r\n");
     nodes_advance(c, CMD_PEER_TIMEOUT_MS);
-    hear(client, "END\r\n" SILENT);
+    talk_hear(client, "END\r\n" SILENT);
     int peer = nodes_accept(c, 0, NULL);
-    say(client, "get c\r\n"); /* nothing of what was given up is sent */
+    talk_say(client, "get c\r\n"); /* nothing of what was given up is sent */
     frame_answer(peer, frame_asked(peer, LINK_GET, "c"), LINK_DONE, "");
-    hear(client, "END\r\n");
+    talk_hear(client, "END\r\n");
     close(client);
     close(peer);
     nodes_free(c);
@@ -307,8 +292,8 @@ static void a_link_that_breaks_loses_what_was_sent(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client,
-        "get a b\r\nset c 0 0 1\r\nc\r\ntouch d 0\r\nmg e v N30\r\nmg f v\r\nset g 0 0 1 noreply\r\ng\r\nmn\r\n");
+    talk_say(client,
+             "get a b\r\nset c 0 0 1\r\nc\r\ntouch d 0\r\nmg e v N30\r\nmg f v\r\nset g 0 0 1 noreply\r\ng\r\nmn\r\n");
     int peer = nodes_accept(c, 0, NULL);
     uint32_t seq = frame_asked(peer, LINK_GET, "a");
     for (unsigned i = 1; i < 7; i++) free(frame_next(peer).p);
@@ -321,7 +306,7 @@ static void a_link_that_breaks_loses_what_was_sent(void **state) {
     assert_int_equal(frame_asked(peer, LINK_COMMAND, "mg f v\r\n"), seq + 1);
     frame_answer(peer, seq, LINK_DONE, "VALUE b 0 1\r\nB\r\n");
     close(peer);
-    hear(client, "VALUE a 0 1\r\nA\r\nVALUE b 0 1\r\nB\r\nEND\r\n" LOST "NOT_FOUND\r\nEN\r\nEN\r\nMN\r\n");
+    talk_hear(client, "VALUE a 0 1\r\nA\r\nVALUE b 0 1\r\nB\r\nEND\r\n" LOST "NOT_FOUND\r\nEN\r\nEN\r\nMN\r\n");
     close(client);
     nodes_free(c);
 }
@@ -338,15 +323,15 @@ static void a_link_that_breaks_keeps_what_was_not_sent(void **state) {
     assert_non_null(body);
     memset(body, 'x', SIZE);
     memcpy(body + SIZE, "\r\n", 2);
-    say(client, "get warm\r\n");
+    talk_say(client, "get warm\r\n");
     int peer = nodes_accept(c, 0, NULL);
     frame_answer(peer, frame_asked(peer, LINK_GET, "warm"), LINK_DONE, "");
-    hear(client, "END\r\n");
+    talk_hear(client, "END\r\n");
     int clients[N];
     for (unsigned i = 0; i < N; i++) {
         clients[i] = nodes_connect(c, 0);
         snprintf(line, sizeof line, "set k%u 0 0 %d\r\n", i, SIZE);
-        say(clients[i], line);
+        talk_say(clients[i], line);
         talk_send(clients[i], body, SIZE + 2);
     }
     nodes_settle(c);
@@ -387,7 +372,7 @@ static void a_wrong_owner_is_asked_twice_more(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client, "get a\r\nset b 0 0 1\r\nb\r\n");
+    talk_say(client, "get a\r\nset b 0 0 1\r\nb\r\n");
     int peer = nodes_accept(c, 0, NULL);
     for (unsigned i = 0; i < 3; i++) {
         if (i > 0) nodes_advance(c, LINK_RING_MS);
@@ -397,7 +382,7 @@ static void a_wrong_owner_is_asked_twice_more(void **state) {
         send_status(peer, seq + 1, LINK_NOT_OWNER, 6);
         nodes_settle(c);
     }
-    hear(client, "END\r\n" SILENT);
+    talk_hear(client, "END\r\n" SILENT);
     assert_int_equal(sync_load_acq(&c->differs), 1); /* once a version */
     assert_int_equal(metric(c, CMD_METRIC_ring_disagreements), 6);
     close(client);
@@ -408,10 +393,10 @@ static void a_wrong_owner_is_asked_twice_more(void **state) {
 static void a_newer_ring_is_followed(void **state) {
     struct nodes *c = nodes_new(3);
     (void)state;
-    assert_int_equal(nodes_start(c, 0, dir, "-t 1"), 0);
+    assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1"), 0);
     nodes_view_only(c, 0, 7, 1);
     int client = nodes_connect(c, 0);
-    say(client, "get a b\r\n");
+    talk_say(client, "get a b\r\n");
     struct nodes_wish wish;
     int first = nodes_accept(c, 0, &wish);
     assert_int_equal(wish.to, 1);
@@ -423,15 +408,15 @@ static void a_newer_ring_is_followed(void **state) {
     int second = nodes_accept(c, 0, &wish);
     assert_int_equal(wish.to, 2);
     frame_answer(second, frame_asked(second, LINK_GET, "b"), LINK_DONE, "VALUE b 0 1\r\nB\r\n");
-    hear(client, "VALUE a 0 1\r\nA\r\nVALUE b 0 1\r\nB\r\nEND\r\n");
+    talk_hear(client, "VALUE a 0 1\r\nA\r\nVALUE b 0 1\r\nB\r\nEND\r\n");
     /* This node itself owns all now: what is under way is answered, what comes then is its own. */
-    say(client, "get c\r\n");
+    talk_say(client, "get c\r\n");
     seq = frame_asked(second, LINK_GET, "c");
     nodes_view_only(c, 0, 9, 0);
     frame_answer(second, seq, LINK_DONE, "VALUE c 0 1\r\nC\r\n");
-    hear(client, "VALUE c 0 1\r\nC\r\nEND\r\n");
-    say(client, "get c\r\n");
-    hear(client, "END\r\n");
+    talk_hear(client, "VALUE c 0 1\r\nC\r\nEND\r\n");
+    talk_say(client, "get c\r\n");
+    talk_hear(client, "END\r\n");
     close(client);
     close(first);
     close(second);
@@ -442,7 +427,7 @@ static void what_is_moving_is_asked_again(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client, "set a 0 0 1\r\na\r\n");
+    talk_say(client, "set a 0 0 1\r\na\r\n");
     int peer = nodes_accept(c, 0, NULL);
     for (unsigned i = 0; i < 5; i++) {
         send_status(peer, frame_asked(peer, LINK_COMMAND, "set a 0 0 1\r\na\r\n"), LINK_RETRY, 0);
@@ -450,11 +435,11 @@ static void what_is_moving_is_asked_again(void **state) {
         nodes_advance(c, LINK_RETRY_MS);
     }
     frame_answer(peer, frame_asked(peer, LINK_COMMAND, "set a 0 0 1\r\na\r\n"), LINK_DONE, "STORED\r\n");
-    hear(client, "STORED\r\n");
-    say(client, "set a 0 0 1\r\na\r\n");
+    talk_hear(client, "STORED\r\n");
+    talk_say(client, "set a 0 0 1\r\na\r\n");
     send_status(peer, frame_asked(peer, LINK_COMMAND, "set a 0 0 1\r\na\r\n"), LINK_RETRY, 0);
     nodes_advance(c, CMD_PEER_TIMEOUT_MS); /* but not beyond the deadline */
-    hear(client, SILENT);
+    talk_hear(client, SILENT);
     close(client);
     close(peer);
     nodes_free(c);
@@ -478,12 +463,12 @@ static void a_peer_out_of_step_is_cut_off(void **state) {
     int client = nodes_connect(c, 0);
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        say(client, "set a 0 0 1\r\na\r\n");
+        talk_say(client, "set a 0 0 1\r\na\r\n");
         int peer = nodes_accept(c, 0, NULL);
         uint32_t seq = frame_asked(peer, LINK_COMMAND, "set a 0 0 1\r\na\r\n");
         const struct link_header h = {bad[i].bytes, seq + bad[i].seq_off, bad[i].status, bad[i].more, bad[i].zero};
         talk_send(peer, (const char *)&h, sizeof h);
-        hear(client, LOST);
+        talk_hear(client, LOST);
         frame_ended(peer);
     }
     close(client);
@@ -497,10 +482,10 @@ static void another_key_never_reaches_a_client(void **state) {
     int client = nodes_connect(c, 0);
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        say(client, "get a\r\n");
+        talk_say(client, "get a\r\n");
         int peer = nodes_accept(c, 0, NULL);
         frame_answer(peer, frame_asked(peer, LINK_GET, "a"), LINK_DONE, wrong[i]);
-        hear(client, "END\r\n");
+        talk_hear(client, "END\r\n");
         frame_ended(peer);
     }
     close(client);
@@ -513,19 +498,19 @@ static void a_client_that_leaves_is_forgotten(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0), other = nodes_connect(c, 0);
     (void)state;
-    say(client, "get a\r\nset b 0 0 1\r\nb\r\n");
+    talk_say(client, "get a\r\nset b 0 0 1\r\nb\r\n");
     int peer = nodes_accept(c, 0, NULL);
     uint32_t seq = frame_asked(peer, LINK_GET, "a");
     frame_asked(peer, LINK_COMMAND, "set b 0 0 1\r\nb\r\n");
     struct linger hard = {1, 0};
     setsockopt(client, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     close(client);
-    say(other, "get c\r\n");
+    talk_say(other, "get c\r\n");
     frame_asked(peer, LINK_GET, "c");
     frame_answer(peer, seq, LINK_DONE, "VALUE a 0 1\r\nA\r\n");
     frame_answer(peer, seq + 1, LINK_DONE, "STORED\r\n");
     frame_answer(peer, seq + 2, LINK_DONE, "VALUE c 0 1\r\nC\r\n");
-    hear(other, "VALUE c 0 1\r\nC\r\nEND\r\n");
+    talk_hear(other, "VALUE c 0 1\r\nC\r\nEND\r\n");
     close(other);
     close(peer);
     nodes_free(c);
@@ -542,7 +527,7 @@ static void no_more_than_so_many_are_out(void **state) {
     strcat(line, "\r\n");
     for (unsigned i = 0; i < CLIENTS; i++) {
         clients[i] = nodes_connect(c, 0);
-        say(clients[i], line);
+        talk_say(clients[i], line);
     }
     peer = nodes_accept(c, 0, NULL);
     while (metric(c, CMD_METRIC_forwards_sent) < LINK_OUT_MAX) sched_yield();
@@ -559,8 +544,8 @@ static void no_more_than_so_many_are_out(void **state) {
         asked++;
     }
     for (unsigned i = 0; i < CLIENTS; i++) {
-        for (unsigned k = 0; k < CMD_BATCH; k++) hear(clients[i], "VALUE k 0 1\r\nK\r\n");
-        hear(clients[i], "END\r\n");
+        for (unsigned k = 0; k < CMD_BATCH; k++) talk_hear(clients[i], "VALUE k 0 1\r\nK\r\n");
+        talk_hear(clients[i], "END\r\n");
         close(clients[i]);
     }
     assert_int_equal(asked, CLIENTS * CMD_BATCH);
@@ -585,42 +570,32 @@ static void replies_that_wait_are_bounded(void **state) {
     strcat(line, "\r\n");
     for (unsigned i = 0; i < CLIENTS; i++) {
         clients[i] = nodes_connect(c, 0);
-        say(clients[i], line);
+        talk_say(clients[i], line);
         if (peer < 0) peer = nodes_accept(c, 0, NULL);
         for (unsigned k = 0; k < CMD_BATCH; k++) frame_answer(peer, frame_asked(peer, LINK_GET, "k"), LINK_DONE, value);
     }
     last = nodes_connect(c, 0);
     nodes_settle(c);
-    say(last, "get z\r\n");
+    talk_say(last, "get z\r\n");
     nodes_settle(c);
     frame_silent(peer);
     char *got = malloc((size_t)n + SIZE + 2);
     assert_non_null(got);
     for (unsigned i = 0; i < CLIENTS; i++) {
         for (unsigned k = 0; k < CMD_BATCH; k++) {
-            frame_take(clients[i], got, (size_t)n + SIZE + 2);
+            talk_take(clients[i], got, (size_t)n + SIZE + 2);
             assert_memory_equal(got, value, (size_t)n + SIZE + 2);
         }
-        hear(clients[i], "END\r\n");
+        talk_hear(clients[i], "END\r\n");
         close(clients[i]);
     }
     frame_answer(peer, frame_asked(peer, LINK_GET, "z"), LINK_DONE, "");
-    hear(last, "END\r\n");
+    talk_hear(last, "END\r\n");
     free(got);
     free(value);
     close(last);
     close(peer);
     nodes_free(c);
-}
-
-static int make_dir(void **state) {
-    (void)state;
-    return mkdtemp(dir) == NULL;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    return rmdir(dir);
 }
 
 int main(void) {
@@ -646,5 +621,5 @@ int main(void) {
         cmocka_unit_test(no_more_than_so_many_are_out),
         cmocka_unit_test(replies_that_wait_are_bounded),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

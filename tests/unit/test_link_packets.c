@@ -11,7 +11,6 @@
 #include "tests/lib/nodes.h"
 #include "tests/wire/script_packet.h"
 
-static char dir[] = "/tmp/tagcached-packets-XXXXXX";
 static const struct script_vars no_vars;
 
 #define SILENT "v=owner\\sdid\\snot\\sanswer,\\smay\\shave\\sbeen\\sdone"
@@ -20,7 +19,7 @@ static const struct script_vars no_vars;
 static struct nodes *begin(unsigned owner) {
     struct nodes *c = nodes_new(2);
     assert_non_null(c);
-    assert_int_equal(nodes_start(c, 0, dir, "-t 1"), 0);
+    assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1"), 0);
     nodes_view_only(c, 0, 7, owner);
     return c;
 }
@@ -46,9 +45,9 @@ static void hear(int fd, const char *words) {
     struct script_vars vars = {0};
     char *p = malloc(65536);
     assert_non_null(p);
-    frame_take(fd, p, BINARY_HEADER);
+    talk_take(fd, p, BINARY_HEADER);
     assert_true(binary_u32(p + 8) < 65000);
-    frame_take(fd, p + BINARY_HEADER, binary_u32(p + 8));
+    talk_take(fd, p + BINARY_HEADER, binary_u32(p + 8));
     if (!script_packet_match(words, p, &vars)) fail_msg("not %s", words);
     free(p);
 }
@@ -165,7 +164,7 @@ static void a_value_that_is_lost_is_told(void **state) {
     say(client, "set k=k o=9 v=\\{x*30000} body=60009"); /* half of it */
     int peer = nodes_accept(c, 0, NULL);
     char head[BINARY_HEADER + 9];
-    frame_take(peer, head, sizeof head);
+    talk_take(peer, head, sizeof head);
     assert_int_equal(binary_u32(head + 8), 60009);
     close(peer);
     hear(client, "set TEMPORARY o=9 v=connection\\sto\\sowner\\slost,\\smay\\shave\\sbeen\\sdone");
@@ -247,16 +246,6 @@ static void the_owner_takes_no_other_packets(void **state) {
     }
 }
 
-static int make_dir(void **state) {
-    (void)state;
-    return mkdtemp(dir) != NULL ? 0 : -1;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    return rmdir(dir);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_go_as_they_are),
@@ -266,5 +255,5 @@ int main(void) {
         cmocka_unit_test(the_owner_answers_as_a_client_s),
         cmocka_unit_test(the_owner_takes_no_other_packets),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,13 +7,11 @@
 #include "cmd/cmd_link.h"
 #include "tests/lib/nodes.h"
 
-static char dir[] = "/tmp/tagcached-serve-XXXXXX";
-
 /* Node 0, of one worker, owns all by ring 7; the test is member 1. */
 static struct nodes *begin(const char *options) {
     struct nodes *c = nodes_new(2);
     assert_non_null(c);
-    assert_int_equal(nodes_start(c, 0, dir, options), 0);
+    assert_int_equal(nodes_start(c, 0, talk_sockets(), options), 0);
     nodes_view_only(c, 0, 7, 0);
     return c;
 }
@@ -254,7 +252,7 @@ static void every_node_answers_for_every_key(void **state) {
     int client[3];
     (void)state;
     assert_non_null(c);
-    for (unsigned i = 0; i < 3; i++) assert_int_equal(nodes_start(c, i, dir, "-t 2"), 0);
+    for (unsigned i = 0; i < 3; i++) assert_int_equal(nodes_start(c, i, talk_sockets(), "-t 2"), 0);
     for (unsigned i = 0; i < 3; i++) nodes_view_ring(c, i, 1, 3, 11211);
     for (unsigned i = 0; i < 3; i++) client[i] = nodes_connect(c, i);
     for (unsigned k = 0; k < N; k++) {
@@ -295,8 +293,8 @@ static void what_was_away_is_gone(void **state) {
     unsigned moved = 0;
     bool away[N];
     (void)state;
-    assert_int_equal(nodes_start(c, 0, dir, "-t 1"), 0);
-    assert_int_equal(nodes_start(c, 1, dir, "-t 1"), 0);
+    assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1"), 0);
+    assert_int_equal(nodes_start(c, 1, talk_sockets(), "-t 1"), 0);
     nodes_view_ring(c, 0, 1, 1, 11211);
     int client = nodes_connect(c, 0);
     for (unsigned k = 0; k < N; k++) {
@@ -344,16 +342,6 @@ static void what_was_away_is_gone(void **state) {
     nodes_free(c);
 }
 
-static int make_dir(void **state) {
-    (void)state;
-    return mkdtemp(dir) == NULL;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    return rmdir(dir);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_answered_as_a_client_s),
@@ -366,5 +354,5 @@ int main(void) {
         cmocka_unit_test(every_node_answers_for_every_key),
         cmocka_unit_test(what_was_away_is_gone),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

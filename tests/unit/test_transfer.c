@@ -10,31 +10,15 @@
 #include "cmd/cmd_link.h"
 #include "tests/lib/nodes.h"
 
-static char dir[] = "/tmp/tagcached-transfer-XXXXXX";
-
 #define LOST "SERVER_ERROR connection to owner lost, may have been done\r\n"
 #define LARGE 300000
 
 static struct nodes *begin(void) {
     struct nodes *c = nodes_new(2);
     assert_non_null(c);
-    assert_int_equal(nodes_start(c, 0, dir, "-t 1 -m 64"), 0);
+    assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1 -m 64"), 0);
     nodes_view_only(c, 0, 7, 1);
     return c;
-}
-
-static void say(int fd, const char *text) {
-    talk_send(fd, text, strlen(text));
-}
-
-static void hear(int fd, const char *text) {
-    const size_t n = strlen(text);
-    char *got = malloc(n + 1);
-    assert_non_null(got);
-    frame_take(fd, got, n);
-    got[n] = '\0';
-    assert_string_equal(got, text);
-    free(got);
 }
 
 /* n bytes of a pattern, sent or expected. */
@@ -47,7 +31,7 @@ static void say_bytes(int fd, size_t n) {
 
 static void hear_bytes(int fd, size_t n) {
     char *p = malloc(n);
-    frame_take(fd, p, n);
+    talk_take(fd, p, n);
     for (size_t i = 0; i < n; i++)
         if (p[i] != (char)('a' + i % 23)) fail_msg("byte %zu is wrong", i);
     free(p);
@@ -56,7 +40,7 @@ static void hear_bytes(int fd, size_t n) {
 /* The client asks for k, whose owner says that it is large; the transfer link that is wished for. */
 static int begin_download(struct nodes *c, int client, int *data) {
     struct nodes_wish wish;
-    say(client, "get k l\r\n");
+    talk_say(client, "get k l\r\n");
     if (*data < 0) *data = nodes_accept(c, 0, NULL);
     uint32_t seq = frame_asked(*data, LINK_GET, "k");
     frame_asked(*data, LINK_GET, "l");
@@ -64,7 +48,7 @@ static int begin_download(struct nodes *c, int client, int *data) {
     frame_answer(*data, seq + 1, LINK_DONE, "VALUE l 0 1\r\nL\r\n");
     int fd = nodes_accept(c, 0, &wish);
     assert_int_equal(wish.kind, CMD_LINK_TRANSFER);
-    hear(fd, "get k\r\nmn\r\n");
+    talk_hear(fd, "get k\r\nmn\r\n");
     return fd;
 }
 
@@ -73,18 +57,18 @@ static void a_large_value_is_fetched(void **state) {
     int client = nodes_connect(c, 0), data = -1;
     (void)state;
     int fd = begin_download(c, client, &data);
-    say(fd, "VALUE k 3 300000\r\n");
+    talk_say(fd, "VALUE k 3 300000\r\n");
     say_bytes(fd, LARGE);
-    say(fd, "\r\nEND\r\nMN\r\n");
-    hear(client, "VALUE k 3 300000\r\n");
+    talk_say(fd, "\r\nEND\r\nMN\r\n");
+    talk_hear(client, "VALUE k 3 300000\r\n");
     hear_bytes(client, LARGE);
-    hear(client, "\r\nVALUE l 0 1\r\nL\r\nEND\r\n");
+    talk_hear(client, "\r\nVALUE l 0 1\r\nL\r\nEND\r\n");
     /* The link serves the next one; this time there is nothing. */
-    say(client, "mg k v\r\n");
+    talk_say(client, "mg k v\r\n");
     frame_answer(data, frame_asked(data, LINK_COMMAND, "mg k v\r\n"), LINK_LARGE, "");
-    hear(fd, "mg k v\r\nmn\r\n");
-    say(fd, "EN\r\nMN\r\n");
-    hear(client, "EN\r\n");
+    talk_hear(fd, "mg k v\r\nmn\r\n");
+    talk_say(fd, "EN\r\nMN\r\n");
+    talk_hear(client, "EN\r\n");
     close(client);
     close(data);
     close(fd);
@@ -96,9 +80,9 @@ static void a_fetch_that_breaks_in_the_middle_ends_the_client(void **state) {
     int client = nodes_connect(c, 0), data = -1;
     (void)state;
     int fd = begin_download(c, client, &data);
-    say(fd, "VALUE k 3 300000\r\n");
+    talk_say(fd, "VALUE k 3 300000\r\n");
     say_bytes(fd, 1000);
-    hear(client, "VALUE k 3 300000\r\n");
+    talk_hear(client, "VALUE k 3 300000\r\n");
     hear_bytes(client, 1000);
     close(fd);
     frame_ended(client);
@@ -114,9 +98,9 @@ static void a_fetch_that_breaks_at_once_is_tried_once_more(void **state) {
     close(fd);
     frame_answer(data, frame_asked(data, LINK_GET, "k"), LINK_LARGE, "");
     fd = nodes_accept(c, 0, NULL);
-    hear(fd, "get k\r\nmn\r\n");
+    talk_hear(fd, "get k\r\nmn\r\n");
     close(fd);
-    hear(client, "VALUE l 0 1\r\nL\r\nEND\r\n");
+    talk_hear(client, "VALUE l 0 1\r\nL\r\nEND\r\n");
     close(client);
     close(data);
     nodes_free(c);
@@ -126,11 +110,11 @@ static void a_fetch_without_a_link_is_a_miss(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client, "get k\r\n");
+    talk_say(client, "get k\r\n");
     int data = nodes_accept(c, 0, NULL);
     frame_answer(data, frame_asked(data, LINK_GET, "k"), LINK_LARGE, "");
     assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
-    hear(client, "END\r\n");
+    talk_hear(client, "END\r\n");
     close(client);
     close(data);
     nodes_free(c);
@@ -141,10 +125,10 @@ static void a_large_block_is_sent_on(void **state) {
     int client = nodes_connect(c, 0);
     struct nodes_wish wish;
     (void)state;
-    say(client, "set k 3 0 300000\r\n");
+    talk_say(client, "set k 3 0 300000\r\n");
     int fd = nodes_accept(c, 0, &wish);
     assert_int_equal(wish.kind, CMD_LINK_TRANSFER);
-    hear(fd, "set k 3 0 300000\r\n");
+    talk_hear(fd, "set k 3 0 300000\r\n");
     say_bytes(client, 1000); /* it does not wait for all */
     hear_bytes(fd, 1000);
     char *rest = malloc(LARGE - 1000 + 2);
@@ -152,12 +136,12 @@ static void a_large_block_is_sent_on(void **state) {
     memcpy(rest + LARGE - 1000, "\r\n", 2);
     talk_send(client, rest, LARGE - 1000 + 2);
     char *got = malloc(LARGE - 1000 + 2);
-    frame_take(fd, got, LARGE - 1000 + 2);
+    talk_take(fd, got, LARGE - 1000 + 2);
     assert_memory_equal(got, rest, LARGE - 1000 + 2);
-    hear(fd, "mn\r\n");
-    say(client, "mn\r\n");
-    say(fd, "STORED\r\nMN\r\n");
-    hear(client, "STORED\r\nMN\r\n");
+    talk_hear(fd, "mn\r\n");
+    talk_say(client, "mn\r\n");
+    talk_say(fd, "STORED\r\nMN\r\n");
+    talk_hear(client, "STORED\r\nMN\r\n");
     free(rest);
     free(got);
     close(client);
@@ -169,15 +153,15 @@ static void a_block_that_is_refused_early_is_swallowed(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client, "set k 3 0 300000\r\n");
+    talk_say(client, "set k 3 0 300000\r\n");
     int fd = nodes_accept(c, 0, NULL);
-    hear(fd, "set k 3 0 300000\r\n");
-    say(fd, "SERVER_ERROR object too large for cache\r\n");
-    hear(client, "SERVER_ERROR object too large for cache\r\n");
+    talk_hear(fd, "set k 3 0 300000\r\n");
+    talk_say(fd, "SERVER_ERROR object too large for cache\r\n");
+    talk_hear(client, "SERVER_ERROR object too large for cache\r\n");
     frame_ended(fd);
     say_bytes(client, LARGE);
-    say(client, "\r\nmn\r\n");
-    hear(client, "MN\r\n");
+    talk_say(client, "\r\nmn\r\n");
+    talk_hear(client, "MN\r\n");
     close(client);
     nodes_free(c);
 }
@@ -186,14 +170,14 @@ static void a_block_whose_link_breaks_is_lost(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0);
     (void)state;
-    say(client, "set k 3 0 300000\r\n");
+    talk_say(client, "set k 3 0 300000\r\n");
     int fd = nodes_accept(c, 0, NULL);
-    hear(fd, "set k 3 0 300000\r\n");
+    talk_hear(fd, "set k 3 0 300000\r\n");
     close(fd);
-    hear(client, LOST);
+    talk_hear(client, LOST);
     say_bytes(client, LARGE);
-    say(client, "\r\nmn\r\n");
-    hear(client, "MN\r\n");
+    talk_say(client, "\r\nmn\r\n");
+    talk_hear(client, "MN\r\n");
     close(client);
     nodes_free(c);
 }
@@ -203,15 +187,15 @@ static void a_client_that_leaves_takes_its_link_along(void **state) {
     struct nodes *c = begin();
     int client = nodes_connect(c, 0), data = -1;
     (void)state;
-    say(client, "set k 3 0 300000\r\nab");
+    talk_say(client, "set k 3 0 300000\r\nab");
     int fd = nodes_accept(c, 0, NULL);
-    hear(fd, "set k 3 0 300000\r\nab");
+    talk_hear(fd, "set k 3 0 300000\r\nab");
     close(client);
     frame_ended(fd);
     client = nodes_connect(c, 0);
     fd = begin_download(c, client, &data);
     close(client);
-    say(fd, "VALUE k 3 300000\r\n"); /* one that asks for nothing more may still read, so this tells */
+    talk_say(fd, "VALUE k 3 300000\r\n"); /* one that asks for nothing more may still read, so this tells */
     frame_ended(fd);
     close(data);
     nodes_free(c);
@@ -224,27 +208,27 @@ static void links_are_shared(void **state) {
     (void)state;
     for (unsigned i = 0; i < LINK_TRANSFERS_MAX; i++) {
         client[i] = nodes_connect(c, 0);
-        say(client[i], "set k 3 0 300000\r\n");
+        talk_say(client[i], "set k 3 0 300000\r\n");
         fd[i] = nodes_accept(c, 0, NULL);
-        hear(fd[i], "set k 3 0 300000\r\n");
+        talk_hear(fd[i], "set k 3 0 300000\r\n");
     }
     for (unsigned i = LINK_TRANSFERS_MAX; i < LINK_TRANSFERS_MAX + 2; i++) {
         client[i] = nodes_connect(c, 0);
-        say(client[i], "set w 3 0 300000\r\n");
+        talk_say(client[i], "set w 3 0 300000\r\n");
         nodes_settle(c);
     }
     say_bytes(client[1], LARGE);
-    say(client[1], "\r\n");
+    talk_say(client[1], "\r\n");
     hear_bytes(fd[1], LARGE);
-    hear(fd[1], "\r\nmn\r\n");
-    say(fd[1], "STORED\r\nMN\r\n");
-    hear(client[1], "STORED\r\n");
-    hear(fd[1], "set w 3 0 300000\r\n"); /* the first that waited */
+    talk_hear(fd[1], "\r\nmn\r\n");
+    talk_say(fd[1], "STORED\r\nMN\r\n");
+    talk_hear(client[1], "STORED\r\n");
+    talk_hear(fd[1], "set w 3 0 300000\r\n"); /* the first that waited */
     nodes_advance(c, CMD_PEER_TIMEOUT_MS);
-    hear(client[LINK_TRANSFERS_MAX + 1], "SERVER_ERROR owner did not answer, may have been done\r\n");
+    talk_hear(client[LINK_TRANSFERS_MAX + 1], "SERVER_ERROR owner did not answer, may have been done\r\n");
     say_bytes(client[LINK_TRANSFERS_MAX + 1], LARGE);
-    say(client[LINK_TRANSFERS_MAX + 1], "\r\nmn\r\n");
-    hear(client[LINK_TRANSFERS_MAX + 1], "MN\r\n");
+    talk_say(client[LINK_TRANSFERS_MAX + 1], "\r\nmn\r\n");
+    talk_hear(client[LINK_TRANSFERS_MAX + 1], "MN\r\n");
     assert_int_equal(sync_load_acq(&c->dialled), LINK_TRANSFERS_MAX);
     for (unsigned i = 0; i < LINK_TRANSFERS_MAX + 2; i++) close(client[i]);
     for (unsigned i = 0; i < LINK_TRANSFERS_MAX; i++) close(fd[i]);
@@ -257,36 +241,26 @@ static void megabytes_go_there_and_back(void **state) {
     struct nodes *c = nodes_new(2);
     char line[64];
     (void)state;
-    assert_int_equal(nodes_start(c, 0, dir, "-t 1 -m 64 -I 16m"), 0);
-    assert_int_equal(nodes_start(c, 1, dir, "-t 1 -m 64 -I 16m"), 0);
+    assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1 -m 64 -I 16m"), 0);
+    assert_int_equal(nodes_start(c, 1, talk_sockets(), "-t 1 -m 64 -I 16m"), 0);
     nodes_view_only(c, 0, 7, 1);
     nodes_view_only(c, 1, 7, 1);
     int client = nodes_connect(c, 0);
     snprintf(line, sizeof line, "set k 0 0 %d\r\n", SIZE);
-    say(client, line);
+    talk_say(client, line);
     say_bytes(client, SIZE);
-    say(client, "\r\nget k\r\nmn\r\nmg k v\r\n");
-    hear(client, "STORED\r\n");
+    talk_say(client, "\r\nget k\r\nmn\r\nmg k v\r\n");
+    talk_hear(client, "STORED\r\n");
     snprintf(line, sizeof line, "VALUE k 0 %d\r\n", SIZE);
-    hear(client, line);
+    talk_hear(client, line);
     hear_bytes(client, SIZE);
     snprintf(line, sizeof line, "\r\nEND\r\nMN\r\nVA %d\r\n", SIZE);
-    hear(client, line);
+    talk_hear(client, line);
     hear_bytes(client, SIZE);
-    hear(client, "\r\n");
+    talk_hear(client, "\r\n");
     close(client);
     assert_true(node_drain(c->node[0].node, 20000));
     nodes_free(c);
-}
-
-static int make_dir(void **state) {
-    (void)state;
-    return mkdtemp(dir) == NULL;
-}
-
-static int remove_dir(void **state) {
-    (void)state;
-    return rmdir(dir);
 }
 
 int main(void) {
@@ -302,5 +276,5 @@ int main(void) {
         cmocka_unit_test(links_are_shared),
         cmocka_unit_test(megabytes_go_there_and_back),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
