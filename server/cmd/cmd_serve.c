@@ -436,10 +436,7 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
         const size_t at = conn_link_tell(s->conn);
         if (!answer_one(sv, f, i, is_moving(sv, i, i - first, looked), held_ms)) {
             sv->parked_ns = clock_boot_ns(w->cmd->cfg.clock);
-            if (cmd_job_waits(s))
-                conn_wait(s->conn);
-            else
-                conn_park(s->conn);
+            cmd_job_pause(s);
             break;
         }
         if (conn_link_tell(s->conn) > at) merge_empty(s->conn, at, last);
