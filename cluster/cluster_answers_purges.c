@@ -67,11 +67,8 @@ static void purge_line(const struct cluster *c, struct cluster_text *t, const st
                                         [PURGING_UNKNOWN] = "unknown"};
     const char *kind;
     const struct cluster_receipt *k = receipt_of(c, r, &kind);
-    char id[64], age[24] = "-", took[24], counts[128];
-    if (r->origin != 0)
-        snprintf(id, sizeof id, "%" PRIu32 "-%" PRIu64, r->origin, r->sequence);
-    else
-        snprintf(id, sizeof id, "v%" PRIu32 "-%" PRIu64, r->via.number, r->via.counter);
+    char id[CLUSTER_PURGE_ID_TEXT], age[24] = "-", took[24], counts[128];
+    cluster_purge_source_id(&(struct purging_source){r->via, r->origin, r->sequence}, id);
     if (k != NULL) snprintf(age, sizeof age, "%" PRIu64, (cluster_now(c) - k->begun_ns) / NS_IN_MS);
     cluster_text_put(t,
                      "PURGE id=%s state=%s kind=%s acked=%" PRIu32 " members=%" PRIu32

@@ -38,12 +38,17 @@ static void refuse(struct cluster_purge *p, const char *sentence) {
     p->done(p);
 }
 
+void cluster_purge_source_id(const struct purging_source *s, char out[CLUSTER_PURGE_ID_TEXT]) {
+    if (s->origin != 0)
+        snprintf(out, CLUSTER_PURGE_ID_TEXT, "%" PRIu32 "-%" PRIu64, s->origin, s->sequence);
+    else
+        snprintf(out, CLUSTER_PURGE_ID_TEXT, "v%" PRIu32 "-%" PRIu64, s->via.number, s->via.counter);
+}
+
 void cluster_purge_id(const struct cluster_purge *p, char out[CLUSTER_PURGE_ID_TEXT]) {
-    const struct purge_via *via = &p->waiter.via;
-    if (p->id >> 40 != 0)
-        snprintf(out, CLUSTER_PURGE_ID_TEXT, "%" PRIu64 "-%" PRIu64, p->id >> 40, p->id & ((UINT64_C(1) << 40) - 1));
-    else if (via->number != 0)
-        snprintf(out, CLUSTER_PURGE_ID_TEXT, "v%" PRIu32 "-%" PRIu64, via->number, via->counter);
+    const struct purging_source s = {p->waiter.via, (uint32_t)(p->id >> 40), p->id & ((UINT64_C(1) << 40) - 1)};
+    if (s.origin != 0 || s.via.number != 0)
+        cluster_purge_source_id(&s, out);
     else
         out[0] = '\0';
 }

@@ -57,7 +57,6 @@ void cluster_receipts_begin(struct cluster_receipts *r, uint64_t now_ns, struct 
     k->begun_ns = now_ns;
     k->confirmed_ns = 0;
     k->soft = p->soft;
-    k->counted = p->counted;
     k->ncounts = 0;
     write_by(k->by, p->by);
     write_selectors(k->selectors, p->text, p->text_bytes);

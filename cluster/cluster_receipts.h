@@ -35,7 +35,7 @@ struct cluster_receipt {
     struct purge_via via;
     uint64_t begun_ns, confirmed_ns; /* 0: not confirmed yet */
     struct purging_receipt last;     /* of a confirmed one */
-    bool soft, counted;
+    bool soft;
     unsigned ncounts;
     struct cluster_receipt_count counts[CLUSTER_RECEIPT_COUNTS];
     char by[CLUSTER_PURGE_BY_MAX + 1];          /* who asked; "": not known */

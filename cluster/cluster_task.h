@@ -16,6 +16,8 @@
 #include "base/sync.h"
 #include "proto/purge_event.h"
 
+struct purging_source;
+
 struct cluster;
 
 struct cluster_task {
@@ -70,13 +72,14 @@ struct cluster_purge {
     int64_t items;  /* of a counted one: what the nodes that were in time have taken out; -1: too many to count */
     uint64_t bytes; /* theirs */
     uint64_t id;    /* origin * 2^40 + sequence; 0: it has none yet */
-    char
-        missing[CLUSTER_PURGE_MISSING_MAX]; /* of a pending one: nodes that lack it, parted by commas, as many as fit */
+    /* Of a pending one: nodes that lack it, parted by commas, as many as fit. */
+    char missing[CLUSTER_PURGE_MISSING_MAX];
 };
 
-/* The id of a purge as operators know it: ORIGIN-SEQUENCE, or vMEMBER-COUNTER while it has none; "" if it was refused.
- * Behind `done`. */
+/* The id of a purge as operators know it: ORIGIN-SEQUENCE, or vMEMBER-COUNTER while it has none. Any thread. */
 #define CLUSTER_PURGE_ID_TEXT 48
+void cluster_purge_source_id(const struct purging_source *s, char out[CLUSTER_PURGE_ID_TEXT]);
+/* The same of one that was asked for; "" if it was refused. Behind `done`. */
 void cluster_purge_id(const struct cluster_purge *p, char out[CLUSTER_PURGE_ID_TEXT]);
 
 /* A line of an operator: `cluster ...`, without that word. The asker keeps it in place until `done`. */

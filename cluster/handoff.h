@@ -10,8 +10,10 @@
  * or purged at the receiver meanwhile is refused there by the store. What the receiver has acknowledged the donor
  * drops.
  *
- *   gaining: ASKED (BEGIN is sent) -> PULLING (READY has come) -> DONE (END has come) | ABANDONED
- *   losing:  IDLE (no BEGIN yet) -> READY (it came, and own workers go by the ring) -> STREAMING -> ENDED | ABANDONED
+ *   gaining: ASKED (BEGIN is sent) [-> LATE (no READY in time)] -> MOVING (READY has come) -> over (END has come)
+ *   losing:  IDLE (no BEGIN yet) -> READY (it came) -> MOVING (own workers go by the ring) -> over (END is acked)
+ *
+ * Either is over from any state when it is abandoned.
  *
  * One machine is both sides of one change of the ring, and of all nodes that it concerns; a further change abandons
  * what is not done and begins anew. A broken transfer is abandoned for good: what came stays, the rest is lost.

@@ -22,7 +22,7 @@ enum transfer_state {
     TRANSFER_READY,  /* losing: it came; own workers do not all go by the ring yet */
     TRANSFER_ASKED,  /* gaining: BEGIN is, or is to be, sent; own workers wait for READY */
     TRANSFER_LATE,   /* likewise, and they have stopped waiting */
-    TRANSFER_MOVING, /* PULLING, or STREAMING */
+    TRANSFER_MOVING, /* READY was said */
     TRANSFER_OVER,
 };
 

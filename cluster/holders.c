@@ -72,7 +72,6 @@ enum holders_answer holders_ask(struct holders *h, uint64_t hash, uint64_t name,
     if (k == NULL) {
         k = make_room(h, now_ns);
         if (k == NULL) return HOLDERS_LATER;
-        if (!k->used) h->nkeys++;
         k->used = true;
         k->hash = hash;
         k->name = name;

@@ -56,7 +56,6 @@ struct holders_key {
 
 struct holders {
     uint64_t generation; /* rises whenever keys are added */
-    unsigned nkeys;
     struct holders_key keys[HOLDERS_KEYS_MAX];
 };
 

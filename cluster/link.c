@@ -72,7 +72,7 @@ static ssize_t take_frames(struct link *l, const char *p, size_t n) {
     const char *end = p + n;
     while (end - p >= OUTBUF_HEADER) {
         const unsigned char *h = (const unsigned char *)p;
-        size_t length = (size_t)h[0] << 24 | (size_t)h[1] << 16 | (size_t)h[2] << 8 | h[3];
+        size_t length = outbuf_length(h);
         size_t most = l->state == LINK_HELLO ? PEER_HELLO_BYTES_MAX : PEER_CONTROL_MAX;
         if (length == 0 || length > most) {
             if (l->state == LINK_HELLO && l->s.ssl == NULL && h[0] == 0x16 && h[1] == 3) { /* how TLS begins */

@@ -6,8 +6,8 @@
  * A donor is a node that had arcs before the change which are this node's now. Its state says what a worker does with a
  * request for a key of these arcs:
  *   MOVE_ASKED    the donor may still act as the owner: the request waits, and nothing of it is executed
- *   MOVE_PULLING  this node is the owner. A key that is not here, and not in the written set, may be asked of the donor
- *                 first; every change of a key adds it to the written set before
+ *   MOVE_LATE     this node is the owner. Every change of a key adds it to the written set before
+ *   MOVE_PULLING  likewise, and a key that is neither here nor in the written set may be asked of the donor first
  *   MOVE_NONE     what is here is all there is
  * It only goes from the top to the bottom of this list, by the thread of the hand-off.
  *

@@ -93,7 +93,7 @@ static bool take_frames(struct mover_link *l) {
     size_t at = 0;
     while (!l->dead && l->n - at >= OUTBUF_HEADER) {
         const uint8_t *h = l->in + at;
-        const size_t length = (size_t)h[0] << 24 | (size_t)h[1] << 16 | (size_t)h[2] << 8 | h[3];
+        const size_t length = outbuf_length(h);
         if (length == 0 || length > PEER_CONTROL_MAX) return false;
         if (l->n - at < OUTBUF_HEADER + length) break;
         if (!take_frame(l, h + OUTBUF_HEADER, length)) return false;

@@ -19,6 +19,12 @@ struct outbuf {
     size_t start, end, room; /* unsent: p[start..end) */
 };
 
+/* How long the message is whose frame begins with this header. */
+static inline size_t outbuf_length(const void *header) {
+    const unsigned char *h = header;
+    return (size_t)h[0] << 24 | (size_t)h[1] << 16 | (size_t)h[2] << 8 | h[3];
+}
+
 /* Appends a frame around n bytes. False: n is not 1..PEER_CONTROL_MAX, no memory, or more than OUTBUF_MAX would wait.
  */
 bool outbuf_frame(struct outbuf *o, const void *bytes, size_t n);

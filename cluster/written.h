@@ -6,8 +6,7 @@
  * Whoever sets, deletes, touches or otherwise changes a key of a gained arc adds the key's hash before it takes the
  * lock of the key's bucket, and whoever stores an item that came from the former owner asks with that lock held. So
  * either the change comes later and replaces what was stored, or it is found here, also when it was a delete and
- * nothing of it is left in the store. (A delete that finds no item, without a lock, has to look once more behind a full
- * fence: what was being stored meanwhile may have been too early to see the hash.)
+ * nothing of it is left in the store.
  *
  * A set of 64-bit hashes by open addressing with linear probing in a table of a fixed size. A hash is never taken out,
  * and two keys of one hash count as one, so an item too many may be refused and none too few. When the set is full it

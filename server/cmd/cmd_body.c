@@ -134,10 +134,7 @@ static bool finish(struct session *s, bool good) {
     cmd_leave(w);
     if (w->retry) {
         w->retry = false;
-        if (cmd_job_waits(s))
-            conn_wait(s->conn);
-        else
-            conn_park(s->conn);
+        cmd_job_pause(s);
         return false;
     }
     if (!good || !here || refused) store_upload_abort(w->store, u->bytes);

@@ -130,7 +130,7 @@ struct cmd_cluster {
 struct cmd_config {
     struct store *store; /* outlives the cmd */
     const struct clock *clock;
-    unsigned workers;    /* as many as the store has handles */
+    unsigned workers;    /* theirs are the first handles of the store */
     uint64_t seed;       /* for what need not be guessable */
     struct audit *audit; /* told of every purge; outlives the cmd; NULL: none */
     struct log *log; /* `verbosity` changes it; commands are logged from LOG_INFO on. Outlives the cmd; NULL: none */

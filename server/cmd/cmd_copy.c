@@ -54,7 +54,6 @@ struct cmd_copies {
     unsigned n;         /* keys in use; 0: `copy` may be NULL */
     uint64_t wanted;    /* bit i: the owner of copy[i] is to be asked */
     uint32_t asks;      /* ever */
-    uint64_t written;   /* a bit for each key that a request before the present one changes, by its hash */
     uint8_t at[PLACES]; /* which copy, and 1; 0: none. By hash, the next free place */
     struct copy *copy;  /* COPY_KEYS_MAX of them */
 };
@@ -317,10 +316,11 @@ static void sample(struct cmd_copies *c, const struct request *r, unsigned membe
     if (cmd_hot_is_hot(c->worker, h, r->key.hash, now_ns)) begin(c, &r->key, member, now_ns);
 }
 
-/* Notes which key a request changes: what follows it in the batch must not be answered from an older copy. */
-static void note_change(struct cmd_copies *c, const struct request *r) {
-    if (cmd_place_is_read(r)) return;
-    c->written |= r->key.len > 0 ? UINT64_C(1) << (r->key.hash & 63) : UINT64_MAX;
+/* A bit for the key that a request changes, by its hash: what follows it in the batch must not be answered from an
+ * older copy. */
+static uint64_t changed(const struct request *r) {
+    if (cmd_place_is_read(r)) return 0;
+    return r->key.len > 0 ? UINT64_C(1) << (r->key.hash & 63) : UINT64_MAX;
 }
 
 /* Whether the slot's request is about to be sent to another node, as a client asked. */
@@ -332,15 +332,15 @@ static inline bool is_asked(const struct forward *f, unsigned slot) {
 static void answer_all(struct cmd_peers *p, struct forward *f, const struct request *r, unsigned n, uint64_t now_ns) {
     struct cmd_copies *c = p->copies;
     const bool leased = p->worker->leases_ended == 0 || FAULT_POINT("copy.mutate.no_lease");
-    c->written = 0;
+    uint64_t written = 0; /* bits of `changed` */
     for (unsigned i = 0; i < n; i++) {
         if (!is_asked(f, f->next + i)) continue;
         struct copy *y = can_be_copied(&r[i]) ? find(c, &r[i].key) : NULL;
         if (likely(y == NULL)) {
-            note_change(c, &r[i]);
+            written |= changed(&r[i]);
             continue;
         }
-        if (leased && (c->written & UINT64_C(1) << (y->hash & 63)) == 0) {
+        if (leased && (written & UINT64_C(1) << (y->hash & 63)) == 0) {
             if (!is_good(c, y, now_ns))
                 y->held = false;
             else if (!answer(p, f, f->next + i, &r[i], y))

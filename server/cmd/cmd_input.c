@@ -89,10 +89,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     s->refuse = false;
     if (unlikely(w->retry)) {
         w->retry = false;
-        if (cmd_job_waits(s))
-            conn_wait(s->conn);
-        else
-            conn_park(s->conn);
+        cmd_job_pause(s);
     }
     return used;
 }

@@ -22,6 +22,13 @@ bool cmd_job_waits(const struct session *s) {
     return s->job != NULL && !s->job->delivered;
 }
 
+void cmd_job_pause(struct session *s) {
+    if (cmd_job_waits(s))
+        conn_wait(s->conn);
+    else
+        conn_park(s->conn);
+}
+
 unsigned cmd_job_count(const struct session *s) {
     unsigned n = 0;
     for (const struct cmd_job *job = s->job; job != NULL; job = job->next) n++;

@@ -38,6 +38,9 @@ void cmd_job_init(struct cmd_job *job, struct session *s, void (*free)(struct cm
 void cmd_job_begin(struct session *s, struct cmd_job *job);
 /* Whether the session's first job is still under way. */
 bool cmd_job_waits(const struct session *s);
+/* A request of the session's is to be run again: its connection waits for the first job, if that is still under way,
+ * else until there is room in the store. */
+void cmd_job_pause(struct session *s);
 /* How many jobs the session has: the first so many requests of its input wait. */
 unsigned cmd_job_count(const struct session *s);
 /* The session's first job, which has ended, or NULL when it has none. It is the caller's from here on. */

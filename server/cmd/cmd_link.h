@@ -37,7 +37,6 @@ struct link_entry {
     uint64_t at;       /* where it begins in what was written to the connection */
     uint32_t copy;     /* the number of an ask for a copy (cmd_copy.h); 0: none */
     uint8_t slot;
-    bool key; /* LINK_GET */
 };
 
 enum link_step { LINK_STEP_NONE, LINK_STEP_DIALLING, LINK_STEP_UP };

@@ -207,12 +207,13 @@ static bool queue_room(struct cmd_link *l, unsigned n) {
     return true;
 }
 
-static inline struct link_entry *push(struct cmd_link *l, struct forward *f, unsigned slot) {
+/* What was written from `at` on is to be answered. */
+static inline struct link_entry *push(struct cmd_link *l, struct forward *f, unsigned slot, uint64_t at) {
     struct link_entry *e = entry(l, l->tail++);
     e->f = f;
-    e->slot = (uint8_t)slot;
+    e->at = at;
     e->copy = 0;
-    e->at = l->written;
+    e->slot = (uint8_t)slot;
     return e;
 }
 
@@ -234,7 +235,7 @@ void cmd_link_ping(struct cmd_link *l) {
     if (!queue_room(l, 1)) return;
     const uint64_t at = l->written;
     put_header(l, LINK_PING, 0, 0, 0);
-    push(l, NULL, 0)->at = at;
+    push(l, NULL, 0, at);
     l->ping_out = true;
     conn_busy(l->conn, true);
     conn_link_send(l->conn);
@@ -276,13 +277,11 @@ static void put_get(struct cmd_link *l, const struct request *r, unsigned budget
 }
 
 /* It is on its way: what was written from `at` on. */
-static inline struct link_entry *note_sent(struct cmd_link *l, struct forward *f, unsigned slot, uint64_t at) {
-    struct link_entry *e = push(l, f, slot);
-    e->at = at;
+static inline void note_sent(struct cmd_link *l, struct forward *f, unsigned slot, uint64_t at) {
+    push(l, f, slot, at);
     f->slot[slot].state = FORWARD_OUT;
     f->out++;
     f->entries++;
-    return e;
 }
 
 /* A pull of the request's item. */
@@ -302,15 +301,14 @@ static void put_pull(struct cmd_link *l, const struct forward *f, unsigned slot,
 static inline void send_one(struct cmd_link *l, struct forward *f, unsigned slot, const char *base,
                             const struct request *r, unsigned budget_ms) {
     const uint64_t at = l->written;
-    const bool key = cmd_is_key(r);
-    if (key) {
+    if (cmd_is_key(r)) {
         put_get(l, r, budget_ms);
     } else {
         const size_t n = (size_t)(base + r->end - r->line);
         put_header(l, cmd_is_packet(r) ? LINK_PACKET : LINK_COMMAND, 0, n, budget_ms);
         put_bytes(l, r->line, n);
     }
-    note_sent(l, f, slot, at)->key = key;
+    note_sent(l, f, slot, at);
 }
 
 /* Sends the pulls. Their links are up, and have room. What they go by is the same for all: the record keeps one number
@@ -338,7 +336,7 @@ static void send_pulls(struct forward *f, const struct request *r, unsigned n, u
         }
         const uint64_t begin = l->written;
         put_pull(l, f, f->next + i, &r[i], budget_ms);
-        note_sent(l, f, f->next + i, begin)->key = false;
+        note_sent(l, f, f->next + i, begin);
     }
 }
 
@@ -428,9 +426,7 @@ bool cmd_link_ask_copy(struct cmd_peers *p, unsigned member, const char *key, si
     const uint64_t at = l->written;
     put_header(l, LINK_GET, LINK_COPY, n, p->worker->cmd->cfg.peer_timeout_ms);
     put_bytes(l, key, n);
-    struct link_entry *e = push(l, NULL, 0);
-    e->at = at;
-    e->copy = number;
+    push(l, NULL, 0, at)->copy = number;
     conn_busy(l->conn, true);
     conn_link_send(l->conn);
     return true;
@@ -545,21 +541,8 @@ static void link_close(struct conn *c, void *session) {
     if (l->gone) link_free(l);
 }
 
-static bool link_open(struct conn *c, void *session) {
-    (void)c;
-    (void)session;
-    return true;
-}
-
-static void link_release(struct conn *c, uint64_t token) {
-    (void)c;
-    (void)token;
-}
-
 static const struct net_handler link_handler = {
     .session_size = sizeof(struct cmd_link *),
-    .open = link_open,
     .input = link_input,
-    .release = link_release,
     .close = link_close,
 };

@@ -91,10 +91,8 @@ void cmd_purge_known_id(struct cmd_purge_known *k, const struct store_cause *cau
         strcpy(to, "-");
     else if (!known)
         snprintf(to, CMD_PURGE_KNOWN_ID_MAX, "%" PRIu64, cause->number);
-    else if (s.origin != 0)
-        snprintf(to, CMD_PURGE_KNOWN_ID_MAX, "%" PRIu32 "-%" PRIu64, s.origin, s.sequence);
     else
-        snprintf(to, CMD_PURGE_KNOWN_ID_MAX, "v%" PRIu32 "-%" PRIu64, s.via.number, s.via.counter);
+        cluster_purge_source_id(&s, to);
 }
 
 void cmd_purge_known_tag(struct cmd_purge_known *k, uint64_t tag, char to[CMD_PURGE_KNOWN_TAG_MAX + 1]) {

@@ -13,14 +13,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cluster/cluster_task.h"
 #include "store/store.h"
 
 struct purging_batch;
 
 #define CMD_PURGE_KNOWN_EVENTS 2048
 #define CMD_PURGE_KNOWN_TAGS 1024
-#define CMD_PURGE_KNOWN_TAG_MAX 51 /* bytes of a tag's name; longer ones are not remembered */
-#define CMD_PURGE_KNOWN_ID_MAX 48  /* bytes of a purge's name, NUL included */
+#define CMD_PURGE_KNOWN_TAG_MAX 51                   /* bytes of a tag's name; longer ones are not remembered */
+#define CMD_PURGE_KNOWN_ID_MAX CLUSTER_PURGE_ID_TEXT /* bytes of a purge's name, NUL included */
 
 struct cmd_purge_known;
 

@@ -165,23 +165,33 @@ static bool read_frames(struct serve *sv, char *p, size_t n, struct frames *f) {
 
 /* ------------------------------------------------------------------ whose keys they are */
 
+/* The view that this worker goes by; NULL: none. */
+static const struct view *view_of(const struct serve *sv) {
+    const struct cmd_peers *p = sv->s.worker->peers;
+    return p != NULL ? p->view : NULL;
+}
+
+/* Whether the peer goes by the same ring. */
+static bool is_same_ring(const struct serve *sv) {
+    const struct view *v = view_of(sv);
+    return v != NULL && sv->ring_known && sv->ring_version == v->ring_version;
+}
+
 /* The peer went by the same ring when it sent them, so it has found what we would find; else it is looked up. Once one
  * is refused all behind it are, or they would overtake it. */
 static void test_owners(struct serve *sv, struct frames *f) {
     struct cmd_worker *w = sv->s.worker;
-    struct cmd_peers *p = w->peers;
-    const bool same = p != NULL && p->view != NULL && sv->ring_known && sv->ring_version == p->view->ring_version;
-    if (likely(same && !sv->refusing)) return;
+    const struct view *v = view_of(sv);
+    if (likely(is_same_ring(sv) && !sv->refusing)) return;
     for (unsigned i = 0; i < f->count; i++) {
         struct store_key k;
         uint16_t owner = VIEW_NOBODY;
         uint64_t since;
-        if (p != NULL && p->view != NULL && !sv->refusing &&
-            cmd_place(&sv->s, &w->batch[i], p->decoded[0], &k) == CMD_PLACE_KEY) {
+        if (v != NULL && !sv->refusing && cmd_place(&sv->s, &w->batch[i], w->peers->decoded[0], &k) == CMD_PLACE_KEY) {
             const uint32_t len = (uint32_t)k.len;
-            view_owners(p->view, &k.p, &len, 1, &owner, &since);
+            view_owners(v, &k.p, &len, 1, &owner, &since);
         }
-        if (p != NULL && p->view != NULL && owner == p->view->self && owner != VIEW_NOBODY) continue;
+        if (owner != VIEW_NOBODY && owner == v->self) continue;
         sv->refusing = true;
         f->at[i].refused = true;
         f->plain = false;
@@ -205,8 +215,8 @@ static size_t begin_reply(struct conn *c) {
 }
 
 static void refuse(struct serve *sv, uint32_t seq) {
-    const struct cmd_peers *p = sv->s.worker->peers;
-    const uint64_t version = p != NULL && p->view != NULL ? p->view->ring_version : 0;
+    const struct view *v = view_of(sv);
+    const uint64_t version = v != NULL ? v->ring_version : 0;
     const size_t at = begin_reply(sv->s.conn);
     conn_write(sv->s.conn, &version, sizeof version);
     end_reply(sv->s.conn, at, seq, LINK_NOT_OWNER);
@@ -240,10 +250,8 @@ static inline bool serve_one(struct serve *sv, struct request *r, uint32_t seq) 
 
 /* Answers a peer that asks for a copy. */
 static void serve_copy(struct serve *sv, const struct request *r, uint32_t seq) {
-    const struct cmd_peers *p = sv->s.worker->peers;
     const size_t at = begin_reply(sv->s.conn);
-    const bool same = p != NULL && p->view != NULL && sv->ring_known && sv->ring_version == p->view->ring_version;
-    if (same && sv->member != 0 && r->key.len > 0) cmd_hold_give(&sv->s, r, sv->member);
+    if (is_same_ring(sv) && sv->member != 0 && r->key.len > 0) cmd_hold_give(&sv->s, r, sv->member);
     end_reply(sv->s.conn, at, seq, LINK_COPIED);
 }
 
@@ -400,8 +408,8 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
     }
     if (f->count > 1) cmd_run_prefetch(w, w->batch, f->count);
     cmd_hot_see(s, w->batch, f->count);
-    const bool fenced = w->peers != NULL && w->peers->view != NULL && w->peers->view->fenced;
-    const bool looks = fenced || cmd_moving(w) || sv->retrying != 0;
+    const struct view *const v = view_of(sv);
+    const bool looks = (v != NULL && v->fenced) || cmd_moving(w) || sv->retrying != 0;
     const bool covered = s->forward != NULL;
     const bool quick = f->plain && held_ms == 0 && w->observed == 0 && !covered;
     const uint64_t since = looks ? w->ring_since : 0;
@@ -428,10 +436,7 @@ static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms,
         const size_t at = conn_link_tell(s->conn);
         if (!answer_one(sv, f, i, is_moving(sv, i, i - first, looked), held_ms)) {
             sv->parked_ns = clock_boot_ns(w->cmd->cfg.clock);
-            if (cmd_job_waits(s))
-                conn_wait(s->conn);
-            else
-                conn_park(s->conn);
+            cmd_job_pause(s);
             break;
         }
         if (conn_link_tell(s->conn) > at) merge_empty(s->conn, at, last);

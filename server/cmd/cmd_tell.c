@@ -181,17 +181,6 @@ static size_t on_input(struct conn *c, void *session, char *p, size_t n) {
     return used;
 }
 
-static bool on_open(struct conn *c, void *session) {
-    (void)c;
-    (void)session;
-    return true;
-}
-
-static void on_release(struct conn *c, uint64_t token) {
-    (void)c;
-    (void)token;
-}
-
 /* What was not answered is sent again over the next link: to be told twice does no harm. */
 static void on_close(struct conn *c, void *session) {
     struct told *m = *(struct told **)session;
@@ -203,8 +192,6 @@ static void on_close(struct conn *c, void *session) {
 
 static const struct net_handler handler = {
     .session_size = sizeof(struct told *),
-    .open = on_open,
     .input = on_input,
-    .release = on_release,
     .close = on_close,
 };

@@ -447,24 +447,11 @@ static void transfer_close(struct conn *c, void *session) {
     transfer_free(t);
 }
 
-static bool transfer_open(struct conn *c, void *session) {
-    (void)c;
-    (void)session;
-    return true;
-}
-
-static void transfer_release(struct conn *c, uint64_t token) {
-    (void)c;
-    (void)token;
-}
-
 static const struct net_handler transfer_handler = {
     .session_size = sizeof(struct cmd_transfer *),
-    .open = transfer_open,
     .input = transfer_input,
     .body_space = transfer_space,
     .body_received = transfer_received,
     .produce = transfer_produce,
-    .release = transfer_release,
     .close = transfer_close,
 };

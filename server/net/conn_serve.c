@@ -450,7 +450,7 @@ static bool conn_enter(struct conn *c) {
     if (log_wanted(w->net->cfg.log, LOG_INFO))
         log_event(w->net->cfg.log, LOG_INFO, "conn_new", "fd=%d id=%llu peer=%s%s", c->fd, (unsigned long long)c->id,
                   conn_peer(c), c->ssl != NULL ? " tls=yes" : "");
-    if (!c->handler->open(c, c->session)) {
+    if (c->handler->open != NULL && !c->handler->open(c, c->session)) {
         conn_destroy(c);
         return false;
     }

@@ -15,7 +15,7 @@ struct conn;
  * as the connection. All upcalls run on the connection's worker. */
 struct net_handler {
     size_t session_size;
-    /* A connection was accepted. False closes it. */
+    /* A connection was accepted. False closes it. NULL: none is refused. */
     bool (*open)(struct conn *c, void *session);
     /*
      * Bytes have arrived: p[0..n). Consume complete requests from the front, append replies, return how many bytes were
@@ -41,7 +41,7 @@ struct net_handler {
      * set.
      */
     bool (*expired)(struct conn *c, void *session);
-    /* The bytes of a conn_ref have been sent, or copied, or the connection died. */
+    /* The bytes of a conn_ref have been sent, or copied, or the connection died. NULL: the handler uses no conn_ref. */
     void (*release)(struct conn *c, uint64_t token);
     /* The connection ends: free what the session holds. */
     void (*close)(struct conn *c, void *session);
