@@ -198,13 +198,25 @@ static int stall_with(struct subject *p, const char *text) {
     return fd;
 }
 
+/* What the connection that a worker is serving adds comes on top for a moment (server/net/README.md): a look from the
+ * other worker of two may fall into it. So it has to be below `most` when one looks again, and never further above. */
+static void assert_held(int fd, uint64_t most) {
+    enum { ON_TOP = 2 * 256 * 1024, LOOKS = 1000 };
+    uint64_t held = stat_of(fd, "read_buf_bytes");
+    for (unsigned i = 0; i < LOOKS && held > most; i++) {
+        assert_true(held <= most + ON_TOP);
+        held = stat_of(fd, "read_buf_bytes");
+    }
+    assert_true(held <= most);
+}
+
 /* n clients do. What is held stays below `most`, whenever one looks. */
 static void hold(struct subject *p, int fd, int *fds, unsigned n, const char *text, uint64_t most) {
     for (unsigned i = 0; i < n; i++) {
         fds[i] = stall_with(p, text);
-        if (i % 16 == 15) assert_true(stat_of(fd, "read_buf_bytes") <= most);
+        if (i % 16 == 15) assert_held(fd, most);
     }
-    for (unsigned i = 0; i < 5; i++) assert_true(stat_of(fd, "read_buf_bytes") <= most);
+    for (unsigned i = 0; i < 5; i++) assert_held(fd, most);
 }
 
 /* Bodies of clients that do not read either: no more of their input is looked at, and still they give way. */
@@ -289,7 +301,7 @@ static void all_together_hold_no_more_than_they_may(void **state) {
         sprintf(text, "%s%s%s", begin[k], x, k == 2 ? "\r\nv" : "");
         hold(p, fd, fds, N, text, most);
         while (k != 1 && stat_of(fd, "holders_closed") == 0) /* of 16 KB each nobody need give way */
-            assert_true(stat_of(fd, "read_buf_bytes") <= most);
+            assert_held(fd, most);
         for (unsigned i = 0; i < N; i++) close(fds[i]);
         free(x);
         free(text);
