@@ -238,19 +238,20 @@ def serves_alone(lab, *args):
 
 def fill(n, mib):
     with n.client() as c:
-        for i in range(mib * 64):  # so many that half of two nodes is about half of the bytes
-            assert c.set(f"k{i}", b"x" * (1 << 14)) == "STORED"
+        for i in range(mib * 8):
+            assert c.set(f"k{i}", b"x" * (1 << 17)) == "STORED"
 
 
 @case("handoff-rate")
 def handoff_rate(lab):
-    first = serves_alone(lab, "--handoff-rate", "2")
+    first = serves_alone(lab, "--handoff-rate", "1")
     fill(first, 4)
     second = lab.joiner([first]).start()
     line = second.wait_event("handoff_end", "received=[1-9]")
     field = dict(f.split("=", 1) for f in line.split()[1:])
-    least_ms = int(field["received_bytes"]) / (2 << 20) * 1000 - 200
+    least_ms = int(field["received_bytes"]) / (1 << 20) * 1000 - 200
     assert 500 < least_ms < int(field["ms"]), line
+    assert first.stat("handoff_rate", "settings") == "1"
     assert [second.stat(name, "settings") for name in ("handoff_rate", "drain_timeout")] == ["32", "60"]  # by default
 
 
