@@ -183,11 +183,11 @@ static void count(struct purging *p, int slot, uint64_t now_ns) {
 }
 
 void purging_confirm_flush(struct purging *p, uint64_t now_ns) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++)
+    for (int i = 0; i < purgelog_end(p->log); i++)
         if (p->slots[i].count) count(p, i, now_ns);
 }
 
 void purging_confirm_tick(struct purging *p) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++)
+    for (int i = 0; i < purgelog_end(p->log); i++)
         if (p->slots[i].collecting && p->slots[i].everything < purgelog_last(p->log, i)) p->slots[i].count = true;
 }

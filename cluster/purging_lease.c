@@ -48,7 +48,7 @@ void purging_lease_answered(struct purging *p, uint64_t now_ns, uint32_t from, c
 }
 
 static bool has_applied(const struct purging *p, const struct lease_round *r) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++)
+    for (int i = 0; i < purgelog_end(p->log); i++)
         if (purgelog_origin(p->log, i) != 0 && purgelog_applied(p->log, i) < r->need[i]) return false;
     return true;
 }

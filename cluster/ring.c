@@ -151,16 +151,33 @@ static int arcs_finish(struct arcs *a) {
     return 0;
 }
 
-static int by_number(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
+/* Sorts by the point, which is the upper half of a number; of equal points the first stays the first. A byte at a time,
+ * from the lowest one up, each time into the other array. */
+static void sort_points(uint64_t *points, uint64_t *other, size_t n) {
+    for (unsigned shift = 32; shift < 64; shift += 8) {
+        size_t begin[256] = {0}, sum = 0;
+        for (size_t i = 0; i < n; i++) begin[points[i] >> shift & 255]++;
+        for (unsigned b = 0; b < 256; b++) {
+            size_t count = begin[b];
+            begin[b] = sum;
+            sum += count;
+        }
+        for (size_t i = 0; i < n; i++) other[begin[points[i] >> shift & 255]++] = points[i];
+        uint64_t *swap = points;
+        points = other;
+        other = swap;
+    }
 }
 
 /* The points of all members, sorted: point, rank of the name, member, from the highest bits down. */
 static uint64_t *sorted_points(const struct ring *r, const struct named *names) {
-    uint64_t *points = calloc(r->npoints, sizeof *points);
+    uint64_t *points = calloc(r->npoints, sizeof *points), *other = calloc(r->npoints, sizeof *other);
     size_t n = 0;
-    if (!points) return NULL;
+    if (!points || !other) {
+        free(points);
+        free(other);
+        return NULL;
+    }
     for (unsigned rank = 0; rank < r->nmembers; rank++) {
         const struct ring_member *m = &r->members[names[rank].member];
         char text[RING_HOST_MAX + 32];
@@ -175,7 +192,8 @@ static uint64_t *sorted_points(const struct ring *r, const struct named *names) 
             }
         }
     }
-    qsort(points, n, sizeof *points, by_number);
+    sort_points(points, other, n); /* the names come in the order of their ranks */
+    free(other);
     return points;
 }
 

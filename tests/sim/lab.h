@@ -87,6 +87,7 @@ struct lab_options {
     bool print;                          /* violations as they happen */
     bool wall_steps; /* the time of day of processes that start jumps by an hour, forward and back */
     FILE *trace;     /* NULL: none */
+    bool digest;     /* the result's is made of all that happened, not of the counts only: slower */
 };
 
 enum lab_violation {

@@ -8,7 +8,7 @@
 #include "tests/sim/lab_state.h"
 
 #define SHORT_LOG_BYTES 8192
-#define LOG_BYTES (1 << 20)
+#define PURGE_BYTES 256 /* of the log for each purge that is likely: it forgets none */
 
 /* ------------------------------------------------------------------ upcalls */
 
@@ -110,8 +110,9 @@ static void newer(void *arg, uint32_t member, uint64_t version) {
 /* ------------------------------------------------------------------ inputs */
 
 void lab_purges_new(struct lab_process *x) {
+    const struct lab_options *o = &x->lab->o;
     const struct purging_config cfg = {
-        .log_bytes = x->lab->o.faults & LAB_HORIZON ? SHORT_LOG_BYTES : LOG_BYTES,
+        .log_bytes = o->faults & LAB_HORIZON ? SHORT_LOG_BYTES : PURGE_BYTES * o->purges_per_s * o->seconds,
         .boot = config_self(x->config)->boot,
         .events = {x, send_purge, apply, raise_floor, outcome, newer, NULL, NULL},
     };
