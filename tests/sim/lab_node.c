@@ -14,7 +14,7 @@
 
 /* ------------------------------------------------------------------ who owns which key */
 
-/* Members in the ring, and a hash of their numbers. */
+/* Members in the ring, and a hash of their numbers and weights. */
 static unsigned find_owners(const struct configuration *c, struct ring_member *m, uint32_t *numbers) {
     unsigned n = 0;
     *numbers = 2166136261u;
@@ -23,7 +23,7 @@ static unsigned find_owners(const struct configuration *c, struct ring_member *m
         CHECK(n < LAB_PLACES && ring_member_read(c->members[i].name, &m[n]));
         m[n].id = c->members[i].id;
         m[n++].weight = c->members[i].weight;
-        *numbers = (*numbers ^ c->members[i].number) * 16777619u;
+        *numbers = (*numbers ^ c->members[i].number) * 16777619u ^ c->members[i].weight;
     }
     return n;
 }
@@ -58,6 +58,20 @@ static void note_ring(struct lab *l, const struct configuration *c) {
     l->r->rings++;
 }
 
+/* All that go by a configuration make the same ring of it: it is made once, and copied. */
+static void new_ring(struct lab *l, const struct configuration *c, const struct ring_member *m, unsigned n,
+                     uint32_t numbers, struct ring **out) {
+    const bool known = l->made_ring != NULL && cluster_id_equal(&l->made_cluster, &c->cluster) &&
+                       ring_version(l->made_ring) == c->ring_version && l->made_numbers == numbers;
+    if (!known) {
+        ring_free(l->made_ring);
+        CHECK(ring_new(c->ring_version, m, n, &l->made_ring) == 0);
+        l->made_cluster = c->cluster;
+        l->made_numbers = numbers;
+    }
+    CHECK(ring_copy(l->made_ring, out) == 0);
+}
+
 static void drop_ring(struct lab_process *x) {
     ring_free(x->ring);
     x->ring = NULL;
@@ -78,7 +92,7 @@ static void make_ring(struct lab_process *x) {
         drop_ring(x);
         return;
     }
-    CHECK(ring_new(c->ring_version, m, n, &next) == 0);
+    new_ring(x->lab, c, m, n, numbers, &next);
     /* An arc that this node owned in the ring before has seen every write since. */
     const bool follows =
         same_cluster && (ring_version(x->ring) == c->ring_version || ring_version(x->ring) == c->ring_version_before);

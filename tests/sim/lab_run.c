@@ -47,6 +47,7 @@ static void free_all(struct lab *l) {
     free(l->all);
     for (unsigned i = 1; i <= l->norigins; i++) free(l->origins[i].pids);
     free(l->versions);
+    ring_free(l->made_ring);
     lab_items_fini(l);
     free(l);
 }

@@ -167,6 +167,9 @@ struct lab {
     uint64_t deleted_ns[LAB_KEYS]; /* when it was */
     uint64_t clusters, ring_cluster, ring_version; /* founded so far; the newest ring that somebody has */
     struct cluster_id cluster[64];
+    struct ring *made_ring; /* the last one that somebody made, of which cluster and members' numbers; NULL: none */
+    struct cluster_id made_cluster;
+    uint32_t made_numbers;
     /* purges */
     struct lab_purge purge[LAB_PURGES];
     uint32_t npurges;
