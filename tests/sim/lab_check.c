@@ -21,6 +21,7 @@ const char *lab_violation_name(enum lab_violation v) {
                                         "hit older than the vector claims",
                                         "stale copy served too long",
                                         "deleted value came back",
+                                        "copy older than a change",
                                         "item outlived a purge",
                                         "two configurations of one version",
                                         "a sealed voter acknowledged"};

@@ -114,6 +114,7 @@ static void lose(struct lab_process *x, unsigned place) {
         p->known = false;
         lab_purges_link(x, &p->id, false);
         lab_handoff_lost(x, place);
+        lab_copies_lost(x, place);
         lab_node_input(x, &in);
     }
     *p = (struct lab_peer){0};
@@ -285,6 +286,10 @@ void lab_links_datagram(void *process, struct sim *s, unsigned node, unsigned fr
     (void)s, (void)node;
     if (n == sizeof(struct lab_pull)) {
         lab_handoff_datagram(x, from, bytes);
+        return;
+    }
+    if (n == sizeof(struct lab_copy_message)) {
+        lab_copies_datagram(x, from, bytes);
         return;
     }
     if (n != sizeof h) {

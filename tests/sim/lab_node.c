@@ -76,6 +76,7 @@ static void drop_ring(struct lab_process *x) {
     ring_free(x->ring);
     x->ring = NULL;
     if (x->handoff != NULL) lab_handoff_none(x);
+    lab_copies_view(x);
     memset(x->owner, LAB_NOWHERE, sizeof x->owner);
 }
 
@@ -108,6 +109,7 @@ static void make_ring(struct lab_process *x) {
     x->ring_cluster = c->cluster;
     x->ring_numbers = numbers;
     look_up_keys(x);
+    lab_copies_view(x);
     if (moves)
         lab_handoff_begin(x);
     else if (!same_ring)
@@ -242,6 +244,7 @@ void lab_node_round(struct lab_process *x) {
     x->cached_ns = sim_local(s, x->place);
     purging_flush(x->purging, x->cached_ns);
     lab_handoff_round(x);
+    lab_copies_round(x);
     ask_own(x);
     sim_set_timer(s, x->place, LAB_TIMER_CONFIG, config_next_ns(x->config));
     sim_set_timer(s, x->place, LAB_TIMER_PURGES, purging_next_ns(x->purging));
@@ -301,6 +304,7 @@ int lab_node_new(struct lab_process *x, const struct config_options *o, const st
     x->floor_all_ns = sim_now(l->s); /* its store is empty */
     lab_purges_new(x);
     lab_handoff_new(x);
+    lab_copies_new(x);
     return 0;
 }
 
@@ -319,6 +323,7 @@ static void on_crash(void *process, struct sim *s, unsigned node) {
     lab_purges_end(x);
     lab_handoff_end(x);
     drop_ring(x);
+    lab_copies_end(x);
     config_free(x->config);
     config_outs_fini(&x->outs);
     free(x->applied_life);
@@ -336,6 +341,7 @@ static void on_timer(void *process, struct sim *s, unsigned node, unsigned timer
     case LAB_TIMER_PURGES: purging_time(x->purging, sim_local(s, node)); break;
     case LAB_TIMER_BATCH: lab_purges_applied(x); break;
     case LAB_TIMER_LINKS: lab_links_dial(x); return;
+    case LAB_TIMER_COPIES: lab_copies_time(x); break;
     case LAB_TIMER_HANDOFF: handoff_time(x->handoff, sim_local(s, node)); break;
     default: on_second(x); break;
     }

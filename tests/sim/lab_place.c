@@ -132,6 +132,7 @@ void lab_place_start(struct lab *l, unsigned at) {
         l->all = realloc(l->all, l->all_room * sizeof(struct lab_process *));
         CHECK(l->all != NULL);
     }
+    x->serial = l->nall;
     l->all[l->nall++] = x;
     x->lab = l;
     x->place = at;
