@@ -93,6 +93,7 @@ struct lab_options {
     int asked;        /* the only place that is asked for purges; -1: all are */
     unsigned tag_ms, serve_ms, eject_ms; /* leases and eject-after; 0: 800, 3,000 and 4,000 */
     bool print;                          /* violations as they happen */
+    bool swim;                           /* the machine of the membership says who is alive */
     bool wall_steps; /* the time of day of processes that start jumps by an hour, forward and back */
     FILE *trace;     /* NULL: none */
     bool digest;     /* the result's is made of all that happened, not of the counts only: slower */
@@ -128,7 +129,7 @@ enum lab_violation {
     X(moved) X(pulls) X(pulled) X(pulls_behind) X(refused_written) X(refused_purged) X(handoffs) \
     X(handoffs_broken) \
     X(copies) X(copy_hits) X(copies_behind) X(copies_changed) X(copies_purged) X(changes_waited) X(recalls) \
-    X(copies_checked) \
+    X(copies_checked) X(suspected) X(died) X(refuted) \
     X(purges) X(flushes) X(soft) X(pairs) X(confirmed) X(alone) X(repeated) X(floors) X(floors_all) X(events) \
     X(leased) X(covered_checks) X(soft_as_hard) \
     X(versions) X(founded) X(kept) X(fresh) X(joins) X(left) X(ejected) X(retired) X(bound) X(lowered) X(seals) \

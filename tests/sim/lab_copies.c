@@ -56,7 +56,7 @@ static bool is_good(struct lab_process *x, unsigned key) {
         x->lab->r->copies_changed++;
         return false;
     }
-    if (shortcut == LAB_COPY_NO_PURGES || !lab_store_purged_since(&x->store, key, y->cover.g, local_of(x))) return true;
+    if (shortcut == LAB_COPY_NO_PURGES || !lab_store_purged_since(&x->store, key, y->since, local_of(x))) return true;
     x->lab->r->copies_purged++;
     return false;
 }
@@ -113,6 +113,7 @@ static void take(struct lab_process *x, unsigned from, const struct lab_copy_mes
     y->held = cover_covers(&m->cover, &y->cover) || l->o.shortcut == LAB_COPY_NO_VECTOR;
     l->r->copies_behind += !y->held;
     y->changes = y->asked_changes;
+    y->since = y->cover.g;
     y->end_ns = y->asked_ns + COPY_NS;
     y->read_ns = m->read_ns;
     y->giver = m->giver;

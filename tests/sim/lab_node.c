@@ -231,6 +231,8 @@ static void reset(struct lab_process *x) {
     lab_purges_end(x);
     lab_links_reset(x);
     lab_purges_new(x);
+    lab_swim_end(x);
+    lab_swim_new(x);
     if (config_current(x->config) != NULL) lab_purges_adopt(x);
 }
 
@@ -245,6 +247,7 @@ void lab_node_round(struct lab_process *x) {
     purging_flush(x->purging, x->cached_ns);
     lab_handoff_round(x);
     lab_copies_round(x);
+    lab_swim_round(x);
     ask_own(x);
     sim_set_timer(s, x->place, LAB_TIMER_CONFIG, config_next_ns(x->config));
     sim_set_timer(s, x->place, LAB_TIMER_PURGES, purging_next_ns(x->purging));
@@ -311,6 +314,7 @@ int lab_node_new(struct lab_process *x, const struct config_options *o, const st
 static void on_start(void *process, struct sim *s, unsigned node) {
     struct lab_process *x = process;
     sim_note(s, node, "starts as boot %llu", (unsigned long long)config_self(x->config)->boot);
+    lab_swim_new(x);
     lab_links_dial(x);
     sim_set_timer(s, node, LAB_TIMER_SECOND, sim_local(s, node) + sim_below(s, SIM_S));
     if (config_current(x->config) != NULL) adopted(x);
@@ -324,6 +328,7 @@ static void on_crash(void *process, struct sim *s, unsigned node) {
     lab_handoff_end(x);
     drop_ring(x);
     lab_copies_end(x);
+    lab_swim_end(x);
     config_free(x->config);
     config_outs_fini(&x->outs);
     free(x->applied_life);
@@ -341,6 +346,7 @@ static void on_timer(void *process, struct sim *s, unsigned node, unsigned timer
     case LAB_TIMER_PURGES: purging_time(x->purging, sim_local(s, node)); break;
     case LAB_TIMER_BATCH: lab_purges_applied(x); break;
     case LAB_TIMER_LINKS: lab_links_dial(x); return;
+    case LAB_TIMER_SWIM: lab_swim_time(x); break;
     case LAB_TIMER_COPIES: lab_copies_time(x); break;
     case LAB_TIMER_HANDOFF: handoff_time(x->handoff, sim_local(s, node)); break;
     default: on_second(x); break;

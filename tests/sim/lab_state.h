@@ -7,6 +7,7 @@
  *   lab_node.c      a process: drives the machine of the configuration, and its ring
  *   lab_purges.c    a process: drives the machine of the purges, and applies them to its store
  *   lab_links.c     a process: links, hellos, what goes over them
+ *   lab_swim.c      a process: drives the machine of the membership
  *   lab_handoff.c   a process: drives the machine of the hand-off, and takes items from former owners
  *   lab_clients.c   reads, fills, deletes, purges, from the client to the owner and back
  *   lab_copies.c    copies of hot keys: who holds them, who gave them
@@ -23,6 +24,7 @@
 #include "cluster/holders.h"
 #include "cluster/purging.h"
 #include "cluster/ring.h"
+#include "cluster/swim.h"
 #include "tests/sim/lab_store.h"
 
 #define LAB_ORIGINS 4096
@@ -35,7 +37,8 @@ enum {
     LAB_TIMER_LINKS,
     LAB_TIMER_SECOND,
     LAB_TIMER_HANDOFF,
-    LAB_TIMER_COPIES
+    LAB_TIMER_COPIES,
+    LAB_TIMER_SWIM
 };
 
 struct lab;
@@ -71,8 +74,9 @@ struct lab_copy {
     unsigned owner, giver; /* the owner's place; the process (lab.all) that gave it */
     uint32_t ask;
     uint64_t changes, asked_changes; /* of the key, as of before it was asked for */
+    uint64_t since;                  /* purges above this number concern it */
     uint64_t end_ns, next_ns, asked_ns, read_ns;
-    struct cover cover; /* that was shown */
+    struct cover cover; /* as of the last ask */
 };
 
 /* A holder that is told of a change, until its copy has ended. */
@@ -122,6 +126,8 @@ struct lab_process {
     unsigned serial;     /* its index in lab.all */
     bool alive;
     struct lab_peer peers[LAB_PLACES];
+    struct swim *swim; /* NULL: who is alive is known from the links */
+    uint64_t swim_meta[2];
     /* the configuration */
     struct config *config;
     struct config_outs outs;
@@ -297,6 +303,7 @@ void lab_links_dial(struct lab_process *x);
 void lab_links_reset(struct lab_process *x); /* goes on as another node */
 void lab_links_purge(struct lab_process *x, unsigned place, const struct peer_purge *m);
 void lab_links_config(struct lab_process *x, unsigned place, const struct cluster_id *to, const struct peer_config *m);
+void lab_links_table(struct lab_process *x, unsigned place, uint32_t number, const uint8_t *table, size_t n);
 void lab_links_ping(struct lab_process *x, unsigned place);
 void lab_links_stream(void *process, struct sim *s, unsigned node, uint64_t stream, enum sim_stream_event what,
                       unsigned peer, const void *bytes, size_t n);
@@ -338,6 +345,16 @@ bool lab_copies_recalled(const struct lab_process *x);
 void lab_copies_time(struct lab_process *x);
 void lab_copies_round(struct lab_process *x);
 void lab_copies_datagram(struct lab_process *x, unsigned from, const void *bytes);
+
+/* lab_swim.c */
+#define LAB_SWIM_ODD 1 /* its datagrams are so much longer than a multiple of 8, which all others are */
+void lab_swim_new(struct lab_process *x);
+void lab_swim_end(struct lab_process *x);
+void lab_swim_datagram(struct lab_process *x, unsigned from, const uint8_t *bytes, size_t n);
+void lab_swim_table(struct lab_process *x, unsigned from, uint32_t number, const uint8_t *bytes, size_t n);
+void lab_swim_linked(struct lab_process *x, unsigned place); /* a hello has come */
+void lab_swim_time(struct lab_process *x);
+void lab_swim_round(struct lab_process *x); /* tells its version and vector, if they have changed */
 
 /* lab_clients.c */
 void lab_clients_request(struct lab_process *x, const struct lab_request *r); /* from its beginning */

@@ -16,6 +16,7 @@ void lab_vary(struct lab_options *o, uint64_t seed) {
     o->disks = seed % 4 == 0 ? LAB_DISKS_NONE : seed % 4 == 1 ? LAB_DISKS_SOME : LAB_DISKS_ALL;
     o->faults = LAB_ALL;
     o->wall_steps = seed % 2 == 0;
+    o->swim = seed % 5 == 0;
     if (seed % 3 != 0) o->faults &= ~(unsigned)LAB_HORIZON;
     if (seed % 7 == 0) o->faults &= ~(unsigned)LAB_CRASHES;
     if (seed % 11 == 0) o->places = 2;
