@@ -135,7 +135,10 @@ enum lab_violation {
     X(versions) X(founded) X(kept) X(fresh) X(joins) X(left) X(ejected) X(retired) X(bound) X(lowered) X(seals) \
     X(resets) X(recoveries) X(rings) X(drains) X(weights) \
     X(crashes) X(all_down) X(voters_down) X(disks_lost) X(pauses) X(partitions) X(blocks) X(cut_off) X(late) \
-    X(duplicates) X(restarts) X(no_majority)
+    X(duplicates) X(restarts) X(no_majority) \
+    X(leases_lost) X(confirmed_fast) X(confirmed_slow) X(floors_horizon) X(floors_epoch) X(floors_new) X(syncs) \
+    X(promised_values) X(rejected) X(seats_moved) X(restarts_kept) X(restarts_bare) X(rejoined) X(wiped) \
+    X(foreign_collects) X(retried) X(holds) X(holds_all) X(pulls_behind_floor)
 /* clang-format on */
 
 struct lab_result {

@@ -345,6 +345,8 @@ static void give(struct lab_process *x, struct lab_pull *p) {
     uint64_t value;
     lab_handoff_cover(x, &own);
     p->is_answer = true;
+    x->lab->r->pulls_behind_floor +=
+        own.usable && (own.epoch < p->cover.floor_epoch || own.version < p->cover.retire_version);
     p->behind = x->ring == NULL || ring_version(x->ring) != p->ring_version || !cover_covers(&own, &p->cover);
     if (p->behind || !lab_store_has(&x->store, (unsigned)p->key, local_of(x), 0)) return;
     lab_store_fold(&x->store, (unsigned)p->key, local_of(x));

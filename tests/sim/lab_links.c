@@ -64,6 +64,8 @@ void lab_links_config(struct lab_process *x, unsigned place, const struct cluste
     struct head h = head_of(x, CONFIG);
     struct peer_arena arena;
     if (x->peers[place].stream == 0) return; /* the machine says it again */
+    x->lab->r->promised_values += m->kind == PEER_CONFIG_PROMISE && m->value != NULL;
+    x->lab->r->rejected += m->kind == PEER_CONFIG_REJECT;
     h.to = *to;
     memcpy(bytes, &h, sizeof h);
     peer_arena_init(&arena, scratch, sizeof scratch);

@@ -217,6 +217,7 @@ static void ask_own(struct lab_process *x) {
 static void reset(struct lab_process *x) {
     sim_note(x->lab->s, x->place, "goes on as another node%s", x->drop_wanted ? ", with an empty store" : "");
     x->lab->r->resets++;
+    x->lab->r->wiped += x->drop_wanted;
     x->reset_wanted = false;
     if (x->drop_wanted) {
         lab_store_floor(&x->store, true);
@@ -236,6 +237,15 @@ static void reset(struct lab_process *x) {
     if (config_current(x->config) != NULL) lab_purges_adopt(x);
 }
 
+/* Counts a voter that has become active in an epoch that is kept: it has heard what the voters before knew. */
+static void note_active(struct lab_process *x) {
+    const struct configuration *c = config_current(x->config);
+    uint64_t since;
+    if (c == NULL || !purging_active(x->purging, &since) || since == x->active_ns) return;
+    x->active_ns = since;
+    x->lab->r->syncs += c->floor_epoch != c->epoch;
+}
+
 void lab_node_round(struct lab_process *x) {
     struct sim *s = x->lab->s;
     if (x->newer_wanted) {
@@ -248,6 +258,7 @@ void lab_node_round(struct lab_process *x) {
     lab_handoff_round(x);
     lab_copies_round(x);
     lab_swim_round(x);
+    note_active(x);
     ask_own(x);
     sim_set_timer(s, x->place, LAB_TIMER_CONFIG, config_next_ns(x->config));
     sim_set_timer(s, x->place, LAB_TIMER_PURGES, purging_next_ns(x->purging));

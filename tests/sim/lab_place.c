@@ -138,6 +138,7 @@ void lab_place_start(struct lab *l, unsigned at) {
     x->place = at;
     x->run = ++p->run;
     set_options(l, at, &o);
+    if (p->run > 1) ++*(p->disk.exists ? &l->r->restarts_kept : &l->r->restarts_bare);
     read_disk(l, at, &stored, &o);
     CHECK(lab_node_new(x, &o, p->keeps_state ? &stored : NULL) == 0);
     config_record_fini(&stored);

@@ -172,7 +172,9 @@ struct lab_process {
     bool voted;                             /* it has had a seat: it may have numbered purges that nobody has seen */
     uint64_t floor_all_ns, floor_tagged_ns; /* true times */
     uint64_t checked;                       /* of the confirmed purges, those that are covered */
-    uint64_t cached_ns; /* its clock, when it was last looked at for something else than a request */
+    bool adopting, leased; /* it takes a configuration over; it held a tag lease when that was looked at last */
+    uint64_t active_ns;    /* its clock, since when it was an active voter when that was looked at last */
+    uint64_t cached_ns;    /* its clock, when it was last looked at for something else than a request */
     uint64_t applied[LAB_PURGES / 64];
     uint32_t *applied_life;                              /* by purge: in which life */
     uint32_t *upto;                                      /* by origin: the highest sequence applied as that event */
@@ -191,6 +193,7 @@ struct lab_purge {
     uint16_t origin; /* of the first id that it got; 0: none */
     uint32_t sequence;
     bool ids; /* it got more than one */
+    bool submitted;
 };
 
 struct lab_origin {
@@ -230,6 +233,7 @@ struct lab_pull {
 struct lab_version {
     struct cluster_id cluster;
     uint64_t version, hash, epoch;
+    uint64_t seats; /* a hash of the voters' names */
     bool leases;
     uint32_t tag_lease_ms, serve_lease_ms, ejected, next_number;
 };
