@@ -281,8 +281,11 @@ void lab_copies_datagram(struct lab_process *x, unsigned from, const void *bytes
 }
 
 void lab_copies_new(struct lab_process *x) {
-    x->copies = calloc(1, sizeof *x->copies);
+    x->copies = malloc(sizeof *x->copies);
     CHECK(x->copies != NULL);
+    memset(x->copies, 0, offsetof(struct lab_copies, table));
+    x->copies->filter.nkeys = 0; /* its bits count only when there are some */
+    x->copies->filter.generation = 0;
     holders_init(&x->copies->table);
     for (unsigned k = 0; k < LAB_KEYS; k++) x->copies->copy[k].owner = LAB_NOWHERE;
 }

@@ -37,11 +37,13 @@ static void look_up_keys(struct lab_process *x) {
         len[k] = (uint32_t)strlen(keys[k]);
     }
     ring_owners(x->ring, keys, len, LAB_KEYS, owner, x->since);
-    for (unsigned k = 0; k < LAB_KEYS; k++) {
+    uint8_t place[LAB_PLACES];
+    for (unsigned i = 0; i < ring_nmembers(x->ring); i++) {
         char name[RING_NAME_TEXT];
-        ring_member_name(ring_member(x->ring, owner[k]), name);
-        x->owner[k] = (uint8_t)lab_place_named(x->lab, name);
+        ring_member_name(ring_member(x->ring, i), name);
+        place[i] = (uint8_t)lab_place_named(x->lab, name);
     }
+    for (unsigned k = 0; k < LAB_KEYS; k++) x->owner[k] = place[owner[k]];
 }
 
 /* Notes the newest ring that anybody has. */
@@ -246,7 +248,8 @@ static void note_active(struct lab_process *x) {
     x->lab->r->syncs += c->floor_epoch != c->epoch;
 }
 
-void lab_node_round(struct lab_process *x) {
+/* flush: the machine of the purges has not done so itself. */
+static void end_round(struct lab_process *x, bool flush) {
     struct sim *s = x->lab->s;
     if (x->newer_wanted) {
         x->newer_wanted = false;
@@ -254,7 +257,7 @@ void lab_node_round(struct lab_process *x) {
     }
     if (x->reset_wanted && x->batch == NULL) reset(x);
     x->cached_ns = sim_local(s, x->place);
-    purging_flush(x->purging, x->cached_ns);
+    if (flush) purging_flush(x->purging, x->cached_ns);
     lab_handoff_round(x);
     lab_copies_round(x);
     lab_swim_round(x);
@@ -262,6 +265,10 @@ void lab_node_round(struct lab_process *x) {
     ask_own(x);
     sim_set_timer(s, x->place, LAB_TIMER_CONFIG, config_next_ns(x->config));
     sim_set_timer(s, x->place, LAB_TIMER_PURGES, purging_next_ns(x->purging));
+}
+
+void lab_node_round(struct lab_process *x) {
+    end_round(x, true);
 }
 
 static bool hears_majority(const struct lab_process *x, uint64_t now_ns) {
@@ -362,7 +369,7 @@ static void on_timer(void *process, struct sim *s, unsigned node, unsigned timer
     case LAB_TIMER_HANDOFF: handoff_time(x->handoff, sim_local(s, node)); break;
     default: on_second(x); break;
     }
-    lab_node_round(x);
+    end_round(x, timer != LAB_TIMER_PURGES);
 }
 
 const struct sim_process lab_node_calls = {on_start, on_crash, on_timer, lab_links_datagram, lab_links_stream};

@@ -93,11 +93,11 @@ struct lab_copies {
     uint64_t changes[LAB_KEYS]; /* that owners told of */
     uint32_t asks;
     /* of this node's own keys */
+    bool stale_filter; /* it is made anew at the end of the round */
+    unsigned ntells;
+    struct lab_tell tells[LAB_TELLS];
     struct holders table;
     struct holders_filter filter;
-    bool stale_filter; /* it is made anew at the end of the round */
-    struct lab_tell tells[LAB_TELLS];
-    unsigned ntells;
 };
 
 /* What an owner and a holder say to each other: a copy is asked for, and is given or not; the key is about to be
