@@ -138,7 +138,7 @@ enum lab_violation {
     X(duplicates) X(restarts) X(no_majority) \
     X(leases_lost) X(confirmed_fast) X(confirmed_slow) X(floors_horizon) X(floors_epoch) X(floors_new) X(syncs) \
     X(promised_values) X(rejected) X(seats_moved) X(restarts_kept) X(restarts_bare) X(rejoined) X(wiped) \
-    X(foreign_collects) X(retried) X(holds) X(holds_all) X(pulls_behind_floor)
+    X(foreign_collects) X(retried) X(holds) X(holds_all) X(pulls_behind_floor) X(ringless)
 /* clang-format on */
 
 struct lab_result {

@@ -236,6 +236,13 @@ static void hedge(struct lab *l, const struct lab_op *op) {
     sim_at(l->s, sim_now(l->s) + sim_below(l->s, 5 * SIM_MS), ask_again, again, 0);
 }
 
+/* The configuration has members, and none of them is in the ring. */
+static bool is_ringless(const struct configuration *c) {
+    unsigned n = 0;
+    for (unsigned i = 0; c != NULL && i < c->nmembers; i++) n += configuration_in_ring(&c->members[i]);
+    return c != NULL && n == 0;
+}
+
 static void request(struct sim *s, void *arg, uint64_t unused) {
     struct lab *l = arg;
     const uint64_t every = SIM_S / l->o.reads_per_s;
@@ -252,6 +259,7 @@ static void request(struct sim *s, void *arg, uint64_t unused) {
         return;
     }
     l->r->reads++;
+    l->r->ringless += x->ring == NULL && is_ringless(config_current(x->config));
     ask(x, &op);
     if (sim_chance(s, 50000)) hedge(l, &op);
 }
