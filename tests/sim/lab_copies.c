@@ -95,7 +95,7 @@ bool lab_copies_answer(struct lab_process *x, unsigned key, uint64_t invoked_ns,
             *a = (struct lab_answer){.found = LAB_HIT, .read_ns = y->read_ns};
             l->r->copy_hits++;
             lab_items_hit(l, x, x->place, key, invoked_ns, y->read_ns, false);
-            lab_items_copy(l, l->all[y->giver], x->place, key, invoked_ns, y->read_ns);
+            lab_items_copy(l, y, x->place, key, invoked_ns);
         }
     }
     if (now >= y->next_ns && (!y->held || now + AHEAD_NS >= y->end_ns)) ask(x, key);
@@ -117,6 +117,8 @@ static void take(struct lab_process *x, unsigned from, const struct lab_copy_mes
     y->end_ns = y->asked_ns + COPY_NS;
     y->read_ns = m->read_ns;
     y->giver = m->giver;
+    y->cluster = m->cluster;
+    y->ring_version = m->ring_version;
     y->held = y->held && is_good(x, m->key); /* else it was changed, or purged, while it was on its way */
     l->r->copies += y->held;
 }
@@ -160,6 +162,8 @@ static void give(struct lab_process *x, unsigned from, struct lab_copy_message *
         m->cover.g = 0;
         m->read_ns = x->store.items[m->key].read_ns;
         m->giver = x->serial;
+        m->cluster = x->ring_cluster;
+        m->ring_version = ring_version(x->ring);
     }
     send(x, from, m);
 }

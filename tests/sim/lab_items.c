@@ -119,14 +119,21 @@ void lab_items_hit(struct lab *l, const struct lab_process *x, unsigned place, u
 
 /* ------------------------------------------------------------------ deletes */
 
-void lab_items_copy(struct lab *l, const struct lab_process *giver, unsigned place, unsigned key, uint64_t invoked_ns,
-                    uint64_t read_ns) {
+/* Whether the process gave the copy; or took the key over, by a later ring, from the one that did. */
+static bool answers_for(const struct lab_process *x, const struct lab_process *giver, const struct lab_copy *copy,
+                        unsigned key) {
+    if (x == giver || x->ring == NULL) return x == giver;
+    return x->took_from[key] == giver && cluster_id_equal(&x->ring_cluster, &copy->cluster) &&
+           ring_version(x->ring) > copy->ring_version;
+}
+
+void lab_items_copy(struct lab *l, const struct lab_copy *copy, unsigned place, unsigned key, uint64_t invoked_ns) {
     for (unsigned i = 0; i < l->o.places; i++) {
         const struct lab_process *x = lab_place_at(l, i);
-        if (x == NULL || (x != giver && x->took_from[key] != giver)) continue;
+        if (x == NULL || !answers_for(x, l->all[copy->giver], copy, key)) continue;
         if (x->deleted_ns[key] == 0 || invoked_ns <= x->deleted_ns[key]) continue;
         l->r->copies_checked++;
-        if (read_ns < x->written_ns[key]) lab_check_violation(l, LAB_COPY_CHANGED, place, key, x->place);
+        if (copy->read_ns < x->written_ns[key]) lab_check_violation(l, LAB_COPY_CHANGED, place, key, x->place);
     }
 }
 

@@ -76,6 +76,8 @@ struct lab_copy {
     uint64_t changes, asked_changes; /* of the key, as of before it was asked for */
     uint64_t since;                  /* purges above this number concern it */
     uint64_t end_ns, next_ns, asked_ns, read_ns;
+    struct cluster_id cluster; /* by whose ring it was given, and which */
+    uint64_t ring_version;
     struct cover cover; /* as of the last ask */
 };
 
@@ -386,9 +388,8 @@ void lab_items_asked(struct lab_list *list, uint32_t pid);
 /* Checks a hit. x: who answered from its store, NULL: it is looked at elsewhere. */
 void lab_items_hit(struct lab *l, const struct lab_process *x, unsigned place, unsigned key, uint64_t invoked_ns,
                    uint64_t read_ns, bool stale);
-/* Checks a hit on a copy that `giver` gave. */
-void lab_items_copy(struct lab *l, const struct lab_process *giver, unsigned place, unsigned key, uint64_t invoked_ns,
-                    uint64_t read_ns);
+/* Checks a hit on a copy. */
+void lab_items_copy(struct lab *l, const struct lab_copy *copy, unsigned place, unsigned key, uint64_t invoked_ns);
 void lab_items_deleted(struct lab_process *x, unsigned key, uint64_t written_ns);
 void lab_items_end(struct lab *l);
 
