@@ -204,11 +204,11 @@ static void find_self(struct config *c, const struct configuration *before) {
     }
     if (c->number == 0) return;
     const struct configuration_member *newer = configuration_by_name(now, c->self.name);
-    if (newer != NULL && newer->state == CONFIGURATION_EJECTED && cluster_id_equal(&newer->id, &c->self.id)) {
-        config_log(c, "ejected", "name=%s number=%u", c->self.name, c->number);
-    } else if (was_leaving(c, before)) {
+    if (was_leaving(c, before)) { /* or ejected meanwhile: it wanted to go */
         c->left = true;
         config_log(c, "left", "name=%s", c->self.name);
+    } else if (newer != NULL && newer->state == CONFIGURATION_EJECTED && cluster_id_equal(&newer->id, &c->self.id)) {
+        config_log(c, "ejected", "name=%s number=%u", c->self.name, c->number);
     } else if (newer != NULL) {
         c->left = true;
         config_log(c, "replaced", "name=%s by=%s", c->self.name, newer->address);

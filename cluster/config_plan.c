@@ -129,10 +129,9 @@ static void plan_ejects(struct config_plan *p) {
     for (unsigned i = p->next->nmembers; i-- > 0;) {
         struct configuration_member *m = &p->next->members[i];
         if (m->state == CONFIGURATION_EJECTED || config_plan_silent(p, m->number) < p->from->eject_after_ms) continue;
-        if (m->state == CONFIGURATION_LEAVING)
-            configuration_remove(p->next, m->number); /* it wanted to go */
-        else
-            m->state = CONFIGURATION_EJECTED;
+        /* One that was leaving stays on the list, too: it has not given its leases up, and may be given new ones before
+         * this version is chosen, which voters note of whoever is ejected (purging_lease_eject). */
+        m->state = CONFIGURATION_EJECTED;
         p->changed = true;
     }
 }

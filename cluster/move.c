@@ -4,17 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* A ring of the same members. */
-static int copy_ring(const struct ring *r, struct ring **out) {
-    const unsigned n = ring_nmembers(r);
-    struct ring_member *m = calloc(n, sizeof *m);
-    if (m == NULL) return -ENOMEM;
-    for (unsigned i = 0; i < n; i++) m[i] = *ring_member(r, i);
-    const int e = ring_new(ring_version(r), m, n, out);
-    free(m);
-    return e;
-}
-
 int move_new(const struct ring *before, const struct ring *after, uint16_t self, uint16_t self_after,
              uint64_t memory_limit, const struct cover_cell *cover, struct move **out) {
     struct move *m = calloc(1, sizeof *m + ring_nmembers(before) * sizeof m->donor[0]);
@@ -25,7 +14,7 @@ int move_new(const struct ring *before, const struct ring *after, uint16_t self,
     m->self_after = self_after;
     m->cover = cover;
     m->ndonors = ring_nmembers(before);
-    int r = copy_ring(before, &m->before);
+    int r = ring_copy(before, &m->before);
     if (r == 0) r = ringdiff_new(before, after, &m->diff);
     m->nreceivers = ring_nmembers(after);
     if (r == 0 && (m->receiver = calloc(m->nreceivers, sizeof *m->receiver)) == NULL) r = -ENOMEM;

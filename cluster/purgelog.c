@@ -47,6 +47,7 @@ struct purgelog {
     struct chunk *oldest, *newest;
     struct chunk *scan; /* what is older may not be dropped; NULL: nothing may */
     struct slot slots[PURGELOG_SLOTS];
+    int end; /* no slot from here on is open */
     struct viatable vias; /* to slot << 40 | sequence */
 };
 
@@ -78,7 +79,7 @@ static uint64_t via_value(int slot, uint64_t sequence) {
 /* ------------------------------------------------------------------ slots */
 
 int purgelog_slot(const struct purgelog *log, uint32_t origin) {
-    for (int i = 0; origin != 0 && i < PURGELOG_SLOTS; i++)
+    for (int i = 0; origin != 0 && i < log->end; i++)
         if (log->slots[i].origin == origin) return i;
     return -1;
 }
@@ -88,6 +89,7 @@ int purgelog_open(struct purgelog *log, uint32_t origin) {
     for (int i = 0; i < PURGELOG_SLOTS; i++)
         if (log->slots[i].origin == 0) {
             log->slots[i] = (struct slot){.origin = origin, .keep = UINT64_MAX};
+            if (i >= log->end) log->end = i + 1;
             return i;
         }
     return -1;
@@ -148,6 +150,7 @@ void purgelog_close(struct purgelog *log, int slot, bool retired) {
     }
     free(s->ring);
     *s = (struct slot){0};
+    while (log->end > 0 && log->slots[log->end - 1].origin == 0) log->end--;
 }
 
 void purgelog_free(struct purgelog *log) {
@@ -157,6 +160,10 @@ void purgelog_free(struct purgelog *log) {
     while (log->oldest != NULL) free_chunk(log, log->oldest);
     viatable_fini(&log->vias);
     free(log);
+}
+
+int purgelog_end(const struct purgelog *log) {
+    return log->end;
 }
 
 uint32_t purgelog_origin(const struct purgelog *log, int slot) {
@@ -372,7 +379,7 @@ uint64_t purgelog_used(const struct purgelog *log) {
 
 unsigned purgelog_vector(const struct purgelog *log, struct peer_purge_seen *out) {
     unsigned n = 0;
-    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; i < log->end; i++) {
         const struct slot *s = &log->slots[i];
         if (s->origin != 0) out[n++] = (struct peer_purge_seen){s->origin, s->applied, s->star};
     }
@@ -381,7 +388,7 @@ unsigned purgelog_vector(const struct purgelog *log, struct peer_purge_seen *out
 
 uint64_t purgelog_hash(const struct purgelog *log) {
     uint64_t hash = 0;
-    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; i < log->end; i++) {
         uint64_t x = log->slots[i].origin * UINT64_C(0x9e3779b97f4a7c15) ^ log->slots[i].applied;
         if (log->slots[i].applied == 0) continue;
         x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);

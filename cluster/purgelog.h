@@ -46,6 +46,8 @@ void purgelog_close(struct purgelog *log, int slot, bool retired);
  * as applied; star: the last `*` up to there. */
 void purgelog_reset(struct purgelog *log, int slot, uint64_t sequence, uint64_t star);
 
+/* No slot from this one on is open. */
+int purgelog_end(const struct purgelog *log);
 /* The origin of a slot, 0: it is not open. */
 uint32_t purgelog_origin(const struct purgelog *log, int slot);
 /* Of a slot: the last sequence in it; the sequence before its first record; the last `*`; up to where it is applied. */

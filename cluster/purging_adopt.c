@@ -48,17 +48,17 @@ static int exchange_peers(struct purging *p, uint64_t now_ns, const struct confi
     unsigned npeers;
     struct purging_peer *peers = make_peers(p, c, number, &npeers);
     bool failed = peers == NULL;
-    for (int i = 0; i < PURGELOG_SLOTS && !failed; i++) {
+    for (int i = 0; i < purgelog_end(p->log) && !failed; i++) {
         if (!p->slots[i].collecting) continue;
         streams[i] = make_streams(p, &p->slots[i], peers, npeers, now_ns);
         failed = streams[i] == NULL;
     }
     if (failed) {
-        for (int i = 0; i < PURGELOG_SLOTS; i++) free(streams[i]);
+        for (int i = 0; i < purgelog_end(p->log); i++) free(streams[i]);
         free(peers);
         return -ENOMEM;
     }
-    for (int i = 0; i < PURGELOG_SLOTS; i++)
+    for (int i = 0; i < purgelog_end(p->log); i++)
         if (streams[i] != NULL) {
             free(p->slots[i].streams);
             p->slots[i].streams = streams[i];
@@ -125,7 +125,7 @@ static bool counts(const struct configuration *c, uint32_t origin) {
 }
 
 static void adopt_origins(struct purging *p, uint64_t now_ns, const struct configuration *c) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; i < purgelog_end(p->log); i++) {
         const uint32_t origin = purgelog_origin(p->log, i);
         if (origin != 0 && !counts(c, origin)) close_slot(p, now_ns, i);
         p->slots[i].closing = 0;
@@ -238,7 +238,7 @@ int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration
     p->poll_every_ns = (c->tag_lease_ms != 0 ? c->tag_lease_ms : 1000) * MS / 4;
     p->sealed = false;
     purging_lease_adopt(p, now_ns, c, same, epoch);
-    for (int i = 0; i < PURGELOG_SLOTS; i++) purging_confirm_forget(&p->slots[i], epoch);
+    for (int i = 0; i < purgelog_end(p->log); i++) purging_confirm_forget(&p->slots[i], epoch);
     p->nvoters = c->nvoters;
     for (unsigned i = 0; i < c->nvoters; i++)
         p->voters[i] = (struct purging_seat){c->voters[i].member, c->voters[i].origin};
@@ -249,11 +249,11 @@ int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration
     if (epoch) {
         p->sync_active = false;
         p->sync_from = 0;
-        for (int i = 0; i < PURGELOG_SLOTS; i++) p->slots[i].sync = 0;
+        for (int i = 0; i < purgelog_end(p->log); i++) p->slots[i].sync = 0;
     }
     const int err = take_seat(p, now_ns);
     enter_epoch(p, now_ns, c, knows_all);
-    for (int i = 0; i < PURGELOG_SLOTS; i++) p->slots[i].count = purgelog_origin(p->log, i) != 0;
+    for (int i = 0; i < purgelog_end(p->log); i++) p->slots[i].count = purgelog_origin(p->log, i) != 0;
     if (purging_peer(p, p->voter) == NULL || !purging_peer(p, p->voter)->up) purging_submit_again(p, now_ns);
     p->poll_ns = now_ns;
     return err;

@@ -45,7 +45,7 @@ void purging_collect_end(struct purging *p, int slot) {
 }
 
 void purging_collect_link(struct purging *p, uint64_t now_ns, unsigned peer) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++)
+    for (int i = 0; i < purgelog_end(p->log); i++)
         if (p->slots[i].collecting) begin_stream(p, &p->slots[i], i, &p->slots[i].streams[peer], now_ns);
 }
 
@@ -77,7 +77,7 @@ static unsigned send_frame(struct purging *p, int slot, unsigned peer) {
 }
 
 void purging_collect_flush(struct purging *p, uint64_t now_ns) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; i < purgelog_end(p->log); i++) {
         const struct purging_slot *s = &p->slots[i];
         if (!s->collecting) continue;
         const uint64_t applied = purgelog_applied(p->log, i), upto = s->want < applied ? s->want : applied;
@@ -96,7 +96,7 @@ void purging_collect_flush(struct purging *p, uint64_t now_ns) {
 
 /* Asks members that have not acknowledged for a while what they have. */
 void purging_collect_tick(struct purging *p, uint64_t now_ns) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; i < purgelog_end(p->log); i++) {
         struct purging_slot *s = &p->slots[i];
         if (!s->collecting) continue;
         const uint64_t applied = purgelog_applied(p->log, i), upto = s->want < applied ? s->want : applied;

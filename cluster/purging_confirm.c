@@ -2,7 +2,8 @@
  *
  * What is confirmed (README.md, Leases): decided here and nowhere else, by who collects an origin's acknowledgements.
  *
- * While leases do not bind: what all members have acknowledged. When they do:
+ * While leases do not bind: what all members have acknowledged; where members were ejected while they did bind, leases
+ * of before are waited for. When they do:
  *   - a purge, when a majority of the voters of this epoch has acknowledged it, and each member has that still may hold
  *     a tag lease granted before; or that many seconds have passed since the majority was complete that no such lease
  *     runs any more;
@@ -148,6 +149,13 @@ static uint64_t count_leases(struct purging *p, int slot, uint64_t now_ns, uint6
     return tags;
 }
 
+/* Without leases: what all members have, once nobody who was ejected can hold a lease of before. */
+static uint64_t count_members(const struct purging *p, int slot, uint64_t now_ns, uint64_t *everything) {
+    const uint64_t all = acked_by_all(p, slot);
+    *everything = now_ns < p->gone_all_ns ? 0 : all;
+    return now_ns < p->gone_ns ? 0 : all;
+}
+
 void purging_confirmed_upto(struct purging *p, int slot, uint64_t tags, uint64_t everything) {
     struct purging_slot *s = &p->slots[slot];
     bool more = tags > s->confirmed;
@@ -174,7 +182,7 @@ static void count(struct purging *p, int slot, uint64_t now_ns) {
         if (p->leases)
             tags = count_leases(p, slot, now_ns, &everything);
         else
-            tags = everything = acked_by_all(p, slot);
+            tags = count_members(p, slot, now_ns, &everything);
         purging_confirmed_upto(p, slot, tags, everything);
         s->low = 0;
         for (unsigned i = 0; i < p->npeers; i++) s->low += s->streams[i].acked <= s->confirmed;
@@ -183,11 +191,11 @@ static void count(struct purging *p, int slot, uint64_t now_ns) {
 }
 
 void purging_confirm_flush(struct purging *p, uint64_t now_ns) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++)
+    for (int i = 0; i < purgelog_end(p->log); i++)
         if (p->slots[i].count) count(p, i, now_ns);
 }
 
 void purging_confirm_tick(struct purging *p) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++)
+    for (int i = 0; i < purgelog_end(p->log); i++)
         if (p->slots[i].collecting && p->slots[i].everything < purgelog_last(p->log, i)) p->slots[i].count = true;
 }

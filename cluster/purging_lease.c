@@ -48,7 +48,7 @@ void purging_lease_answered(struct purging *p, uint64_t now_ns, uint32_t from, c
 }
 
 static bool has_applied(const struct purging *p, const struct lease_round *r) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++)
+    for (int i = 0; i < purgelog_end(p->log); i++)
         if (purgelog_origin(p->log, i) != 0 && purgelog_applied(p->log, i) < r->need[i]) return false;
     return true;
 }
@@ -117,6 +117,19 @@ void purging_lease_eject(struct purging *p, uint64_t now_ns, const struct config
     }
 }
 
+/* Leases do not bind any more, as far as this member knows: all members acknowledge from now on. Who was ejected before
+ * is none, and may have come back and been given a lease just then (purging_lease_eject); only the voters of that time
+ * know, and they may leave. */
+static void wait_for_ejected(struct purging *p, uint64_t now_ns, const struct configuration *c) {
+    const uint32_t tag_ms = c->tag_wait_ms > c->tag_lease_ms ? c->tag_wait_ms : c->tag_lease_ms;
+    const uint32_t serve_ms = c->serve_wait_ms > c->serve_lease_ms ? c->serve_wait_ms : c->serve_lease_ms;
+    bool ejected = false;
+    for (unsigned i = 0; i < c->nmembers; i++) ejected |= c->members[i].state == CONFIGURATION_EJECTED;
+    if (!ejected || MUTATED(MUTATION_EJECTED_FORGOTTEN)) return;
+    p->gone_ns = now_ns + lease_waited_ns(tag_ms);
+    p->gone_all_ns = now_ns + lease_waited_ns(serve_ms);
+}
+
 void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, bool same_number,
                          bool new_epoch) {
     const bool endless = p->lease.ends.tag_ns == LEASE_ENDLESS;
@@ -128,6 +141,7 @@ void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct config
     p->serve_wait_ms = c->serve_wait_ms;
     p->seats_by_name = c->seats_by_name;
     if (c->leases && (!p->leases || new_epoch)) p->bound_ns = now_ns;
+    if (!c->leases && (p->leases || !same_number)) wait_for_ejected(p, now_ns, c);
     p->leases = c->leases;
     if (!same_number)
         p->lease.ends = (struct lease_ends){0, 0};

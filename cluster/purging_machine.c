@@ -102,7 +102,7 @@ void purging_tell(struct purging *p, uint32_t entry, enum purging_status status)
 /* Whether anything is under way that needs ticks. */
 static bool busy(const struct purging *p) {
     if (p->out.used > 0) return true;
-    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; i < purgelog_end(p->log); i++) {
         const struct purging_slot *s = &p->slots[i];
         if (purgelog_origin(p->log, i) == 0) continue;
         if (s->collecting && s->everything < purgelog_last(p->log, i)) return true;
@@ -124,7 +124,7 @@ static uint64_t known_of(const struct purging *p, int slot) {
 /* When what was known at the time of the last look is applied, looks again. */
 static void look_at_lag(struct purging *p, uint64_t now_ns) {
     bool reached = true, behind = false;
-    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; i < purgelog_end(p->log); i++) {
         if (purgelog_origin(p->log, i) == 0) continue;
         const uint64_t applied = purgelog_applied(p->log, i), known = known_of(p, i);
         behind |= applied < known;
@@ -132,7 +132,7 @@ static void look_at_lag(struct purging *p, uint64_t now_ns) {
     }
     if (!reached) return;
     p->lag_ns = behind && p->begun ? now_ns : 0;
-    for (int i = 0; behind && i < PURGELOG_SLOTS; i++)
+    for (int i = 0; behind && i < purgelog_end(p->log); i++)
         if (purgelog_origin(p->log, i) != 0) p->slots[i].known = known_of(p, i);
 }
 

@@ -237,7 +237,7 @@ void purging_member_flush(struct purging *p, uint64_t now_ns) {
     const bool voter = purging_votes(p);
     const uint32_t flags = voter ? PEER_PURGE_ACTIVE | purging_lease_holds(p, now_ns) : 0;
     unsigned nlapsed = UINT_MAX; /* not looked for yet */
-    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; i < purgelog_end(p->log); i++) {
         struct purging_slot *s = &p->slots[i];
         for (unsigned n = 0; n < s->npushers; n++) {
             struct purging_pusher *to = &s->pushers[n];

@@ -95,7 +95,7 @@ static bool is_news(const struct purging_slot *s, const struct purging_stream *t
 
 /* Tells who waits what is confirmed; then a collector that has done its work ends. */
 void purging_origin_flush(struct purging *p) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; i < purgelog_end(p->log); i++) {
         struct purging_slot *s = &p->slots[i];
         if (!s->tell || !s->collecting) continue;
         s->tell = false;
@@ -107,7 +107,7 @@ void purging_origin_flush(struct purging *p) {
 
 /* Tells who waits that it is still being worked on, and who lacks what. */
 void purging_origin_tick(struct purging *p, uint64_t now_ns) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; i < purgelog_end(p->log); i++) {
         struct purging_slot *s = &p->slots[i];
         for (unsigned n = 0; s->collecting && n < p->npeers; n++) {
             if (s->streams[n].asked <= s->everything || now_ns < s->streams[n].status_ns + STATUS_MS * MS) continue;

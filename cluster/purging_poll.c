@@ -66,7 +66,7 @@ static void pull(struct purging *p, uint64_t now_ns) {
     const bool activating = p->sits && p->active_epoch != p->epoch;
     uint32_t asked[PURGELOG_SLOTS];
     unsigned nasked = 0, n;
-    for (int i = 0; p->begun && i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; p->begun && i < purgelog_end(p->log); i++) {
         struct purging_slot *s = &p->slots[i];
         const uint64_t wait_ns = activating ? 0 : REPAIR_MS * MS;
         if (purgelog_origin(p->log, i) == 0 || s->need <= purgelog_last(p->log, i)) continue;

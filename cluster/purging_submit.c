@@ -111,7 +111,7 @@ static bool submit(struct purging *p, uint64_t now_ns) {
 }
 
 void purging_submit_flush(struct purging *p, uint64_t now_ns) {
-    for (int i = 0; p->out.used > 0 && i < PURGELOG_SLOTS; i++) purging_submit_confirmed(p, i);
+    for (int i = 0; p->out.used > 0 && i < purgelog_end(p->log); i++) purging_submit_confirmed(p, i);
     if (purging_can_number(p)) {
         number_own(p, now_ns);
         return;
@@ -187,7 +187,7 @@ void purging_submit_confirmed(struct purging *p, int slot) {
 
 /* Whether somebody has to answer: there are purges that this node does not see through itself. */
 static bool waits_for_status(const struct purging *p) {
-    for (int i = 0; i < PURGELOG_SLOTS; i++) {
+    for (int i = 0; i < purgelog_end(p->log); i++) {
         const uint32_t first[] = {outbox_first(&p->out, OUTBOX_SLOTS + (unsigned)i),
                                   outbox_first(&p->out, OUTBOX_STARS + (unsigned)i)};
         for (unsigned k = 0; k < 2; k++)

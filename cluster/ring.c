@@ -151,31 +151,59 @@ static int arcs_finish(struct arcs *a) {
     return 0;
 }
 
-static int by_number(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
+/* Sorts by the point, which is the upper half of a number; of equal points the first stays the first. A byte at a time,
+ * from the lowest one up, each time into the other array. */
+static void sort_points(uint64_t *points, uint64_t *other, size_t n) {
+    for (unsigned shift = 32; shift < 64; shift += 8) {
+        size_t begin[256] = {0}, sum = 0;
+        for (size_t i = 0; i < n; i++) begin[points[i] >> shift & 255]++;
+        for (unsigned b = 0; b < 256; b++) {
+            size_t count = begin[b];
+            begin[b] = sum;
+            sum += count;
+        }
+        for (size_t i = 0; i < n; i++) other[begin[points[i] >> shift & 255]++] = points[i];
+        uint64_t *swap = points;
+        points = other;
+        other = swap;
+    }
+}
+
+/* Writes a number in decimal digits; how many. */
+static size_t append_number(char *to, unsigned x) {
+    char digits[10];
+    size_t n = 0, i = 0;
+    do digits[n++] = (char)('0' + x % 10);
+    while ((x /= 10) > 0);
+    while (n > 0) to[i++] = digits[--n];
+    return i;
 }
 
 /* The points of all members, sorted: point, rank of the name, member, from the highest bits down. */
 static uint64_t *sorted_points(const struct ring *r, const struct named *names) {
-    uint64_t *points = calloc(r->npoints, sizeof *points);
+    uint64_t *points = calloc(r->npoints, sizeof *points), *other = calloc(r->npoints, sizeof *other);
     size_t n = 0;
-    if (!points) return NULL;
+    if (!points || !other) {
+        free(points);
+        free(other);
+        return NULL;
+    }
     for (unsigned rank = 0; rank < r->nmembers; rank++) {
         const struct ring_member *m = &r->members[names[rank].member];
         char text[RING_HOST_MAX + 32];
+        int len = m->port == PORT_UNNAMED ? snprintf(text, sizeof text, "%s-", m->host)
+                                          : snprintf(text, sizeof text, "%s:%u-", m->host, m->port);
         for (unsigned j = 0; j < r->points_of[names[rank].member] / POINTS_PER_DIGEST; j++) {
             uint8_t out[MD5_BYTES];
-            int len = m->port == PORT_UNNAMED ? snprintf(text, sizeof text, "%s-%u", m->host, j)
-                                              : snprintf(text, sizeof text, "%s:%u-%u", m->host, m->port, j);
-            md5(text, (size_t)len, out);
+            md5(text, (size_t)len + append_number(text + len, j), out);
             for (const uint8_t *p = out; p < out + MD5_BYTES; p += 4) {
                 uint64_t point = p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24;
                 points[n++] = point << 32 | (uint64_t)rank << 16 | names[rank].member;
             }
         }
     }
-    qsort(points, n, sizeof *points, by_number);
+    sort_points(points, other, n); /* the names come in the order of their ranks */
+    free(other);
     return points;
 }
 
@@ -237,6 +265,33 @@ int ring_new(uint64_t version, const struct ring_member *m, unsigned n, struct r
         return err;
     }
     *out = r;
+    return 0;
+}
+
+/* The array once more. NULL: no memory. */
+static void *copy_of(const void *array, size_t n, size_t element) {
+    void *copy = malloc(n * element);
+    if (copy) memcpy(copy, array, n * element);
+    return copy;
+}
+
+int ring_copy(const struct ring *r, struct ring **out) {
+    struct ring *c = malloc(sizeof *c);
+    if (!c) return -ENOMEM;
+    *c = *r;
+    c->members = copy_of(r->members, r->nmembers, sizeof *r->members);
+    c->points_of = copy_of(r->points_of, r->nmembers, sizeof *r->points_of);
+    c->share = copy_of(r->share, r->nmembers, sizeof *r->share);
+    c->arcs.last = copy_of(r->arcs.last, r->arcs.n, sizeof *r->arcs.last);
+    c->arcs.owner = copy_of(r->arcs.owner, r->arcs.n, sizeof *r->arcs.owner);
+    c->arcs.since = copy_of(r->arcs.since, r->arcs.n, sizeof *r->arcs.since);
+    c->arcs.first = copy_of(r->arcs.first, (size_t)1 << (32 - r->arcs.shift), sizeof *r->arcs.first);
+    if (!c->members || !c->points_of || !c->share || !c->arcs.last || !c->arcs.owner || !c->arcs.since ||
+        !c->arcs.first) {
+        ring_free(c);
+        return -ENOMEM;
+    }
+    *out = c;
     return 0;
 }
 

@@ -50,6 +50,8 @@ struct ring;
 /* Makes the ring of n members (copied). Their indexes are their places in m. `since` is 0 everywhere.
  * 0; -EINVAL: n is 0 or above RING_MEMBERS_MAX, a host is empty or not terminated, or two have one name; -ENOMEM. */
 int ring_new(uint64_t version, const struct ring_member *m, unsigned n, struct ring **out);
+/* The same ring once more, with its `since`: cheaper than making it. 0 or -ENOMEM. */
+int ring_copy(const struct ring *r, struct ring **out);
 void ring_free(struct ring *r); /* NULL is allowed */
 
 /* Says which arcs member `self` (its index in `next`) gained when `next` took the place of `prev`, in which it is found

@@ -47,9 +47,10 @@ uint64_t rand_next(struct rand *r) {
 
 uint64_t rand_below(struct rand *r, uint64_t n) {
     CHECK(n > 0);
-    uint64_t reject = -n % n; /* the first 2^64 mod n values would favour small results */
-    uint64_t v;
-    do v = rand_next(r);
-    while (v < reject);
+    uint64_t v = rand_next(r);
+    if (v < n) { /* rarely: the first 2^64 mod n values, which are fewer than n, would favour small results */
+        uint64_t reject = -n % n;
+        while (v < reject) v = rand_next(r);
+    }
     return v % n;
 }

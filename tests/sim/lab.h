@@ -16,8 +16,10 @@
  * Items. A value carries the time at which its client read it from the database. A hit must be younger than each purge
  * that selects it and that was confirmed before the read was invoked (P2), that its process has applied (P1, P3), that
  * its process's vector claims (P6), and, when a delete was acknowledged so long ago that no lease of before runs, than
- * that delete. A hit that is marked stale may be older than soft purges, up to their time after confirmation. In the
- * end no item is left that is older than a purge that a living member has applied (P4).
+ * that delete. A hit on a copy must be younger than each delete that was answered, before the read was invoked, by the
+ * process that gave it, or by the one that took the key over from that. A hit that is marked stale may be older than
+ * soft purges, up to their time after confirmation. In the end no item is left that is older than a purge that a living
+ * member has applied (P4).
  *
  * Runs with equal options are equal.
  */
@@ -69,6 +71,12 @@ enum lab_shortcut {
     LAB_NO_GUARD,        /* what comes from another node is stored whatever was purged meanwhile */
     LAB_OVER_WRITTEN,    /* ... and whatever was written meanwhile */
     LAB_LOCAL_MINTS,     /* ... and while a purge of this node itself has no id yet */
+    LAB_COPY_NO_WAIT,    /* a change does not wait for who holds copies */
+    LAB_COPY_NO_CHANGES, /* a holder serves on what it was told is being changed */
+    LAB_COPY_NO_LEASE,   /* ... and without a lease */
+    LAB_COPY_NO_VECTOR,  /* ... and what came from an owner that lacked purges */
+    LAB_COPY_NO_PURGES,  /* ... and what was purged here since */
+    LAB_COPY_NOT_CLOSED, /* holders are not told when keys get another owner */
     LAB_SHORTCUTS
 };
 
@@ -85,8 +93,10 @@ struct lab_options {
     int asked;        /* the only place that is asked for purges; -1: all are */
     unsigned tag_ms, serve_ms, eject_ms; /* leases and eject-after; 0: 800, 3,000 and 4,000 */
     bool print;                          /* violations as they happen */
+    bool swim;                           /* the machine of the membership says who is alive */
     bool wall_steps; /* the time of day of processes that start jumps by an hour, forward and back */
     FILE *trace;     /* NULL: none */
+    bool digest;     /* the result's is made of all that happened, not of the counts only: slower */
 };
 
 enum lab_violation {
@@ -103,6 +113,7 @@ enum lab_violation {
     LAB_BELOW_VECTOR, /* P6: a hit older than a purge that the vector claims */
     LAB_SOFT_LATE,    /* a stale hit longer after the soft purge was confirmed than it says */
     LAB_UNDELETED,    /* a hit older than a delete that was acknowledged */
+    LAB_COPY_CHANGED, /* a hit on a copy older than a delete that its owner, or who took over from it, answered */
     LAB_OUTLIVED,     /* P4: an item, in the end */
     LAB_TWO_VERSIONS, /* two configurations with one version */
     LAB_SEALED,       /* a sealed voter acknowledged */
@@ -117,12 +128,17 @@ enum lab_violation {
     X(fills_refused) X(fills_foreign) X(deletes) X(deletes_checked) \
     X(moved) X(pulls) X(pulled) X(pulls_behind) X(refused_written) X(refused_purged) X(handoffs) \
     X(handoffs_broken) \
+    X(copies) X(copy_hits) X(copies_behind) X(copies_changed) X(copies_purged) X(changes_waited) X(recalls) \
+    X(copies_checked) X(suspected) X(died) X(refuted) \
     X(purges) X(flushes) X(soft) X(pairs) X(confirmed) X(alone) X(repeated) X(floors) X(floors_all) X(events) \
     X(leased) X(covered_checks) X(soft_as_hard) \
     X(versions) X(founded) X(kept) X(fresh) X(joins) X(left) X(ejected) X(retired) X(bound) X(lowered) X(seals) \
     X(resets) X(recoveries) X(rings) X(drains) X(weights) \
     X(crashes) X(all_down) X(voters_down) X(disks_lost) X(pauses) X(partitions) X(blocks) X(cut_off) X(late) \
-    X(duplicates) X(restarts) X(no_majority)
+    X(duplicates) X(restarts) X(no_majority) \
+    X(leases_lost) X(confirmed_fast) X(confirmed_slow) X(floors_horizon) X(floors_epoch) X(floors_new) X(syncs) \
+    X(promised_values) X(rejected) X(seats_moved) X(restarts_kept) X(restarts_bare) X(rejoined) X(wiped) \
+    X(foreign_collects) X(retried) X(holds) X(holds_all) X(pulls_behind_floor) X(ringless)
 /* clang-format on */
 
 struct lab_result {

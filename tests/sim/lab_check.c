@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/hash.h"
 #include "tests/sim/lab_state.h"
 
 const char *lab_violation_name(enum lab_violation v) {
@@ -21,6 +22,7 @@ const char *lab_violation_name(enum lab_violation v) {
                                         "hit older than the vector claims",
                                         "stale copy served too long",
                                         "deleted value came back",
+                                        "copy older than a change",
                                         "item outlived a purge",
                                         "two configurations of one version",
                                         "a sealed voter acknowledged"};
@@ -133,6 +135,8 @@ void lab_check_leases(struct lab_process *x) {
     const uint64_t now = lab_node_clock(x);
     l->r->covered_checks++;
     l->r->leased += now < ends.tag_ns;
+    l->r->leases_lost += x->leased && now >= ends.tag_ns;
+    x->leased = now < ends.tag_ns;
     if (now >= ends.tag_ns && now >= ends.serve_ns) return;
     bool all = true;
     for (uint64_t i = x->checked; i < l->nconfirmed; i++) {
@@ -168,11 +172,27 @@ static void confirmed(struct lab *l, struct lab_origin *o, uint64_t tags, uint64
 
 /* ------------------------------------------------------------------ messages */
 
+/* Counts what is worth to have happened. */
+static void note_message(struct lab_process *x, const struct peer_purge *m, const struct lab_origin *o) {
+    struct lab *l = x->lab;
+    if (m->kind == PEER_PURGE_EVENTS) l->r->foreign_collects += !(m->flags & PEER_PURGE_PULLED) && o->process != x;
+    if (m->kind == PEER_PURGE_ACK) {
+        l->r->holds += (m->flags & PEER_PURGE_HOLD) != 0;
+        l->r->holds_all += (m->flags & (PEER_PURGE_HOLD_ALL | PEER_PURGE_YOUNG)) != 0;
+    }
+    for (size_t i = 0; m->kind == PEER_PURGE_SUBMIT && i < m->events_bytes; i += purge_event_size(m->events + i)) {
+        struct lab_purge *p = &l->purge[pid_of(m->events + i)];
+        l->r->retried += p->submitted;
+        p->submitted = true;
+    }
+}
+
 void lab_check_message(struct lab_process *x, const struct peer_purge *m) {
     struct lab *l = x->lab;
     const struct cluster_id *cluster = &config_current(x->config)->cluster;
     struct lab_origin *o = m->origin == 0 ? NULL : lab_check_origin(l, cluster, m->origin);
     uint64_t sequence = m->sequence;
+    note_message(x, m, o);
     if (m->kind == PEER_PURGE_EVENTS)
         for (size_t i = 0; i < m->events_bytes; i += purge_event_size(m->events + i))
             note_event(l, x->place, o, sequence++, pid_of(m->events + i));
@@ -193,6 +213,12 @@ static unsigned ejected_of(const struct configuration *c) {
     return n;
 }
 
+static uint64_t seats_of(const struct configuration *c) {
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < c->nvoters; i++) sum += hash_key(c->voters[i].name, strlen(c->voters[i].name), 0);
+    return sum;
+}
+
 static struct lab_version *find_version(struct lab *l, const struct cluster_id *cluster, uint64_t version) {
     for (unsigned i = l->nversions; i-- > 0;)
         if (l->versions[i].version == version && cluster_id_equal(&l->versions[i].cluster, cluster))
@@ -203,14 +229,23 @@ static struct lab_version *find_version(struct lab *l, const struct cluster_id *
 /* Counts what has happened in a version that is seen for the first time. */
 static void note_version(struct lab *l, const struct configuration *c, uint64_t hash) {
     struct lab_result *r = l->r;
-    const struct lab_version v = {c->cluster,      c->version,        hash,          c->epoch,      c->leases,
-                                  c->tag_lease_ms, c->serve_lease_ms, ejected_of(c), c->next_number};
+    const struct lab_version v = {.cluster = c->cluster,
+                                  .version = c->version,
+                                  .hash = hash,
+                                  .epoch = c->epoch,
+                                  .seats = seats_of(c),
+                                  .leases = c->leases,
+                                  .tag_lease_ms = c->tag_lease_ms,
+                                  .serve_lease_ms = c->serve_lease_ms,
+                                  .ejected = ejected_of(c),
+                                  .next_number = c->next_number};
     const struct lab_version *before = find_version(l, &c->cluster, c->version - 1);
     r->versions++;
     r->founded += c->version == 1;
     if (c->norigins > r->most_origins) r->most_origins = c->norigins;
     if (before != NULL) {
         if (c->epoch != before->epoch) ++*(c->floor_epoch == c->epoch ? &r->fresh : &r->kept);
+        r->seats_moved += v.seats != before->seats;
         r->retired += c->retire_version == c->version;
         r->bound += c->leases && !before->leases;
         r->lowered += c->tag_lease_ms < before->tag_lease_ms || c->serve_lease_ms < before->serve_lease_ms;
@@ -239,6 +274,7 @@ void lab_check_adopted(struct lab_process *x) {
         /* it begins with another vector, and may apply events again that a floor covers */
         memset(x->upto, 0, LAB_ORIGINS * sizeof *x->upto);
         x->life++;
+        l->r->rejoined += number != 0 && x->number != 0;
     }
     x->number = number;
     x->cluster = c->cluster;

@@ -10,26 +10,14 @@
 
 #define JOINABLE_NS (500 * SIM_MS)
 
-enum what { READ, FILL, DELETE };
-
-struct op {
-    enum what what;
-    unsigned key;
-    uint64_t invoked_ns;
-    uint64_t read_ns; /* of a fill: when the value was read; of a delete: when the new one was written */
-    uint64_t token;
-};
-
 /* What the asked node sends the owner, and the owner's answer. */
 struct message {
     bool is_answer, not_owner, served;
-    struct op op;
-    struct cluster_id cluster; /* whose ring the asked node goes by */
-    uint64_t ring_version;
+    struct lab_request request;
     struct lab_answer answer;
 };
 
-static void ask(struct lab_process *x, const struct op *op);
+static void ask(struct lab_process *x, const struct lab_op *op);
 
 static struct lab_process *awake(const struct lab *l, unsigned place) {
     return sim_is_paused(l->s, place) ? NULL : lab_place_at(l, place);
@@ -45,7 +33,7 @@ static unsigned any_place(const struct lab *l) {
 struct fill {
     struct lab *lab;
     unsigned place;
-    struct op op;
+    struct lab_op op;
 };
 
 static void store(struct sim *s, void *arg, uint64_t late) {
@@ -71,24 +59,24 @@ static void read_database(struct sim *s, void *arg, uint64_t unused) {
 static void fill(struct lab *l, unsigned place, unsigned key, uint64_t token) {
     struct fill *f = malloc(sizeof *f);
     CHECK(f != NULL);
-    *f = (struct fill){l, place, {.what = FILL, .key = key, .token = token}};
+    *f = (struct fill){l, place, {.what = LAB_FILL, .key = key, .token = token}};
     sim_at(l->s, sim_now(l->s) + sim_below(l->s, 20 * SIM_MS), read_database, f, 0);
 }
 
 /* ------------------------------------------------------------------ the owner */
 
-static bool may_serve(struct lab_process *x, const struct op *op, bool forwarded) {
+static bool may_serve(struct lab_process *x, const struct lab_op *op, bool forwarded) {
     const struct lab *l = x->lab;
     const struct lease_ends ends = lab_node_leases(x);
     const uint64_t now = lab_node_clock(x);
     const bool tagged = l->keys[op->key].ntags > 0;
     if (forwarded && l->o.shortcut == LAB_ASKED_LEASE) return true;
-    if (!tagged && op->what == READ && l->o.shortcut == LAB_NO_SERVE_LEASE) return true;
+    if (!tagged && op->what == LAB_READ && l->o.shortcut == LAB_NO_SERVE_LEASE) return true;
     if (now >= ends.serve_ns) l->r->no_serve_lease++;
-    return now < ends.serve_ns && (op->what != READ || !tagged || now < ends.tag_ns);
+    return now < ends.serve_ns && (op->what != LAB_READ || !tagged || now < ends.tag_ns);
 }
 
-static struct lab_answer execute_read(struct lab_process *x, const struct op *op) {
+static struct lab_answer execute_read(struct lab_process *x, const struct lab_op *op) {
     struct lab *l = x->lab;
     const uint64_t now = sim_local(l->s, x->place), since = x->since[op->key];
     if (!lab_store_has(&x->store, op->key, now, since)) {
@@ -105,7 +93,7 @@ static struct lab_answer execute_read(struct lab_process *x, const struct op *op
 }
 
 /* What the owner does. False: it holds no lease for that. */
-static bool execute(struct lab_process *x, const struct op *op, bool forwarded, struct lab_answer *answer) {
+static bool execute(struct lab_process *x, const struct lab_op *op, bool forwarded, struct lab_answer *answer) {
     struct lab *l = x->lab;
     *answer = (struct lab_answer){0};
     if (!may_serve(x, op, forwarded)) {
@@ -116,10 +104,10 @@ static bool execute(struct lab_process *x, const struct op *op, bool forwarded, 
         l->r->asked_waits++;
         return false;
     }
-    if (op->what != READ) lab_handoff_written(x, op->key);
-    if (op->what == READ) {
+    if (op->what != LAB_READ) lab_handoff_written(x, op->key);
+    if (op->what == LAB_READ) {
         *answer = execute_read(x, op);
-    } else if (op->what == DELETE) {
+    } else if (op->what == LAB_DELETE) {
         lab_store_delete(&x->store, op->key);
         sim_note(l->s, x->place, "deletes %s, written at %.6f", l->names[op->key], (double)op->read_ns / 1e9);
         lab_items_deleted(x, op->key, op->read_ns);
@@ -139,9 +127,9 @@ static bool execute(struct lab_process *x, const struct op *op, bool forwarded, 
 /* ------------------------------------------------------------------ the asked node */
 
 /* The answer reaches the client. */
-static void answered(struct lab_process *x, const struct op *op, const struct lab_answer *a) {
+static void answered(struct lab_process *x, const struct lab_op *op, const struct lab_answer *a) {
     struct lab *l = x->lab;
-    if (op->what != READ) return;
+    if (op->what != LAB_READ) return;
     l->r->hits += a->found == LAB_HIT;
     l->r->misses += a->found == LAB_MISS && a->token != 0;
     l->r->waits += a->found == LAB_MISS && a->token == 0; /* for another client's fill */
@@ -152,9 +140,9 @@ static void answered(struct lab_process *x, const struct op *op, const struct la
 }
 
 /* Whether the read waits for the answer to another one. */
-static bool joins(struct lab_process *x, const struct op *op) {
+static bool joins(struct lab_process *x, const struct lab_op *op) {
     const uint64_t now = sim_now(x->lab->s), since = x->asked_ns[op->key];
-    if (x->lab->o.shortcut != LAB_COALESCED || op->what != READ) return false;
+    if (x->lab->o.shortcut != LAB_COALESCED || op->what != LAB_READ) return false;
     if (since != 0 && now < since + JOINABLE_NS) {
         x->joined_ns[op->key] = op->invoked_ns;
         return true;
@@ -164,54 +152,72 @@ static bool joins(struct lab_process *x, const struct op *op) {
     return false;
 }
 
-static void ask(struct lab_process *x, const struct op *op) {
+static void ask(struct lab_process *x, const struct lab_op *op) {
     struct lab *l = x->lab;
     const unsigned owner = x->owner[op->key];
     struct lab_answer a;
     l->r->unreached += owner == LAB_NOWHERE || (owner != x->place && !x->peers[owner].known);
     if (owner == LAB_NOWHERE) return;
     if (owner == x->place) {
+        if (lab_copies_waits(x, &(struct lab_request){.from = x->place, .op = *op})) return;
         if (execute(x, op, false, &a)) answered(x, op, &a);
         return;
     }
     if (!x->peers[owner].known || joins(x, op)) return;
-    if (op->what == READ && l->o.shortcut == LAB_ASKED_LEASE && !may_serve(x, op, false)) return;
+    if (op->what == LAB_READ && l->o.shortcut == LAB_ASKED_LEASE && !may_serve(x, op, false)) return;
+    if (op->what == LAB_READ && lab_copies_answer(x, op->key, op->invoked_ns, &a)) {
+        answered(x, op, &a);
+        return;
+    }
     struct message m;
     memset(&m, 0, sizeof m); /* padding, too: it counts in the simulator's digest */
-    m.op = *op;
-    m.cluster = x->ring_cluster;
-    m.ring_version = ring_version(x->ring);
+    m.request.op = *op;
+    m.request.from = x->place;
+    m.request.cluster = x->ring_cluster;
+    m.request.ring_version = ring_version(x->ring);
     l->r->forwarded++;
     sim_datagram(l->s, x->place, owner, &m, sizeof m);
 }
 
 /* The asked node went by the same ring, so it has found what would be found here; else it is looked up. */
-static bool is_owner(const struct lab_process *x, const struct message *m) {
+static bool is_owner(const struct lab_process *x, const struct lab_request *r) {
     if (x->ring == NULL) return false;
-    if (ring_version(x->ring) == m->ring_version && cluster_id_equal(&x->ring_cluster, &m->cluster)) return true;
-    return x->owner[m->op.key] == x->place;
+    if (ring_version(x->ring) == r->ring_version && cluster_id_equal(&x->ring_cluster, &r->cluster)) return true;
+    return x->owner[r->op.key] == x->place;
+}
+
+void lab_clients_request(struct lab_process *x, const struct lab_request *r) {
+    struct message m;
+    if (r->from == x->place) {
+        ask(x, &r->op);
+        return;
+    }
+    memset(&m, 0, sizeof m); /* padding, too: it counts in the simulator's digest */
+    m.is_answer = true;
+    m.request = *r;
+    m.not_owner = !is_owner(x, r);
+    x->lab->r->not_owner += m.not_owner;
+    if (!m.not_owner && lab_copies_waits(x, r)) return;
+    if (!m.not_owner) m.served = execute(x, &r->op, true, &m.answer);
+    sim_datagram(x->lab->s, x->place, r->from, &m, sizeof m);
 }
 
 void lab_clients_datagram(struct lab_process *x, unsigned from, const void *bytes, size_t n) {
     struct message m;
     CHECK(n == sizeof m);
     memcpy(&m, bytes, sizeof m);
-    if (m.is_answer) {
-        if (!m.not_owner && m.served) answered(x, &m.op, &m.answer);
-        return;
-    }
-    m.is_answer = true;
-    m.not_owner = !is_owner(x, &m);
-    x->lab->r->not_owner += m.not_owner;
-    if (!m.not_owner) m.served = execute(x, &m.op, true, &m.answer);
-    sim_datagram(x->lab->s, x->place, from, &m, sizeof m);
+    (void)from; /* who passed it on says so itself */
+    if (!m.is_answer)
+        lab_clients_request(x, &m.request);
+    else if (!m.not_owner && m.served)
+        answered(x, &m.request.op, &m.answer);
 }
 
 /* ------------------------------------------------------------------ load */
 
 struct again {
     struct lab *lab;
-    struct op op;
+    struct lab_op op;
 };
 
 static void ask_again(struct sim *s, void *arg, uint64_t unused) {
@@ -222,7 +228,7 @@ static void ask_again(struct sim *s, void *arg, uint64_t unused) {
     free(again);
 }
 
-static void hedge(struct lab *l, const struct op *op) {
+static void hedge(struct lab *l, const struct lab_op *op) {
     struct again *again = malloc(sizeof *again);
     CHECK(again != NULL);
     *again = (struct again){l, *op};
@@ -230,22 +236,30 @@ static void hedge(struct lab *l, const struct op *op) {
     sim_at(l->s, sim_now(l->s) + sim_below(l->s, 5 * SIM_MS), ask_again, again, 0);
 }
 
+/* The configuration has members, and none of them is in the ring. */
+static bool is_ringless(const struct configuration *c) {
+    unsigned n = 0;
+    for (unsigned i = 0; c != NULL && i < c->nmembers; i++) n += configuration_in_ring(&c->members[i]);
+    return c != NULL && n == 0;
+}
+
 static void request(struct sim *s, void *arg, uint64_t unused) {
     struct lab *l = arg;
     const uint64_t every = SIM_S / l->o.reads_per_s;
     struct lab_process *x = awake(l, any_place(l));
-    struct op op = {.what = READ, .key = (unsigned)sim_below(s, LAB_KEYS), .invoked_ns = sim_now(s)};
+    struct lab_op op = {.what = LAB_READ, .key = (unsigned)sim_below(s, LAB_KEYS), .invoked_ns = sim_now(s)};
     (void)unused;
     sim_at(s, sim_now(s) + 1 + sim_below(s, 2 * every), request, l, 0);
     if (x == NULL) return;
     lab_check_leases(x);
     if (sim_chance(s, 20000)) {
-        op.what = DELETE;
+        op.what = LAB_DELETE;
         op.read_ns = sim_now(s);
         ask(x, &op);
         return;
     }
     l->r->reads++;
+    l->r->ringless += x->ring == NULL && is_ringless(config_current(x->config));
     ask(x, &op);
     if (sim_chance(s, 50000)) hedge(l, &op);
 }

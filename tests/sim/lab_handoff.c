@@ -135,11 +135,16 @@ static void send_message(void *arg, uint32_t member, bool gaining, const struct 
 static void set_state(void *arg, uint32_t member, enum move_state s) {
     struct lab_process *x = arg;
     const unsigned donor = x->move == NULL ? RING_NONE : move_donor(x->move, member);
-    if (donor != RING_NONE) move_set_state(x->move, donor, s);
+    if (donor == RING_NONE) return;
+    move_set_state(x->move, donor, s);
+    const int place = s == MOVE_PULLING ? place_of(x, member) : -1;
+    const struct lab_process *from = place < 0 ? NULL : lab_place_at(x->lab, (unsigned)place);
+    for (unsigned k = 0; from != NULL && config_number(from->config) == member && k < LAB_KEYS; k++)
+        if (donor_of(x, k) == donor) x->took_from[k] = from;
 }
 
 /* The number first, and what is applied behind it; while a batch is being applied the last one stays. */
-static void show_cover(void *arg, struct cover *out) {
+void lab_handoff_cover(void *arg, struct cover *out) {
     struct lab_process *x = arg;
     const struct configuration *c = config_current(x->config);
     struct peer_purge_seen vector[PEER_PURGE_VECTOR_MAX];
@@ -246,6 +251,12 @@ static void connect(struct lab_process *x, uint32_t member) {
         handoff_lost(x->handoff, local_of(x), member, true);
 }
 
+void lab_handoff_settle(struct lab_process *x) {
+    if (!x->settling || x->ring == NULL || !lab_copies_recalled(x)) return;
+    x->settling = false;
+    handoff_settled(x->handoff, local_of(x), ring_version(x->ring), LAB_KEYS);
+}
+
 void lab_handoff_begin(struct lab_process *x) {
     const uint64_t now = local_of(x), version = ring_version(x->ring);
     if (x->move == NULL) {
@@ -256,7 +267,8 @@ void lab_handoff_begin(struct lab_process *x) {
     x->handing_over = true;
     lab_node_input(x, &(struct config_in){.kind = CONFIG_IN_HANDOFF, .flag = true});
     if (x->move == NULL || x->ring == NULL || ring_version(x->ring) != version) return; /* the ring has changed again */
-    handoff_settled(x->handoff, now, version, LAB_KEYS);
+    x->settling = true;
+    lab_handoff_settle(x);
     for (unsigned i = 0; i < x->nparts; i++)
         if (x->parts[i].gaining) connect(x, x->parts[i].member);
 }
@@ -281,6 +293,7 @@ void lab_handoff_round(struct lab_process *x) {
         if (x->parts[i].gaining && (m == NULL || m->state == CONFIGURATION_EJECTED))
             handoff_lost(x->handoff, local_of(x), x->parts[i].member, true);
     }
+    lab_handoff_settle(x);
     for (unsigned i = 0; x->dials != 0 && i < x->nparts; i++)
         if (x->dials >> i & 1) {
             x->dials &= ~(UINT64_C(1) << i);
@@ -317,7 +330,7 @@ bool lab_handoff_pull(struct lab_process *x, unsigned key) {
     if (lab_handoff_state(x, key) != MOVE_PULLING || x->written[key] || x->pulled[key]) return false;
     const int place = place_of(x, x->move->donor[x->donor[key]].number);
     memset(&p, 0, sizeof p);
-    show_cover(x, &p.cover);
+    lab_handoff_cover(x, &p.cover);
     if (place < 0 || !p.cover.usable) return false;
     p.key = key;
     p.ring_version = ring_version(x->ring);
@@ -330,8 +343,10 @@ static void give(struct lab_process *x, struct lab_pull *p) {
     struct cover own;
     struct moved_item it;
     uint64_t value;
-    show_cover(x, &own);
+    lab_handoff_cover(x, &own);
     p->is_answer = true;
+    x->lab->r->pulls_behind_floor +=
+        own.usable && (own.epoch < p->cover.floor_epoch || own.version < p->cover.retire_version);
     p->behind = x->ring == NULL || ring_version(x->ring) != p->ring_version || !cover_covers(&own, &p->cover);
     if (p->behind || !lab_store_has(&x->store, (unsigned)p->key, local_of(x), 0)) return;
     lab_store_fold(&x->store, (unsigned)p->key, local_of(x));
@@ -372,7 +387,7 @@ void lab_handoff_new(struct lab_process *x) {
     const struct handoff_config cfg = {
         .rate = RATE,
         .store = {x, import, scan, read_item, drop},
-        .events = {x, send_message, dial, set_state, show_cover, is_full, newer, ended},
+        .events = {x, send_message, dial, set_state, lab_handoff_cover, is_full, newer, ended},
     };
     x->handoff = handoff_new(&cfg);
     CHECK(x->handoff != NULL);

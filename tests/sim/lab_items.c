@@ -119,11 +119,31 @@ void lab_items_hit(struct lab *l, const struct lab_process *x, unsigned place, u
 
 /* ------------------------------------------------------------------ deletes */
 
+/* Whether the process gave the copy; or took the key over, by a later ring, from the one that did. */
+static bool answers_for(const struct lab_process *x, const struct lab_process *giver, const struct lab_copy *copy,
+                        unsigned key) {
+    if (x == giver || x->ring == NULL) return x == giver;
+    return x->took_from[key] == giver && cluster_id_equal(&x->ring_cluster, &copy->cluster) &&
+           ring_version(x->ring) > copy->ring_version;
+}
+
+void lab_items_copy(struct lab *l, const struct lab_copy *copy, unsigned place, unsigned key, uint64_t invoked_ns) {
+    for (unsigned i = 0; i < l->o.places; i++) {
+        const struct lab_process *x = lab_place_at(l, i);
+        if (x == NULL || !answers_for(x, l->all[copy->giver], copy, key)) continue;
+        if (x->deleted_ns[key] == 0 || invoked_ns <= x->deleted_ns[key]) continue;
+        l->r->copies_checked++;
+        if (copy->read_ns < x->written_ns[key]) lab_check_violation(l, LAB_COPY_CHANGED, place, key, x->place);
+    }
+}
+
 /* An owner by the newest ring has deleted the key: who owned it before may answer with the old value as long as its
  * serve lease runs, and no longer. (Without leases an old owner that is cut off answers until it hears of the ring.) */
 void lab_items_deleted(struct lab_process *x, unsigned key, uint64_t written_ns) {
     struct lab *l = x->lab;
     const struct configuration *c = config_current(x->config);
+    x->deleted_ns[key] = sim_now(l->s);
+    if (written_ns > x->written_ns[key]) x->written_ns[key] = written_ns;
     if (c == NULL || !c->leases || !cluster_id_equal(&c->cluster, &l->cluster[l->ring_cluster]) ||
         ring_version(x->ring) != l->ring_version)
         return;

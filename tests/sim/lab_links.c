@@ -11,7 +11,7 @@
 
 #define DIAL_NS (200 * SIM_MS)
 
-enum kind { HELLO, PURGE, CONFIG, HANDOFF, PING, PONG };
+enum kind { HELLO, PURGE, CONFIG, HANDOFF, TABLE, PING, PONG };
 
 /* What every message begins with. */
 struct head {
@@ -64,6 +64,8 @@ void lab_links_config(struct lab_process *x, unsigned place, const struct cluste
     struct head h = head_of(x, CONFIG);
     struct peer_arena arena;
     if (x->peers[place].stream == 0) return; /* the machine says it again */
+    x->lab->r->promised_values += m->kind == PEER_CONFIG_PROMISE && m->value != NULL;
+    x->lab->r->rejected += m->kind == PEER_CONFIG_REJECT;
     h.to = *to;
     memcpy(bytes, &h, sizeof h);
     peer_arena_init(&arena, scratch, sizeof scratch);
@@ -83,6 +85,16 @@ void lab_links_handoff(struct lab_process *x, unsigned place, bool gaining, cons
     sim_send(x->lab->s, x->place, x->peers[place].stream, bytes, sizeof h + n);
 }
 
+void lab_links_table(struct lab_process *x, unsigned place, uint32_t number, const uint8_t *table, size_t n) {
+    static uint8_t bytes[sizeof(struct head) + PEER_CONTROL_MAX];
+    struct head h = head_of(x, TABLE);
+    if (x->peers[place].stream == 0) return; /* it is told when the link is there */
+    h.version = number;
+    memcpy(bytes, &h, sizeof h);
+    memcpy(bytes + sizeof h, table, n);
+    sim_send(x->lab->s, x->place, x->peers[place].stream, bytes, sizeof h + n);
+}
+
 void lab_links_ping(struct lab_process *x, unsigned place) {
     const struct head h = head_of(x, PING);
     sim_datagram(x->lab->s, x->place, place, &h, sizeof h);
@@ -98,7 +110,7 @@ bool lab_links_are(const struct lab_process *x, unsigned place, const struct con
 static void say_hello(struct lab_process *x, unsigned place, bool gossip) {
     struct head h = head_of(x, HELLO);
     const struct configuration *c = config_current(x->config);
-    if (gossip && c != NULL) { /* as SWIM's messages do */
+    if (gossip && c != NULL && x->swim == NULL) { /* as SWIM's messages do */
         h.gossip = true;
         h.cluster = c->cluster;
         h.version = c->version;
@@ -114,7 +126,8 @@ static void lose(struct lab_process *x, unsigned place) {
         p->known = false;
         lab_purges_link(x, &p->id, false);
         lab_handoff_lost(x, place);
-        lab_node_input(x, &in);
+        lab_copies_lost(x, place);
+        if (x->swim == NULL) lab_node_input(x, &in);
     }
     *p = (struct lab_peer){0};
 }
@@ -149,8 +162,11 @@ static void on_hello(struct lab_process *x, unsigned place, const struct head *h
         p->id = h->from;
         p->boot = h->boot;
         lab_purges_link(x, &p->id, true);
-        lab_node_input(
-            x, &(struct config_in){.kind = CONFIG_IN_ALIVE, .from = {.id = p->id, .boot = p->boot}, .flag = true});
+        const struct config_in alive = {.kind = CONFIG_IN_ALIVE, .from = {.id = p->id, .boot = p->boot}, .flag = true};
+        if (x->swim == NULL)
+            lab_node_input(x, &alive);
+        else
+            lab_swim_linked(x, place);
     }
     if (!h->gossip || c == NULL || !cluster_id_equal(&c->cluster, &h->cluster)) return;
     struct config_in in = {.kind = CONFIG_IN_VERSION, .from = {.id = h->from, .boot = h->boot}, .number = h->version};
@@ -212,6 +228,8 @@ static void deliver(struct lab_process *x, unsigned place, const void *bytes, si
         return; /* of the process that was there before */
     else if (h.kind == CONFIG)
         on_config(x, place, &h, rest, n - sizeof h);
+    else if (h.kind == TABLE)
+        lab_swim_table(x, place, (uint32_t)h.version, rest, n - sizeof h);
     else if (h.kind == HANDOFF)
         on_handoff(x, place, &h, rest, n - sizeof h);
     else
@@ -285,6 +303,14 @@ void lab_links_datagram(void *process, struct sim *s, unsigned node, unsigned fr
     (void)s, (void)node;
     if (n == sizeof(struct lab_pull)) {
         lab_handoff_datagram(x, from, bytes);
+        return;
+    }
+    if (n % 8 == LAB_SWIM_ODD) {
+        lab_swim_datagram(x, from, bytes, n);
+        return;
+    }
+    if (n == sizeof(struct lab_copy_message)) {
+        lab_copies_datagram(x, from, bytes);
         return;
     }
     if (n != sizeof h) {

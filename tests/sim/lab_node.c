@@ -14,7 +14,7 @@
 
 /* ------------------------------------------------------------------ who owns which key */
 
-/* Members in the ring, and a hash of their numbers. */
+/* Members in the ring, and a hash of their numbers and weights. */
 static unsigned find_owners(const struct configuration *c, struct ring_member *m, uint32_t *numbers) {
     unsigned n = 0;
     *numbers = 2166136261u;
@@ -23,7 +23,7 @@ static unsigned find_owners(const struct configuration *c, struct ring_member *m
         CHECK(n < LAB_PLACES && ring_member_read(c->members[i].name, &m[n]));
         m[n].id = c->members[i].id;
         m[n++].weight = c->members[i].weight;
-        *numbers = (*numbers ^ c->members[i].number) * 16777619u;
+        *numbers = (*numbers ^ c->members[i].number) * 16777619u ^ c->members[i].weight;
     }
     return n;
 }
@@ -37,11 +37,13 @@ static void look_up_keys(struct lab_process *x) {
         len[k] = (uint32_t)strlen(keys[k]);
     }
     ring_owners(x->ring, keys, len, LAB_KEYS, owner, x->since);
-    for (unsigned k = 0; k < LAB_KEYS; k++) {
+    uint8_t place[LAB_PLACES];
+    for (unsigned i = 0; i < ring_nmembers(x->ring); i++) {
         char name[RING_NAME_TEXT];
-        ring_member_name(ring_member(x->ring, owner[k]), name);
-        x->owner[k] = (uint8_t)lab_place_named(x->lab, name);
+        ring_member_name(ring_member(x->ring, i), name);
+        place[i] = (uint8_t)lab_place_named(x->lab, name);
     }
+    for (unsigned k = 0; k < LAB_KEYS; k++) x->owner[k] = place[owner[k]];
 }
 
 /* Notes the newest ring that anybody has. */
@@ -58,11 +60,26 @@ static void note_ring(struct lab *l, const struct configuration *c) {
     l->r->rings++;
 }
 
+/* All that go by a configuration make the same ring of it: it is made once, and copied. */
+static void new_ring(struct lab *l, const struct configuration *c, const struct ring_member *m, unsigned n,
+                     uint32_t numbers, struct ring **out) {
+    const bool known = l->made_ring != NULL && cluster_id_equal(&l->made_cluster, &c->cluster) &&
+                       ring_version(l->made_ring) == c->ring_version && l->made_numbers == numbers;
+    if (!known) {
+        ring_free(l->made_ring);
+        CHECK(ring_new(c->ring_version, m, n, &l->made_ring) == 0);
+        l->made_cluster = c->cluster;
+        l->made_numbers = numbers;
+    }
+    CHECK(ring_copy(l->made_ring, out) == 0);
+}
+
 static void drop_ring(struct lab_process *x) {
     ring_free(x->ring);
     x->ring = NULL;
     if (x->handoff != NULL) lab_handoff_none(x);
     memset(x->owner, LAB_NOWHERE, sizeof x->owner);
+    lab_copies_view(x);
 }
 
 static void make_ring(struct lab_process *x) {
@@ -78,7 +95,7 @@ static void make_ring(struct lab_process *x) {
         drop_ring(x);
         return;
     }
-    CHECK(ring_new(c->ring_version, m, n, &next) == 0);
+    new_ring(x->lab, c, m, n, numbers, &next);
     /* An arc that this node owned in the ring before has seen every write since. */
     const bool follows =
         same_cluster && (ring_version(x->ring) == c->ring_version || ring_version(x->ring) == c->ring_version_before);
@@ -94,6 +111,7 @@ static void make_ring(struct lab_process *x) {
     x->ring_cluster = c->cluster;
     x->ring_numbers = numbers;
     look_up_keys(x);
+    lab_copies_view(x);
     if (moves)
         lab_handoff_begin(x);
     else if (!same_ring)
@@ -201,6 +219,7 @@ static void ask_own(struct lab_process *x) {
 static void reset(struct lab_process *x) {
     sim_note(x->lab->s, x->place, "goes on as another node%s", x->drop_wanted ? ", with an empty store" : "");
     x->lab->r->resets++;
+    x->lab->r->wiped += x->drop_wanted;
     x->reset_wanted = false;
     if (x->drop_wanted) {
         lab_store_floor(&x->store, true);
@@ -215,10 +234,22 @@ static void reset(struct lab_process *x) {
     lab_purges_end(x);
     lab_links_reset(x);
     lab_purges_new(x);
+    lab_swim_end(x);
+    lab_swim_new(x);
     if (config_current(x->config) != NULL) lab_purges_adopt(x);
 }
 
-void lab_node_round(struct lab_process *x) {
+/* Counts a voter that has become active in an epoch that is kept: it has heard what the voters before knew. */
+static void note_active(struct lab_process *x) {
+    const struct configuration *c = config_current(x->config);
+    uint64_t since;
+    if (c == NULL || !purging_active(x->purging, &since) || since == x->active_ns) return;
+    x->active_ns = since;
+    x->lab->r->syncs += c->floor_epoch != c->epoch;
+}
+
+/* flush: the machine of the purges has not done so itself. */
+static void end_round(struct lab_process *x, bool flush) {
     struct sim *s = x->lab->s;
     if (x->newer_wanted) {
         x->newer_wanted = false;
@@ -226,11 +257,18 @@ void lab_node_round(struct lab_process *x) {
     }
     if (x->reset_wanted && x->batch == NULL) reset(x);
     x->cached_ns = sim_local(s, x->place);
-    purging_flush(x->purging, x->cached_ns);
+    if (flush) purging_flush(x->purging, x->cached_ns);
     lab_handoff_round(x);
+    lab_copies_round(x);
+    lab_swim_round(x);
+    note_active(x);
     ask_own(x);
     sim_set_timer(s, x->place, LAB_TIMER_CONFIG, config_next_ns(x->config));
     sim_set_timer(s, x->place, LAB_TIMER_PURGES, purging_next_ns(x->purging));
+}
+
+void lab_node_round(struct lab_process *x) {
+    end_round(x, true);
 }
 
 static bool hears_majority(const struct lab_process *x, uint64_t now_ns) {
@@ -287,12 +325,14 @@ int lab_node_new(struct lab_process *x, const struct config_options *o, const st
     x->floor_all_ns = sim_now(l->s); /* its store is empty */
     lab_purges_new(x);
     lab_handoff_new(x);
+    lab_copies_new(x);
     return 0;
 }
 
 static void on_start(void *process, struct sim *s, unsigned node) {
     struct lab_process *x = process;
     sim_note(s, node, "starts as boot %llu", (unsigned long long)config_self(x->config)->boot);
+    lab_swim_new(x);
     lab_links_dial(x);
     sim_set_timer(s, node, LAB_TIMER_SECOND, sim_local(s, node) + sim_below(s, SIM_S));
     if (config_current(x->config) != NULL) adopted(x);
@@ -305,6 +345,8 @@ static void on_crash(void *process, struct sim *s, unsigned node) {
     lab_purges_end(x);
     lab_handoff_end(x);
     drop_ring(x);
+    lab_copies_end(x);
+    lab_swim_end(x);
     config_free(x->config);
     config_outs_fini(&x->outs);
     free(x->applied_life);
@@ -322,10 +364,12 @@ static void on_timer(void *process, struct sim *s, unsigned node, unsigned timer
     case LAB_TIMER_PURGES: purging_time(x->purging, sim_local(s, node)); break;
     case LAB_TIMER_BATCH: lab_purges_applied(x); break;
     case LAB_TIMER_LINKS: lab_links_dial(x); return;
+    case LAB_TIMER_SWIM: lab_swim_time(x); break;
+    case LAB_TIMER_COPIES: lab_copies_time(x); break;
     case LAB_TIMER_HANDOFF: handoff_time(x->handoff, sim_local(s, node)); break;
     default: on_second(x); break;
     }
-    lab_node_round(x);
+    end_round(x, timer != LAB_TIMER_PURGES);
 }
 
 const struct sim_process lab_node_calls = {on_start, on_crash, on_timer, lab_links_datagram, lab_links_stream};

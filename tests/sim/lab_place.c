@@ -132,11 +132,13 @@ void lab_place_start(struct lab *l, unsigned at) {
         l->all = realloc(l->all, l->all_room * sizeof(struct lab_process *));
         CHECK(l->all != NULL);
     }
+    x->serial = l->nall;
     l->all[l->nall++] = x;
     x->lab = l;
     x->place = at;
     x->run = ++p->run;
     set_options(l, at, &o);
+    if (p->run > 1) ++*(p->disk.exists ? &l->r->restarts_kept : &l->r->restarts_bare);
     read_disk(l, at, &stored, &o);
     CHECK(lab_node_new(x, &o, p->keeps_state ? &stored : NULL) == 0);
     config_record_fini(&stored);

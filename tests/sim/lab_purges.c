@@ -8,7 +8,7 @@
 #include "tests/sim/lab_state.h"
 
 #define SHORT_LOG_BYTES 8192
-#define LOG_BYTES (1 << 20)
+#define PURGE_BYTES 256 /* of the log for each purge that is likely: it forgets none */
 
 /* ------------------------------------------------------------------ upcalls */
 
@@ -77,6 +77,8 @@ static void raise_floor(void *arg, bool everything) {
     *(everything ? &x->floor_all_ns : &x->floor_tagged_ns) = sim_now(x->lab->s);
     x->lab->r->floors++;
     x->lab->r->floors_all += everything;
+    x->lab->r->floors_epoch += x->adopting && !everything;
+    x->lab->r->floors_new += everything && !purging_begun(x->purging);
     lab_store_floor(&x->store, everything);
 }
 
@@ -91,6 +93,8 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
     if (r->status == PURGING_LOG_FULL) p->refused = true;
     if (r->status != PURGING_CONFIRMED) return;
     l->r->confirmed++;
+    ++*(took < config_waited_ms(config_current(x->config)->tag_lease_ms) * SIM_MS ? &l->r->confirmed_fast
+                                                                                  : &l->r->confirmed_slow);
     if (took > l->r->confirm_max_ns) l->r->confirm_max_ns = took;
     lab_check_confirm(l, (uint32_t)token);
 }
@@ -110,8 +114,9 @@ static void newer(void *arg, uint32_t member, uint64_t version) {
 /* ------------------------------------------------------------------ inputs */
 
 void lab_purges_new(struct lab_process *x) {
+    const struct lab_options *o = &x->lab->o;
     const struct purging_config cfg = {
-        .log_bytes = x->lab->o.faults & LAB_HORIZON ? SHORT_LOG_BYTES : LOG_BYTES,
+        .log_bytes = o->faults & LAB_HORIZON ? SHORT_LOG_BYTES : PURGE_BYTES * o->purges_per_s * o->seconds,
         .boot = config_self(x->config)->boot,
         .events = {x, send_purge, apply, raise_floor, outcome, newer, NULL, NULL},
     };
@@ -121,7 +126,9 @@ void lab_purges_new(struct lab_process *x) {
 void lab_purges_adopt(struct lab_process *x) {
     const uint64_t now = sim_local(x->lab->s, x->place);
     if (x->purging == NULL) return;
+    x->adopting = true;
     CHECK(purging_adopt(x->purging, now, config_current(x->config), config_number(x->config)) == 0);
+    x->adopting = false;
     for (unsigned i = 0; i < x->lab->o.places; i++)
         if (x->peers[i].known) lab_purges_link(x, &x->peers[i].id, true);
 }
@@ -153,6 +160,7 @@ void lab_purges_end(struct lab_process *x) {
     if (x->purging == NULL) return;
     purging_read_counters(x->purging, &c);
     x->lab->r->alone += c.alone;
+    x->lab->r->floors_horizon += c.floors;
     x->lab->r->repeated += c.repeated;
     purging_free(x->purging);
     x->purging = NULL;

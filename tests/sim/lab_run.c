@@ -19,7 +19,7 @@ static uint64_t digest_of(const struct lab *l) {
 #define LAB_DIGEST(name) digest = (digest ^ l->r->name) * UINT64_C(1099511628211);
     LAB_COUNTS(LAB_DIGEST)
 #undef LAB_DIGEST
-    return (digest ^ sim_now(l->s) ^ sim_random(l->s)) * UINT64_C(1099511628211);
+    return (digest ^ sim_now(l->s) ^ sim_random(l->s) ^ sim_digest(l->s)) * UINT64_C(1099511628211);
 }
 
 /* Runs until all agree and have for a while. */
@@ -47,6 +47,7 @@ static void free_all(struct lab *l) {
     free(l->all);
     for (unsigned i = 1; i <= l->norigins; i++) free(l->origins[i].pids);
     free(l->versions);
+    ring_free(l->made_ring);
     lab_items_fini(l);
     free(l);
 }
@@ -63,6 +64,7 @@ struct lab *lab_open(const struct lab_options *options, struct lab_result *r) {
     l->s = sim_new(l->o.seed);
     l->unix_ns = UINT64_C(1800000000) * SIM_S;
     if (l->o.trace != NULL) sim_trace(l->s, l->o.trace, 0);
+    sim_keep_digest(l->s, l->o.digest);
     sim_set_stream_timeout(l->s, STREAM_TIMEOUT_NS);
     lab_items_init(l);
     lab_place_init(l);

@@ -146,6 +146,17 @@ enum lab_stored lab_store_fill(struct lab_store *s, unsigned key, uint64_t now_n
     return LAB_STORED;
 }
 
+bool lab_store_purged_since(const struct lab_store *s, unsigned key, uint64_t number, uint64_t now_ns) {
+    uint64_t deadline_ns;
+    return state_of(s, key, number, now_ns, &deadline_ns) != LIVE;
+}
+
+bool lab_store_plain(const struct lab_store *s, unsigned key, uint64_t now_ns, uint64_t since, uint64_t ttl_ns) {
+    const struct lab_item *it = &s->items[key];
+    return lab_store_has(s, key, now_ns, since) && !lab_store_purged_since(s, key, it->birth, now_ns) && !it->stale &&
+           !it->won && it->expiry_ns >= now_ns + ttl_ns;
+}
+
 void lab_store_delete(struct lab_store *s, unsigned key) {
     if (s->shortcut == LAB_DELETE_KEEPS && s->items[key].empty) return;
     s->items[key].on = false;

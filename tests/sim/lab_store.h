@@ -70,6 +70,10 @@ bool lab_store_receive(struct lab_store *s, unsigned key, uint64_t g, uint64_t r
                        uint64_t now_ns);
 /* Makes an item that is stale by a purge one that is marked so, for another node. */
 void lab_store_fold(struct lab_store *s, unsigned key, uint64_t now_ns);
+/* Whether a purge above this number selects the key's items, or a floor is above it. */
+bool lab_store_purged_since(const struct lab_store *s, unsigned key, uint64_t number, uint64_t now_ns);
+/* Whether there is a value that is neither stale nor about to be filled and has so long to live. */
+bool lab_store_plain(const struct lab_store *s, unsigned key, uint64_t now_ns, uint64_t since, uint64_t ttl_ns);
 void lab_store_delete(struct lab_store *s, unsigned key);
 /* Whether a value is there that could be served now. */
 bool lab_store_has(const struct lab_store *s, unsigned key, uint64_t now_ns, uint64_t since);

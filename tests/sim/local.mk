@@ -14,7 +14,7 @@ noinst_HEADERS += %D%/config_world.h %D%/config_bytes.h
 # The whole cluster.
 sim_programs += %D%/sim_cluster
 tests_sim_sim_cluster_SOURCES = %D%/sim_cluster.c %D%/lab_run.c %D%/lab_place.c %D%/lab_node.c %D%/lab_purges.c \
-	%D%/lab_links.c %D%/lab_handoff.c %D%/lab_clients.c %D%/lab_store.c %D%/config_bytes.c %D%/lab_check.c %D%/lab_items.c %D%/lab_faults.c %D%/lab_vary.c
+	%D%/lab_links.c %D%/lab_handoff.c %D%/lab_copies.c %D%/lab_swim.c %D%/lab_clients.c %D%/lab_store.c %D%/config_bytes.c %D%/lab_check.c %D%/lab_items.c %D%/lab_faults.c %D%/lab_vary.c
 noinst_HEADERS += %D%/lab.h %D%/lab_state.h %D%/lab_store.h %D%/lab_vary.h
 
 single_tests += $(sim_programs)

@@ -16,7 +16,7 @@ void *sim_alloc(size_t n) {
 /* An array of `count` elements with room for one more. */
 static void *grow(void *array, size_t count, size_t *room, size_t element) {
     if (count < *room) return array;
-    *room = *room == 0 ? 64 : *room * 2;
+    *room = *room == 0 ? 8 : *room * 2;
     array = realloc(array, *room * element);
     CHECK(array != NULL);
     return array;
@@ -63,9 +63,9 @@ void sim_push_message(struct sim *s, uint64_t at, uint32_t node, struct sim_mess
 /* ---- Messages ---- */
 
 struct sim_message *sim_message_new(struct sim *s, unsigned from, const void *bytes, size_t n) {
-    struct sim_message *m = sim_alloc(sizeof *m + n);
-    m->bytes = (uint32_t)n;
-    m->from = from;
+    struct sim_message *m = malloc(sizeof *m + n);
+    CHECK(m != NULL);
+    *m = (struct sim_message){.bytes = (uint32_t)n, .from = from};
     if (n > 0) memcpy(m->data, bytes, n);
     s->in_flight += n;
     if (s->in_flight > s->in_flight_max) s->in_flight_max = s->in_flight;
@@ -77,22 +77,16 @@ void sim_message_free(struct sim *s, struct sim_message *m) {
     free(m);
 }
 
-void sim_queue_init(struct sim_queue *q) {
-    q->head = NULL;
-    q->tail = &q->head;
-}
-
 void sim_queue_put(struct sim_queue *q, struct sim_message *m) {
     m->next = NULL;
-    *q->tail = m;
-    q->tail = &m->next;
+    *(q->head == NULL ? &q->head : &q->last->next) = m;
+    q->last = m;
 }
 
 struct sim_message *sim_queue_get(struct sim_queue *q) {
     struct sim_message *m = q->head;
     if (m == NULL) return NULL;
     q->head = m->next;
-    if (q->head == NULL) q->tail = &q->head;
     return m;
 }
 
@@ -107,6 +101,7 @@ struct sim *sim_new(uint64_t seed) {
     rand_init(&s->rand, seed);
     s->path = (struct sim_path){.delay_min_ns = 200000, .delay_max_ns = SIM_MS};
     s->stream_timeout = 5 * SIM_S;
+    s->keeps_digest = true;
     return s;
 }
 
@@ -126,10 +121,9 @@ void sim_free(struct sim *s) {
 
 unsigned sim_add(struct sim *s) {
     CHECK(s->nnodes < SIM_NODES_MAX);
-    /* All at once, so that no node ever moves: an empty inbox points at itself. */
-    if (s->nodes == NULL) s->nodes = sim_alloc(SIM_NODES_MAX * sizeof *s->nodes);
+    s->nodes = grow(s->nodes, s->nnodes, &s->nodes_room, sizeof *s->nodes);
     struct sim_node *n = &s->nodes[s->nnodes];
-    sim_queue_init(&n->inbox);
+    *n = (struct sim_node){0};
     for (unsigned t = 0; t < SIM_TIMERS; t++) n->timer[t] = (struct sim_timer){UINT64_MAX, UINT64_MAX};
     return s->nnodes++;
 }
@@ -270,7 +264,9 @@ static void timer_schedule(struct sim *s, unsigned node, unsigned timer) {
 
 void sim_set_timer(struct sim *s, unsigned node, unsigned timer, uint64_t local_ns) {
     CHECK(timer < SIM_TIMERS);
-    node_of(s, node)->timer[timer].local = local_ns;
+    struct sim_timer *t = &node_of(s, node)->timer[timer];
+    if (t->local == local_ns && t->scheduled != UINT64_MAX) return; /* an event is there, and comes early enough */
+    t->local = local_ns;
     timer_schedule(s, node, timer);
 }
 
@@ -299,7 +295,8 @@ static void timer_event(struct sim *s, unsigned node, unsigned timer, uint64_t a
 
 void sim_at(struct sim *s, uint64_t true_ns, void (*fn)(struct sim *s, void *arg, uint64_t number), void *arg,
             uint64_t number) {
-    struct sim_call *c = sim_alloc(sizeof *c);
+    struct sim_call *c = malloc(sizeof *c);
+    CHECK(c != NULL);
     *c = (struct sim_call){fn, arg, number};
     push(s, true_ns, SIM_EVENT_CALL, 0)->call = c;
 }
@@ -350,9 +347,11 @@ bool sim_chance(struct sim *s, uint32_t of_a_million) {
 /* ---- Looking on ---- */
 
 void sim_saw(struct sim *s, const char *what, unsigned node, unsigned peer, const void *bytes, size_t n) {
-    const uint64_t mixed[4] = {s->now, (uint64_t)node << 32 | peer, hash_key(what, strlen(what), n),
-                               n > 0 ? hash_key(bytes, n, 0) : 0};
-    s->digest = hash_key(mixed, sizeof mixed, s->digest);
+    if (s->keeps_digest) {
+        const uint64_t mixed[4] = {s->now, (uint64_t)node << 32 | peer, hash_key(what, strlen(what), n),
+                                   n > 0 ? hash_key(bytes, n, 0) : 0};
+        s->digest = hash_key(mixed, sizeof mixed, s->digest);
+    }
     if (s->trace != NULL && s->now >= s->trace_from)
         fprintf(s->trace, "%.9f %u %s %u %zu\n", (double)s->now / 1e9, node, what, peer, n);
 }
@@ -360,6 +359,7 @@ void sim_saw(struct sim *s, const char *what, unsigned node, unsigned peer, cons
 void sim_note(struct sim *s, unsigned node, const char *format, ...) {
     char line[400];
     va_list args;
+    if (!s->keeps_digest && s->trace == NULL) return;
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
@@ -377,6 +377,10 @@ const struct sim_counts *sim_counts(const struct sim *s) {
 
 const struct sim_counts *sim_node_counts(const struct sim *s, unsigned node) {
     return &node_of(s, node)->counts;
+}
+
+void sim_keep_digest(struct sim *s, bool on) {
+    s->keeps_digest = on;
 }
 
 uint64_t sim_digest(const struct sim *s) {

@@ -21,7 +21,13 @@ void sim_set_node_path(struct sim *s, unsigned node, const struct sim_path *p) {
 
 void sim_block(struct sim *s, unsigned from, unsigned to, bool blocked) {
     CHECK(from < s->nnodes && to < s->nnodes);
-    if (s->blocked == NULL) s->blocked = sim_alloc((size_t)SIM_NODES_MAX * WORDS * sizeof *s->blocked);
+    if (from >= s->nblocked) {
+        s->blocked = realloc(s->blocked, (size_t)s->nnodes * WORDS * sizeof *s->blocked);
+        CHECK(s->blocked != NULL);
+        memset(s->blocked + (size_t)s->nblocked * WORDS, 0,
+               (size_t)(s->nnodes - s->nblocked) * WORDS * sizeof *s->blocked);
+        s->nblocked = s->nnodes;
+    }
     uint64_t *word = &s->blocked[(size_t)from * WORDS + to / 64];
     const uint64_t bit = 1ull << (to % 64);
     *word = blocked ? *word | bit : *word & ~bit;
@@ -35,6 +41,7 @@ void sim_set_group(struct sim *s, unsigned node, unsigned group) {
 void sim_heal(struct sim *s) {
     free(s->blocked);
     s->blocked = NULL;
+    s->nblocked = 0;
     for (unsigned i = 0; i < s->nnodes; i++) s->nodes[i].group = 0;
     sim_saw(s, "heal", 0, 0, NULL, 0);
 }
@@ -42,7 +49,7 @@ void sim_heal(struct sim *s) {
 bool sim_is_open(const struct sim *s, unsigned from, unsigned to) {
     if (from >= s->nnodes || to >= s->nnodes) return false;
     if (s->nodes[from].group != s->nodes[to].group) return false;
-    return s->blocked == NULL || (s->blocked[(size_t)from * WORDS + to / 64] >> (to % 64) & 1) == 0;
+    return from >= s->nblocked || (s->blocked[(size_t)from * WORDS + to / 64] >> (to % 64) & 1) == 0;
 }
 
 /* The paths that a message takes: the sender's and the receiver's own ones, or the one that is everybody's. */

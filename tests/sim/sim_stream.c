@@ -59,7 +59,7 @@ void sim_set_stream_timeout(struct sim *s, uint64_t timeout_ns) {
 uint64_t sim_dial(struct sim *s, unsigned from, unsigned to) {
     CHECK(from < s->nnodes && to < s->nnodes && sim_is_running(s, from));
     if (s->streams == NULL) {
-        /* All at once, so that no stream ever moves: an empty queue points at itself. */
+        /* All at once, so that no stream moves while its process is called. */
         s->streams_room = 1u << 20;
         s->streams = sim_alloc(s->streams_room * sizeof *s->streams);
     }
@@ -75,8 +75,6 @@ uint64_t sim_dial(struct sim *s, unsigned from, unsigned to) {
                              .node = {from, to},
                              .run = {s->nodes[from].run, 0},
                              .end = {SIM_END_OPEN, SIM_END_NEW}};
-    sim_queue_init(&t->queue[0]);
-    sim_queue_init(&t->queue[1]);
     s->counts.dials++;
     s->nodes[from].counts.dials++;
     put(s, t, 0, ITEM_SYN, NULL, 0);

@@ -21,7 +21,7 @@ struct sim_message {
 };
 
 struct sim_queue {
-    struct sim_message *head, **tail;
+    struct sim_message *head, *last; /* last: void while there is no head */
 };
 
 enum sim_event_kind { SIM_EVENT_TIMER, SIM_EVENT_DATAGRAM, SIM_EVENT_STREAM, SIM_EVENT_CALL };
@@ -86,13 +86,15 @@ struct sim_stream {
 struct sim {
     struct rand rand;
     uint64_t now, order, digest;
-    bool stopped;
+    bool stopped, keeps_digest;
     struct sim_event *heap;
     size_t nheap, heap_room;
     struct sim_node *nodes;
     unsigned nnodes;
+    size_t nodes_room;
     struct sim_path path;
-    uint64_t *blocked; /* SIM_NODES_MAX bits a node, made with the first block */
+    uint64_t *blocked; /* SIM_NODES_MAX bits for each of the first nblocked nodes */
+    unsigned nblocked;
     struct sim_stream *streams;
     uint32_t nstreams, streams_room, free_stream; /* free_stream: 1 + index, 0 = none */
     uint64_t streams_made, stream_timeout;
@@ -103,7 +105,6 @@ struct sim {
 };
 
 void *sim_alloc(size_t n);
-void sim_queue_init(struct sim_queue *q);
 void sim_queue_put(struct sim_queue *q, struct sim_message *m);
 struct sim_message *sim_queue_get(struct sim_queue *q); /* NULL: empty */
 

@@ -282,6 +282,27 @@ static void test_a_member_silent_to_all_promising_voters_for_35_s_is_ejected(voi
     end(&l);
 }
 
+/* It may have come back since, and been given leases: voters look at the list for whose leases they wait. */
+static void test_a_leaving_member_that_is_silent_is_ejected_and_stays_on_the_list(void **state) {
+    struct lab l;
+    (void)state;
+    const struct config_options o = lab_options(0);
+    lab_configuration(&conf, 4);
+    conf.members[3].state = CONFIGURATION_LEAVING;
+    lab_begin(&l, &o, &conf, true);
+    pass_without(&l, 36, 4, 0);
+    struct peer_config m = lab_promise(&l, true);
+    const struct peer_silent silent = {4, 36000};
+    m.silent = &silent;
+    m.nsilent = 1;
+    lab_hear(&l, 1, &m);
+    struct configuration_value *v = lab_proposed(&l);
+    assert_non_null(proposed_member(v, 3));
+    assert_int_equal(proposed_member(v, 3)->state, CONFIGURATION_EJECTED);
+    configuration_value_put(v);
+    end(&l);
+}
+
 static void test_a_member_that_one_promising_voter_heard_is_not_ejected(void **state) {
     struct lab l;
     (void)state;
@@ -491,6 +512,7 @@ int main(void) {
         cmocka_unit_test(test_an_accepted_value_that_is_not_chosen_for_300_ms_is_taken_up),
         cmocka_unit_test(test_an_answer_to_another_ballot_does_not_count),
         cmocka_unit_test(test_a_member_silent_to_all_promising_voters_for_35_s_is_ejected),
+        cmocka_unit_test(test_a_leaving_member_that_is_silent_is_ejected_and_stays_on_the_list),
         cmocka_unit_test(test_a_member_that_one_promising_voter_heard_is_not_ejected),
         cmocka_unit_test(test_a_new_member_is_not_ejected_for_the_time_before_it_was_listed),
         cmocka_unit_test(test_a_voter_silent_for_10_s_gives_its_seat_to_the_longest_serving_member),

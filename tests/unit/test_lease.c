@@ -372,10 +372,8 @@ static void test_an_asker_is_told_of_both_kinds(void **state) {
     purge_lab_fini(&l);
 }
 
-/* True: nothing was confirmed while it held leases. It was silent for long, came back, and was granted leases while the
- * version that ejects it was being chosen. */
-static bool ejected_is_waited_for(void) {
-    bool waits = true;
+/* Member 4 was silent for long, came back, and was granted leases while the version that ejects it was being chosen. */
+static void eject_one_that_holds_leases(void) {
     begin(4);
     cut(4);
     assert_true(holds(4));
@@ -383,6 +381,12 @@ static bool ejected_is_waited_for(void) {
     l.c.members[3].state = CONFIGURATION_EJECTED;
     for (uint32_t i = 1; i <= 3; i++) purge_lab_adopt_one(&l, i);
     purge_lab_settle(&l);
+}
+
+/* True: nothing is confirmed while it holds them; then it is. */
+static bool ejected_is_waited_for_here(void) {
+    bool waits = true;
+    assert_true(holds(4));
     purge(1, 5);
     purge(2, 0);
     while (holds(4)) {
@@ -401,9 +405,25 @@ static bool ejected_is_waited_for(void) {
     return waits;
 }
 
+static bool ejected_is_waited_for(void) {
+    eject_one_that_holds_leases();
+    return ejected_is_waited_for_here();
+}
+
+/* The next version leaves one voter, so that leases do not bind any more and all members acknowledge. */
+static bool ejected_is_waited_for_when_leases_end(void) {
+    eject_one_that_holds_leases();
+    keep_previous();
+    l.c.nvoters = 1;
+    l.c.leases = false;
+    new_epoch(false, 4);
+    return ejected_is_waited_for_here();
+}
+
 static void test_who_is_ejected_just_when_it_comes_back_is_waited_for(void **state) {
     (void)state;
     is_noticed(ejected_is_waited_for, MUTATION_EJECTED_FORGOTTEN);
+    is_noticed(ejected_is_waited_for_when_leases_end, MUTATION_EJECTED_FORGOTTEN);
 }
 
 static void test_without_a_majority_nothing_is_confirmed(void **state) {

@@ -323,11 +323,19 @@ static void test_equal_vectors_have_equal_hashes_in_any_order_of_slots(void **st
 static void test_slots_are_64(void **state) {
     (void)state;
     struct purgelog *log = log_of(1 << 20);
-    for (uint32_t i = 1; i <= 64; i++) assert_true(purgelog_open(log, i) >= 0);
+    assert_int_equal(purgelog_end(log), 0);
+    for (uint32_t i = 1; i <= 64; i++) {
+        assert_true(purgelog_open(log, i) >= 0);
+        assert_int_equal(purgelog_end(log), i);
+    }
     assert_int_equal(purgelog_open(log, 65), -1);
     purgelog_close(log, purgelog_slot(log, 30), true);
     assert_int_equal(purgelog_slot(log, 30), -1);
+    assert_int_equal(purgelog_end(log), 64);
     assert_true(purgelog_open(log, 65) >= 0);
+    /* the end goes back behind the last one that is open */
+    for (uint32_t i = 10; i <= 64; i++) purgelog_close(log, purgelog_slot(log, i == 30 ? 65 : i), false);
+    assert_int_equal(purgelog_end(log), 9);
     purgelog_free(log);
 }
 

@@ -481,6 +481,31 @@ static void test_a_leave_fences_only_what_is_gained(void **state) {
     ring_free(alone);
 }
 
+static void test_a_copy_is_the_same_ring_and_lives_by_itself(void **state) {
+    (void)state;
+    struct ring *r = three(), *c;
+    assert_int_equal(ring_follow(r, NULL, 1, 77), 0);
+    const uint64_t digest = ring_digest(r), share = ring_share(r, 2);
+    const unsigned points = ring_points_of(r, 2);
+    const struct ring_arcs a = ring_arcs(r);
+    uint64_t *since = malloc(a.n * sizeof *since);
+    assert_non_null(since);
+    memcpy(since, a.since, a.n * sizeof *since);
+    uint16_t owner[1000];
+    for (unsigned i = 0; i < 1000; i++) owner[i] = (uint16_t)ring_owner(r, i * 4294967);
+    assert_int_equal(ring_copy(r, &c), 0);
+    ring_free(r);
+    assert_int_equal(ring_version(c), 1);
+    assert_int_equal(ring_nmembers(c), 3);
+    assert_int_equal(ring_digest(c), digest);
+    assert_int_equal(ring_share(c, 2), share);
+    assert_int_equal(ring_points_of(c, 2), points);
+    assert_memory_equal(ring_arcs(c).since, since, ring_arcs(c).n * sizeof *since);
+    for (unsigned i = 0; i < 1000; i++) assert_int_equal(ring_owner(c, i * 4294967), owner[i]);
+    free(since);
+    ring_free(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_of_libmemcached),
@@ -495,6 +520,7 @@ int main(void) {
         cmocka_unit_test(test_since),
         cmocka_unit_test(test_room_for_splits),
         cmocka_unit_test(test_a_leave_fences_only_what_is_gained),
+        cmocka_unit_test(test_a_copy_is_the_same_ring_and_lives_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
