@@ -90,7 +90,9 @@ struct purging_slot {
     unsigned npushers;
     /* what some member has and this one lacks */
     uint64_t need, need_since_ns, pulled_ns;
-    uint32_t need_from; /* whose vector has shown it last */
+    uint64_t pulled_last; /* what there was at pulled_ns */
+    uint32_t vain_pulls;  /* since then, that one included */
+    uint32_t need_from;   /* whose vector has shown it last */
     uint32_t asked;     /* who was asked for it last */
     uint64_t behind_ns; /* since when somebody's log has begun too late, 0: none has */
     /* as a collector has told */

@@ -57,8 +57,16 @@ static unsigned next_in_order(struct swim *s) {
     return MEMBER_NONE;
 }
 
+/* One of the dead is asked as well: when it can be reached again it refutes that it is dead, whichever side believed
+ * so. */
+static void call_a_dead_one(struct swim *s) {
+    const unsigned slot = swim_lost(s);
+    if (slot != MEMBER_NONE) swim_probe_call(s, slot);
+}
+
 static void begin(struct swim *s) {
     struct swim_probe *p = &s->probe;
+    if (!s->leaving) call_a_dead_one(s);
     *p = (struct swim_probe){.slot = s->leaving ? MEMBER_NONE : next_in_order(s), .again_ns = SWIM_NEVER};
     p->end_ns = s->now + scaled(s, s->timing.probe_ns);
     if (p->slot == MEMBER_NONE) return;

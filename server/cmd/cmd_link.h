@@ -28,8 +28,8 @@
 #define LINK_TRANSFERS_MAX 4          /* transfer links of a worker to a peer */
 #define LINK_TRANSFERS_WAITING_MAX 64 /* records that wait for one */
 #define LINK_LOOK_MS 10               /* how often deadlines are looked at */
-#define LINK_BACKOFF_MIN_MS 50        /* between attempts to connect */
-#define LINK_BACKOFF_MAX_MS 2000
+#define LINK_REDIAL_MS 50             /* before it is tried again to connect, in the background, */
+#define LINK_FAILED_MS 1000           /* and if it is so soon after a failure nobody waits for it */
 
 /* A request that is not answered. */
 struct link_entry {
@@ -50,10 +50,10 @@ struct cmd_link {
     bool gone;         /* the member is in no view any more: freed when what was asked for has come */
     bool open;         /* the breaker: nothing is asked but a ping now and then */
     bool ping_out;
-    unsigned expired;  /* deadlines missed in a row */
-    uint64_t ping_ns;  /* of the last ping */
-    uint64_t retry_ns; /* not to be dialled before */
-    unsigned backoff_ms;
+    bool redialling;    /* DIALLING: soon after a failure, so nobody waits for it */
+    unsigned expired;   /* deadlines missed in a row */
+    uint64_t ping_ns;   /* of the last ping */
+    uint64_t failed_ns; /* when it could not be connected to; 0: it was since then */
     uint64_t ring_sent;             /* the version that the peer was told last */
     bool ring_known;                /* it was told one on this connection */
     bool copies;                    /* the peer has answered on this connection as one that knows of copies, */

@@ -258,15 +258,25 @@ static void a_peer_that_cannot_be_reached_is_down(void **state) {
     talk_say(client, "get a\r\nset a 0 0 1\r\nx\r\ntouch a 0\r\n");
     assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
     talk_hear(client, "END\r\n" DOWN "NOT_FOUND\r\n");
-    talk_say(client, "get a\r\n"); /* at once: not tried again before LINK_BACKOFF_MIN_MS */
+    nodes_advance(c, 49);
+    talk_say(client, "get a\r\n"); /* at once: it is not tried again yet */
     talk_hear(client, "END\r\n");
     assert_int_equal(sync_load_acq(&c->dialled), 1);
-    nodes_advance(c, LINK_BACKOFF_MIN_MS);
+    nodes_advance(c, 1);
+    talk_say(client, "get a\r\n"); /* at once, too: it is tried again, and nobody waits for that */
+    talk_hear(client, "END\r\n");
+    assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
+    assert_int_equal(sync_load_acq(&c->dialled), 2);
+    nodes_advance(c, 999);
     talk_say(client, "get a\r\n");
+    talk_hear(client, "END\r\n");
+    assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
+    nodes_advance(c, 1000);
+    talk_say(client, "get a\r\n"); /* it is long ago that it failed */
     int peer = nodes_accept(c, 0, NULL);
     frame_answer(peer, frame_asked(peer, LINK_GET, "a"), LINK_DONE, "");
     talk_hear(client, "END\r\n");
-    assert_int_equal(sync_load_acq(&c->dialled), 2);
+    assert_int_equal(sync_load_acq(&c->dialled), 4);
     close(client);
     close(peer);
     nodes_free(c);
