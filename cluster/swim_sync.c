@@ -39,7 +39,7 @@ static bool seed_is_lost(const struct swim *s, const struct swim_seed *seed) {
 
 unsigned swim_lost(struct swim *s) {
     unsigned seen = 0, slot = MEMBER_NONE;
-    for (unsigned i = 0; s->members.in_state[PEER_SWIM_DEAD] > 0 && i < s->members.nslots; i++)
+    for (unsigned i = 0; i < s->members.nslots; i++)
         if (is_lost(s, i) && rand_below(&s->rand, ++seen) == 0) slot = i;
     return slot;
 }
