@@ -49,7 +49,6 @@ struct cmd_link {
     uint8_t step;      /* enum link_step */
     bool gone;         /* the member is in no view any more: freed when what was asked for has come */
     bool open;         /* the breaker: nothing is asked but a ping now and then */
-    bool ping_out;
     bool redialling;    /* DIALLING: soon after a failure, so nobody waits for it */
     unsigned expired;   /* deadlines missed in a row */
     uint64_t ping_ns;   /* of the last ping */
@@ -113,7 +112,7 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
 bool cmd_link_ask_copy(struct cmd_peers *p, unsigned member, const char *key, size_t n, uint32_t number);
 /* No record is under way: a drain need not wait for links on which nothing is asked. */
 void cmd_link_rest(struct cmd_peers *p);
-/* Appends a ping. The link is up. */
+/* Appends a ping, unless LINK_OUT_MAX requests are not answered. The link is up. */
 void cmd_link_ping(struct cmd_link *l);
 /* Whether the member is not to be asked: it is down, its breaker is open, or it could not be connected to of late. */
 bool cmd_link_is_down(struct cmd_peers *p, unsigned member);

@@ -238,11 +238,10 @@ static void put_bytes(struct cmd_link *l, const void *p, size_t n) {
 }
 
 void cmd_link_ping(struct cmd_link *l) {
-    if (!queue_room(l, 1)) return;
+    if (waiting(l) >= LINK_OUT_MAX || !queue_room(l, 1)) return;
     const uint64_t at = l->written;
     put_header(l, LINK_PING, 0, 0, 0);
     push(l, NULL, 0, at);
-    l->ping_out = true;
     conn_busy(l->conn, true);
     conn_link_send(l->conn);
 }
@@ -474,7 +473,6 @@ static inline void answer(struct cmd_link *l, enum link_status status, const cha
         return;
     }
     if (unlikely(e.f == NULL)) {
-        l->ping_out = false;
         cmd_deadline_close(p, l);
         return;
     }
@@ -533,7 +531,6 @@ static void link_close(struct conn *c, void *session) {
     const uint64_t sent = conn_link_sent(c);
     l->conn = NULL;
     l->step = LINK_STEP_NONE;
-    l->ping_out = false;
     if (!l->gone) cmd_copy_lost(p->copies, l->member);
     sync_bump(&l->worker->metrics[CMD_METRIC_links_open], (uint64_t)-1);
     cmd_deadline_close(p, l);
