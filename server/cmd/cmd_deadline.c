@@ -52,6 +52,7 @@ void cmd_deadline_close(struct cmd_peers *p, struct cmd_link *l) {
 static void note_expiry(struct cmd_peers *p, struct cmd_link *l, uint64_t now) {
     if (l == NULL || l->open || ++l->expired < LINK_EXPIRIES_MAX) return;
     l->open = true;
+    l->pings = 1;
     l->ping_ns = now;
     p->nopen++;
     log_event(p->worker->cmd->cfg.log, LOG_NOTICE, "peer_silent", "member=%u worker=%u", l->number, p->worker->index);
@@ -90,7 +91,10 @@ static void try_peers(struct cmd_peers *p, uint64_t now) {
         struct cmd_link *l = p->links[i];
         if (l == NULL || !l->open || l->conn == NULL || now - l->ping_ns < LINK_PING_MS * MS) continue;
         l->ping_ns = now;
-        cmd_link_ping(l);
+        if (l->pings++ < LINK_PINGS_MAX)
+            cmd_link_ping(l);
+        else
+            conn_close(l->conn);
     }
 }
 

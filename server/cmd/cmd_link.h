@@ -20,7 +20,8 @@
 #define LINK_WAITING_MAX 1024         /* connections that wait to send more; then it counts as down */
 #define LINK_REPLIES_MAX (16u << 20)  /* bytes of replies of a worker that wait for the rest of their batch */
 #define LINK_EXPIRIES_MAX 3           /* deadlines missed in a row that open the breaker */
-#define LINK_PING_MS 100              /* how often an open breaker is tried */
+#define LINK_PING_MS 100              /* how often an open breaker is tried, */
+#define LINK_PINGS_MAX 60             /* and so many times; then the connection is closed */
 #define LINK_RETRY_MS 2               /* before what is moving is asked again */
 #define LINK_MOVING_MS 1000           /* so long a deadline does not count while a move is to begin */
 #define LINK_RING_MS 20               /* before what went to a wrong owner is sent again by the same ring */
@@ -51,6 +52,7 @@ struct cmd_link {
     bool open;         /* the breaker: nothing is asked but a ping now and then */
     bool redialling;    /* DIALLING: soon after a failure, so nobody waits for it */
     unsigned expired;   /* deadlines missed in a row */
+    unsigned pings;     /* since the breaker opened */
     uint64_t ping_ns;   /* of the last ping */
     uint64_t failed_ns; /* when it could not be connected to; 0: it was since then */
     uint64_t ring_sent;             /* the version that the peer was told last */
@@ -112,7 +114,7 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
 bool cmd_link_ask_copy(struct cmd_peers *p, unsigned member, const char *key, size_t n, uint32_t number);
 /* No record is under way: a drain need not wait for links on which nothing is asked. */
 void cmd_link_rest(struct cmd_peers *p);
-/* Appends a ping, unless LINK_OUT_MAX requests are not answered. The link is up. */
+/* Appends a ping. The link is up. */
 void cmd_link_ping(struct cmd_link *l);
 /* Whether the member is not to be asked: it is down, its breaker is open, or it could not be connected to of late. */
 bool cmd_link_is_down(struct cmd_peers *p, unsigned member);

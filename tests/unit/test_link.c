@@ -229,6 +229,33 @@ static void a_silent_peer_is_not_waited_for(void **state) {
     nodes_free(c);
 }
 
+/* A peer that is stopped for six seconds has a new connection made to it. */
+static void a_connection_is_pinged_sixty_times(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0), peer = -1;
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        talk_say(client, "get a\r\n");
+        if (peer < 0) peer = nodes_accept(c, 0, NULL);
+        frame_asked(peer, LINK_GET, "a");
+        nodes_advance(c, CMD_PEER_TIMEOUT_MS);
+        talk_hear(client, "END\r\n");
+    }
+    for (unsigned i = 0; i < 60; i++) {
+        frame_asked(peer, LINK_PING, "");
+        nodes_advance(c, LINK_PING_MS);
+    }
+    frame_ended(peer);
+    close(peer);
+    talk_say(client, "get a\r\n");
+    peer = nodes_accept(c, 0, NULL);
+    frame_answer(peer, frame_asked(peer, LINK_GET, "a"), LINK_DONE, "");
+    talk_hear(client, "END\r\n");
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
 /* An answer in between: three in a row are needed. */
 static void two_expiries_do_not_open_it(void **state) {
     struct nodes *c = begin();
@@ -621,6 +648,7 @@ int main(void) {
         cmocka_unit_test(a_write_waits_for_a_read_of_its_key),
         cmocka_unit_test(what_is_not_answered_in_time_fails),
         cmocka_unit_test(a_silent_peer_is_not_waited_for),
+        cmocka_unit_test(a_connection_is_pinged_sixty_times),
         cmocka_unit_test(two_expiries_do_not_open_it),
         cmocka_unit_test(a_peer_that_cannot_be_reached_is_down),
         cmocka_unit_test(a_connection_that_takes_too_long_fails),
