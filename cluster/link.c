@@ -195,8 +195,8 @@ static void unwatch(struct link *l) {
     event_del(&l->on_write);
 }
 
-/* TCP waits twice as long after each retransmission: after an outage of three seconds it would be silent for three more.
- * A link that is dialled anew is up within a round trip. */
+/* TCP waits twice as long after each retransmission: after an outage of three seconds it would be silent for three
+ * more. A link that is dialled anew is up within a round trip. */
 static void set_unacked(int fd, int ms) {
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
 }

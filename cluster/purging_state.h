@@ -94,8 +94,8 @@ struct purging_slot {
     uint64_t pulled_last; /* what there was at pulled_ns */
     uint32_t vain_pulls;  /* since then, that one included */
     uint32_t need_from;   /* whose vector has shown it last */
-    uint32_t asked;     /* who was asked for it last */
-    uint64_t behind_ns; /* since when somebody's log has begun too late, 0: none has */
+    uint32_t asked;       /* who was asked for it last */
+    uint64_t behind_ns;   /* since when somebody's log has begun too late, 0: none has */
     /* as a collector has told */
     uint32_t told_members;
     uint64_t told_upto;

@@ -82,7 +82,7 @@ static void number_own(struct purging *p, uint64_t now_ns) {
         const struct outbox_entry *e = &p->out.entries[i];
         uint64_t sequence;
         int slot;
-        const bool fresh = e->list == OUTBOX_UNANSWERED && e->since_ns + ALONE_MS * MS > now_ns;
+        const bool fresh = e->list == OUTBOX_UNANSWERED && !e->numbered && e->since_ns + ALONE_MS * MS > now_ns;
         const struct purge_via via = e->via;
         const int err = purging_origin_number(p, now_ns, outbox_record(&p->out, i), e->local, &slot, &sequence);
         if (err == 0 && outbox_find(&p->out, via) != i) continue; /* that confirmed it: it is gone */

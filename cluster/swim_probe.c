@@ -59,8 +59,8 @@ static unsigned next_in_order(struct swim *s) {
     return MEMBER_NONE;
 }
 
-/* One of the dead is called as well, so that a partition heals as soon as datagrams pass: the call says that it is dead,
- * and its answer carries the refutation. */
+/* One of the dead is called as well, so that a partition heals as soon as datagrams pass: the call says that it is
+ * dead, and its answer carries the refutation. */
 static void call_a_dead_one(struct swim *s) {
     const unsigned dead = s->members.in_state[PEER_SWIM_DEAD];
     if (dead == 0 || s->leaving || rand_below(&s->rand, swim_active(s)) >= (uint64_t)CALLERS * dead) return;

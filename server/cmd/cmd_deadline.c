@@ -84,8 +84,8 @@ static void expire(struct cmd_peers *p, struct forward *f, uint64_t now) {
     conn_resume(f->session->conn);
 }
 
-/* An open breaker is tried, again and again: the peer may have given the connection up, and only what is sent on it shows
- * that. */
+/* An open breaker is tried, again and again: the peer may have given the connection up, and only what is sent on it
+ * shows that. */
 static void try_peers(struct cmd_peers *p, uint64_t now) {
     for (unsigned i = 0; i < p->view->nmembers; i++) {
         struct cmd_link *l = p->links[i];

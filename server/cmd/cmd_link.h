@@ -44,17 +44,17 @@ enum link_step { LINK_STEP_NONE, LINK_STEP_DIALLING, LINK_STEP_UP };
 
 struct cmd_link {
     struct cmd_worker *worker;
-    struct conn *conn; /* NULL: none */
-    uint32_t number;   /* the member's */
-    uint16_t member;   /* its index in the view */
-    uint8_t step;      /* enum link_step */
-    bool gone;         /* the member is in no view any more: freed when what was asked for has come */
-    bool open;         /* the breaker: nothing is asked but a ping now and then */
-    bool redialling;    /* DIALLING: soon after a failure, so nobody waits for it */
-    unsigned expired;   /* deadlines missed in a row */
-    unsigned pings;     /* since the breaker opened */
-    uint64_t ping_ns;   /* of the last ping */
-    uint64_t failed_ns; /* when it could not be connected to; 0: it was since then */
+    struct conn *conn;              /* NULL: none */
+    uint32_t number;                /* the member's */
+    uint16_t member;                /* its index in the view */
+    uint8_t step;                   /* enum link_step */
+    bool gone;                      /* the member is in no view any more: freed when what was asked for has come */
+    bool open;                      /* the breaker: nothing is asked but a ping now and then */
+    bool redialling;                /* DIALLING: soon after a failure, so nobody waits for it */
+    unsigned expired;               /* deadlines missed in a row */
+    unsigned pings;                 /* since the breaker opened */
+    uint64_t ping_ns;               /* of the last ping */
+    uint64_t failed_ns;             /* when it could not be connected to; 0: it was since then */
     uint64_t ring_sent;             /* the version that the peer was told last */
     bool ring_known;                /* it was told one on this connection */
     bool copies;                    /* the peer has answered on this connection as one that knows of copies, */

@@ -115,7 +115,8 @@ static void test_who_began_to_found_does_so_again_when_all_are_there(void **stat
     ask_from(&l, 2, true);
     lab_pass(&l, 800);
     ask_from(&l, 2, true);
-    assert_null(lab_said(&l, PEER_CONFIG_FOUND_BIND, -1)); /* a majority does not do: the third may have a configuration */
+    assert_null(
+        lab_said(&l, PEER_CONFIG_FOUND_BIND, -1)); /* a majority does not do: the third may have a configuration */
     ask_from(&l, 1, false);
     lab_pass(&l, 800);
     ask_from(&l, 2, true);

@@ -153,8 +153,8 @@ static enum purging_status state_at(uint32_t number, uint32_t origin, uint64_t s
     return r != NULL ? r->status : PURGING_PENDING;
 }
 
-/* The voter that numbered a purge has told nobody but the node that was asked, and is gone. The purge becomes an event of
- * another voter; the node that was asked goes on answering for the id that its client was told. */
+/* The voter that numbered a purge has told nobody but the node that was asked, and is gone. The purge becomes an event
+ * of another voter; the node that was asked goes on answering for the id that its client was told. */
 static void test_an_id_that_died_with_its_voter_is_answered_for(void **state) {
     (void)state;
     find_first_voter();
