@@ -282,6 +282,7 @@ static int begin_record(struct cluster *c, struct config_record *r, char *err, s
     }
     r->boot = config_record_next_boot(r, (uint64_t)clock_wall_s(c->cfg.clock));
     if (cluster_id_is_zero(&r->id)) make_id(&r->id);
+    r->founds = r->current == NULL && (r->founds || c->cfg.found);
     if (c->disk == NULL) return 0;
     result = config_record_pack(r, &packed, &npacked);
     if (result == 0) result = statedir_write_now(c->disk, packed, npacked);
@@ -299,6 +300,7 @@ static void fill_options(const struct cluster *c, const struct config_record *r,
         .keeps_state = c->disk != NULL,
         .nfounders = cfg->nfounders,
         .found = cfg->found,
+        .began_to_found = r->founds,
         .seeds = cfg->njoin > 0,
         .tag_lease_ms = cfg->tag_lease_ms,
         .serve_lease_ms = cfg->serve_lease_s * 1000,

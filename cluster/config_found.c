@@ -2,7 +2,11 @@
  *
  * Founding: the lowest-named of a majority of the founders, none of which is configured, asks the
  * others to bind themselves to its founding. A founder binds itself to one at a time, so two foundings of one set of
- * founders never both have a majority. */
+ * founders never both have a majority.
+ *
+ * Founders that were killed before the first configuration was on their disks know from their records that they were
+ * told to found, and found again when all of them are there: had one of them a configuration, it would tell the others
+ * of it instead. */
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +21,7 @@ int config_founder(const struct config *c, const char *name) {
 
 /* With fewer than three founders the lowest-named one decides alone. */
 static unsigned founders_needed(const struct config *c) {
+    if (c->options.keeps_state && !c->options.found) return c->options.nfounders;
     return c->options.nfounders < 3 ? 1 : c->options.nfounders / 2 + 1;
 }
 
@@ -32,7 +37,8 @@ static bool is_orphan(const struct config *c) {
 }
 
 bool config_eligible(const struct config *c) {
-    return c->founder_index >= 0 && !c->left && is_orphan(c) && (!c->options.keeps_state || c->options.found);
+    const bool told = !c->options.keeps_state || c->options.found || c->options.began_to_found;
+    return c->founder_index >= 0 && !c->left && is_orphan(c) && told;
 }
 
 static bool is_bound(const struct config *c) {

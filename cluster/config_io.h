@@ -29,8 +29,9 @@ struct config_options {
     bool keeps_state;        /* it has a state directory */
     unsigned nfounders;      /* 0: none named */
     char founders[CONFIG_FOUNDERS_MAX][CONFIGURATION_NAME_MAX + 1];
-    bool found; /* --found: this empty state directory may take part in a founding */
-    bool seeds; /* --join was given; without it and without founders the node founds alone */
+    bool found;          /* --found: this empty state directory may take part in a founding */
+    bool began_to_found; /* it was given when an earlier process began, which had no configuration until it ended */
+    bool seeds;          /* --join was given; without it and without founders the node founds alone */
     uint32_t tag_lease_ms, serve_lease_ms, eject_after_ms,
         voters_target; /* what a founding agrees on; 0: the default */
     uint64_t seed;     /* of its random numbers: unguessable in the daemon, the schedule's in the simulator */

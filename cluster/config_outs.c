@@ -118,7 +118,11 @@ void config_push(struct config *c, const struct cluster_id *to, const char *addr
 void config_flush(struct config *c) {
     if (!c->options.keeps_state) c->dirty = false;
     if (!c->dirty || c->writing) return;
-    const struct config_record r = {c->self.id, c->self.boot, c->current, c->acceptor};
+    const struct config_record r = {.id = c->self.id,
+                                    .boot = c->self.boot,
+                                    .current = c->current,
+                                    .acceptor = c->acceptor,
+                                    .founds = c->current == NULL && (c->options.found || c->options.began_to_found)};
     uint8_t *bytes;
     size_t n;
     if (config_record_pack(&r, &bytes, &n) < 0) return; /* the next input tries again */

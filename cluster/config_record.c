@@ -11,7 +11,8 @@
 
 /* magic 8 | format 4 | id 16 | boot 8 | instance 8 | two ballots of 32 | two lengths of 4 | values | checksum 8 */
 static const char magic[8] = "tcstate";
-enum { FORMAT = 1, BALLOT = 32, HEAD = 8 + 4 + 16 + 8 + 8 + 2 * BALLOT + 2 * 4, CHECKSUM = 8 };
+/* Format 2 is the same, of a node that takes part in a founding. */
+enum { FORMAT = 1, FORMAT_FOUNDS = 2, BALLOT = 32, HEAD = 8 + 4 + 16 + 8 + 8 + 2 * BALLOT + 2 * 4, CHECKSUM = 8 };
 
 void config_record_fini(struct config_record *r) {
     configuration_value_put(r->current);
@@ -66,7 +67,7 @@ int config_record_pack(const struct config_record *r, uint8_t **bytes, size_t *n
     uint8_t *start = malloc(n), *at = start;
     if (start == NULL) return -ENOMEM;
     at = put_bytes(at, magic, sizeof magic);
-    at = put_number(at, FORMAT, 4);
+    at = put_number(at, r->founds ? FORMAT_FOUNDS : FORMAT, 4);
     at = put_bytes(at, &r->id, sizeof r->id);
     at = put_number(at, r->boot, 8);
     at = put_number(at, r->acceptor.instance, 8);
@@ -99,10 +100,12 @@ static int unpack(const uint8_t *bytes, size_t n, struct config_record *out, cha
     const uint8_t *at = bytes + sizeof magic;
     if (n < HEAD + CHECKSUM || n > CONFIG_RECORD_BYTES_MAX || memcmp(bytes, magic, sizeof magic) != 0)
         return refuse(err, err_size, "it is cut short or no record of a cluster's state");
-    if (get_number(&at, 4) != FORMAT) return refuse(err, err_size, "a newer tagcached wrote it");
+    const uint64_t format = get_number(&at, 4);
+    if (format != FORMAT && format != FORMAT_FOUNDS) return refuse(err, err_size, "a newer tagcached wrote it");
     const uint8_t *sum = bytes + n - CHECKSUM;
     if (get_number(&sum, CHECKSUM) != XXH3_64bits(bytes, n - CHECKSUM))
         return refuse(err, err_size, "it is damaged: its checksum does not match");
+    out->founds = format == FORMAT_FOUNDS;
     get_id(&at, &out->id);
     out->boot = get_number(&at, 8);
     out->acceptor.instance = get_number(&at, 8);

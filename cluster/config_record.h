@@ -27,6 +27,7 @@ struct config_record {
     uint64_t boot;                       /* of the last process that used it */
     struct configuration_value *current; /* NULL: never heard of one */
     struct config_acceptor acceptor;
+    bool founds; /* it was started with --found, and has not had a configuration since */
 };
 
 /* Drops the references that it holds. */

@@ -79,7 +79,7 @@ static const char later_process[] = "a process of this node that began later is 
 
 static void give_data_link(struct link *l, const struct peer_hello *theirs, uint32_t version) {
     struct transport *t = l->t;
-    const struct peer *p = peers_find(t, &theirs->node);
+    struct peer *p = peers_find(t, &theirs->node);
     if (p != NULL && theirs->boot < p->boot) {
         refuse(l, "--state-dir", later_process);
         return;
@@ -100,10 +100,10 @@ static void give_data_link(struct link *l, const struct peer_hello *theirs, uint
         if (l->state == LINK_DEAD) return;
     }
     transport_state_bump(t, TRANSPORT_METRIC_links_up, 1);
-    peers_reached(l);
     l->told = true;
     struct stream s = link_give(l);
     peers_detach(l);
+    if (p != NULL && !p->gone) peers_reached(t, p);
     d.fd = s.fd;
     d.ssl = s.ssl;
     t->cfg.events.on_data_link(t->cfg.events.arg, &d);

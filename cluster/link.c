@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #define MS UINT64_C(1000000)
-#define CONNECT_MS 1000         /* for TCP to one address */
 #define ROUNDS_AT_ONCE 4        /* reads of one link before the others have their turn */
 #define KEPT_OUTPUT (16 * 1024) /* what an empty output buffer may keep */
 
@@ -196,15 +195,26 @@ static void unwatch(struct link *l) {
     event_del(&l->on_write);
 }
 
+/* TCP waits twice as long after each retransmission: after an outage of three seconds it would be silent for three
+ * more. A link that is dialled anew is up within a round trip. */
+static void set_unacked(int fd, int ms) {
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+
+static void set_up_socket(int fd) {
+    const int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    set_unacked(fd, TRANSPORT_UNACKED_MS);
+}
+
 /* Begins to connect to one address. 0 or -errno. */
 static int connect_to(struct link *l, const struct address *to) {
-    int on = 1;
     l->remote = *to;
     address_text(to, l->where);
     l->s.fd = socket(to->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (l->s.fd < 0) return -errno;
     watch(l);
-    (void)setsockopt(l->s.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    set_up_socket(l->s.fd);
     if (connect(l->s.fd, &to->any, to->len) != 0 && errno != EINPROGRESS) return -errno;
     return event_add(&l->on_write, NULL) == 0 ? 0 : -ENOMEM;
 }
@@ -222,7 +232,7 @@ static void connect_next(struct link *l, int err) {
         stream_close(&l->s);
         err = connect_to(l, to);
         if (err != 0) continue;
-        l->deadline_ns = transport_state_now(l->t) + CONNECT_MS * MS;
+        l->deadline_ns = transport_state_now(l->t) + TRANSPORT_CONNECT_MS * MS;
         transport_state_due(l->t, l->deadline_ns);
         return;
     }
@@ -234,6 +244,14 @@ void link_dial(struct link *l) {
     link_set_state(l, LINK_CONNECTING);
     transport_state_bump(l->t, TRANSPORT_METRIC_links_dialled, 1);
     connect_next(l, -EHOSTUNREACH);
+}
+
+void link_hurry(struct link *l) {
+    if (l->state == LINK_WAITING) l->start_ns = 0;
+    if (l->state != LINK_CONNECTING || l->hurried || l->next_address == 0) return;
+    l->hurried = true;
+    l->next_address--;
+    connect_next(l, -ETIMEDOUT);
 }
 
 static void on_connected(struct link *l) {
@@ -293,14 +311,13 @@ struct link *link_new(struct transport *t, const struct address *remote, enum ps
 }
 
 void link_accept(struct transport *t, int fd, const struct address *remote) {
-    int on = 1;
     struct link *l = link_make(t);
     transport_state_bump(t, TRANSPORT_METRIC_links_accepted, 1);
     if (l == NULL) {
         close(fd);
         return;
     }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    set_up_socket(fd);
     l->s.fd = fd;
     l->remote = *remote;
     address_text(remote, l->where);
@@ -354,6 +371,8 @@ void link_end(struct link *l, int err) {
 struct stream link_give(struct link *l) {
     struct stream s = l->s;
     unwatch(l);
+    /* By the others the receiver may take as long as its client does, and what breaks does not begin anew. */
+    if (l->kind != PEER_LINK_DATA) set_unacked(s.fd, 0);
     l->s = (struct stream){.fd = -1};
     link_set_state(l, LINK_DEAD);
     l->t->ndead++;

@@ -18,6 +18,9 @@ struct link *link_new(struct transport *t, const struct address *remote, enum ps
 void link_accept(struct transport *t, int fd, const struct address *remote);
 /* Dials a waiting link: the addresses of its peer in turn, or its own. */
 void link_dial(struct link *l);
+/* The other side has just shown that it can be reached: a link that waits is to be dialled at once, and a connection
+ * whose first packet may have been lost is begun anew, once. */
+void link_hurry(struct link *l);
 
 /* Queues a frame; it leaves at the end of the loop's round. False: dropped and counted. */
 bool link_send(struct link *l, const void *bytes, size_t n);

@@ -152,6 +152,7 @@ void outbox_identify(struct outbox *o, uint32_t i, int slot, uint64_t sequence) 
 
 void outbox_unidentify(struct outbox *o, uint32_t i, uint64_t now_ns) {
     o->entries[i].since_ns = now_ns;
+    o->entries[i].numbered = true;
     move(o, i, o->entries[i].local ? OUTBOX_LOCAL : OUTBOX_UNANSWERED);
 }
 

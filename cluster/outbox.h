@@ -49,6 +49,7 @@ struct outbox_entry {
     bool local; /* applied here alone, before it was an event */
     bool came;  /* it has come back as an event */
     bool todo;
+    bool numbered;   /* it was an event once, of a voter that is gone */
     bool everything; /* it is a purge of everything, or may be one */
     struct outbox_link link, todo_link;
     uint8_t *large; /* the record if it has more than 32 bytes */

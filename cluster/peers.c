@@ -150,15 +150,29 @@ uint64_t peers_dial_waiting(struct transport *t, uint64_t now) {
     return next;
 }
 
-void peers_reached(struct link *l) {
-    if (l->peer == NULL) return;
-    l->peer->backoff_ms = 0;
-    l->peer->retry_ns = 0;
+static void dial_at_once(struct transport *t, struct peer *p) {
+    p->backoff_ms = 0;
+    p->retry_ns = 0;
+    for (struct link *l = t->links; l != NULL; l = l->next)
+        if (l->peer == p) link_hurry(l);
+    transport_state_due(t, 0);
+}
+
+void peers_reached(struct transport *t, struct peer *p) {
+    p->refused = false;
+    dial_at_once(t, p);
+}
+
+void peers_heard(struct transport *t, const struct cluster_id *id) {
+    struct peer *p = peers_find(t, id);
+    if (p != NULL && p->nlinks > (p->link != NULL) && !p->refused) dial_at_once(t, p);
 }
 
 static void back_off(struct transport *t, struct peer *p, bool refused) {
     uint32_t ms = p->backoff_ms == 0 ? TRANSPORT_BACKOFF_MIN_MS : 2 * p->backoff_ms;
-    if (refused || ms > TRANSPORT_BACKOFF_MAX_MS) ms = TRANSPORT_BACKOFF_MAX_MS;
+    if (ms > TRANSPORT_BACKOFF_MAX_MS) ms = TRANSPORT_BACKOFF_MAX_MS;
+    if (refused) ms = TRANSPORT_REFUSED_MS;
+    p->refused = refused;
     p->backoff_ms = ms;
     p->retry_ns = transport_state_now(t) + (ms - rand_below(&t->rand, ms / 2)) * MS;
     if (p->named) p->naddresses = 0; /* its name may stand for another address by now */
@@ -191,10 +205,10 @@ void peers_failed(struct link *l, int err, bool refused) {
 
 /* ------------------------------------------------------------------ links that are up */
 
-/* Two links between the same processes: the one that the node with the lower id dialled stays. Both sides see it so.
- * Of two that the same side dialled the later one stays: it knows that the earlier one is broken. */
+/* Two links between the same processes: of two dialled at once that of the node with the lower id stays. Both sides see
+ * it so. Else the later one stays: whoever dialled it knows that the earlier one is broken. */
 bool peers_is_better(const struct link *l, const struct peer *p) {
-    if (l->dialled == p->link->dialled) return true;
+    if (l->dialled == p->link->dialled || l->begun_ns > p->link->up_ns + TRANSPORT_TWINS_MS * MS) return true;
     bool mine_is_lower = memcmp(l->t->cfg.hello.node.bytes, p->id.bytes, sizeof p->id.bytes) < 0;
     return l->dialled == mine_is_lower;
 }
@@ -252,10 +266,10 @@ void peers_link_up(struct link *l, const struct peer_hello *hello, uint32_t vers
     link_set_state(l, LINK_UP);
     l->was_up = l->told = true;
     l->boot = hello->boot;
-    l->used_ns = l->heard_ns = transport_state_now(t);
+    l->up_ns = l->used_ns = l->heard_ns = transport_state_now(t);
     transport_state_bump(t, TRANSPORT_METRIC_links_up, 1);
     transport_state_due(t, l->heard_ns + TRANSPORT_PING_MS * MS);
-    peers_reached(l);
+    peers_reached(t, p);
     if (before != NULL && before->boot == hello->boot) {
         bool better = peers_is_better(l, p);
         if (better) p->link = l;

@@ -23,8 +23,10 @@ void peers_drop_waiting(struct transport *t, struct peer *p);
 void peers_ask(struct transport *t, struct peer *p);
 /* Dials a link for p: control or data. NULL: no memory. */
 struct link *peers_dial(struct transport *t, struct peer *p, enum psk_use use);
-/* A link to p was set up: it may be dialled at once the next time. */
-void peers_reached(struct link *l);
+/* A link with p was set up: what waits to be dialled, and any later attempt, need not wait. */
+void peers_reached(struct transport *t, struct peer *p);
+/* A datagram of this node has come: the same, unless it refused the last link. */
+void peers_heard(struct transport *t, const struct cluster_id *id);
 /* A link could not be set up: `tell` whoever waits for it; later attempts wait longer, `refused` ones the longest. */
 void peers_failed(struct link *l, int err, bool refused);
 /* A link was in this state and is dead now. */

@@ -82,7 +82,7 @@ static void forget_event(struct purging *p, uint64_t now_ns, uint32_t i, bool ap
     if (e->came && applied) e->local = true;
     if (e->came && e->local) p->nlocal++;
     e->came = false;
-    outbox_unidentify(&p->out, i, now_ns);
+    purging_submit_unidentify(p, i, now_ns);
     outbox_set_todo(&p->out, i, true);
 }
 

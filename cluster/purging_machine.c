@@ -245,17 +245,32 @@ static void tell_now(struct purging *p, uint64_t token, enum purging_status stat
     p->events.outcome(p->events.arg, token, &r);
 }
 
+/* Tells of an event that is not here. */
+static void tell_absent(struct purging *p, uint64_t token, uint32_t origin, uint64_t sequence) {
+    enum purging_status status = PURGING_UNKNOWN;
+    struct purging_receipt r;
+    for (unsigned n = 0; n < RETIRED; n++) /* all of a retired origin's are applied everywhere */
+        if (sequence != 0 && p->retired[n].origin == origin && sequence <= p->retired[n].sequence)
+            status = PURGING_CONFIRMED;
+    for (unsigned n = 0; n < RENAMED && status == PURGING_UNKNOWN; n++) {
+        if (sequence == 0 || p->renamed[n].origin != origin || p->renamed[n].sequence != sequence) continue;
+        const uint32_t i = outbox_find(&p->out, p->renamed[n].via);
+        status = PURGING_CONFIRMED; /* or it would be there still */
+        if (i == OUTBOX_NONE) continue;
+        describe(p, i, &r);
+        p->events.outcome(p->events.arg, token, &r);
+        return;
+    }
+    tell_now(p, token, status, origin, sequence);
+}
+
 int purging_ask_id(struct purging *p, uint64_t now_ns, uint32_t origin, uint64_t sequence, uint64_t wait_ns,
                    uint64_t token) {
     const int slot = purgelog_slot(p->log, origin);
     uint32_t i;
     if (p->number == 0) return -ENOTCONN;
     if (slot < 0 || sequence == 0 || sequence > purgelog_last(p->log, slot)) {
-        enum purging_status status = PURGING_UNKNOWN; /* all of a retired origin's are applied everywhere */
-        for (unsigned n = 0; n < RETIRED; n++)
-            if (sequence != 0 && p->retired[n].origin == origin && sequence <= p->retired[n].sequence)
-                status = PURGING_CONFIRMED;
-        tell_now(p, token, status, origin, sequence);
+        tell_absent(p, token, origin, sequence);
         return 0;
     }
     const uint8_t *record = purgelog_at(p->log, slot, sequence);

@@ -10,6 +10,13 @@
 
 /* ------------------------------------------------------------------ repair */
 
+/* Whether what is lacking is asked for where it may still come from: not from a node whose link is broken, nor from one
+ * that has been asked twice and has sent nothing. It may be stopped, and others have a part of what it has. */
+static bool is_asked_for(const struct purging *p, const struct purging_slot *s) {
+    const struct purging_peer *from = purging_peer(p, s->need_from);
+    return from != NULL && from->up && s->vain_pulls < 2;
+}
+
 /* Somebody's vector shows what this node lacks: if it does not come by itself, it is pulled from there. */
 static void lacks(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
     for (unsigned i = 0; i < m->nvector && i < PEER_PURGE_VECTOR_MAX; i++) {
@@ -19,10 +26,9 @@ static void lacks(struct purging *p, uint64_t now_ns, uint32_t from, const struc
         const uint64_t last = purgelog_last(p->log, slot);
         if (m->vector[i].sequence <= last || m->version < s->closing) continue;
         if (s->need <= last) s->need_since_ns = now_ns;
-        if (s->need > last && s->need > m->vector[i].sequence && purging_peer(p, s->need_from) != NULL &&
-            purging_peer(p, s->need_from)->up)
-            continue;
+        if (s->need > last && s->need > m->vector[i].sequence && is_asked_for(p, s)) continue;
         s->need = m->vector[i].sequence;
+        if (s->need_from != from) s->vain_pulls = 0;
         s->need_from = from;
     }
 }
@@ -72,6 +78,8 @@ static void pull(struct purging *p, uint64_t now_ns) {
         if (purgelog_origin(p->log, i) == 0 || s->need <= purgelog_last(p->log, i)) continue;
         if (now_ns < s->need_since_ns + wait_ns || now_ns < s->pulled_ns + REPAIR_MS * MS) continue;
         const bool others = s->behind_ns != 0 && now_ns < s->behind_ns + PATIENCE_MS * MS;
+        s->vain_pulls = s->pulled_last == purgelog_last(p->log, i) ? s->vain_pulls + 1 : 1;
+        s->pulled_last = purgelog_last(p->log, i);
         s->pulled_ns = now_ns;
         s->asked = others ? next_up(p, s->asked) : s->need_from;
         for (n = 0; n < nasked && asked[n] != s->asked; n++) {}

@@ -43,6 +43,7 @@ enum {
     PUSHERS = 8,             /* who collects acknowledgements of one origin at one time */
     RUNS = 256,
     RETIRED = 64,
+    RENAMED = 4096,
     COUNT_ALWAYS = 32 /* peers: with more, not every acknowledgement is a reason to count */
 };
 
@@ -90,9 +91,11 @@ struct purging_slot {
     unsigned npushers;
     /* what some member has and this one lacks */
     uint64_t need, need_since_ns, pulled_ns;
-    uint32_t need_from; /* whose vector has shown it last */
-    uint32_t asked;     /* who was asked for it last */
-    uint64_t behind_ns; /* since when somebody's log has begun too late, 0: none has */
+    uint64_t pulled_last; /* what there was at pulled_ns */
+    uint32_t vain_pulls;  /* since then, that one included */
+    uint32_t need_from;   /* whose vector has shown it last */
+    uint32_t asked;       /* who was asked for it last */
+    uint64_t behind_ns;   /* since when somebody's log has begun too late, 0: none has */
     /* as a collector has told */
     uint32_t told_members;
     uint64_t told_upto;
@@ -115,6 +118,13 @@ struct purging_peer {
 
 struct purging_seat {
     uint32_t member, origin;
+};
+
+/* An id that a purge of this node had until the voter that gave it was gone. */
+struct purging_name {
+    uint64_t sequence;
+    struct purge_via via;
+    uint32_t origin;
 };
 
 /* Events of one slot that are to be applied, in the order in which they came: a copy of a purge under another via comes
@@ -160,6 +170,8 @@ struct purging {
     struct peer_purge_seen retired[RETIRED]; /* origins dropped last, a ring */
     unsigned nretired;
     struct outbox out;
+    struct purging_name renamed[RENAMED]; /* a ring: clients were told these ids */
+    unsigned nrenamed;
     uint64_t counter; /* of vias */
     uint32_t nlocal;
     /* submitting */
@@ -199,6 +211,8 @@ bool purging_can_number(const struct purging *p);                               
 void purging_submit_flush(struct purging *p, uint64_t now_ns);
 void purging_submit_tick(struct purging *p, uint64_t now_ns);
 void purging_submit_link(struct purging *p, uint64_t now_ns, uint32_t member, bool up);
+/* The purge of this entry is no event any more, as far as is known here: it gets another id. */
+void purging_submit_unidentify(struct purging *p, uint32_t i, uint64_t now_ns);
 void purging_submit_again(struct purging *p, uint64_t now_ns); /* everything, to another voter */
 void purging_submit_answer(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m);
 void purging_submit_status(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m);

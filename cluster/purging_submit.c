@@ -31,6 +31,13 @@ static bool settled_here(const struct purging *p, const struct outbox_entry *e) 
     return s != NULL && s->collecting && e->sequence <= s->want;
 }
 
+void purging_submit_unidentify(struct purging *p, uint32_t i, uint64_t now_ns) {
+    const struct outbox_entry *e = &p->out.entries[i];
+    p->renamed[p->nrenamed++ % RENAMED] =
+        (struct purging_name){e->sequence, e->via, purgelog_origin(p->log, outbox_slot(e))};
+    outbox_unidentify(&p->out, i, now_ns);
+}
+
 void purging_submit_again(struct purging *p, uint64_t now_ns) {
     p->answered = p->submitted;
     choose(p, now_ns);
@@ -41,7 +48,7 @@ void purging_submit_again(struct purging *p, uint64_t now_ns) {
             if (e->via.number == 0 || settled_here(p, e)) continue;
             /* a voter gave it an id, but the event is not here: perhaps nowhere */
             if (list >= OUTBOX_SLOTS && e->sequence > purgelog_last(p->log, outbox_slot(e)))
-                outbox_unidentify(&p->out, i, now_ns);
+                purging_submit_unidentify(p, i, now_ns);
             outbox_set_todo(&p->out, i, true);
         }
 }
@@ -75,7 +82,7 @@ static void number_own(struct purging *p, uint64_t now_ns) {
         const struct outbox_entry *e = &p->out.entries[i];
         uint64_t sequence;
         int slot;
-        const bool fresh = e->list == OUTBOX_UNANSWERED && e->since_ns + ALONE_MS * MS > now_ns;
+        const bool fresh = e->list == OUTBOX_UNANSWERED && !e->numbered && e->since_ns + ALONE_MS * MS > now_ns;
         const struct purge_via via = e->via;
         const int err = purging_origin_number(p, now_ns, outbox_record(&p->out, i), e->local, &slot, &sequence);
         if (err == 0 && outbox_find(&p->out, via) != i) continue; /* that confirmed it: it is gone */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cluster/link.h"
+#include "cluster/peers.h"
 
 #define BACKLOG 256
 #define DATAGRAMS_AT_ONCE 64 /* before others have their turn */
@@ -36,6 +37,7 @@ static void take(struct transport *t, const uint8_t *bytes, size_t n, const stru
         return;
     }
     transport_state_bump(t, TRANSPORT_METRIC_datagrams_received, 1);
+    peers_heard(t, &from.id);
     t->cfg.events.on_datagram(t->cfg.events.arg, &from, source, m);
 }
 

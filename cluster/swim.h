@@ -9,8 +9,8 @@
  * asks three others to ping that member, and has the driver try it over TCP. If nothing is heard until the interval's
  * end the member is suspect, and dead unless it refutes by a higher incarnation; suspicion.h says in which time. What
  * changes is told to a few members each gossip interval, and on every ping and answer. A push-pull of everything with
- * one member, at long intervals, makes up for whatever got lost, and heals partitions: seeds and dead members are tried
- * for ever.
+ * one member, at long intervals, makes up for whatever got lost. Partitions of any length heal: the dead are pinged for
+ * ever, each of them by eight members or so in a probe interval, and seeds and the dead are asked for a push-pull.
  *
  * Whoever hears of itself something else than "alive" raises its incarnation. A restarted node has a higher boot
  * number.

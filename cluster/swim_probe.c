@@ -7,6 +7,8 @@
 #include "base/check.h"
 #include "cluster/swim_state.h"
 
+#define CALLERS 8 /* so many members call each dead one in a probe interval, on average; fewer if there are fewer */
+
 static uint64_t scaled(const struct swim *s, uint64_t ns) {
     return ns * (1 + s->awareness);
 }
@@ -57,8 +59,18 @@ static unsigned next_in_order(struct swim *s) {
     return MEMBER_NONE;
 }
 
+/* One of the dead is called as well, so that a partition heals as soon as datagrams pass: the call says that it is
+ * dead, and its answer carries the refutation. */
+static void call_a_dead_one(struct swim *s) {
+    const unsigned dead = s->members.in_state[PEER_SWIM_DEAD];
+    if (dead == 0 || s->leaving || rand_below(&s->rand, swim_active(s)) >= (uint64_t)CALLERS * dead) return;
+    const unsigned slot = swim_lost(s);
+    if (slot != MEMBER_NONE) swim_probe_call(s, slot);
+}
+
 static void begin(struct swim *s) {
     struct swim_probe *p = &s->probe;
+    call_a_dead_one(s);
     *p = (struct swim_probe){.slot = s->leaving ? MEMBER_NONE : next_in_order(s), .again_ns = SWIM_NEVER};
     p->end_ns = s->now + scaled(s, s->timing.probe_ns);
     if (p->slot == MEMBER_NONE) return;

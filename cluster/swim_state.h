@@ -135,6 +135,8 @@ void swim_send(struct swim *s, unsigned slot);
 void swim_gossip_due(struct swim *s);
 
 /* swim_sync.c */
+/* One of the dead that are worth trying, each as likely; MEMBER_NONE: there is none. */
+unsigned swim_lost(struct swim *s);
 void swim_sync_due(struct swim *s);
 void swim_sync_soon(struct swim *s);
 void swim_sync_in(struct swim *s, const struct swim_in *in);

@@ -37,6 +37,13 @@ static bool seed_is_lost(const struct swim *s, const struct swim_seed *seed) {
     return (m == NULL || !member_is_active(m)) && !member_is_at(&s->members, seed->address);
 }
 
+unsigned swim_lost(struct swim *s) {
+    unsigned seen = 0, slot = MEMBER_NONE;
+    for (unsigned i = 0; i < s->members.nslots; i++)
+        if (is_lost(s, i) && rand_below(&s->rand, ++seen) == 0) slot = i;
+    return slot;
+}
+
 /* One of all that are lost, each as likely; MEMBER_NONE and MEMBER_NONE: none. */
 static void retry_one(struct swim *s) {
     unsigned seen = 0, slot = MEMBER_NONE, seed = MEMBER_NONE;

@@ -22,7 +22,11 @@
 #define TRANSPORT_HANDSHAKES_MAX 64      /* begun by others, and the same number of one's own */
 #define TRANSPORT_OUTPUT_MAX OUTBUF_MAX  /* bytes (1 MiB) unsent on one link, or for a node that is being dialled */
 #define TRANSPORT_BACKOFF_MIN_MS 50      /* between two attempts to reach a node; doubled by each failure, */
-#define TRANSPORT_BACKOFF_MAX_MS 2000    /* up to this; less a random part of at most a half */
+#define TRANSPORT_BACKOFF_MAX_MS 500     /* up to this; less a random part of at most a half */
+#define TRANSPORT_REFUSED_MS 2000        /* the same, after a refusal */
+#define TRANSPORT_CONNECT_MS 500         /* for TCP to one address */
+#define TRANSPORT_UNACKED_MS 1000        /* TCP's retransmissions; then the link is closed, and can be dialled anew */
+#define TRANSPORT_TWINS_MS 1000          /* a link that is up for so long was not dialled at once with a new one */
 #define TRANSPORT_HANDSHAKE_MS 3000      /* from dialling or accepting until both hellos are there */
 #define TRANSPORT_HANDSHAKE_LEAST_MS 500 /* what each gets even if others wait */
 #define TRANSPORT_PING_MS 2000           /* a control link on which nothing came for so long is asked, */

@@ -59,6 +59,7 @@ struct link {
     bool finished;       /* DRAINING: all was sent, and said so */
     bool ended;          /* the other side sends nothing more */
     bool told;           /* whoever waits for it knows that it failed */
+    bool hurried;        /* CONNECTING: it was begun anew */
     enum psk_use use;    /* of a dialled one, or once it is known */
     struct stream s;
     struct event on_read, on_write;
@@ -71,6 +72,7 @@ struct link {
     uint64_t start_ns;    /* WAITING: when to dial */
     uint64_t begun_ns;    /* of the handshake */
     uint64_t deadline_ns; /* of the handshake, or of draining */
+    uint64_t up_ns;       /* since when it is up */
     uint64_t heard_ns;    /* when bytes last came */
     uint64_t used_ns;     /* when it last carried something but pings */
     char *in;             /* the beginning of a frame */
@@ -96,6 +98,7 @@ struct peer {
     unsigned nwaiting;     /* such frames */
     uint64_t retry_ns;
     uint32_t backoff_ms;
+    bool refused;  /* the last attempt was */
     uint64_t boot; /* of the link that is up, or was last; 0: none yet */
     uint32_t version;
     char said_address[PEER_ADDRESS_MAX + 1];

@@ -52,7 +52,7 @@ void cmd_deadline_close(struct cmd_peers *p, struct cmd_link *l) {
 static void note_expiry(struct cmd_peers *p, struct cmd_link *l, uint64_t now) {
     if (l == NULL || l->open || ++l->expired < LINK_EXPIRIES_MAX) return;
     l->open = true;
-    l->ping_out = false;
+    l->pings = 1;
     l->ping_ns = now;
     p->nopen++;
     log_event(p->worker->cmd->cfg.log, LOG_NOTICE, "peer_silent", "member=%u worker=%u", l->number, p->worker->index);
@@ -84,13 +84,17 @@ static void expire(struct cmd_peers *p, struct forward *f, uint64_t now) {
     conn_resume(f->session->conn);
 }
 
-/* An open breaker is tried. */
+/* An open breaker is tried, again and again: the peer may have given the connection up, and only what is sent on it
+ * shows that. */
 static void try_peers(struct cmd_peers *p, uint64_t now) {
     for (unsigned i = 0; i < p->view->nmembers; i++) {
         struct cmd_link *l = p->links[i];
-        if (l == NULL || !l->open || l->ping_out || l->conn == NULL || now - l->ping_ns < LINK_PING_MS * MS) continue;
+        if (l == NULL || !l->open || l->conn == NULL || now - l->ping_ns < LINK_PING_MS * MS) continue;
         l->ping_ns = now;
-        cmd_link_ping(l);
+        if (l->pings++ < LINK_PINGS_MAX)
+            cmd_link_ping(l);
+        else
+            conn_close(l->conn);
     }
 }
 

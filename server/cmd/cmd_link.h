@@ -20,7 +20,8 @@
 #define LINK_WAITING_MAX 1024         /* connections that wait to send more; then it counts as down */
 #define LINK_REPLIES_MAX (16u << 20)  /* bytes of replies of a worker that wait for the rest of their batch */
 #define LINK_EXPIRIES_MAX 3           /* deadlines missed in a row that open the breaker */
-#define LINK_PING_MS 100              /* how often an open breaker is tried */
+#define LINK_PING_MS 100              /* how often an open breaker is tried, */
+#define LINK_PINGS_MAX 60             /* and so many times; then the connection is closed */
 #define LINK_RETRY_MS 2               /* before what is moving is asked again */
 #define LINK_MOVING_MS 1000           /* so long a deadline does not count while a move is to begin */
 #define LINK_RING_MS 20               /* before what went to a wrong owner is sent again by the same ring */
@@ -28,8 +29,8 @@
 #define LINK_TRANSFERS_MAX 4          /* transfer links of a worker to a peer */
 #define LINK_TRANSFERS_WAITING_MAX 64 /* records that wait for one */
 #define LINK_LOOK_MS 10               /* how often deadlines are looked at */
-#define LINK_BACKOFF_MIN_MS 50        /* between attempts to connect */
-#define LINK_BACKOFF_MAX_MS 2000
+#define LINK_REDIAL_MS 50             /* before it is tried again to connect, in the background, */
+#define LINK_FAILED_MS 1000           /* and if it is so soon after a failure nobody waits for it */
 
 /* A request that is not answered. */
 struct link_entry {
@@ -43,17 +44,17 @@ enum link_step { LINK_STEP_NONE, LINK_STEP_DIALLING, LINK_STEP_UP };
 
 struct cmd_link {
     struct cmd_worker *worker;
-    struct conn *conn; /* NULL: none */
-    uint32_t number;   /* the member's */
-    uint16_t member;   /* its index in the view */
-    uint8_t step;      /* enum link_step */
-    bool gone;         /* the member is in no view any more: freed when what was asked for has come */
-    bool open;         /* the breaker: nothing is asked but a ping now and then */
-    bool ping_out;
-    unsigned expired;  /* deadlines missed in a row */
-    uint64_t ping_ns;  /* of the last ping */
-    uint64_t retry_ns; /* not to be dialled before */
-    unsigned backoff_ms;
+    struct conn *conn;              /* NULL: none */
+    uint32_t number;                /* the member's */
+    uint16_t member;                /* its index in the view */
+    uint8_t step;                   /* enum link_step */
+    bool gone;                      /* the member is in no view any more: freed when what was asked for has come */
+    bool open;                      /* the breaker: nothing is asked but a ping now and then */
+    bool redialling;                /* DIALLING: soon after a failure, so nobody waits for it */
+    unsigned expired;               /* deadlines missed in a row */
+    unsigned pings;                 /* since the breaker opened */
+    uint64_t ping_ns;               /* of the last ping */
+    uint64_t failed_ns;             /* when it could not be connected to; 0: it was since then */
     uint64_t ring_sent;             /* the version that the peer was told last */
     bool ring_known;                /* it was told one on this connection */
     bool copies;                    /* the peer has answered on this connection as one that knows of copies, */

@@ -117,14 +117,11 @@ struct cmd_link *cmd_link_to(struct cmd_peers *p, unsigned member) {
 
 /* ------------------------------------------------------------------ connecting */
 
-/* No connection was to be had: what waits for it fails, and for a while nobody tries again. */
+/* No connection was to be had: what waits for it fails. */
 static void refused(struct cmd_link *l, int error) {
     struct cmd_worker *w = l->worker;
     l->step = LINK_STEP_NONE;
-    l->backoff_ms = l->backoff_ms == 0                        ? LINK_BACKOFF_MIN_MS
-                    : l->backoff_ms < LINK_BACKOFF_MAX_MS / 2 ? l->backoff_ms * 2
-                                                              : LINK_BACKOFF_MAX_MS;
-    l->retry_ns = now_ns(w) + l->backoff_ms * MS;
+    l->failed_ns = now_ns(w);
     log_event(w->cmd->cfg.log, LOG_NOTICE, "link_failed", "member=%u worker=%u error=\"%s\"", l->number, w->index,
               strerror(error < 0 ? -error : EIO));
     cmd_forward_wake(&l->waiting);
@@ -140,7 +137,7 @@ static void take_answer(struct net_worker *nw, void *arg) {
             *(struct cmd_link **)conn_session(c) = l;
             l->conn = c;
             l->step = LINK_STEP_UP;
-            l->backoff_ms = 0;
+            l->failed_ns = 0;
             l->ring_known = l->copies = l->member_told = false;
             l->written = 0;
             sync_bump(&w->metrics[CMD_METRIC_links_open], 1);
@@ -167,11 +164,20 @@ void cmd_on_link(struct cmd_wish *wish, int fd, struct ssl_st *ssl, int error) {
     worker_post(wish->worker, &wish->post, wish->fn, wish->arg);
 }
 
+/* Whether it could not be connected to of late. */
+static bool has_failed(const struct cmd_link *l, uint64_t now, unsigned ms) {
+    return l->failed_ns != 0 && now < l->failed_ns + ms * MS;
+}
+
+/* Has it dialled, unless that is under way, or failed just now. The cluster's thread knows when a node can be reached
+ * again, so the wish is left with it most of the time. */
 static void dial(struct cmd_link *l) {
     struct cmd_worker *w = l->worker;
     const struct cmd_upcalls *up = &w->cmd->cfg.up;
-    if (l->step != LINK_STEP_NONE) return;
+    const uint64_t now = now_ns(w);
+    if (l->step != LINK_STEP_NONE || has_failed(l, now, LINK_REDIAL_MS)) return;
     l->step = LINK_STEP_DIALLING;
+    l->redialling = has_failed(l, now, LINK_FAILED_MS);
     l->wish = (struct cmd_wish){.worker = up->worker(up->arg, w->index), .fn = take_answer, .arg = l};
     up->want_link(up->arg, w->index, l->number, CMD_LINK_DATA, &l->wish);
 }
@@ -236,7 +242,6 @@ void cmd_link_ping(struct cmd_link *l) {
     const uint64_t at = l->written;
     put_header(l, LINK_PING, 0, 0, 0);
     push(l, NULL, 0, at);
-    l->ping_out = true;
     conn_busy(l->conn, true);
     conn_link_send(l->conn);
 }
@@ -343,7 +348,8 @@ static void send_pulls(struct forward *f, const struct request *r, unsigned n, u
 bool cmd_link_is_down(struct cmd_peers *p, unsigned member) {
     const struct cmd_link *l = p->links[member];
     if (view_state(p->view, member) == VIEW_DOWN) return true;
-    return l != NULL && (l->open || (l->step == LINK_STEP_NONE && now_ns(p->worker) < l->retry_ns));
+    if (l == NULL || l->open || l->step == LINK_STEP_UP) return l != NULL && l->open;
+    return l->step == LINK_STEP_DIALLING ? l->redialling : has_failed(l, now_ns(p->worker), LINK_FAILED_MS);
 }
 
 enum usable { USABLE, USABLE_LATER, USABLE_NOT };
@@ -354,8 +360,8 @@ static enum usable usable(struct cmd_peers *p, unsigned member, unsigned n, stru
     struct cmd_link *l = *out = cmd_link_to(p, member);
     if (l == NULL || l->open) return USABLE_NOT;
     if (unlikely(l->conn == NULL)) {
-        if (l->step == LINK_STEP_NONE && now_ns(p->worker) < l->retry_ns) return USABLE_NOT;
         dial(l);
+        if (l->step == LINK_STEP_NONE || l->redialling) return USABLE_NOT;
         return l->waiting.n < LINK_WAITING_MAX ? USABLE_LATER : USABLE_NOT;
     }
     if (unlikely(waiting(l) + n > LINK_OUT_MAX || conn_link_tell(l->conn) > LINK_UNSENT_MAX))
@@ -467,7 +473,6 @@ static inline void answer(struct cmd_link *l, enum link_status status, const cha
         return;
     }
     if (unlikely(e.f == NULL)) {
-        l->ping_out = false;
         cmd_deadline_close(p, l);
         return;
     }
@@ -526,7 +531,6 @@ static void link_close(struct conn *c, void *session) {
     const uint64_t sent = conn_link_sent(c);
     l->conn = NULL;
     l->step = LINK_STEP_NONE;
-    l->ping_out = false;
     if (!l->gone) cmd_copy_lost(p->copies, l->member);
     sync_bump(&l->worker->metrics[CMD_METRIC_links_open], (uint64_t)-1);
     cmd_deadline_close(p, l);

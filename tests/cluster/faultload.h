@@ -17,8 +17,8 @@
  *   confirmed N     the pending purge N has been confirmed meanwhile
  *   sweep           reads every key at every node, then prints the totals as a line of JSON and ends
  * It says a line `at NS purges N confirmed N pending N stale N` each second, `enough` when it has what it was told to
- * get, and `pending N NUMBER NODE` of each purge that was not confirmed in the time of its answer: NUMBER is what the
- * answer had as `s`.
+ * get, and `pending N NUMBER NODE ACKED` of each purge that was not confirmed in the time of its answer: NUMBER is what
+ * the answer had as `s`, ACKED how many nodes had it by then.
  */
 #ifndef TAGCACHED_TESTS_FAULTLOAD_H
 #define TAGCACHED_TESTS_FAULTLOAD_H

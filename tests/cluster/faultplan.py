@@ -13,11 +13,17 @@ ALL_RAN_S = 3.0  # a directory is only taken when all have run for so long: a ma
 
 
 class Fault:
-    """nodes: those that are away; pairs: who does not reach whom."""
+    """nodes: those that are away; pairs: who does not reach whom. It begins when it is made, before what makes it: to kill
+    a process takes a while on a busy machine."""
 
     def __init__(self, kind, nodes=(), pairs=()):
         self.kind, self.nodes, self.pairs = kind, frozenset(nodes), frozenset(pairs)
         self.begun, self.ended = time.monotonic(), None
+
+    def told(self):
+        """For the file that --keep leaves: who by their numbers, times as `seen` has them."""
+        return {"kind": self.kind, "nodes": [n.number for n in self.nodes], "begun": self.begun, "ended": self.ended,
+                "pairs": [(a.number, b.number) for a, b in self.pairs]}
 
     def __str__(self):
         return " ".join([self.kind, *sorted(str(n.number) for n in self.nodes),
@@ -114,14 +120,14 @@ class Plan:
         self.counts["partitions"] += 1
         if way < 0.15 and some[0] not in away:
             self.counts["cables"] += 1
-            some[0].cable(False)
             self.split = Fault("cable", some[:1])
+            some[0].cable(False)
             end = lambda: some[0].cable(True)
         else:
             self.counts["one_way"] += way > 0.7
             pairs = there + back if way < 0.7 else there if way < 0.85 else back
-            faultnet.cut(pairs)
             self.split = Fault("partition", pairs=pairs)
+            faultnet.cut(pairs)
             end = faultnet.heal
         self.lasts(self.rng.uniform(0.3, self.longest), self.split, end)
 
@@ -137,6 +143,7 @@ class Plan:
         self.next_is_gone = not gone
         self.counts["kills"] += 1
         self.counts["kills_with_directory_gone"] += gone
+        fault = Fault("kill", [n])
         n.kill()
         if gone:
             n.forget_state()
@@ -145,7 +152,7 @@ class Plan:
             n.start(serves=False)
             self.up_since[n] = time.monotonic()
 
-        self.lasts(self.rng.uniform(0.1, 2), Fault("kill", [n]), end)
+        self.lasts(self.rng.uniform(0.1, 2), fault, end)
 
     def make_stop(self):
         n = self.pick()
@@ -154,8 +161,9 @@ class Plan:
             return
         self.again("stop")
         self.counts["stops"] += 1
+        fault = Fault("stop", [n])
         n.signal(signal.SIGSTOP)  # the guest may just have ended
-        self.lasts(self.rng.choice((self.rng.uniform(0.1, 1), self.rng.uniform(0.1, 5))), Fault("stop", [n]), n.go_on)
+        self.lasts(self.rng.choice((self.rng.uniform(0.1, 1), self.rng.uniform(0.1, 5))), fault, n.go_on)
 
     def make_clock(self):
         self.again("clock")

@@ -58,6 +58,21 @@ class Seen:
 
     # -------------------------------------------------------------- figures
 
+    def best(self, from_s, to_s):
+        """(hits of all reads at nodes with a majority, what it could be): keys of nodes that are away, cut off or without a
+        majority are nowhere else."""
+        hits = reads = reachable = 0
+        for (when, seen), mark in zip(self.rows, self.trouble()):
+            if not from_s <= when <= to_s:
+                continue
+            reached = self.reached(mark)
+            for i in (i for i in range(self.n) if any(reached[i])):
+                for j in range(self.n):
+                    hits += seen[i * self.n + j][0]
+                    reads += sum(seen[i * self.n + j])
+                    reachable += sum(seen[i * self.n + j]) if reached[i][j] else 0
+        return hits / max(reads, 1), reachable / max(reads, 1)
+
     def ratios(self, from_s, to_s):
         """Hits of all reads at nodes with a majority of keys of such nodes, (all pairs, a node's own keys), each as they are
         and from GRACE_S after the last fault of the pair on."""

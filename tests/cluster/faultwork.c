@@ -283,8 +283,9 @@ static void confirmed(struct faultload *l, const struct faultconn_request *r) {
 
 static void keep_pending(struct faultload *l, const struct faultconn *c, const struct faultconn_request *r,
                          const char *line) {
-    const char *s = strstr(line, " s");
-    printf("pending %zu %" PRIu64 " %u\n", l->npending, s != NULL ? (uint64_t)strtoull(s + 2, NULL, 10) : 0, c->node);
+    const char *s = strstr(line, " s"), *n = strstr(line, " n");
+    printf("pending %zu %" PRIu64 " %u %lu\n", l->npending, s != NULL ? (uint64_t)strtoull(s + 2, NULL, 10) : 0,
+           c->node, n != NULL ? strtoul(n + 2, NULL, 10) : 0);
     if (l->npending == l->pending_room) {
         l->pending_room = l->pending_room == 0 ? 256 : 2 * l->pending_room;
         l->pending = realloc(l->pending, l->pending_room * sizeof *l->pending);

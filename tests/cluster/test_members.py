@@ -54,6 +54,28 @@ def one_founder_is_late(lab):
 
 
 @case()
+def founders_killed_while_they_found(lab):
+    """They are started again without --found: whether the first configuration was on a disk or not, they serve."""
+    for attempt in range(3):
+        nodes = lab.founders(3, state=True)
+        for n in nodes:
+            n.start(serves=False)
+        records = [os.path.join(n.dir, "cluster") for n in nodes]
+        wait("each has begun its record", lambda: all(os.path.exists(r) for r in records))
+        if attempt:
+            wait("one has founded", lambda: any(n.events("founded") for n in nodes))
+        for n in nodes:
+            n.p.kill()
+        for n in nodes:
+            n.kill()
+            n.args.remove("--found")
+            n.start(serves=False)
+        settle(nodes)
+        for n in nodes:
+            n.stop()
+
+
+@case()
 def waits_for_the_other_founders(lab):
     n = lab.founders(3)[0].start()
     wait("it waits", lambda: n.stat("state").startswith("waiting"))

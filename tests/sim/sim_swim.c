@@ -257,7 +257,7 @@ static int check(void) {
     if (TEST_SLOW) {
         ok &= at_most(measure(true, 50, 20, 3, 2), 1.4, "an update known to 50, 20 % loss");
         ok &= at_most(measure(false, 10, 0, 5, 3), 4.5, "a kill known to 10");
-        ok &= at_most(split(5, 600, 7), 30, "seconds until all agree after a partition");
+        ok &= at_most(split(5, 600, 7), 2, "seconds until all agree after a partition");
         ok &= at_most(storms(8, 5, 8), 0, "storms");
         return ok ? 0 : 1;
     }
@@ -267,7 +267,7 @@ static int check(void) {
     ok &= at_most(measure(false, 100, 0, 5, 4), 7.5, "a kill known to 100");
     ok &= at_most((double)health(100, 20, 2, 5), 0, "false deaths");
     ok &= at_most(idle(100, 30, 6), 2500, "bytes a second");
-    ok &= at_most(split(5, 600, 7), 30, "seconds until all agree after a partition");
+    ok &= at_most(split(5, 600, 7), 2, "seconds until all agree after a partition");
     ok &= at_most(storms(8, 10, 8), 0, "storms");
     return ok ? 0 : 1;
 }

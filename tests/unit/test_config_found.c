@@ -99,6 +99,56 @@ static void test_a_majority_waits_half_a_second_for_the_other_founders(void **st
     lab_end(&l);
 }
 
+/* They were killed before the configuration was on a disk, and are started again without --found. */
+static void begin_again(struct lab *l) {
+    struct config_options o = lab_options(0);
+    o.began_to_found = o.keeps_state = true;
+    lab_begin(l, &o, NULL, false);
+    lab_pass(l, 1);
+    founders_hash = lab_said(l, PEER_CONFIG_FOUND_ASK, -1)->message.hash;
+}
+
+static void test_who_began_to_found_does_so_again_when_all_are_there(void **state) {
+    struct lab l;
+    (void)state;
+    begin_again(&l);
+    ask_from(&l, 2, true);
+    lab_pass(&l, 800);
+    ask_from(&l, 2, true);
+    assert_null(
+        lab_said(&l, PEER_CONFIG_FOUND_BIND, -1)); /* a majority does not do: the third may have a configuration */
+    ask_from(&l, 1, false);
+    lab_pass(&l, 800);
+    ask_from(&l, 2, true);
+    assert_null(lab_said(&l, PEER_CONFIG_FOUND_BIND, -1)); /* as it has here */
+    ask_from(&l, 1, true);
+    lab_pass(&l, 300);
+    const struct cluster_id x = own_founding(&l);
+    hear(&l, 1, PEER_CONFIG_FOUND_BOUND, &x);
+    assert_null(config_current(l.config));
+    hear(&l, 2, PEER_CONFIG_FOUND_BOUND, &x);
+    assert_non_null(config_current(l.config));
+    lab_end(&l);
+}
+
+static void test_who_began_to_found_goes_on_without_nobody(void **state) {
+    struct lab l;
+    (void)state;
+    begin_again(&l);
+    ask_from(&l, 1, true);
+    ask_from(&l, 2, true);
+    const struct cluster_id x = own_founding(&l);
+    hear(&l, 1, PEER_CONFIG_FOUND_BOUND, &x);
+    for (unsigned i = 0; i < 20; i++) { /* the third one is there, and does not answer */
+        lab_pass(&l, 500);
+        ask_from(&l, 1, true);
+    }
+    assert_null(config_current(l.config));
+    hear(&l, 2, PEER_CONFIG_FOUND_BUSY, &x);
+    assert_null(config_current(l.config));
+    lab_end(&l);
+}
+
 static void test_a_founder_that_is_not_the_lowest_waits_for_the_lowest(void **state) {
     struct lab l;
     (void)state;
@@ -461,6 +511,8 @@ int main(void) {
         cmocka_unit_test(test_one_of_three_founders_waits),
         cmocka_unit_test(test_the_lowest_of_a_majority_founds_when_all_asked_have_bound_themselves),
         cmocka_unit_test(test_a_majority_waits_half_a_second_for_the_other_founders),
+        cmocka_unit_test(test_who_began_to_found_does_so_again_when_all_are_there),
+        cmocka_unit_test(test_who_began_to_found_goes_on_without_nobody),
         cmocka_unit_test(test_a_founder_that_is_not_the_lowest_waits_for_the_lowest),
         cmocka_unit_test(test_a_founder_that_is_configured_or_without_found_does_not_count),
         cmocka_unit_test(test_a_clock_that_went_back_keeps_no_founder_out),

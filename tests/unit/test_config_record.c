@@ -193,18 +193,22 @@ static void test_a_record_is_read_back(void **state) {
 }
 
 static void test_a_record_of_a_node_without_a_cluster(void **state) {
-    const struct config_record r = {.id = {{7}}, .boot = 1};
-    struct config_record back = {0};
-    uint8_t *bytes;
-    size_t n;
-    char err[200];
+    struct config_record r = {.id = {{7}}, .boot = 1};
     (void)state;
-    assert_int_equal(config_record_pack(&r, &bytes, &n), 0);
-    assert_int_equal(config_record_unpack(bytes, n, &back, err, sizeof err), 0);
-    assert_null(back.current);
-    assert_null(back.acceptor.value);
-    config_record_fini(&back);
-    free(bytes);
+    for (unsigned i = 0; i < 2; i++) {
+        struct config_record back = {0};
+        uint8_t *bytes;
+        size_t n;
+        char err[200];
+        r.founds = i == 1;
+        assert_int_equal(config_record_pack(&r, &bytes, &n), 0);
+        assert_int_equal(config_record_unpack(bytes, n, &back, err, sizeof err), 0);
+        assert_null(back.current);
+        assert_null(back.acceptor.value);
+        assert_int_equal(back.founds, r.founds);
+        config_record_fini(&back);
+        free(bytes);
+    }
 }
 
 static void test_a_damaged_record_is_refused_with_a_sentence(void **state) {
@@ -223,7 +227,7 @@ static void test_a_damaged_record_is_refused_with_a_sentence(void **state) {
         bytes[i] ^= 0x10;
     }
     for (size_t i = 0; i < n; i++) assert_int_equal(config_record_unpack(bytes, i, &back, err, sizeof err), -EINVAL);
-    bytes[8]++; /* the format */
+    bytes[8] += 2; /* the format */
     assert_int_equal(config_record_unpack(bytes, n, &back, err, sizeof err), -EINVAL);
     assert_string_equal(err, "a newer tagcached wrote it");
     config_record_fini(&r);

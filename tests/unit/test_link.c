@@ -210,16 +210,47 @@ static void a_silent_peer_is_not_waited_for(void **state) {
     assert_int_equal(ping, seq + 1);
     talk_say(client, "get a\r\nset a 0 0 1\r\nx\r\n");
     talk_hear(client, "END\r\n" DOWN);
-    nodes_advance(c, LINK_PING_MS);
+    nodes_advance(c, 99);
     talk_say(client, "get a\r\n");
     talk_hear(client, "END\r\n");
-    frame_silent(peer); /* one ping at a time */
+    frame_silent(peer);
+    nodes_advance(c, 1);
+    assert_int_equal(frame_asked(peer, LINK_PING, ""), ping + 1); /* it may have given this connection up */
     for (unsigned i = 0; i < 3; i++) frame_answer(peer, seq - 2 + i, LINK_DONE, "");
     frame_answer(peer, ping, LINK_DONE, "");
+    nodes_settle(c);
+    frame_answer(peer, ping + 1, LINK_DONE, ""); /* its second answer changes nothing */
     nodes_settle(c);
     talk_say(client, "get a\r\n");
     frame_answer(peer, frame_asked(peer, LINK_GET, "a"), LINK_DONE, "VALUE a 0 1\r\nA\r\n");
     talk_hear(client, "VALUE a 0 1\r\nA\r\nEND\r\n");
+    close(client);
+    close(peer);
+    nodes_free(c);
+}
+
+/* A peer that is stopped for six seconds has a new connection made to it. */
+static void a_connection_is_pinged_sixty_times(void **state) {
+    struct nodes *c = begin();
+    int client = nodes_connect(c, 0), peer = -1;
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        talk_say(client, "get a\r\n");
+        if (peer < 0) peer = nodes_accept(c, 0, NULL);
+        frame_asked(peer, LINK_GET, "a");
+        nodes_advance(c, CMD_PEER_TIMEOUT_MS);
+        talk_hear(client, "END\r\n");
+    }
+    for (unsigned i = 0; i < 60; i++) {
+        frame_asked(peer, LINK_PING, "");
+        nodes_advance(c, LINK_PING_MS);
+    }
+    frame_ended(peer);
+    close(peer);
+    talk_say(client, "get a\r\n");
+    peer = nodes_accept(c, 0, NULL);
+    frame_answer(peer, frame_asked(peer, LINK_GET, "a"), LINK_DONE, "");
+    talk_hear(client, "END\r\n");
     close(client);
     close(peer);
     nodes_free(c);
@@ -258,15 +289,25 @@ static void a_peer_that_cannot_be_reached_is_down(void **state) {
     talk_say(client, "get a\r\nset a 0 0 1\r\nx\r\ntouch a 0\r\n");
     assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
     talk_hear(client, "END\r\n" DOWN "NOT_FOUND\r\n");
-    talk_say(client, "get a\r\n"); /* at once: not tried again before LINK_BACKOFF_MIN_MS */
+    nodes_advance(c, 49);
+    talk_say(client, "get a\r\n"); /* at once: it is not tried again yet */
     talk_hear(client, "END\r\n");
     assert_int_equal(sync_load_acq(&c->dialled), 1);
-    nodes_advance(c, LINK_BACKOFF_MIN_MS);
+    nodes_advance(c, 1);
+    talk_say(client, "get a\r\n"); /* at once, too: it is tried again, and nobody waits for that */
+    talk_hear(client, "END\r\n");
+    assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
+    assert_int_equal(sync_load_acq(&c->dialled), 2);
+    nodes_advance(c, 999);
     talk_say(client, "get a\r\n");
+    talk_hear(client, "END\r\n");
+    assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
+    nodes_advance(c, 1000);
+    talk_say(client, "get a\r\n"); /* it is long ago that it failed */
     int peer = nodes_accept(c, 0, NULL);
     frame_answer(peer, frame_asked(peer, LINK_GET, "a"), LINK_DONE, "");
     talk_hear(client, "END\r\n");
-    assert_int_equal(sync_load_acq(&c->dialled), 2);
+    assert_int_equal(sync_load_acq(&c->dialled), 4);
     close(client);
     close(peer);
     nodes_free(c);
@@ -607,6 +648,7 @@ int main(void) {
         cmocka_unit_test(a_write_waits_for_a_read_of_its_key),
         cmocka_unit_test(what_is_not_answered_in_time_fails),
         cmocka_unit_test(a_silent_peer_is_not_waited_for),
+        cmocka_unit_test(a_connection_is_pinged_sixty_times),
         cmocka_unit_test(two_expiries_do_not_open_it),
         cmocka_unit_test(a_peer_that_cannot_be_reached_is_down),
         cmocka_unit_test(a_connection_that_takes_too_long_fails),

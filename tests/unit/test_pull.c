@@ -295,7 +295,7 @@ static void what_cannot_be_pulled_is_a_miss(void **state) {
     talk_say(client, "get c\r\n");
     assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
     talk_hear(client, "END\r\n");
-    nodes_advance(c, LINK_BACKOFF_MIN_MS);
+    nodes_advance(c, LINK_FAILED_MS);
     talk_say(client, "get d\r\n");
     peer = nodes_accept(c, 0, NULL);
     give(peer, pulled(peer, "d"), "other", "D", 0);

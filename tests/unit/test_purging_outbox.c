@@ -140,6 +140,52 @@ static void test_a_purge_that_became_two_events_is_applied_once(void **state) {
     purge_lab_fini(&l);
 }
 
+static bool drop_events(struct purge_lab *lab, uint32_t from, uint32_t to, const struct peer_purge *m) {
+    (void)lab;
+    (void)to;
+    return from == deaf && m->kind == PEER_PURGE_EVENTS;
+}
+
+static enum purging_status state_at(uint32_t number, uint32_t origin, uint64_t sequence) {
+    static uint64_t token = 1000000;
+    assert_int_equal(purging_ask_id(purge_lab_node(&l, number)->p, l.now_ns, origin, sequence, 1, ++token), 0);
+    const struct purging_receipt *r = purge_lab_outcome(&l, number, token);
+    return r != NULL ? r->status : PURGING_PENDING;
+}
+
+/* The voter that numbered a purge has told nobody but the node that was asked, and is gone. The purge becomes an event
+ * of another voter; the node that was asked goes on answering for the id that its client was told. */
+static void test_an_id_that_died_with_its_voter_is_answered_for(void **state) {
+    (void)state;
+    find_first_voter();
+    const uint32_t origin = 100 + first_voter;
+    l.drop = drop_events;
+    deaf = first_voter;
+    assert_int_equal(purge_lab_purge(&l, 4, 5), 0);
+    purge_lab_run(&l, 2025);
+    const struct purging_receipt *told = purge_lab_outcome(&l, 4, 4005);
+    assert_int_equal(told->status, PURGING_PENDING);
+    assert_int_equal(told->origin, origin);
+    const uint64_t sequence = told->sequence;
+    for (uint32_t i = 1; i <= 4; i++)
+        if (i != first_voter) purge_lab_link(&l, first_voter, i, false);
+    assert_int_equal(state_at(4, origin, sequence), PURGING_PENDING); /* it has no other id yet, */
+    purge_lab_settle(&l);
+    assert_int_equal(purge_lab_count(&l, 4, 5), 1);
+    assert_int_equal(state_at(4, origin, sequence), PURGING_PENDING); /* or it has, and not all have it */
+    configuration_by_number(&l.c, first_voter)->state = CONFIGURATION_EJECTED;
+    l.c.version++;
+    for (uint32_t i = 1; i <= 4; i++)
+        if (i != first_voter) purge_lab_adopt_one(&l, i);
+    purge_lab_run(&l, 2000);
+    assert_int_equal(state_at(4, origin, sequence), PURGING_CONFIRMED);
+    assert_int_equal(state_at(4, origin, sequence + 1), PURGING_UNKNOWN);
+    assert_int_equal(state_at(4, origin, 0), PURGING_UNKNOWN);
+    for (uint32_t i = 1; i <= 3; i++)
+        if (i != first_voter) assert_int_equal(state_at(i, origin, sequence), PURGING_UNKNOWN);
+    purge_lab_fini(&l);
+}
+
 static void test_the_outbox_has_a_bound(void **state) {
     (void)state;
     purge_lab_init(&l, 2, 1, 1 << 20);
@@ -261,6 +307,7 @@ int main(void) {
         cmocka_unit_test(test_without_a_voter_a_purge_is_applied_alone_after_600_ms),
         cmocka_unit_test(test_a_voter_that_knows_a_purge_answers_with_its_event),
         cmocka_unit_test(test_a_purge_that_became_two_events_is_applied_once),
+        cmocka_unit_test(test_an_id_that_died_with_its_voter_is_answered_for),
         cmocka_unit_test(test_the_outbox_has_a_bound),
         cmocka_unit_test(test_a_full_log_says_so_and_nothing_has_happened),
         cmocka_unit_test(test_anybody_may_ask_and_see_to_it_that_a_purge_is_confirmed),

@@ -41,6 +41,42 @@ static void test_what_a_dead_origin_told_only_one_member_reaches_all(void **stat
     purge_lab_fini(&l);
 }
 
+static uint32_t told_to; /* events of member 1 reach members up to this number only */
+static bool stopped;     /* member 1 hears and says nothing; its links stay up */
+
+static bool of_member_1(struct purge_lab *lab, uint32_t from, uint32_t to, const struct peer_purge *m) {
+    (void)lab;
+    return (stopped && (from == 1 || to == 1)) || (from == 1 && m->kind == PEER_PURGE_EVENTS && to > told_to);
+}
+
+/* Member 1 has shown three events to all, two of them to member 2 and one to the others, and is stopped. */
+static void test_what_a_stopped_origin_does_not_send_is_pulled_from_others(void **state) {
+    (void)state;
+    purge_lab_init(&l, 5, 5, 1 << 20);
+    l.drop = of_member_1;
+    stopped = false;
+    for (uint64_t tag = 1; tag <= 3; tag++) {
+        told_to = tag == 1 ? 5 : tag == 2 ? 2 : 0;
+        assert_int_equal(purge_lab_purge(&l, 1, tag), 0);
+        purge_lab_settle(&l);
+    }
+    purge_lab_run(&l, 300); /* polls show it */
+    stopped = true;
+    purge_lab_run(&l, 600);
+    for (uint32_t i = 2; i <= 5; i++) {
+        assert_int_equal(purge_lab_seen(&l, i, 101), 2);
+        assert_true(purging_leases(purge_lab_node(&l, i)->p).tag_ns > l.now_ns);
+    }
+    purge_lab_run(&l, 2000);
+    for (uint32_t i = 2; i <= 5; i++) assert_true(purging_leases(purge_lab_node(&l, i)->p).tag_ns > l.now_ns);
+    stopped = false;
+    told_to = 5;
+    purge_lab_run(&l, 300);
+    for (uint32_t i = 2; i <= 5; i++) assert_int_equal(purge_lab_seen(&l, i, 101), 3);
+    l.drop = NULL;
+    purge_lab_fini(&l);
+}
+
 /* Members 1 and 2 go on while 3 is cut off, until their logs begin behind what it has; star: a `*` is among it. Then
  * the members come together again. */
 static void fall_behind(bool star) {
@@ -434,6 +470,7 @@ static void test_purges_of_a_retired_origin_are_confirmed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_a_dead_origin_told_only_one_member_reaches_all),
+        cmocka_unit_test(test_what_a_stopped_origin_does_not_send_is_pulled_from_others),
         cmocka_unit_test(test_a_log_that_begins_too_late_costs_a_floor_of_tagged_items),
         cmocka_unit_test(test_a_flush_that_is_in_no_log_costs_a_floor_of_everything),
         cmocka_unit_test(test_a_short_log_is_not_believed_while_others_reach_back_further),

@@ -392,6 +392,42 @@ static void test_the_dead_are_tried_for_ever(void **state) {
     assert_int_equal(state_of(3), PEER_SWIM_DEAD);
 }
 
+/* In a small cluster every member calls one of the dead in each probe interval, and says that it is dead. */
+static void test_the_dead_are_called(void **state) {
+    (void)state;
+    hand_join(&h, 6);
+    gossip(3, 0, PEER_SWIM_DEAD);
+    gossip(4, 0, PEER_SWIM_DEAD);
+    hand_run(&h, 20 * SECOND, true);
+    hand_clear(&h);
+    hand_run(&h, 20 * SECOND, true);
+    const unsigned of_3 = hand_datagrams(&h, PEER_SWIM_PING, 3), of_4 = hand_datagrams(&h, PEER_SWIM_PING, 4);
+    assert_in_range(of_3 + of_4, 39, 41);
+    assert_in_range(of_3, 10, 30);
+    assert_int_equal(hand_last(&h, SWIM_OUT_DATAGRAM, 3)->datagram.updates[0].state, PEER_SWIM_DEAD);
+    gossip(3, 1, PEER_SWIM_ALIVE); /* as its answer says */
+    assert_int_equal(state_of(3), PEER_SWIM_ALIVE);
+    hand_input(&h, &(struct swim_in){.kind = SWIM_IN_LEAVE});
+    hand_clear(&h);
+    hand_run(&h, 10 * SECOND, true);
+    assert_int_equal(hand_datagrams(&h, PEER_SWIM_PING, 4), 0); /* who leaves has nothing to ask */
+}
+
+/* In a large one each does so now and then: eight of a hundred in an interval. */
+static void test_few_of_many_members_call_a_dead_one(void **state) {
+    (void)state;
+    hand_join(&h, 101);
+    gossip(3, 0, PEER_SWIM_DEAD);
+    hand_run(&h, 20 * SECOND, true);
+    unsigned calls = 0;
+    for (unsigned i = 0; i < 1000; i++) { /* ten thousand intervals: 800 calls, give or take 27 */
+        hand_clear(&h);
+        hand_run(&h, 5 * SECOND, true);
+        calls += hand_datagrams(&h, PEER_SWIM_PING, 3);
+    }
+    assert_in_range(calls, 760, 880);
+}
+
 static void test_a_dead_member_that_is_forgotten_is_not_tried(void **state) {
     (void)state;
     hand_join(&h, 4);
@@ -614,6 +650,8 @@ int main(void) {
         T(test_a_stopped_process_buries_nobody),
         T(test_a_sick_observer_doubts_itself_first),
         T(test_the_dead_are_tried_for_ever),
+        T(test_the_dead_are_called),
+        T(test_few_of_many_members_call_a_dead_one),
         T(test_a_dead_member_that_is_forgotten_is_not_tried),
         T(test_tombstones_last_72_hours),
         T(test_the_oldest_tombstone_counts),
