@@ -22,6 +22,8 @@
 struct clock;
 struct mover;
 
+#define MOVER_CPU_PERCENT 10 /* of one CPU that the thread uses, at most */
+#define MOVER_BURST_US 100   /* of CPU time at a time */
 #define MOVER_SHOWN 64 /* transfers that operators see, at most */
 
 /* What the machine said that others have to know. */
