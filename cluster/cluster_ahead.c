@@ -29,8 +29,8 @@ static void dial(struct cluster *c, const struct configuration_member *m, unsign
     c->ahead[i] = (struct cluster_ahead){m->id, worker, cluster_now(c), {.fd = -1}};
 }
 
-/* Who joins shakes hands with every worker of all others: in a large cluster, whose keys it takes but few of, it need not
- * do so all at once. */
+/* Who joins shakes hands with every worker of all others: in a large cluster, whose keys it takes but few of, it need
+ * not do so all at once. */
 void cluster_ahead_adopted(struct cluster *c) {
     const struct configuration *now = config_current(c->config);
     const uint32_t own = config_number(c->config);

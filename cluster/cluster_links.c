@@ -313,7 +313,8 @@ static void on_data_link(void *arg, const struct transport_data_link *l) {
     if (w->worker == l->worker && w->transfer == (l->kind == PEER_LINK_TRANSFER) && cluster_id_equal(&w->id, &l->id))
         break;
     if (w == NULL) {
-        if (!cluster_ahead_keep(c, l) && l->fd >= 0) c->cfg.up.link(c->cfg.up.arg, NULL, l->fd, l->ssl, 0); /* nobody waits for it: it is closed */
+        if (!cluster_ahead_keep(c, l) && l->fd >= 0)
+            c->cfg.up.link(c->cfg.up.arg, NULL, l->fd, l->ssl, 0); /* nobody waits for it: it is closed */
         return;
     }
     c->cfg.up.link(c->cfg.up.arg, w->wish, l->fd, l->ssl, l->fd < 0 ? l->err : 0);

@@ -152,11 +152,8 @@ static void send_chunk(struct handoff *h, uint64_t now_ns, struct transfer *t) {
     t->bytes += c->n;
     h->counters.sent_bytes += c->n;
     handoff_send(h, t,
-                 &(struct peer_handoff){.kind = PEER_HANDOFF_ITEMS,
-                                        .chunk = c->number,
-                                        .items = c->bytes,
-                                        .nitems = c->n,
-                                        .last = true});
+                 &(struct peer_handoff){
+                     .kind = PEER_HANDOFF_ITEMS, .chunk = c->number, .items = c->bytes, .nitems = c->n, .last = true});
 }
 
 static void send_end(struct handoff *h, struct transfer *t) {

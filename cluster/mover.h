@@ -24,7 +24,7 @@ struct mover;
 
 #define MOVER_CPU_PERCENT 10 /* of one CPU that the thread uses, at most */
 #define MOVER_BURST_US 100   /* of CPU time at a time */
-#define MOVER_SHOWN 64 /* transfers that operators see, at most */
+#define MOVER_SHOWN 64       /* transfers that operators see, at most */
 
 /* What the machine said that others have to know. */
 enum mover_news_kind {

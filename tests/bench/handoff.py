@@ -147,8 +147,8 @@ class Restarter:
 
     def all(self):
         command = f"echo {{port}} > {self.ask} && read x < {self.done}"
-        tagctl = [os.path.join(self.a.build, "tagctl"), "-s", ",".join(f"127.0.0.1:{p}" for p in self.nodes), "members",
-                  "restart", command, "--yes"]
+        sockets = ",".join(os.path.join(n.dir, "admin.sock") for n in self.nodes.values())
+        tagctl = [os.path.join(self.a.build, "tagctl"), "-s", sockets, "members", "restart", command, "--yes"]
         subprocess.run(tagctl, check=True)
 
 

@@ -8,8 +8,8 @@
  * each through a connection chosen at random to one of the nodes on these ports. Requests are due at fixed times
  * whether or not those before are answered (open loop), and late is counted from then. A value names its key and
  * version; so an old value, a deleted one that is back, and a key that is lost are told apart. What is lost is stored
- * anew, as a cache's user would. A connection that ends ends the load; with -R it is counted, and made again every 50 ms
- * until its node is back: the others take its share meanwhile.
+ * anew, as a cache's user would. A connection that ends ends the load; with -R it is counted, and made again every 50
+ * ms until its node is back: the others take its share meanwhile.
  *
  * A line of JSON a second on standard output. At SIGTERM the load ends, all keys are read once, and the last line sums
  * up. */
@@ -46,7 +46,8 @@ struct key {
 };
 
 struct counts {
-    uint64_t ops, gets, hits, dead_gets, lost, old, resurrected, errors, closed; /* gets, hits: of keys that are there */
+    uint64_t ops, gets, hits, dead_gets, lost, old, resurrected, errors,
+        closed; /* gets, hits: of keys that are there */
     struct hist late;
 };
 
