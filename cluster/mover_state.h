@@ -35,6 +35,7 @@ struct mover_link {
 
 /* A share of a CPU, as credit in nanoseconds of it (thread's own clocks; the machine's clock may be a test's). */
 struct pace {
+    unsigned percent; /* of one CPU */
     int64_t credit_ns;
     uint64_t cpu_ns, real_ns; /* when the credit was counted last: CPU time used, and the time */
 };

@@ -2,6 +2,7 @@
 #include "cluster/mover.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -93,6 +94,14 @@ static void set_timer(struct mover *m) {
     evtimer_add(m->timer, &tv);
 }
 
+/* What the thread may use of a CPU. */
+static unsigned percent_of_cpu(void) {
+    cpu_set_t set;
+    const unsigned n = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+    const unsigned all = n * MOVER_CPU_PERCENT_EACH;
+    return all < MOVER_CPU_PERCENT_LEAST ? MOVER_CPU_PERCENT_LEAST : all > 100 ? 100 : all;
+}
+
 static uint64_t clock_ns(clockid_t which) {
     struct timespec t;
     clock_gettime(which, &t);
@@ -102,7 +111,7 @@ static uint64_t clock_ns(clockid_t which) {
 /* Time brings the thread its share of a CPU, as much as a burst at most; what it has used is taken off. */
 static int64_t count_credit(struct pace *p) {
     const uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), real = clock_ns(CLOCK_MONOTONIC);
-    const uint64_t gained = (real - p->real_ns) * MOVER_CPU_PERCENT / 100;
+    const uint64_t gained = (real - p->real_ns) * p->percent / 100;
     p->credit_ns += gained < BURST_NS ? (int64_t)gained : BURST_NS;
     p->credit_ns -= (int64_t)(cpu - p->cpu_ns);
     if (p->credit_ns > BURST_NS) p->credit_ns = BURST_NS;
@@ -122,7 +131,7 @@ static void work(struct mover *m) {
 static void rest(struct mover *m) {
     const int64_t credit = count_credit(&m->pace);
     if (credit > 0) return;
-    const uint64_t ns = (uint64_t)(BURST_NS - credit) * 100 / MOVER_CPU_PERCENT;
+    const uint64_t ns = (uint64_t)(BURST_NS - credit) * 100 / m->pace.percent;
     const struct timespec t = {(time_t)(ns / SECOND_NS), (long)(ns % SECOND_NS)};
     nanosleep(&t, NULL);
 }
@@ -277,6 +286,7 @@ int mover_new(const struct mover_config *cfg, struct mover **out) {
     if (m == NULL) return -ENOMEM;
     m->cfg = *cfg;
     m->waker.fd = -1;
+    m->pace.percent = percent_of_cpu();
     TAILQ_INIT(&m->links);
     pthread_mutex_init(&m->lock, NULL);
     const struct handoff_config h = {
