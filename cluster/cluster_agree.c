@@ -122,6 +122,7 @@ static void adopted(struct cluster *c) {
     cluster_purges_adopt(c);
     cluster_view_make(c);
     cluster_handoff_adopted(c);
+    cluster_ahead_adopted(c);
 }
 
 static void answer(struct cluster *c, const struct config_out *out) {

@@ -100,6 +100,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
         c->second_ns = now + CLUSTER_SECOND_NS;
         cluster_agree_second(c);
         cluster_keys_second(c);
+        cluster_ahead_second(c);
     }
     cluster_touch(c);
 }

@@ -265,9 +265,18 @@ static void run_wish(struct cluster *c, struct cluster_task *t) {
         return;
     }
     w->id = m->id;
-    (void)transport_place(c->transport, &m->id, m->address);
+    struct stream s;
+    const enum cluster_ahead_state ahead =
+        w->transfer ? CLUSTER_AHEAD_NONE : cluster_ahead_take(c, &w->id, w->worker, &s);
+    if (ahead == CLUSTER_AHEAD_UP) {
+        c->cfg.up.link(c->cfg.up.arg, w->wish, s.fd, s.ssl, 0);
+        free(w);
+        return;
+    }
     TAILQ_INSERT_TAIL(&c->wishes, w, entry);
     c->nwishes++;
+    if (ahead == CLUSTER_AHEAD_DIALLING) return;
+    (void)transport_place(c->transport, &m->id, m->address);
     const int r =
         transport_want_data_link(c->transport, &w->id, w->worker, w->transfer ? PEER_LINK_TRANSFER : PEER_LINK_DATA);
     if (r == 0) return;
@@ -304,7 +313,8 @@ static void on_data_link(void *arg, const struct transport_data_link *l) {
     if (w->worker == l->worker && w->transfer == (l->kind == PEER_LINK_TRANSFER) && cluster_id_equal(&w->id, &l->id))
         break;
     if (w == NULL) {
-        if (l->fd >= 0) c->cfg.up.link(c->cfg.up.arg, NULL, l->fd, l->ssl, 0); /* nobody waits for it: it is closed */
+        if (!cluster_ahead_keep(c, l) && l->fd >= 0)
+            c->cfg.up.link(c->cfg.up.arg, NULL, l->fd, l->ssl, 0); /* nobody waits for it: it is closed */
         return;
     }
     c->cfg.up.link(c->cfg.up.arg, w->wish, l->fd, l->ssl, l->fd < 0 ? l->err : 0);
@@ -378,6 +388,7 @@ void cluster_links_free(struct cluster *c) {
     struct cluster_peer *p, *next_peer;
     transport_free(c->transport);
     c->transport = NULL;
+    cluster_ahead_free(c);
     for (w = TAILQ_FIRST(&c->wishes); w != NULL; w = next_wish) {
         next_wish = TAILQ_NEXT(w, entry);
         c->cfg.up.link(c->cfg.up.arg, w->wish, -1, NULL, -ESHUTDOWN);

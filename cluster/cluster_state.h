@@ -28,6 +28,7 @@
 #include "cluster/purging.h"
 #include "cluster/ring.h"
 #include "cluster/statedir.h"
+#include "cluster/stream.h"
 #include "cluster/swim.h"
 #include "cluster/transport.h"
 #include "cluster/view.h"
@@ -36,6 +37,7 @@
 #define CLUSTER_PINGS_MAX 64         /* TCP pings under way */
 #define CLUSTER_PING_MS 1000         /* how long one is waited for */
 #define CLUSTER_WISHES_MAX 8192      /* links to other nodes that workers wait for */
+#define CLUSTER_AHEAD_MAX 64         /* links that are dialled ahead; as many as a node shakes hands at a time */
 #define CLUSTER_LEAVE_MS 500         /* how long a node that ends tells the others, at most */
 #define CLUSTER_QUIET_MS 1000        /* between two log lines of one event */
 #define CLUSTER_EVENTS_MAX 48        /* events that are logged */
@@ -97,6 +99,14 @@ struct cluster_wish {
 };
 TAILQ_HEAD(cluster_wishes, cluster_wish);
 
+/* A link that no worker has wished for yet. */
+struct cluster_ahead {
+    struct cluster_id id;
+    unsigned worker;
+    uint64_t since_ns;    /* 0: none */
+    struct stream stream; /* fd -1: it is being dialled */
+};
+
 TAILQ_HEAD(cluster_waiters, cluster_waiter);
 
 struct cluster {
@@ -145,6 +155,7 @@ struct cluster {
     struct cluster_id sync_from; /* whose push-pull the membership is reading */
     struct cluster_wishes wishes;
     unsigned nwishes;
+    struct cluster_ahead ahead[CLUSTER_AHEAD_MAX];
     struct cluster_waiters waiters;
     unsigned ncounting;                 /* of them, purges that only wait for counts */
     TAILQ_HEAD(, cluster_relay) relays; /* commands passed on to other nodes, oldest first */
@@ -358,6 +369,20 @@ void cluster_handoff_gauges(struct cluster *c, bool under_way, struct cluster_ga
 bool cluster_handoff_may_leave(const struct cluster *c);
 
 /* ---- cluster_view.c */
+
+/* ---- cluster_ahead.c */
+
+/* The configuration has changed: dials who joins. */
+void cluster_ahead_adopted(struct cluster *c);
+/* Gives a worker's link away. CLUSTER_AHEAD_DIALLING: what is being dialled is the worker's once it is up. */
+enum cluster_ahead_state { CLUSTER_AHEAD_NONE, CLUSTER_AHEAD_DIALLING, CLUSTER_AHEAD_UP };
+enum cluster_ahead_state cluster_ahead_take(struct cluster *c, const struct cluster_id *id, unsigned worker,
+                                            struct stream *out);
+/* A link that nobody waits for is up, or could not be had. False: it was not dialled ahead. */
+bool cluster_ahead_keep(struct cluster *c, const struct transport_data_link *l);
+/* Once a second: closes what no worker has wished for. */
+void cluster_ahead_second(struct cluster *c);
+void cluster_ahead_free(struct cluster *c);
 
 /* The configuration has changed, or nothing is known yet: gives the workers a view of it. */
 void cluster_view_make(struct cluster *c);

@@ -18,6 +18,9 @@
  * One machine is both sides of one change of the ring, and of all nodes that it concerns; a further change abandons
  * what is not done and begins anew. A broken transfer is abandoned for good: what came stays, the rest is lost.
  *
+ * Work is done in steps of some tens of microseconds, by handoff_time alone, so that the driver can rest in between and
+ * leave the CPU to those who serve clients. Messages only note what is to be done.
+ *
  * A pure machine, as purging.h: inputs are calls with the time, outputs are the upcalls of struct handoff_events, made
  * during a call; an upcall must not call the machine. Nodes are named by their member numbers. One thread. Times are
  * nanoseconds of CLOCK_BOOTTIME.
@@ -39,9 +42,10 @@
 #define HANDOFF_BEHIND_MS 10    /* until a donor that was behind, or a store that had no room, is tried again */
 #define HANDOFF_BEGIN_MS 5000   /* a donor waits so long for BEGIN, and who has taken over for READY, */
 #define HANDOFF_SILENT_MS 60000 /* and a side that waits for the other so long before it gives up */
-#define HANDOFF_CHUNK_BYTES (256 * 1024)
-#define HANDOFF_CHUNKS 2    /* asked for and not acknowledged */
-#define HANDOFF_RATE_MIB 32 /* a second that a donor sends, by default */
+#define HANDOFF_CHUNK_BYTES (256 * 1024) /* at most, that a receiver takes; a donor sends one message's worth */
+#define HANDOFF_CHUNKS 2                 /* asked for and not acknowledged */
+#define HANDOFF_RATE_MIB 32              /* a second that a donor sends, by default */
+#define HANDOFF_STEP_ITEMS 128           /* that a step reads, stores or drops, at most */
 
 /* ------------------------------------------------------------------ the store, as the machine sees it */
 
@@ -168,8 +172,10 @@ void handoff_up(struct handoff *h, uint64_t now_ns, uint32_t member);
 void handoff_lost(struct handoff *h, uint64_t now_ns, uint32_t member, bool gaining);
 /* A message on a link. Nothing in it is trusted. */
 void handoff_receive(struct handoff *h, uint64_t now_ns, uint32_t member, bool gaining, const struct peer_handoff *m);
-/* The time given by handoff_next_ns has come. */
+/* The time given by handoff_next_ns has come. Does one step of work at most; it is to be called again while the next
+ * time is not later than now, but need not be at once. */
 void handoff_time(struct handoff *h, uint64_t now_ns);
+/* UINT64_MAX: nothing is to be done until something happens. */
 uint64_t handoff_next_ns(const struct handoff *h);
 /* All that is under way is abandoned. */
 void handoff_abandon(struct handoff *h, uint64_t now_ns, enum handoff_end why);

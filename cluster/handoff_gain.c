@@ -52,7 +52,6 @@ static bool ask(struct handoff *h, struct transfer *t, struct gain_chunk *c) {
 /* Asks for as many chunks as may be under way. */
 static void ask_all(struct handoff *h, uint64_t now_ns, struct transfer *t) {
     struct gain *g = &t->gain;
-    if (t->state != TRANSFER_MOVING || g->end != 0 || now_ns < g->again_ns) return;
     for (unsigned i = 0; i < HANDOFF_CHUNKS; i++) {
         if (g->asked[i].number != 0 || ask(h, t, &g->asked[i])) continue;
         g->again_ns = now_ns + HANDOFF_BEHIND_MS * HANDOFF_MS;
@@ -75,11 +74,11 @@ static void count(struct handoff *h, struct transfer *t, enum handoff_import how
     }
 }
 
-/* Stores the records of a piece. False: not all of them, there is no room just now; or (the transfer is over) one makes
- * no sense. */
-static bool store_piece(struct handoff *h, struct transfer *t, struct gain_piece *p, uint64_t g) {
+/* Stores records of a piece, as many as a step may. False: there is no room just now; or (the transfer is over) one
+ * makes no sense. */
+static bool store_some(struct handoff *h, struct transfer *t, struct gain_piece *p, uint64_t g) {
     struct moved_item it;
-    while (p->at < p->n) {
+    for (unsigned i = 0; i < HANDOFF_STEP_ITEMS && p->at < p->n; i++) {
         const size_t n = moved_item_read(p->bytes + p->at, p->n - p->at, &it);
         if (n == 0) {
             handoff_finish(h, t, HANDOFF_BROKEN, true);
@@ -102,29 +101,41 @@ static void acknowledge(struct handoff *h, struct transfer *t, uint64_t number) 
     handoff_send(h, t, &(struct peer_handoff){.kind = PEER_HANDOFF_ACK, .chunk = number});
 }
 
-/* Stores all that has come, as far as there is room; then asks for more, or ends. */
-static void go_on(struct handoff *h, uint64_t now_ns, struct transfer *t) {
+/* Goes on with the first piece that has come. */
+static void take_piece(struct handoff *h, uint64_t now_ns, struct transfer *t) {
     struct gain *g = &t->gain;
+    struct gain_piece *p = g->first;
+    if (!store_some(h, t, p, chunk_of(g, p->chunk)->g)) {
+        g->again_ns = now_ns + HANDOFF_BEHIND_MS * HANDOFF_MS;
+        return;
+    }
+    if (p->at < p->n) return;
+    if (p->last) acknowledge(h, t, p->chunk);
+    if ((g->first = p->next) == NULL) g->tail = &g->first;
+    free(p);
+}
+
+/* Whether something is to be stored, or another chunk to be asked for. */
+static bool has_work(const struct gain *g) {
+    bool ask = false;
+    for (unsigned i = 0; i < HANDOFF_CHUNKS; i++) ask |= g->asked[i].number == 0;
+    return g->first != NULL || g->end != 0 || ask;
+}
+
+bool handoff_gain_step(struct handoff *h, uint64_t now_ns, struct transfer *t) {
+    struct gain *g = &t->gain;
+    if (!has_work(g) || now_ns < g->again_ns) return false;
     if (h->cfg.events.full(h->cfg.events.arg)) {
         handoff_finish(h, t, HANDOFF_FULL, true);
-        return;
-    }
-    for (struct gain_piece *p; (p = g->first) != NULL;) {
-        if (now_ns < g->again_ns) return;
-        if (!store_piece(h, t, p, chunk_of(g, p->chunk)->g)) {
-            g->again_ns = now_ns + HANDOFF_BEHIND_MS * HANDOFF_MS;
-            return;
-        }
-        if (p->last) acknowledge(h, t, p->chunk);
-        if ((g->first = p->next) == NULL) g->tail = &g->first;
-        free(p);
-    }
-    if (g->end != 0) {
+    } else if (g->first != NULL) {
+        take_piece(h, now_ns, t);
+    } else if (g->end != 0) {
         acknowledge(h, t, g->end);
         handoff_finish(h, t, HANDOFF_DONE, false);
-        return;
+    } else {
+        ask_all(h, now_ns, t);
     }
-    ask_all(h, now_ns, t);
+    return true;
 }
 
 /* ------------------------------------------------------------------ messages */
@@ -166,10 +177,7 @@ void handoff_gain_message(struct handoff *h, uint64_t now_ns, struct transfer *t
     } else {
         sense = false;
     }
-    if (sense)
-        go_on(h, now_ns, t);
-    else
-        handoff_finish(h, t, HANDOFF_BROKEN, true);
+    if (!sense) handoff_finish(h, t, HANDOFF_BROKEN, true);
 }
 
 /* ------------------------------------------------------------------ time */
@@ -194,20 +202,15 @@ static void wait_time(struct handoff *h, uint64_t now_ns, struct transfer *t) {
 }
 
 void handoff_gain_time(struct handoff *h, uint64_t now_ns, struct transfer *t) {
-    if (handoff_gain_waits(t)) {
+    if (handoff_gain_waits(t))
         wait_time(h, now_ns, t);
-    } else if (now_ns >= t->heard_ns + HANDOFF_SILENT_MS * HANDOFF_MS) {
+    else if (now_ns >= t->heard_ns + HANDOFF_SILENT_MS * HANDOFF_MS)
         handoff_finish(h, t, HANDOFF_SILENT, true);
-    } else {
-        go_on(h, now_ns, t);
-    }
 }
 
 uint64_t handoff_gain_next_ns(const struct transfer *t) {
     const struct gain *g = &t->gain;
     if (handoff_gain_waits(t)) return t->dial_ns != 0 && t->dial_ns < ready_ns(t) ? t->dial_ns : ready_ns(t);
-    bool waits = g->first != NULL;
-    for (unsigned i = 0; i < HANDOFF_CHUNKS; i++) waits |= g->asked[i].number == 0 && g->end == 0;
     const uint64_t silent = t->heard_ns + HANDOFF_SILENT_MS * HANDOFF_MS;
-    return waits && g->again_ns < silent ? g->again_ns : silent;
+    return has_work(g) && g->again_ns < silent ? g->again_ns : silent;
 }

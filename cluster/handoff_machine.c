@@ -38,10 +38,7 @@ struct handoff *handoff_new(const struct handoff_config *cfg) {
     struct handoff *h = calloc(1, sizeof *h);
     if (h == NULL) return NULL;
     h->cfg = *cfg;
-    h->chunk = malloc(HANDOFF_CHUNK_BYTES);
-    if (h->chunk != NULL) return h;
-    free(h);
-    return NULL;
+    return h;
 }
 
 static void free_transfers(struct handoff *h) {
@@ -59,7 +56,6 @@ static void free_transfers(struct handoff *h) {
 void handoff_free(struct handoff *h) {
     if (h == NULL) return;
     free_transfers(h);
-    free(h->chunk);
     free(h);
 }
 
@@ -235,7 +231,7 @@ void handoff_receive(struct handoff *h, uint64_t now_ns, uint32_t member, bool g
     else if (gaining)
         handoff_gain_message(h, now_ns, t, m);
     else
-        handoff_lose_message(h, now_ns, t, m);
+        handoff_lose_message(h, t, m);
 }
 
 /* ------------------------------------------------------------------ time */
@@ -248,6 +244,11 @@ void handoff_time(struct handoff *h, uint64_t now_ns) {
             handoff_gain_time(h, now_ns, t);
         else
             handoff_lose_time(h, now_ns, t);
+    }
+    for (unsigned i = 0; i < h->n; i++) { /* those that have something to do have their turns */
+        struct transfer *t = &h->transfers[h->turn++ % h->n];
+        if (t->state != TRANSFER_MOVING) continue;
+        if (t->part.gaining ? handoff_gain_step(h, now_ns, t) : handoff_lose_step(h, now_ns, t)) return;
     }
 }
 

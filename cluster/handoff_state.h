@@ -11,11 +11,9 @@
 #define HANDOFF_MS UINT64_C(1000000)
 #define HANDOFF_EARLY_MAX 64 /* receivers whose BEGIN came before this node had heard of the ring */
 #define HANDOFF_KEYS 256     /* that a scan shows at a time */
-#define HANDOFF_SCANS 64     /* at a time, before other transfers have their turn */
 #define HANDOFF_LATE_MS 20   /* that a donor which was held up may make up for, of its rate */
 #define HANDOFF_PASSES 3
-#define HANDOFF_PIECES_MAX 16   /* of a chunk, each a message */
-#define HANDOFF_LEAST_PART 1024 /* bytes of a value, for which a piece is gone on with */
+#define HANDOFF_LEAST_PART 1024 /* bytes of a value, for which a chunk is gone on with */
 
 enum transfer_state {
     TRANSFER_IDLE,   /* losing: no BEGIN yet */
@@ -58,20 +56,23 @@ struct lose_want {
     struct cover cover;
 };
 
-/* A chunk that went out and is not acknowledged. */
+/* A chunk that is being made, that went out and is not acknowledged, or whose items are being dropped. */
 struct lose_chunk {
-    uint64_t number; /* 0: none */
-    uint8_t *bytes;
-    size_t n;
+    struct lose_chunk *next; /* to be dropped */
+    uint64_t number;
+    size_t n, at; /* bytes of records; up to where they are dropped */
+    uint8_t bytes[PEER_HANDOFF_ITEMS_MAX];
 };
 
 /* The donor's side. */
 struct lose {
     struct lose_want want[HANDOFF_CHUNKS];
     unsigned nwant;
-    struct lose_chunk sent[HANDOFF_CHUNKS];
-    uint64_t end; /* the chunk that END has answered; 0: none yet */
-    bool held;    /* a pass is over: what it sent has to be acknowledged before the next */
+    struct lose_chunk *making;               /* for want[0]; NULL: it is not begun */
+    struct lose_chunk *sent[HANDOFF_CHUNKS]; /* NULL: none */
+    struct lose_chunk *dropping;             /* a list */
+    uint64_t end;                            /* the chunk that END has answered; 0: none yet */
+    bool held; /* a pass is over: what it sent has to be acknowledged and dropped before the next */
     unsigned pass;
     struct handoff_cursor cursor;
     struct handoff_key *keys; /* that the scan has shown; HANDOFF_KEYS */
@@ -107,8 +108,7 @@ struct handoff {
     struct handoff_early early[HANDOFF_EARLY_MAX];
     unsigned nearly;
     uint64_t send_ns; /* when the rate allows another chunk */
-    unsigned turn;    /* the transfer that is answered next, modulo n */
-    uint8_t *chunk;   /* HANDOFF_CHUNK_BYTES, while one is made */
+    unsigned turn;    /* the transfer that has the next step, modulo n */
 };
 
 /* ---- handoff_machine.c */
@@ -126,17 +126,23 @@ static inline bool handoff_gain_waits(const struct transfer *t) {
     return t->state == TRANSFER_ASKED || t->state == TRANSFER_LATE;
 }
 void handoff_gain_message(struct handoff *h, uint64_t now_ns, struct transfer *t, const struct peer_handoff *m);
+/* Deadlines. */
 void handoff_gain_time(struct handoff *h, uint64_t now_ns, struct transfer *t);
+/* When a step is due, or a deadline. */
 uint64_t handoff_gain_next_ns(const struct transfer *t);
+/* A step of work. False: there is nothing to be done now. */
+bool handoff_gain_step(struct handoff *h, uint64_t now_ns, struct transfer *t);
 void handoff_gain_fini(struct transfer *t);
 
 /* ---- handoff_lose.c */
 
 /* It may be READY now: BEGIN has come, or the workers go by the ring. */
 void handoff_lose_ready(struct handoff *h, uint64_t now_ns, struct transfer *t);
-void handoff_lose_message(struct handoff *h, uint64_t now_ns, struct transfer *t, const struct peer_handoff *m);
+void handoff_lose_message(struct handoff *h, struct transfer *t, const struct peer_handoff *m);
+/* As for the receiver's side. */
 void handoff_lose_time(struct handoff *h, uint64_t now_ns, struct transfer *t);
 uint64_t handoff_lose_next_ns(const struct handoff *h, const struct transfer *t);
+bool handoff_lose_step(struct handoff *h, uint64_t now_ns, struct transfer *t);
 void handoff_lose_fini(struct transfer *t);
 
 #endif

@@ -3,6 +3,9 @@
  * mover - the thread of the hand-off (tc-handoff): it drives the machine of handoff.h, has the links that items travel
  * on, and is the only one that scans and stores for it.
  *
+ * It leaves the CPUs to those who serve clients: it has a higher niceness, works for a moment only, and then rests, so
+ * that it keeps to a share of them.
+ *
  * Why a thread and links of their own: a purge is acknowledged, and a lease renewed, within milliseconds by the
  * cluster's thread on the control links. Scanning a store, storing and encrypting 32 MiB/s would hold that thread up,
  * and an acknowledgement behind two chunks of items would come as late as these are long.
@@ -22,7 +25,11 @@
 struct clock;
 struct mover;
 
-#define MOVER_SHOWN 64 /* transfers that operators see, at most */
+/* The thread uses so much of one CPU at most: a twentieth of all that the process may run on, but this. */
+#define MOVER_CPU_PERCENT_EACH 5
+#define MOVER_CPU_PERCENT_LEAST 10
+#define MOVER_BURST_US 100 /* of CPU time at a time */
+#define MOVER_SHOWN 64     /* transfers that operators see, at most */
 
 /* What the machine said that others have to know. */
 enum mover_news_kind {

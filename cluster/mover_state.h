@@ -33,11 +33,19 @@ struct mover_link {
     uint8_t in[MOVER_INPUT];
 };
 
+/* A share of a CPU, as credit in nanoseconds of it (thread's own clocks; the machine's clock may be a test's). */
+struct pace {
+    unsigned percent; /* of one CPU */
+    int64_t credit_ns;
+    uint64_t cpu_ns, real_ns; /* when the credit was counted last: CPU time used, and the time */
+};
+
 struct mover {
     struct mover_config cfg;
     struct event_base *base;
     struct loop_waker waker;
     struct event *timer;
+    struct pace pace;
     pthread_t thread;
     bool started;
     uint32_t ending; /* atomic */

@@ -2,15 +2,18 @@
 #include "cluster/mover.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "cluster/mover_state.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define NICENESS 10
+#define BURST_NS (MOVER_BURST_US * INT64_C(1000))
 
 /* A message to the thread. */
 struct mover_task {
@@ -91,6 +94,48 @@ static void set_timer(struct mover *m) {
     evtimer_add(m->timer, &tv);
 }
 
+/* What the thread may use of a CPU. */
+static unsigned percent_of_cpu(void) {
+    cpu_set_t set;
+    const unsigned n = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+    const unsigned all = n * MOVER_CPU_PERCENT_EACH;
+    return all < MOVER_CPU_PERCENT_LEAST ? MOVER_CPU_PERCENT_LEAST : all > 100 ? 100 : all;
+}
+
+static uint64_t clock_ns(clockid_t which) {
+    struct timespec t;
+    clock_gettime(which, &t);
+    return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
+}
+
+/* Time brings the thread its share of a CPU, as much as a burst at most; what it has used is taken off. */
+static int64_t count_credit(struct pace *p) {
+    const uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), real = clock_ns(CLOCK_MONOTONIC);
+    const uint64_t gained = (real - p->real_ns) * p->percent / 100;
+    p->credit_ns += gained < BURST_NS ? (int64_t)gained : BURST_NS;
+    p->credit_ns -= (int64_t)(cpu - p->cpu_ns);
+    if (p->credit_ns > BURST_NS) p->credit_ns = BURST_NS;
+    p->cpu_ns = cpu;
+    p->real_ns = real;
+    return p->credit_ns;
+}
+
+/* Lets the machine work for a moment. */
+static void work(struct mover *m) {
+    const uint64_t now = now_ns(m);
+    while (handoff_next_ns(m->handoff) <= now && count_credit(&m->pace) > 0) handoff_time(m->handoff, now);
+}
+
+/* Sleeps if the thread's share is used up, so that who serves clients and wants the CPU waits for a burst at most. What
+ * reading and encrypting have cost is paid for, too. */
+static void rest(struct mover *m) {
+    const int64_t credit = count_credit(&m->pace);
+    if (credit > 0) return;
+    const uint64_t ns = (uint64_t)(BURST_NS - credit) * 100 / m->pace.percent;
+    const struct timespec t = {(time_t)(ns / SECOND_NS), (long)(ns % SECOND_NS)};
+    nanosleep(&t, NULL);
+}
+
 /* Nothing is taken over any more: the written set has done its work. */
 static void note_end(struct mover *m) {
     if (m->move != NULL && m->move->written != NULL) written_close(m->move->written);
@@ -98,6 +143,7 @@ static void note_end(struct mover *m) {
 }
 
 void mover_round(struct mover *m) {
+    work(m);
     mover_link_flush_all(m);
     struct mover_sight *s = &m->sight;
     pthread_mutex_lock(&m->lock);
@@ -108,6 +154,7 @@ void mover_round(struct mover *m) {
     pthread_mutex_unlock(&m->lock);
     if (n == 0 && m->was_active) note_end(m);
     m->was_active = n > 0;
+    rest(m);
     set_timer(m);
 }
 
@@ -115,7 +162,6 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     struct mover *m = arg;
     (void)fd;
     (void)what;
-    if (handoff_next_ns(m->handoff) <= now_ns(m)) handoff_time(m->handoff, now_ns(m));
     mover_round(m);
 }
 
@@ -240,6 +286,7 @@ int mover_new(const struct mover_config *cfg, struct mover **out) {
     if (m == NULL) return -ENOMEM;
     m->cfg = *cfg;
     m->waker.fd = -1;
+    m->pace.percent = percent_of_cpu();
     TAILQ_INIT(&m->links);
     pthread_mutex_init(&m->lock, NULL);
     const struct handoff_config h = {

@@ -32,6 +32,16 @@ uint64_t hist_above(const struct hist *h, uint64_t v) {
     return n;
 }
 
+void hist_print_bins_us(const struct hist *h, FILE *f) {
+    const char *before = "[";
+    for (unsigned i = 0; i < HIST_BINS; i++) {
+        if (h->n[i] == 0) continue;
+        fprintf(f, "%s[%.1f,%" PRIu64 "]", before, bin_value(i) / 1e3, h->n[i]);
+        before = ",";
+    }
+    fputs(h->count == 0 ? "[]" : "]", f);
+}
+
 void hist_print_us(const struct hist *h, FILE *f) {
     fprintf(f,
             "{\"count\":%" PRIu64 ",\"avg\":%.1f,\"p50\":%.1f,\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"p9999\":%.1f,"

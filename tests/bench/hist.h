@@ -36,6 +36,8 @@ void hist_merge(struct hist *to, const struct hist *from);
 double hist_quantile(const struct hist *h, double p);
 /* How many exceed v, to the histogram's precision. */
 uint64_t hist_above(const struct hist *h, uint64_t v);
+/* [[microseconds,count],...] of the bins that are not empty, nothing after it: for who merges histograms elsewhere. */
+void hist_print_bins_us(const struct hist *h, FILE *f);
 /* {"count":..,"avg":..,"p50":..,...,"max":..} in microseconds, nothing after it. */
 void hist_print_us(const struct hist *h, FILE *f);
 

@@ -2,13 +2,14 @@
  *
  * moveload - a steady load on a cluster that knows what every key must hold, for measuring what moving keys costs:
  *
- *     moveload [-n KEYS] [-r PER_SECOND] [-t THREADS] [-c CONNECTIONS] [-v BYTES] [-w SET%] [-d DELETE%] PORT...
+ *     moveload [-n KEYS] [-r PER_SECOND] [-t THREADS] [-c CONNECTIONS] [-v BYTES] [-w SET%] [-d DELETE%] [-R] PORT...
  *
  * Each key belongs to one thread, which fills it, and then reads, sets and deletes its own keys, chosen by Zipf's law,
  * each through a connection chosen at random to one of the nodes on these ports. Requests are due at fixed times
  * whether or not those before are answered (open loop), and late is counted from then. A value names its key and
  * version; so an old value, a deleted one that is back, and a key that is lost are told apart. What is lost is stored
- * anew, as a cache's user would.
+ * anew, as a cache's user would. A connection that ends ends the load; with -R it is counted, and made again every 50
+ * ms until its node is back: the others take its share meanwhile.
  *
  * A line of JSON a second on standard output. At SIGTERM the load ends, all keys are read once, and the last line sums
  * up. */
@@ -34,6 +35,7 @@
 #define BATCH 50 /* requests at once while filling and checking */
 #define ZIPF 0.99
 #define SECOND 1000000000ull
+#define AGAIN (SECOND / 20) /* until a connection that has ended is made again */
 
 enum { LIVE = 1, DELETED = 2, UNKNOWN = 4, BUSY = 8 }; /* what a key is; UNKNOWN: a write of it has failed */
 enum op { GET, SET, DELETE };
@@ -44,12 +46,14 @@ struct key {
 };
 
 struct counts {
-    uint64_t ops, gets, hits, dead_gets, lost, old, resurrected, errors; /* gets and hits: of keys that are there */
+    uint64_t ops, gets, hits, dead_gets, lost, old, resurrected, errors,
+        closed; /* gets, hits: of keys that are there */
     struct hist late;
 };
 
 struct link {
-    int fd;
+    int fd; /* -1: its node is away, until it is tried again at `due` */
+    unsigned port;
     bool waits;
     enum op op;
     unsigned key; /* of the thread's */
@@ -76,6 +80,7 @@ static struct {
     double rate, set, delete;
     struct zipf zipf;
     unsigned each; /* keys of a thread */
+    bool again;    /* connections that end are made again */
 } cfg = {.keys = 100000, .threads = 2, .connections = 16, .bytes = 100, .rate = 5000, .set = .08, .delete = .02};
 static volatile sig_atomic_t stop;
 static pthread_barrier_t filled;
@@ -91,22 +96,29 @@ static void die(const char *what) {
     exit(1);
 }
 
+/* -1: nobody is there. */
 static int dial(unsigned port) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0) die("connect");
+    if (fd < 0) die("socket");
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
+        close(fd);
+        return -1;
+    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     return fd;
 }
 
-static void send_all(int fd, const char *p, size_t n) {
+/* False: the connection has ended. */
+static bool send_all(int fd, const char *p, size_t n) {
     while (n > 0) {
         const ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
-        if (k <= 0) die("send");
+        if (k <= 0) return false;
         p += k;
         n -= (size_t)k;
     }
+    return true;
 }
 
 /* ------------------------------------------------------------------ requests */
@@ -196,6 +208,20 @@ static void judge(struct worker *w, struct counts *c, const struct link *l) {
 
 /* ------------------------------------------------------------------ the load */
 
+/* The connection has ended: whether what was asked by it was done nobody knows. */
+static void lose(struct worker *w, struct link *l) {
+    if (!cfg.again) die("a connection ended");
+    struct key *k = &w->keys[l->key];
+    if (l->waits) k->is = l->op == GET ? k->is & (uint8_t)~BUSY : UNKNOWN;
+    l->waits = false;
+    close(l->fd);
+    l->fd = -1;
+    l->due = now_ns() + AGAIN;
+    pthread_mutex_lock(&w->lock);
+    w->now.closed++;
+    pthread_mutex_unlock(&w->lock);
+}
+
 static void begin(struct worker *w, struct link *l, enum op op, unsigned key, uint64_t due) {
     char out[BUFFER];
     l->op = op;
@@ -204,7 +230,14 @@ static void begin(struct worker *w, struct link *l, enum op op, unsigned key, ui
     l->waits = true;
     l->n = 0;
     w->keys[key].is |= BUSY;
-    send_all(l->fd, out, put_request(out, w, op, key));
+    if (!send_all(l->fd, out, put_request(out, w, op, key))) lose(w, l);
+}
+
+static bool is_up(struct link *l) {
+    if (l->fd >= 0 || now_ns() < l->due) return l->fd >= 0;
+    l->fd = dial(l->port);
+    l->due = now_ns() + AGAIN;
+    return l->fd >= 0;
 }
 
 /* An idle connection, looked for from a random one on. */
@@ -212,7 +245,7 @@ static struct link *idle_link(struct worker *w) {
     const unsigned from = (unsigned)(rng_next(&w->rng) % cfg.connections);
     for (unsigned i = 0; i < cfg.connections; i++) {
         struct link *l = &w->links[(from + i) % cfg.connections];
-        if (!l->waits) return l;
+        if (!l->waits && is_up(l)) return l;
     }
     return NULL;
 }
@@ -231,8 +264,8 @@ static void begin_next(struct worker *w, struct link *l, uint64_t due) {
 
 static void receive(struct worker *w, struct link *l) {
     const ssize_t k = recv(l->fd, l->in + l->n, BUFFER - 1 - l->n, MSG_DONTWAIT);
-    if (k == 0 || (k < 0 && errno != EAGAIN)) die("a connection ended");
-    if (k < 0) return;
+    if (k == 0 || (k < 0 && errno != EAGAIN)) lose(w, l);
+    if (k <= 0) return;
     l->n += (size_t)k;
     l->in[l->n] = '\0';
     if (answer_bytes(l->in, l->n) == 0) return;
@@ -291,12 +324,13 @@ static size_t next_answer(struct link *l, size_t taken) {
 static void all_keys(struct worker *w, enum op op, struct counts *c) {
     static _Thread_local char out[BATCH * (BUFFER / 16)];
     struct link *l = &w->links[0];
+    while (!is_up(l)) usleep(AGAIN / 1000);
     l->n = 0;
     for (unsigned key = 0; key < cfg.each; key += BATCH) {
         const unsigned n = cfg.each - key < BATCH ? cfg.each - key : BATCH;
         size_t bytes = 0, taken = 0;
         for (unsigned i = 0; i < n; i++) bytes += put_request(out + bytes, w, op, key + i);
-        send_all(l->fd, out, bytes);
+        if (!send_all(l->fd, out, bytes)) die("send");
         for (unsigned i = 0; i < n; i++) {
             taken = next_answer(l, taken);
             if (op == GET) judge_get(w, c, key + i, l->in);
@@ -309,7 +343,11 @@ static void all_keys(struct worker *w, enum op op, struct counts *c) {
 
 static void *run(void *arg) {
     struct worker *w = arg;
-    for (unsigned i = 0; i < cfg.connections; i++) w->links[i].fd = dial(cfg.ports[i % cfg.nports]);
+    for (unsigned i = 0; i < cfg.connections; i++) {
+        w->links[i].port = cfg.ports[i % cfg.nports];
+        w->links[i].fd = dial(w->links[i].port);
+        if (w->links[i].fd < 0) die("connect");
+    }
     all_keys(w, SET, &w->all);
     pthread_barrier_wait(&filled);
     load(w);
@@ -329,15 +367,17 @@ static void add(struct counts *to, const struct counts *from) {
     to->old += from->old;
     to->resurrected += from->resurrected;
     to->errors += from->errors;
+    to->closed += from->closed;
     hist_merge(&to->late, &from->late);
 }
 
 static void print(const char *what, double t, const struct counts *c) {
     printf(
         "{\"what\":\"%s\",\"t\":%.2f,\"ops\":%lu,\"gets\":%lu,\"hits\":%lu,\"dead_gets\":%lu,\"lost\":%lu,\"old\":%lu,"
-        "\"resurrected\":%lu,\"errors\":%lu,\"p50_us\":%.0f,\"p99_us\":%.0f}\n",
-        what, t, c->ops, c->gets, c->hits, c->dead_gets, c->lost, c->old, c->resurrected, c->errors,
-        hist_quantile(&c->late, .5) / 1e3, hist_quantile(&c->late, .99) / 1e3);
+        "\"resurrected\":%lu,\"errors\":%lu,\"closed\":%lu,\"late\":",
+        what, t, c->ops, c->gets, c->hits, c->dead_gets, c->lost, c->old, c->resurrected, c->errors, c->closed);
+    hist_print_bins_us(&c->late, stdout);
+    printf("}\n");
     fflush(stdout);
 }
 
@@ -347,7 +387,7 @@ static void on_term(int sig) {
 }
 
 static void read_options(int argc, char **argv) {
-    for (int o; (o = getopt(argc, argv, "n:r:t:c:v:w:d:")) != -1;) {
+    for (int o; (o = getopt(argc, argv, "n:r:t:c:v:w:d:R")) != -1;) {
         switch (o) {
         case 'n': cfg.keys = (unsigned)atol(optarg); break;
         case 'r': cfg.rate = atof(optarg); break;
@@ -356,6 +396,7 @@ static void read_options(int argc, char **argv) {
         case 'v': cfg.bytes = (unsigned)atoi(optarg); break;
         case 'w': cfg.set = atof(optarg) / 100; break;
         case 'd': cfg.delete = atof(optarg) / 100; break;
+        case 'R': cfg.again = true; break;
         default: exit(2);
         }
     }

@@ -164,6 +164,7 @@ class Client:
 class Node:
     host = "127.0.0.1"
     prefix = ()  # a command that runs the daemon somewhere
+    program = None  # instead of the Lab's
 
     def __init__(self, lab, args, state=False, key=None, name=None):
         self.lab, self.args, self.state = lab, list(args), state
@@ -179,7 +180,7 @@ class Node:
         self.clients = {}  # by thread: a node may be asked by several
 
     def command(self):
-        line = [*self.prefix, self.lab.program, *ROOT, "-l", self.host, "-p", str(self.port), "-t", "2", "-m", "64", "-U", "0"]
+        line = [*self.prefix, self.program or self.lab.program, *ROOT, "-l", self.host, "-p", str(self.port), "-t", "2", "-m", "64", "-U", "0"]
         # A machine that does many things at once needs patience; tests of deadlines give their own.
         line += ["--cluster", self.cluster_name, "--cluster-bind", self.address, "--peer-timeout", "2000"]
         if self.state:

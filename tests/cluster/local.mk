@@ -21,6 +21,7 @@ EXTRA_DIST += \
   %D%/test_leases.py \
   %D%/test_members.py \
   %D%/test_migration.py \
+  %D%/test_moves.py \
   %D%/test_options.py \
   %D%/test_purges.py
 

@@ -27,11 +27,12 @@ import test_http_purges
 import test_leases
 import test_members
 import test_migration
+import test_moves
 import test_options
 import test_purges
 
 MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_http, test_http_purges, test_enemies,
-           test_options, test_handoff, test_hotkeys, test_migration, test_clients)
+           test_options, test_handoff, test_moves, test_hotkeys, test_migration, test_clients)
 
 
 def run(name, fn):

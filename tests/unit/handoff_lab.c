@@ -31,6 +31,7 @@ static void put(struct lab_node *n, const char *key, size_t nkey, uint64_t size,
 static enum handoff_import import(void *arg, uint32_t donor, const struct moved_item *it, uint64_t g) {
     struct lab_node *n = arg;
     (void)donor;
+    n->calls++;
     if (n->no_room > 0) {
         n->no_room--;
         return HANDOFF_AGAIN;
@@ -52,6 +53,7 @@ static unsigned scan(void *arg, uint32_t receiver, struct handoff_cursor *c, uns
                      struct handoff_key *keys, unsigned max) {
     struct lab_node *n = arg;
     unsigned shown = 0;
+    n->calls++;
     while (shown < max && c->word[0] < n->nitems) {
         const struct lab_item *it = &n->items[c->word[0]++];
         if (it->dropped || it->to != receiver || it->freq < min_freq) continue;
@@ -67,6 +69,7 @@ static unsigned scan(void *arg, uint32_t receiver, struct handoff_cursor *c, uns
 static bool read_item(void *arg, const struct handoff_key *k, uint64_t at, uint32_t most,
                       void (*show)(void *to, const struct moved_item *it), void *to) {
     const struct lab_item *it = find(arg, k->key, k->nkey);
+    ((struct lab_node *)arg)->calls++;
     if (it == NULL || it->version != k->version) return false;
     const uint64_t left = it->size - at;
     const struct moved_item m = {.key = k->key,
@@ -83,6 +86,7 @@ static bool read_item(void *arg, const struct handoff_key *k, uint64_t at, uint3
 
 static void drop(void *arg, const struct moved_item *moved) {
     struct lab_item *it = find(arg, moved->key, moved->nkey);
+    ((struct lab_node *)arg)->calls++;
     if (it != NULL && it->version == moved->version) it->dropped = true;
 }
 
@@ -219,6 +223,13 @@ void lab_deliver(struct lab *l) {
     }
 }
 
+/* A step of a node's machine. */
+static void step(struct lab *l, struct lab_node *n) {
+    n->calls = 0;
+    handoff_time(n->h, l->now);
+    if (n->calls > n->most_calls) n->most_calls = n->calls;
+}
+
 /* When the next timer is due. */
 static uint64_t next_ns(const struct lab *l) {
     uint64_t next = UINT64_MAX;
@@ -235,7 +246,7 @@ void lab_run(struct lab *l, uint64_t ms) {
     for (uint64_t due; (due = next_ns(l)) <= end;) {
         if (due > l->now) l->now = due;
         for (uint32_t i = 1; i <= LAB_NODES; i++)
-            if (handoff_next_ns(l->node[i].h) <= l->now) handoff_time(l->node[i].h, l->now);
+            if (handoff_next_ns(l->node[i].h) <= l->now) step(l, &l->node[i]);
         lab_deliver(l);
     }
     l->now = end;

@@ -40,6 +40,7 @@ struct lab_node {
     uint64_t value_n;
     unsigned asked, most_open; /* NEXTs that were sent; most of them at a time without an answer */
     uint64_t chunk_bytes, most_bytes;
+    unsigned calls, most_calls; /* of its store to read, import or drop an item, or to scan: in a step */
 };
 
 struct lab_message {

@@ -335,16 +335,50 @@ static void fill_donor(unsigned n, uint64_t size, uint32_t to) {
     }
 }
 
-static void test_two_chunks_of_256_kib_at_most(void **state) {
+static void test_two_chunks_of_62_kib_at_most(void **state) {
     (void)state;
-    assert_int_equal(HANDOFF_CHUNK_BYTES, 256 * 1024);
+    assert_int_equal(PEER_HANDOFF_ITEMS_MAX, 62 * 1024);
     assert_int_equal(HANDOFF_CHUNKS, 2);
     fill_donor(300, 20000, 2);
     lab_begin(&lab, 1, 2);
     lab_run(&lab, 3000);
     assert_over(HANDOFF_DONE, HANDOFF_DONE);
     assert_int_equal(receiver->most_open, 2);
-    assert_in_range(donor->most_bytes, 200 * 1024, 256 * 1024);
+    assert_in_range(donor->most_bytes, 40 * 1024, 62 * 1024);
+}
+
+/* Whoever shares the CPU with the thread waits for a step at least: none reads, stores or drops more than 128 items,
+ * and messages cause no work by themselves. */
+static void test_steps_are_small(void **state) {
+    (void)state;
+    assert_int_equal(HANDOFF_STEP_ITEMS, 128);
+    fill_donor(5000, 1, 2);
+    lab_begin(&lab, 1, 2);
+    lab_deliver(&lab);
+    assert_true(donor->calls == 0 && receiver->calls == 0);
+    lab_run(&lab, 3000);
+    assert_over(HANDOFF_DONE, HANDOFF_DONE);
+    assert_int_equal(receiver->nitems, 5000);
+    assert_int_equal(receiver->most_calls, 128);
+    assert_in_range(donor->most_calls, 128, 129); /* a step of the scan may be in it */
+}
+
+/* A donor of the releases before sends a chunk in pieces, 256 KiB in all. */
+static void test_a_chunk_may_come_in_pieces(void **state) {
+    static const uint8_t bytes[PEER_HANDOFF_ITEMS_MAX];
+    struct peer_handoff m = {.kind = PEER_HANDOFF_ITEMS, .chunk = 1, .items = bytes, .nitems = sizeof bytes};
+    (void)state;
+    assert_int_equal(HANDOFF_CHUNK_BYTES, 256 * 1024);
+    lab_change(&lab, 2, 1, 2);
+    handoff_up(receiver->h, lab.now, 1);
+    lab_inject(&lab, 2, 1, true, &(struct peer_handoff){.kind = PEER_HANDOFF_READY, .ring_version = LAB_RING});
+    handoff_time(receiver->h, lab.now);
+    assert_int_equal(receiver->asked, 2);
+    for (unsigned i = 0; i < 4; i++) lab_inject(&lab, 2, 1, true, &m);
+    assert_int_equal(receiver->ended[1][1], HANDOFF_ENDS);
+    m.nitems = 8 * 1024 + 1; /* the first byte too many */
+    lab_inject(&lab, 2, 1, true, &m);
+    assert_int_equal(receiver->ended[1][1], HANDOFF_BROKEN);
 }
 
 static void test_the_rate_holds(void **state) {
@@ -551,7 +585,9 @@ int main(void) {
         TEST(test_values_around_the_bounds),
         TEST(test_a_purge_between_parts),
         TEST(test_an_item_that_goes_while_it_is_read),
-        TEST(test_two_chunks_of_256_kib_at_most),
+        TEST(test_two_chunks_of_62_kib_at_most),
+        TEST(test_steps_are_small),
+        TEST(test_a_chunk_may_come_in_pieces),
         TEST(test_the_rate_holds),
         TEST(test_the_rate_is_shared),
         TEST(test_without_room_it_is_tried_again),
