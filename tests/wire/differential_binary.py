@@ -12,6 +12,7 @@ difference; exit status 1 if there is one."""
 
 import os
 import random
+import select
 import shutil
 import socket
 import struct
@@ -93,16 +94,32 @@ class Side:
         else:
             self.sock = socket.create_connection(self.where)
         self.sock.settimeout(10)
+        self.kept = bytearray()
         self.ask([])
 
+    def send(self, data):
+        """Sends, and takes answers meanwhile: a server stops reading while nobody takes them."""
+        at = 0
+        while at < len(data):
+            readable, writable, _ = select.select([self.sock], [self.sock], [], 10)
+            if readable:
+                more = self.sock.recv(1 << 20)
+                if not more:
+                    return
+                self.kept += more
+            if writable:
+                at += self.sock.send(data[at:at + 65536])
+            if not readable and not writable:
+                raise TimeoutError("nothing is read nor answered")
+
     def read(self, n):
-        got = b""
-        while len(got) < n:
-            more = self.sock.recv(n - len(got))
+        while len(self.kept) < n:
+            more = self.sock.recv(1 << 20)
             if not more:
                 return None
-            got += more
-        return got
+            self.kept += more
+        got, self.kept = self.kept[:n], self.kept[n:]
+        return bytes(got)
 
     def ask(self, packets, cut=0):
         """The answers as (header fields, body), in order; ["closed"] at their end if the connection was closed. The
@@ -112,8 +129,8 @@ class Side:
         try:
             data += HEADER.pack(0x80, NOOP, 0, 0, 0, 0, 0, END, 0)
             at = len(data) * cut // 100
-            self.sock.sendall(data[:at])
-            self.sock.sendall(data[at:])
+            self.send(data[:at])
+            self.send(data[at:])
         except (BrokenPipeError, ConnectionResetError):
             pass
         while True:
