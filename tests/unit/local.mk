@@ -159,6 +159,8 @@ noinst_HEADERS += %D%/link_lab.h
 # Links between nodes: the asking side, the owner's side, large values.
 unit_tests += %D%/test_link %D%/test_pull %D%/test_pull_given %D%/test_link_packets %D%/test_serve %D%/test_transfer
 unit_tests += %D%/test_copies_held %D%/test_copies_given
+unit_tests += %D%/test_stall_packets
+tests_unit_test_stall_packets_SOURCES = %D%/test_stall_packets.c tests/wire/script.c tests/wire/script_packet.c
 tests_unit_test_link_packets_SOURCES = %D%/test_link_packets.c tests/wire/script.c tests/wire/script_packet.c
 noinst_HEADERS += %D%/frames.h
 unit_tests += %D%/test_transport_bad
