@@ -117,7 +117,9 @@ void cmd_binary_arith(struct session *s, struct request *r) {
     case STORE_NON_NUMERIC: packet_error(s, r, BINARY_NON_NUMERIC); break;
     case STORE_EXISTS: packet_error(s, r, BINARY_EXISTS); break;
     case STORE_NOT_FOUND: packet_error(s, r, BINARY_NOT_FOUND); break;
-    default: packet_error(s, r, BINARY_NO_MEMORY); break;
+    default:
+        packet_no_memory(s, r, store_peek(w->store, &r->key, &it) ? "incrementing value" : "allocating new item");
+        break;
     }
 }
 

@@ -52,8 +52,10 @@ void cmd_set_failed(struct session *s, const struct request *r, enum store_statu
 void cmd_set_refuse(struct session *s, const struct request *r, enum store_status status) {
     const bool large = status == STORE_TOO_LARGE;
     cmd_set_failed(s, r, status);
-    if (cmd_is_packet(r))
-        packet_error(s, r, large ? BINARY_TOO_LARGE : BINARY_NO_MEMORY);
+    if (cmd_is_packet(r) && large)
+        packet_error(s, r, BINARY_TOO_LARGE);
+    else if (cmd_is_packet(r))
+        packet_no_memory(s, r, "allocating item");
     else if (large)
         cmd_reply_lit(s, r, "SERVER_ERROR object too large for cache");
     else
