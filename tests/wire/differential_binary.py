@@ -60,7 +60,7 @@ class Packet:
     def __init__(self, opcode, key=b"", extras=b"", value=b"", cas=None, body=None, magic=0x80, keylen=None):
         self.opcode, self.key, self.extras, self.value, self.cas = opcode, key, extras, value, cas
         self.body, self.magic, self.keylen = body, magic, keylen
-        self.unused = 0
+        self.unused = 0  # the data type and the reserved bytes
         self.unknown = opcode > GATKQ or opcode == 0x1f
 
     def bytes(self, side, opaque):
