@@ -41,6 +41,9 @@ const struct net_handler *cmd_timed_handler(void);
 /* The same for a connection that the node has made to itself for an operator: it needs no password, and may change the
  * cluster or not. */
 const struct net_handler *cmd_guest_handler(bool privileged);
+/* The same for a connection on which another node sends and fetches large values, as its clients would: it needs no
+ * password, and each request may be of either protocol. */
+const struct net_handler *cmd_peer_handler(void);
 
 /* ------------------------------------------------------------------ a cluster */
 

@@ -29,7 +29,7 @@ void cmd_binary_error(struct session *s, struct request *r) {
     case CMD_ERROR_TAGS: cmd_reply_error(s, r, BINARY_INVALID, CMD_TOO_MANY_TAGS); return;
     case CMD_ERROR_TOO_LARGE: cmd_set_refuse(s, r, STORE_TOO_LARGE); return;
     case CMD_ERROR_TIMEOUT: cmd_set_refuse(s, r, STORE_NO_MEMORY); return;
-    case CMD_ERROR_AUTH_LONG: packet_error(s, r, BINARY_AUTH_FAILED); return; /* likewise */
+    case CMD_ERROR_AUTH_LONG: cmd_binary_sasl_long(s, r); return; /* likewise */
     case CMD_ERROR_AUTH: packet_error(s, r, BINARY_AUTH_FAILED); break;
     case CMD_ERROR_LENGTHS: packet_error(s, r, BINARY_UNKNOWN); break;
     case CMD_ERROR_CLOSE: break;

@@ -32,6 +32,8 @@ extern const struct cmd_row cmd_binary_sasl;
 #include "proto/binary.def"
 #undef BINARY
 
+/* Answers a login whose message is longer than any that could be right; its body is skipped. */
+void cmd_binary_sasl_long(struct session *s, struct request *r);
 /* Answers what parsing found wrong with a packet. */
 void cmd_binary_error(struct session *s, struct request *r);
 

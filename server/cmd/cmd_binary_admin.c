@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The opcodes that are about no item: noop, version, quit, flush, stat, verbosity. */
+#include <string.h>
+
 #include "cmd/cmd_binary.h"
 #include "cmd/cmd_config.h"
 #include "cmd/cmd_log.h"
@@ -31,10 +33,16 @@ void cmd_binary_flush(struct session *s, struct request *r) {
     cmd_purge_all(s, r, r->raw_key > extras ? binary_u32(extras) : 0); /* the extras may be left out */
 }
 
+/* The key is the name of a group as it stands, and behind detail one blank and a word: the others take no words. */
 void cmd_binary_stat(struct session *s, struct request *r) {
-    struct text_token words[3];
-    const unsigned n = text_split(r->raw_key, r->raw_key_len, words, 3);
-    cmd_stats_show(s, r, words, n);
+    static const char detail[] = "detail ";
+    const size_t n = r->raw_key_len, first = sizeof detail - 2;
+    struct text_token words[2] = {{r->raw_key, n}};
+    if (n > first && memcmp(r->raw_key, detail, first + 1) == 0) {
+        words[0].n = first;
+        words[1] = (struct text_token){r->raw_key + first + 1, n - first - 1};
+    }
+    cmd_stats_show(s, r, words, n == 0 ? 0 : words[1].p != NULL ? 2 : 1);
 }
 
 void cmd_binary_verbosity(struct session *s, struct request *r) {

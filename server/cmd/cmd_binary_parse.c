@@ -78,7 +78,9 @@ static enum cmd_error error_of(const struct session *s, enum binary_fault fault,
     case BINARY_FAULT_MALFORMED:
     case BINARY_FAULT_OPCODE: break;
     }
-    if (unlikely(!s->authenticated) && (binary_rows[h->opcode].marks & BINARY_STRANGER) == 0) return CMD_ERROR_AUTH;
+    /* Without -S there is no login in this protocol, so a stranger is told nothing. */
+    const bool may = (binary_rows[h->opcode].marks & BINARY_STRANGER) != 0 && s->worker->cmd->cfg.sasl;
+    if (unlikely(!s->authenticated) && !may) return CMD_ERROR_AUTH;
     if (fault == BINARY_FAULT_MALFORMED) return CMD_ERROR_FORMAT;
     return fault == BINARY_FAULT_OPCODE ? CMD_ERROR : CMD_OK;
 }

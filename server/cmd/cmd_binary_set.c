@@ -34,6 +34,16 @@ static enum binary_status not_stored(const struct request *r) {
     }
 }
 
+/* What is too large by itself was refused when it was parsed; a join may be too large together with what is there. */
+static void refuse(struct session *s, const struct request *r, enum store_status st, bool joins) {
+    if (joins && st == STORE_TOO_LARGE) {
+        cmd_set_failed(s, r, st);
+        packet_error(s, r, BINARY_NOT_STORED);
+    } else {
+        cmd_set_refuse(s, r, st);
+    }
+}
+
 void cmd_binary_set(struct session *s, struct request *r) {
     struct store_item it;
     const bool joins = r->row->id == CMD_ID_append || r->row->id == CMD_ID_prepend;
@@ -44,7 +54,7 @@ void cmd_binary_set(struct session *s, struct request *r) {
     case STORE_EXISTS: packet_error(s, r, BINARY_EXISTS); break;
     case STORE_NOT_FOUND: packet_error(s, r, joins ? BINARY_NOT_STORED : BINARY_NOT_FOUND); break;
     case STORE_TOO_LARGE:
-    case STORE_NO_MEMORY: cmd_set_refuse(s, r, st); break;
+    case STORE_NO_MEMORY: refuse(s, r, st, joins); break;
     case STORE_TOO_MANY: cmd_reply_error(s, r, BINARY_INVALID, CMD_TOO_MANY_TAGS); break;
     default: packet_error(s, r, not_stored(r)); break;
     }
@@ -111,7 +121,9 @@ void cmd_binary_arith(struct session *s, struct request *r) {
     case STORE_NON_NUMERIC: packet_error(s, r, BINARY_NON_NUMERIC); break;
     case STORE_EXISTS: packet_error(s, r, BINARY_EXISTS); break;
     case STORE_NOT_FOUND: packet_error(s, r, BINARY_NOT_FOUND); break;
-    default: packet_error(s, r, BINARY_NO_MEMORY); break;
+    default:
+        packet_no_memory(s, r, store_peek(w->store, &r->key, &it) ? "incrementing value" : "allocating new item");
+        break;
     }
 }
 

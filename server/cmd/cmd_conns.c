@@ -93,7 +93,7 @@ static const char *state_name(struct conn *c, const struct conns *q) {
     if (strcmp(name, "conn_read") != 0) return name;
     if (s->phase == CMD_PHASE_DISCARD_BODY) return "conn_swallow";
     if (s->phase == CMD_PHASE_BODY || s->need > 0) return "conn_nread"; /* the rest of a block */
-    return s->started ? name : "conn_new_cmd";
+    return s->phase == CMD_PHASE_BEGIN ? "conn_new_cmd" : name;
 }
 
 static void one_listener(void *arg, int fd) {

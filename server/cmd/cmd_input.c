@@ -115,21 +115,7 @@ static size_t receive_body(struct session *s, char *p, size_t n) {
     return used == 0 && n > 0 && s->phase == CMD_PHASE_LINE && !conn_halted(s->conn) ? run_batch(s, p, n) : used;
 }
 
-static size_t step(struct session *s, char *p, size_t n) {
-    if (likely(s->phase == CMD_PHASE_LINE || s->phase == CMD_PHASE_KEYS))
-        return unlikely(n == 0 || n < s->need) ? 0 : run_batch(s, p, n);
-    if (s->phase == CMD_PHASE_DISCARD_LINE) return discard_line(s, p, n);
-    if (s->phase == CMD_PHASE_RELAY) return n == 0 ? 0 : cmd_transfer_relay(s, p, n);
-    return s->phase == CMD_PHASE_DISCARD_BODY ? discard_body(s, n) : receive_body(s, p, n);
-}
-
-/* conn_yields, as memcached counts: each -R requests that one connection sends at once make it yield to others. */
-static void count_yields(struct session *s) {
-    const unsigned each = s->worker->cmd->cfg.requests_per_event;
-    if (each > 0) sync_bump(&s->worker->metrics[CMD_METRIC_conn_yields], s->worker->requests_run / each);
-}
-
-/* ------------------------------------------------------------------ input */
+/* ------------------------------------------------------------------ the first byte */
 
 /* What the connection's listener speaks: what -l says of it, else what -B does. An operator's own listener has both.
  * Where nobody could log in by the text protocol it is spoken nowhere. */
@@ -146,19 +132,34 @@ static enum cmd_protocol protocol_of(const struct session *s) {
     return (enum cmd_protocol)cfg->protocol;
 }
 
-/* Decides which protocol the connection speaks, by its first byte. */
-static void begin(struct session *s, unsigned char first) {
+/* The first bytes of a connection: decides which protocol it speaks. */
+static __attribute__((noinline)) size_t begin(struct session *s, char *p, size_t n) {
     const enum cmd_protocol protocol = protocol_of(s);
-    s->started = true;
-    s->binary = protocol == CMD_PROTOCOL_AUTO ? first == BINARY_REQUEST : protocol == CMD_PROTOCOL_BINARY;
-    if (s->role != CMD_ROLE_TRANSFER) return;
-    s->binary = first == BINARY_REQUEST;
-    s->started = false; /* clients of either protocol take their turns on it */
+    if (n == 0) return 0;
+    s->binary = protocol == CMD_PROTOCOL_AUTO ? (unsigned char)p[0] == BINARY_REQUEST : protocol == CMD_PROTOCOL_BINARY;
+    s->phase = CMD_PHASE_LINE;
+    return run_batch(s, p, n);
+}
+
+/* ------------------------------------------------------------------ input */
+
+static size_t step(struct session *s, char *p, size_t n) {
+    if (likely(s->phase == CMD_PHASE_LINE || s->phase == CMD_PHASE_KEYS))
+        return unlikely(n == 0 || n < s->need) ? 0 : run_batch(s, p, n);
+    if (s->phase == CMD_PHASE_BEGIN) return begin(s, p, n);
+    if (s->phase == CMD_PHASE_DISCARD_LINE) return discard_line(s, p, n);
+    if (s->phase == CMD_PHASE_RELAY) return n == 0 ? 0 : cmd_transfer_relay(s, p, n);
+    return s->phase == CMD_PHASE_DISCARD_BODY ? discard_body(s, n) : receive_body(s, p, n);
+}
+
+/* conn_yields, as memcached counts: each -R requests that one connection sends at once make it yield to others. */
+static void count_yields(struct session *s) {
+    const unsigned each = s->worker->cmd->cfg.requests_per_event;
+    if (each > 0) sync_bump(&s->worker->metrics[CMD_METRIC_conn_yields], s->worker->requests_run / each);
 }
 
 size_t cmd_input(struct session *s, char *p, size_t n) {
     size_t done = 0;
-    if (unlikely(!s->started) && n > 0 && s->phase == CMD_PHASE_LINE) begin(s, (unsigned char)p[0]);
     s->worker->requests_run = 0;
     for (;;) {
         size_t used = step(s, p + done, n - done);

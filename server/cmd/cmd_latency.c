@@ -34,7 +34,7 @@ static enum cmd_latency kind_of(const struct cmd_row *row) {
 /* The kind of the command that the bytes begin with. */
 static enum cmd_latency first_kind(const struct session *s, const char *p, size_t n) {
     const struct cmd_row *row = NULL;
-    if (s->phase != CMD_PHASE_LINE) return CMD_LATENCIES; /* they belong to one that came before */
+    if (s->phase != CMD_PHASE_LINE && s->phase != CMD_PHASE_BEGIN) return CMD_LATENCIES; /* of one that came before */
     if (n >= BINARY_HEADER && (unsigned char)p[0] == BINARY_REQUEST)
         row = cmd_binary_ops[(unsigned char)p[1]].row;
     else

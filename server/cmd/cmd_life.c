@@ -35,6 +35,7 @@
 #include "cmd/session.h"
 #include "net/conn.h"
 #include "net/worker.h"
+#include "proto/binary.h"
 #include "proto/keytags.h"
 #include "store/store.h"
 
@@ -44,6 +45,7 @@ static bool on_open(struct conn *c, void *session) {
     struct session *s = session;
     s->conn = c;
     s->worker = worker_context(conn_worker(c));
+    s->phase = CMD_PHASE_BEGIN;
     s->admin = strcmp(conn_listener(c), CMD_ADMIN_LISTENER) == 0;
     /* Only the node's own user can open an admin socket that is a file, so it needs no password. */
     const struct cmd *cmd = s->worker->cmd;
@@ -125,7 +127,7 @@ static bool on_open_guest(struct conn *c, void *session) {
     struct session *s = session;
     if (!on_open(c, session)) return false;
     s->authenticated = true;
-    s->started = true; /* it speaks text, whatever -B says */
+    s->phase = CMD_PHASE_LINE; /* it speaks text, whatever -B says */
     return true;
 }
 
@@ -135,6 +137,21 @@ static bool on_open_admin(struct conn *c, void *session) {
     return true;
 }
 
+static bool on_open_peer(struct conn *c, void *session) {
+    struct session *s = session;
+    if (!on_open_guest(c, session)) return false;
+    s->role = CMD_ROLE_TRANSFER;
+    return true;
+}
+
+/* Clients of either protocol take their turns on it. */
+static size_t on_peer_input(struct conn *c, void *session, char *p, size_t n) {
+    struct session *s = session;
+    (void)c;
+    if (n > 0 && s->phase == CMD_PHASE_LINE) s->binary = (unsigned char)p[0] == BINARY_REQUEST;
+    return cmd_input(s, p, n);
+}
+
 #define HANDLER(open_, input_)                                                                                         \
     {                                                                                                                  \
         .session_size = sizeof(struct session), .open = (open_), .input = (input_), .body_space = on_body_space,       \
@@ -142,7 +159,8 @@ static bool on_open_admin(struct conn *c, void *session) {
         .close = on_close,                                                                                             \
     }
 static const struct net_handler handler = HANDLER(on_open, on_input), timed_handler = HANDLER(on_open, on_timed_input),
-                                guest = HANDLER(on_open_guest, on_input), admin = HANDLER(on_open_admin, on_input);
+                                guest = HANDLER(on_open_guest, on_input), admin = HANDLER(on_open_admin, on_input),
+                                peer = HANDLER(on_open_peer, on_peer_input);
 
 const struct net_handler *cmd_handler(void) {
     return &handler;
@@ -154,6 +172,10 @@ const struct net_handler *cmd_timed_handler(void) {
 
 const struct net_handler *cmd_guest_handler(bool privileged) {
     return privileged ? &admin : &guest;
+}
+
+const struct net_handler *cmd_peer_handler(void) {
+    return &peer;
 }
 
 /* ------------------------------------------------------------------ the instance */

@@ -585,10 +585,5 @@ bool cmd_serve_link(struct cmd *cmd, struct net_worker *w, int fd, struct ssl_st
         struct conn *c = conn_adopt(w, fd, ssl, &serve_handler);
         return c != NULL && conn_link_begin(c, false);
     }
-    struct conn *c = conn_adopt(w, fd, ssl, cmd_handler());
-    if (c == NULL) return false;
-    struct session *s = conn_session(c);
-    s->role = CMD_ROLE_TRANSFER;
-    s->authenticated = true;
-    return true;
+    return conn_adopt(w, fd, ssl, cmd_peer_handler()) != NULL;
 }

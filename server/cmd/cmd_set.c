@@ -39,17 +39,23 @@ static bool is_guarded(const struct request *r) {
     return r->row->id == CMD_ID_cas || (cmd_is_packet(r) && r->cas != 0);
 }
 
-void cmd_set_refuse(struct session *s, const struct request *r, enum store_status status) {
-    const bool large = status == STORE_TOO_LARGE;
+void cmd_set_failed(struct session *s, const struct request *r, enum store_status status) {
     if (replaces(s, r)) {
         struct store_delete d = {.key = r->key};
         cmd_moving_note_key(s, &r->key);
         (void)store_delete(s->worker->store, &d, NULL);
     }
-    cmd_bump(s, large ? CMD_METRIC_store_too_large : CMD_METRIC_store_no_memory);
+    cmd_bump(s, status == STORE_TOO_LARGE ? CMD_METRIC_store_too_large : CMD_METRIC_store_no_memory);
     if (cmd_observed(s, CMD_OBSERVE_MUTATIONS)) cmd_watch_mutation(s, r->row->name, &r->key, status, 0, r->body_len);
-    if (cmd_is_packet(r))
-        packet_error(s, r, large ? BINARY_TOO_LARGE : BINARY_NO_MEMORY);
+}
+
+void cmd_set_refuse(struct session *s, const struct request *r, enum store_status status) {
+    const bool large = status == STORE_TOO_LARGE;
+    cmd_set_failed(s, r, status);
+    if (cmd_is_packet(r) && large)
+        packet_error(s, r, BINARY_TOO_LARGE);
+    else if (cmd_is_packet(r))
+        packet_no_memory(s, r, "allocating item");
     else if (large)
         cmd_reply_lit(s, r, "SERVER_ERROR object too large for cache");
     else

@@ -14,8 +14,10 @@
  * Inside the section, while nothing is observed. */
 unsigned cmd_set_run(struct session *s, struct request *r, unsigned n, uint64_t since) __attribute__((noinline));
 
-/* Answers a store that found no room, or too large a value, in either protocol, and deletes what was stored before when
- * it was a set. Of an ms the flags have been read. */
+/* A store found no room, or too large a value: counts that, tells observers, and deletes what was stored before when it
+ * was a set. Of an ms the flags have been read. */
+void cmd_set_failed(struct session *s, const struct request *r, enum store_status status);
+/* The same, and answers it in either protocol. */
 void cmd_set_refuse(struct session *s, const struct request *r, enum store_status status);
 
 /* What the commands mean, whichever protocol they came in; what they say is the caller's. Each counts, tells observers,

@@ -221,7 +221,7 @@ static void group_cachedump(struct session *s, const struct args *a) {
 /* Storage outside memory: there is none, and nothing to say about it. */
 static void group_extstore(struct session *s, const struct args *a) {
     (void)s;
-    end(a);
+    if (is_for_text(a)) end(a);
 }
 
 static void group_cluster(struct session *s, const struct args *a) {

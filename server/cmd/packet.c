@@ -31,6 +31,13 @@ void packet_error(struct session *s, const struct request *r, enum binary_status
     packet_body(s, r, status, text, strlen(text), 0);
 }
 
+void packet_no_memory(struct session *s, const struct request *r, const char *what) {
+    char text[64];
+    const int n = snprintf(text, sizeof text, "%s %s", binary_status_text(BINARY_NO_MEMORY), what);
+    CHECK(n > 0 && n < (int)sizeof text);
+    packet_body(s, r, BINARY_NO_MEMORY, text, (size_t)n, 0);
+}
+
 void packet_miss(struct session *s, const struct request *r) {
     if (packet_quiet(r)) return;
     if ((packet_row(r)->marks & BINARY_WITH_KEY) == 0) {

@@ -34,6 +34,8 @@ void packet_body(struct session *s, const struct request *r, enum binary_status 
                  uint64_t cas);
 /* Appends an error with memcached's text for it, quiet or not. */
 void packet_error(struct session *s, const struct request *r, enum binary_status status);
+/* Appends the error BINARY_NO_MEMORY with its text, a blank and what the memory was for, quiet or not. */
+void packet_no_memory(struct session *s, const struct request *r, const char *what);
 /* Answers that there is no such item; with its key if the opcode says so, unless the request is a quiet get. */
 void packet_miss(struct session *s, const struct request *r);
 

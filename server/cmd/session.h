@@ -41,6 +41,7 @@ enum cmd_phase {
     CMD_PHASE_DISCARD_BODY, /* `left` bytes of a refused block */
     CMD_PHASE_BODY,         /* a large block, which is being uploaded */
     CMD_PHASE_RELAY,        /* `left` bytes of a large block that go to another node (cmd_transfer.c) */
+    CMD_PHASE_BEGIN,        /* the first byte, which says what protocol is spoken */
 };
 
 /* Who is at the other end of a connection. */
@@ -60,7 +61,6 @@ struct session {
     uint8_t phase;                       /* enum cmd_phase */
     bool authenticated;                  /* true from the start without -Y; set by cmd_auth_set */
     bool admin;                          /* it may change the cluster: see cmd_cluster.c */
-    bool started;                        /* a first byte was seen */
     bool binary;                         /* it speaks the binary protocol: requests are packets */
     bool sasl_begun;                     /* the next step of SASL brings the password */
     bool refuse;                         /* CMD_PHASE_LINE: the block that is waited for has not come in time */

@@ -12,4 +12,4 @@ endif
 %C%_test_libmemcached_ring_LDADD = $(LDADD) $(LIBMEMCACHED_LIBS)
 
 TESTS += %D%/test_memccapable.py %D%/test_binary.py
-EXTRA_DIST += %D%/test_memccapable.py %D%/test_binary.py %D%/daemon.py %D%/binary.rb %D%/binary.php %D%/binary.cjs
+EXTRA_DIST += %D%/test_memccapable.py %D%/test_binary.py %D%/daemon.py %D%/binary.rb %D%/binary.php %D%/binary.py %D%/binary.cjs

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Clients of the binary protocol that other people wrote, against the daemon: libmemcached's tools, Dalli (Ruby),
-php-memcached and PHP's sessions in it, memjs and @keyv/memcache (npm; NODE_PATH says where they are), each without and with a
+php-memcached (as Symfony sets it, too) and PHP's sessions in it, pylibmc, memjs and @keyv/memcache (npm; NODE_PATH says where they are), each without and with a
 login by SASL. One that is not installed is left out."""
 import os
 import shutil
@@ -12,6 +12,7 @@ import tempfile
 from daemon import start_daemon
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+PYTHON = "/usr/bin/python3"  # the one that Debian's packages are for
 SKIP = 77
 
 
@@ -65,6 +66,12 @@ def php(host, port, login):
     return script("php", HERE + "/binary.php", host, port, *login)
 
 
+def pylibmc(host, port, login):
+    if not runs(PYTHON, "-c", "import pylibmc"):
+        return None
+    return script(PYTHON, HERE + "/binary.py", f"{host}:{port}", *login)
+
+
 def node(host, port, login):
     if not runs("node", "-e", "require('memjs'); require.resolve('@keyv/memcache')"):
         return None
@@ -78,7 +85,7 @@ def main():
             f.write("ann:se cret\n")
         for login in ([], ["ann", "se cret"]):
             daemon = start_daemon(folder, "-S", "-Y", folder + "/users") if login else start_daemon(folder)
-            for client in (tools, dalli, php, node):
+            for client in (tools, dalli, php, pylibmc, node):
                 failed = client("127.0.0.1", daemon.port, login)
                 verdict = "SKIPPED " if failed is None else " FAILED " if failed else "      OK"
                 print(f"[ {verdict} ] {client.__name__}{' with a login' if login else ''}")

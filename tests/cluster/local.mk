@@ -11,6 +11,7 @@ EXTRA_DIST += \
   %D%/lib.py \
   %D%/run.py \
   %D%/test_answers.py \
+  %D%/test_binary.py \
   %D%/test_clients.py \
   %D%/test_enemies.py \
   %D%/test_faults.py \

@@ -17,6 +17,7 @@ import traceback
 
 import lib
 import test_answers
+import test_binary
 import test_clients
 import test_enemies
 import test_faults
@@ -32,7 +33,7 @@ import test_options
 import test_purges
 
 MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_http, test_http_purges, test_enemies,
-           test_options, test_handoff, test_moves, test_hotkeys, test_migration, test_clients)
+           test_options, test_handoff, test_moves, test_hotkeys, test_migration, test_clients, test_binary)
 
 
 def run(name, fn):

@@ -46,10 +46,14 @@ unit_tests += %D%/test_age %D%/test_index
 single_tests += %D%/test_turn %D%/test_idle %D%/test_ghost %D%/test_evict %D%/test_segment
 single_tests += %D%/test_binary %D%/test_login
 tests_unit_test_login_SOURCES = %D%/test_login.c tests/fuzz/fake_net.c
+single_tests += %D%/test_packets_full
+tests_unit_test_packets_full_SOURCES = %D%/test_packets_full.c tests/fuzz/fake_net.c tests/wire/script.c tests/wire/script_packet.c
 unit_tests += %D%/test_auth %D%/test_dump %D%/test_stats %D%/test_watch %D%/test_conns
 noinst_HEADERS += %D%/talk.h
 
 # Connections over real sockets.
+unit_tests += %D%/test_stall_packets
+tests_unit_test_stall_packets_SOURCES = %D%/test_stall_packets.c tests/wire/script.c tests/wire/script_packet.c
 unit_tests += %D%/test_stall %D%/test_hold %D%/test_conn %D%/test_park %D%/test_net %D%/test_listen %D%/test_handlers
 tests_unit_test_conn_SOURCES = %D%/test_conn.c %D%/net_lab.c
 tests_unit_test_hold_SOURCES = %D%/test_hold.c %D%/net_lab.c

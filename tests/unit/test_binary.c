@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The codec of the binary protocol: the table, what is wrong with a header, the header of an answer, SASL PLAIN. */
+#include <glob.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -165,11 +166,60 @@ static void test_page(void **state) {
     if (!page_holds("proto/PROTOCOL.md", table)) fail_msg("PROTOCOL.md should have this table:\n%s", table);
 }
 
+/* All conversations in the binary protocol, the caller's to free. */
+static char *transcripts(void) {
+    const char *top = getenv("TAGCACHED_SRCDIR");
+    char pattern[4096], *all = calloc(1, 1);
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/tests/wire/binary_*.tr", top != NULL ? top : ".");
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        char *text = page_read(strstr(found.gl_pathv[i], "tests/wire/binary_"));
+        assert_non_null(text);
+        all = realloc(all, strlen(all) + strlen(text) + 1);
+        assert_non_null(all);
+        strcat(all, text);
+        free(text);
+    }
+    globfree(&found);
+    return all;
+}
+
+/* Whether a step of a conversation begins with this, as a word; and whether it then has a status, if that matters. */
+static bool has_step(const char *all, const char *begin, const bool *failed) {
+    const size_t n = strlen(begin);
+    for (const char *p = all; (p = strstr(p, begin)) != NULL; p += n) {
+        if (p[n] != ' ' && p[n] != '\n') continue;
+        if (p[-1] != '\n' && !(p[-1] == '!' && p[-2] == '\n')) continue;
+        const bool status = p[n] == ' ' && p[n + 1] >= 'A' && p[n + 1] <= 'Z';
+        if (failed == NULL || status == *failed) return true;
+    }
+    return false;
+}
+
+/* Every opcode is in a transcript, with an error and, unless it is quiet then, without one. */
+static void test_transcripts(void **state) {
+    static const bool good = false, bad = true;
+    char *all = transcripts();
+    (void)state;
+    for (unsigned i = 0; i < 256; i++) {
+        const struct binary_row *row = &binary_rows[i];
+        char sent[40], answer[40];
+        if (row->name == NULL) continue;
+        snprintf(sent, sizeof sent, ">: %s", row->name);
+        snprintf(answer, sizeof answer, "<: %s", row->name);
+        const bool silent = (row->marks & BINARY_QUIET) != 0;
+        if (!has_step(all, sent, NULL) || !has_step(all, answer, &bad) || (!silent && !has_step(all, answer, &good)))
+            fail_msg("no transcript has %s, with an error and without", row->name);
+    }
+    free(all);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),   cmocka_unit_test(test_lengths), cmocka_unit_test(test_lies),
-        cmocka_unit_test(test_answer), cmocka_unit_test(test_texts),   cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_page),
+        cmocka_unit_test(test_read),   cmocka_unit_test(test_lengths),     cmocka_unit_test(test_lies),
+        cmocka_unit_test(test_answer), cmocka_unit_test(test_texts),       cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_page),   cmocka_unit_test(test_transcripts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -157,6 +158,25 @@ def logs():
     check("-vv logs connections", "conn_new" in err, err)
 
 
+def logs_packets():
+    """Packets are logged as the text commands that mean the same; what a login brings is not."""
+
+    def packet(opcode, key=b"", extras=b"", value=b""):
+        body = extras + key + value
+        return struct.pack(">BBHBBHIIQ", 0x80, opcode, len(key), len(extras), 0, 0, len(body), 0, 0) + body
+
+    server = Server("-vv", "-l", "127.0.0.1:0")
+    s = server.dial()
+    s.sendall(packet(0x11, b"a b", struct.pack(">II", 7, 100), b"xyz") + packet(0x09, b"none") + packet(0x14, b"a b") +
+              packet(0x10, b"items") + packet(0x21, b"PLAIN", value=b"\0ann\0secret") + packet(0x40, b"k") + packet(0x07))
+    end_of(s)
+    status, err = server.end(signal.SIGTERM)
+    lines = [line.split("line=")[1] for line in err.splitlines() if line.startswith("command fd=")]
+    check("-vv logs packets", status == 0 and lines == [
+        '"set a b 7 100 3"', '"get none"', '"delete a b"', '"stats items"', '"sasl PLAIN"', '"unknown"', '"quit"'], err)
+    check("no password", "secret" not in err, err)
+
+
 def version_6():
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
@@ -296,7 +316,7 @@ def tls():
         check("mtls without a CA", status == 0 and "tls_no_ca" in err, err)
 
 
-for test in (tls, exits, signals, logs, version_6, reload, files, activation):
+for test in (tls, exits, signals, logs, logs_packets, version_6, reload, files, activation):
     test()
     print(test.__name__)
 sys.exit(1 if failures else 0)

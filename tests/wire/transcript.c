@@ -489,14 +489,12 @@ static int step(struct run *r, size_t i) {
 static const struct {
     const char *name, *why;
 } local[] = {
-    {"binary_admin.tr", "statistics and flushes are of the node that is asked"},
     {"admin.tr", "what an operator asks for is about the node that is asked"},
     {"dump.tr", "dumps are of the node that is asked"},
     {"options_stats.tr", "statistics are of the node that is asked"},
     {"stats.tr", "statistics are of the node that is asked"},
     {"watch.tr", "watchers see what happens where they watch"},
 #define PURGES "purges and flushes stay on the node that is asked: the cluster's thread is to spread them"
-    {"binary_tags.tr", PURGES},
     {"flush_all.tr", PURGES},
     {"meta_cas_override.tr", PURGES},
     {"purge.tr", PURGES},
