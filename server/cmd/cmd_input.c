@@ -23,6 +23,8 @@
 #include "proto/binary.h"
 #include "store/store.h"
 
+#define BATCH_COST 4 /* of a section's requests: reading and writing a batch takes as long as running so many */
+
 /* ------------------------------------------------------------------ a batch */
 
 /* Sets the session's phase: what comes next in the input once r has been run. */
@@ -59,7 +61,8 @@ static inline bool runs_here(const struct session *s) {
     return s->role != CMD_ROLE_CLIENT && s->forward == NULL && !cmd_moving(w); /* another node has looked */
 }
 
-/* Parses and runs one batch; returns the bytes it used. */
+/* Parses and runs one batch; returns the bytes it used. The section stays open for the next one, of whichever
+ * connection, unless enough was done in it. */
 static size_t run_batch(struct session *s, char *p, size_t n) {
     struct cmd_worker *w = s->worker;
     size_t used = 0;
@@ -74,7 +77,8 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     } else {
         i = cmd_route(s, p, count);
     }
-    cmd_leave(w);
+    w->section_left -= (int)count + BATCH_COST;
+    if (w->section_left <= 0) cmd_leave(w);
     if (i > 0) {
         used = w->batch[i - 1].end;
         if (likely(s->phase != CMD_PHASE_RELAY)) set_phase(s, &w->batch[i - 1]);
@@ -89,6 +93,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     s->refuse = false;
     if (unlikely(w->retry)) {
         w->retry = false;
+        cmd_leave(w); /* room comes once nobody is inside any more */
         cmd_job_pause(s);
     }
     return used;
