@@ -113,19 +113,31 @@ static size_t discard_body(struct session *s, size_t n) {
     return take;
 }
 
-static size_t receive_body(struct session *s, char *p, size_t n) {
-    size_t used = cmd_body_input(s, p, n);
-    if (s->phase == CMD_PHASE_DISCARD_BODY) return used + discard_body(s, n - used);
-    /* A value without an ending was complete before: these bytes come behind it. */
-    return used == 0 && n > 0 && s->phase == CMD_PHASE_LINE && !conn_halted(s->conn) ? run_batch(s, p, n) : used;
+static size_t receive_body(struct session *s, const char *p, size_t n) {
+    const size_t used = cmd_body_input(s, p, n);
+    return s->phase == CMD_PHASE_DISCARD_BODY ? used + discard_body(s, n - used) : used;
 }
 
-static size_t step(struct session *s, char *p, size_t n) {
-    if (likely(s->phase == CMD_PHASE_LINE || s->phase == CMD_PHASE_KEYS))
-        return unlikely(n == 0 || n < s->need) ? 0 : run_batch(s, p, n);
-    if (s->phase == CMD_PHASE_DISCARD_LINE) return discard_line(s, p, n);
-    if (s->phase == CMD_PHASE_RELAY) return n == 0 ? 0 : cmd_transfer_relay(s, p, n);
-    return s->phase == CMD_PHASE_DISCARD_BODY ? discard_body(s, n) : receive_body(s, p, n);
+/* Bytes that are no command's; returns how many of them it used. False: they begin with a command after all, since a
+ * value without an ending was complete before. */
+static __attribute__((noinline)) bool step_over(struct session *s, char *p, size_t n, size_t *used) {
+    switch ((enum cmd_phase)s->phase) {
+    case CMD_PHASE_DISCARD_LINE: *used = discard_line(s, p, n); break;
+    case CMD_PHASE_DISCARD_BODY: *used = discard_body(s, n); break;
+    case CMD_PHASE_RELAY: *used = n == 0 ? 0 : cmd_transfer_relay(s, p, n); break;
+    case CMD_PHASE_BODY:
+        *used = receive_body(s, p, n);
+        return *used > 0 || n == 0 || s->phase != CMD_PHASE_LINE || conn_halted(s->conn);
+    case CMD_PHASE_LINE:
+    case CMD_PHASE_KEYS: return false;
+    }
+    return true;
+}
+
+static inline size_t step(struct session *s, char *p, size_t n) {
+    size_t used = 0;
+    if (unlikely(s->phase > CMD_PHASE_KEYS) && step_over(s, p, n, &used)) return used;
+    return unlikely(n == 0 || n < s->need) ? 0 : run_batch(s, p, n);
 }
 
 /* conn_yields, as memcached counts: each -R requests that one connection sends at once make it yield to others. */

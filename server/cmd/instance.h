@@ -26,7 +26,7 @@
 #include "proto/text.h"
 #include "store/store.h"
 
-#define CMD_BATCH 64 /* requests (keys of a multi-get count singly) of a batch, and of a section of the store, about */
+#define CMD_BATCH 64 /* requests (keys of a multi-get count singly) of a batch; with that many a section ends */
 
 struct cmd_auth;        /* the users (cmd_auth.c) */
 struct cmd_detail;      /* detailed statistics (cmd_detail.c) */

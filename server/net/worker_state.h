@@ -50,7 +50,7 @@ struct net_out {
 struct net_worker {
     struct net *net;
     void *context;
-    void (*let_go)(void *context); /* the configuration's */
+    void (*let_go)(void *context);
     char *in;             /* NET_KEPT_MAX + NET_READ_MAX, and padding */
     size_t read_max;      /* bytes asked of the kernel at once, but for bodies that go elsewhere */
     struct conn *current; /* whose upcalls run */
