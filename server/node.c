@@ -286,6 +286,7 @@ static int make_net(struct node *n, const struct node_config *nc, char *err, siz
         .handler = s->http.n > 0 ? cmd_timed_handler() : cmd_handler(),
         .context = worker_cmd,
         .context_arg = n,
+        .let_go = cmd_let_go,
         .clock = nc->clock,
         .log = &n->log,
     };

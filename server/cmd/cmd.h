@@ -34,6 +34,8 @@ void cmd_free(struct cmd *cmd);
 
 /* The context of worker i for net_new: what worker_context() of that worker must return. */
 void *cmd_worker_context(struct cmd *cmd, unsigned i);
+/* Ends the section of the store that such a context has kept open: the net's let_go. On its worker. */
+void cmd_let_go(void *context);
 /* The upcalls of every connection. The same for all instances; lives for ever. */
 const struct net_handler *cmd_handler(void);
 /* The same with some requests timed (cmd_latency.h). */

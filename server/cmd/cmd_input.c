@@ -23,6 +23,8 @@
 #include "proto/binary.h"
 #include "store/store.h"
 
+#define BATCH_COST 4 /* of a section's requests: reading and writing a batch takes as long as running so many */
+
 /* ------------------------------------------------------------------ a batch */
 
 /* Sets the session's phase: what comes next in the input once r has been run. */
@@ -59,7 +61,8 @@ static inline bool runs_here(const struct session *s) {
     return s->role != CMD_ROLE_CLIENT && s->forward == NULL && !cmd_moving(w); /* another node has looked */
 }
 
-/* Parses and runs one batch; returns the bytes it used. */
+/* Parses and runs one batch; returns the bytes it used. The section stays open for the next one, of whichever
+ * connection, unless enough was done in it. */
 static size_t run_batch(struct session *s, char *p, size_t n) {
     struct cmd_worker *w = s->worker;
     size_t used = 0;
@@ -74,7 +77,8 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     } else {
         i = cmd_route(s, p, count);
     }
-    cmd_leave(w);
+    w->section_left -= (int)count + BATCH_COST;
+    if (w->section_left <= 0) cmd_leave(w);
     if (i > 0) {
         used = w->batch[i - 1].end;
         if (likely(s->phase != CMD_PHASE_RELAY)) set_phase(s, &w->batch[i - 1]);
@@ -89,6 +93,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     s->refuse = false;
     if (unlikely(w->retry)) {
         w->retry = false;
+        cmd_leave(w); /* room comes once nobody is inside any more */
         cmd_job_pause(s);
     }
     return used;
@@ -108,11 +113,9 @@ static size_t discard_body(struct session *s, size_t n) {
     return take;
 }
 
-static size_t receive_body(struct session *s, char *p, size_t n) {
-    size_t used = cmd_body_input(s, p, n);
-    if (s->phase == CMD_PHASE_DISCARD_BODY) return used + discard_body(s, n - used);
-    /* A value without an ending was complete before: these bytes come behind it. */
-    return used == 0 && n > 0 && s->phase == CMD_PHASE_LINE && !conn_halted(s->conn) ? run_batch(s, p, n) : used;
+static size_t receive_body(struct session *s, const char *p, size_t n) {
+    const size_t used = cmd_body_input(s, p, n);
+    return s->phase == CMD_PHASE_DISCARD_BODY ? used + discard_body(s, n - used) : used;
 }
 
 /* ------------------------------------------------------------------ the first byte */
@@ -132,24 +135,39 @@ static enum cmd_protocol protocol_of(const struct session *s) {
     return (enum cmd_protocol)cfg->protocol;
 }
 
-/* The first bytes of a connection: decides which protocol it speaks. */
-static __attribute__((noinline)) size_t begin(struct session *s, char *p, size_t n) {
+/* Decides by the first byte of a connection which protocol it speaks. */
+static void begin(struct session *s, char first) {
     const enum cmd_protocol protocol = protocol_of(s);
-    if (n == 0) return 0;
-    s->binary = protocol == CMD_PROTOCOL_AUTO ? (unsigned char)p[0] == BINARY_REQUEST : protocol == CMD_PROTOCOL_BINARY;
+    s->binary =
+        protocol == CMD_PROTOCOL_AUTO ? (unsigned char)first == BINARY_REQUEST : protocol == CMD_PROTOCOL_BINARY;
     s->phase = CMD_PHASE_LINE;
-    return run_batch(s, p, n);
 }
 
 /* ------------------------------------------------------------------ input */
 
-static size_t step(struct session *s, char *p, size_t n) {
-    if (likely(s->phase == CMD_PHASE_LINE || s->phase == CMD_PHASE_KEYS))
-        return unlikely(n == 0 || n < s->need) ? 0 : run_batch(s, p, n);
-    if (s->phase == CMD_PHASE_BEGIN) return begin(s, p, n);
-    if (s->phase == CMD_PHASE_DISCARD_LINE) return discard_line(s, p, n);
-    if (s->phase == CMD_PHASE_RELAY) return n == 0 ? 0 : cmd_transfer_relay(s, p, n);
-    return s->phase == CMD_PHASE_DISCARD_BODY ? discard_body(s, n) : receive_body(s, p, n);
+/* Bytes that are no command's: sets how many of them it used. False: they begin with a command, since they are the
+ * connection's first, or a value without an ending was complete before. */
+static __attribute__((noinline)) bool step_over(struct session *s, char *p, size_t n, size_t *used) {
+    switch ((enum cmd_phase)s->phase) {
+    case CMD_PHASE_DISCARD_LINE: *used = discard_line(s, p, n); break;
+    case CMD_PHASE_DISCARD_BODY: *used = discard_body(s, n); break;
+    case CMD_PHASE_RELAY: *used = n == 0 ? 0 : cmd_transfer_relay(s, p, n); break;
+    case CMD_PHASE_BODY:
+        *used = receive_body(s, p, n);
+        return *used > 0 || n == 0 || s->phase != CMD_PHASE_LINE || conn_halted(s->conn);
+    case CMD_PHASE_BEGIN:
+        if (n > 0) begin(s, *p);
+        return n == 0;
+    case CMD_PHASE_LINE:
+    case CMD_PHASE_KEYS: return false;
+    }
+    return true;
+}
+
+static inline size_t step(struct session *s, char *p, size_t n) {
+    size_t used = 0;
+    if (unlikely(s->phase > CMD_PHASE_KEYS) && step_over(s, p, n, &used)) return used;
+    return unlikely(n == 0 || n < s->need) ? 0 : run_batch(s, p, n);
 }
 
 /* conn_yields, as memcached counts: each -R requests that one connection sends at once make it yield to others. */

@@ -292,6 +292,10 @@ void *cmd_worker_context(struct cmd *cmd, unsigned i) {
     return &cmd->workers[i];
 }
 
+void cmd_let_go(void *context) {
+    cmd_leave(context);
+}
+
 /* ------------------------------------------------------------------ what others call */
 
 void cmd_on_purged(struct cmd *cmd, uint64_t number, const struct purging_batch *b) {

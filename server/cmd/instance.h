@@ -26,7 +26,7 @@
 #include "proto/text.h"
 #include "store/store.h"
 
-#define CMD_BATCH 64 /* requests (keys of a multi-get count singly) run in one section of the store */
+#define CMD_BATCH 64 /* requests (keys of a multi-get count singly) of a batch; with that many a section ends */
 
 struct cmd_auth;        /* the users (cmd_auth.c) */
 struct cmd_detail;      /* detailed statistics (cmd_detail.c) */
@@ -48,6 +48,7 @@ struct cmd_worker {
     struct store_worker *store;
     unsigned index;
     bool inside;          /* in a section of the store */
+    int section_left;     /* requests that it may go on for, behind the batch that began it */
     bool end_batch;       /* the handler asks for the batch to end behind this request */
     bool retry;           /* the handler asks to be run again when there is room */
     bool routes;          /* some keys are other nodes' */
@@ -114,10 +115,16 @@ struct cmd {
 /* A lease may have ended by this clock: notes which (cmd_lease.c). */
 void cmd_lease_ended(struct cmd_worker *w, uint64_t now_ns);
 
-/* Enters or leaves the batch's section; harmless when that is so already. */
+/* Enters or leaves a section; harmless when that is so already. The batches that a worker runs in a round of its loop
+ * share sections, a few of them each, since to enter one takes a locked instruction and a look at the clock.
+ *
+ * Not in a cluster: whether a lease holds, and whether a copy of another node's key may still be served, is asked by a
+ * clock that is read after the request has come, so each batch has a section of its own. (A node alone asks the clock
+ * for seconds only.) */
 static inline void cmd_enter(struct cmd_worker *w) {
     if (w->inside) return;
     w->inside = true;
+    w->section_left = w->cmd->cluster == NULL ? CMD_BATCH : 0;
     store_enter(w->store);
     /* The clock first: what it is compared with may have become later meanwhile, which does no harm. */
     const uint64_t now_ns = store_now_ns(w->store);

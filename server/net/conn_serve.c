@@ -277,6 +277,7 @@ static bool conn_upcall(struct conn *c, char **p, size_t *n) {
     if ((c->flags & (CONN_FEED | CONN_PARKED)) == CONN_FEED) {
         c->flags &= ~(uint32_t)CONN_FEED;
         size_t used = h->input(c, c->session, *p, *n);
+        worker_let_go(c->worker);
         CHECK(used <= *n);
         *p += used;
         *n -= used;
@@ -330,6 +331,7 @@ static void tell_end(struct conn *c) {
  * p[0..n) is the input not consumed yet. The connection may be gone afterwards. */
 static __attribute__((noinline)) void conn_drive(struct conn *c, char *p, size_t n) {
     struct net_worker *w = c->worker;
+    worker_let_go(w);
     for (unsigned batches = 0;; batches++) {
         if (w->out->room.owner == c) conn_flush_out(w);
         if (c->flags & CONN_DEAD) goto end;
@@ -369,6 +371,7 @@ __attribute__((noinline)) void conn_step(struct conn *c, uint32_t what) {
     struct net_worker *w = c->worker;
     char *p = c->in != NULL ? c->in + c->in_off : w->in;
     size_t n = c->in_len;
+    worker_let_go(w);
     w->current = c;
     if (what & NET_LAST) c->flags |= CONN_LAST;
     if (c->flags & CONN_TLS_WANT) {

@@ -86,6 +86,11 @@ struct net_config {
     const struct net_handler *handler;            /* of connections whose listener names none */
     void *(*context)(void *arg, unsigned worker); /* what worker_context returns; called by net_new */
     void *context_arg;
+    /* The layer above may keep something open for a worker from one upcall of `input` to the next, while one connection
+     * after the other is read and answered. This has it let go of that: it is called on the worker before anything else
+     * happens there (other upcalls but `release`, a message, an alarm, TLS) and before the worker waits. Given what
+     * `context` returned. NULL: nothing is kept. */
+    void (*let_go)(void *context);
     const struct clock *clock;
     struct log *log; /* may be NULL */
 };

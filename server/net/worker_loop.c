@@ -31,6 +31,7 @@
 /* ------------------------------------------------------------------ on the worker's thread */
 
 void worker_loop_posts(struct net_worker *w) {
+    worker_let_go(w);
     /* Before the stack is taken: what is pushed behind that wakes us again. */
     (void)sync_exchange(&w->woken, 0);
     struct sync_stack_entry *e = sync_stack_take_all(&w->posts), *next;
@@ -64,6 +65,7 @@ static void on_alarm(evutil_socket_t fd, short what, void *arg) {
     struct net_worker *w = arg;
     (void)fd;
     (void)what;
+    worker_let_go(w);
     w->room_seen = sync_load_acq(&w->room);
     w->alarm_fn(w, w->alarm_arg);
     conn_flush_out(w);
@@ -149,6 +151,7 @@ void *worker_loop_run(void *worker) {
         }
         run_again(w);
         if (unlikely(!TAILQ_EMPTY(&w->links))) conn_link_round(w);
+        worker_let_go(w); /* nothing stays open while the loop waits */
     }
     struct conn *c;
     while ((c = TAILQ_FIRST(&w->conns)) != NULL) conn_destroy(c);
@@ -164,6 +167,7 @@ int worker_loop_init(struct net_worker *w, struct net *n, unsigned index) {
     w->index = index;
     w->waker.fd = -1;
     w->resting = 1;
+    w->let_go = n->cfg.let_go;
     w->context = n->cfg.context != NULL ? n->cfg.context(n->cfg.context_arg, index) : NULL;
     TAILQ_INIT(&w->conns);
     TAILQ_INIT(&w->again);

@@ -50,6 +50,7 @@ struct net_out {
 struct net_worker {
     struct net *net;
     void *context;
+    void (*let_go)(void *context);
     char *in;             /* NET_KEPT_MAX + NET_READ_MAX, and padding */
     size_t read_max;      /* bytes asked of the kernel at once, but for bodies that go elsewhere */
     struct conn *current; /* whose upcalls run */
@@ -108,6 +109,11 @@ static inline void worker_stir(struct net_worker *w) {
 /* Adds v to a counter. */
 static inline void worker_bump(struct net_worker *w, enum net_metric m, uint64_t v) {
     sync_bump(&w->metrics[m], v);
+}
+
+/* Has the layer above let go of what it keeps open between upcalls (net_config.h). */
+static inline void worker_let_go(const struct net_worker *w) {
+    if (w->let_go != NULL) w->let_go(w->context);
 }
 
 /* Says that connections take so many bytes more (or, below 0, less) of memory. */

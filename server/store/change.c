@@ -17,8 +17,7 @@
 #define VERSION_TOP (1ull << 62) /* above every version: asks purge_overtook for announcements only */
 
 /* Decodes the record that matches: it is the present one of the key. */
-static bool same_key(void *arg, uint64_t loc) {
-    struct change *c = arg;
+static inline __attribute__((always_inline)) bool decode_same(struct change *c, uint64_t loc) {
     uint8_t header[32];
     if (!record_is(c->w->s, loc, c->key, header)) return false;
     c->loc = loc;
@@ -26,16 +25,20 @@ static bool same_key(void *arg, uint64_t loc) {
     return true;
 }
 
+static bool same_key(void *arg, uint64_t loc) {
+    return decode_same(arg, loc);
+}
+
 /* The slot of the key's record, or NULL. */
 static inline __attribute__((always_inline)) uint64_t *find_slot(struct change *c) {
     struct index *ix = &c->w->s->ix;
     uint64_t *const likely_one = c->key->slot;
-    if (likely_one != NULL && likely(c->b == c->key->bucket && same_key(c, index_slot_loc(sync_load(likely_one)))))
+    if (likely_one != NULL && likely(c->b == c->key->bucket && decode_same(c, index_slot_loc(sync_load(likely_one)))))
         return likely_one;
     const uint32_t fp = index_fp(ix, c->key->hash);
     for (unsigned m = index_match(c->b->slot, fp); m; m &= m - 1) {
         uint64_t *slot = &c->b->slot[__builtin_ctz(m)];
-        if (same_key(c, index_slot_loc(sync_load(slot)))) return slot;
+        if (decode_same(c, index_slot_loc(sync_load(slot)))) return slot;
     }
     return index_word_count(sync_load(&c->b->word)) == 0 ? NULL : index_find(ix, c->b, fp, same_key, c);
 }

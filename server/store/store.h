@@ -7,8 +7,9 @@
  *
  * Sections. Everything that looks at or changes items happens between store_enter and store_leave of the calling
  * thread's own worker handle. What a section found (keys, values, tags) stays in place until it ends, or while it is
- * pinned. A section must be short (a batch: at most 256 keys) and must never wait: a call that would have to wait
- * says STORE_AGAIN, the caller ends its section, parks its connection and tries again after on_room.
+ * pinned. A section must be short (a hundred keys or so), since no segment becomes free before it ends, and must never
+ * wait: a call that would have to wait says STORE_AGAIN, the caller ends its section, parks its connection and tries
+ * again after on_room.
  *
  * Time is in whole seconds since the store began, plus 2, in 32 bits; 0 means "never expires".
  */

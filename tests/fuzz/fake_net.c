@@ -422,6 +422,7 @@ static bool show(struct conn *c) {
     size_t used = cmd_handler()->input(c, c->session, c->in, c->in_len);
     CHECK(used <= c->in_len);
     release_held(c);
+    if (!c->worker->node->one_round) cmd_let_go(c->worker->context);
     size_t left = c->in_len - used;
     char *rest = malloc(left > 0 ? left : 1);
     CHECK(rest != NULL);

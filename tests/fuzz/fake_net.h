@@ -18,7 +18,8 @@ struct fake_node {
     struct cmd *cmd;
     struct net_worker *worker;
     unsigned shutdowns;
-    bool held; /* the store gets no maintenance */
+    bool held;      /* the store gets no maintenance */
+    bool one_round; /* all that is shown is shown in one round of the worker's loop, which has not ended */
 };
 
 /* Options: fields of cmd_config and store_config that matter to a test. */

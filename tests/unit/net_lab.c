@@ -28,14 +28,29 @@ static struct net_lab *lab_of(struct conn *c) {
     return worker_context(conn_worker(c));
 }
 
+/* What this thread, a worker, keeps open from one input to the next. */
+static _Thread_local bool keeps;
+
+static void keep(struct net_lab *l) {
+    if (!keeps) sync_add(&l->keeping, 1);
+    keeps = true;
+}
+
+static void let_go(void *lab) {
+    if (keeps) sync_sub(&((struct net_lab *)lab)->keeping, 1);
+    keeps = false;
+}
+
 static bool on_open(struct conn *c, void *session) {
     (void)session;
+    CHECK(!keeps);
     sync_add(&lab_of(c)->opened, 1);
     return true;
 }
 
 static void on_close(struct conn *c, void *session) {
     struct session *s = session;
+    CHECK(!keeps);
     free(s->bytes);
     sync_add(&lab_of(c)->closed, 1);
 }
@@ -128,6 +143,7 @@ static size_t on_input(struct conn *c, void *session, char *p, size_t n) {
     struct session *s = session;
     size_t used = 0;
     sync_add(&lab_of(c)->fed, 1);
+    keep(lab_of(c));
     if (s->waiting) {
         s->waiting = false;
         sync_add_acqrel(&lab_of(c)->resumed, 1);
@@ -154,6 +170,7 @@ static size_t on_input(struct conn *c, void *session, char *p, size_t n) {
 static char *body_space(struct conn *c, void *session, size_t *n) {
     struct session *s = session;
     (void)c;
+    CHECK(!keeps);
     if (s->body_left == 0) return NULL;
     *n = s->body_left;
     return s->bytes + s->body - s->body_left;
@@ -161,6 +178,7 @@ static char *body_space(struct conn *c, void *session, size_t *n) {
 
 static void body_received(struct conn *c, void *session, size_t n) {
     struct session *s = session;
+    CHECK(!keeps);
     s->body_left -= n;
     sync_add(&lab_of(c)->received, n);
     if (s->body_left == 0) body_done(c, s);
@@ -168,6 +186,7 @@ static void body_received(struct conn *c, void *session, size_t n) {
 
 static void on_produce(struct conn *c, void *session) {
     struct session *s = session;
+    CHECK(!keeps);
     sync_add(&lab_of(c)->produced, 1);
     if (s->watching) return;
     for (int i = 0; i < 100 && s->produce_left > 0 && !conn_full(c); i++, s->produce_left--) reply(c, "produced\n");
@@ -190,6 +209,7 @@ const struct net_handler net_lab_handler = {
 
 void net_lab_resume_last(struct net_worker *w, void *lab) {
     (void)w;
+    CHECK(!keeps);
     conn_resume(((struct net_lab *)lab)->last);
 }
 
@@ -223,6 +243,7 @@ struct net_lab *net_lab_new_config(struct net_config cfg) {
     cfg.handler = &net_lab_handler;
     cfg.context = lab_context;
     cfg.context_arg = l;
+    cfg.let_go = let_go;
     cfg.clock = &l->clock.clock;
     if (net_new(&cfg, &l->net, err, sizeof err) != 0) fail_msg("net_new: %s", err);
     assert_int_equal(net_start(l->net), 0);

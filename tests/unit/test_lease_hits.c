@@ -123,6 +123,19 @@ static void test_a_key_with_a_prefix_is_tagged(void **state) {
     fake_node_free(f);
 }
 
+static void test_a_lease_ends_between_two_connections_of_a_round(void **state) {
+    struct fake_node *f = begin(0);
+    (void)state;
+    fill(f);
+    ends = (struct lease_ends){f->clock.boot_ns + 1000, LEASE_ENDLESS};
+    f->one_round = true;
+    expect(f, "get tagged\r\n", "VALUE tagged 0 1\r\n6\r\nEND\r\n");
+    clock_manual_advance(&f->clock, 1000);
+    expect(f, "get tagged\r\n", "END\r\n"); /* its request may have come after the end */
+    f->one_round = false;
+    fake_node_free(f);
+}
+
 static void test_a_lease_ends_with_the_clock_and_comes_back(void **state) {
     struct fake_node *f = begin(0);
     struct conn *c = fake_open(f);
@@ -235,6 +248,7 @@ int main(void) {
         cmocka_unit_test(test_every_command_without_a_lease),
         cmocka_unit_test(test_an_arithmetic_that_is_not_shown_is_not_done),
         cmocka_unit_test(test_a_key_with_a_prefix_is_tagged),
+        cmocka_unit_test(test_a_lease_ends_between_two_connections_of_a_round),
         cmocka_unit_test(test_a_lease_ends_with_the_clock_and_comes_back),
         cmocka_unit_test(test_a_large_block_is_swallowed),
         cmocka_unit_test(test_packets_without_a_lease),

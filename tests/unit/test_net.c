@@ -32,6 +32,24 @@ static void refuses_at_the_limit(void **state) {
     net_lab_free(l);
 }
 
+/* What the layer above keeps open from one input to the next is not open while the worker waits, nor (net_lab looks)
+ * when anything else of it is called. */
+static void nothing_is_kept_while_a_worker_waits(void **state) {
+    struct net_lab *l = net_lab_new();
+    int a = dial(l), b = dial(l);
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        say(a, "echo a\n");
+        say(b, "produce 1\n");
+        hear(a, "a\n");
+        hear(b, "produced\nend\n");
+        await(&l->keeping, 0);
+    }
+    close(a);
+    close(b);
+    net_lab_free(l);
+}
+
 static void waits_at_the_limit(void **state) {
     struct net_lab *l = net_lab_new_config((struct net_config){.max_connections = 2});
     int a = dial(l), b = dial(l), c = dial(l);
@@ -252,6 +270,7 @@ static void memory_goes_back_at_the_limit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refuses_at_the_limit),
+        cmocka_unit_test(nothing_is_kept_while_a_worker_waits),
         cmocka_unit_test(waits_at_the_limit),
         cmocka_unit_test(idle_connections_are_closed),
         cmocka_unit_test(drains),

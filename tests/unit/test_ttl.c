@@ -158,8 +158,26 @@ static void test_recache_agrees_with_what_is_shown(void **state) {
     fake_node_free(f);
 }
 
+/* What a worker does in one round of its loop goes by one reading of the clock, but for 64 requests at most. */
+static void a_round_reads_the_clock_again(void **state) {
+    struct fake_node *f = fake_node_new(&(struct fake_options){0});
+    struct conn *c = fake_open(f);
+    unsigned n = 0;
+    (void)state;
+    f->one_round = true;
+    (void)ask(c, "set k 0 1 1\r\nx\r\n");
+    clock_manual_advance(&f->clock, 2 * SECOND);
+    while (n < 100 && memcmp(ask(c, "mg k\r\n"), "HD", 2) == 0) n++;
+    assert_in_range(n, 1, 63);
+    f->one_round = false;
+    (void)ask(c, "mn\r\n");
+    fake_close(c);
+    fake_node_free(f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_round_reads_the_clock_again),
         cmocka_unit_test(test_every_command_gives_at_least_what_it_says),
         cmocka_unit_test(test_a_lock_holds),
         cmocka_unit_test(test_a_flush_waits),
