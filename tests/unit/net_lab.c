@@ -220,6 +220,12 @@ static void *lab_context(void *arg, unsigned worker) {
     return arg;
 }
 
+static uint64_t counted_boot_ns(const struct clock *clock) {
+    struct net_lab *l = (struct net_lab *)((uintptr_t)clock - offsetof(struct net_lab, clock));
+    sync_add(&l->clock_reads, 1);
+    return sync_load(&l->clock.boot_ns);
+}
+
 static void make_pattern(void) {
     if (pattern[0] != 0) return;
     for (size_t i = 0; i < PATTERN_BYTES; i++) pattern[i] = (char)('a' + (i * 7 + i / 251) % 26);
@@ -232,6 +238,7 @@ struct net_lab *net_lab_new_config(struct net_config cfg) {
     assert_non_null(l);
     make_pattern();
     clock_manual_init(&l->clock, 1000000000000, 1700000000);
+    l->clock.clock.boot_ns = counted_boot_ns;
     if (cfg.threads == 0) cfg.threads = 1;
     if (cfg.max_connections == 0) cfg.max_connections = 20000;
     if (cfg.backlog == 0) cfg.backlog = 1024;

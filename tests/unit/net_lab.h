@@ -22,6 +22,7 @@ struct net_lab {
     uint64_t quiet;                          /* atomic: requests that have no answer */
     uint64_t received;                       /* atomic: bytes of bodies that went where they belong at once */
     uint64_t pending_max;                    /* atomic */
+    uint64_t clock_reads;                    /* atomic: times that somebody has read the clock */
     uint64_t keeping;                        /* atomic: workers that keep something open since they were shown input */
     struct conn *last;                       /* the connection that last parked or watched */
     struct net_post post;                    /* for what a test posts to a worker */
