@@ -25,11 +25,10 @@
 struct clock;
 struct mover;
 
-/* The thread uses so much of one CPU at most: a twentieth of all that the process may run on, but this. */
-#define MOVER_CPU_PERCENT_EACH 5
-#define MOVER_CPU_PERCENT_LEAST 10
-#define MOVER_BURST_US 100 /* of CPU time at a time */
-#define MOVER_SHOWN 64     /* transfers that operators see, at most */
+#define MOVER_CPU_PERCENT 10 /* of the CPUs that the process may run on, at most; the thread cannot use more than one  \
+                              */
+#define MOVER_BURST_US 100   /* of CPU time at a time */
+#define MOVER_SHOWN 64       /* transfers that operators see, at most */
 
 /* What the machine said that others have to know. */
 enum mover_news_kind {

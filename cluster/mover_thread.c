@@ -94,12 +94,12 @@ static void set_timer(struct mover *m) {
     evtimer_add(m->timer, &tv);
 }
 
-/* What the thread may use of a CPU. */
+/* What the thread may use of one CPU. */
 static unsigned percent_of_cpu(void) {
     cpu_set_t set;
     const unsigned n = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
-    const unsigned all = n * MOVER_CPU_PERCENT_EACH;
-    return all < MOVER_CPU_PERCENT_LEAST ? MOVER_CPU_PERCENT_LEAST : all > 100 ? 100 : all;
+    const unsigned all = n * MOVER_CPU_PERCENT;
+    return all < 100 ? all : 100;
 }
 
 static uint64_t clock_ns(clockid_t which) {

@@ -288,6 +288,7 @@ void lab_handoff_receive(struct lab_process *x, unsigned place, bool gaining, co
 void lab_handoff_round(struct lab_process *x) {
     const struct configuration_member *m;
     const struct configuration *c = config_current(x->config);
+    while (handoff_next_ns(x->handoff) <= local_of(x)) handoff_time(x->handoff, local_of(x));
     for (unsigned i = 0; c != NULL && x->move != NULL && x->handing_over && i < x->nparts; i++) {
         m = configuration_by_number(c, x->parts[i].member);
         if (x->parts[i].gaining && (m == NULL || m->state == CONFIGURATION_EJECTED))
