@@ -23,7 +23,7 @@ noinst_HEADERS += \
   %D%/settings_cluster.h
 
 bin_PROGRAMS += tagcached
-tagcached_SOURCES = %D%/main.c
+tagcached_SOURCES = %D%/main.c %D%/erase_heap.c
 tagcached_CPPFLAGS = $(base_cppflags)
 tagcached_LDADD = $(daemon_library) $(base_libs)
 tagcached_CFLAGS = $(AM_CFLAGS) $(LTO_FLAGS)

@@ -191,7 +191,12 @@ static int make_store(struct node *n, const struct clock *clock) {
         .hugepages = s->hugepages,
         .seed = rand_secret(),
         .clock = clock,
-        .events = {n, on_room, on_evict, on_job, on_floors, on_upload},
+        .events = {.arg = n,
+                   .on_room = on_room,
+                   .on_evict = on_evict,
+                   .on_job = on_job,
+                   .on_floors = on_floors,
+                   .on_upload = on_upload},
     };
     return store_new(&cfg, &n->store);
 }

@@ -56,6 +56,10 @@ struct store_events {
     /* A purge that was STORE_PENDING has ended. n: the items it took out if it was `counted`, or -1 above 100,000;
      * bytes: theirs, headers counted. Maintenance thread; or store_free's caller, if there was no end before. */
     void (*on_job)(void *arg, void *token, int64_t n, uint64_t bytes);
+    /* The same of a `counted` purge, in two steps, when the store erases: it has been carried out; */
+    void (*on_carried_out)(void *arg, void *token);
+    /* nothing is left in the store of what it took out, nor of any other value that was dead when it had been. */
+    void (*on_erased)(void *arg, void *token, int64_t n, uint64_t bytes);
     /* Purges were let go of before a sweep had carried them out, `floors` ever: items that nobody purged may have died.
      * At most once a minute. Maintenance thread. */
     void (*on_floors)(void *arg, uint64_t floors);
@@ -76,6 +80,7 @@ struct store_config {
     int64_t relative_ttl_max;   /* exptimes up to this many seconds count from now, larger ones are unix time; 0 means
                                    STORE_RELATIVE_TTL_MAX_S */
     bool hugepages;             /* ask for huge pages */
+    bool erase;                 /* overwrite what is dead after each pass of the sweeper (README.md, "Erasing") */
     uint64_t seed;              /* hash seed and where the counter of versions begins; random in production */
     const struct clock *clock;
     struct store_events events;

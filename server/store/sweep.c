@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/sync.h"
 #include "store/change.h"
+#include "store/erase.h"
 #include "store/handle.h"
 #include "store/index.h"
 #include "store/item.h"
@@ -169,7 +170,10 @@ static void pass_end(struct store *s) {
     COUNT(maintenance(s), sweep_passes, 1);
     struct store_job *ended = p->jobs;
     p->jobs = NULL;
-    job_end(s, ended);
+    if (s->cfg.erase)
+        erase_begin(s, job_carried_out(s, ended));
+    else
+        job_end(s, ended);
     admit_purges(s);
 }
 
