@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/erase.h"
 #include "cluster/handoff_state.h"
 
 const char *handoff_end_text(enum handoff_end e) {
@@ -285,4 +286,33 @@ void handoff_totals(const struct handoff *h, uint64_t *items, uint64_t *expected
 
 const struct handoff_counters *handoff_counters(const struct handoff *h) {
     return &h->counters;
+}
+
+/* ------------------------------------------------------------------ erasing */
+
+void handoff_mark(struct handoff *h) {
+    for (unsigned i = 0; i < h->n; i++) {
+        struct transfer *t = &h->transfers[i];
+        for (unsigned k = 0; k < HANDOFF_CHUNKS; k++) {
+            if (t->part.gaining)
+                t->gain.asked[k].owed = t->gain.asked[k].number != 0;
+            else
+                t->lose.sent[k].owed = t->lose.sent[k].number != 0;
+        }
+    }
+}
+
+bool handoff_owes(const struct handoff *h) {
+    bool any = false;
+    for (unsigned i = 0; i < h->n; i++) {
+        const struct transfer *t = &h->transfers[i];
+        for (unsigned k = 0; t->state != TRANSFER_OVER && k < HANDOFF_CHUNKS; k++)
+            any |= t->part.gaining ? t->gain.asked[k].owed && t->gain.asked[k].number != 0
+                                   : t->lose.sent[k].owed && t->lose.sent[k].number != 0;
+    }
+    return any;
+}
+
+void handoff_erase(struct handoff *h) {
+    erase_bytes(h->chunk, HANDOFF_CHUNK_BYTES);
 }

@@ -31,6 +31,7 @@ struct gain_chunk {
     uint64_t number; /* 0: none */
     uint64_t g;
     size_t bytes; /* that came */
+    bool owed;    /* handoff_mark */
 };
 
 /* A piece of a chunk that came, and is not stored yet. */
@@ -63,6 +64,7 @@ struct lose_chunk {
     uint64_t number; /* 0: none */
     uint8_t *bytes;
     size_t n;
+    bool owed; /* handoff_mark */
 };
 
 /* The donor's side. */

@@ -69,6 +69,10 @@ void mover_link(struct mover *m, uint32_t member, bool gaining, struct stream s)
 /* There is no link to a donor to be had, or its process is gone. */
 void mover_lost(struct mover *m, uint32_t member, bool gaining);
 
+/* Has the thread overwrite what its buffers have held (--erase). done(arg): nothing is left of what was under way when
+ * this was called. On the thread, or that of mover_free; one at a time. Any thread. */
+void mover_erase(struct mover *m, void (*done)(void *arg), void *arg);
+
 /* What is going on. */
 struct mover_sight {
     struct handoff_counters counters;

@@ -4,6 +4,7 @@ tagcached_sources += \
   %D%/node.c \
   %D%/node_audit.c \
   %D%/node_cluster.c \
+  %D%/node_erase.c \
   %D%/node_handoff.c \
   %D%/node_http.c \
   %D%/settings.c \
@@ -16,6 +17,7 @@ noinst_HEADERS += \
   %D%/node_audit.h \
   %D%/node.h \
   %D%/node_cluster.h \
+  %D%/node_erase.h \
   %D%/node_handoff.h \
   %D%/node_handles.h \
   %D%/node_http.h \

@@ -11,7 +11,7 @@
 static uint32_t heap_wanted; /* atomic */
 
 void erase_bytes(void *p, size_t n) {
-    explicit_bzero(p, n);
+    if (n > 0) explicit_bzero(p, n);
 }
 
 __attribute__((noinline)) void erase_stack(void) {

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Zeros, which the compiler may not leave out because nobody reads them any more. */
+/* Zeros, which the compiler may not leave out because nobody reads them any more. n may be 0, p be NULL then. */
 void erase_bytes(void *p, size_t n);
 /* Zeros in what the calling thread's stack has held below its present end. For a function that is near the thread's
  * first one, when nothing that the thread has under way needs what lies there. */

@@ -105,6 +105,10 @@ struct cmd_upcalls {
 /* What a purge that the store tells the end of (store_purge.token) begins with: whose function it is. */
 struct cmd_ended {
     void (*ended)(struct cmd_ended *e, int64_t n, uint64_t bytes); /* store_events.on_job */
+    /* The node's, while it puts the call off (--erase). */
+    struct cmd_ended *next;
+    int64_t n;
+    uint64_t bytes;
 };
 
 struct cluster_gauges;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/append.h"
 
+#include "base/erase.h"
 #include "base/sync.h"
-#include "store/erase.h"
 #include "store/wake.h"
 
 /* The last free segment is the maintenance thread's: eviction copies before it frees. */
@@ -70,6 +70,6 @@ bool append_begin_slow(struct store_worker *w, uint32_t bytes, enum segment_queu
 }
 
 void append_cancel(struct store_worker *w, struct append *r) {
-    erase_cancelled(w, r);
+    if (w->s->cfg.erase) erase_bytes(r->p, r->bytes);
     if (r->queue == SEGMENT_MAIN) sync_spin_unlock(&w->s->main_open.lock);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * erase - overwriting what is dead, in rounds. A round begins when a pass of the sweeper has ended, looks at every
- * segment that has dead bytes which are not overwritten yet, and does so in three steps a list of records:
+ * erase - overwriting what is dead, in rounds. A round begins when a pass of the sweeper has ended or somebody
+ * asks, looks at every segment that has dead bytes which are not overwritten yet, and does so in three steps a list of
+ * records:
  *
  *   found      nothing leads to them; but one that was appended just now may yet be linked
  *   dead       a grace period later still nothing does: now nothing ever will, since a store is one section
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/erase.h"
 #include "base/fault.h"
@@ -23,15 +25,23 @@
 #include "store/handle.h"
 #include "store/index.h"
 #include "store/item.h"
-#include "store/job.h"
 #include "store/move.h"
 #include "store/retire.h"
 #include "store/segment.h"
 #include "store/state.h"
+#include "store/wake.h"
 
 #define LIST_MAX 4096       /* records on the way */
 #define CLEAN_PER_STEP 1024 /* segments without anything to do that one step passes */
 #define BYTES_PER_STEP (1u << 20)
+
+/* Tells the end of a round to those who wait for it. */
+static void tell(struct store_erasing *first) {
+    for (struct store_erasing *w = first, *next; w != NULL; w = next) {
+        next = w->next;
+        w->done(w);
+    }
+}
 
 int erase_init(struct store *s) {
     struct erase *e = &s->maintain.erase;
@@ -46,8 +56,8 @@ int erase_init(struct store *s) {
 
 void erase_fini(struct store *s) {
     struct erase *e = &s->maintain.erase;
-    job_erased(s, e->jobs);
-    job_erased(s, e->waiting);
+    tell(e->waits);
+    tell(s->erasings);
     free(e->done);
     free(e->awaited);
     free(e->again);
@@ -198,34 +208,39 @@ static bool overwrite_some(struct store *s) {
 
 /* ------------------------------------------------------------------ rounds */
 
-void erase_begin(struct store *s, struct store_job *jobs) {
-    struct erase *e = &s->maintain.erase;
-    struct store_job **last = &e->waiting;
-    while (*last != NULL) last = &(*last)->next;
-    *last = jobs;
-    e->wanted = true;
+void erase_wanted(struct store *s) {
+    s->maintain.erase.wanted = true;
+}
+
+void store_erase(struct store *s, struct store_erasing *w) {
+    CHECK(s->cfg.erase);
+    pthread_mutex_lock(&s->jobs_lock);
+    w->next = s->erasings;
+    sync_store_rel(&s->erasings, w);
+    pthread_mutex_unlock(&s->jobs_lock);
+    wake_maintenance(s);
 }
 
 static void begin(struct store *s) {
     struct erase *e = &s->maintain.erase;
-    e->wanted = false;
-    e->jobs = e->waiting;
-    e->waiting = NULL;
-    e->at = 0;
+    pthread_mutex_lock(&s->jobs_lock);
+    e->waits = s->erasings;
+    sync_store_rel(&s->erasings, NULL);
+    pthread_mutex_unlock(&s->jobs_lock);
+    e->wanted = e->repeated = false;
+    e->at = e->n = 0;
     e->offset = SEGMENT_NONE;
-    e->n = 0;
-    e->repeated = false;
     e->state = ERASE_WALK;
 }
 
 static void end(struct store *s) {
     struct erase *e = &s->maintain.erase;
-    struct store_job *jobs = e->jobs;
+    struct store_erasing *waits = e->waits;
     e->state = ERASE_IDLE;
-    e->jobs = NULL;
+    e->waits = NULL;
     COUNT(maintenance(s), erase_rounds, 1);
-    if (jobs != NULL) erase_stack();
-    job_erased(s, jobs);
+    if (waits != NULL) erase_stack();
+    tell(waits);
 }
 
 /* Whether the grace period of this state has passed. */
@@ -259,7 +274,7 @@ static bool go_on(struct store *s) {
 
 bool erase_step(struct store *s) {
     struct erase *e = &s->maintain.erase;
-    if (!s->cfg.erase || (e->state == ERASE_IDLE && !e->wanted)) return false;
+    if (!s->cfg.erase || (e->state == ERASE_IDLE && !e->wanted && !erase_urgent(s))) return false;
     const uint64_t now = clock_boot_ns(s->cfg.clock);
     if (!erase_urgent(s) && now < e->next_ns) return false;
     const bool any = go_on(s);
@@ -270,37 +285,9 @@ bool erase_step(struct store *s) {
 
 uint64_t erase_due_ns(const struct store *s) {
     const struct erase *e = &s->maintain.erase;
-    return e->state != ERASE_IDLE || e->wanted ? e->next_ns : UINT64_MAX;
+    return erase_urgent(s) ? 0 : e->state != ERASE_IDLE || e->wanted ? e->next_ns : UINT64_MAX;
 }
 
 bool erase_urgent(const struct store *s) {
-    return s->maintain.erase.jobs != NULL || s->maintain.erase.waiting != NULL;
-}
-
-/* ------------------------------------------------------------------ segments */
-
-void erase_retired(struct store *s, uint32_t segment) {
-    struct erase *e = &s->maintain.erase;
-    uint32_t n = 0;
-    if (!s->cfg.erase) return;
-    e->done[segment] = 0;
-    for (uint32_t i = 0; i < e->n; i++)
-        if (segment_of(&s->segs, e->list[i].loc) != segment) e->list[n++] = e->list[i];
-    if (n < e->n && !e->awaited[segment]) {
-        e->awaited[segment] = true;
-        e->nawaited++;
-    }
-    e->n = n;
-    if (e->at == segment) e->offset = SEGMENT_NONE;
-}
-
-void erase_freed(struct store *s, uint32_t segment) {
-    struct erase *e = &s->maintain.erase;
-    if (!s->cfg.erase || !e->awaited[segment]) return;
-    e->awaited[segment] = false;
-    e->nawaited--;
-}
-
-void erase_cancelled(struct store_worker *w, const struct append *r) {
-    if (w->s->cfg.erase) erase_bytes(r->p, r->bytes);
+    return s->maintain.erase.waits != NULL || sync_load_acq(&s->erasings) != NULL;
 }

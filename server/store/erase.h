@@ -10,30 +10,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "store/append.h"
-
 struct store;
-struct store_job;
 
 /* Makes what a store needs that erases. 0 or -ENOMEM. */
 int erase_init(struct store *s);
 void erase_fini(struct store *s);
 
-/* A pass of the sweeper has ended. Jobs (NULL: none) end when all that is dead now is overwritten. */
-void erase_begin(struct store *s, struct store_job *jobs);
+/* A pass of the sweeper has ended: a round is to follow. */
+void erase_wanted(struct store *s);
 /* One step of a round; false if there is nothing to do now. */
 bool erase_step(struct store *s);
 /* When there is something to do next, but for what others do first; UINT64_MAX: nothing. */
 uint64_t erase_due_ns(const struct store *s);
 /* Whether somebody waits for the end of a round. */
 bool erase_urgent(const struct store *s);
-
-/* Everything in a segment is dead: it is overwritten as a whole before it is used again. */
-void erase_retired(struct store *s, uint32_t segment);
-/* That has been done. */
-void erase_freed(struct store *s, uint32_t segment);
-
-/* The space of a record that was begun and not appended. Any thread, through the handle that asked for it. */
-void erase_cancelled(struct store_worker *w, const struct append *r);
 
 #endif

@@ -19,7 +19,7 @@ struct store_job *job_new(const struct store_purge *p) {
     for (unsigned i = 0; i < p->nselectors; i++) words += 1 + p->selectors[i].ntags;
     struct store_job *j = malloc(sizeof *j + words * sizeof *j->words);
     if (j == NULL) return NULL;
-    *j = (struct store_job){.token = p->token, .counted = p->counted, .nselectors = p->nselectors};
+    *j = (struct store_job){.token = p->token, .nselectors = p->nselectors};
     uint64_t *to = j->words;
     for (unsigned i = 0; i < p->nselectors; i++) {
         const struct store_selector *sel = &p->selectors[i];
@@ -52,39 +52,12 @@ struct store_job *job_take(struct store *s, uint64_t version) {
     return taken;
 }
 
-/* Tells the end of one by an upcall, if there is such, and frees it. */
-static void end_by(struct store *s, struct store_job *j,
-                   void (*tell)(void *arg, void *token, int64_t n, uint64_t bytes)) {
-    if (tell) tell(s->cfg.events.arg, j->token, j->removed <= COUNT_MAX ? j->removed : -1, j->bytes);
-    free(j);
-}
-
 void job_end(struct store *s, struct store_job *first) {
     for (struct store_job *j = first, *next; j; j = next) {
         next = j->next;
-        end_by(s, j, s->cfg.events.on_job);
-    }
-}
-
-struct store_job *job_carried_out(struct store *s, struct store_job *first) {
-    struct store_job *counted = NULL;
-    for (struct store_job *j = first, *next; j; j = next) {
-        next = j->next;
-        if (!j->counted) {
-            end_by(s, j, s->cfg.events.on_job);
-            continue;
-        }
-        if (s->cfg.events.on_carried_out) s->cfg.events.on_carried_out(s->cfg.events.arg, j->token);
-        j->next = counted;
-        counted = j;
-    }
-    return counted;
-}
-
-void job_erased(struct store *s, struct store_job *first) {
-    for (struct store_job *j = first, *next; j; j = next) {
-        next = j->next;
-        end_by(s, j, s->cfg.events.on_erased);
+        if (s->cfg.events.on_job)
+            s->cfg.events.on_job(s->cfg.events.arg, j->token, j->removed <= COUNT_MAX ? j->removed : -1, j->bytes);
+        free(j);
     }
 }
 

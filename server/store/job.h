@@ -18,7 +18,6 @@ struct store_job {
     int64_t removed;  /* items that it took out, and */
     uint64_t bytes;   /* their bytes */
     void *token;
-    bool counted; /* and with store_config.erase: it ends when what it took out is overwritten */
     unsigned nselectors;
     uint64_t words[]; /* of each selector: how many tags (0: everything), and they */
 };
@@ -41,9 +40,5 @@ bool job_wants(struct store *s, const struct item *it);
 void job_count(struct store *s, const struct item *it);
 /* Tells the ends of jobs, of which nobody else knows any more, and frees them. Also whoever frees the store. */
 void job_end(struct store *s, struct store_job *first);
-/* The same with store_config.erase: tells that those that count are carried out, and returns them; the others end. */
-struct store_job *job_carried_out(struct store *s, struct store_job *first);
-/* What these took out is overwritten: tells their ends and frees them. */
-void job_erased(struct store *s, struct store_job *first);
 
 #endif

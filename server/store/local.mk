@@ -7,6 +7,7 @@ tagcached_sources += \
   %D%/cold.c \
   %D%/compact.c \
   %D%/erase.c \
+  %D%/erased.c \
   %D%/evict.c \
   %D%/ghost.c \
   %D%/index.c \
@@ -48,6 +49,7 @@ noinst_HEADERS += \
   %D%/cold.h \
   %D%/compact.h \
   %D%/erase.h \
+  %D%/erased.h \
   %D%/evict.h \
   %D%/ghost.h \
   %D%/handle.h \

@@ -5,7 +5,7 @@
 #include "base/sync.h"
 #include "store/account.h"
 #include "store/cold.h"
-#include "store/erase.h"
+#include "store/erased.h"
 #include "store/handle.h"
 #include "store/segment.h"
 #include "store/state.h"
@@ -19,7 +19,7 @@ void retire_segment(struct store *s, uint32_t i) {
     uint32_t *target = s->maintain.compact.target;
     struct segment *g = &s->segs.seg[i];
     account_empty(s, i);
-    erase_retired(s, i);
+    erased_retired(s, i);
     if (target[sync_load(&g->queue)] == i) target[sync_load(&g->queue)] = SEGMENT_NONE; /* it is filled no further */
     cold_left(s, i);
     segment_unqueue(&s->segs, i);
@@ -58,7 +58,7 @@ bool retire_reap(struct store *s) {
         *(g->next == SEGMENT_NONE ? &own->list.tail : &s->segs.seg[g->next].prev) = g->prev;
         own->list.count--;
         segment_free(&s->segs, i);
-        erase_freed(s, i);
+        erased_freed(s, i);
         any = true;
     }
     return any;

@@ -56,10 +56,6 @@ struct store_events {
     /* A purge that was STORE_PENDING has ended. n: the items it took out if it was `counted`, or -1 above 100,000;
      * bytes: theirs, headers counted. Maintenance thread; or store_free's caller, if there was no end before. */
     void (*on_job)(void *arg, void *token, int64_t n, uint64_t bytes);
-    /* The same of a `counted` purge, in two steps, when the store erases: it has been carried out; */
-    void (*on_carried_out)(void *arg, void *token);
-    /* nothing is left in the store of what it took out, nor of any other value that was dead when it had been. */
-    void (*on_erased)(void *arg, void *token, int64_t n, uint64_t bytes);
     /* Purges were let go of before a sweep had carried them out, `floors` ever: items that nobody purged may have died.
      * At most once a minute. Maintenance thread. */
     void (*on_floors)(void *arg, uint64_t floors);
@@ -491,6 +487,18 @@ uint64_t store_number(const struct store *s);
 /* The handle gives up the versions that it has reserved: what it stores from now on is above store_number. Its thread.
  */
 void store_renumber(struct store_worker *w);
+
+/* Somebody who waits until what is dead is overwritten (store_config.erase); a member of what it is about. */
+struct store_erasing {
+    struct store_erasing *next;
+    /* Nothing is left in the store of a value that was dead when store_erase was called: that was purged and swept,
+     * replaced, deleted, evicted or has left. Maintenance thread; or store_free's caller, if there was no end before.
+     */
+    void (*done)(struct store_erasing *e);
+};
+/* Has what is dead overwritten now; *e stays in place until `done`. That waits for pins, and for bodies that are being
+ * received. Any thread, also within on_job. */
+void store_erase(struct store *s, struct store_erasing *e);
 
 /* ------------------------------------------------------------------ looking around */
 

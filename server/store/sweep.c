@@ -170,10 +170,8 @@ static void pass_end(struct store *s) {
     COUNT(maintenance(s), sweep_passes, 1);
     struct store_job *ended = p->jobs;
     p->jobs = NULL;
-    if (s->cfg.erase)
-        erase_begin(s, job_carried_out(s, ended));
-    else
-        job_end(s, ended);
+    job_end(s, ended);
+    erase_wanted(s);
     admit_purges(s);
 }
 

@@ -115,7 +115,7 @@ static void open_as(struct lab *l, uint64_t limit, char prefix, bool erase) {
                                .erase = erase,
                                .seed = 42,
                                .clock = &l->clock.clock,
-                               .events = {.on_job = on_job, .on_erased = on_job}};
+                               .events = {.on_job = on_job}};
     CHECK(store_new(&cfg, &l->s) == 0);
     for (unsigned i = 0; i < LAB_HANDLES; i++) l->w[i] = store_worker(l->s, i);
     mutation = watched = NULL;
