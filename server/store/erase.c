@@ -115,7 +115,7 @@ static bool find(struct store *s, uint32_t i) {
         for (unsigned k = 0; k < n; k++) {
             if (is_erased(s, &r[k])) continue;
             if (is_received(s, &r[k]))
-                e->again[i] = true;
+                e->again[i] = e->walk != ERASE_LAST_WALK;
             else if (!is_linked(s, &r[k]))
                 e->list[e->n++] = r[k];
         }
@@ -134,23 +134,26 @@ static bool is_clean(struct store *s, uint32_t i) {
 }
 
 /* Whether the walk has to stop at a segment. The first walk of a round looks at all, the next ones at those in which
- * something was still being received. */
+ * something was still being received; and when all that has ended, which may have taken other segments meanwhile, the
+ * last one looks at all once more. */
 static bool is_wanted(struct store *s, uint32_t i) {
     struct erase *e = &s->maintain.erase;
     if (e->offset != SEGMENT_NONE) return true; /* it has looked at a part of it */
-    const bool wanted = (!e->repeated || e->again[i]) && !is_clean(s, i);
+    const bool wanted = (e->walk != ERASE_WALK_AGAIN || e->again[i]) && !is_clean(s, i);
     e->again[i] = false;
     return wanted;
 }
 
-/* The walk is over: is it to be repeated? */
-static bool is_repeated(struct store *s) {
+/* The walk is over: whether another one has to follow. */
+static bool another_walk(struct store *s) {
     struct erase *e = &s->maintain.erase;
-    uint32_t i = 0;
     const uint32_t touched = sync_load(&s->segs.touched);
+    const enum erase_walk before = e->walk;
+    uint32_t i = 0;
+    if (before == ERASE_LAST_WALK) return false;
     while (i < touched && !e->again[i]) i++;
-    e->repeated = i < touched;
-    return e->repeated;
+    e->walk = i < touched ? ERASE_WALK_AGAIN : ERASE_LAST_WALK;
+    return i < touched || before == ERASE_WALK_AGAIN;
 }
 
 /* Goes on with the walk by one segment that is not clean. */
@@ -209,7 +212,7 @@ static bool overwrite_some(struct store *s) {
 /* ------------------------------------------------------------------ rounds */
 
 void erase_wanted(struct store *s) {
-    s->maintain.erase.wanted = true;
+    s->maintain.erase.wanted = s->cfg.erase;
 }
 
 void store_erase(struct store *s, struct store_erasing *w) {
@@ -227,7 +230,8 @@ static void begin(struct store *s) {
     e->waits = s->erasings;
     sync_store_rel(&s->erasings, NULL);
     pthread_mutex_unlock(&s->jobs_lock);
-    e->wanted = e->repeated = false;
+    e->wanted = false;
+    e->walk = ERASE_FIRST_WALK;
     e->at = e->n = 0;
     e->offset = SEGMENT_NONE;
     e->state = ERASE_WALK;
@@ -261,7 +265,7 @@ static bool go_on(struct store *s) {
     case ERASE_DEAD: return passed(s) && overwrite_some(s);
     case ERASE_LAST:
         if (e->nawaited > 0) return false;
-        if (is_repeated(s)) {
+        if (another_walk(s)) {
             e->at = 0;
             e->state = ERASE_WALK;
             return false; /* a while later */

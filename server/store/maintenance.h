@@ -82,6 +82,7 @@ struct sweep {
 
 /* erase.c: the round under way */
 enum erase_state { ERASE_IDLE, ERASE_WALK, ERASE_FOUND, ERASE_DEAD, ERASE_LAST };
+enum erase_walk { ERASE_FIRST_WALK, ERASE_WALK_AGAIN, ERASE_LAST_WALK };
 struct erase {
     enum erase_state state;
     bool wanted;                 /* a pass has ended since it began */
@@ -93,7 +94,7 @@ struct erase {
     struct move_record *list;    /* LIST_MAX of them */
     uint32_t *done;              /* of each segment: dead bytes that are overwritten */
     bool *awaited, *again;       /* of each segment: it has to be freed; a body was being received into it */
-    bool repeated;               /* the walk is one of those that look again */
+    enum erase_walk walk;        /* which one this is */
     struct store_erasing *waits; /* who waits for the end of this round */
 };
 
