@@ -57,6 +57,8 @@ void cluster_receipts_begin(struct cluster_receipts *r, uint64_t now_ns, struct 
     k->begun_ns = now_ns;
     k->confirmed_ns = 0;
     k->soft = p->soft;
+    k->counted = p->counted;
+    k->late = k->swept = false;
     k->ncounts = 0;
     write_by(k->by, p->by);
     write_selectors(k->selectors, p->text, p->text_bytes);
@@ -68,6 +70,23 @@ void cluster_receipts_confirmed(struct cluster_receipts *r, uint64_t now_ns, con
     k->confirmed_ns = now_ns;
     k->last = *last;
     r->confirmed[r->nconfirmed++ % CLUSTER_RECEIPTS_CONFIRMED] = k->via;
+}
+
+static struct cluster_receipt *find(struct cluster_receipts *r, struct purge_via via) {
+    struct cluster_receipt *k = &r->all[via.counter % CLUSTER_RECEIPTS];
+    return via.number != 0 && k->via.number == via.number && k->via.counter == via.counter ? k : NULL;
+}
+
+void cluster_receipts_late(struct cluster_receipts *r, struct purge_via via) {
+    struct cluster_receipt *k = find(r, via);
+    if (k != NULL) k->late = true;
+}
+
+struct cluster_receipt *cluster_receipts_swept(struct cluster_receipts *r, struct purge_via via) {
+    struct cluster_receipt *k = find(r, via);
+    if (k == NULL || k->swept || k->confirmed_ns == 0 || k->ncounts < k->last.members) return NULL;
+    k->swept = k->counted;
+    return k->counted ? k : NULL;
 }
 
 static unsigned place_of(uint32_t member, uint32_t origin) {

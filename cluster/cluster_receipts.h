@@ -35,7 +35,9 @@ struct cluster_receipt {
     struct purge_via via;
     uint64_t begun_ns, confirmed_ns; /* 0: not confirmed yet */
     struct purging_receipt last;     /* of a confirmed one */
-    bool soft;
+    bool soft, counted;
+    bool late;  /* who asked was told that it is pending */
+    bool swept; /* all members have told what they took out, and that was told */
     unsigned ncounts;
     struct cluster_receipt_count counts[CLUSTER_RECEIPT_COUNTS];
     char by[CLUSTER_PURGE_BY_MAX + 1];          /* who asked; "": not known */
@@ -53,6 +55,11 @@ void cluster_receipts_begin(struct cluster_receipts *r, uint64_t now_ns, struct 
                             const struct cluster_purge *p);
 /* It is confirmed. */
 void cluster_receipts_confirmed(struct cluster_receipts *r, uint64_t now_ns, const struct purging_receipt *last);
+/* Who asked was told that it is not confirmed yet. */
+void cluster_receipts_late(struct cluster_receipts *r, struct purge_via via);
+/* The receipt of a counted purge that is confirmed, and whose count all members have told, also those that it was
+ * confirmed without; NULL: not so, or this was said before. */
+struct cluster_receipt *cluster_receipts_swept(struct cluster_receipts *r, struct purge_via via);
 /* A member has all of the origin's events up to this one. */
 void cluster_receipts_acked(struct cluster_receipts *r, uint64_t now_ns, uint32_t member, uint32_t origin,
                             uint64_t sequence);

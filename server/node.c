@@ -215,6 +215,7 @@ static int make_cmd(struct node *n, const struct node_config *nc) {
         .clock = nc->clock,
         .workers = (unsigned)s->threads,
         .seed = rand_secret(),
+        .erase = s->erase,
         .audit = n->audit,
         .log = &n->log,
         .key_tags = settings_key_tags(s),
@@ -336,7 +337,7 @@ static void on_left(void *arg) {
 }
 
 static int make_cluster(struct node *n, const struct node_config *cfg, char *err, size_t err_size) {
-    const struct node_parts parts = {n->settings, cfg->clock, &n->log, n->store, n->cmd, n->net, n, on_left};
+    const struct node_parts parts = {n->settings, cfg->clock, &n->log, n->audit, n->store, n->cmd, n->net, n, on_left};
     return n->settings->cluster == NULL ? 0 : node_cluster_new(&parts, &n->cluster, err, err_size);
 }
 

@@ -348,6 +348,8 @@ static int fill_config(struct node_cluster *nc, struct cluster_config *cfg, char
         .workers = (unsigned)s->threads,
         .clock = nc->parts.clock,
         .log = nc->parts.log,
+        .audit = nc->parts.audit,
+        .erase = s->erase,
         .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_requests, up_client, up_serve, up_handoff,
                node_handoff_set_move, node_handoff_items, up_ended},
     };

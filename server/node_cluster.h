@@ -14,6 +14,7 @@
 
 #include "cmd/cmd_config.h"
 
+struct audit;
 struct clock;
 struct cmd;
 struct log;
@@ -28,6 +29,7 @@ struct node_parts {
     const struct settings *settings;
     const struct clock *clock;
     struct log *log;
+    struct audit *audit; /* NULL: none */
     struct store *store;
     struct cmd *cmd;
     struct net *net;

@@ -164,6 +164,29 @@ void audit_put(struct audit *a, const struct audit_event *e) {
     if (a != NULL) tell(a, e, NULL);
 }
 
+void audit_put_swept(struct audit *a, const struct audit_event *e, bool erased) {
+    struct audit_event swept = *e;
+    swept.stage = "swept";
+    if (erased) swept.erased_ms = wall_ms();
+    audit_put(a, &swept);
+}
+
+void audit_change(struct audit *a, const char *event, const char *detail, const char *addr, const char *refusal) {
+    const struct audit_event e = {
+        .event = event,
+        .stage = refusal == NULL ? "applied" : "refused",
+        .ttl_s = -1,
+        .kind = addr == NULL ? "node" : "text",
+        .addr = addr,
+        .ms = -1,
+        .items = -1,
+        .bytes = -1,
+        .detail = detail,
+        .error = refusal,
+    };
+    audit_put(a, &e);
+}
+
 void audit_put_waiting(struct audit *a, const struct audit_event *e, struct audit_wait *w) {
     tell(a, e, w);
 }

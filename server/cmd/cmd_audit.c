@@ -106,6 +106,7 @@ void cmd_audit_alone(struct session *s, const struct request *r, const struct st
     if (p->counted) e.items = items;
     if (p->counted) e.bytes = (int64_t)bytes;
     tell(s, &e, "confirmed", took_ns);
+    if (p->counted) audit_put_swept(s->worker->cmd->cfg.audit, &e, s->worker->cmd->cfg.erase);
 }
 
 void cmd_audit_cluster(struct session *s, const struct request *r, const struct store_purge *p, const char *text,

@@ -136,6 +136,7 @@ struct cmd_config {
     const struct clock *clock;
     unsigned workers;    /* theirs are the first handles of the store */
     uint64_t seed;       /* for what need not be guessable */
+    bool erase;          /* a counted purge ends when what it took out is overwritten (--erase) */
     struct audit *audit; /* told of every purge; outlives the cmd; NULL: none */
     struct log *log; /* `verbosity` changes it; commands are logged from LOG_INFO on. Outlives the cmd; NULL: none */
 

@@ -57,7 +57,7 @@ struct order {
     /* The instance's, which may be gone when the store ends a purge. */
     struct audit *audit;
     const struct clock *clock;
-    bool clustered;
+    bool clustered, erases;
     struct audit_wait asked;
     struct net_post post;
     const char *refusal; /* a literal; NULL: it was carried out, if only in part */
@@ -119,6 +119,8 @@ static void tell_part(const struct part *part) {
     if (o->wanted.counted) e.items = part->cluster.items;
     if (o->wanted.counted) e.bytes = (int64_t)part->cluster.bytes;
     audit_put(o->audit, &e);
+    if (o->wanted.counted && !o->clustered && part->cluster.outcome == CLUSTER_CONFIRMED)
+        audit_put_swept(o->audit, &e, o->erases);
 }
 
 static void tell_refused(const struct order *o, const char *why) {
@@ -374,7 +376,7 @@ static const char *refuses(const struct http_purges *p, const struct http_exchan
                            unsigned *status) {
     const struct dialect_input in = {x->request, x->match, p->cfg.url_tag};
     const struct dialect_purge *row = &dialect_purges[x->route - p->routes];
-    if (!purge_wanted_options(w, x->request) || !row->read(&in, w)) {
+    if (!dialect_read(row, &in, w)) {
         *status = w->status;
         return w->why;
     }
@@ -391,6 +393,7 @@ static struct order order_of(struct http_purges *p, const struct http_exchange *
         .audit = p->cfg.audit,
         .clock = p->cfg.clock,
         .clustered = p->cfg.cluster != NULL,
+        .erases = p->cfg.erase,
         .row = &dialect_purges[x->route - p->routes],
         .begun_ns = clock_boot_ns(p->cfg.clock),
         .asked = {.done = on_asked},
