@@ -148,7 +148,6 @@ def erase(lab, *args):
     clients = [n.client() for n in nodes]
     store(nodes, clients)
     read(clients)
-    get_hot(nodes)
     give_up(nodes[0])
     crowd(clients)
     assert sum(int(n.stat("evictions", "")) for n in nodes) > 0
@@ -158,6 +157,7 @@ def erase(lab, *args):
     settle(nodes)
     wait("they are", lambda: all(n.stat("handoff_active") == "0" for n in nodes) and int(nodes[3].stat("handoff_received")))
     read(clients)
+    get_hot(nodes)
     assert purge_with_receipt(nodes[1], nodes) > 100
     for n in nodes:
         n.pause()  # nothing that comes later is to hide anything
