@@ -27,6 +27,7 @@ struct audit_config {
     /* A file of 64 hexadecimal digits, the key of audit_line.h; NULL: tags are written in clear. */
     const char *key_path;
     bool required; /* purges wait for their line: audit_required */
+    bool reasons;  /* audit_wants_reason */
     const struct clock *clock;
     const struct log *log;
 };
@@ -53,6 +54,8 @@ void audit_free(struct audit *a);
 
 /* Whether a purge may be carried out only when its line is in the file. a may be NULL: no. */
 bool audit_required(const struct audit *a);
+/* Whether a purge may be carried out only with a reason. a may be NULL: no. */
+bool audit_wants_reason(const struct audit *a);
 /* Tells an event; never waits for the disk. Any thread. a may be NULL: nothing happens. */
 void audit_put(struct audit *a, const struct audit_event *e);
 /* The same, and w->done is called, once. */

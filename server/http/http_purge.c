@@ -383,7 +383,9 @@ static const char *refuses(const struct http_purges *p, const struct http_exchan
     const char *why = w->all && p->cfg.no_flush ? "purges of everything are off (-F)"
                                                 : tokens_refuse(x->actor, w->all, w->text, w->bytes);
     *status = why != NULL ? 403 : 0;
-    return why;
+    if (why != NULL || w->reason[0] != '\0' || !audit_wants_reason(p->cfg.audit)) return why;
+    *status = 400;
+    return "a reason is demanded: ?reason=, or the header X-Tagcached-Reason";
 }
 
 static struct order order_of(struct http_purges *p, const struct http_exchange *x) {

@@ -71,10 +71,10 @@ static bool is_erased(struct store *s, const struct move_record *r) {
     return r->piece ? r->hash == ITEM_PIECE_ERASED : segment_at(&s->segs, r->loc)[6] == 0;
 }
 
-/* Whether it is a piece of a body that is still being received. A body that began before a purge is refused by it, so
- * the round has to come back for it when its end has come. */
-static bool is_received(struct store *s, const struct move_record *r) {
-    return r->piece && r->hash == 0 && sync_load_acq(&segment_by_loc(s, r->loc)->uploads) > 0;
+/* Whether it is a piece of a body that was still being received as it was read: it may be linked by now, under an owner
+ * that r does not know. A body that began before a purge is refused by it, so the round has to come back for it. */
+static bool is_received(const struct move_record *r) {
+    return r->piece && r->hash == 0;
 }
 
 static bool is_linked(struct store *s, const struct move_record *r) {
@@ -114,7 +114,7 @@ static bool find(struct store *s, uint32_t i) {
     for (unsigned n; e->n <= room && (n = move_next(s, i, &e->offset, r, MOVE_BLOCK)) > 0;)
         for (unsigned k = 0; k < n; k++) {
             if (is_erased(s, &r[k])) continue;
-            if (is_received(s, &r[k]))
+            if (is_received(&r[k]))
                 e->again[i] = e->walk != ERASE_LAST_WALK;
             else if (!is_linked(s, &r[k]))
                 e->list[e->n++] = r[k];

@@ -407,6 +407,23 @@ def its_line_comes_first():
         assert [line["stage"] for line in c.audit(2)] == ["asked", "confirmed"]
 
 
+@case()
+def a_reason_is_demanded():
+    path = f"/tmp/test_http_purges.{os.getpid()}.tokens.audit"
+    with Cache(audit=path + ",reason") as c, c.dial() as s:
+        c.fill("a", "b", "c")
+        for request in (b"purge a\r\n", b"mp a\r\n", b"mp a r\r\n", b"delete x|#|p=a\r\n", b"flush_all\r\n", b"flush_all 5\r\n"):
+            assert ask(s, request).startswith(b"CLIENT_ERROR "), request
+        assert c.request("POST", "/service/S/purge/a")[0] == 400
+        assert c.request("POST", "/service/S/purge/a?reason=")[0] == 400
+        assert c.there("a", "b", "c") == ["a", "b", "c"]
+        assert [x["stage"] for x in c.audit(8)] == ["refused"] * 8
+        assert ask(s, b"mp a rT-1\r\n") == b"HD\r\n"
+        assert c.request("POST", "/service/S/purge/b", X_Tagcached_Reason="T-2")[0] == 200
+        assert c.there("a", "b", "c") == ["c"]
+        assert [x["reason"] for x in c.audit(2)] == ["T-1", "T-2"]
+
+
 @case("audit-hash")
 def no_name_in_clear():
     path = f"/tmp/test_http_purges.{os.getpid()}.key"
