@@ -2,6 +2,7 @@
  *
  * What the audit is told of a purge when its asker has long been answered. Who and with which words it was asked for is
  * what the receipt remembers; the line that was written then has the same id. */
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -55,11 +56,10 @@ void cluster_audit_confirmed(struct cluster *c, const struct cluster_receipt *k)
 
 void cluster_audit_swept(struct cluster *c, const struct cluster_receipt *k) {
     const struct configuration *now = config_current(c->config);
-    struct audit_gone gone[CLUSTER_RECEIPT_COUNTS];
-    struct audit_event e = {.stage = "swept", .gone = gone, .ngone = k->ncounts};
+    struct audit_event e = {.stage = "swept"};
     uint64_t last_ns = k->begun_ns;
-    if (c->cfg.audit == NULL) return;
-    for (unsigned i = 0; i < k->ncounts; i++) {
+    struct audit_gone *gone = c->cfg.audit == NULL ? NULL : calloc(k->ncounts, sizeof *gone);
+    for (unsigned i = 0; gone != NULL && i < k->ncounts; i++) {
         const struct cluster_receipt_count *n = &k->counts[i];
         const struct configuration_member *m = now == NULL ? NULL : configuration_by_number(now, n->member);
         gone[i] = (struct audit_gone){m != NULL ? m->name : "", n->items, (int64_t)n->bytes, wall_ms(c, n->gone_ns)};
@@ -67,7 +67,11 @@ void cluster_audit_swept(struct cluster *c, const struct cluster_receipt *k) {
         e.bytes += (int64_t)n->bytes;
         if (n->gone_ns > last_ns) last_ns = n->gone_ns;
     }
+    if (gone == NULL) return;
+    e.gone = gone;
+    e.ngone = k->ncounts;
     e.ms = (double)(last_ns - k->begun_ns) / 1e6;
     if (c->cfg.erase) e.erased_ms = wall_ms(c, last_ns);
     tell(c, k, &e);
+    free(gone);
 }

@@ -165,7 +165,14 @@ def http_says_who_is_missing(lab):
     assert status == 200 and time.monotonic() - begun < 0.3, header
     status, header, _ = request(nodes[0], "POST", "/service/S/purge/a?timeout=10s")  # its lease ends before that
     assert status == 200 and " confirmed 2/3" in header, header
+    counted = nodes[0](lambda c: c.meta("mp a s c w5000"))  # confirmed without it, but its memory may still have something
+    assert counted[0] == "HD", counted
+    counted = f"{int(counted[1][1:]) >> 40}-{int(counted[1][1:]) & ((1 << 40) - 1)}"
+    rows = nodes[0].list(f"cluster purges {counted}")
+    assert rows[0][1]["gone_ms"] == "-" and [f["gone_ms"] for _, f in rows[1:]].count("-") == 1, rows
     nodes[2].go_on()
+    wait("the last copy is gone", lambda: nodes[0].list(f"cluster purges {counted}", "PURGE")[0][1]["gone_ms"] != "-")
+    assert len(staged(lab, nodes[0], counted, "swept")["gone"]) == 3
     wait("the first one is everywhere", lambda: nodes[0].list(f"cluster purges {body['id']}", "PURGE")[0][1]["acked"] == "3")
     stages = [x["stage"] for x in audit(lab, nodes[0])]
     assert stages.count("pending") >= 2, stages

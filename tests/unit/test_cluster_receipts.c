@@ -137,7 +137,9 @@ static void test_counts(void **state) {
     assert_null(cluster_receipt_count(k, 4));
     for (uint32_t member = 100; member < 200; member++)
         cluster_receipts_counted(r, 9000, via, &(struct cluster_receipt_count){member, -1, 1, 0});
-    assert_int_equal(k->ncounts, 16);
+    assert_int_equal(k->ncounts, 101);
+    assert_int_equal(cluster_receipt_count(k, 3)->items, 10);
+    assert_int_equal(cluster_receipt_count(k, 199)->items, -1);
     cluster_receipts_begin(r, 2000, via, &p);
     assert_null(cluster_receipt_count(k, 3));
 }
