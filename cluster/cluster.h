@@ -53,6 +53,8 @@ const char *cluster_ring_name(const struct cluster *c);
 /* A counted purge has taken out so many items here, or (-1) too many to count, and so many bytes; and with them the
  * last copy of what it selects. */
 void cluster_counted(struct cluster *c, struct purge_via via, int64_t items, uint64_t bytes);
+/* Has the memory that items move through between nodes overwritten (--erase, mover.h). One at a time. */
+void cluster_erase(struct cluster *c, void (*done)(void *arg), void *arg);
 /* There may be room for a batch that found none (CLUSTER_APPLY_LATER): it is tried again. Any number of times. */
 void cluster_apply_again(struct cluster *c);
 /* All workers go by the last view that they were given. */

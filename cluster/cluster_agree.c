@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/audit.h"
 #include "base/clock.h"
 #include "base/rand.h"
 #include "cluster/cluster_state.h"
@@ -132,6 +133,14 @@ static void answer(struct cluster *c, const struct config_out *out) {
     if (w->question != NULL) cluster_answers_changed(c, w->question, out->text);
 }
 
+/* The log has all events, the audit those that change who belongs to the cluster or by which rules it goes. */
+static void tell_event(struct cluster *c, const char *event, const char *text) {
+    static const char *const audited[] = {"configuration", "founded", "ejected", "left", "replaced", "forgotten"};
+    cluster_log(c, event, "%s", text);
+    for (unsigned i = 0; i < sizeof audited / sizeof *audited; i++)
+        if (strcmp(event, audited[i]) == 0) audit_change(c->cfg.audit, event, text, NULL, NULL);
+}
+
 static void carry_out(struct cluster *c, const struct config_out *out) {
     switch (out->kind) {
     case CONFIG_OUT_SEND: send_one(c, out); break;
@@ -142,7 +151,7 @@ static void carry_out(struct cluster *c, const struct config_out *out) {
     case CONFIG_OUT_ANSWER: answer(c, out); break;
     case CONFIG_OUT_BOOT: c->reset_wanted = true; break;
     case CONFIG_OUT_RESET: c->reset_wanted = c->drop_wanted = true; break;
-    case CONFIG_OUT_LOG: cluster_log(c, out->event, "%s", out->text); break;
+    case CONFIG_OUT_LOG: tell_event(c, out->event, out->text); break;
     }
 }
 

@@ -36,7 +36,8 @@ static const char *write_ms(char *to, size_t size, uint64_t begun_ns, uint64_t e
 }
 
 /* " items=... bytes=... gone_ms=...": what a counted purge took out at one member, or, with member 0, at all that have
- * said so. "-": nobody asked for it, or nobody has said so yet; items "many": more than are counted. */
+ * said so. "-": nobody asked for it, or nobody has said so yet; items "many": more than are counted. The last copy of
+ * all is gone when all members have said so. */
 static const char *write_counts(char *to, size_t size, const struct cluster_receipt *k, uint32_t member) {
     uint64_t items = 0, bytes = 0, gone_ns = 0;
     bool many = false, any = false;
@@ -51,6 +52,7 @@ static const char *write_counts(char *to, size_t size, const struct cluster_rece
         if (n->gone_ns > gone_ns) gone_ns = n->gone_ns;
     }
     snprintf(number, sizeof number, "%" PRIu64, items);
+    if (member == 0 && any && (k->confirmed_ns == 0 || k->ncounts < k->last.members)) gone_ns = 0;
     if (!any)
         snprintf(to, size, "items=- bytes=- gone_ms=-");
     else

@@ -107,6 +107,7 @@ static void plan_recovery(struct cluster *c, struct cluster_question *q) {
 static void recover(struct cluster *c, struct cluster_question *q, char *const *word, unsigned n) {
     const struct configuration *now = config_current(c->config);
     uint64_t version;
+    q->changes = n == 2;
     if (!q->privileged) {
         cluster_answers_line(q, "CLIENT_ERROR not allowed here");
     } else if (now == NULL) {
@@ -125,6 +126,7 @@ static void recover(struct cluster *c, struct cluster_question *q, char *const *
 /* `join HOST:PORT`: this seed is tried from now on, too. */
 static void join(struct cluster *c, struct cluster_question *q, const char *address) {
     struct hostport at;
+    q->changes = true;
     if (!q->privileged)
         cluster_answers_line(q, "CLIENT_ERROR not allowed here");
     else if (!hostport_read(address, &at) || strcmp(at.host, "*") == 0)
@@ -140,6 +142,7 @@ static bool try_change(struct cluster *c, struct cluster_question *q, char *cons
         const char *name;
         uint64_t argument;
         if (!read_change(&changes[i], word, n, &name, &argument)) continue;
+        q->changes = true;
         if (!q->privileged)
             cluster_answers_line(q, "CLIENT_ERROR not allowed here");
         else

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct audit;
 struct clock;
 struct handoff_store;
 struct log;
@@ -81,6 +82,8 @@ struct cluster_config {
     unsigned workers;
     const struct clock *clock;
     struct log *log;
+    struct audit *audit; /* NULL: none */
+    bool erase;          /* what a counted purge took out is overwritten before its count is told (--erase) */
     struct cluster_upcalls up;
 };
 

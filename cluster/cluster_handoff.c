@@ -196,6 +196,10 @@ void cluster_handoff_link(struct cluster *c, const struct transport_data_link *l
     if (m != NULL && l->dialled) mover_lost(c->mover, m->number, true);
 }
 
+void cluster_erase(struct cluster *c, void (*done)(void *arg), void *arg) {
+    mover_erase(c->mover, done, arg);
+}
+
 /* ------------------------------------------------------------------ what the mover tells */
 
 struct told {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/audit.h"
 #include "base/log.h"
 #include "cluster/cluster_keys.h"
 
@@ -37,7 +38,10 @@ void cluster_keys_second(struct cluster *c) {
         if (i > 1) to[-1] = ',';
     }
     /* Not more than once a second, since this runs so often. */
-    log_event(c->cfg.log, LOG_ALWAYS, "key_in_use", "seal=%s open=%s by=%s", seal, open, c->keys_changed);
+    char text[sizeof open + KEYRING_ID_TEXT + 32];
+    snprintf(text, sizeof text, "seal=%s open=%s by=%s", seal, open, c->keys_changed);
+    log_event(c->cfg.log, LOG_ALWAYS, "key_in_use", "%s", text);
+    audit_change(c->cfg.audit, "keys", text, NULL, NULL);
     c->keys_changed = NULL;
 }
 
@@ -125,6 +129,7 @@ bool cluster_keys_ask(struct cluster *c, struct cluster_question *q, char *const
     if (verb == nverbs || n != 2 + (unsigned)verbs[verb].id) return false;
     const char *id = verbs[verb].id ? word[2] : "";
     uint8_t bytes[KEYRING_ID_BYTES];
+    q->changes = verbs[verb].changes;
     if (verbs[verb].id && !keyring_id_read(id, bytes)) {
         cluster_answers_line(q, "CLIENT_ERROR a key's id is 16 hexadecimal digits, as cluster key ls shows it");
     } else if (verbs[verb].changes && !q->privileged) {

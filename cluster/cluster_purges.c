@@ -87,6 +87,7 @@ static void outcome(void *arg, uint64_t token, const struct purging_receipt *r) 
         if (p->outcome == CLUSTER_PENDING) {
             write_missing(c, r, p->missing, sizeof p->missing);
             log_unconfirmed(c, p);
+            cluster_receipts_late(c->receipts, w->via);
         }
         if (p->counted && p->outcome == CLUSTER_CONFIRMED && w->counts < p->acked) {
             w->confirmed = true; /* these have carried it out, not all have said what it took out */
@@ -218,11 +219,15 @@ static void send_purge(void *arg, uint32_t member, const struct peer_purge *m) {
 
 /* ------------------------------------------------------------------ counts */
 
-/* A member has taken out what a counted purge of this node's selects. */
-static void add_count(struct cluster *c, uint32_t member, struct purge_via via, int64_t items, uint64_t bytes) {
+/* The last copy on the last node is gone, perhaps. */
+static void tell_swept(struct cluster *c, struct purge_via via) {
+    const struct cluster_receipt *k = cluster_receipts_swept(c->receipts, via);
+    if (k != NULL) cluster_audit_swept(c, k);
+}
+
+/* One more has told its count to who waits for it, if anybody does. */
+static void tell_waiter(struct cluster *c, struct purge_via via, int64_t items, uint64_t bytes) {
     struct cluster_waiter *w;
-    cluster_receipts_counted(c->receipts, cluster_now(c), via,
-                             &(struct cluster_receipt_count){member, items, bytes, 0});
     TAILQ_FOREACH(w, &c->waiters, entry)
     if (w->purge != NULL && w->via.number == via.number && w->via.counter == via.counter) break;
     if (w == NULL) return; /* its time is over */
@@ -233,6 +238,14 @@ static void add_count(struct cluster *c, uint32_t member, struct purge_via via, 
     if (!w->confirmed || w->counts < p->acked) return;
     cluster_waiter_end(c, w);
     p->done(p);
+}
+
+/* A member has taken out what a counted purge of this node's selects. */
+static void add_count(struct cluster *c, uint32_t member, struct purge_via via, int64_t items, uint64_t bytes) {
+    cluster_receipts_counted(c->receipts, cluster_now(c), via,
+                             &(struct cluster_receipt_count){member, items, bytes, 0});
+    tell_waiter(c, via, items, bytes);
+    tell_swept(c, via);
 }
 
 struct counted {
@@ -322,7 +335,10 @@ static void confirmed(void *arg, const struct purging_receipt *r) {
     const uint64_t now = cluster_now(c);
     cluster_receipts_confirmed(c->receipts, now, r);
     const struct cluster_receipt *k = cluster_receipts_by_via(c->receipts, r->via);
-    if (k != NULL) histogram_add(&c->confirmed, now - k->begun_ns);
+    if (k == NULL) return;
+    histogram_add(&c->confirmed, now - k->begun_ns);
+    if (k->late) cluster_audit_confirmed(c, k);
+    tell_swept(c, r->via);
 }
 
 static void acked(void *arg, uint32_t member, uint32_t origin, uint64_t sequence) {

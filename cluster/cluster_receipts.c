@@ -28,10 +28,20 @@ struct cluster_receipts *cluster_receipts_new(void) {
 }
 
 void cluster_receipts_free(struct cluster_receipts *r) {
+    for (unsigned i = 0; r != NULL && i < CLUSTER_RECEIPTS; i++) free(r->all[i].counts);
     free(r);
 }
 
 /* ------------------------------------------------------------------ what happens */
+
+static bool is_of(const struct cluster_receipt *k, struct purge_via via) {
+    return via.number != 0 && k->via.number == via.number && k->via.counter == via.counter;
+}
+
+static struct cluster_receipt *find(struct cluster_receipts *r, struct purge_via via) {
+    struct cluster_receipt *k = &r->all[via.counter % CLUSTER_RECEIPTS];
+    return is_of(k, via) ? k : NULL;
+}
 
 /* The words of a purge, cut to what is kept. */
 static void write_selectors(char *to, const char *text, size_t n) {
@@ -57,17 +67,31 @@ void cluster_receipts_begin(struct cluster_receipts *r, uint64_t now_ns, struct 
     k->begun_ns = now_ns;
     k->confirmed_ns = 0;
     k->soft = p->soft;
+    k->counted = p->counted;
+    k->late = k->swept = false;
     k->ncounts = 0;
     write_by(k->by, p->by);
     write_selectors(k->selectors, p->text, p->text_bytes);
 }
 
 void cluster_receipts_confirmed(struct cluster_receipts *r, uint64_t now_ns, const struct purging_receipt *last) {
-    struct cluster_receipt *k = &r->all[last->via.counter % CLUSTER_RECEIPTS];
-    if (k->via.number != last->via.number || k->via.counter != last->via.counter) return;
+    struct cluster_receipt *k = find(r, last->via);
+    if (k == NULL) return;
     k->confirmed_ns = now_ns;
     k->last = *last;
     r->confirmed[r->nconfirmed++ % CLUSTER_RECEIPTS_CONFIRMED] = k->via;
+}
+
+void cluster_receipts_late(struct cluster_receipts *r, struct purge_via via) {
+    struct cluster_receipt *k = find(r, via);
+    if (k != NULL) k->late = true;
+}
+
+struct cluster_receipt *cluster_receipts_swept(struct cluster_receipts *r, struct purge_via via) {
+    struct cluster_receipt *k = find(r, via);
+    if (k == NULL || k->swept || k->confirmed_ns == 0 || k->ncounts < k->last.members) return NULL;
+    k->swept = k->counted;
+    return k->counted ? k : NULL;
 }
 
 static unsigned place_of(uint32_t member, uint32_t origin) {
@@ -84,12 +108,19 @@ void cluster_receipts_acked(struct cluster_receipts *r, uint64_t now_ns, uint32_
     a->at[a->n++ % ACKS].ns = now_ns;
 }
 
+/* Room for one more count, which is doubled as it is used up. False: no memory. */
+static bool room_for_count(struct cluster_receipt *k) {
+    if ((k->ncounts & (k->ncounts - 1)) != 0) return true; /* no power of two, and not 0: there is some */
+    struct cluster_receipt_count *more = realloc(k->counts, (k->ncounts > 0 ? 2 * k->ncounts : 1) * sizeof *more);
+    if (more == NULL) return false;
+    k->counts = more;
+    return true;
+}
+
 void cluster_receipts_counted(struct cluster_receipts *r, uint64_t now_ns, struct purge_via via,
                               const struct cluster_receipt_count *count) {
-    struct cluster_receipt *k = &r->all[via.counter % CLUSTER_RECEIPTS];
-    if (k->via.number != via.number || k->via.counter != via.counter || k->ncounts == CLUSTER_RECEIPT_COUNTS ||
-        cluster_receipt_count(k, count->member) != NULL)
-        return;
+    struct cluster_receipt *k = find(r, via);
+    if (k == NULL || cluster_receipt_count(k, count->member) != NULL || !room_for_count(k)) return;
     k->counts[k->ncounts] = *count;
     k->counts[k->ncounts++].gone_ns = now_ns;
 }
@@ -104,7 +135,7 @@ const struct cluster_receipt_count *cluster_receipt_count(const struct cluster_r
 
 const struct cluster_receipt *cluster_receipts_by_via(const struct cluster_receipts *r, struct purge_via via) {
     const struct cluster_receipt *k = &r->all[via.counter % CLUSTER_RECEIPTS];
-    return via.number != 0 && k->via.number == via.number && k->via.counter == via.counter ? k : NULL;
+    return is_of(k, via) ? k : NULL;
 }
 
 const struct cluster_receipt *cluster_receipts_by_id(const struct cluster_receipts *r, uint32_t origin,

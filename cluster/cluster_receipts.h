@@ -5,8 +5,9 @@
  * that; it is not needed for any promise.
  *
  * The last CLUSTER_RECEIPTS purges are remembered, confirmed or not, and what each of CLUSTER_RECEIPTS_MEMBERS members
- * acknowledged last; of a larger cluster some times are not known. A fixed 1.2 MiB, touched when it is used. A pure
- * data structure of the cluster's thread; times are nanoseconds of CLOCK_BOOTTIME.
+ * acknowledged last; of a larger cluster some times are not known. 0.8 MiB, touched when it is used, and 32 bytes for
+ * each member that has told what a counted purge took out there. A pure data structure of the cluster's thread; times
+ * are nanoseconds of CLOCK_BOOTTIME.
  */
 #ifndef TAGCACHED_CLUSTER_CLUSTER_RECEIPTS_H
 #define TAGCACHED_CLUSTER_CLUSTER_RECEIPTS_H
@@ -21,8 +22,6 @@
 #define CLUSTER_RECEIPTS_CONFIRMED 64 /* confirmed ones that are listed */
 #define CLUSTER_RECEIPTS_MEMBERS 256
 
-#define CLUSTER_RECEIPT_COUNTS 16 /* members whose counts are remembered of a counted purge */
-
 /* What a counted purge took out at a member. */
 struct cluster_receipt_count {
     uint32_t member;
@@ -35,9 +34,11 @@ struct cluster_receipt {
     struct purge_via via;
     uint64_t begun_ns, confirmed_ns; /* 0: not confirmed yet */
     struct purging_receipt last;     /* of a confirmed one */
-    bool soft;
+    bool soft, counted;
+    bool late;  /* who asked was told that it is pending */
+    bool swept; /* all members have told what they took out, and that was told */
     unsigned ncounts;
-    struct cluster_receipt_count counts[CLUSTER_RECEIPT_COUNTS];
+    struct cluster_receipt_count *counts;       /* ncounts of them */
     char by[CLUSTER_PURGE_BY_MAX + 1];          /* who asked; "": not known */
     char selectors[CLUSTER_PURGE_TEXT_MAX + 1]; /* parted by commas; ends in "..." if it was longer */
 };
@@ -53,6 +54,11 @@ void cluster_receipts_begin(struct cluster_receipts *r, uint64_t now_ns, struct 
                             const struct cluster_purge *p);
 /* It is confirmed. */
 void cluster_receipts_confirmed(struct cluster_receipts *r, uint64_t now_ns, const struct purging_receipt *last);
+/* Who asked was told that it is not confirmed yet. */
+void cluster_receipts_late(struct cluster_receipts *r, struct purge_via via);
+/* The receipt of a counted purge that is confirmed, and whose count all members have told, also those that it was
+ * confirmed without; NULL: not so, or this was said before. */
+struct cluster_receipt *cluster_receipts_swept(struct cluster_receipts *r, struct purge_via via);
 /* A member has all of the origin's events up to this one. */
 void cluster_receipts_acked(struct cluster_receipts *r, uint64_t now_ns, uint32_t member, uint32_t origin,
                             uint64_t sequence);

@@ -5,8 +5,9 @@
  * cluster_life.c has life and the loop; cluster_members.c drives the membership (swim.h), cluster_agree.c the
  * configuration (config.h), cluster_purges.c the purges (purging.h); cluster_lease.c tells what leases this node holds;
  * cluster_view.c makes what the workers read; cluster_links.c what comes from and goes to the transport;
- * cluster_answers.c, cluster_answers_purges.c, cluster_changes.c and cluster_keys.c what operators ask and change. Each
- * offers its functions here. All run on the cluster's thread, unless they say otherwise.
+ * cluster_answers.c, cluster_answers_purges.c, cluster_changes.c and cluster_keys.c what operators ask and change,
+ * cluster_audit.c what the audit hears of purges later. Each offers its functions here. All run on the cluster's
+ * thread, unless they say otherwise.
  */
 #ifndef TAGCACHED_CLUSTER_CLUSTER_STATE_H
 #define TAGCACHED_CLUSTER_CLUSTER_STATE_H
@@ -323,6 +324,13 @@ void cluster_relay_told(struct cluster *c, const struct cluster_peer *from, cons
 void cluster_relay_time(struct cluster *c, uint64_t now_ns);
 uint64_t cluster_relay_next_ns(const struct cluster *c);
 void cluster_relay_end(struct cluster *c);
+
+/* ---- cluster_audit.c */
+
+/* A purge that its asker was told is pending is confirmed. */
+void cluster_audit_confirmed(struct cluster *c, const struct cluster_receipt *k);
+/* What a counted purge selects is gone on all nodes. */
+void cluster_audit_swept(struct cluster *c, const struct cluster_receipt *k);
 
 /* ---- cluster_changes.c */
 

@@ -93,6 +93,7 @@ struct cluster_question {
     /* Set before `done`: the whole answer, from malloc, the asker's to free; NULL: no memory. */
     char *reply;
     size_t reply_bytes;
+    bool changes; /* it was to change something; the answer says whether it did */
 };
 
 #endif

@@ -180,6 +180,10 @@ uint64_t handoff_next_ns(const struct handoff *h);
 /* All that is under way is abandoned. */
 void handoff_abandon(struct handoff *h, uint64_t now_ns, enum handoff_end why);
 
+/* The records in chunks that are under way now are to be forgotten (--erase): whether those still are. */
+void handoff_mark(struct handoff *h);
+bool handoff_owes(struct handoff *h);
+
 /* Transfers that are under way: fills at most max (out may be NULL then), returns how many there are. */
 unsigned handoff_progress(const struct handoff *h, struct handoff_progress *out, unsigned max);
 /* Of all transfers of this change, those that are over among them: items so far, of so many, about. */

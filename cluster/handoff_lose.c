@@ -137,6 +137,7 @@ static bool begin_chunk(struct handoff *h, struct transfer *t) {
     c->next = NULL;
     c->number = number;
     c->n = c->at = 0;
+    c->owed = false;
     return true;
 }
 

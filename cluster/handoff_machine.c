@@ -287,3 +287,37 @@ void handoff_totals(const struct handoff *h, uint64_t *items, uint64_t *expected
 const struct handoff_counters *handoff_counters(const struct handoff *h) {
     return &h->counters;
 }
+
+/* ------------------------------------------------------------------ erasing */
+
+/* Marks the donor's chunks, or (mark is false) says whether some are marked. */
+static bool look_at_chunks(struct lose *l, bool mark) {
+    bool any = false;
+    for (unsigned k = 0; k < HANDOFF_CHUNKS + 1; k++) {
+        struct lose_chunk *c = k < HANDOFF_CHUNKS ? l->sent[k] : l->making;
+        if (c != NULL) any |= c->owed |= mark;
+    }
+    for (struct lose_chunk *c = l->dropping; c != NULL; c = c->next) any |= c->owed |= mark;
+    return any;
+}
+
+void handoff_mark(struct handoff *h) {
+    for (unsigned i = 0; i < h->n; i++) {
+        struct transfer *t = &h->transfers[i];
+        if (!t->part.gaining) (void)look_at_chunks(&t->lose, true);
+        for (unsigned k = 0; t->part.gaining && k < HANDOFF_CHUNKS; k++)
+            t->gain.asked[k].owed = t->gain.asked[k].number != 0;
+    }
+}
+
+bool handoff_owes(struct handoff *h) {
+    bool any = false;
+    for (unsigned i = 0; i < h->n; i++) {
+        struct transfer *t = &h->transfers[i];
+        if (t->state == TRANSFER_OVER) continue;
+        if (!t->part.gaining) any |= look_at_chunks(&t->lose, false);
+        for (unsigned k = 0; t->part.gaining && k < HANDOFF_CHUNKS; k++)
+            any |= t->gain.asked[k].owed && t->gain.asked[k].number != 0;
+    }
+    return any;
+}

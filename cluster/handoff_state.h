@@ -29,6 +29,7 @@ struct gain_chunk {
     uint64_t number; /* 0: none */
     uint64_t g;
     size_t bytes; /* that came */
+    bool owed;    /* handoff_mark */
 };
 
 /* A piece of a chunk that came, and is not stored yet. */
@@ -60,6 +61,7 @@ struct lose_want {
 struct lose_chunk {
     struct lose_chunk *next; /* to be dropped */
     uint64_t number;
+    bool owed;    /* handoff_mark */
     size_t n, at; /* bytes of records; up to where they are dropped */
     uint8_t bytes[PEER_HANDOFF_ITEMS_MAX];
 };

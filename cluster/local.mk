@@ -60,6 +60,7 @@ tagcached_sources += \
   %D%/address.c \
   %D%/cluster_agree.c \
   %D%/cluster_ahead.c \
+  %D%/cluster_audit.c \
   %D%/cluster_answers.c \
   %D%/cluster_answers_purges.c \
   %D%/cluster_changes.c \

@@ -25,10 +25,11 @@
 struct clock;
 struct mover;
 
-#define MOVER_CPU_PERCENT 10 /* of the CPUs that the process may run on, at most; the thread cannot use more than one  \
-                              */
-#define MOVER_BURST_US 100   /* of CPU time at a time */
-#define MOVER_SHOWN 64       /* transfers that operators see, at most */
+#define MOVER_CPU_PERCENT                                                                                              \
+    10                     /* of the CPUs that the process may run on, at most; the thread cannot use more than one    \
+                            */
+#define MOVER_BURST_US 100 /* of CPU time at a time */
+#define MOVER_SHOWN 64     /* transfers that operators see, at most */
 
 /* What the machine said that others have to know. */
 enum mover_news_kind {
@@ -74,6 +75,10 @@ void mover_settled(struct mover *m, uint64_t ring_version);
 void mover_link(struct mover *m, uint32_t member, bool gaining, struct stream s);
 /* There is no link to a donor to be had, or its process is gone. */
 void mover_lost(struct mover *m, uint32_t member, bool gaining);
+
+/* Has the thread overwrite what its buffers have held (--erase). done(arg): nothing is left of what was under way when
+ * this was called. On the thread, or that of mover_free; one at a time. Any thread. */
+void mover_erase(struct mover *m, void (*done)(void *arg), void *arg);
 
 /* What is going on. */
 struct mover_sight {

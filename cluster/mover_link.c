@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/erase.h"
 #include "cluster/mover_state.h"
 
 #define READS_AT_ONCE 8 /* of one link before the others have their turn */
@@ -33,6 +34,11 @@ struct mover_link *mover_link_find(struct mover *m, uint32_t member, bool gainin
 
 /* ------------------------------------------------------------------ sending */
 
+static void note_sent(struct mover_link *l, size_t n) {
+    l->out.start += n;
+    l->owed -= n < l->owed ? n : l->owed;
+}
+
 static void flush(struct mover_link *l) {
     if (l->broken) end(l, true);
     while (!l->dead && l->out.start < l->out.end) {
@@ -45,7 +51,7 @@ static void flush(struct mover_link *l) {
         if (n < 0)
             end(l, true);
         else
-            l->out.start += (size_t)n;
+            note_sent(l, (size_t)n);
     }
     if (l->dead) return;
     event_del(&l->on_write);
@@ -160,5 +166,28 @@ void mover_link_free_all(struct mover *m) {
         l->finishing = true;
         end(l, false);
         free_link(l);
+    }
+}
+
+/* ------------------------------------------------------------------ erasing */
+
+void mover_link_mark(struct mover *m) {
+    struct mover_link *l;
+    TAILQ_FOREACH(l, &m->links, entry) l->owed = l->out.end - l->out.start;
+}
+
+bool mover_link_owes(const struct mover *m) {
+    const struct mover_link *l;
+    bool any = false;
+    TAILQ_FOREACH(l, &m->links, entry) any |= l->owed > 0 && !l->dead;
+    return any;
+}
+
+void mover_link_erase(struct mover *m) {
+    struct mover_link *l;
+    TAILQ_FOREACH(l, &m->links, entry) {
+        erase_bytes(l->in + l->n, sizeof l->in - l->n);
+        erase_bytes(l->out.p, l->out.start);
+        erase_bytes(l->out.p + l->out.end, l->out.room - l->out.end);
     }
 }

@@ -29,7 +29,8 @@ struct mover_link {
     struct stream s;
     struct event on_read, on_write;
     struct outbuf out;
-    size_t n; /* bytes of `in` */
+    size_t owed; /* bytes of `out` that an erasing waits for */
+    size_t n;    /* bytes of `in` */
     uint8_t in[MOVER_INPUT];
 };
 
@@ -59,6 +60,11 @@ struct mover {
     struct peer_counts counts;
     uint8_t *packed; /* PEER_CONTROL_MAX bytes */
 
+    uint32_t erase; /* atomic: somebody asks for what mover_erase promises; until then his are: */
+    bool erasing;   /* it is under way */
+    void (*erased)(void *arg);
+    void *erased_arg;
+
     pthread_mutex_t lock; /* guards what follows, which other threads read */
     struct mover_sight sight;
 };
@@ -77,6 +83,10 @@ void mover_link_flush_all(struct mover *m);
 /* Closes those that are finishing. */
 void mover_link_close_finishing(struct mover *m);
 void mover_link_free_all(struct mover *m);
+/* What is queued now is waited for; whether some of it still is; overwrites what buffers do not need. */
+void mover_link_mark(struct mover *m);
+bool mover_link_owes(const struct mover *m);
+void mover_link_erase(struct mover *m);
 
 /* ---- mover_thread.c */
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/erase.h"
 #include "cluster/mover_state.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -142,9 +143,21 @@ static void note_end(struct mover *m) {
     m->cfg.news(m->cfg.arg, &(struct mover_news){.kind = MOVER_IDLE, .version = m->ring_version});
 }
 
+/* Goes on with an erasing: what was under way as it began comes first. */
+static void go_on_erasing(struct mover *m) {
+    if (handoff_owes(m->handoff) || mover_link_owes(m)) return;
+    mover_link_erase(m);
+    erase_bytes(m->arena.bytes, PEER_CONTROL_ARENA_BYTES);
+    erase_bytes(m->packed, PEER_CONTROL_MAX);
+    erase_stack();
+    m->erasing = false;
+    m->erased(m->erased_arg);
+}
+
 void mover_round(struct mover *m) {
     work(m);
     mover_link_flush_all(m);
+    if (m->erasing) go_on_erasing(m);
     struct mover_sight *s = &m->sight;
     pthread_mutex_lock(&m->lock);
     s->counters = *handoff_counters(m->handoff);
@@ -173,6 +186,11 @@ static void on_wake(void *arg) {
         struct mover_task *t = (struct mover_task *)e;
         t->run(m, t);
         free(t);
+    }
+    if (sync_exchange(&m->erase, 0)) {
+        m->erasing = true;
+        handoff_mark(m->handoff);
+        mover_link_mark(m);
     }
     mover_round(m);
     if (sync_load_acq(&m->ending) != 0) event_base_loopbreak(m->base);
@@ -273,6 +291,13 @@ void mover_lost(struct mover *m, uint32_t member, bool gaining) {
     post(m, t);
 }
 
+void mover_erase(struct mover *m, void (*done)(void *arg), void *arg) {
+    m->erased = done;
+    m->erased_arg = arg;
+    (void)sync_exchange(&m->erase, 1);
+    loop_wake(&m->waker);
+}
+
 void mover_look(struct mover *m, struct mover_sight *out) {
     pthread_mutex_lock(&m->lock);
     *out = m->sight;
@@ -342,6 +367,7 @@ void mover_free(struct mover *m) {
     mover_stop(m);
     drop_tasks(m);
     mover_link_free_all(m);
+    if (m->erasing || m->erase) m->erased(m->erased_arg);
     if (m->move != NULL) drop_move(m);
     handoff_free(m->handoff);
     loop_waker_fini(&m->waker);

@@ -4,6 +4,7 @@ tagcached_sources += \
   %D%/node.c \
   %D%/node_audit.c \
   %D%/node_cluster.c \
+  %D%/node_erase.c \
   %D%/node_handoff.c \
   %D%/node_http.c \
   %D%/settings.c \
@@ -16,6 +17,7 @@ noinst_HEADERS += \
   %D%/node_audit.h \
   %D%/node.h \
   %D%/node_cluster.h \
+  %D%/node_erase.h \
   %D%/node_handoff.h \
   %D%/node_handles.h \
   %D%/node_http.h \
@@ -23,7 +25,7 @@ noinst_HEADERS += \
   %D%/settings_cluster.h
 
 bin_PROGRAMS += tagcached
-tagcached_SOURCES = %D%/main.c
+tagcached_SOURCES = %D%/main.c %D%/erase_heap.c
 tagcached_CPPFLAGS = $(base_cppflags)
 tagcached_LDADD = $(daemon_library) $(base_libs)
 tagcached_CFLAGS = $(AM_CFLAGS) $(LTO_FLAGS)

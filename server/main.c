@@ -19,6 +19,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/erase.h"
 #include "base/loop.h"
 #include "base/pages.h"
 #include "cluster/statedir.h"
@@ -278,6 +279,7 @@ static int run(const struct settings *s, int ready_fd) {
     struct serving serving = {0};
     struct node_config cfg = {.settings = s, .clock = clock_system(), .log_fd = STDERR_FILENO, .inherited = fds};
     cfg.ninherited = inherited(fds);
+    if (s->erase) erase_heap();
     int r = node_new(&cfg, &n, err, sizeof err);
     if (r != 0) return fail(r == -EINVAL ? EX_USAGE : EX_OSERR, err);
     int status = become(s->user, s->cluster != NULL ? s->state_dir : NULL);

@@ -16,6 +16,7 @@
 #include "net/net.h"
 #include "node_audit.h"
 #include "node_cluster.h"
+#include "node_erase.h"
 #include "node_handles.h"
 #include "node_http.h"
 #include "settings_cluster.h"
@@ -44,6 +45,7 @@ struct node {
     struct node_peers peers;
     struct node_cluster *cluster; /* NULL: it stands alone */
     struct node_http *http;       /* NULL: no --http */
+    struct node_erase *erase;     /* NULL: no --erase */
     int end_fd;
     uint32_t end; /* enum node_end; atomic */
     bool store_started;
@@ -69,7 +71,11 @@ static void on_upload(void *arg, unsigned handle) {
 
 static void on_job(void *arg, void *token, int64_t count, uint64_t bytes) {
     struct node *n = arg;
-    if (!node_cluster_on_job(n->cluster, token, count, bytes)) cmd_on_job(n->cmd, token, count, bytes);
+    if (node_cluster_on_job(n->cluster, token, count, bytes, n->erase)) return;
+    if (n->erase != NULL)
+        node_erase_end(n->erase, token, count, bytes);
+    else
+        cmd_on_job(n->cmd, token, count, bytes);
 }
 
 static void on_floors(void *arg, uint64_t floors) {
@@ -189,9 +195,15 @@ static int make_store(struct node *n, const struct clock *clock) {
         .sweep_cpu_percent = (unsigned)s->sweep_cpu_percent,
         .relative_ttl_max = s->relative_ttl_max,
         .hugepages = s->hugepages,
+        .erase = s->erase,
         .seed = rand_secret(),
         .clock = clock,
-        .events = {n, on_room, on_evict, on_job, on_floors, on_upload},
+        .events = {.arg = n,
+                   .on_room = on_room,
+                   .on_evict = on_evict,
+                   .on_job = on_job,
+                   .on_floors = on_floors,
+                   .on_upload = on_upload},
     };
     return store_new(&cfg, &n->store);
 }
@@ -203,6 +215,7 @@ static int make_cmd(struct node *n, const struct node_config *nc) {
         .clock = nc->clock,
         .workers = (unsigned)s->threads,
         .seed = rand_secret(),
+        .erase = s->erase,
         .audit = n->audit,
         .log = &n->log,
         .key_tags = settings_key_tags(s),
@@ -325,8 +338,18 @@ static void on_left(void *arg) {
 }
 
 static int make_cluster(struct node *n, const struct node_config *cfg, char *err, size_t err_size) {
-    const struct node_parts parts = {n->settings, cfg->clock, &n->log, n->store, n->cmd, n->net, n, on_left};
+    const struct node_parts parts = {n->settings, cfg->clock, &n->log, n->audit, n->store, n->cmd, n->net, n, on_left};
     return n->settings->cluster == NULL ? 0 : node_cluster_new(&parts, &n->cluster, err, err_size);
+}
+
+static int make_erase(struct node *n, const struct node_config *cfg) {
+    const struct node_erase_parts parts = {.store = n->store,
+                                           .net = n->net,
+                                           .cmd = n->cmd,
+                                           .erase_cluster = n->cluster != NULL ? node_cluster_erase : NULL,
+                                           .cluster = n->cluster,
+                                           .clock = cfg->clock};
+    return n->settings->erase ? node_erase_new(&parts, &n->erase) : 0;
 }
 
 int node_new(const struct node_config *cfg, struct node **out, char *err, size_t err_size) {
@@ -359,6 +382,7 @@ int node_new(const struct node_config *cfg, struct node **out, char *err, size_t
     if ((r = make_net(n, cfg, err, err_size)) != 0) goto fail;
     if ((r = make_cluster(n, cfg, err, err_size)) != 0) goto fail;
     if (n->audit != NULL && n->cluster != NULL) audit_name(n->audit, node_cluster_name(n->cluster));
+    if ((r = make_erase(n, cfg)) != 0) goto fail;
     if ((r = make_http(n, cfg, err, err_size)) != 0) goto fail;
     *out = n;
     return 0;
@@ -380,6 +404,7 @@ int node_start(struct node *n) {
 
 void node_stop(struct node *n) {
     node_http_stop(n->http);
+    node_erase_stop(n->erase);
     if (n->cluster != NULL) node_cluster_stop(n->cluster);
     if (n->net != NULL) net_stop(n->net);
     audit_stop(n->audit);
@@ -395,6 +420,7 @@ void node_free(struct node *n) {
     node_http_free(n->http);
     if (n->cmd != NULL) cmd_free(n->cmd);
     if (n->store != NULL) store_free(n->store);
+    node_erase_free(n->erase);
     node_cluster_free(n->cluster);
     audit_free(n->audit); /* purges that end with the store still tell it */
     if (n->end_fd >= 0) close(n->end_fd);

@@ -11,18 +11,18 @@
 int node_audit_new(const struct settings *s, const struct clock *clock, const struct log *log, struct audit **out,
                    char *err, size_t err_size) {
     char host[HOST_NAME_MAX + 1] = "";
-    const char *path;
-    bool required;
+    struct settings_audit audit;
     *out = NULL;
-    (void)settings_audit(s, &path, &required);
-    if (path == NULL) return 0;
+    (void)settings_audit(s, &audit);
+    if (audit.path == NULL) return 0;
     if (gethostname(host, sizeof host) != 0) snprintf(host, sizeof host, "localhost");
     host[HOST_NAME_MAX] = '\0';
     const struct audit_config cfg = {
-        .path = path,
+        .path = audit.path,
         .node = host,
         .key_path = s->audit_hash,
-        .required = required,
+        .required = audit.required,
+        .reasons = audit.reasons,
         .clock = clock,
         .log = log,
     };

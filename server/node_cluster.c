@@ -22,6 +22,7 @@
 #include "net/conn.h"
 #include "net/net.h"
 #include "net/worker.h"
+#include "node_erase.h"
 #include "node_handles.h"
 #include "node_handoff.h"
 #include "settings.h"
@@ -34,7 +35,9 @@
 
 /* A counted purge that the store carries out. */
 struct count {
+    struct cmd_ended ended; /* first: it is found by it */
     LIST_ENTRY(count) entry;
+    struct node_cluster *nc;
     struct purge_via via;
     bool applies; /* it is not applied before its end: the table may not have been able to file one of its selectors */
 };
@@ -93,6 +96,14 @@ static struct count *count_take(struct node_cluster *nc, void *token) {
     return n;
 }
 
+/* The last copy here is gone. */
+static void on_counted(struct cmd_ended *e, int64_t items, uint64_t bytes) {
+    struct count *counted = (struct count *)e;
+    const struct node_cluster *nc = counted->nc;
+    if (sync_load_acq(&nc->stopped) == 0) cluster_counted(nc->cluster, counted->via, items, bytes);
+    free(counted);
+}
+
 static enum cluster_applying up_apply(void *arg, const struct purging_batch *b) {
     struct node_cluster *nc = arg;
     struct store_selector selectors[PURGING_BATCH_SELECTORS];
@@ -107,6 +118,8 @@ static enum cluster_applying up_apply(void *arg, const struct purging_batch *b) 
                                   .soft_ttl_s = b->ttl_s,
                                   .token = counted != NULL ? (void *)counted : nc};
     if (counted != NULL) {
+        counted->ended.ended = on_counted;
+        counted->nc = nc;
         counted->via = b->via;
         for (unsigned i = 0; i < b->nselectors; i++) counted->applies |= b->selectors[i].ntags > FILED_TAGS;
         count_begin(nc, counted);
@@ -258,15 +271,22 @@ void node_cluster_ring_differs(struct node_cluster *nc, uint32_t member, uint64_
     cluster_ring_differs(nc->cluster, member, version);
 }
 
-bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items, uint64_t bytes) {
+bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items, uint64_t bytes,
+                         struct node_erase *erase) {
     if (nc == NULL) return false;
     struct count *counted = token == nc ? NULL : count_take(nc, token);
     if (token != nc && counted == NULL) return false;
     const bool told = sync_load_acq(&nc->stopped) == 0;
-    if (told && counted != NULL) cluster_counted(nc->cluster, counted->via, items, bytes);
     if (told && (counted == NULL || counted->applies)) cluster_applied(nc->cluster);
-    free(counted);
+    if (counted != NULL && erase != NULL)
+        node_erase_end(erase, &counted->ended, items, bytes);
+    else if (counted != NULL)
+        on_counted(&counted->ended, items, bytes);
     return true;
+}
+
+void node_cluster_erase(struct node_cluster *nc, void (*done)(void *arg), void *arg) {
+    cluster_erase(nc->cluster, done, arg);
 }
 
 void node_cluster_on_room(struct node_cluster *nc) {
@@ -328,6 +348,8 @@ static int fill_config(struct node_cluster *nc, struct cluster_config *cfg, char
         .workers = (unsigned)s->threads,
         .clock = nc->parts.clock,
         .log = nc->parts.log,
+        .audit = nc->parts.audit,
+        .erase = s->erase,
         .up = {nc, up_view, up_apply, up_floor, up_number, up_link, up_requests, up_client, up_serve, up_handoff,
                node_handoff_set_move, node_handoff_items, up_ended},
     };

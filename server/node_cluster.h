@@ -14,11 +14,13 @@
 
 #include "cmd/cmd_config.h"
 
+struct audit;
 struct clock;
 struct cmd;
 struct log;
 struct net;
 struct node_cluster;
+struct node_erase;
 struct settings;
 struct store;
 
@@ -27,6 +29,7 @@ struct node_parts {
     const struct settings *settings;
     const struct clock *clock;
     struct log *log;
+    struct audit *audit; /* NULL: none */
     struct store *store;
     struct cmd *cmd;
     struct net *net;
@@ -55,8 +58,10 @@ void node_cluster_want_link(struct node_cluster *nc, unsigned worker, uint32_t m
                             struct cmd_wish *wish);
 void node_cluster_ring_differs(struct node_cluster *nc, uint32_t member, uint64_t version);
 /* A purge that took time has ended (struct store_events), and took out so many items if it counts them; false: it was
- * not the cluster's. The store's thread, or whoever frees the store. */
-bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items, uint64_t bytes);
+ * not the cluster's. erase: puts the count off; NULL: nobody does. The store's thread, or whoever frees the store. */
+bool node_cluster_on_job(struct node_cluster *nc, void *token, int64_t items, uint64_t bytes, struct node_erase *erase);
+/* Has the memory that items move through between nodes overwritten (cluster_erase). */
+void node_cluster_erase(struct node_cluster *nc, void (*done)(void *arg), void *arg);
 /* The store has made room: what waited for it is tried again. The store's thread. */
 void node_cluster_on_room(struct node_cluster *nc);
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/audit.h"
 #include "base/sync.h"
 #include "cmd/cmd.h"
 #include "http/http.h"
@@ -65,6 +66,7 @@ static int make_purges(struct node_http *nh, char *err, size_t err_size) {
         .audit = nh->parts.audit,
         .clock = nh->parts.clock,
         .url_tag = s->http_url_tag,
+        .erase = s->erase,
         .no_flush = !s->flush,
     };
     const int r = tokens_new(s->http_tokens, nh->parts.clock, &nh->tokens, err, err_size);
@@ -140,7 +142,13 @@ void node_http_free(struct node_http *nh) {
 }
 
 bool node_http_reload(struct node_http *nh, char *err, size_t err_size) {
-    return nh->tokens == NULL || tokens_reload(nh->tokens, err, err_size) == 0;
+    char *changes = NULL;
+    if (nh->tokens == NULL) return true;
+    const int r = tokens_reload(nh->tokens, &changes, err, err_size);
+    if (changes != NULL) audit_change(nh->parts.audit, "tokens", changes, NULL, NULL);
+    if (r != 0) audit_change(nh->parts.audit, "tokens", "the file was read again", NULL, err);
+    free(changes);
+    return r == 0;
 }
 
 void node_http_draining(struct node_http *nh) {

@@ -98,26 +98,26 @@ static int check_http(const struct settings *s, struct option_report *r) {
     return 0;
 }
 
-bool settings_audit(const struct settings *s, const char **path, bool *required) {
-    *path = NULL;
-    *required = false;
+bool settings_audit(const struct settings *s, struct settings_audit *out) {
+    *out = (struct settings_audit){.path = NULL};
     for (unsigned i = 0; i < s->audit.n; i++) {
         if (strcmp(s->audit.v[i], "required") == 0)
-            *required = true;
-        else if (*path == NULL)
-            *path = s->audit.v[i];
+            out->required = true;
+        else if (strcmp(s->audit.v[i], "reason") == 0)
+            out->reasons = true;
+        else if (out->path == NULL)
+            out->path = s->audit.v[i];
         else
             return false;
     }
-    return *path != NULL || s->audit.n == 0;
+    return out->path != NULL || s->audit.n == 0;
 }
 
 static int check_audit(const struct settings *s, struct option_report *r) {
-    const char *path;
-    bool required;
-    if (!settings_audit(s, &path, &required))
-        return complain(r, "--audit takes one file, and perhaps the word required");
-    if (path == NULL && s->audit_hash != NULL) return complain(r, "--audit-hash is of use with --audit only");
+    struct settings_audit audit;
+    if (!settings_audit(s, &audit))
+        return complain(r, "--audit takes one file, and perhaps the words required and reason");
+    if (audit.path == NULL && s->audit_hash != NULL) return complain(r, "--audit-hash is of use with --audit only");
     return 0;
 }
 

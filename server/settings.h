@@ -44,8 +44,14 @@ void settings_fini(struct settings *s);
 
 /* Reads one address of --http. 0, or -EINVAL with a sentence in err. */
 int settings_http_listen(const char *spec, struct net_listen *out, char *err, size_t err_size);
-/* The file of --audit, NULL without one, and whether purges wait for their lines. False: it names several, or none. */
-bool settings_audit(const struct settings *s, const char **path, bool *required);
+/* What --audit says. */
+struct settings_audit {
+    const char *path; /* NULL: there is no audit */
+    bool required;    /* purges wait for their lines */
+    bool reasons;     /* and are refused without a reason */
+};
+/* Reads it. False: it names several files, or none. */
+bool settings_audit(const struct settings *s, struct settings_audit *out);
 /* The certificates and rules of TLS, all listeners' alike; false: there is no TLS (-Z). */
 bool settings_tls(const struct settings *s, struct net_tls_config *out);
 

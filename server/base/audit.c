@@ -21,7 +21,7 @@
 struct audit {
     char *path, *node;
     unsigned char key[AUDIT_KEY_BYTES];
-    bool has_key, required, started;
+    bool has_key, required, reasons, started;
     const struct clock *clock;
     const struct log *log;
     pthread_t thread;
@@ -73,6 +73,7 @@ int audit_new(const struct audit_config *cfg, struct audit **out, char *err, siz
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->more, NULL);
     a->required = cfg->required;
+    a->reasons = cfg->reasons;
     a->clock = cfg->clock;
     a->log = cfg->log;
     a->last = &a->waits;
@@ -104,6 +105,10 @@ void audit_name(struct audit *a, const char *node) {
 
 bool audit_required(const struct audit *a) {
     return a != NULL && a->required;
+}
+
+bool audit_wants_reason(const struct audit *a) {
+    return a != NULL && a->reasons;
 }
 
 uint64_t audit_lost(const struct audit *a) {
@@ -162,6 +167,29 @@ static void tell(struct audit *a, const struct audit_event *e, struct audit_wait
 
 void audit_put(struct audit *a, const struct audit_event *e) {
     if (a != NULL) tell(a, e, NULL);
+}
+
+void audit_put_swept(struct audit *a, const struct audit_event *e, bool erased) {
+    struct audit_event swept = *e;
+    swept.stage = "swept";
+    if (erased) swept.erased_ms = wall_ms();
+    audit_put(a, &swept);
+}
+
+void audit_change(struct audit *a, const char *event, const char *detail, const char *addr, const char *refusal) {
+    const struct audit_event e = {
+        .event = event,
+        .stage = refusal == NULL ? "applied" : "refused",
+        .ttl_s = -1,
+        .kind = addr == NULL ? "node" : "text",
+        .addr = addr,
+        .ms = -1,
+        .items = -1,
+        .bytes = -1,
+        .detail = detail,
+        .error = refusal,
+    };
+    audit_put(a, &e);
 }
 
 void audit_put_waiting(struct audit *a, const struct audit_event *e, struct audit_wait *w) {

@@ -27,6 +27,7 @@ struct audit_config {
     /* A file of 64 hexadecimal digits, the key of audit_line.h; NULL: tags are written in clear. */
     const char *key_path;
     bool required; /* purges wait for their line: audit_required */
+    bool reasons;  /* audit_wants_reason */
     const struct clock *clock;
     const struct log *log;
 };
@@ -53,10 +54,17 @@ void audit_free(struct audit *a);
 
 /* Whether a purge may be carried out only when its line is in the file. a may be NULL: no. */
 bool audit_required(const struct audit *a);
+/* Whether a purge may be carried out only with a reason. a may be NULL: no. */
+bool audit_wants_reason(const struct audit *a);
 /* Tells an event; never waits for the disk. Any thread. a may be NULL: nothing happens. */
 void audit_put(struct audit *a, const struct audit_event *e);
 /* The same, and w->done is called, once. */
 void audit_put_waiting(struct audit *a, const struct audit_event *e, struct audit_wait *w);
+/* Tells that a node that stands alone has taken out what the purge selects; erased: and overwritten it. */
+void audit_put_swept(struct audit *a, const struct audit_event *e, bool erased);
+/* Tells that something about the node or its cluster was changed: event and detail as in audit_line.h; addr: who asked,
+ * NULL: the node found it so (a file was read again, the cluster has agreed). refusal: NULL, or why it was not done. */
+void audit_change(struct audit *a, const char *event, const char *detail, const char *addr, const char *refusal);
 /* Has the file opened anew under its name (SIGHUP): whoever rotates it has moved it away. Any thread. */
 void audit_reopen(struct audit *a);
 /* Lines that were lost, ever. Any thread. */

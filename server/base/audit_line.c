@@ -123,13 +123,33 @@ static void list(struct out *o, const char *name, const char *p, size_t n, const
 
 /* ------------------------------------------------------------------ the line */
 
-static void put_time(struct out *o, int64_t wall_ms) {
+/* A time as a string; 0: null. */
+static void put_time(struct out *o, const char *name, int64_t wall_ms) {
     const time_t s = (time_t)(wall_ms / 1000);
     struct tm t;
     char text[40];
     gmtime_r(&s, &t);
     strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &t);
-    putf(o, "{\"ts\":\"%s.%03dZ\",\"v\":1", text, (int)(wall_ms % 1000));
+    if (wall_ms == 0)
+        putf(o, "\"%s\":null", name);
+    else
+        putf(o, "\"%s\":\"%s.%03dZ\"", name, text, (int)(wall_ms % 1000));
+}
+
+static void put_gone(struct out *o, const struct audit_event *e) {
+    put_text(o, ",\"gone\":[");
+    for (unsigned i = 0; i < e->ngone; i++) {
+        const struct audit_gone *g = &e->gone[i];
+        put_text(o, i > 0 ? ",{\"node\":" : "{\"node\":");
+        put_string(o, g->node, strlen(g->node));
+        number(o, "items", g->items);
+        number(o, "bytes", g->bytes);
+        put(o, ",", 1);
+        put_time(o, "at", g->wall_ms);
+        put(o, "}", 1);
+    }
+    put_text(o, "],");
+    put_time(o, "erased_at", e->erased_ms);
 }
 
 static void put_actor(struct out *o, const struct audit_event *e) {
@@ -145,7 +165,9 @@ static void put_actor(struct out *o, const struct audit_event *e) {
 size_t audit_line_write(const struct audit_event *e, int64_t wall_ms, const char *node, const unsigned char *key,
                         char *to, size_t size) {
     struct out o = {to, 0, size};
-    put_time(&o, wall_ms);
+    put(&o, "{", 1);
+    put_time(&o, "ts", wall_ms);
+    put_text(&o, ",\"v\":1");
     member(&o, "id", e->id);
     member(&o, "event", e->event);
     member(&o, "stage", e->stage);
@@ -161,6 +183,8 @@ size_t audit_line_write(const struct audit_event *e, int64_t wall_ms, const char
     if (e->ms >= 0) putf(&o, ",\"ms\":%.3f", e->ms);
     number(&o, "items", e->items);
     number(&o, "bytes", e->bytes);
+    if (strcmp(e->stage, "swept") == 0) put_gone(&o, e);
+    if (e->detail != NULL) member(&o, "detail", e->detail);
     member(&o, "reason", e->reason);
     member(&o, "error", e->error);
     put(&o, "}\n", 2);

@@ -15,10 +15,17 @@
 #define AUDIT_KEY_BYTES 32
 #define AUDIT_REASON_MAX 200 /* bytes of a client's reason; whoever reads a longer one cuts it */
 
+/* What a node took out of its store for a purge, and when the last copy there was gone. */
+struct audit_gone {
+    const char *node;
+    int64_t items, bytes; /* below 0: null */
+    int64_t wall_ms;      /* unix time */
+};
+
 /* Texts are zero-terminated but for the selectors; NULL or "" is written as null. */
 struct audit_event {
-    const char *event;     /* "purge" */
-    const char *stage;     /* asked, confirmed, pending, refused, planned */
+    const char *event;     /* "purge"; or what has changed: cluster, configuration, keys, tokens */
+    const char *stage;     /* asked, confirmed, pending, refused, planned, swept; of a change: applied, refused */
     const char *id;        /* of the purge */
     const char *mode;      /* hard, soft, all */
     const char *selectors; /* parted by commas or blanks; of n bytes */
@@ -27,12 +34,16 @@ struct audit_event {
     /* Who: */
     const char *token, *kind, *dialect, *addr, *agent;
     /* What came of it: */
-    unsigned acked, members; /* 0 members: not known */
-    const char *pending;     /* nodes that lack it, parted by commas */
-    double ms;               /* how long it took; below 0: null */
-    int64_t items, bytes;    /* what it removed here; below 0: null */
-    const char *reason;      /* the client's */
-    const char *error;       /* why it was refused */
+    unsigned acked, members;       /* 0 members: not known */
+    const char *pending;           /* nodes that lack it, parted by commas */
+    double ms;                     /* how long it took; below 0: null */
+    int64_t items, bytes;          /* what it removed; below 0: null */
+    const struct audit_gone *gone; /* of a swept one: of each node */
+    unsigned ngone;
+    int64_t erased_ms;  /* unix time since when nothing of it is left in any memory; 0: null */
+    const char *detail; /* of a change, what it is; NULL: the line has none */
+    const char *reason; /* the client's */
+    const char *error;  /* why it was refused */
 };
 
 /* Writes the line, which ends in a newline, into to[0..size), and returns how long it is; more than size: it did not

@@ -3,6 +3,7 @@ tagcached_sources += \
   %D%/audit.c \
   %D%/audit_line.c \
   %D%/clock.c \
+  %D%/erase.c \
   %D%/fault.c \
   %D%/hash.c \
   %D%/hostport.c \
@@ -21,6 +22,7 @@ noinst_HEADERS += \
   %D%/check.h \
   %D%/ck_tsan.h \
   %D%/clock.h \
+  %D%/erase.h \
   %D%/fault.h \
   %D%/hash.h \
   %D%/histogram.def \

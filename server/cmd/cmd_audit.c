@@ -51,6 +51,12 @@ static struct audit_event event_of(struct session *s, const struct request *r, c
     };
 }
 
+bool cmd_audit_lacks_reason(const struct session *s, const struct request *r) {
+    char reason[AUDIT_REASON_MAX + 1];
+    if (!audit_wants_reason(s->worker->cmd->cfg.audit)) return false;
+    return reason_of(s, r, reason) == NULL || reason[0] == '\0';
+}
+
 static void asking_free(struct cmd_job *job) {
     free(job);
 }
@@ -106,6 +112,7 @@ void cmd_audit_alone(struct session *s, const struct request *r, const struct st
     if (p->counted) e.items = items;
     if (p->counted) e.bytes = (int64_t)bytes;
     tell(s, &e, "confirmed", took_ns);
+    if (p->counted) audit_put_swept(s->worker->cmd->cfg.audit, &e, s->worker->cmd->cfg.erase);
 }
 
 void cmd_audit_cluster(struct session *s, const struct request *r, const struct store_purge *p, const char *text,

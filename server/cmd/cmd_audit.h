@@ -18,6 +18,8 @@ struct cluster_purge;
 enum cmd_audit_answer { CMD_AUDIT_GO, CMD_AUDIT_LATER, CMD_AUDIT_REFUSED };
 enum cmd_audit_answer cmd_audit_ask(struct session *s, const struct request *r, const struct store_purge *p,
                                     const char *text, size_t n);
+/* Whether the request has to give a reason for its purge and gives none: only mp can. */
+bool cmd_audit_lacks_reason(const struct session *s, const struct request *r);
 /* Whether the session's first job is such a line. */
 bool cmd_audit_asks(const struct session *s);
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/audit.h"
 #include "cluster/cluster_gauges.h"
 #include "cluster/cluster_task.h"
 #include "cmd/cmd_job.h"
@@ -43,8 +44,26 @@ static void on_done(struct cluster_question *question) {
     cmd_job_end(&((struct question_job *)((char *)question - offsetof(struct question_job, question)))->job);
 }
 
-static void answer(struct session *s) {
+/* What stands behind the command's name. */
+static struct text_token words_of(const struct request *r) {
+    size_t at = r->row->name_len;
+    while (at < r->line_len && r->line[at] == ' ') at++;
+    return (struct text_token){r->line + at, r->line_len - at};
+}
+
+/* Tells the audit of a change that an operator has asked for: OK, or a list of keys, is the answer if it was done. */
+static void tell_change(const struct session *s, const struct request *r, const struct cluster_question *q) {
+    const struct text_token words = words_of(r);
+    const bool refused = strncmp(q->reply, "CLIENT_ERROR", 12) == 0 || strncmp(q->reply, "SERVER_ERROR", 12) == 0;
+    char detail[CLUSTER_LINE_MAX + 1], why[200];
+    snprintf(detail, sizeof detail, "%.*s", (int)words.n, words.p);
+    snprintf(why, sizeof why, "%.*s", (int)strcspn(q->reply, "\r"), q->reply);
+    audit_change(s->worker->cmd->cfg.audit, "cluster", detail, conn_peer(s->conn), refused ? why : NULL);
+}
+
+static void answer(struct session *s, const struct request *r) {
     struct question_job *q = (struct question_job *)cmd_job_take(s);
+    if (q->question.changes && q->question.reply != NULL) tell_change(s, r, &q->question);
     if (q->question.reply != NULL)
         conn_write(s->conn, q->question.reply, q->question.reply_bytes);
     else
@@ -54,17 +73,16 @@ static void answer(struct session *s) {
 
 void cmd_cluster(struct session *s, struct request *r) {
     const struct cmd_cluster *cluster = cluster_of(s);
-    size_t at = r->row->name_len;
+    const struct text_token words = words_of(r);
     if (cluster == NULL) {
         cmd_line_lit(s, NO_CLUSTER);
         return;
     }
     if (s->job != NULL) {
-        answer(s);
+        answer(s, r);
         return;
     }
-    while (at < r->line_len && r->line[at] == ' ') at++;
-    if (r->line_len - at > CLUSTER_LINE_MAX) {
+    if (words.n > CLUSTER_LINE_MAX) {
         cmd_line_lit(s, CMD_BAD_FORMAT);
         return;
     }
@@ -74,7 +92,7 @@ void cmd_cluster(struct session *s, struct request *r) {
         return;
     }
     cmd_job_init(&q->job, s, job_free);
-    memcpy(q->question.line, r->line + at, r->line_len - at);
+    memcpy(q->question.line, words.p, words.n);
     q->question.privileged = s->admin;
     q->question.done = on_done;
     cmd_job_begin(s, &q->job);

@@ -105,6 +105,10 @@ struct cmd_upcalls {
 /* What a purge that the store tells the end of (store_purge.token) begins with: whose function it is. */
 struct cmd_ended {
     void (*ended)(struct cmd_ended *e, int64_t n, uint64_t bytes); /* store_events.on_job */
+    /* The node's, while it puts the call off (--erase). */
+    struct cmd_ended *next;
+    int64_t n;
+    uint64_t bytes;
 };
 
 struct cluster_gauges;
@@ -132,6 +136,7 @@ struct cmd_config {
     const struct clock *clock;
     unsigned workers;    /* theirs are the first handles of the store */
     uint64_t seed;       /* for what need not be guessable */
+    bool erase;          /* a counted purge ends when what it took out is overwritten (--erase) */
     struct audit *audit; /* told of every purge; outlives the cmd; NULL: none */
     struct log *log; /* `verbosity` changes it; commands are logged from LOG_INFO on. Outlives the cmd; NULL: none */
 

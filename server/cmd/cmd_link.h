@@ -62,6 +62,7 @@ struct cmd_link {
     uint64_t ring_logged;           /* the version of its ring in the last line of the log */
     struct link_entry *queue;       /* requests that are not answered, a ring of `cap` */
     uint32_t cap, head, tail;       /* counting on and on: `tail - head` entries; an entry's number is its seq */
+    uint32_t erase_upto;            /* what comes before this entry is waited for by cmd_erase */
     uint64_t written;               /* bytes appended to the connection */
     struct forward_waiters waiting; /* for room in the queue, or for a connection */
     struct cmd_wish wish;

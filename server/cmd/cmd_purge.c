@@ -227,6 +227,11 @@ static bool may_begin(struct session *s, const struct request *r, const struct s
         cmd_audit_refused(s, r, p, text, n, "flush_all not allowed");
         return false;
     }
+    if (cmd_audit_lacks_reason(s, r)) {
+        cmd_reply_error(s, r, BINARY_AUTH_FAILED, "CLIENT_ERROR a reason is demanded: mp <selectors> r<text>");
+        cmd_audit_refused(s, r, p, text, n, "a reason is demanded");
+        return false;
+    }
     switch (cmd_audit_ask(s, r, p, text, n)) {
     case CMD_AUDIT_GO: return true;
     case CMD_AUDIT_LATER: cmd_retry_later(s); return false;
@@ -406,7 +411,8 @@ void cmd_mp(struct session *s, struct request *r) {
 
 bool cmd_purge_waits_for_others(const struct session *s, const struct request *r) {
     const struct cmd *cmd = s->worker->cmd;
-    if (cmd->cluster == NULL || audit_required(cmd->cfg.audit)) return false; /* (a purge's line comes first) */
+    if (cmd->cluster == NULL) return false;
+    if (audit_required(cmd->cfg.audit) || audit_wants_reason(cmd->cfg.audit)) return false; /* (it is asked first) */
     return (r->row->id == CMD_ID_purge || r->row->id == CMD_ID_mp) && cmd_job_count(s) > 0;
 }
 

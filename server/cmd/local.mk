@@ -13,6 +13,7 @@ tagcached_sources += \
   %D%/cmd_body.c \
   %D%/cmd_copy.c \
   %D%/cmd_deadline.c \
+  %D%/cmd_erase.c \
   %D%/cmd_expiry.c \
   %D%/cmd_forward_record.c \
   %D%/cmd_get.c \
@@ -64,6 +65,7 @@ noinst_HEADERS += \
   %D%/cmd_config.h \
   %D%/cmd_copy.h \
   %D%/cmd_deadline.h \
+  %D%/cmd_erase.h \
   %D%/cmd_expiry.h \
   %D%/cmd_forward.h \
   %D%/cmd_get.h \

@@ -40,6 +40,13 @@ void dialect_routes(struct http_route *out, void (*run)(struct http_exchange *x)
     out[dialect_purges_count()] = (struct http_route){.path = NULL};
 }
 
+bool dialect_read(const struct dialect_purge *row, const struct dialect_input *in, struct purge_wanted *w) {
+    if (!purge_wanted_options(w, in->request) || !row->read(in, w)) return false;
+    if (w->soft && w->counted)
+        return purge_wanted_refuse(w, 400, "a receipt is for a hard purge: a soft one takes nothing out");
+    return true;
+}
+
 void dialect_json(struct dialect_answer *a, unsigned status, json_t *body) {
     a->status = status;
     a->type = "application/json";

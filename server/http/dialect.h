@@ -69,6 +69,10 @@ unsigned dialect_purges_count(void);
 void dialect_routes(struct http_route *out, void (*run)(struct http_exchange *x),
                     void (*refuse)(struct http_exchange *x, unsigned status), void *arg);
 
+/* Reads a request of a row, whatever its dialect: what any may say beside, then what it purges. False: refused, *w says
+ * why. */
+bool dialect_read(const struct dialect_purge *row, const struct dialect_input *in, struct purge_wanted *w);
+
 /* The dialects. */
 #define DIALECT(name) extern const struct dialect dialect_##name;
 #include "http/http.dialects.def"

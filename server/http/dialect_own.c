@@ -60,7 +60,6 @@ bool dialect_own_purge(const struct dialect_input *in, struct purge_wanted *w) {
     json_decref(j);
     if (!good) return false;
     if (w->nselectors == 0) return purge_wanted_refuse(w, 400, "\"selectors\" or \"tags\" is missing");
-    if (w->soft && w->counted) return purge_wanted_refuse(w, 400, "\"receipt\" is for a hard purge");
     return w->soft || w->ttl_s == 0 || purge_wanted_refuse(w, 400, "\"ttl\" is for a soft purge");
 }
 

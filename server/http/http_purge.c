@@ -57,7 +57,7 @@ struct order {
     /* The instance's, which may be gone when the store ends a purge. */
     struct audit *audit;
     const struct clock *clock;
-    bool clustered;
+    bool clustered, erases;
     struct audit_wait asked;
     struct net_post post;
     const char *refusal; /* a literal; NULL: it was carried out, if only in part */
@@ -119,6 +119,8 @@ static void tell_part(const struct part *part) {
     if (o->wanted.counted) e.items = part->cluster.items;
     if (o->wanted.counted) e.bytes = (int64_t)part->cluster.bytes;
     audit_put(o->audit, &e);
+    if (o->wanted.counted && !o->clustered && part->cluster.outcome == CLUSTER_CONFIRMED)
+        audit_put_swept(o->audit, &e, o->erases);
 }
 
 static void tell_refused(const struct order *o, const char *why) {
@@ -374,14 +376,16 @@ static const char *refuses(const struct http_purges *p, const struct http_exchan
                            unsigned *status) {
     const struct dialect_input in = {x->request, x->match, p->cfg.url_tag};
     const struct dialect_purge *row = &dialect_purges[x->route - p->routes];
-    if (!purge_wanted_options(w, x->request) || !row->read(&in, w)) {
+    if (!dialect_read(row, &in, w)) {
         *status = w->status;
         return w->why;
     }
     const char *why = w->all && p->cfg.no_flush ? "purges of everything are off (-F)"
                                                 : tokens_refuse(x->actor, w->all, w->text, w->bytes);
     *status = why != NULL ? 403 : 0;
-    return why;
+    if (why != NULL || w->reason[0] != '\0' || !audit_wants_reason(p->cfg.audit)) return why;
+    *status = 400;
+    return "a reason is demanded: ?reason=, or the header X-Tagcached-Reason";
 }
 
 static struct order order_of(struct http_purges *p, const struct http_exchange *x) {
@@ -391,6 +395,7 @@ static struct order order_of(struct http_purges *p, const struct http_exchange *
         .audit = p->cfg.audit,
         .clock = p->cfg.clock,
         .clustered = p->cfg.cluster != NULL,
+        .erases = p->cfg.erase,
         .row = &dialect_purges[x->route - p->routes],
         .begun_ns = clock_boot_ns(p->cfg.clock),
         .asked = {.done = on_asked},

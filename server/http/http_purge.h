@@ -26,6 +26,7 @@ struct http_purges_config {
     struct audit *audit;               /* NULL: none. Outlives all purges */
     const struct clock *clock;
     const char *url_tag; /* --http-url-tag; NULL: URLs are not purged */
+    bool erase;          /* a counted purge ends when what it took out is overwritten (--erase) */
     bool no_flush;       /* -F: purges of everything are refused */
 };
 

@@ -142,6 +142,14 @@ void purge_wanted_set_reason(struct purge_wanted *w, const char *p, size_t n) {
     w->reason[n] = '\0';
 }
 
+static bool set_receipt(struct purge_wanted *w, struct text_token value) {
+    const bool yes = value.n == 4 && memcmp(value.p, "true", 4) == 0;
+    if (!yes && !(value.n == 5 && memcmp(value.p, "false", 5) == 0))
+        return purge_wanted_refuse(w, 400, "receipt is true or false");
+    w->counted = yes;
+    return true;
+}
+
 bool purge_wanted_options(struct purge_wanted *w, const struct http_request *r) {
     struct text_token value;
     char reason[HTTP_LINE_MAX];
@@ -152,6 +160,9 @@ bool purge_wanted_options(struct purge_wanted *w, const struct http_request *r) 
         if (n < 0) return purge_wanted_refuse(w, 400, "the reason is not well encoded");
         purge_wanted_set_reason(w, reason, (size_t)n);
     }
+    if (http_request_query(r, "receipt", &value) && !set_receipt(w, value)) return false;
+    value = http_request_first(r, "X-Tagcached-Receipt");
+    if (value.p != NULL && !set_receipt(w, value)) return false;
     value = http_request_first(r, "X-Tagcached-Reason");
     if (value.p != NULL) purge_wanted_set_reason(w, value.p, value.n);
     return true;

@@ -67,8 +67,8 @@ bool purge_wanted_selector(struct purge_wanted *w, const char *p, size_t n);
 /* Wants everything purged. False if something else is wanted, too. */
 bool purge_wanted_all(struct purge_wanted *w);
 
-/* Reads what any dialect's request may say beside: ?wait=all|local|none, ?timeout=2s (500ms, 2), ?reason=, and the
- * header X-Tagcached-Reason. */
+/* Reads what any dialect's request may say beside: ?wait=all|local|none, ?timeout=2s (500ms, 2), ?reason=,
+ * ?receipt=true, and the headers X-Tagcached-Reason and X-Tagcached-Receipt. */
 bool purge_wanted_options(struct purge_wanted *w, const struct http_request *r);
 /* The same of single words. `wait`: all, local, none. A time: digits and s, ms, or nothing for seconds. */
 bool purge_wanted_set_wait(struct purge_wanted *w, const char *word, size_t n);

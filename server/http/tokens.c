@@ -28,7 +28,8 @@ struct tokens {
     const struct clock *clock;
     struct http_actors actors;
     struct table *now;
-    struct table *fresh; /* atomic: read again, not gone by yet */
+    struct table *fresh;      /* atomic: read again, not gone by yet */
+    struct token_table *last; /* what was read last, for whoever reads it again */
 };
 
 /* ------------------------------------------------------------------ the file */
@@ -87,11 +88,55 @@ static int table_new(const char *path, struct table **out, char *err, size_t siz
     return r;
 }
 
-int tokens_reload(struct tokens *t, char *err, size_t err_size) {
+/* A table of its own for whoever reads the file again: the listener's thread frees its own when it likes. */
+static struct token_table *copy_of(const struct token_table *t) {
+    const size_t n = sizeof *t + t->n * sizeof t->tokens[0];
+    struct token_table *copy = malloc(n);
+    if (copy != NULL) memcpy(copy, t, n);
+    return copy;
+}
+
+static const struct token *by_name(const struct token_table *t, const char *name) {
+    for (unsigned i = 0; i < t->n; i++)
+        if (strcmp(t->tokens[i].name, name) == 0) return &t->tokens[i];
+    return NULL;
+}
+
+static bool is_same(const struct token *a, const struct token *b) {
+    return memcmp(a->hash, b->hash, sizeof a->hash) == 0 && a->scopes == b->scopes && a->rate == b->rate &&
+           strcmp(a->prefixes, b->prefixes) == 0;
+}
+
+static char *changes_between(const struct token_table *before, const struct token_table *after) {
+    char *text = malloc((before->n + after->n) * (TOKEN_NAME_MAX + sizeof " created=") + 1);
+    size_t n = 0;
+    if (text == NULL) return NULL;
+    for (unsigned i = 0; i < after->n; i++) {
+        const struct token *t = &after->tokens[i], *was = by_name(before, t->name);
+        if (was == NULL || !is_same(was, t))
+            n += (size_t)sprintf(text + n, "%s%s=%s", n > 0 ? " " : "", was == NULL ? "created" : "changed", t->name);
+    }
+    for (unsigned i = 0; i < before->n; i++)
+        if (by_name(after, before->tokens[i].name) == NULL)
+            n += (size_t)sprintf(text + n, "%srevoked=%s", n > 0 ? " " : "", before->tokens[i].name);
+    if (n > 0) return text;
+    free(text);
+    return NULL;
+}
+
+int tokens_reload(struct tokens *t, char **changes, char *err, size_t err_size) {
     struct table *fresh;
     const int r = table_new(t->path, &fresh, err, err_size);
-    if (r == 0) table_free(sync_exchange(&t->fresh, fresh));
-    return r;
+    *changes = NULL;
+    if (r != 0) return r;
+    struct token_table *last = copy_of(fresh->file);
+    if (last != NULL) {
+        *changes = changes_between(t->last, last);
+        free(t->last);
+        t->last = last;
+    }
+    table_free(sync_exchange(&t->fresh, fresh));
+    return 0;
 }
 
 /* ------------------------------------------------------------------ who */
@@ -178,6 +223,7 @@ int tokens_new(const char *path, const struct clock *clock, struct tokens **out,
     struct tokens *t = calloc(1, sizeof *t);
     if (t == NULL) return -ENOMEM;
     int r = (t->path = strdup(path)) == NULL ? -ENOMEM : table_new(path, &t->now, err, err_size);
+    if (r == 0 && (t->last = copy_of(t->now->file)) == NULL) r = -ENOMEM;
     t->clock = clock;
     t->actors = (struct http_actors){t, find, refuses};
     if (r == 0)
@@ -191,6 +237,7 @@ void tokens_free(struct tokens *t) {
     if (t == NULL) return;
     table_free(t->now);
     table_free(t->fresh);
+    free(t->last);
     free(t->path);
     free(t);
 }

@@ -23,9 +23,10 @@ struct tokens;
 int tokens_new(const char *path, const struct clock *clock, struct tokens **out, char *err, size_t err_size);
 /* NULL is allowed. */
 void tokens_free(struct tokens *t);
-/* Reads it again (SIGHUP). 0, or as above, and what was read before stays. From the next request on. Any thread, one at
+/* Reads it again (SIGHUP). 0, or as above, and what was read before stays. From the next request on. *changes: what is
+ * different, "created=NAME revoked=NAME changed=NAME ...", from malloc; NULL: nothing, or no memory. Any thread, one at
  * a time. */
-int tokens_reload(struct tokens *t, char *err, size_t err_size);
+int tokens_reload(struct tokens *t, char **changes, char *err, size_t err_size);
 
 /* For http_config: who a request is from is a const struct token, which is there until the next request. */
 const struct http_actors *tokens_actors(const struct tokens *t);

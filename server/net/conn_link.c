@@ -16,10 +16,6 @@
 #define CAP_MIN 16384                 /* bytes of the buffer to begin with */
 #define CAP_KEEP (2 * CONN_LINK_FULL) /* a larger one is given back as soon as it is empty, others when idle */
 
-static inline size_t waiting(const struct conn_link *l) {
-    return (size_t)(l->room.next - l->buf) - l->start;
-}
-
 bool conn_link_begin(struct conn *c, bool reads_on) {
     CHECK(c->link == NULL && c->out_head == NULL);
     c->link = calloc(1, sizeof *c->link);
@@ -47,7 +43,7 @@ void conn_link_send(struct conn *c) {
 /* Makes room for n bytes behind what waits. False: no memory. */
 static bool grow(struct conn *c, size_t n) {
     struct conn_link *l = c->link;
-    const size_t have = l->buf == NULL ? 0 : waiting(l);
+    const size_t have = conn_link_waiting(l);
     if (l->start > 0 && l->cap - have >= n) {
         memmove(l->buf, l->buf + l->start, have);
     } else {
@@ -77,7 +73,7 @@ char *conn_link_reserve(struct conn *c, size_t n) {
 
 void conn_link_trim(struct conn *c) {
     struct conn_link *l = c->link;
-    if (l->buf == NULL || waiting(l) > 0) return;
+    if (l->buf == NULL || conn_link_waiting(l) > 0) return;
     worker_hold(c->worker, -(int64_t)l->cap);
     free(l->buf);
     l->buf = l->room.next = l->room.end = NULL;
@@ -89,6 +85,7 @@ void conn_link_drop(struct conn *c) {
     l->room.owner = NULL; /* what is committed from here on is nowhere */
     l->room.next = l->room.end = l->buf;
     l->start = 0;
+    l->owed = 0;
     l->blocked = false;
 }
 
@@ -102,7 +99,7 @@ void conn_link_free(struct conn *c) {
 }
 
 size_t conn_link_tell(const struct conn *c) {
-    return c->link->buf == NULL ? 0 : waiting(c->link);
+    return conn_link_waiting(c->link);
 }
 
 char *conn_link_at(struct conn *c, size_t at) {
@@ -112,7 +109,7 @@ char *conn_link_at(struct conn *c, size_t at) {
 void conn_link_rewind(struct conn *c, size_t at) {
     struct conn_link *l = c->link;
     if (l->room.owner == NULL || l->buf == NULL) return;
-    CHECK(at <= waiting(l));
+    CHECK(at <= conn_link_waiting(l));
     l->room.next = l->buf + l->start + at;
 }
 
@@ -126,8 +123,8 @@ void conn_link_send_now(struct conn *c) {
     struct conn_link *l = c->link;
     if (l->buf == NULL || (c->flags & CONN_DEAD)) return;
     l->blocked = false;
-    while (waiting(l) > 0) {
-        const size_t n = waiting(l);
+    while (conn_link_waiting(l) > 0) {
+        const size_t n = conn_link_waiting(l);
         const char *p = l->buf + l->start;
         const ssize_t r = c->ssl != NULL ? tls_write(c, p, n) : net_send(c->fd, p, n);
         if (r == -EINTR) continue;

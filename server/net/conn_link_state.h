@@ -19,11 +19,16 @@ struct conn_link {
     char *buf;             /* NULL: none, while nothing waits */
     size_t cap, start;     /* bytes of buf; the first unsent one */
     uint64_t sent;         /* bytes that the kernel took */
+    uint64_t owed;         /* as many are waited for by worker_erase */
     bool queued;           /* on the worker's list of those to send at the end of the round */
     bool blocked;          /* the socket takes no more just now */
     bool reads_on;         /* it is read while it is blocked */
 };
 
+/* Bytes that wait to be sent. */
+static inline size_t conn_link_waiting(const struct conn_link *l) {
+    return l->buf == NULL ? 0 : (size_t)(l->room.next - l->buf) - l->start;
+}
 /* conn_reserve of a link. */
 char *conn_link_reserve(struct conn *c, size_t n);
 /* Sends now what the socket takes. */

@@ -88,6 +88,7 @@ struct conn {
     uint16_t family;    /* AF_INET, AF_INET6, AF_UNIX */
     char *in;           /* unfinished input: in[in_off .. in_off + in_len) */
     size_t out_pending; /* bytes in the chunks */
+    size_t owed;        /* of them, those that worker_erase waits for */
     size_t out_own;     /* of them, room in chunks that are no references */
     const struct net_listener *listener; /* NULL: no listener accepted it */
     uint64_t id;

@@ -113,6 +113,7 @@ static void chunk_pop(struct conn *c) {
 /* The first `sent` bytes of the kept output are gone. */
 static void chunks_advance(struct conn *c, size_t sent) {
     c->out_pending -= sent;
+    c->owed -= sent < c->owed ? sent : c->owed;
     while (c->out_head != NULL) {
         struct conn_chunk *k = c->out_head;
         size_t left = k->len - k->off;
@@ -253,7 +254,7 @@ void conn_drop_out(struct conn *c) {
         out_reset(c->worker);
     }
     while (c->out_head != NULL) chunk_pop(c);
-    c->out_pending = 0;
+    c->out_pending = c->owed = 0;
 }
 
 /* One attempt to send kept output. Bytes, or -errno; *tried receives how many were offered. */

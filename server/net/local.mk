@@ -13,6 +13,7 @@ tagcached_sources += \
   %D%/net_state.c \
   %D%/tls.c \
   %D%/worker.c \
+  %D%/worker_erase.c \
   %D%/worker_loop.c
 noinst_HEADERS += \
   %D%/acceptor.h \
@@ -37,6 +38,7 @@ noinst_HEADERS += \
   %D%/socket.h \
   %D%/tls.h \
   %D%/worker.h \
+  %D%/worker_erase.h \
   %D%/worker_loop.h \
   %D%/worker_state.h
 EXTRA_DIST += %D%/README.md

@@ -21,6 +21,7 @@
 #include "net/conn_tick.h"
 #include "net/net_state.h"
 #include "net/worker.h"
+#include "net/worker_erase.h"
 #include "net/worker_state.h"
 
 #define NET_SHARE_MIN NET_OUT_BYTES
@@ -86,7 +87,7 @@ static void give_back(struct net_worker *w) {
 static bool may_rest(const struct net_worker *w) {
     const bool idle_matters = w->net->cfg.idle_timeout_s != 0 && !TAILQ_EMPTY(&w->conns);
     return TAILQ_EMPTY(&w->fresh) && TAILQ_EMPTY(&w->holds) && !idle_matters && w->deadlines == 0 &&
-           w->needed < w->held + GIVE_BACK_MIN;
+           w->needed < w->held + GIVE_BACK_MIN && w->erasing == NULL;
 }
 
 static void on_tick(struct net_worker *w, void *arg) {
@@ -94,6 +95,7 @@ static void on_tick(struct net_worker *w, void *arg) {
     give_back(w);
     w->now_s = worker_boot_s(w);
     conn_tick_all(w);
+    worker_erase_tick(w);
     if (may_rest(w)) sync_store_seq(&w->resting, 1);
 }
 
@@ -157,6 +159,7 @@ void *worker_loop_run(void *worker) {
     while ((c = TAILQ_FIRST(&w->conns)) != NULL) conn_destroy(c);
     worker_loop_posts(w);
     while ((c = TAILQ_FIRST(&w->conns)) != NULL) conn_destroy(c); /* accepted meanwhile */
+    worker_erase_end(w);
     return NULL;
 }
 

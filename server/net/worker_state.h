@@ -30,6 +30,8 @@
 
 TAILQ_HEAD(conn_list, conn);
 
+struct net_erasing;
+
 struct net_ref {
     uint64_t token;
     uint32_t iov; /* its place in the array */
@@ -56,16 +58,17 @@ struct net_worker {
     struct conn *current; /* whose upcalls run */
     struct net_out *out;
     struct conn_list conns, again, parked;
-    struct conn_list fresh; /* those that were read since they were last found quiet */
-    struct conn_list holds; /* those that hold something, by when bytes last came or went */
-    struct conn_list links; /* links that send at the end of this round */
-    unsigned deadlines;     /* connections with a deadline */
-    uint64_t share;         /* bytes that they may hold together */
-    uint32_t now_s;         /* seconds of boot time, as of the last tick */
-    uint64_t room_seen;     /* `room` as the present upcalls began */
-    uint64_t buffer_bytes;  /* atomic gauge */
-    uint64_t held, most;    /* bytes in connections and their buffers: now, the most in this second */
-    uint64_t needed;        /* the most since memory went back to the system */
+    struct conn_list fresh;      /* those that were read since they were last found quiet */
+    struct conn_list holds;      /* those that hold something, by when bytes last came or went */
+    struct conn_list links;      /* links that send at the end of this round */
+    struct net_erasing *erasing; /* worker_erase.c; NULL: nothing is under way */
+    unsigned deadlines;          /* connections with a deadline */
+    uint64_t share;              /* bytes that they may hold together */
+    uint32_t now_s;              /* seconds of boot time, as of the last tick */
+    uint64_t room_seen;          /* `room` as the present upcalls began */
+    uint64_t buffer_bytes;       /* atomic gauge */
+    uint64_t held, most;         /* bytes in connections and their buffers: now, the most in this second */
+    uint64_t needed;             /* the most since memory went back to the system */
     bool stop;
     bool draining;
     unsigned index;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "store/append.h"
-#include "store/wake.h"
 
+#include "base/erase.h"
 #include "base/sync.h"
+#include "store/wake.h"
 
 /* The last free segment is the maintenance thread's: eviction copies before it frees. */
 static uint32_t reserve_of(const struct store_worker *w) {
@@ -69,5 +70,6 @@ bool append_begin_slow(struct store_worker *w, uint32_t bytes, enum segment_queu
 }
 
 void append_cancel(struct store_worker *w, struct append *r) {
+    if (w->s->cfg.erase) erase_bytes(r->p, r->bytes);
     if (r->queue == SEGMENT_MAIN) sync_spin_unlock(&w->s->main_open.lock);
 }

@@ -29,6 +29,9 @@
 #define ITEM_PIECE_KEY 255 /* key length byte of a piece */
 #define ITEM_MOVED 255     /* in the place of a count of tags, which then follows */
 #define ITEM_PIECE_HEADER 14
+#define ITEM_PIECE_ERASED UINT64_MAX /* owner of what was overwritten (erase.c); */
+#define ITEM_PIECE_GIVEN_UP                                                                                            \
+    (UINT64_MAX - 1)       /* of a piece whose upload came to nothing; 0: it is still being received */
 #define ITEM_PIECE_ENTRY 9 /* bytes of one entry in a large item's list */
 
 enum item_bits {

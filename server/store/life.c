@@ -13,6 +13,7 @@
 #include "store/age.h"
 #include "store/cold.h"
 #include "store/compact.h"
+#include "store/erase.h"
 #include "store/ghost.h"
 #include "store/handle.h"
 #include "store/index.h"
@@ -117,6 +118,7 @@ int store_new(const struct store_config *cfg, struct store **out) {
     if (!err) err = purge_init(&s->purge, purge_bytes_for(cfg->memory_limit));
     if (!err) err = age_init(&s->ages, SECONDS_FIRST, s->number);
     if (!err) err = make_handles(s);
+    if (!err) err = erase_init(s);
     if (err) {
         store_free(s);
         return err;
@@ -132,6 +134,7 @@ void store_free(struct store *s) {
     CHECK(!s->thread.started);
     job_end(s, s->maintain.sweep.jobs);
     job_end(s, s->jobs);
+    erase_fini(s);
     for (unsigned i = 0; s->handles && i < s->nhandles; i++) {
         pages_free(s->handles[i].pins, s->segs.max * sizeof *s->handles[i].pins);
         pages_free(s->handles[i].dead, s->segs.max * sizeof *s->handles[i].dead);

@@ -6,6 +6,8 @@ tagcached_sources += \
   %D%/change.c \
   %D%/cold.c \
   %D%/compact.c \
+  %D%/erase.c \
+  %D%/erased.c \
   %D%/evict.c \
   %D%/ghost.c \
   %D%/index.c \
@@ -46,6 +48,8 @@ noinst_HEADERS += \
   %D%/change.h \
   %D%/cold.h \
   %D%/compact.h \
+  %D%/erase.h \
+  %D%/erased.h \
   %D%/evict.h \
   %D%/ghost.h \
   %D%/handle.h \

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/sync.h"
 #include "store/compact.h"
+#include "store/erase.h"
 #include "store/evict.h"
 #include "store/ghost.h"
 #include "store/handle.h"
@@ -154,6 +155,7 @@ bool store_maintain(struct store *s) {
     sweep_index(s);
     const uint64_t passes = w->metrics[STORE_METRIC_sweep_passes];
     any |= sweep_step(s, pressed(s) && sync_load(&s->segment_missed));
+    any |= erase_step(s);
     /* A whole pass for those who found no free segment; a second one would find no more. */
     if (passes != w->metrics[STORE_METRIC_sweep_passes]) sync_store(&s->segment_missed, false);
     return any || freed;
@@ -189,7 +191,8 @@ static void wait_ns(struct store *s, uint64_t ns) {
 static bool awaits_others(const struct store *s) {
     return s->maintain.retire.list.count > s->maintain.retire.stuck || s->maintain.merged_at != 0 ||
            s->maintain.ghost_grace != 0 || pressed(s) ||
-           (s->maintain.sweep.active && s->maintain.sweep.next_ns <= clock_boot_ns(s->cfg.clock));
+           (s->maintain.sweep.active && s->maintain.sweep.next_ns <= clock_boot_ns(s->cfg.clock)) ||
+           erase_due_ns(s) <= clock_boot_ns(s->cfg.clock);
 }
 
 /* What is waited for round after round is looked at ever more seldom: a pin, or a thread that is not running, may keep
@@ -197,11 +200,12 @@ static bool awaits_others(const struct store *s) {
 uint64_t maintain_idle_ns(struct store *s) {
     const unsigned rounds = s->maintain.idle_rounds++;
     unsigned most = DOUBLINGS_MAX;
-    if (sweep_urgent(s) || s->maintain.sweep.jobs || s->maintain.uploads_wait) most = DOUBLINGS_LOOK;
+    if (sweep_urgent(s) || s->maintain.sweep.jobs || s->maintain.uploads_wait || erase_urgent(s)) most = DOUBLINGS_LOOK;
     if (pressed(s) && s->cfg.evict && !sync_load(&s->exhausted)) most = DOUBLINGS_WANTED;
     uint64_t ns = IDLE_NS << (rounds < DOUBLINGS_IDLE ? rounds : DOUBLINGS_IDLE);
     if (most < DOUBLINGS_MAX || awaits_others(s)) ns = GRACE_NS << (rounds < most ? rounds : most);
-    const uint64_t now = clock_boot_ns(s->cfg.clock), due = sweep_due_ns(s, now);
+    const uint64_t now = clock_boot_ns(s->cfg.clock), swept = sweep_due_ns(s, now), erased = erase_due_ns(s);
+    const uint64_t due = swept < erased ? swept : erased;
     if (due > now && due - now < ns) ns = due - now;
     return ns;
 }

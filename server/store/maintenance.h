@@ -14,7 +14,15 @@
 
 #include "store/segment.h"
 
+struct store_erasing;
 struct store_job;
+
+/* A record in a segment: move.h. */
+struct move_record {
+    uint64_t loc, hash; /* of a piece: of its item */
+    uint32_t bytes;     /* of the record */
+    bool piece;
+};
 
 /* The thread, and how it is woken. */
 struct maintain_thread {
@@ -72,6 +80,24 @@ struct sweep {
     struct store_job *jobs; /* those this pass serves */
 };
 
+/* erase.c: the round under way */
+enum erase_state { ERASE_IDLE, ERASE_WALK, ERASE_FOUND, ERASE_DEAD, ERASE_LAST };
+enum erase_walk { ERASE_FIRST_WALK, ERASE_WALK_AGAIN, ERASE_LAST_WALK };
+struct erase {
+    enum erase_state state;
+    bool wanted;                 /* a pass has ended since it began */
+    uint32_t at, offset;         /* of the walk: the segment, where in it (SEGMENT_NONE: at its beginning) */
+    uint32_t n;                  /* records on the list, whose state is that of the round */
+    uint32_t nawaited;           /* segments that have to be freed before it may end */
+    uint64_t grace;              /* the grace period that the state waits for */
+    uint64_t next_ns;            /* when the next step may be taken */
+    struct move_record *list;    /* LIST_MAX of them */
+    uint32_t *done;              /* of each segment: dead bytes that are overwritten */
+    bool *awaited, *again;       /* of each segment: it has to be freed; a body was being received into it */
+    enum erase_walk walk;        /* which one this is */
+    struct store_erasing *waits; /* who waits for the end of this round */
+};
+
 /* What only the maintenance thread touches. */
 struct maintain {
     struct retire retire;
@@ -79,6 +105,7 @@ struct maintain {
     struct evict evict;
     struct cold cold;
     struct sweep sweep;
+    struct erase erase;
     uint64_t items;          /* held, as of this round */
     uint64_t merged_at;      /* grace period after the last merge of index groups; 0: nothing to release */
     uint64_t ghost_grace;    /* that a ghost table to be freed waits for; 0: none */

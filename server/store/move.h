@@ -14,12 +14,6 @@
 
 #define MOVE_BLOCK 32 /* records looked up together, so that their cache misses overlap */
 
-struct move_record {
-    uint64_t loc, hash; /* of a piece: of its item */
-    uint32_t bytes;     /* of the record */
-    bool piece;
-};
-
 /* Fills out with the next records of a segment from *at (at first segment_first) on, and asks for their buckets.
  * Returns how many; 0 at the end. */
 unsigned move_next(struct store *s, uint32_t seg, uint32_t *at, struct move_record *out, unsigned max);

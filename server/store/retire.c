@@ -5,6 +5,7 @@
 #include "base/sync.h"
 #include "store/account.h"
 #include "store/cold.h"
+#include "store/erased.h"
 #include "store/handle.h"
 #include "store/segment.h"
 #include "store/state.h"
@@ -18,6 +19,7 @@ void retire_segment(struct store *s, uint32_t i) {
     uint32_t *target = s->maintain.compact.target;
     struct segment *g = &s->segs.seg[i];
     account_empty(s, i);
+    erased_retired(s, i);
     if (target[sync_load(&g->queue)] == i) target[sync_load(&g->queue)] = SEGMENT_NONE; /* it is filled no further */
     cold_left(s, i);
     segment_unqueue(&s->segs, i);
@@ -33,7 +35,7 @@ void retire_segment(struct store *s, uint32_t i) {
     l->count++;
 }
 
-static bool is_pinned(const struct store *s, uint32_t i) {
+bool retire_is_pinned(const struct store *s, uint32_t i) {
     for (unsigned k = 0; k < s->nhandles; k++)
         if (sync_load_seq(&s->handles[k].pins[i])) return true;
     return false;
@@ -48,7 +50,7 @@ bool retire_reap(struct store *s) {
         next = g->next;
         /* The later ones wait even longer. */
         if (!epoch_passed(&s->epoch, g->sealed_at) && !FAULT_POINT("evict.mutate.no_grace")) break;
-        if (is_pinned(s, i) && !FAULT_POINT("evict.mutate.no_pins")) {
+        if (retire_is_pinned(s, i) && !FAULT_POINT("evict.mutate.no_pins")) {
             own->stuck++;
             continue;
         }
@@ -56,6 +58,7 @@ bool retire_reap(struct store *s) {
         *(g->next == SEGMENT_NONE ? &own->list.tail : &s->segs.seg[g->next].prev) = g->prev;
         own->list.count--;
         segment_free(&s->segs, i);
+        erased_freed(s, i);
         any = true;
     }
     return any;

@@ -18,5 +18,7 @@ void retire_init(struct retire *r);
 void retire_segment(struct store *s, uint32_t segment);
 /* Frees the retired segments for which both have passed; false if there was none. */
 bool retire_reap(struct store *s);
+/* Whether somebody holds a pin on a segment. */
+bool retire_is_pinned(const struct store *s, uint32_t segment);
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/erase.h"
 #include "base/pages.h"
 #include "base/sync.h"
 
@@ -124,7 +125,10 @@ void segment_free(struct segments *s, uint32_t i) {
     bool drop = s->exist > s->limit;
     sync_spin_unlock(&s->free_lock);
     /* Before anybody else can take it. Only this thread frees, so `exist` has not fallen meanwhile. */
-    if (drop) madvise(s->arena + segment_base(s, i), s->bytes, MADV_DONTNEED);
+    if (drop)
+        madvise(s->arena + segment_base(s, i), s->bytes, MADV_DONTNEED);
+    else if (s->erase)
+        erase_bytes(s->arena + segment_base(s, i), s->bytes);
     sync_spin_lock(&s->free_lock);
     sync_store_rel(&g->state, drop ? SEGMENT_ABSENT : SEGMENT_FREE);
     if (drop) sync_bump(&s->exist, (uint32_t)-1);

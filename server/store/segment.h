@@ -62,6 +62,7 @@ struct segments {
     struct segment *seg;
     uint32_t taken; /* ever, modulo 2^32: the clock of their ages; free lock */
     bool hugepages;
+    bool erase; /* a segment is overwritten before it is free */
 };
 
 /* Reserves address space for max_bytes, in segments of `bytes` (a power of two). 0 or -ENOMEM. */

@@ -62,8 +62,9 @@ struct store {
     bool exhausted;           /* and none is to be had (maintain.c) */
     bool purge_waits;         /* a purge found no place: on_room when there is one; written with the table's mutex */
 
-    pthread_mutex_t jobs_lock; /* for the list; nothing is locked under it */
-    struct store_job *jobs;    /* for the next pass of the sweeper */
+    pthread_mutex_t jobs_lock;      /* for the lists; nothing is locked under it */
+    struct store_job *jobs;         /* for the next pass of the sweeper */
+    struct store_erasing *erasings; /* who waits for a round of erase.c that has not begun */
 
     uint64_t reset[STORE_METRICS]; /* counters as of the last `stats reset` */
     struct maintain_thread thread;

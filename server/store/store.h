@@ -77,6 +77,7 @@ struct store_config {
     int64_t relative_ttl_max;   /* exptimes up to this many seconds count from now, larger ones are unix time; 0 means
                                    STORE_RELATIVE_TTL_MAX_S */
     bool hugepages;             /* ask for huge pages */
+    bool erase;                 /* overwrite what is dead after each pass of the sweeper (README.md, "Erasing") */
     uint64_t seed;              /* hash seed and where the counter of versions begins; random in production */
     const struct clock *clock;
     struct store_events events;
@@ -487,6 +488,18 @@ uint64_t store_number(const struct store *s);
 /* The handle gives up the versions that it has reserved: what it stores from now on is above store_number. Its thread.
  */
 void store_renumber(struct store_worker *w);
+
+/* Somebody who waits until what is dead is overwritten (store_config.erase); a member of what it is about. */
+struct store_erasing {
+    struct store_erasing *next;
+    /* Nothing is left in the store of a value that was dead when store_erase was called: that was purged and swept,
+     * replaced, deleted, evicted or has left. Maintenance thread; or store_free's caller, if there was no end before.
+     */
+    void (*done)(struct store_erasing *e);
+};
+/* Has what is dead overwritten now; *e stays in place until `done`. That waits for pins, and for bodies that are being
+ * received. Any thread, also within on_job. */
+void store_erase(struct store *s, struct store_erasing *e);
 
 /* ------------------------------------------------------------------ looking around */
 

@@ -11,6 +11,7 @@
 #include "base/fault.h"
 #include "base/sync.h"
 #include "store/change.h"
+#include "store/erase.h"
 #include "store/handle.h"
 #include "store/index.h"
 #include "store/item.h"
@@ -170,6 +171,7 @@ static void pass_end(struct store *s) {
     struct store_job *ended = p->jobs;
     p->jobs = NULL;
     job_end(s, ended);
+    erase_wanted(s);
     admit_purges(s);
 }
 

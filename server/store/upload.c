@@ -205,7 +205,10 @@ void upload_list(const struct store_upload *u, uint8_t *value) {
 static void release_pieces(struct store_worker *w, struct store_upload *u) {
     struct store *s = w->s;
     for (unsigned i = 0; i < u->npieces; i++) {
-        if (!u->linked) account_dead(w, u->pieces[i].loc, ITEM_PIECE_HEADER + u->pieces[i].bytes);
+        if (!u->linked) {
+            item_set_piece_owner(segment_at(&s->segs, u->pieces[i].loc), ITEM_PIECE_GIVEN_UP);
+            account_dead(w, u->pieces[i].loc, ITEM_PIECE_HEADER + u->pieces[i].bytes);
+        }
         uint32_t seg = segment_of(&s->segs, u->pieces[i].loc);
         struct segment *g = &s->segs.seg[seg];
         bool whole = sync_load(&g->whole);

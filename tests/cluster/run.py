@@ -20,6 +20,7 @@ import test_answers
 import test_binary
 import test_clients
 import test_enemies
+import test_erase
 import test_faults
 import test_handoff
 import test_hotkeys
@@ -32,7 +33,7 @@ import test_moves
 import test_options
 import test_purges
 
-MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_http, test_http_purges, test_enemies,
+MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_http, test_http_purges, test_enemies, test_erase,
            test_options, test_handoff, test_moves, test_hotkeys, test_migration, test_clients, test_binary)
 
 

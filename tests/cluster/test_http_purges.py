@@ -62,6 +62,45 @@ def audit(lab, n):
         return [json.loads(line) for line in f]
 
 
+def staged(lab, n, id_, stage):
+    return wait(f"{id_} is {stage}", lambda: [x for x in audit(lab, n) if x["id"] == id_ and x["stage"] == stage])[0]
+
+
+@case(quick=True)
+def receipts_in_a_cdns_dialect(lab):
+    """The id that Fastly's client is given has a receipt, of every node, if the request asks for one."""
+    nodes = serve(lab, 3, state=True)
+    fill(nodes[0], *((f"k{i}", "a") for i in range(60)))
+    status, _, text = request(nodes[1], "POST", "/service/S/purge/a?receipt=true&timeout=10s")
+    assert status == 200, text
+    rows = nodes[1].list(f"cluster purges {json.loads(text)['id']}")
+    assert rows[0][1]["items"] == "60" and all(f["gone_ms"] != "-" for word, f in rows if word == "ACK"), rows
+    assert sum(x["items"] for x in staged(lab, nodes[1], json.loads(text)["id"], "swept")["gone"]) == 60
+
+
+@case(quick=True)
+def the_audit_tells_of_changes(lab):
+    """What an operator changes, and what the cluster has agreed on, on every node."""
+    nodes = serve(lab, 3, state=True)
+    address = os.path.join(nodes[0].dir, "admin.sock")
+    assert nodes[0].admin("cluster set tag-lease 1500").startswith("OK")
+    assert nodes[0].admin("cluster weight nobody 3").startswith("CLIENT_ERROR")
+    assert nodes[1].ask("cluster set tag-lease 2000") == "CLIENT_ERROR not allowed here"
+
+    def changes(n, count):
+        lines = [x for x in audit(lab, n) if x["event"] == "cluster"]
+        return lines if len(lines) == count else None
+
+    done, refused = wait("two lines", lambda: changes(nodes[0], 2))
+    assert (done["stage"], done["detail"], done["actor"]["addr"]) == ("applied", "set tag-lease 1500", "unix:" + address), done
+    assert (refused["stage"], refused["detail"], refused["error"]) == \
+        ("refused", "weight nobody 3", "CLIENT_ERROR no member nobody"), refused
+    assert wait("a line", lambda: changes(nodes[1], 1))[0]["stage"] == "refused"
+    for n in nodes:
+        wait(f"{n.name} tells of it", lambda n=n: [x for x in audit(lab, n) if x["event"] == "configuration"
+                                                  and "tag_lease_ms=1500" in x["detail"] and x["stage"] == "applied"])
+
+
 @case(quick=True)
 def http_purges_reach_all(lab):
     nodes = serve(lab, 3, state=True)
@@ -101,8 +140,13 @@ def a_receipt_has_every_node(lab):
     with nodes[2].client() as c:
         assert c.ask("mp licence:7 c n w10000").startswith("HD c300 b")
         assert c.ask("mp licence:7+a+b+d c n w10000") == "HD c0 b0 n3/3"
-    line = wait("its line", lambda: [x for x in audit(lab, nodes[1]) if x["id"] == body["id"]])[0]
+    line = staged(lab, nodes[1], body["id"], "confirmed")
     assert (line["items"], line["reason"], line["actor"]["token"]) == (300, "TICKET-12", "test"), line
+    swept = staged(lab, nodes[1], body["id"], "swept")
+    assert (swept["items"], swept["bytes"], swept["erased_at"]) == (300, body["bytes"], None), swept
+    assert sorted((g["node"], str(g["items"])) for g in swept["gone"]) == \
+        sorted((f["name"], f["items"]) for f in acks), (swept, acks)
+    assert swept["actor"]["token"] == "test" and swept["selectors"] == ["licence:7+region:de"], swept
 
 
 @case(quick=True)
@@ -121,10 +165,19 @@ def http_says_who_is_missing(lab):
     assert status == 200 and time.monotonic() - begun < 0.3, header
     status, header, _ = request(nodes[0], "POST", "/service/S/purge/a?timeout=10s")  # its lease ends before that
     assert status == 200 and " confirmed 2/3" in header, header
+    counted = nodes[0](lambda c: c.meta("mp a s c w5000"))  # confirmed without it, but its memory may still have something
+    assert counted[0] == "HD", counted
+    counted = f"{int(counted[1][1:]) >> 40}-{int(counted[1][1:]) & ((1 << 40) - 1)}"
+    rows = nodes[0].list(f"cluster purges {counted}")
+    assert rows[0][1]["gone_ms"] == "-" and [f["gone_ms"] for _, f in rows[1:]].count("-") == 1, rows
     nodes[2].go_on()
+    wait("the last copy is gone", lambda: nodes[0].list(f"cluster purges {counted}", "PURGE")[0][1]["gone_ms"] != "-")
+    assert len(staged(lab, nodes[0], counted, "swept")["gone"]) == 3
     wait("the first one is everywhere", lambda: nodes[0].list(f"cluster purges {body['id']}", "PURGE")[0][1]["acked"] == "3")
     stages = [x["stage"] for x in audit(lab, nodes[0])]
     assert stages.count("pending") >= 2, stages
+    late = staged(lab, nodes[0], body["id"], "confirmed")  # it was answered long before
+    assert late["ms"] > 300 and late["selectors"] == ["a"] and late["actor"]["kind"] == "node", late
 
 
 @case()

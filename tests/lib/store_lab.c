@@ -104,7 +104,7 @@ static void on_job(void *arg, void *token, int64_t n, uint64_t bytes) {
     sync_store_rel(&end->ended, 1);
 }
 
-void lab_open(struct lab *l, uint64_t limit, char prefix) {
+static void open_as(struct lab *l, uint64_t limit, char prefix, bool erase) {
     clock_manual_init(&l->clock, 1000000000000ull, 1700000000);
     struct store_config cfg = {.memory_limit = limit,
                                .item_size_max = limit / 2,
@@ -112,12 +112,21 @@ void lab_open(struct lab *l, uint64_t limit, char prefix) {
                                .handles = LAB_HANDLES,
                                .evict = true,
                                .prefix_delimiter = prefix,
+                               .erase = erase,
                                .seed = 42,
                                .clock = &l->clock.clock,
                                .events = {.on_job = on_job}};
     CHECK(store_new(&cfg, &l->s) == 0);
     for (unsigned i = 0; i < LAB_HANDLES; i++) l->w[i] = store_worker(l->s, i);
     mutation = watched = NULL;
+}
+
+void lab_open(struct lab *l, uint64_t limit, char prefix) {
+    open_as(l, limit, prefix, false);
+}
+
+void lab_open_erasing(struct lab *l, uint64_t limit) {
+    open_as(l, limit, 0, true);
 }
 
 void lab_close(struct lab *l) {

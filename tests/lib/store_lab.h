@@ -26,6 +26,8 @@ struct lab {
 
 /* Makes a store of so many bytes; prefix: see store_config.prefix_delimiter. Fails the test if it cannot. */
 void lab_open(struct lab *l, uint64_t limit, char prefix);
+/* The same of a store that overwrites what is dead. */
+void lab_open_erasing(struct lab *l, uint64_t limit);
 /* Checks that everything is accounted for and frees the store. */
 void lab_close(struct lab *l);
 

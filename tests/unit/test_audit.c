@@ -79,6 +79,34 @@ static void test_line(void **state) {
         "\"reason\":\"TICKET-12\",\"error\":null}\n");
 }
 
+/* What is told of a purge when all of it is gone, and of a change. */
+static void test_later_lines(void **state) {
+    char line[2048];
+    const struct audit_gone gone[] = {{"c1:11211", 5, 600, INT64_C(1795701731482)}, {"c2", -1, 7, 0}};
+    struct audit_event e = usual;
+    (void)state;
+    e.stage = "swept";
+    e.gone = gone;
+    e.ngone = 2;
+    e.erased_ms = INT64_C(1795701731500);
+    write_line(&e, NULL, line, sizeof line);
+    assert_non_null(strstr(line, "\"bytes\":null,\"gone\":[{\"node\":\"c1:11211\",\"items\":5,\"bytes\":600,"
+                                 "\"at\":\"2026-11-26T14:02:11.482Z\"},{\"node\":\"c2\",\"items\":null,\"bytes\":7,"
+                                 "\"at\":null}],\"erased_at\":\"2026-11-26T14:02:11.500Z\",\"reason\""));
+    e = (struct audit_event){.event = "cluster",
+                             .stage = "applied",
+                             .kind = "text",
+                             .ttl_s = -1,
+                             .ms = -1,
+                             .items = -1,
+                             .bytes = -1,
+                             .detail = "weight c1 \"3\""};
+    write_line(&e, NULL, line, sizeof line);
+    assert_non_null(strstr(line, "\"selectors\":[],"));
+    assert_non_null(strstr(line, ",\"detail\":\"weight c1 \\\"3\\\"\",\"reason\":null,\"error\":null}\n"));
+    assert_null(strstr(line, "gone"));
+}
+
 /* Whatever clients send, the line is one line of JSON, and UTF-8 comes through. */
 static void test_any_bytes(void **state) {
     char line[8192], text[3 * 256];
@@ -257,10 +285,15 @@ static void test_bad_files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_line),         cmocka_unit_test(test_any_bytes),
-        cmocka_unit_test(test_hashed),       cmocka_unit_test(test_waiting_and_reopening),
-        cmocka_unit_test(test_a_long_line),  cmocka_unit_test(test_a_full_disk),
-        cmocka_unit_test(test_a_full_queue), cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_line),
+        cmocka_unit_test(test_later_lines),
+        cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_hashed),
+        cmocka_unit_test(test_waiting_and_reopening),
+        cmocka_unit_test(test_a_long_line),
+        cmocka_unit_test(test_a_full_disk),
+        cmocka_unit_test(test_a_full_queue),
+        cmocka_unit_test(test_bad_files),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

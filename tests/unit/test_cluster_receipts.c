@@ -137,14 +137,41 @@ static void test_counts(void **state) {
     assert_null(cluster_receipt_count(k, 4));
     for (uint32_t member = 100; member < 200; member++)
         cluster_receipts_counted(r, 9000, via, &(struct cluster_receipt_count){member, -1, 1, 0});
-    assert_int_equal(k->ncounts, 16);
+    assert_int_equal(k->ncounts, 101);
+    assert_int_equal(cluster_receipt_count(k, 3)->items, 10);
+    assert_int_equal(cluster_receipt_count(k, 199)->items, -1);
     cluster_receipts_begin(r, 2000, via, &p);
     assert_null(cluster_receipt_count(k, 3));
+}
+
+/* It is told once that all have taken out what a counted purge selects, whatever comes last. */
+static void test_all_is_gone(void **state) {
+    (void)state;
+    const struct purge_via via = {7, 60}, plain = {7, 61};
+    struct cluster_purge p = {.text = "t", .text_bytes = 1, .counted = true};
+    cluster_receipts_begin(r, 1000, via, &p);
+    cluster_receipts_counted(r, 2000, via, &(struct cluster_receipt_count){3, 10, 4000, 0});
+    assert_null(cluster_receipts_swept(r, via));
+    const struct purging_receipt last = {
+        .status = PURGING_CONFIRMED, .via = via, .origin = 3, .sequence = 1, .acked = 1, .members = 2};
+    cluster_receipts_confirmed(r, 3000, &last); /* without the second member */
+    assert_null(cluster_receipts_swept(r, via));
+    cluster_receipts_counted(r, 4000, via, &(struct cluster_receipt_count){4, 1, 1, 0});
+    assert_ptr_equal(cluster_receipts_swept(r, via), cluster_receipts_by_via(r, via));
+    assert_null(cluster_receipts_swept(r, via));
+    p.counted = false;
+    cluster_receipts_begin(r, 1000, plain, &p);
+    cluster_receipts_confirmed(r, 3000, &(struct purging_receipt){.status = PURGING_CONFIRMED, .via = plain});
+    assert_null(cluster_receipts_swept(r, plain));
+    assert_false(cluster_receipts_by_via(r, plain)->late);
+    cluster_receipts_late(r, plain);
+    assert_true(cluster_receipts_by_via(r, plain)->late);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_counts, open_receipts, close_receipts),
+        cmocka_unit_test_setup_teardown(test_all_is_gone, open_receipts, close_receipts),
         cmocka_unit_test(test_bounds_are_as_promised),
         cmocka_unit_test_setup_teardown(test_a_purge_is_remembered, open_receipts, close_receipts),
         cmocka_unit_test_setup_teardown(test_the_last_ones_are_remembered, open_receipts, close_receipts),

@@ -70,7 +70,7 @@ static const struct dialect_purge *read_request(char *bytes, size_t n, const cha
     const struct dialect_purge *row = &dialect_purges[route - routes];
     assert_ptr_equal(route->run, run);
     assert_int_equal(route->dialect, row->id);
-    if (purge_wanted_options(w, &r)) (void)row->read(&in, w);
+    (void)dialect_read(row, &in, w);
     return row;
 }
 
@@ -97,7 +97,7 @@ static void describe(const struct dialect_purge *row, const struct purge_wanted 
     if (w->status == 0) {
         n += sprintf(out + n, " %s", w->soft ? "soft" : "hard");
         if (w->ttl_s != 0) n += sprintf(out + n, " ttl=%u", w->ttl_s);
-        n += sprintf(out + n, "%s", waits[w->wait]);
+        n += sprintf(out + n, "%s%s", w->counted ? " receipt" : "", waits[w->wait]);
         if (w->wait_ms != PURGE_WANTED_WAIT_MS) n += sprintf(out + n, " timeout=%u", w->wait_ms);
         if (w->reason[0] != 0) n += sprintf(out + n, " reason=%s", w->reason);
         n += sprintf(out + n, " %s", w->text);

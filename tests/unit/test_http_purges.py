@@ -174,10 +174,28 @@ def a_receipt():
         body = json.loads(text)
         assert status == 200 and body["items"] == 300 and 300_000 < body["bytes"] < 400_000, body
         assert b"STAT curr_items 1\r\n" in ask(s, b"stats\r\n", b"END\r\n")
-        line, = c.audit(1)
-        assert (line["items"], line["bytes"]) == (body["items"], body["bytes"]), line
+        for line, stage in zip(c.audit(2), ("confirmed", "swept")):
+            assert (line["stage"], line["items"], line["bytes"]) == (stage, body["items"], body["bytes"]), line
+        assert line["erased_at"] is None, line
         assert ask(s, b"mp b c s\r\n").startswith(b"HD c1 b")
         assert ask(s, b"mp b I c\r\n") == b"HD c0 b0\r\n"
+        assert [x["stage"] for x in c.audit(3)] == ["confirmed", "swept", "confirmed"]
+
+
+@case()
+def a_receipt_in_any_dialect():
+    """?receipt=true, or a header: counted as in the own form; with --erase the audit says since when nothing is left."""
+    with Cache("--erase") as c:
+        for method, path, headers in [("POST", "/service/S/purge/a?receipt=true", {}),
+                                      ("PURGETAGS", "/", {"X_Cache_Tags": "a", "X_Tagcached_Receipt": "true"})]:
+            c.fill("a", "b")
+            assert c.request(method, path, **headers)[0] == 200
+            assert c.there("a", "b") == ["b"]
+            done, swept = c.audit(2)
+            assert (done["stage"], done["items"], swept["stage"], swept["items"]) == ("confirmed", 1, "swept", 1), swept
+            assert swept["id"] == done["id"] and done["ts"][:10] == swept["erased_at"][:10], swept
+        assert c.request("POST", "/client/v4/zones/Z/invalidate_cache?receipt=true", '{"tags":["a"]}')[0] == 400
+        assert c.audit(1)[0]["stage"] == "refused"
 
 
 # ------------------------------------------------------------------ what is refused
@@ -279,9 +297,14 @@ def tokens_are_read_again():
         told(c, "reloaded")
         assert c.request("POST", "/service/S/purge/a", token="new")[0] == 200
         assert c.request("POST", "/service/S/purge/a")[0] == 401
+        line = next(x for x in c.audit(4) if x["event"] == "tokens")
+        assert line["stage"] == "applied" and line["actor"]["kind"] == "node", line
+        assert set(line["detail"].split()) == {"created=new"} | {f"revoked={name}" for name in SECRETS}, line
         os.chmod(c.tokens, 0o644)
         os.kill(c.pid, signal.SIGHUP)
         told(c, "tokens_reload_failed")
+        line, = c.audit(1)
+        assert line["event"] == "tokens" and line["stage"] == "refused" and "chmod o=" in line["error"], line
         assert c.request("POST", "/service/S/purge/a", token="new")[0] == 200
 
 
@@ -332,7 +355,8 @@ def every_command_is_audited():
                 (b"tags_delete a b\r\n", b"0 ITEMS_DELETED\r\n", "tags_delete", "hard", ["a", "b"]),
                 (b"flush_all\r\n", b"OK\r\n", "flush_all", "all", ["*"])]:
             assert ask(s, request) == answer, request
-            line, = c.audit(1)
+            line, *swept = c.audit(2 if dialect == "tags_delete" else 1)  # which counts
+            assert [x["stage"] for x in swept] == ["swept"] * (dialect == "tags_delete"), swept
             actor = line["actor"]
             assert (actor["kind"], actor["dialect"], line["mode"], line["selectors"], line["stage"]) == \
                 ("text", dialect, mode, selectors, "confirmed"), line
@@ -381,6 +405,23 @@ def its_line_comes_first():
         c.audit(100)
         assert ask(s, b"flush_all\r\n") == b"OK\r\n"
         assert [line["stage"] for line in c.audit(2)] == ["asked", "confirmed"]
+
+
+@case()
+def a_reason_is_demanded():
+    path = f"/tmp/test_http_purges.{os.getpid()}.tokens.audit"
+    with Cache(audit=path + ",reason") as c, c.dial() as s:
+        c.fill("a", "b", "c")
+        for request in (b"purge a\r\n", b"mp a\r\n", b"mp a r\r\n", b"delete x|#|p=a\r\n", b"flush_all\r\n", b"flush_all 5\r\n"):
+            assert ask(s, request).startswith(b"CLIENT_ERROR "), request
+        assert c.request("POST", "/service/S/purge/a")[0] == 400
+        assert c.request("POST", "/service/S/purge/a?reason=")[0] == 400
+        assert c.there("a", "b", "c") == ["a", "b", "c"]
+        assert [x["stage"] for x in c.audit(8)] == ["refused"] * 8
+        assert ask(s, b"mp a rT-1\r\n") == b"HD\r\n"
+        assert c.request("POST", "/service/S/purge/b", X_Tagcached_Reason="T-2")[0] == 200
+        assert c.there("a", "b", "c") == ["c"]
+        assert [x["reason"] for x in c.audit(2)] == ["T-1", "T-2"]
 
 
 @case("audit-hash")

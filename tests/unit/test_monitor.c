@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * /healthz and /readyz of a node that stands alone: a worker that does not run, a node that ends. */
+ * /healthz and /readyz of a node that stands alone: a worker that does not run, a node that ends; and each line
+ * that /readyz has for a node of a cluster. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -16,6 +17,9 @@
 #include <cmocka.h>
 
 #include "base/sync.h"
+#include "cluster/cluster_gauges.h"
+#include "cluster/lease_ends.h"
+#include "cmd/cmd.h"
 #include "net/net.h"
 #include "node_lab.h"
 
@@ -103,10 +107,46 @@ static void a_node_that_ends_is_not_ready(void **state) {
     node_lab_end(&u);
 }
 
+/* What the cluster says of itself; that it says so is for test_purging_confirm (lag_ms) and test_purging_repair
+ * (active). */
+static struct cluster_gauges said;
+
+static void show_said(void *arg, struct cluster_gauges *out) {
+    (void)arg;
+    *out = said;
+}
+
+static void each_check_has_its_line(void **state) {
+    static const struct lease_ends leases;
+    static const struct cmd_cluster calls = {.leases = &leases, .gauges = show_said};
+    const struct cluster_ready good = {.joined = true, .leased = true, .active = true};
+    struct node_lab u;
+    (void)state;
+    node_lab_make(&u, "-s", node_lab_file("sock"), "-t1", "--http=127.0.0.1:0", NULL);
+    said = (struct cluster_gauges){.state = "serving", .epoch = 7, .ready = good};
+    cmd_set_cluster(node_cmd(u.node), &calls);
+    assert_int_equal(node_start(u.node), 0);
+    expect(&u, "/readyz", 200, "ready\n");
+    said.ready.lag_ms = 1000;
+    expect(&u, "/readyz", 200, "ready\n");
+    said.ready.lag_ms = 1001;
+    expect(&u, "/readyz", 503, "purges: one has been known for 1001 ms and is not applied\n");
+    said.ready = good;
+    said.ready.active = false;
+    expect(&u, "/readyz", 503, "voter: not active yet in epoch 7\n");
+    said.ready = (struct cluster_ready){.joined = true, .drained = true, .lag_ms = 60000};
+    expect(&u, "/readyz", 503,
+           "draining: an operator has taken this node out of the ring\n"
+           "purges: one has been known for 60000 ms and is not applied\nlease: serving\n"
+           "voter: not active yet in epoch 7\n");
+    node_lab_end(&u);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_that_stands_still_is_told_of),
         cmocka_unit_test(a_node_that_ends_is_not_ready),
+        cmocka_unit_test(each_check_has_its_line),
     };
     node_lab_begin();
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

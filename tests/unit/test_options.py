@@ -400,6 +400,21 @@ def enable_largepages():
         assert re.search(r"^VmFlags:.* hg\b", s.proc("smaps"), re.M)
 
 
+@case("erase")
+def erase():
+    with Server(*LOCAL) as s:
+        c = s.dial()
+        assert ask(c, b"ms a 100 Gt\r\n" + b"x" * 100 + b"\r\n") == b"HD\r\n"
+        assert ask(c, b"mp t c\r\n").startswith(b"HD c1 b")
+        without = int(re.search(rb"erased_bytes (\d+)", ask(c, b"stats purge\r\n", b"END\r\n")).group(1))
+    with Server(*LOCAL, "--erase") as s:
+        c = s.dial()
+        assert ask(c, b"ms a 100 Gt\r\n" + b"x" * 100 + b"\r\n") == b"HD\r\n"
+        assert ask(c, b"mp t c\r\n").startswith(b"HD c1 b")
+        assert without == 0
+        assert int(re.search(rb"erased_bytes (\d+)", ask(c, b"stats purge\r\n", b"END\r\n")).group(1)) > 100
+
+
 @case("daemon")
 def daemon():
     with tempfile.TemporaryDirectory() as d:
