@@ -34,7 +34,7 @@ struct forward *cmd_forward_new(struct session *s) {
     f->again_ns = 0;
     f->transfer = NULL;
     f->count = f->next = f->out = f->entries = 0;
-    f->attention = false;
+    f->attention = f->whole = false;
     f->pulls = 0;
     f->len = 0;
     s->forward = f;
@@ -97,7 +97,7 @@ static bool room_for(struct forward *f, size_t n) {
 }
 
 void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot, const char *p, size_t n) {
-    if (unlikely(n > 0 && !room_for(f, n))) {
+    if (unlikely(!room_for(f, n + FORWARD_END))) {
         cmd_forward_settle(f, slot, FORWARD_DOWN);
         return;
     }
@@ -107,11 +107,15 @@ void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot
 }
 
 char *cmd_forward_room(struct forward *f, size_t n) {
-    return room_for(f, n) ? f->buf + f->len : NULL;
+    return room_for(f, n + FORWARD_END) ? f->buf + f->len : NULL;
 }
 
 void cmd_forward_given(struct cmd_peers *peers, struct forward *f, unsigned slot, size_t n) {
     struct forward_slot *at = &f->slot[slot];
+    if (at->tail > 0 && likely(!forward_pulls(f, slot))) {
+        memcpy(f->buf + f->len + n, "END\r\n", FORWARD_END);
+        n += FORWARD_END;
+    }
     at->off = f->len;
     at->len = (uint32_t)n;
     at->state = FORWARD_DONE;

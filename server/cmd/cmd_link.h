@@ -31,12 +31,11 @@
 #define LINK_BACKOFF_MIN_MS 50        /* between attempts to connect */
 #define LINK_BACKOFF_MAX_MS 2000
 
-/* A request that is not answered. */
+/* Requests that are not answered. */
 struct link_entry {
     struct forward *f; /* NULL: a ping, or */
-    uint64_t at;       /* where it begins in what was written to the connection */
     uint32_t copy;     /* the number of an ask for a copy (cmd_copy.h); 0: none */
-    uint8_t slot;
+    uint8_t slot, n;   /* of the record's slots the first one, and how many */
 };
 
 enum link_step { LINK_STEP_NONE, LINK_STEP_DIALLING, LINK_STEP_UP };
@@ -59,8 +58,9 @@ struct cmd_link {
     bool copies;                    /* the peer has answered on this connection as one that knows of copies, */
     bool member_told;               /* and was told who asks */
     uint64_t ring_logged;           /* the version of its ring in the last line of the log */
-    struct link_entry *queue;       /* requests that are not answered, a ring of `cap` */
-    uint32_t cap, head, tail;       /* counting on and on: `tail - head` entries; an entry's number is its seq */
+    uint32_t head, tail;            /* seq of the oldest request that is not answered, and of the next one */
+    struct link_entry *queue;       /* those requests (cmd_link_queue.h), a ring of `cap` */
+    uint32_t cap, first, past;      /* counting on and on: the oldest entry, and behind the last */
     uint64_t written;               /* bytes appended to the connection */
     struct forward_waiters waiting; /* for room in the queue, or for a connection */
     struct cmd_wish wish;
@@ -121,5 +121,14 @@ bool cmd_link_is_down(struct cmd_peers *p, unsigned member);
 struct cmd_link *cmd_link_to(struct cmd_peers *p, unsigned member);
 /* A reply on the link to this member was not what was asked for: closes it. */
 void cmd_link_distrust(struct cmd_peers *p, unsigned member);
+
+/* ------------------------------------------------------------------ for the files cmd_link_*.c */
+
+/* Has it connected, unless that is under way. */
+void cmd_link_dial(struct cmd_link *l);
+/* Of a member that is in no view any more, when nothing points to it. */
+void cmd_link_free(struct cmd_link *l);
+/* Of its connection: takes replies. */
+const struct net_handler *cmd_link_handler(void);
 
 #endif

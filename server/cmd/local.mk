@@ -14,6 +14,7 @@ tagcached_sources += \
   %D%/cmd_copy.c \
   %D%/cmd_deadline.c \
   %D%/cmd_expiry.c \
+  %D%/cmd_forward_answer.c \
   %D%/cmd_forward_record.c \
   %D%/cmd_get.c \
   %D%/cmd_hold.c \
@@ -21,7 +22,9 @@ tagcached_sources += \
   %D%/cmd_job.c \
   %D%/cmd_key.c \
   %D%/cmd_explain.c \
+  %D%/cmd_link_answer.c \
   %D%/cmd_link_ask.c \
+  %D%/cmd_link_life.c \
   %D%/cmd_meta.c \
   %D%/cmd_meta_change.c \
   %D%/cmd_meta_get.c \
@@ -66,6 +69,7 @@ noinst_HEADERS += \
   %D%/cmd_deadline.h \
   %D%/cmd_expiry.h \
   %D%/cmd_forward.h \
+  %D%/cmd_forward_answer.h \
   %D%/cmd_get.h \
   %D%/cmd_handle.h \
   %D%/cmd_hold.h \
@@ -76,6 +80,7 @@ noinst_HEADERS += \
   %D%/cmd_latency.h \
   %D%/cmd_lease.h \
   %D%/cmd_link.h \
+  %D%/cmd_link_queue.h \
   %D%/cmd_meta.h \
   %D%/cmd_meta_get.h \
   %D%/cmd_meta_set.h \
