@@ -114,7 +114,8 @@ void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot
  * it; one that is FORWARD_WANTED need not be sent. Behind a line's last key this appends END. */
 char *cmd_forward_room(struct forward *f, size_t n);
 void cmd_forward_given(struct cmd_peers *peers, struct forward *f, unsigned slot, size_t n);
-/* A request that is FORWARD_OUT has come to this; when it was the last one the session's input is shown again. */
+/* A request that is FORWARD_OUT has come to this, and got no reply; when it was the last one the session's input is
+ * shown again. */
 void cmd_forward_settle(struct forward *f, unsigned slot, enum forward_state state);
 /* Puts it among those that wait, or takes it out again. */
 void cmd_forward_wait(struct forward *f, struct forward_waiters *w);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_meta.h"
@@ -51,8 +52,8 @@ static void answer_failed(struct session *s, struct request *r, enum forward_sta
 /* Whether a reply to a key of a get line is about that key, and ends as a value does. */
 static inline bool fits_key(const char *key, size_t key_len, const char *p, size_t n) {
     if (n == 0) return true;
-    return n > 8 + key_len && memcmp(p, "VALUE ", 6) == 0 && memcmp(p + 6, key, key_len) == 0 &&
-           p[6 + key_len] == ' ' && memcmp(p + n - 2, "\r\n", 2) == 0;
+    return n > 8 + key_len && memcmp(p, "VALUE ", 6) == 0 && bytes_same(p + 6, key, key_len) && p[6 + key_len] == ' ' &&
+           memcmp(p + n - 2, "\r\n", 2) == 0;
 }
 
 /* Whether a reply to a packet is an answer to it, or nothing, which only a quiet one may be. */

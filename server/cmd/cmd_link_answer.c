@@ -38,36 +38,52 @@ static void disagree(struct cmd_link *l, const char *payload, uint32_t n) {
     if (w->cmd->cfg.up.ring_differs != NULL) w->cmd->cfg.up.ring_differs(w->cmd->cfg.up.arg, l->number, version);
 }
 
-/* The oldest request is answered. */
-static inline void answer(struct cmd_link *l, enum link_status status, const char *payload, uint32_t n) {
+/* What this node has asked for itself is answered: an ask for a copy, or a ping (copy 0). */
+static __attribute__((noinline)) void answer_own(struct cmd_link *l, uint32_t copy, enum link_status status,
+                                                 const char *payload, uint32_t n) {
     struct cmd_peers *p = l->worker->peers;
-    bool ended;
-    const struct link_entry e = cmd_link_pop(l, &ended);
-    if (unlikely(e.copy != 0)) {
-        l->expired = 0;
-        l->copies |= status == LINK_COPIED;
-        cmd_copy_take(p, e.copy, status, payload, n);
-        return;
-    }
-    if (unlikely(e.f == NULL)) {
+    if (copy == 0) {
         l->ping_out = false;
         cmd_deadline_close(p, l);
         return;
     }
     l->expired = 0;
+    l->copies |= status == LINK_COPIED;
+    cmd_copy_take(p, copy, status, payload, n);
+}
+
+/* A request was answered otherwise than with its reply. f: its record; NULL: nobody awaits it. */
+static __attribute__((noinline)) void not_done(struct cmd_link *l, struct forward *f, unsigned slot,
+                                               enum link_status status, const char *payload, uint32_t n) {
     if (status == LINK_NOT_OWNER) disagree(l, payload, n);
     if (status == LINK_RETRY) l->ring_known = false; /* what is sent from here on was not refused with it */
-    if (likely(e.f->session != NULL && e.f->slot[e.slot].state == FORWARD_OUT)) {
-        switch (status) {
-        case LINK_DONE: cmd_forward_reply(p, e.f, e.slot, payload, n); break;
-        case LINK_LARGE: cmd_forward_settle(e.f, e.slot, FORWARD_LARGE); break;
-        case LINK_NOT_OWNER: cmd_forward_settle(e.f, e.slot, FORWARD_NOT_OWNER); break;
-        case LINK_RETRY: cmd_forward_settle(e.f, e.slot, FORWARD_RETRY); break;
-        case LINK_BEHIND: cmd_forward_settle(e.f, e.slot, FORWARD_BEHIND); break;
-        case LINK_COPIED:
-        case LINK_BUSY: cmd_forward_settle(e.f, e.slot, FORWARD_DOWN); break;
-        }
+    if (f == NULL) return;
+    switch (status) {
+    case LINK_LARGE: cmd_forward_settle(f, slot, FORWARD_LARGE); break;
+    case LINK_NOT_OWNER: cmd_forward_settle(f, slot, FORWARD_NOT_OWNER); break;
+    case LINK_RETRY: cmd_forward_settle(f, slot, FORWARD_RETRY); break;
+    case LINK_BEHIND: cmd_forward_settle(f, slot, FORWARD_BEHIND); break;
+    case LINK_DONE:
+    case LINK_COPIED:
+    case LINK_BUSY: cmd_forward_settle(f, slot, FORWARD_DOWN); break;
     }
+}
+
+/* The oldest request is answered. */
+static inline void answer(struct cmd_link *l, enum link_status status, const char *payload, uint32_t n) {
+    struct cmd_peers *p = l->worker->peers;
+    bool ended;
+    const struct link_entry e = cmd_link_pop(l, &ended);
+    if (unlikely(e.f == NULL)) {
+        answer_own(l, e.copy, status, payload, n);
+        return;
+    }
+    l->expired = 0;
+    const bool awaited = e.f->session != NULL && e.f->slot[e.slot].state == FORWARD_OUT;
+    if (unlikely(status != LINK_DONE))
+        not_done(l, awaited ? e.f : NULL, e.slot, status, payload, n);
+    else if (likely(awaited))
+        cmd_forward_reply(p, e.f, e.slot, payload, n);
     if (ended) cmd_forward_unref(p, e.f);
 }
 

@@ -58,19 +58,25 @@ static int32_t ttl_left(const struct cmd_worker *w, const struct request *r) {
     return r->exptime == STORE_EXPIRED || left < 0 ? LINK_TTL_PASSED : left > INT32_MAX ? INT32_MAX : (int32_t)left;
 }
 
-/* A key of a get line. */
+/* A key whose answer needs no more than that. */
+static inline void put_key(struct cmd_link *l, const struct request *r, unsigned flags, unsigned budget_ms) {
+    const size_t n = r->raw_key_len;
+    const struct link_header h = {(uint32_t)n, l->tail, LINK_GET, (uint8_t)flags, (uint16_t)budget_ms};
+    char *out = conn_reserve(l->conn, LINK_HEADER + n);
+    link_put(out, &h);
+    bytes_copy(out + LINK_HEADER, r->raw_key, n);
+    conn_commit(l->conn, LINK_HEADER + n);
+    l->written += LINK_HEADER + n;
+}
+
+/* A key of a get line of any kind. */
 static void put_get(struct cmd_link *l, const struct request *r, unsigned budget_ms) {
     const bool touch = r->row->id >= CMD_ID_gat, cas = r->row->id == CMD_ID_gets || r->row->id == CMD_ID_gats;
     const unsigned flags =
         (cas ? LINK_CAS : 0u) | (touch ? LINK_TOUCH : 0u) | (r->raw_key_len != r->key.len ? LINK_SUFFIX : 0u);
     const size_t n = r->raw_key_len;
-    if (likely(!touch && n <= STORE_KEY_MAX)) {
-        const struct link_header h = {(uint32_t)n, l->tail, LINK_GET, (uint8_t)flags, (uint16_t)budget_ms};
-        char *out = conn_reserve(l->conn, LINK_HEADER + n);
-        link_put(out, &h);
-        bytes_copy(out + LINK_HEADER, r->raw_key, n);
-        conn_commit(l->conn, LINK_HEADER + n);
-        l->written += LINK_HEADER + n;
+    if (!touch && n <= STORE_KEY_MAX) {
+        put_key(l, r, flags, budget_ms);
         return;
     }
     const int32_t ttl = ttl_left(l->worker, r);
@@ -104,7 +110,9 @@ static void put_pull(struct cmd_link *l, const struct forward *f, unsigned slot,
 static inline void send_one(struct cmd_link *l, struct forward *f, unsigned slot, const char *base,
                             const struct request *r, unsigned budget_ms) {
     const uint64_t at = l->written;
-    if (cmd_is_key(r)) {
+    if (likely(r->path == CMD_PATH_GET && r->raw_key_len == r->key.len)) {
+        put_key(l, r, 0, budget_ms);
+    } else if (cmd_is_key(r)) {
         put_get(l, r, budget_ms);
     } else {
         const size_t n = (size_t)(base + r->end - r->line);

@@ -64,7 +64,7 @@ static unsigned pause_before(const struct forward *f, unsigned n, bool same_ring
 
 /* What becomes of request k of those that cmd_owner_find has looked at, in a slot that nothing was sent for. large: its
  * block is too large to wait for. */
-static void place(const struct cmd_peers *p, struct forward *f, unsigned slot, unsigned k, bool large) {
+static inline void place(const struct cmd_peers *p, struct forward *f, unsigned slot, unsigned k, bool large) {
     struct forward_slot *at = &f->slot[slot];
     at->member = p->owner[k];
     f->pulls &= ~(1ull << slot);

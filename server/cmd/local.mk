@@ -45,6 +45,7 @@ tagcached_sources += \
   %D%/cmd_route.c \
   %D%/cmd_run.c \
   %D%/cmd_serve.c \
+  %D%/cmd_serve_frames.c \
   %D%/cmd_set.c \
   %D%/cmd_table.c \
   %D%/cmd_tag.c \
@@ -98,6 +99,7 @@ noinst_HEADERS += \
   %D%/cmd_purge_known.h \
   %D%/cmd_route.h \
   %D%/cmd_run.h \
+  %D%/cmd_serve_frames.h \
   %D%/cmd_set.h \
   %D%/cmd_table.h \
   %D%/cmd_tag.h \
