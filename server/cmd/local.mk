@@ -42,6 +42,7 @@ tagcached_sources += \
   %D%/cmd_producer.c \
   %D%/cmd_purge.c \
   %D%/cmd_purge_known.c \
+  %D%/cmd_purge_reply.c \
   %D%/cmd_route.c \
   %D%/cmd_run.c \
   %D%/cmd_serve.c \
@@ -97,6 +98,7 @@ noinst_HEADERS += \
   %D%/cmd_producer.h \
   %D%/cmd_purge.h \
   %D%/cmd_purge_known.h \
+  %D%/cmd_purge_reply.h \
   %D%/cmd_route.h \
   %D%/cmd_run.h \
   %D%/cmd_serve_frames.h \
