@@ -75,17 +75,17 @@ struct forward {
     uint64_t ring_version;         /* by which the owners were found */
     uint64_t begun_ns;             /* when it was made */
     uint64_t deadline_ns;
-    uint64_t again_ns;            /* in the worker's list of those to be sent again: when */
-    unsigned count;               /* requests that it covers */
-    unsigned next;                /* the first that is not answered yet: the one that the input begins with */
-    unsigned out;                 /* requests that are sent and not answered */
-    unsigned entries;             /* places in links' queues that point here */
-    bool attention;               /* some are neither here nor done */
-    bool whole;                   /* all are other nodes', and when they are answered the input behind them is a line */
-    uint64_t pulls;               /* bit i: slot i is a pull, whose request runs here afterwards */
-    uint64_t g;                   /* store_number() from before the latest pulls were sent */
-    struct cmd_moved_parts parts; /* what has come of a value that comes in parts, */
-    unsigned parts_slot;          /* and whose it is */
+    uint64_t again_ns;             /* in the worker's list of those to be sent again: when */
+    unsigned count;                /* requests that it covers */
+    unsigned next;                 /* the first that is not answered yet: the one that the input begins with */
+    unsigned out;                  /* requests that are sent and not answered */
+    unsigned entries;              /* places in links' queues that point here */
+    bool attention;                /* some are neither here nor done */
+    bool whole;                    /* all were other nodes', and a line begins behind them */
+    uint64_t pulls;                /* bit i: slot i is a pull, whose request runs here afterwards */
+    uint64_t g;                    /* store_number() from before the latest pulls were sent */
+    struct cmd_moved_parts parts;  /* what has come of a value that comes in parts, */
+    unsigned parts_slot;           /* and whose it is */
     struct cmd_transfer *transfer; /* the transfer link that it uses, or NULL (cmd_transfer.c) */
     char *buf;                     /* the replies */
     uint32_t len, cap;

@@ -254,25 +254,30 @@ static void hold_back(struct conn *c, bool on) {
     (void)setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
 }
 
-ssize_t tls_write(struct conn *c, const char *p, size_t n) {
-    const bool several = n > c->tls_piece;
-    size_t sent = 0;
-    if (several) hold_back(c, true);
-    while (sent < n) {
+/* Writes p[0..n) as records; *sent is how much of it. 0: all of it; else -errno. */
+static ssize_t write_records(struct conn *c, const char *p, size_t n, size_t *sent) {
+    for (*sent = 0; *sent < n;) {
         errno = 0;
-        size_t piece = n - sent < c->tls_piece ? n - sent : c->tls_piece;
-        int r = openssl.SSL_write(c->ssl, p + sent, (int)piece);
+        size_t piece = n - *sent < c->tls_piece ? n - *sent : c->tls_piece;
+        int r = openssl.SSL_write(c->ssl, p + *sent, (int)piece);
         if (r <= 0) {
             uint32_t want = c->flags & CONN_TLS_WANT;
             ssize_t e = failure(c, r);
             c->flags = (c->flags & ~(uint32_t)CONN_TLS_WANT) | want; /* that is about reading */
-            if (e == 0) e = -EPIPE;
-            if (e != -EAGAIN) return e;
-            break;
+            return e == 0 ? -EPIPE : e;
         }
-        sent += (size_t)r;
+        *sent += (size_t)r;
     }
+    return 0;
+}
+
+ssize_t tls_write(struct conn *c, const char *p, size_t n) {
+    const bool several = n > c->tls_piece;
+    size_t sent;
+    if (several) hold_back(c, true);
+    const ssize_t e = write_records(c, p, n, &sent);
     if (several) hold_back(c, false);
+    if (e != 0 && e != -EAGAIN) return e;
     return sent > 0 ? (ssize_t)sent : -EAGAIN;
 }
 
