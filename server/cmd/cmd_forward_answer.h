@@ -23,9 +23,9 @@ const char *cmd_forward_origin(const struct forward *f, const char *p);
 /* Answers r, which is the slot's and another node's, from its reply, or says that it has failed. */
 void cmd_forward_answer(struct session *s, struct forward *f, struct forward_slot *at, struct request *r,
                         const char *origin);
-/* Answers all requests of the session's record and ends it, if all replies have come and are what was asked for, and
- * nobody wants to be told of requests. p: the input, which begins with the first of them. Returns their bytes; 0: it
- * has done nothing. */
+/* Answers all requests of the session's record and ends it, if all replies have come, are what was asked for, and are
+ * CONN_RESERVE_MAX bytes at most, and nobody wants to be told of requests. p: the input, which begins with the first of
+ * them. Returns their bytes; 0: it has done nothing. */
 size_t cmd_forward_answer_whole(struct session *s, const char *p);
 /* Tells who watches, or the log, of a request that cmd_run does not tell of. */
 void cmd_forward_tell(struct session *s, const struct request *r);

@@ -4,7 +4,7 @@
  * needed. Requests go out in order and are answered in order (proto/link.h); deadlines, bounds and the breaker are kept
  * here. What is asked is up to cmd_route.c.
  *
- * On the session's worker, but for cmd_link_answer.
+ * On the session's worker.
  */
 #ifndef TAGCACHED_CMD_CMD_LINK_H
 #define TAGCACHED_CMD_CMD_LINK_H
