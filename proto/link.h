@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * link - the headers of what two nodes say to each other about keys, on a connection that belongs to one worker of the
- * node that asks (server/cmd/cmd_link.c, cmd_serve.c). Pure.
+ * node that asks (server/cmd/cmd_link.h, cmd_serve.c). Pure.
  *
  *     request  bytes u32 | seq u32 | kind u8   | flags u8 | budget_ms u16 | payload
  *     reply    bytes u32 | seq u32 | status u8 | more u8  | 0 u16         | payload

@@ -14,12 +14,14 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* hash_key of any key: out of line, so that the usual ones need no stack frame. */
+#define HASH_SHORT 32 /* bytes of a key up to which it is hashed in line */
+
+/* hash_key of any key: out of line. */
 uint64_t hash_long(const void *key, size_t n, uint64_t seed);
 
 /* The hash of a key of n bytes under a seed. Any thread. */
 static inline uint64_t hash_key(const void *key, size_t n, uint64_t seed) {
-    return n <= 32 ? XXH3_64bits_withSeed(key, n, seed) : hash_long(key, n, seed);
+    return n <= HASH_SHORT ? XXH3_64bits_withSeed(key, n, seed) : hash_long(key, n, seed);
 }
 
 /* The hash of a tag's name, never 0 (0 marks an empty place in tables). Any thread. */

@@ -51,6 +51,7 @@
     CALL(SSL_get_SSL_CTX)                                                                                              \
     CALL(SSL_get_error)                                                                                                \
     CALL(SSL_get_ex_data)                                                                                              \
+    CALL(SSL_has_pending)                                                                                              \
     CALL(SSL_is_init_finished)                                                                                         \
     CALL(SSL_load_client_CA_file)                                                                                      \
     CALL(SSL_new)                                                                                                      \
@@ -60,8 +61,10 @@
     CALL(SSL_set_accept_state)                                                                                         \
     CALL(SSL_set_alpn_protos)                                                                                          \
     CALL(SSL_set_connect_state)                                                                                        \
+    CALL(SSL_set_default_read_buffer_len)                                                                              \
     CALL(SSL_set_ex_data)                                                                                              \
     CALL(SSL_set_fd)                                                                                                   \
+    CALL(SSL_set_read_ahead)                                                                                           \
     CALL(SSL_set_verify)                                                                                               \
     CALL(SSL_shutdown)                                                                                                 \
     CALL(SSL_write)                                                                                                    \

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/check.h"
 #include "cmd/request.h"
 #include "cmd/session.h"
 #include "store/store.h"
@@ -25,7 +26,32 @@ struct batch {
     unsigned max;   /* requests that it may hold */
     unsigned lines; /* of which the batch is made; the keys of one are one */
     bool stop;      /* nothing more can be parsed now */
+    bool far;       /* its keys are other nodes', most likely: their buckets are not brought into the cache */
 };
+
+/* The key of a request is p[0..n). */
+static inline void cmd_batch_key(const struct batch *b, struct request *r, const char *p, size_t n) {
+    if (likely(!b->far))
+        store_key_hash(b->store, &r->key, p, n);
+    else
+        store_key_hash_only(b->store, &r->key, p, n);
+}
+
+/* The worker's batch, of input p[0..n). What is run of a batch that is shown again is this node's: its keys are not
+ * far.
+ */
+static inline struct batch cmd_batch_begin(struct session *s, char *p, size_t n) {
+    struct cmd_worker *w = s->worker;
+    return (struct batch){
+        .s = s,
+        .store = w->cmd->store,
+        .batch = w->batch,
+        .max = CMD_BATCH,
+        .p = p,
+        .n = n,
+        .far = unlikely(s->recent != 0) && w->routes && s->forward == NULL,
+    };
+}
 
 /* A request as it begins: of a line without its ending. */
 static inline void cmd_batch_clear(struct request *r, const struct cmd_row *row, const char *line, size_t n) {

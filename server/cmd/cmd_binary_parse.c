@@ -172,7 +172,7 @@ static inline void fill_head(const struct batch *b, struct request *r, enum cmd_
     r->cas = 0;
     r->raw_key = p + BINARY_HEADER + extras;
     r->raw_key_len = (uint32_t)key;
-    store_key_hash(b->store, &r->key, r->raw_key, key);
+    cmd_batch_key(b, r, r->raw_key, key);
 }
 
 /* Parses packets of gets with an ordinary key from b->at on, as many as there are. */
@@ -224,8 +224,7 @@ static void parse_sets(struct batch *b) {
 /* ------------------------------------------------------------------ batches */
 
 unsigned cmd_binary_parse(struct session *s, char *p, size_t n) {
-    struct batch b = {
-        .s = s, .store = s->worker->cmd->store, .batch = s->worker->batch, .max = CMD_BATCH, .p = p, .n = n};
+    struct batch b = cmd_batch_begin(s, p, n);
     s->need = 0;
     while (b.at < n && !b.stop && b.count < CMD_BATCH) {
         const unsigned before = b.count, opcode = n - b.at > 1 ? (uint8_t)p[b.at + 1] : 0;

@@ -37,12 +37,27 @@ enum forward_state {
     FORWARD_BROKEN,    /* failed: the link broke behind it, and it must not be repeated */
 };
 
-struct forward_slot {
-    uint32_t off, len; /* its reply, in the record's buffer */
-    uint16_t member;   /* whom to ask, or who was asked: an index in the view */
-    uint8_t state;     /* enum forward_state */
-    uint8_t tries;     /* times that it was sent again */
+/* What a request is, as far as its answer goes. */
+enum forward_kind {
+    FORWARD_LINE,   /* a line, and its block */
+    FORWARD_KEY,    /* a key of a get line */
+    FORWARD_PACKET, /* a packet of the binary protocol */
 };
+
+/* Places in the input count from where the record's first request begins. */
+struct forward_slot {
+    uint32_t off, len;       /* its reply, in the record's buffer; behind the last key of a line END follows there.
+                                FORWARD_OUT: off is where it begins in what was written to the link, modulo 2^32 */
+    uint32_t name, name_len; /* where the key, or packet, is in the input; bytes of the key */
+    uint32_t end;            /* where the request ends there */
+    uint16_t member;         /* whom to ask, or who was asked: an index in the view */
+    uint8_t state;           /* enum forward_state */
+    uint8_t tries;           /* times that it was sent again */
+    uint8_t kind;            /* enum forward_kind */
+    uint8_t tail;            /* bytes of `len` that are END: 0 or FORWARD_END */
+};
+
+#define FORWARD_END 5 /* bytes of "END\r\n" */
 
 TAILQ_HEAD(forward_list, forward);
 
@@ -66,6 +81,7 @@ struct forward {
     unsigned out;                  /* requests that are sent and not answered */
     unsigned entries;              /* places in links' queues that point here */
     bool attention;                /* some are neither here nor done */
+    bool whole;                    /* all were other nodes', and a line begins behind them */
     uint64_t pulls;                /* bit i: slot i is a pull, whose request runs here afterwards */
     uint64_t g;                    /* store_number() from before the latest pulls were sent */
     struct cmd_moved_parts parts;  /* what has come of a value that comes in parts, */
@@ -94,11 +110,12 @@ void cmd_forward_end(struct session *s);
 void cmd_forward_unref(struct cmd_peers *p, struct forward *f);
 /* The reply of a request that is FORWARD_OUT is p[0..n). Without memory for it the request has failed. */
 void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot, const char *p, size_t n);
-/* Room for a reply of at most n bytes; NULL: no memory. And: the reply of a request that is FORWARD_WANTED has been
- * written there, n bytes of it; the request need not be sent. */
+/* Room for a reply of at most n bytes; NULL: no memory. And: the reply of a request has been written there, n bytes of
+ * it; one that is FORWARD_WANTED need not be sent. Behind a line's last key this appends END. */
 char *cmd_forward_room(struct forward *f, size_t n);
 void cmd_forward_given(struct cmd_peers *peers, struct forward *f, unsigned slot, size_t n);
-/* A request that is FORWARD_OUT has come to this; when it was the last one the session's input is shown again. */
+/* A request that is FORWARD_OUT has come to this, and got no reply; when it was the last one the session's input is
+ * shown again. */
 void cmd_forward_settle(struct forward *f, unsigned slot, enum forward_state state);
 /* Puts it among those that wait, or takes it out again. */
 void cmd_forward_wait(struct forward *f, struct forward_waiters *w);

@@ -34,7 +34,7 @@ struct forward *cmd_forward_new(struct session *s) {
     f->again_ns = 0;
     f->transfer = NULL;
     f->count = f->next = f->out = f->entries = 0;
-    f->attention = false;
+    f->attention = f->whole = false;
     f->pulls = 0;
     f->len = 0;
     s->forward = f;
@@ -81,11 +81,11 @@ void cmd_forward_unref(struct cmd_peers *p, struct forward *f) {
 
 void cmd_forward_settle(struct forward *f, unsigned slot, enum forward_state state) {
     f->slot[slot].state = (uint8_t)state;
-    if (state != FORWARD_DONE) f->attention = true;
+    f->attention = true;
     if (--f->out == 0) conn_resume(f->session->conn);
 }
 
-static bool room_for(struct forward *f, size_t n) {
+static __attribute__((noinline)) bool room_for(struct forward *f, size_t n) {
     if (f->cap - f->len >= n) return true;
     size_t cap = f->cap < BUFFER_MIN ? BUFFER_MIN : f->cap;
     while (cap - f->len < n) cap *= 2;
@@ -96,27 +96,36 @@ static bool room_for(struct forward *f, size_t n) {
     return true;
 }
 
-void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot, const char *p, size_t n) {
-    if (unlikely(n > 0 && !room_for(f, n))) {
-        cmd_forward_settle(f, slot, FORWARD_DOWN);
-        return;
-    }
-    if (n > 0) memcpy(f->buf + f->len, p, n);
-    cmd_forward_given(peers, f, slot, n);
-    cmd_forward_settle(f, slot, FORWARD_DONE);
-}
-
-char *cmd_forward_room(struct forward *f, size_t n) {
-    return room_for(f, n) ? f->buf + f->len : NULL;
-}
-
-void cmd_forward_given(struct cmd_peers *peers, struct forward *f, unsigned slot, size_t n) {
+/* n bytes behind the record's replies are that of this slot. */
+static inline void take(struct cmd_peers *peers, struct forward *f, unsigned slot, size_t n) {
     struct forward_slot *at = &f->slot[slot];
+    if (at->tail > 0 && likely(!forward_pulls(f, slot))) {
+        memcpy(f->buf + f->len + n, "END\r\n", FORWARD_END);
+        n += FORWARD_END;
+    }
     at->off = f->len;
     at->len = (uint32_t)n;
     at->state = FORWARD_DONE;
     f->len += (uint32_t)n;
     peers->reply_bytes += n;
+}
+
+void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot, const char *p, size_t n) {
+    if (unlikely(f->cap - f->len < n + FORWARD_END) && !room_for(f, n + FORWARD_END)) {
+        cmd_forward_settle(f, slot, FORWARD_DOWN);
+        return;
+    }
+    if (n > 0) memcpy(f->buf + f->len, p, n);
+    take(peers, f, slot, n);
+    if (--f->out == 0) conn_resume(f->session->conn);
+}
+
+char *cmd_forward_room(struct forward *f, size_t n) {
+    return room_for(f, n + FORWARD_END) ? f->buf + f->len : NULL;
+}
+
+void cmd_forward_given(struct cmd_peers *peers, struct forward *f, unsigned slot, size_t n) {
+    take(peers, f, slot, n);
 }
 
 /* ------------------------------------------------------------------ waiting */

@@ -7,6 +7,7 @@
 #include "base/sync.h"
 #include "cmd/cmd_binary_parse.h"
 #include "cmd/cmd_body.h"
+#include "cmd/cmd_forward_answer.h"
 #include "cmd/cmd_hot.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_moving.h"
@@ -67,6 +68,7 @@ static size_t run_batch(struct session *s, char *p, size_t n) {
     struct cmd_worker *w = s->worker;
     size_t used = 0;
     w->observed = sync_load(&w->cmd->observed);
+    if (unlikely(s->forward != NULL) && (used = cmd_forward_answer_whole(s, p)) > 0) return used;
     cmd_enter(w);
     const unsigned count = likely(!s->binary) ? cmd_parse(s, p, n) : cmd_binary_parse(s, p, n);
     unsigned i;

@@ -4,7 +4,7 @@
  * needed. Requests go out in order and are answered in order (proto/link.h); deadlines, bounds and the breaker are kept
  * here. What is asked is up to cmd_route.c.
  *
- * On the session's worker, but for cmd_link_answer.
+ * On the session's worker.
  */
 #ifndef TAGCACHED_CMD_CMD_LINK_H
 #define TAGCACHED_CMD_CMD_LINK_H
@@ -32,12 +32,11 @@
 #define LINK_REDIAL_MS 50             /* before it is tried again to connect, in the background, */
 #define LINK_FAILED_MS 1000           /* and if it is so soon after a failure nobody waits for it */
 
-/* A request that is not answered. */
+/* Requests that are not answered. */
 struct link_entry {
     struct forward *f; /* NULL: a ping, or */
-    uint64_t at;       /* where it begins in what was written to the connection */
     uint32_t copy;     /* the number of an ask for a copy (cmd_copy.h); 0: none */
-    uint8_t slot;
+    uint8_t slot, n;   /* of the record's slots the first one, and how many */
 };
 
 enum link_step { LINK_STEP_NONE, LINK_STEP_DIALLING, LINK_STEP_UP };
@@ -60,9 +59,10 @@ struct cmd_link {
     bool copies;                    /* the peer has answered on this connection as one that knows of copies, */
     bool member_told;               /* and was told who asks */
     uint64_t ring_logged;           /* the version of its ring in the last line of the log */
-    struct link_entry *queue;       /* requests that are not answered, a ring of `cap` */
-    uint32_t cap, head, tail;       /* counting on and on: `tail - head` entries; an entry's number is its seq */
-    uint32_t erase_upto;            /* what comes before this entry is waited for by cmd_erase */
+    uint32_t head, tail;            /* seq of the oldest request that is not answered, and of the next one */
+    struct link_entry *queue;       /* those requests (cmd_link_queue.h), a ring of `cap` */
+    uint32_t cap, first, past;      /* counting on and on: the oldest entry, and behind the last */
+    uint32_t erase_upto;            /* requests before this seq are waited for by cmd_erase */
     uint64_t written;               /* bytes appended to the connection */
     struct forward_waiters waiting; /* for room in the queue, or for a connection */
     struct cmd_wish wish;
@@ -123,5 +123,16 @@ bool cmd_link_is_down(struct cmd_peers *p, unsigned member);
 struct cmd_link *cmd_link_to(struct cmd_peers *p, unsigned member);
 /* A reply on the link to this member was not what was asked for: closes it. */
 void cmd_link_distrust(struct cmd_peers *p, unsigned member);
+
+/* ------------------------------------------------------------------ for the files cmd_link_*.c */
+
+/* Has it connected, unless that is under way, or failed just now. */
+void cmd_link_dial(struct cmd_link *l);
+/* Whether it could not be connected to in the last `ms`. */
+bool cmd_link_has_failed(const struct cmd_link *l, unsigned ms);
+/* Of a member that is in no view any more, when nothing points to it. */
+void cmd_link_free(struct cmd_link *l);
+/* Of its connection: takes replies. */
+const struct net_handler *cmd_link_handler(void);
 
 #endif

@@ -167,8 +167,7 @@ static inline bool parse_usual(struct batch *b, const struct cmd_row *row) {
 }
 
 unsigned cmd_parse(struct session *s, char *p, size_t n) {
-    struct batch b = {
-        .s = s, .store = s->worker->cmd->store, .batch = s->worker->batch, .max = CMD_BATCH, .p = p, .n = n};
+    struct batch b = cmd_batch_begin(s, p, n);
     const struct cmd_names *names = &s->worker->cmd->names;
     bool more = n > 0;
     s->need = 0;

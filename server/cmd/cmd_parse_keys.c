@@ -24,7 +24,7 @@ static inline bool take_key(struct batch *b, struct request *r, const struct cmd
     } else {
         r->raw_key = p;
         r->raw_key_len = (uint32_t)n;
-        store_key_hash(b->store, &r->key, p, n);
+        cmd_batch_key(b, r, p, n);
     }
     return true;
 }

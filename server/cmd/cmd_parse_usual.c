@@ -25,7 +25,7 @@ bool cmd_parse_usual_sets(struct batch *b) {
             (size_t)(end - body) < t.length + 2 || body[t.length] != '\r' || body[t.length + 1] != '\n')
             break;
         cmd_batch_clear(r, &cmd_rows[CMD_ID_set], line, (size_t)(body - 2 - line));
-        store_key_hash(b->store, &r->key, t.key.p, t.key.n);
+        cmd_batch_key(b, r, t.key.p, t.key.n);
         r->path = CMD_PATH_SET;
         r->flags = t.flags;
         r->exptime = t.exptime;
@@ -73,7 +73,7 @@ static inline const char *ordinary_meta(struct batch *b, struct request *r, enum
     r->raw_key = line + 3;
     r->raw_key_len = (uint32_t)(e - r->raw_key);
     r->rest = (uint32_t)(flags - line);
-    store_key_hash(b->store, &r->key, r->raw_key, r->raw_key_len);
+    cmd_batch_key(b, r, r->raw_key, r->raw_key_len);
     return next;
 }
 

@@ -16,6 +16,7 @@
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_meta.h"
 #include "cmd/cmd_purge_known.h"
+#include "cmd/cmd_purge_reply.h"
 #include "cmd/cmd_watch.h"
 #include "cmd/instance.h"
 #include "cmd/observers.h"
@@ -31,15 +32,6 @@
 
 #define CMD_PURGE_WAIT_MS 2000         /* how long other nodes are waited for unless `w` says it */
 #define CMD_PURGE_WAIT_MAX_MS 3600000u /* at most */
-
-/* What became of a purge. */
-struct cmd_purged {
-    uint64_t number; /* of this node; in a cluster its id as one number, 0: it has none yet */
-    int64_t n;       /* of a counted one, items and */
-    uint64_t bytes;
-    bool confirmed;
-    unsigned acked, members; /* nodes that have carried it out, of so many */
-};
 
 _Static_assert(KEYTAGS_SELECTORS_MAX <= STORE_SELECTORS_MAX, "a list is one purge");
 
@@ -332,54 +324,6 @@ static bool apply_soft_flags(const struct meta *m, struct store_purge *p) {
     return true;
 }
 
-/* Writes " n2/3". */
-static char *put_share(char *out, const struct cmd_purged *got) {
-    memcpy(out, " n", 2);
-    out = text_put_u64(out + 2, got->acked);
-    *out++ = '/';
-    return text_put_u64(out, got->members);
-}
-
-/* Writes "7 b412": items and bytes; of more items than are counted, "many". */
-static char *put_removed(char *out, const struct cmd_purged *got) {
-    if (got->n < 0) {
-        memcpy(out, "many", 4);
-        out += 4;
-    } else {
-        out = text_put_u64(out, (uint64_t)got->n);
-    }
-    memcpy(out, " b", 2);
-    return text_put_u64(out + 2, got->bytes);
-}
-
-static void reply_mp(struct session *s, const struct meta *m, const struct text_token *sel,
-                     const struct cmd_purged *got) {
-    char head[64 + META_OPAQUE_MAX];
-    char *out = head;
-    if (meta_has(m, 'q') && got->confirmed) return;
-    conn_write(s->conn, got->confirmed ? "HD" : "PA", 2);
-    if (!got->confirmed && !meta_has(m, 'n')) { /* shown though nobody asked */
-        out = put_share(head, got);
-        conn_write(s->conn, head, (size_t)(out - head));
-    }
-    for (unsigned i = 0; i < m->norder; i++) {
-        out = head;
-        *out++ = ' ';
-        *out++ = m->order[i];
-        switch (m->order[i]) {
-        case 'n': out = put_share(head, got); break;
-        case 's': out = text_put_u64(out, got->number); break;
-        case 'c': out = put_removed(out, got); break;
-        case 'O': memcpy(out, m->opaque.p, m->opaque.n), out += m->opaque.n; break;
-        case 'k': break;
-        default: continue;
-        }
-        conn_write(s->conn, head, (size_t)(out - head));
-        if (m->order[i] == 'k') conn_write(s->conn, sel->p, sel->n);
-    }
-    conn_write(s->conn, "\r\n", 2);
-}
-
 /* Reads the line: its flags into the worker's `meta`. *list: the selectors as text. */
 static enum meta_error read_mp(struct session *s, const struct request *r, struct store_purge *p,
                                struct text_token *list, uint64_t *wait_ms) {
@@ -403,7 +347,7 @@ void cmd_mp(struct session *s, struct request *r) {
     if (e != META_OK)
         cmd_meta_error(s, e);
     else if (carry_out(s, r, &p, list.p, list.n, wait_ms, &got))
-        reply_mp(s, &s->worker->meta, &list, &got);
+        cmd_purge_reply_mp(s, &s->worker->meta, &list, &got);
     if (!s->worker->retry) cmd_bump(s, CMD_METRIC_cmd_meta);
 }
 

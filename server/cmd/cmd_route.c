@@ -10,9 +10,9 @@
 #include "cmd/cmd_copy.h"
 #include "cmd/cmd_deadline.h"
 #include "cmd/cmd_forward.h"
+#include "cmd/cmd_forward_answer.h"
 #include "cmd/cmd_job.h"
 #include "cmd/cmd_link.h"
-#include "cmd/cmd_meta.h"
 #include "cmd/cmd_moving.h"
 #include "cmd/cmd_owner.h"
 #include "cmd/cmd_place.h"
@@ -21,43 +21,9 @@
 #include "cmd/cmd_run.h"
 #include "cmd/cmd_transfer.h"
 #include "cmd/instance.h"
-#include "cmd/observers.h"
-#include "cmd/packet.h"
 #include "cmd/reply.h"
 #include "net/conn.h"
 #include "store/store.h"
-
-/* ------------------------------------------------------------------ what has failed */
-
-/* Answers a meta get whose owner does not answer: it is a miss. */
-static void answer_meta_miss(struct session *s, struct request *r) {
-    const enum meta_error e = cmd_meta_read(s, r, 2, META_MG);
-    if (e != META_OK)
-        cmd_meta_error(s, e);
-    else if (!meta_has(&s->worker->meta, 'q'))
-        cmd_meta_reply(s, r, "EN");
-}
-
-static void answer_failed(struct session *s, struct request *r, enum forward_state how) {
-    static const char down[] = "SERVER_ERROR owner is down",
-                      late[] = "SERVER_ERROR owner did not answer, may have been done",
-                      lost[] = "SERVER_ERROR connection to owner lost, may have been done";
-    cmd_bump(s, CMD_METRIC_forward_errors);
-    if (cmd_is_packet(r) && cmd_place_is_lookup(r)) {
-        packet_miss(s, r);
-        return;
-    }
-    if (r->row->class == CMD_CLASS_GET) return; /* a miss is no word */
-    if (r->row->id == CMD_ID_mg) {
-        answer_meta_miss(s, r);
-    } else if (r->row->id == CMD_ID_me) {
-        cmd_line_lit(s, "EN");
-    } else if (r->row->id == CMD_ID_touch) {
-        cmd_reply_lit(s, r, "NOT_FOUND");
-    } else {
-        cmd_reply_error(s, r, BINARY_TEMPORARY, "%s", how == FORWARD_DOWN ? down : how == FORWARD_LATE ? late : lost);
-    }
-}
 
 /* ------------------------------------------------------------------ what is to be sent again */
 
@@ -98,7 +64,7 @@ static unsigned pause_before(const struct forward *f, unsigned n, bool same_ring
 
 /* What becomes of request k of those that cmd_owner_find has looked at, in a slot that nothing was sent for. large: its
  * block is too large to wait for. */
-static void place(const struct cmd_peers *p, struct forward *f, unsigned slot, unsigned k, bool large) {
+static inline void place(const struct cmd_peers *p, struct forward *f, unsigned slot, unsigned k, bool large) {
     struct forward_slot *at = &f->slot[slot];
     at->member = p->owner[k];
     f->pulls &= ~(1ull << slot);
@@ -117,11 +83,6 @@ static void place(const struct cmd_peers *p, struct forward *f, unsigned slot, u
     }
 }
 
-/* Whether it is a store whose block is too large to wait for. */
-static bool has_block_to_come(const struct request *r) {
-    return r->row != NULL && r->body == NULL && (r->row->class == CMD_CLASS_STORE || r->row->class == CMD_CLASS_MSET);
-}
-
 /* By another ring some requests may be others', or have to wait; and what waited may be run. */
 static void route_again(struct session *s, struct forward *f, const struct request *r, unsigned n) {
     struct cmd_peers *p = s->worker->peers;
@@ -131,7 +92,7 @@ static void route_again(struct session *s, struct forward *f, const struct reque
             const unsigned slot = f->next + i + k;
             const uint8_t state = f->slot[slot].state;
             if (state == FORWARD_HERE || state == FORWARD_WANTED || state == FORWARD_MOVING)
-                place(p, f, slot, k, !cmd_is_key(&r[i + k]) && has_block_to_come(&r[i + k]));
+                place(p, f, slot, k, !cmd_is_key(&r[i + k]) && cmd_forward_has_block_to_come(&r[i + k]));
         }
         i += span.end > 0 ? span.end : 1;
     }
@@ -189,66 +150,16 @@ static bool settle(struct session *s, struct forward *f, const char *base, const
 
 /* ------------------------------------------------------------------ the showing that answers */
 
-/* Whether a reply to a key of a get line is about that key, and ends as a value does. */
-static bool fits_key(const struct request *r, const char *p, size_t n) {
-    if (n == 0) return true;
-    return n > 8 + (size_t)r->raw_key_len && memcmp(p, "VALUE ", 6) == 0 &&
-           memcmp(p + 6, r->raw_key, r->raw_key_len) == 0 && p[6 + r->raw_key_len] == ' ' &&
-           memcmp(p + n - 2, "\r\n", 2) == 0;
-}
-
-/* Whether a reply to a packet is an answer to it, or nothing, which only a quiet one may be. */
-static bool fits_packet(const struct request *r, const char *p, size_t n) {
-    if (n == 0) return packet_quiet(r);
-    return n >= BINARY_HEADER && (uint8_t)p[0] == BINARY_ANSWER && p[1] == r->line[1] &&
-           memcmp(p + 12, r->line + 12, 4) == 0 && n - BINARY_HEADER == binary_u32(p + 8);
-}
-
-/* Whether a reply that came may be the one to r. */
-static inline bool fits(const struct request *r, const char *p, size_t n) {
-    if (cmd_is_key(r)) return fits_key(r, p, n);
-    return !cmd_is_packet(r) || fits_packet(r, p, n);
-}
-
-/* Writes the reply that has come. */
-static inline void put_reply(struct session *s, const struct request *r, const char *p, size_t n) {
-    const bool end = cmd_is_key(r) && r->last;
-    if (likely(n <= CONN_RESERVE_MAX - 5)) {
-        char *out = conn_reserve(s->conn, n + 5);
-        if (n > 0) memcpy(out, p, n);
-        memcpy(out + n, "END\r\n", 5);
-        conn_commit(s->conn, n + (end ? 5 : 0));
-        return;
-    }
-    conn_write(s->conn, p, n);
-    if (end) conn_write(s->conn, "END\r\n", 5);
-}
-
-/* Tells who watches, or the log, of a request that cmd_run does not tell of. */
-static void tell(struct session *s, const struct request *r) {
-    if (unlikely((s->worker->observed & (CMD_OBSERVE_RAWCMDS | CMD_OBSERVE_LOG)) != 0)) cmd_run_tell(s, r);
-}
-
-/* Answers a request that is another node's. */
-static void answer_remote(struct session *s, struct forward *f, struct forward_slot *at, struct request *r) {
-    tell(s, r);
-    if (likely(at->state == FORWARD_DONE || at->state == FORWARD_GIVEN)) {
-        const char *reply = at->len > 0 ? f->buf + at->off : ""; /* without any reply there is no buffer */
-        if (likely(at->state == FORWARD_GIVEN || fits(r, reply, at->len))) {
-            put_reply(s, r, reply, at->len);
-            return;
-        }
-        cmd_link_distrust(s->worker->peers, at->member);
-    }
-    if (!cmd_is_key(r) && has_block_to_come(r)) r->discard_body = r->body_len + cmd_ending(r);
-    answer_failed(s, r, (enum forward_state)at->state);
-    if (cmd_is_key(r) && r->last) put_reply(s, r, NULL, 0);
+/* Where a request of the worker's batch, which was parsed from base, begins. */
+static const char *begin_of(const struct session *s, const char *base, const struct request *r) {
+    return r == s->worker->batch ? base : base + r[-1].end;
 }
 
 /* Answers the requests r[0..n) that begin the input, as far as the record covers them; returns how many. */
 static unsigned show(struct session *s, const char *base, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     struct forward *f = s->forward;
+    const char *const origin = cmd_forward_origin(f, begin_of(s, base, r));
     unsigned i = 0;
     if (n > f->count - f->next) n = f->count - f->next;
     if (f->out > 0 || f->waits != NULL || f->transfer != NULL) {
@@ -279,7 +190,7 @@ static unsigned show(struct session *s, const char *base, struct request *r, uns
             }
             f->next -= i;
         } else {
-            answer_remote(s, f, at, r + i);
+            cmd_forward_answer(s, f, at, r + i, origin);
             i++;
             if (unlikely(conn_stuck(s->conn)) && conn_full(s->conn)) break;
         }
@@ -291,15 +202,25 @@ static unsigned show(struct session *s, const char *base, struct request *r, uns
 
 /* ------------------------------------------------------------------ the first showing */
 
+/* Whether a request is here with all that belongs to it. */
+static inline bool is_complete(const struct request *r) {
+    return r->path >= CMD_PATH_KEY || (r->discard_body == 0 && !r->discard_line);
+}
+
 /* Makes a record of r[0..n), whose owners are at peers->owner[from...], and sends what is others'. False: no memory. */
 static bool begin_forward(struct session *s, const char *base, const struct request *r, unsigned from, unsigned n) {
     const struct cmd_peers *p = s->worker->peers;
+    const char *const origin = begin_of(s, base, r);
     struct forward *f = cmd_forward_new(s);
     if (f == NULL) return false;
     f->count = n;
+    f->whole = !cmd_is_key(&r[n - 1]) || r[n - 1].last;
     for (unsigned i = 0; i < n; i++) {
-        place(p, f, i, from + i, !cmd_is_key(&r[i]) && has_block_to_come(&r[i]));
-        f->slot[i].tries = 0;
+        struct forward_slot *at = &f->slot[i];
+        place(p, f, i, from + i, !cmd_is_key(&r[i]) && cmd_forward_has_block_to_come(&r[i]));
+        cmd_forward_note(at, &r[i], base, origin);
+        at->tries = 0;
+        f->whole &= at->state == FORWARD_WANTED && is_complete(&r[i]);
     }
     s->recent |= 1;
     cmd_copy_answer(s, f, r, n);
@@ -319,7 +240,7 @@ static unsigned run_barrier(struct session *s, struct request *r, unsigned n) {
     const unsigned done = cmd_run(s, r, 1);
     if (done > 0 || !cmd_purge_waits_for_others(s, r)) return done;
     for (unsigned i = cmd_job_count(s); i < n && cmd_purge_begin_early(s, &r[i]); i++)
-        tell(s, &r[i]); /* now: when it is its turn it is under way */
+        cmd_forward_tell(s, &r[i]); /* now: when it is its turn it is under way */
     return 0;
 }
 
@@ -336,7 +257,7 @@ static unsigned first_showing(struct session *s, const char *base, struct reques
     const unsigned first = span.first, end = span.end;
     const unsigned alone = first < end ? (eager ? 0 : first) : end; /* run without waiting for anybody */
     if (alone > 0) {
-        if (eager && alone > 1) cmd_run_prefetch(s->worker, r, alone);
+        if (eager && alone > 1) cmd_run_prefetch_far(s->worker, r, alone);
         cmd_moving_note(s, r, alone);
         const unsigned done = cmd_run(s, r, alone);
         if (done < alone || is_over(s)) return done;

@@ -5,8 +5,8 @@
  *
  * Requests from the first one on that is another node's are sent there (cmd_link.h), and the connection waits; nothing
  * behind that request is run. When all are answered the same bytes are shown again: now this node's requests are run
- * and the others take their replies from the record (cmd_forward.h), in order. On the session's worker, inside a
- * section.
+ * and the others take their replies from the record (cmd_forward.h), in order; if none is this node's, the batch does
+ * not come here again (cmd_forward_answer.h). On the session's worker, inside a section.
  */
 #ifndef TAGCACHED_CMD_CMD_ROUTE_H
 #define TAGCACHED_CMD_CMD_ROUTE_H

@@ -139,6 +139,12 @@ void cmd_run_prefetch(struct cmd_worker *w, struct request *r, unsigned n) {
         if (r[i].key.len > 0) store_prefetch_tags(w->store, &r[i].key);
 }
 
+void cmd_run_prefetch_far(struct cmd_worker *w, struct request *r, unsigned n) {
+    for (unsigned i = 0; i < n; i++)
+        if (r[i].key.len > 0) store_prefetch_bucket(&r[i].key);
+    cmd_run_prefetch(w, r, n);
+}
+
 unsigned cmd_run(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     unsigned i = 0;

@@ -13,7 +13,6 @@
 #include "base/sync.h"
 #include "cluster/view.h"
 #include "cmd/cmd.h"
-#include "cmd/cmd_binary_parse.h"
 #include "cmd/cmd_copy.h"
 #include "cmd/cmd_deadline.h"
 #include "cmd/cmd_forward.h"
@@ -21,15 +20,13 @@
 #include "cmd/cmd_hold.h"
 #include "cmd/cmd_hot.h"
 #include "cmd/cmd_job.h"
-#include "cmd/cmd_key.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_moving.h"
 #include "cmd/cmd_owner.h"
-#include "cmd/cmd_parse.h"
 #include "cmd/cmd_place.h"
 #include "cmd/cmd_pull.h"
 #include "cmd/cmd_run.h"
-#include "cmd/cmd_table.h"
+#include "cmd/cmd_serve_frames.h"
 #include "cmd/instance.h"
 #include "cmd/session.h"
 #include "net/conn.h"
@@ -39,129 +36,7 @@
 #include "store/store.h"
 
 #define REPLY_HEAD_MAX 1024 /* bytes of a reply beside its value and the request's own words */
-#define LONG_LINE 16384     /* a line above this takes a transfer link: its key may be in the reply */
 #define MS 1000000ull       /* nanoseconds */
-
-struct serve {
-    struct session s;      /* first: the handlers' */
-    uint64_t ring_version; /* by which the peer goes */
-    bool ring_known;
-    bool seq_known;
-    uint32_t member;          /* the peer's number; 0: it has not said it */
-    uint32_t next_seq;        /* of the next request */
-    bool refusing;            /* something was refused: all is, until the peer says by which ring it goes */
-    uint64_t retrying;        /* ... was to be asked again: so are keys of the same donors (move.h), bit donor % 64 */
-    struct cmd_puller puller; /* what it has said of itself for its pulls */
-    uint64_t parked_ns;       /* when it began to wait for room; 0: it did not */
-};
-
-/* What travels beside the requests of the worker's batch. */
-struct frames {
-    unsigned count;
-    uint32_t seq; /* of the first; the others' follow it */
-    bool plain;   /* none is large or refused */
-    size_t bytes; /* of the input that they take */
-    struct {
-        uint32_t end;
-        uint16_t budget_ms;
-        bool large; /* not for this link */
-        bool refused;
-        bool copy; /* a copy is wanted */
-    } at[CMD_BATCH];
-};
-
-/* ------------------------------------------------------------------ frames to requests */
-
-/* A key. False: it is none. */
-static bool read_get(struct serve *sv, struct request *r, const struct link_header *h, const char *p) {
-    struct session *s = &sv->s;
-    struct cmd_worker *w = s->worker;
-    const bool cas = (h->flags & LINK_CAS) != 0, touch = (h->flags & LINK_TOUCH) != 0;
-    size_t n = h->bytes;
-    int32_t ttl = 0;
-    r->row = &cmd_rows[touch ? (cas ? CMD_ID_gats : CMD_ID_gat) : cas ? CMD_ID_gets : CMD_ID_get];
-    r->marks = 0;
-    r->path = cas || touch ? CMD_PATH_KEY : CMD_PATH_GET;
-    if (touch) {
-        if (n < sizeof ttl) return false;
-        memcpy(&ttl, p, sizeof ttl);
-        p += sizeof ttl;
-        n -= sizeof ttl;
-        r->exptime = ttl == LINK_TTL_NEVER ? 0 : ttl < 0 ? STORE_EXPIRED : (int64_t)store_now(w->store) + ttl + 1;
-        if (r->exptime > UINT32_MAX) r->exptime = UINT32_MAX;
-    }
-    if (unlikely(h->flags & LINK_SUFFIX)) {
-        if (n > CMD_LONG_KEY) r->path = CMD_PATH_KEY;
-        return cmd_key_set(s, r, p, n, true);
-    }
-    if (unlikely(n - 1 >= STORE_KEY_MAX)) return false;
-    r->raw_key = p;
-    r->raw_key_len = (uint32_t)n;
-    store_key_hash(w->cmd->store, &r->key, p, n);
-    return true;
-}
-
-/* A line, and its block, or a packet. False: it is not about one key. *large: it does not belong on this link. */
-static bool read_command(struct serve *sv, struct request *r, bool packet, char *p, size_t n, bool *large) {
-    *large = false;
-    if (!(packet ? cmd_binary_parse_one(&sv->s, r, p, n) : cmd_parse_one(&sv->s, r, p, n))) return false;
-    if (packet && r->error != CMD_OK && r->error != CMD_ERROR_TOO_LARGE) return false; /* such are not passed on */
-    if (r->row->class == CMD_CLASS_PLAIN && r->row->id != CMD_ID_tag_add) return false;
-    if (r->suffix == KEYTAGS_PURGE) return false;
-    if ((r->row->class == CMD_CLASS_STORE || r->row->class == CMD_CLASS_MSET) && r->error == CMD_OK && r->body == NULL)
-        *large = true;
-    else if (r->discard_body == 0 && r->end != n)
-        return false;
-    *large |= r->line_len > LONG_LINE;
-    return true;
-}
-
-/* Whether it is the seq that comes next. */
-static inline bool take_seq(struct serve *sv, uint32_t seq) {
-    if (unlikely(!sv->seq_known)) {
-        sv->seq_known = true;
-        sv->next_seq = seq;
-    }
-    return seq == sv->next_seq++;
-}
-
-/* Parses frames from p on, as far as they are here, up to one that is no request. False: the peer is out of step. */
-static bool read_frames(struct serve *sv, char *p, size_t n, struct frames *f) {
-    struct cmd_worker *w = sv->s.worker;
-    f->count = 0;
-    f->seq = 0;
-    f->bytes = 0;
-    f->plain = true;
-    while (f->count < CMD_BATCH && n - f->bytes >= LINK_HEADER) {
-        struct link_header h;
-        link_read(&h, p + f->bytes);
-        if (unlikely(h.bytes > LINK_REQUEST_MAX || h.bytes == 0) && h.kind != LINK_PING) return false;
-        if (n - f->bytes < LINK_HEADER + h.bytes) break;
-        struct request *r = &w->batch[f->count];
-        char *payload = p + f->bytes + LINK_HEADER;
-        bool large = false;
-        if (likely(h.kind == LINK_GET)) {
-            if (!read_get(sv, r, &h, payload)) return false;
-            large = r->raw_key_len > LONG_LINE;
-        } else if (h.kind == LINK_COMMAND || h.kind == LINK_PACKET) {
-            if (!read_command(sv, r, h.kind == LINK_PACKET, payload, h.bytes, &large)) return false;
-        } else {
-            break;
-        }
-        if (unlikely(!take_seq(sv, h.seq))) return false;
-        if (f->count == 0) f->seq = h.seq;
-        f->bytes += LINK_HEADER + h.bytes;
-        const bool copy = h.kind == LINK_GET && (h.flags & LINK_COPY) != 0;
-        f->plain &= !large && !copy;
-        f->at[f->count].copy = copy;
-        f->at[f->count].budget_ms = h.budget_ms;
-        f->at[f->count].large = large;
-        f->at[f->count].refused = false;
-        f->at[f->count].end = (uint32_t)f->bytes;
-        f->count++;
-    }
-    return true;
-}
 
 /* ------------------------------------------------------------------ whose keys they are */
 
@@ -179,7 +54,7 @@ static bool is_same_ring(const struct serve *sv) {
 
 /* The peer went by the same ring when it sent them, so it has found what we would find; else it is looked up. Once one
  * is refused all behind it are, or they would overtake it. */
-static void test_owners(struct serve *sv, struct frames *f) {
+static void test_owners(struct serve *sv, struct serve_frames *f) {
     struct cmd_worker *w = sv->s.worker;
     const struct view *v = view_of(sv);
     if (likely(is_same_ring(sv) && !sv->refusing)) return;
@@ -298,7 +173,7 @@ static bool is_to_be_retried(struct serve *sv, unsigned k) {
 
 /* The requests from `first` on were looked at: asks for the items of those that have to be pulled before. True: they,
  * and all behind them, wait for that. */
-static bool begin_pulls(struct serve *sv, const struct frames *f, unsigned first) {
+static bool begin_pulls(struct serve *sv, const struct serve_frames *f, unsigned first) {
     struct session *s = &sv->s;
     struct cmd_peers *p = s->worker->peers;
     const unsigned n = f->count - first;
@@ -327,7 +202,7 @@ static bool begin_pulls(struct serve *sv, const struct frames *f, unsigned first
 }
 
 /* Whether the pulls that the first requests wait for are done. */
-static bool are_pulled(struct serve *sv, struct frames *f) {
+static bool are_pulled(struct serve *sv, struct serve_frames *f) {
     struct session *s = &sv->s;
     struct cmd_worker *w = s->worker;
     struct forward *record = s->forward;
@@ -371,7 +246,7 @@ static inline bool is_moving(struct serve *sv, unsigned i, unsigned k, bool look
 
 /* Answers request i of a batch, which is for its handler; `moving`: is_moving says so. False: it has to be shown again.
  */
-static bool answer_one(struct serve *sv, const struct frames *f, unsigned i, bool moving, uint64_t held_ms) {
+static bool answer_one(struct serve *sv, const struct serve_frames *f, unsigned i, bool moving, uint64_t held_ms) {
     struct session *s = &sv->s;
     struct request *r = &s->worker->batch[i];
     const uint32_t seq = f->seq + i;
@@ -393,7 +268,7 @@ static bool answer_one(struct serve *sv, const struct frames *f, unsigned i, boo
 }
 
 /* Answers a batch; returns how many bytes of the input that took. */
-static size_t serve_frames(struct serve *sv, struct frames *f, uint64_t held_ms, size_t *last) {
+static size_t serve_frames(struct serve *sv, struct serve_frames *f, uint64_t held_ms, size_t *last) {
     struct session *s = &sv->s;
     struct cmd_worker *w = s->worker;
     const uint64_t now = unlikely(s->forward != NULL) ? clock_boot_ns(w->cmd->cfg.clock) : 0;
@@ -469,7 +344,7 @@ static size_t serve_pull(struct serve *sv, const struct link_header *h, const ch
     if (h->bytes > PULL_COVER_MAX) return SIZE_MAX; /* the longest of both */
     if (n < h->bytes) return 0;
     if (h->kind == LINK_COVER) return cmd_pull_cover(w, &sv->puller, p, h->bytes) ? LINK_HEADER + h->bytes : SIZE_MAX;
-    if (!take_seq(sv, h->seq)) return SIZE_MAX;
+    if (!cmd_serve_frames_take_seq(sv, h->seq)) return SIZE_MAX;
     const size_t at = begin_reply(sv->s.conn);
     if (!cmd_pull_give(w, &sv->puller, sv->s.conn, h->flags, p, h->bytes, &status)) {
         conn_link_rewind(sv->s.conn, at);
@@ -498,7 +373,7 @@ static size_t serve_control(struct serve *sv, const char *p, size_t n) {
         memcpy(&sv->member, p + LINK_HEADER, sizeof sv->member);
     } else {
         uint64_t name = 0;
-        if (!take_seq(sv, h.seq)) return SIZE_MAX;
+        if (!cmd_serve_frames_take_seq(sv, h.seq)) return SIZE_MAX;
         memcpy(&name, p + LINK_HEADER, h.bytes);
         if (h.kind == LINK_GONE && cmd->copy_changes != NULL) cmd_copy_gone(cmd, name);
         reply_empty(sv->s.conn, h.seq, LINK_DONE);
@@ -524,9 +399,9 @@ static size_t serve_input(struct conn *c, void *session, char *p, size_t n) {
     w->observed = sync_load(&w->cmd->observed);
     cmd_enter(w);
     while (!conn_halted(c)) {
-        struct frames f;
+        struct serve_frames f;
         size_t took = 0;
-        if (!read_frames(sv, p + used, n - used, &f)) {
+        if (!cmd_serve_frames_read(sv, p + used, n - used, &f)) {
             out_of_step(sv);
             used = n;
             break;

@@ -15,6 +15,7 @@ tagcached_sources += \
   %D%/cmd_deadline.c \
   %D%/cmd_erase.c \
   %D%/cmd_expiry.c \
+  %D%/cmd_forward_answer.c \
   %D%/cmd_forward_record.c \
   %D%/cmd_get.c \
   %D%/cmd_hold.c \
@@ -22,7 +23,9 @@ tagcached_sources += \
   %D%/cmd_job.c \
   %D%/cmd_key.c \
   %D%/cmd_explain.c \
+  %D%/cmd_link_answer.c \
   %D%/cmd_link_ask.c \
+  %D%/cmd_link_life.c \
   %D%/cmd_meta.c \
   %D%/cmd_meta_change.c \
   %D%/cmd_meta_get.c \
@@ -40,9 +43,11 @@ tagcached_sources += \
   %D%/cmd_producer.c \
   %D%/cmd_purge.c \
   %D%/cmd_purge_known.c \
+  %D%/cmd_purge_reply.c \
   %D%/cmd_route.c \
   %D%/cmd_run.c \
   %D%/cmd_serve.c \
+  %D%/cmd_serve_frames.c \
   %D%/cmd_set.c \
   %D%/cmd_table.c \
   %D%/cmd_tag.c \
@@ -68,6 +73,7 @@ noinst_HEADERS += \
   %D%/cmd_erase.h \
   %D%/cmd_expiry.h \
   %D%/cmd_forward.h \
+  %D%/cmd_forward_answer.h \
   %D%/cmd_get.h \
   %D%/cmd_handle.h \
   %D%/cmd_hold.h \
@@ -78,6 +84,7 @@ noinst_HEADERS += \
   %D%/cmd_latency.h \
   %D%/cmd_lease.h \
   %D%/cmd_link.h \
+  %D%/cmd_link_queue.h \
   %D%/cmd_meta.h \
   %D%/cmd_meta_get.h \
   %D%/cmd_meta_set.h \
@@ -93,8 +100,10 @@ noinst_HEADERS += \
   %D%/cmd_producer.h \
   %D%/cmd_purge.h \
   %D%/cmd_purge_known.h \
+  %D%/cmd_purge_reply.h \
   %D%/cmd_route.h \
   %D%/cmd_run.h \
+  %D%/cmd_serve_frames.h \
   %D%/cmd_set.h \
   %D%/cmd_table.h \
   %D%/cmd_tag.h \

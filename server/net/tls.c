@@ -8,9 +8,12 @@
 #include "net/tls.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -22,7 +25,9 @@
 /* Partial and moving writes: what the socket did not take moves from the worker's buffer to the connection. Released
  * buffers: an idle connection holds none. */
 #define WRITE_MODES (SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS)
-#define ADOPTED_PIECE 16384 /* a record's most, for sessions that were handed over */
+/* Sessions that were handed over are links between nodes, which carry what many clients say: */
+#define ADOPTED_PIECE 16384 /* a record's most */
+#define ADOPTED_READ 65536  /* bytes read of the socket at once, of several records */
 
 struct net_tls {
     struct net_tls_config cfg;
@@ -178,6 +183,8 @@ bool tls_adopt(struct conn *c, SSL *ssl) {
     char err[256];
     if (!openssl_load(err, sizeof err)) return false;
     openssl.SSL_ctrl(ssl, SSL_CTRL_MODE, WRITE_MODES, NULL);
+    openssl.SSL_set_default_read_buffer_len(ssl, ADOPTED_READ);
+    openssl.SSL_set_read_ahead(ssl, 1); /* else each record takes two calls of the kernel */
     c->ssl = ssl;
     c->flags |= CONN_TLS | CONN_TLS_UP | CONN_MORE; /* it may have read what nobody has seen */
     c->tls_piece = ADOPTED_PIECE;
@@ -233,27 +240,44 @@ ssize_t tls_read(struct conn *c, char *p, size_t n) {
             break;
         }
         got += (size_t)r;
+        /* What is read ahead is all there was: the loop tells when there is more. */
+        if (c->listener == NULL && !openssl.SSL_has_pending(c->ssl)) break;
     }
     if (got == n) c->flags |= CONN_MORE; /* perhaps: the socket cannot say */
     return got > 0 ? (ssize_t)got : end;
 }
 
-ssize_t tls_write(struct conn *c, const char *p, size_t n) {
-    size_t sent = 0;
-    while (sent < n) {
+/* While it is on the kernel waits for more before it sends a packet that is not full: so several records, each of which
+ * OpenSSL writes by itself, become one packet, and wake the far side once. */
+static void hold_back(struct conn *c, bool on) {
+    const int value = on;
+    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &value, sizeof value);
+}
+
+/* Writes p[0..n) as records; *sent is how much of it. 0: all of it; else -errno. */
+static ssize_t write_records(struct conn *c, const char *p, size_t n, size_t *sent) {
+    for (*sent = 0; *sent < n;) {
         errno = 0;
-        size_t piece = n - sent < c->tls_piece ? n - sent : c->tls_piece;
-        int r = openssl.SSL_write(c->ssl, p + sent, (int)piece);
+        size_t piece = n - *sent < c->tls_piece ? n - *sent : c->tls_piece;
+        int r = openssl.SSL_write(c->ssl, p + *sent, (int)piece);
         if (r <= 0) {
             uint32_t want = c->flags & CONN_TLS_WANT;
             ssize_t e = failure(c, r);
             c->flags = (c->flags & ~(uint32_t)CONN_TLS_WANT) | want; /* that is about reading */
-            if (e == 0) e = -EPIPE;
-            if (e != -EAGAIN) return e;
-            break;
+            return e == 0 ? -EPIPE : e;
         }
-        sent += (size_t)r;
+        *sent += (size_t)r;
     }
+    return 0;
+}
+
+ssize_t tls_write(struct conn *c, const char *p, size_t n) {
+    const bool several = n > c->tls_piece;
+    size_t sent;
+    if (several) hold_back(c, true);
+    const ssize_t e = write_records(c, p, n, &sent);
+    if (several) hold_back(c, false);
+    if (e != 0 && e != -EAGAIN) return e;
     return sent > 0 ? (ssize_t)sent : -EAGAIN;
 }
 

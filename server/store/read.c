@@ -202,13 +202,32 @@ void store_note_fetch(struct store_worker *w, const struct store_item *it) {
     if (!(it->bits & STORE_FETCHED)) item_note_fetched(segment_at(&w->s->segs, it->loc));
 }
 
-void store_key_hash(const struct store *s, struct store_key *k, const char *p, size_t len) {
+static inline void set_key(const struct store *s, struct store_key *k, const char *p, size_t len, uint64_t hash) {
     k->p = p;
     k->len = len;
-    k->hash = hash_key(p, len, s->cfg.seed);
-    k->bucket = index_bucket(&s->ix, k->hash);
+    k->hash = hash;
+    k->bucket = index_bucket(&s->ix, hash);
     k->slot = NULL;
-    __builtin_prefetch(k->bucket);
+}
+
+/* Apart from store_key_hash, which so needs no stack frame for the usual keys. */
+static __attribute__((noinline)) void hash_long_key(const struct store *s, struct store_key *k, const char *p,
+                                                    size_t len) {
+    set_key(s, k, p, len, hash_long(p, len, s->cfg.seed));
+    store_prefetch_bucket(k);
+}
+
+void store_key_hash(const struct store *s, struct store_key *k, const char *p, size_t len) {
+    if (unlikely(len > HASH_SHORT)) {
+        hash_long_key(s, k, p, len);
+        return;
+    }
+    set_key(s, k, p, len, hash_key(p, len, s->cfg.seed));
+    store_prefetch_bucket(k);
+}
+
+void store_key_hash_only(const struct store *s, struct store_key *k, const char *p, size_t len) {
+    set_key(s, k, p, len, hash_long(p, len, s->cfg.seed));
 }
 
 void store_prefetch_item(const struct store_worker *w, struct store_key *k) {

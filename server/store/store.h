@@ -132,6 +132,11 @@ struct store_key {
 
 /* Hashes a key, and has its bucket brought into the cache. Any thread. */
 void store_key_hash(const struct store *s, struct store_key *k, const char *p, size_t len);
+/* The same without the cache, for a key that is looked up later, or never: store_prefetch_bucket does the rest. */
+void store_key_hash_only(const struct store *s, struct store_key *k, const char *p, size_t len);
+static inline void store_prefetch_bucket(const struct store_key *k) {
+    __builtin_prefetch(k->bucket);
+}
 /* The same, as a value. */
 static inline struct store_key store_key(const struct store *s, const char *p, size_t len) {
     struct store_key k;

@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include "base/sync.h"
+#include "cluster/view.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_link.h"
 #include "net/net.h"
@@ -516,6 +517,74 @@ static void a_peer_out_of_step_is_cut_off(void **state) {
     nodes_free(c);
 }
 
+/* The first two keys of one letter that this member of the ring owns. */
+static void choose_keys(const struct nodes *c, unsigned member, char key[2][2]) {
+    unsigned n = 0;
+    for (char letter = 'a'; n < 2; letter++) {
+        char text[128] = {letter}; /* more may be read behind a key */
+        const char *const p = text;
+        const uint32_t len = 1;
+        uint16_t owner;
+        uint64_t since;
+        assert_true(letter <= 'z');
+        view_owners(c->node[0].view, &p, &len, 1, &owner, &since);
+        if (owner == member) memcpy(key[n++], text, 2);
+    }
+}
+
+static void frame_value(int peer, uint32_t seq, const char *key) {
+    char text[32];
+    (void)snprintf(text, sizeof text, "VALUE %s 0 1\r\n%s\r\n", key, key);
+    frame_answer(peer, seq, LINK_DONE, text);
+}
+
+/* Replies of two owners reach the client in the order of its requests, whoever answers first. */
+static void replies_of_two_owners_keep_the_order(void **state) {
+    struct nodes *c = nodes_new(3);
+    char one[2][2], two[2][2], text[256];
+    int peer[3];
+    (void)state;
+    assert_non_null(c);
+    assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1"), 0);
+    nodes_view_ring(c, 0, 7, 6, 11211);
+    choose_keys(c, 0, one); /* the ring's first member is node 1 */
+    choose_keys(c, 1, two);
+    int client = nodes_connect(c, 0);
+    for (unsigned round = 0; round < 2; round++) {
+        (void)snprintf(text, sizeof text, "get %s %s\r\nget %s\r\nmg %s v\r\n", one[0], two[0], one[1], two[1]);
+        talk_say(client, text);
+        for (unsigned i = 0; round == 0 && i < 2; i++) {
+            struct nodes_wish wish;
+            const int fd = nodes_accept(c, 0, &wish);
+            peer[wish.to] = fd;
+        }
+        const uint32_t a = frame_asked(peer[1], LINK_GET, one[0]);
+        assert_int_equal(frame_asked(peer[1], LINK_GET, one[1]), a + 1);
+        const uint32_t b = frame_asked(peer[2], LINK_GET, two[0]);
+        (void)snprintf(text, sizeof text, "mg %s v\r\n", two[1]);
+        assert_int_equal(frame_asked(peer[2], LINK_COMMAND, text), b + 1);
+        for (unsigned i = 0; i < 2; i++) {
+            if (i == round) {
+                frame_value(peer[1], a, one[0]);
+                frame_value(peer[1], a + 1, one[1]);
+            } else {
+                frame_value(peer[2], b, two[0]);
+                frame_answer(peer[2], b + 1, LINK_DONE, "VA 1\r\nX\r\n");
+            }
+            nodes_settle(c);
+        }
+        (void)snprintf(text, sizeof text,
+                       "VALUE %s 0 1\r\n%s\r\nVALUE %s 0 1\r\n%s\r\nEND\r\nVALUE %s 0 1\r\n%s\r\nEND\r\nVA 1\r\nX\r\n",
+                       one[0], one[0], two[0], two[0], one[1], one[1]);
+        talk_hear(client, text);
+    }
+    assert_int_equal(metric(c, CMD_METRIC_forwards_sent), 8);
+    close(client);
+    close(peer[1]);
+    close(peer[2]);
+    nodes_free(c);
+}
+
 static void another_key_never_reaches_a_client(void **state) {
     static const char *const wrong[] = {"VALUE b 0 1\r\nB\r\n", "VALUE aa 0 1\r\nB\r\n", "VALUE a 0 1\r\nB", "x",
                                         "SERVER_ERROR\r\n"};
@@ -658,6 +727,7 @@ int main(void) {
         cmocka_unit_test(a_newer_ring_is_followed),
         cmocka_unit_test(what_is_moving_is_asked_again),
         cmocka_unit_test(a_peer_out_of_step_is_cut_off),
+        cmocka_unit_test(replies_of_two_owners_keep_the_order),
         cmocka_unit_test(another_key_never_reaches_a_client),
         cmocka_unit_test(a_client_that_leaves_is_forgotten),
         cmocka_unit_test(no_more_than_so_many_are_out),
