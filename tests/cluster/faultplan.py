@@ -9,7 +9,7 @@ import time
 
 import faultnet
 
-ALL_RAN_S = 3.0  # a directory is only taken when all have run for so long: a majority of them must not be lost
+ALL_RAN_S = 3.0  # a directory is only taken when all have run for so long, and serve: a majority of them must not be lost
 
 
 class Fault:
@@ -136,7 +136,7 @@ class Plan:
         gone = self.next_is_gone
         ran = all(n.runs() and time.monotonic() - self.up_since[n] > ALL_RAN_S for n in self.nodes)
         n = self.pick(None if gone else [n for n in self.nodes if n.state])
-        if n is None or (gone and not ran):
+        if n is None or (gone and not (ran and self.all_serve())):
             self.at(0.2, self.make_kill)
             return
         self.again("kill")
@@ -153,6 +153,13 @@ class Plan:
             self.up_since[n] = time.monotonic()
 
         self.lasts(self.rng.uniform(0.1, 2), fault, end)
+
+    def all_serve(self):
+        """Whoever lost its directory has its seat again: on a busy machine that may take longer than ALL_RAN_S."""
+        try:
+            return not self.away() and all(n.stat("state") == "serving" for n in self.nodes)
+        except (OSError, EOFError):
+            return False
 
     def make_stop(self):
         n = self.pick()
