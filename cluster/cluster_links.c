@@ -267,7 +267,7 @@ static void run_wish(struct cluster *c, struct cluster_task *t) {
     w->id = m->id;
     struct stream s;
     const enum cluster_ahead_state ahead =
-        w->transfer ? CLUSTER_AHEAD_NONE : cluster_ahead_take(c, &w->id, w->worker, &s);
+        w->transfer ? CLUSTER_AHEAD_NONE : cluster_ahead_take(c, w->member, w->worker, &s);
     if (ahead == CLUSTER_AHEAD_UP) {
         c->cfg.up.link(c->cfg.up.arg, w->wish, s.fd, s.ssl, 0);
         free(w);

@@ -102,7 +102,7 @@ TAILQ_HEAD(cluster_wishes, cluster_wish);
 
 /* A link that no worker has wished for yet. */
 struct cluster_ahead {
-    struct cluster_id id;
+    uint32_t member; /* the process that it leads to */
     unsigned worker;
     uint64_t since_ns;    /* 0: none */
     struct stream stream; /* fd -1: it is being dialled */
@@ -384,8 +384,7 @@ bool cluster_handoff_may_leave(const struct cluster *c);
 void cluster_ahead_adopted(struct cluster *c);
 /* Gives a worker's link away. CLUSTER_AHEAD_DIALLING: what is being dialled is the worker's once it is up. */
 enum cluster_ahead_state { CLUSTER_AHEAD_NONE, CLUSTER_AHEAD_DIALLING, CLUSTER_AHEAD_UP };
-enum cluster_ahead_state cluster_ahead_take(struct cluster *c, const struct cluster_id *id, unsigned worker,
-                                            struct stream *out);
+enum cluster_ahead_state cluster_ahead_take(struct cluster *c, uint32_t member, unsigned worker, struct stream *out);
 /* A link that nobody waits for is up, or could not be had. False: it was not dialled ahead. */
 bool cluster_ahead_keep(struct cluster *c, const struct transport_data_link *l);
 /* Once a second: closes what no worker has wished for. */

@@ -25,11 +25,9 @@
 struct clock;
 struct mover;
 
-#define MOVER_CPU_PERCENT                                                                                              \
-    10                     /* of the CPUs that the process may run on, at most; the thread cannot use more than one    \
-                            */
-#define MOVER_BURST_US 100 /* of CPU time at a time */
-#define MOVER_SHOWN 64     /* transfers that operators see, at most */
+#define MOVER_CPU_PERCENT 5 /* of the CPUs that the process may run on, at most; one CPU is all it can use */
+#define MOVER_BURST_US 100  /* of CPU time at a time */
+#define MOVER_SHOWN 64      /* transfers that operators see, at most */
 
 /* What the machine said that others have to know. */
 enum mover_news_kind {

@@ -113,8 +113,7 @@ static uint64_t clock_ns(clockid_t which) {
 static int64_t count_credit(struct pace *p) {
     const uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), real = clock_ns(CLOCK_MONOTONIC);
     const uint64_t gained = (real - p->real_ns) * p->percent / 100;
-    p->credit_ns += gained < BURST_NS ? (int64_t)gained : BURST_NS;
-    p->credit_ns -= (int64_t)(cpu - p->cpu_ns);
+    p->credit_ns += (int64_t)gained - (int64_t)(cpu - p->cpu_ns);
     if (p->credit_ns > BURST_NS) p->credit_ns = BURST_NS;
     p->cpu_ns = cpu;
     p->real_ns = real;
