@@ -277,7 +277,7 @@ static bool conn_upcall(struct conn *c, char **p, size_t *n) {
     if ((c->flags & (CONN_FEED | CONN_PARKED)) == CONN_FEED) {
         c->flags &= ~(uint32_t)CONN_FEED;
         size_t used = h->input(c, c->session, *p, *n);
-        worker_let_go(c->worker);
+        worker_let_go(c->worker); /* what is read again in this round is read anew: only conn_ready's short way keeps */
         CHECK(used <= *n);
         *p += used;
         *n -= used;
