@@ -13,6 +13,7 @@ EXTRA_DIST += \
   %D%/test_answers.py \
   %D%/test_clients.py \
   %D%/test_enemies.py \
+  %D%/test_erase.py \
   %D%/test_faults.py \
   %D%/test_handoff.py \
   %D%/test_hotkeys.py \
