@@ -14,6 +14,7 @@ EXTRA_DIST += \
   %D%/test_binary.py \
   %D%/test_clients.py \
   %D%/test_enemies.py \
+  %D%/test_erase.py \
   %D%/test_faults.py \
   %D%/test_handoff.py \
   %D%/test_hotkeys.py \
