@@ -46,8 +46,8 @@ struct key {
 };
 
 struct counts {
-    uint64_t ops, gets, hits, dead_gets, lost, old, resurrected, errors,
-        closed; /* gets, hits: of keys that are there */
+    uint64_t ops, gets, hits, dead_gets, lost, old, resurrected, errors; /* gets and hits: of keys that are there */
+    uint64_t closed, unknown; /* connections; keys that are there, and whose last write was not answered */
     struct hist late;
 };
 
@@ -174,7 +174,10 @@ static void judge_get(struct worker *w, struct counts *c, unsigned key, const ch
         c->old++;
         return;
     }
-    if (k->is & UNKNOWN) return;
+    if (k->is & UNKNOWN) {
+        c->unknown += hit;
+        return;
+    }
     if (k->is & DELETED) {
         c->dead_gets++;
         c->resurrected += hit;
@@ -368,14 +371,16 @@ static void add(struct counts *to, const struct counts *from) {
     to->resurrected += from->resurrected;
     to->errors += from->errors;
     to->closed += from->closed;
+    to->unknown += from->unknown;
     hist_merge(&to->late, &from->late);
 }
 
 static void print(const char *what, double t, const struct counts *c) {
     printf(
         "{\"what\":\"%s\",\"t\":%.2f,\"ops\":%lu,\"gets\":%lu,\"hits\":%lu,\"dead_gets\":%lu,\"lost\":%lu,\"old\":%lu,"
-        "\"resurrected\":%lu,\"errors\":%lu,\"closed\":%lu,\"late\":",
-        what, t, c->ops, c->gets, c->hits, c->dead_gets, c->lost, c->old, c->resurrected, c->errors, c->closed);
+        "\"resurrected\":%lu,\"errors\":%lu,\"closed\":%lu,\"unknown\":%lu,\"late\":",
+        what, t, c->ops, c->gets, c->hits, c->dead_gets, c->lost, c->old, c->resurrected, c->errors, c->closed,
+        c->unknown);
     hist_print_bins_us(&c->late, stdout);
     printf("}\n");
     fflush(stdout);
