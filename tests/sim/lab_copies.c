@@ -259,6 +259,8 @@ void lab_copies_view(struct lab_process *x) {
     const struct holders_key *k;
     for (unsigned i = 0; i < LAB_KEYS; i++) c->copy[i].held = c->copy[i].asked = false;
     memset(x->took_from, 0, sizeof x->took_from);
+    for (unsigned i = 0; i < LAB_KEYS; i++) /* what it deletes while another node owns the key is nobody's promise */
+        if (x->owner[i] != x->place) x->deleted_ns[i] = x->written_ns[i] = 0;
     while (x->lab->o.shortcut != LAB_COPY_NOT_CLOSED && (k = holders_close(&c->table, local_of(x))) != NULL) tell(x, k);
 }
 

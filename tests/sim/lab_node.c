@@ -78,8 +78,8 @@ static void drop_ring(struct lab_process *x) {
     ring_free(x->ring);
     x->ring = NULL;
     if (x->handoff != NULL) lab_handoff_none(x);
-    lab_copies_view(x);
     memset(x->owner, LAB_NOWHERE, sizeof x->owner);
+    lab_copies_view(x);
 }
 
 static void make_ring(struct lab_process *x) {
