@@ -47,7 +47,7 @@ struct purgelog {
     struct chunk *oldest, *newest;
     struct chunk *scan; /* what is older may not be dropped; NULL: nothing may */
     struct slot slots[PURGELOG_SLOTS];
-    int end; /* no slot from here on is open */
+    int end;              /* no slot from here on is open */
     struct viatable vias; /* to slot << 40 | sequence */
 };
 
@@ -133,9 +133,9 @@ void purgelog_reset(struct purgelog *log, int slot, uint64_t sequence, uint64_t 
     s->star = star;
 }
 
-void purgelog_close(struct purgelog *log, int slot, bool retired) {
+/* number: only vias of this one stay known; 0: all do. */
+static void close_slot(struct purgelog *log, int slot, uint8_t kind, uint32_t number) {
     struct slot *s = &log->slots[slot];
-    const uint8_t kind = retired ? RETIRED : FORGOTTEN;
     uint64_t known;
     purgelog_reset(log, slot, 0, 0);
     for (struct chunk *c = log->oldest; c != NULL; c = c->newer) {
@@ -143,7 +143,9 @@ void purgelog_close(struct purgelog *log, int slot, bool retired) {
         if (c->slot != slot) continue;
         for (uint32_t i = 0; i < c->count; i++, record += purge_event_size(record)) {
             const struct purge_via via = purge_event_via(record);
-            if (viatable_get(&log->vias, via, &known) && known == lead(c, i))
+            if (number != 0 && via.number != number)
+                viatable_remove(&log->vias, via, lead(c, i));
+            else if (viatable_get(&log->vias, via, &known) && known == lead(c, i))
                 CHECK(viatable_set(&log->vias, via, via_value(kind, 0)) == 0); /* it is there: nothing grows */
         }
         c->slot = kind;
@@ -151,6 +153,14 @@ void purgelog_close(struct purgelog *log, int slot, bool retired) {
     free(s->ring);
     *s = (struct slot){0};
     while (log->end > 0 && log->slots[log->end - 1].origin == 0) log->end--;
+}
+
+void purgelog_close(struct purgelog *log, int slot, bool retired) {
+    close_slot(log, slot, retired ? RETIRED : FORGOTTEN, 0);
+}
+
+void purgelog_leave(struct purgelog *log, int slot, uint32_t number) {
+    close_slot(log, slot, FORGOTTEN, number);
 }
 
 void purgelog_free(struct purgelog *log) {

@@ -42,6 +42,10 @@ int purgelog_open(struct purgelog *log, uint32_t origin);
 /* Forgets an origin. retired: because every member has applied all of it. The vias of what was applied here are known
  * until there is no room for them, so that it is not applied again. */
 void purgelog_close(struct purgelog *log, int slot, bool retired);
+/* Forgets an origin because this node is another member from now on, and only the vias of purges that it was asked for
+ * as `number` stay known. Others' purges it applies again, if they come again as other events: what it takes from
+ * others meanwhile may be older. */
+void purgelog_leave(struct purgelog *log, int slot, uint32_t number);
 /* Forgets the records of a slot, but for the vias of what was applied, and goes on behind `sequence`, which then counts
  * as applied; star: the last `*` up to there. */
 void purgelog_reset(struct purgelog *log, int slot, uint64_t sequence, uint64_t star);

@@ -175,7 +175,7 @@ static void leave_number(struct purging *p, uint64_t now_ns) {
         p->slots[i] = (struct purging_slot){0};
         if (purgelog_origin(p->log, i) == 0) continue;
         purging_member_end_batch(p, i);
-        purgelog_close(p->log, i, false);
+        purgelog_leave(p->log, i, p->number);
     }
     p->nruns = 0;
     p->sits = false;

@@ -152,8 +152,8 @@ static uint64_t count_leases(struct purging *p, int slot, uint64_t now_ns, uint6
 /* Without leases: what all members have, once nobody who was ejected can hold a lease of before. */
 static uint64_t count_members(const struct purging *p, int slot, uint64_t now_ns, uint64_t *everything) {
     const uint64_t all = acked_by_all(p, slot);
-    *everything = now_ns < p->gone_all_ns ? 0 : all;
-    return now_ns < p->gone_ns ? 0 : all;
+    *everything = now_ns < p->ended_all_ns ? 0 : all;
+    return now_ns < p->ended_ns ? 0 : all;
 }
 
 void purging_confirmed_upto(struct purging *p, int slot, uint64_t tags, uint64_t everything) {

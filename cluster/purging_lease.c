@@ -126,8 +126,8 @@ static void wait_for_ejected(struct purging *p, uint64_t now_ns, const struct co
     bool ejected = false;
     for (unsigned i = 0; i < c->nmembers; i++) ejected |= c->members[i].state == CONFIGURATION_EJECTED;
     if (!ejected || MUTATED(MUTATION_EJECTED_FORGOTTEN)) return;
-    p->gone_ns = now_ns + lease_waited_ns(tag_ms);
-    p->gone_all_ns = now_ns + lease_waited_ns(serve_ms);
+    p->ended_ns = now_ns + lease_waited_ns(tag_ms);
+    p->ended_all_ns = now_ns + lease_waited_ns(serve_ms);
 }
 
 void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, bool same_number,

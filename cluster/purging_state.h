@@ -138,6 +138,7 @@ struct purging {
                          * go on: a voter that has been active for shorter than such a lease cannot know better */
     uint64_t bound_ns;  /* since when the configuration says that leases bind */
     uint64_t gone_ns, gone_all_ns; /* leases that this voter granted to members that were ejected may run until then */
+    uint64_t ended_ns, ended_all_ns; /* leases have ended; those that any voter granted to such may run until then */
     struct lease lease;
     unsigned nvoters, nprevious, npeers;
     struct purging_seat voters[CONFIGURATION_VOTERS_MAX];

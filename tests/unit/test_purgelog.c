@@ -252,6 +252,27 @@ static void test_a_via_that_comes_again_is_marked(void **state) {
     purgelog_free(log);
 }
 
+static void test_another_member_knows_the_vias_of_its_own_purges_only(void **state) {
+    (void)state;
+    struct purgelog *log = log_of(1 << 20);
+    const int a = purgelog_open(log, 4);
+    uint8_t own[PURGE_EVENT_MAX], other[PURGE_EVENT_MAX];
+    const uint64_t tag = 5;
+    const struct purge_selector sel = {1, &tag};
+    purge_event_write(&(struct purge_event){.via = {7, 1}, .nselectors = 1, .selectors = &sel}, own);
+    purge_event_write(&(struct purge_event){.via = {8, 1}, .nselectors = 1, .selectors = &sel}, other);
+    assert_int_equal(purgelog_append(log, a, own, false), 0);
+    assert_int_equal(purgelog_append(log, a, other, false), 0);
+    purgelog_set_applied(log, a, 2);
+    purgelog_leave(log, a, 7);
+    const int b = purgelog_open(log, 9);
+    assert_int_equal(purgelog_append(log, b, own, false), 0);
+    assert_int_equal(purgelog_append(log, b, other, false), 0);
+    assert_true(purge_event_repeated(purgelog_at(log, b, 1)));
+    assert_false(purge_event_repeated(purgelog_at(log, b, 2)));
+    purgelog_free(log);
+}
+
 static void test_what_is_kept_or_not_applied_stays(void **state) {
     (void)state;
     struct purgelog *log = log_of(64 << 10);
@@ -372,6 +393,7 @@ int main(void) {
         cmocka_unit_test(test_what_is_copied_is_whole_records_up_to_the_bounds),
         cmocka_unit_test(test_the_log_of_2_mib_holds_64_ki_events_of_one_tag),
         cmocka_unit_test(test_a_via_that_comes_again_is_marked),
+        cmocka_unit_test(test_another_member_knows_the_vias_of_its_own_purges_only),
         cmocka_unit_test(test_what_is_kept_or_not_applied_stays),
         cmocka_unit_test(test_a_slot_begins_anew_behind_a_sequence),
         cmocka_unit_test(test_equal_vectors_have_equal_hashes_in_any_order_of_slots),
