@@ -86,7 +86,8 @@ void sim_free(struct sim *s);
 
 /* ---- Nodes and processes ---- */
 
-/* Adds a node without a process, its clock like the true time; its index. At most SIM_NODES_MAX. Not from a callback. */
+/* Adds a node without a process, its clock like the true time; its index. At most SIM_NODES_MAX. Not from a callback.
+ */
 unsigned sim_add(struct sim *s);
 unsigned sim_nodes(const struct sim *s);
 /* Sets a node's clock: it shows `offset` at true time 0 and gains `ppm` parts of a million (less than 500,000 either

@@ -45,7 +45,8 @@ static void run_seed(uint64_t seed, const struct lab_broken *b, bool print, FILE
 
 /* Schedules are worth something only while all that they are made for happens in them: what does not, NULL: nothing. */
 static const char *never(const struct lab_result *sum, unsigned seeds) {
-    static const char *const rare[] = {"fenced", "pulls_behind_floor", "recoveries", "ringless"}; /* looked for in many seeds only */
+    static const char *const rare[] = {"fenced", "pulls_behind_floor", "recoveries",
+                                       "ringless"}; /* looked for in many seeds only */
 #define HAPPENS(name) {#name, sum->name},
     const struct {
         const char *name;
