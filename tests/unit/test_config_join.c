@@ -346,12 +346,13 @@ static void test_a_process_that_was_a_member_does_not_fight_a_newer_one(void **s
     end(&l);
 }
 
-/* The fourth of four members hears of a configuration that has ejected the i-th. */
-static void hear_of_ejection(struct lab *l, unsigned i) {
+/* The fourth of four members hears of a configuration that has ejected the i-th, which had this state before. */
+static void hear_of_ejection(struct lab *l, unsigned i, enum configuration_state before) {
     struct configuration next = {0};
     const struct config_options o = lab_options(3);
     int err;
     lab_configuration(&conf, 4);
+    conf.members[i].state = before;
     lab_begin(l, &o, &conf, true);
     assert_int_equal(configuration_copy(&next, &conf), 0);
     next.version++;
@@ -367,17 +368,29 @@ static void test_it_is_said_who_was_ejected(void **state) {
     struct lab l;
     char text[300];
     (void)state;
-    hear_of_ejection(&l, 1);
+    hear_of_ejection(&l, 1, CONFIGURATION_SERVING);
     snprintf(text, sizeof text, "name=%s number=%u", conf.members[1].name, conf.members[1].number);
     assert_string_equal(lab_log(&l, "ejected"), text);
     assert_int_not_equal(config_number(l.config), 0);
     end(&l);
 }
 
+static void test_who_is_ejected_while_it_leaves_has_left(void **state) {
+    struct lab l;
+    (void)state;
+    hear_of_ejection(&l, 3, CONFIGURATION_LEAVING);
+    assert_true(config_left(l.config));
+    assert_non_null(lab_log(&l, "left"));
+    lab_clear(&l);
+    lab_pass(&l, 5000);
+    assert_int_equal(lab_count(&l, PEER_CONFIG_JOIN), 0);
+    end(&l);
+}
+
 static void test_an_ejected_process_joins_again_as_a_new_member(void **state) {
     struct lab l;
     (void)state;
-    hear_of_ejection(&l, 3);
+    hear_of_ejection(&l, 3, CONFIGURATION_SERVING);
     assert_int_equal(config_number(l.config), 0);
     assert_non_null(lab_log(&l, "ejected"));
     assert_non_null(lab_said(&l, PEER_CONFIG_JOIN, 0));
@@ -420,6 +433,7 @@ int main(void) {
         cmocka_unit_test(test_a_process_whose_clock_is_behind_takes_the_next_boot),
         cmocka_unit_test(test_a_process_that_was_a_member_does_not_fight_a_newer_one),
         cmocka_unit_test(test_it_is_said_who_was_ejected),
+        cmocka_unit_test(test_who_is_ejected_while_it_leaves_has_left),
         cmocka_unit_test(test_an_ejected_process_joins_again_as_a_new_member),
         cmocka_unit_test(test_the_reason_of_a_refusal_is_logged_once_in_ten_seconds),
     };
