@@ -72,9 +72,10 @@ enum handoff_import {
 
 struct handoff_store {
     void *arg;
-    /* Stores an item that came from a donor, as of g (cover.h). Parts of one value come in order; another item, or part
-     * 0, ends what was begun before. */
-    enum handoff_import (*import)(void *arg, uint32_t donor, const struct moved_item *it, uint64_t g);
+    /* Stores an item that came from a donor, as of g (cover.h); it was asked for at asked_ns, and its ttl counts from
+     * then. Parts of one value come in order; another item, or part 0, ends what was begun before. */
+    enum handoff_import (*import)(void *arg, uint32_t donor, const struct moved_item *it, uint64_t g,
+                                  uint64_t asked_ns);
     /* Goes on with a walk for a short time and shows keys that now are the receiver's and were this node's, and were
      * read about min_freq times lately (4: hot, 1: read again, 0: all). At most `max` keys: the rest is shown by the
      * next call. Returns how many. */

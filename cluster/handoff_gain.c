@@ -26,7 +26,7 @@ static struct gain_chunk *chunk_of(struct gain *g, uint64_t number) {
 /* ------------------------------------------------------------------ asking */
 
 /* Shows what this node knows now; the number g is from before (cover.h). False: nothing may be taken over now. */
-static bool ask(struct handoff *h, struct transfer *t, struct gain_chunk *c) {
+static bool ask(struct handoff *h, uint64_t now_ns, struct transfer *t, struct gain_chunk *c) {
     uint64_t origin[PEER_PURGE_VECTOR_MAX], sequence[PEER_PURGE_VECTOR_MAX];
     struct cover cover;
     h->cfg.events.cover(h->cfg.events.arg, &cover);
@@ -35,7 +35,7 @@ static bool ask(struct handoff *h, struct transfer *t, struct gain_chunk *c) {
         origin[i] = cover.seen[i].origin;
         sequence[i] = cover.seen[i].sequence;
     }
-    *c = (struct gain_chunk){.number = ++t->gain.number, .g = cover.g};
+    *c = (struct gain_chunk){.number = ++t->gain.number, .g = cover.g, .asked_ns = now_ns};
     handoff_send(h, t,
                  &(struct peer_handoff){.kind = PEER_HANDOFF_NEXT,
                                         .chunk = c->number,
@@ -53,7 +53,7 @@ static bool ask(struct handoff *h, struct transfer *t, struct gain_chunk *c) {
 static void ask_all(struct handoff *h, uint64_t now_ns, struct transfer *t) {
     struct gain *g = &t->gain;
     for (unsigned i = 0; i < HANDOFF_CHUNKS; i++) {
-        if (g->asked[i].number != 0 || ask(h, t, &g->asked[i])) continue;
+        if (g->asked[i].number != 0 || ask(h, now_ns, t, &g->asked[i])) continue;
         g->again_ns = now_ns + HANDOFF_BEHIND_MS * HANDOFF_MS;
         return;
     }
@@ -76,7 +76,7 @@ static void count(struct handoff *h, struct transfer *t, enum handoff_import how
 
 /* Stores records of a piece, as many as a step may. False: there is no room just now; or (the transfer is over) one
  * makes no sense. */
-static bool store_some(struct handoff *h, struct transfer *t, struct gain_piece *p, uint64_t g) {
+static bool store_some(struct handoff *h, struct transfer *t, struct gain_piece *p, const struct gain_chunk *c) {
     struct moved_item it;
     for (unsigned i = 0; i < HANDOFF_STEP_ITEMS && p->at < p->n; i++) {
         const size_t n = moved_item_read(p->bytes + p->at, p->n - p->at, &it);
@@ -85,9 +85,9 @@ static bool store_some(struct handoff *h, struct transfer *t, struct gain_piece 
             return false;
         }
         /* The parts of a value were read one after the other: what was purged since the first counts. */
-        if (it.at == 0) t->gain.value_g = g;
+        if (it.at == 0) t->gain.value_g = c->g;
         const uint64_t as_of = MUTATED(MUTATION_PULL_NO_GUARD) ? UINT64_MAX : t->gain.value_g;
-        const enum handoff_import how = h->cfg.store.import(h->cfg.store.arg, t->part.member, &it, as_of);
+        const enum handoff_import how = h->cfg.store.import(h->cfg.store.arg, t->part.member, &it, as_of, c->asked_ns);
         if (how == HANDOFF_AGAIN) return false;
         if (moved_item_is_last(&it)) count(h, t, how);
         p->at += n;
@@ -105,7 +105,7 @@ static void acknowledge(struct handoff *h, struct transfer *t, uint64_t number) 
 static void take_piece(struct handoff *h, uint64_t now_ns, struct transfer *t) {
     struct gain *g = &t->gain;
     struct gain_piece *p = g->first;
-    if (!store_some(h, t, p, chunk_of(g, p->chunk)->g)) {
+    if (!store_some(h, t, p, chunk_of(g, p->chunk))) {
         g->again_ns = now_ns + HANDOFF_BEHIND_MS * HANDOFF_MS;
         return;
     }

@@ -27,7 +27,7 @@ enum transfer_state {
 /* A chunk that was asked for. */
 struct gain_chunk {
     uint64_t number; /* 0: none */
-    uint64_t g;
+    uint64_t g, asked_ns;
     size_t bytes; /* that came */
     bool owed;    /* handoff_mark */
 };

@@ -109,12 +109,14 @@ static void drop(void *arg, const struct moved_item *it) {
 
 /* ------------------------------------------------------------------ taking */
 
-static enum handoff_import import(void *arg, uint32_t donor, const struct moved_item *it, uint64_t g) {
+static enum handoff_import import(void *arg, uint32_t donor, const struct moved_item *it, uint64_t g,
+                                  uint64_t asked_ns) {
     struct node_handoff *n = arg;
     const unsigned from = move_donor(n->move, donor);
     if (from == RING_NONE || n->parts == NULL) return HANDOFF_PRESENT;
     const struct store_key k = store_key(n->store, it->key, it->nkey);
-    const struct cmd_moved_guard guard = {.g = g, .fenced = n->move->since, .move = n->move, .donor = from};
+    const struct cmd_moved_guard guard = {
+        .g = g, .asked_ns = asked_ns, .fenced = n->move->since, .move = n->move, .donor = from};
     store_enter(n->handle);
     const enum store_received r = cmd_moved_take(n->store, n->handle, it, &k, &guard, &n->parts[from]);
     store_leave(n->handle);

@@ -83,7 +83,7 @@ struct forward {
     bool attention;                /* some are neither here nor done */
     bool whole;                    /* all were other nodes', and a line begins behind them */
     uint64_t pulls;                /* bit i: slot i is a pull, whose request runs here afterwards */
-    uint64_t g;                    /* store_number() from before the latest pulls were sent */
+    uint64_t g, asked_ns;          /* store_number() and the clock from before the latest pulls were sent */
     struct cmd_moved_parts parts;  /* what has come of a value that comes in parts, */
     unsigned parts_slot;           /* and whose it is */
     struct cmd_transfer *transfer; /* the transfer link that it uses, or NULL (cmd_transfer.c) */

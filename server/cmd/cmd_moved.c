@@ -64,9 +64,15 @@ static bool refuse(void *arg, uint64_t hash) {
     return move_state(g->move, g->donor) != MOVE_PULLING || written_has(g->move->written, hash);
 }
 
-static enum store_received receive(struct store_worker *w, const struct moved_item *it, const struct store_key *k,
-                                   const struct cmd_moved_guard *guard, struct store_upload *upload) {
-    const uint64_t expiry = it->ttl_s == MOVED_ITEM_TTL_NEVER ? 0 : (uint64_t)store_now(w) + it->ttl_s;
+/* When the item ends here: its ttl counts from when it was asked for, which is no later than when it was given. */
+static uint64_t ends(const struct store *s, const struct moved_item *it, const struct cmd_moved_guard *g) {
+    return it->ttl_s == MOVED_ITEM_TTL_NEVER ? 0 : (uint64_t)store_second(s, g->asked_ns) + it->ttl_s;
+}
+
+static enum store_received receive(const struct store *s, struct store_worker *w, const struct moved_item *it,
+                                   const struct store_key *k, const struct cmd_moved_guard *guard,
+                                   struct store_upload *upload) {
+    const uint64_t expiry = ends(s, it, guard);
     struct cmd_moved_guard mine = *guard;
     const struct store_receive r = {
         .put = {.key = *k,
@@ -118,8 +124,9 @@ enum store_received cmd_moved_take(const struct store *s, struct store_worker *w
                                    const struct store_key *k, const struct cmd_moved_guard *guard,
                                    struct cmd_moved_parts *p) {
     const bool whole = it->at == 0 && moved_item_is_last(it);
-    if (it->ttl_s == 0 || (it->nvalue == 0 && !whole)) return STORE_RECEIVE_PRESENT;
-    if (whole && it->size <= store_inline_max(s)) return receive(w, it, k, guard, NULL);
+    const uint64_t end = ends(s, it, guard);
+    if ((end != 0 && end <= store_now(w)) || (it->nvalue == 0 && !whole)) return STORE_RECEIVE_PRESENT;
+    if (whole && it->size <= store_inline_max(s)) return receive(s, w, it, k, guard, NULL);
     enum store_status st = begin(w, it, p);
     if (st == STORE_EXISTS) return STORE_RECEIVE_PRESENT;
     if (st == STORE_OK) st = append(w, it, p);
@@ -129,7 +136,7 @@ enum store_received cmd_moved_take(const struct store *s, struct store_worker *w
         return STORE_RECEIVE_NO_MEMORY;
     }
     if (!moved_item_is_last(it)) return STORE_RECEIVED;
-    const enum store_received got = receive(w, it, k, guard, p->upload);
+    const enum store_received got = receive(s, w, it, k, guard, p->upload);
     if (got != STORE_RECEIVE_AGAIN) *p = (struct cmd_moved_parts){0}; /* the store has taken the upload over */
     return got;
 }

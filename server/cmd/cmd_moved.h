@@ -33,6 +33,7 @@ void cmd_moved_forget(struct store_worker *w, struct cmd_moved_parts *p);
 /* What an item that comes must not undo. */
 struct cmd_moved_guard {
     uint64_t g;        /* store_number() from before the giver was asked (cover.h) */
+    uint64_t asked_ns; /* the store's clock from before: the way here, however long, does not lengthen a life */
     uint64_t fenced;   /* the `since` of the key's arc (ring.h) */
     struct move *move; /* whose written set counts, */
     unsigned donor;    /* and only while the state of this donor of it is MOVE_PULLING */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/sync.h"
 #include "cluster/cover.h"
 #include "cluster/view.h"
@@ -48,7 +49,7 @@ static bool find_donor(struct session *s, const struct store_key *key, uint16_t 
 static enum store_received receive(struct session *s, struct forward *f, unsigned slot, const struct moved_item *it,
                                    const struct store_key *key, uint16_t donor, uint64_t since) {
     struct cmd_worker *w = s->worker;
-    const struct cmd_moved_guard guard = {f->g, since, w->peers->view->move, donor};
+    const struct cmd_moved_guard guard = {f->g, f->asked_ns, since, w->peers->view->move, donor};
     const bool in_parts = it->at != 0 || !moved_item_is_last(it) || it->size > w->cmd->inline_max;
     if (in_parts && f->parts.upload != NULL && f->parts_slot != slot) return STORE_RECEIVE_AGAIN; /* one at a time */
     if (in_parts) f->parts_slot = slot;
@@ -152,7 +153,10 @@ size_t cmd_pull_cover_now(struct cmd_peers *p, struct forward *f, unsigned n, ui
     if (!cover.usable) return 0;
     const uint32_t number = v->members[v->self].number;
     memcpy(to, &number, sizeof number);
-    if (!holds_answer(f, n)) f->g = cover.g; /* an older number only refuses more */
+    if (!holds_answer(f, n)) { /* an older number only refuses more, an older time shortens a life */
+        f->g = cover.g;
+        f->asked_ns = clock_boot_ns(p->worker->cmd->cfg.clock);
+    }
     return sizeof number + cover_pack(&cover, to + sizeof number);
 }
 

@@ -48,6 +48,10 @@ uint32_t store_now(const struct store_worker *w) {
     return w->now;
 }
 
+uint32_t store_second(const struct store *s, uint64_t ns) {
+    return seconds_of(s, ns);
+}
+
 uint64_t store_now_ns(const struct store_worker *w) {
     return w->now_ns;
 }

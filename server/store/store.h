@@ -107,6 +107,9 @@ void store_enter(struct store_worker *w);
 void store_leave(struct store_worker *w);
 /* The store's time as of this section's beginning, seconds. */
 uint32_t store_now(const struct store_worker *w);
+/* The store's second that a time of its clock (CLOCK_BOOTTIME, nanoseconds) is in; not before the store began. Any
+ * thread. */
+uint32_t store_second(const struct store *s, uint64_t ns);
 /* The clock (CLOCK_BOOTTIME, nanoseconds) as of this section's beginning. */
 uint64_t store_now_ns(const struct store_worker *w);
 /* memcached's exptime (0 never, negative at once, up to relative_ttl_max seconds from now, above that unix time) as an

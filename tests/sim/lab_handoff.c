@@ -56,10 +56,10 @@ static unsigned donor_of(const struct lab_process *x, unsigned key) {
     return x->move == NULL || x->owner[key] != x->place ? RING_NONE : x->donor[key];
 }
 
-static enum handoff_import take(struct lab_process *x, const struct moved_item *it, uint64_t g) {
+static enum handoff_import take(struct lab_process *x, const struct moved_item *it, uint64_t g, uint64_t asked_ns) {
     struct lab *l = x->lab;
     const unsigned key = key_of(l, it->key, it->nkey);
-    const uint64_t now = local_of(x);
+    const uint64_t now = local_of(x), end = asked_ns + it->ttl_s * SIM_S;
     uint64_t read_ns;
     CHECK(it->nvalue == sizeof read_ns);
     memcpy(&read_ns, it->value, sizeof read_ns);
@@ -67,9 +67,9 @@ static enum handoff_import take(struct lab_process *x, const struct moved_item *
         l->r->refused_written++;
         return HANDOFF_WRITTEN;
     }
-    if (x->owner[key] != x->place || lab_store_has(&x->store, key, now, x->since[key]) || it->ttl_s == 0)
+    if (x->owner[key] != x->place || lab_store_has(&x->store, key, now, x->since[key]) || end <= now)
         return HANDOFF_PRESENT;
-    if (!lab_store_receive(&x->store, key, g, read_ns, now + it->ttl_s * SIM_S, (it->bits & STALE_BIT) != 0, now)) {
+    if (!lab_store_receive(&x->store, key, g, read_ns, end, (it->bits & STALE_BIT) != 0, now)) {
         l->r->refused_purged++;
         return HANDOFF_PURGED;
     }
@@ -78,9 +78,10 @@ static enum handoff_import take(struct lab_process *x, const struct moved_item *
     return HANDOFF_KEPT;
 }
 
-static enum handoff_import import(void *arg, uint32_t donor, const struct moved_item *it, uint64_t g) {
+static enum handoff_import import(void *arg, uint32_t donor, const struct moved_item *it, uint64_t g,
+                                  uint64_t asked_ns) {
     (void)donor;
-    return take(arg, it, g);
+    return take(arg, it, g, asked_ns);
 }
 
 static unsigned scan(void *arg, uint32_t receiver, struct handoff_cursor *c, unsigned min_freq,
@@ -335,6 +336,7 @@ bool lab_handoff_pull(struct lab_process *x, unsigned key) {
     if (place < 0 || !p.cover.usable) return false;
     p.key = key;
     p.ring_version = ring_version(x->ring);
+    p.asked_ns = local_of(x);
     x->lab->r->pulls++;
     sim_datagram(x->lab->s, x->place, (unsigned)place, &p, sizeof p);
     return true;
@@ -379,7 +381,7 @@ void lab_handoff_datagram(struct lab_process *x, unsigned from, const void *byte
                                   .nvalue = sizeof p.read_ns,
                                   .ttl_s = p.ttl_s,
                                   .bits = p.stale ? STALE_BIT : 0};
-    x->lab->r->pulled += take(x, &it, p.cover.g) == HANDOFF_KEPT;
+    x->lab->r->pulled += take(x, &it, p.cover.g, p.asked_ns) == HANDOFF_KEPT;
 }
 
 /* ------------------------------------------------------------------ life */

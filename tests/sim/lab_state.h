@@ -228,7 +228,8 @@ struct lab_pull {
     bool is_answer, behind, has, stale;
     uint32_t ttl_s;
     uint64_t key, ring_version, read_ns;
-    struct cover cover; /* of who asks; g comes back with the answer */
+    uint64_t asked_ns;  /* by the clock of who asks; it and g come back with the answer */
+    struct cover cover; /* of who asks */
 };
 
 /* A version that somebody adopted. */

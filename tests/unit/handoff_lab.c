@@ -28,8 +28,10 @@ static void put(struct lab_node *n, const char *key, size_t nkey, uint64_t size,
     snprintf(it->key, sizeof it->key, "%.*s", (int)nkey, key);
 }
 
-static enum handoff_import import(void *arg, uint32_t donor, const struct moved_item *it, uint64_t g) {
+static enum handoff_import import(void *arg, uint32_t donor, const struct moved_item *it, uint64_t g,
+                                  uint64_t asked_ns) {
     struct lab_node *n = arg;
+    n->asked_ns = asked_ns;
     (void)donor;
     n->calls++;
     if (n->no_room > 0) {

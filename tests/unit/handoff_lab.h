@@ -36,6 +36,7 @@ struct lab_node {
     const char *written; /* this key was written here */
     uint64_t purged;     /* the number of a purge of everything */
     unsigned no_room;    /* so often there is no room */
+    uint64_t asked_ns;   /* when the last item that was imported had been asked for */
     char value_key[32];  /* that comes in parts, so far: */
     uint64_t value_n;
     unsigned asked, most_open; /* NEXTs that were sent; most of them at a time without an answer */

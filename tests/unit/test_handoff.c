@@ -300,9 +300,11 @@ static void test_a_purge_between_parts(void **state) {
     lab_stop(&lab);
     lab_start(&lab, 8 * MIB);
     lab_item(&lab, 1, "large", 4 * MIB, 0, 2);
+    const uint64_t begun = lab.now;
     lab_begin(&lab, 1, 2);
     lab_run(&lab, 200);
     assert_true(receiver->value_n > 0 && receiver->value_n < 4 * MIB);
+    assert_true(receiver->asked_ns > begun && receiver->asked_ns <= lab.now);
     receiver->purged = 101;
     receiver->cover.g = 102;
     lab_run(&lab, 2000);

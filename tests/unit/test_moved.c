@@ -45,10 +45,12 @@ static size_t give(struct lab *l, const char *key, uint64_t at, uint8_t *to) {
     return n;
 }
 
+static uint64_t on_its_way_ns; /* so long ago it was asked for */
+
 static enum store_received take(struct lab *l, const uint8_t *record, size_t n, struct move *move, uint64_t g,
                                 struct cmd_moved_parts *parts, bool *last) {
     struct moved_item m;
-    const struct cmd_moved_guard guard = {.g = g, .move = move};
+    const struct cmd_moved_guard guard = {.g = g, .asked_ns = l->clock.boot_ns - on_its_way_ns, .move = move};
     assert_int_equal(moved_item_read(record, n, &m), n);
     store_enter(l->w[0]);
     const struct store_key k = store_key(l->s, m.key, m.nkey);
@@ -187,11 +189,38 @@ static void test_what_refuses(void **state) {
     move_put(move);
 }
 
+/* An item that was long on its way ends when it would have ended at the giver, not later. */
+static void test_the_way_lengthens_no_life(void **state) {
+    (void)state;
+    struct lab a, b;
+    struct move *move = make_move();
+    struct store_item it;
+    lab_open(&a, 4 * MIB, 0);
+    lab_open(&b, 4 * MIB, 0);
+    clock_manual_advance(&b.clock, UINT64_C(100000000000));
+    const struct store_key k = store_key(b.s, "k", 1);
+    put(&a, "k", "v", 1); /* for 50 s */
+    on_its_way_ns = UINT64_C(30000000000);
+    assert_int_equal(move_it(&a, &b, "k", move, store_number(b.s)), STORE_RECEIVED);
+    store_enter(b.w[0]);
+    assert_true(store_get(b.w[0], &k, &it));
+    assert_int_equal(it.expiry, store_now(b.w[0]) + 20);
+    store_leave(b.w[0]);
+    assert_int_equal(lab_delete(&b, 0, "k"), STORE_OK);
+    on_its_way_ns = UINT64_C(50000000000);
+    assert_int_equal(move_it(&a, &b, "k", move, store_number(b.s)), STORE_RECEIVE_PRESENT);
+    on_its_way_ns = 0;
+    lab_close(&a);
+    lab_close(&b);
+    move_put(move);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_of_all_sizes),
         cmocka_unit_test(test_parts_that_do_not_fit),
         cmocka_unit_test(test_what_refuses),
+        cmocka_unit_test(test_the_way_lengthens_no_life),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
