@@ -57,7 +57,7 @@ const struct lab_broken lab_brokens[] = {
     {"ack_early", .mutation = MUTATION_ACK_EARLY, .seed = 1},
     {"no_via", .mutation = MUTATION_NO_VIA, .seed = 1},
     {"vector_ahead", .mutation = MUTATION_VECTOR_AHEAD, .seed = 1},
-    {"no_horizon_floor", .mutation = MUTATION_NO_HORIZON_FLOOR, .step = 3, .seed = 450},
+    {"no_horizon_floor", .mutation = MUTATION_NO_HORIZON_FLOOR, .step = 3, .seed = 654},
     {"horizon_no_star", .mutation = MUTATION_HORIZON_NO_STAR, .step = 3, .seed = 1266},
     {"newcomer_no_floor", .mutation = MUTATION_NEWCOMER_NO_FLOOR, .seed = 1},
     {"confirm_linked", .mutation = MUTATION_CONFIRM_LINKED, .seed = 1},
