@@ -33,8 +33,9 @@ static bool settled_here(const struct purging *p, const struct outbox_entry *e) 
 
 void purging_submit_unidentify(struct purging *p, uint32_t i, uint64_t now_ns) {
     const struct outbox_entry *e = &p->out.entries[i];
-    p->renamed[p->nrenamed++ % RENAMED] =
-        (struct purging_name){e->sequence, e->via, purgelog_origin(p->log, outbox_slot(e))};
+    if (e->list >= OUTBOX_SLOTS) /* else it had none that this node has told */
+        p->renamed[p->nrenamed++ % RENAMED] =
+            (struct purging_name){e->sequence, e->via, purgelog_origin(p->log, outbox_slot(e))};
     outbox_unidentify(&p->out, i, now_ns);
 }
 
