@@ -4,6 +4,7 @@
  * that /readyz has for a node of a cluster. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -109,32 +110,45 @@ static void a_node_that_ends_is_not_ready(void **state) {
 
 /* What the cluster says of itself; that it says so is for test_purging_confirm (lag_ms) and test_purging_repair
  * (active). */
+static pthread_mutex_t saying = PTHREAD_MUTEX_INITIALIZER;
 static struct cluster_gauges said;
 
 static void show_said(void *arg, struct cluster_gauges *out) {
     (void)arg;
+    pthread_mutex_lock(&saying);
     *out = said;
+    pthread_mutex_unlock(&saying);
+}
+
+static void say(const struct cluster_ready *ready) {
+    pthread_mutex_lock(&saying);
+    said = (struct cluster_gauges){.state = "serving", .epoch = 7, .ready = *ready};
+    pthread_mutex_unlock(&saying);
 }
 
 static void each_check_has_its_line(void **state) {
     static const struct lease_ends leases;
     static const struct cmd_cluster calls = {.leases = &leases, .gauges = show_said};
-    const struct cluster_ready good = {.joined = true, .leased = true, .active = true};
+    struct cluster_ready ready = {.joined = true, .leased = true, .active = true};
     struct node_lab u;
     (void)state;
     node_lab_make(&u, "-s", node_lab_file("sock"), "-t1", "--http=127.0.0.1:0", NULL);
-    said = (struct cluster_gauges){.state = "serving", .epoch = 7, .ready = good};
+    say(&ready);
     cmd_set_cluster(node_cmd(u.node), &calls);
     assert_int_equal(node_start(u.node), 0);
     expect(&u, "/readyz", 200, "ready\n");
-    said.ready.lag_ms = 1000;
+    ready.lag_ms = 1000;
+    say(&ready);
     expect(&u, "/readyz", 200, "ready\n");
-    said.ready.lag_ms = 1001;
+    ready.lag_ms = 1001;
+    say(&ready);
     expect(&u, "/readyz", 503, "purges: one has been known for 1001 ms and is not applied\n");
-    said.ready = good;
-    said.ready.active = false;
+    ready.lag_ms = 0;
+    ready.active = false;
+    say(&ready);
     expect(&u, "/readyz", 503, "voter: not active yet in epoch 7\n");
-    said.ready = (struct cluster_ready){.joined = true, .drained = true, .lag_ms = 60000};
+    ready = (struct cluster_ready){.joined = true, .drained = true, .lag_ms = 60000};
+    say(&ready);
     expect(&u, "/readyz", 503,
            "draining: an operator has taken this node out of the ring\n"
            "purges: one has been known for 60000 ms and is not applied\nlease: serving\n"
