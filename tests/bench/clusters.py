@@ -19,6 +19,7 @@ from tables import median
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cluster"))
 import lib  # noqa: E402
+from cputime import cpu_ns  # noqa: E402
 
 LOADS = {"get, one per write": ["-d", 1], "set, one per write": ["-d", 1, "-g", 0],
          "get, pipelined 16": ["-d", 16], "set, pipelined 16": ["-d", 16, "-g", 0]}
@@ -293,8 +294,4 @@ def idle(job):
 
 def cpu_s(node):
     """CPU time of all its threads, from the scheduler (nanoseconds there)."""
-    total = 0
-    for path in glob.glob(f"/proc/{node.p.pid}/task/*/schedstat"):
-        with open(path) as f:
-            total += int(f.read().split()[0])
-    return total / 1e9
+    return cpu_ns(node.p.pid) / 1e9

@@ -13,6 +13,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from cputime import cpu_ns  # noqa: E402
 from ports import free_port  # noqa: E402
 
 SERVER_CPU, LOAD_CPU = 0, 1
@@ -157,14 +158,7 @@ class Server:
 
     def cpu_s(self):
         """CPU time of all its threads, from the scheduler (nanoseconds there)."""
-        total = 0
-        for task in os.listdir(f"/proc/{self.pid}/task"):
-            try:
-                with open(f"/proc/{self.pid}/task/{task}/schedstat") as f:
-                    total += int(f.read().split()[0])
-            except OSError:
-                pass
-        return total / 1e9
+        return cpu_ns(self.pid) / 1e9
 
     def wakeups(self):
         """How often its threads have gone to sleep of themselves, in all."""

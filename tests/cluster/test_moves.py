@@ -4,6 +4,7 @@ import os
 import threading
 import time
 
+from cputime import cpu_ns
 from lib import case, settle, wait
 from test_handoff import KEYS, assert_kept, fill, is_over, read
 
@@ -28,13 +29,7 @@ def is_under_way(node):
 
 def mover_cpu_s(node):
     """What its thread of the hand-off has used; 0 if it has none yet."""
-    tasks = f"/proc/{node.p.pid}/task"
-    for tid in os.listdir(tasks):
-        with open(f"{tasks}/{tid}/comm") as f:
-            if f.read().strip() == "tc-handoff":
-                with open(f"{tasks}/{tid}/schedstat") as s:
-                    return int(s.read().split()[0]) / 1e9
-    return 0
+    return cpu_ns(node.p.pid, "tc-handoff") / 1e9
 
 
 @case(quick=True)

@@ -23,6 +23,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from cputime import cpu_ns  # noqa: E402
+
 ANSWER_S = 1.0       # a request is answered within this
 IDLE_AFTER_S = 2.0   # after the last request
 IDLE_WINDOW_S = 1.0  # for so long the thread is watched
@@ -90,13 +93,10 @@ class Server:
 
     def thread_ns(self):
         """CPU time of the store's thread so far."""
-        base = f"/proc/{self.process.pid}/task"
-        for task in os.listdir(base):
-            with open(f"{base}/{task}/comm") as f:
-                if f.read().strip() == "tc-store":
-                    with open(f"{base}/{task}/schedstat") as stat:
-                        return int(stat.read().split()[0])
-        raise Failed("the store's thread is gone")
+        used = cpu_ns(self.process.pid, "tc-store")
+        if used == 0:
+            raise Failed("the store's thread is gone")
+        return used
 
     def stop(self):
         self.process.kill()

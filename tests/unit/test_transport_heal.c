@@ -83,6 +83,21 @@ static void lose_b(const struct address *elsewhere) {
     assert_int_equal(transport_place(a->t, &b->hello.node, text), 0);
 }
 
+/* The same, and nobody listens there: a has tried until it waits as long as it ever does. */
+static void wait_for_b(void) {
+    struct address closed;
+    int full[2], fd = make_deaf(&closed, full);
+    close(full[0]);
+    close(full[1]);
+    close(fd);
+    lose_b(&closed);
+    for (unsigned i = 1; i <= 6; i++) {
+        lab_say(a, b, 'b', 0);
+        lab_pass_ms(500);
+        LAB_UNTIL(a->unreachable == i);
+    }
+}
+
 /* b's datagram comes to a. */
 static void show_b(void) {
     static const uint8_t packed[] = {0x08, 1, 0x10, 1}; /* lowest and highest version */
@@ -93,17 +108,7 @@ static void show_b(void) {
 
 static void test_a_datagram_ends_the_wait(void **state) {
     (void)state;
-    struct address closed;
-    int full[2], fd = make_deaf(&closed, full);
-    close(full[0]);
-    close(full[1]);
-    close(fd);
-    lose_b(&closed);
-    for (unsigned i = 1; i <= 6; i++) { /* until it waits as long as it ever does */
-        lab_say(a, b, 'b', 0);
-        lab_pass_ms(500);
-        LAB_UNTIL(a->unreachable == i);
-    }
+    wait_for_b();
     lab_say(a, b, 'b', 0);
     assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0, PEER_LINK_DATA), 0);
     lab_place(a, b);
@@ -119,17 +124,7 @@ static void test_a_datagram_ends_the_wait(void **state) {
 
 static void test_a_link_of_the_other_side_ends_the_wait(void **state) {
     (void)state;
-    struct address closed;
-    int full[2], fd = make_deaf(&closed, full);
-    close(full[0]);
-    close(full[1]);
-    close(fd);
-    lose_b(&closed);
-    for (unsigned i = 1; i <= 6; i++) {
-        lab_say(a, b, 'b', 0);
-        lab_pass_ms(500);
-        LAB_UNTIL(a->unreachable == i);
-    }
+    wait_for_b();
     assert_int_equal(transport_want_data_link(a->t, &b->hello.node, 0, PEER_LINK_DATA), 0);
     lab_place(a, b);
     lab_say(b, a, 'b', 0);
