@@ -161,10 +161,10 @@ unit_tests += %D%/test_transport
 tests_unit_test_transport_SOURCES = %D%/test_transport.c %D%/link_lab.c
 noinst_HEADERS += %D%/link_lab.h
 # Links between nodes: the asking side, the owner's side, large values.
-unit_tests += %D%/test_link %D%/test_pull %D%/test_pull_given %D%/test_link_packets %D%/test_serve %D%/test_transfer
+unit_tests += %D%/test_link %D%/test_link_down %D%/test_pull %D%/test_pull_given %D%/test_link_packets %D%/test_serve %D%/test_transfer
 unit_tests += %D%/test_copies_held %D%/test_copies_given
 tests_unit_test_link_packets_SOURCES = %D%/test_link_packets.c tests/wire/script.c tests/wire/script_packet.c
-noinst_HEADERS += %D%/frames.h
+noinst_HEADERS += %D%/asking.h %D%/frames.h
 unit_tests += %D%/test_transport_bad
 tests_unit_test_transport_bad_SOURCES = %D%/test_transport_bad.c %D%/link_lab.c
 unit_tests += %D%/test_transport_heal
