@@ -3,15 +3,10 @@
  * The asking side of links: a node, a client, and a peer that owns all keys and does what the test says. */
 #include "asking.h"
 
-#include <errno.h>
 #include <sched.h>
 
 #include "base/sync.h"
-#include "cluster/view.h"
-#include "cmd/cmd.h"
 #include "cmd/cmd_link.h"
-#include "net/net.h"
-#include "tests/lib/nodes.h"
 
 /* ------------------------------------------------------------------ what goes over */
 

@@ -5,14 +5,10 @@
 #include "asking.h"
 
 #include <errno.h>
-#include <sched.h>
 
 #include "base/sync.h"
-#include "cluster/view.h"
-#include "cmd/cmd.h"
 #include "cmd/cmd_link.h"
 #include "net/net.h"
-#include "tests/lib/nodes.h"
 
 /* ------------------------------------------------------------------ deadlines and the breaker */
 
