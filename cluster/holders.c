@@ -104,17 +104,18 @@ struct holders_key *holders_change(struct holders *h, uint64_t hash, uint64_t ge
     if (k == NULL || (!k->closed && generation < k->generation)) return NULL;
     drop_ended(k, now_ns);
     *tell = !k->closed && k->nnodes > 0;
+    if (!k->closed) k->closing = ++h->closings;
     k->closed = true;
     k->quiet_ns = now_ns + HOLDERS_QUIET_MS * MS;
     return k->nnodes > 0 ? k : NULL;
 }
 
-struct holders_key *holders_gone(struct holders *h, uint64_t name, uint32_t member) {
+struct holders_key *holders_gone(struct holders *h, uint64_t closing, uint32_t member) {
     for (unsigned i = 0; i < HOLDERS_KEYS_MAX; i++) {
         struct holders_key *k = &h->keys[i];
-        if (!k->used || !k->closed || k->name != name) continue;
+        if (!k->used || !k->closed || k->closing != closing) continue;
         leave(k, member);
-        if (k->nnodes == 0 && !TAILQ_EMPTY(&k->waiters)) return k;
+        return k->nnodes == 0 && !TAILQ_EMPTY(&k->waiters) ? k : NULL;
     }
     return NULL;
 }

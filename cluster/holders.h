@@ -49,6 +49,7 @@ struct holders_key {
     uint64_t generation;
     uint64_t asked_ns; /* last */
     uint64_t quiet_ns; /* closed: until when at least */
+    uint64_t closing;  /* closed: as the table's closing of this number */
     unsigned nnodes;
     struct holders_node nodes[HOLDERS_NODES_MAX];
     struct holders_waiters waiters;
@@ -56,6 +57,7 @@ struct holders_key {
 
 struct holders {
     uint64_t generation; /* rises whenever keys are added */
+    uint64_t closings;   /* rises whenever a key is closed */
     struct holders_key keys[HOLDERS_KEYS_MAX];
 };
 
@@ -87,10 +89,11 @@ enum holders_answer holders_ask(struct holders *h, uint64_t hash, uint64_t name,
 /* A worker, whose filter has this generation, is about to change a key. NULL: it may. Else it has to wait for the key's
  * waiters to be woken: the caller enters itself among them; if *tell, it tells all nodes of the key, too. */
 struct holders_key *holders_change(struct holders *h, uint64_t hash, uint64_t generation, uint64_t now_ns, bool *tell);
-/* A member's copies of the keys of this name are gone. Returns the next key of which no copies are left though changes
- * wait for that, whose waiters the caller takes and wakes; NULL: there is none. To be called until then. */
-struct holders_key *holders_gone(struct holders *h, uint64_t name, uint32_t member);
-/* The same for copies that have ended by now. */
+/* A member that was told of this closing of a key says that its copy is gone. The answer counts for no later closing:
+ * it may come when the copies have ended and the member has been given another, of which it says nothing. Returns the
+ * key if no copies are left though changes wait for that, whose waiters the caller takes and wakes; else NULL. */
+struct holders_key *holders_gone(struct holders *h, uint64_t closing, uint32_t member);
+/* The same for copies that have ended by now: the next such key. To be called until there is none. */
 struct holders_key *holders_ended(struct holders *h, uint64_t now_ns);
 /* Closes all keys, as if each was changed: to be called until it returns NULL; the nodes of those that it returns have
  * to be told. */

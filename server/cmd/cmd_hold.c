@@ -135,13 +135,14 @@ static void wake(struct holders_waiters *list) {
 
 /* Who is to be told of a key, once the lock is not held any more. */
 struct news {
-    uint64_t name;
+    uint64_t name, closing;
     unsigned n;
     struct holders_node nodes[HOLDERS_NODES_MAX];
 };
 
 static void collect(struct news *news, const struct holders_key *k) {
     news->name = k->name;
+    news->closing = k->closing;
     news->n = k->nnodes;
     memcpy(news->nodes, k->nodes, k->nnodes * sizeof k->nodes[0]);
 }
@@ -184,7 +185,7 @@ static bool look(struct cmd_worker *w) {
 static void tell_all(struct cmd_worker *w, const struct news *news) {
     if (news->n == 0) return;
     for (unsigned i = 0; i < news->n; i++)
-        cmd_tell(w->tells, news->nodes[i].member, news->name, news->nodes[i].until_ns);
+        cmd_tell(w->tells, news->nodes[i].member, news->name, news->closing, news->nodes[i].until_ns);
     sync_bump(&w->metrics[CMD_METRIC_copies_recalled], news->n);
     cmd_deadline_tick(w->peers, look);
 }
@@ -263,12 +264,12 @@ void cmd_hold_close(struct cmd_worker *w) {
     }
 }
 
-void cmd_hold_gone(struct cmd *cmd, uint64_t name, uint32_t member) {
+void cmd_hold_gone(struct cmd *cmd, uint64_t closing, uint32_t member) {
     struct cmd_hold *h = cmd->hold;
     struct due d = {.woken = TAILQ_HEAD_INITIALIZER(d.woken)};
     sync_spin_lock(&h->lock);
-    for (struct holders_key *k; (k = holders_gone(&h->table, name, member)) != NULL;)
-        TAILQ_CONCAT(&d.woken, &k->waiters, entry);
+    struct holders_key *k = holders_gone(&h->table, closing, member);
+    if (k != NULL) TAILQ_CONCAT(&d.woken, &k->waiters, entry);
     collect_due(h, &d, now_ns(cmd));
     sync_spin_unlock(&h->lock);
     do_due(&d);

@@ -44,8 +44,8 @@ void cmd_hold_close(struct cmd_worker *w);
 /* Calls fn(arg) once, on a worker, when none of the copies is left that were told of: now, or later. One at a time. On
  * worker w, which has a view. */
 void cmd_hold_when_recalled(struct cmd_worker *w, void (*fn)(void *arg), void *arg);
-/* A member's copies of the key of this name are gone. On any worker. */
-void cmd_hold_gone(struct cmd *cmd, uint64_t name, uint32_t member);
+/* A member that was told of this closing of a key (holders.h) says that its copy is gone. On any worker. */
+void cmd_hold_gone(struct cmd *cmd, uint64_t closing, uint32_t member);
 
 /* Writes the answer to a member that asks for a copy of r's key, on its link; nothing, if it gets none now. The
  * requests on the link go by this worker's view, and the section is entered. */

@@ -19,6 +19,7 @@
 struct message {
     TAILQ_ENTRY(message) entry;
     uint64_t name;
+    uint64_t closing;  /* for which its answer counts */
     uint64_t until_ns; /* the copies end by themselves */
 };
 
@@ -39,7 +40,7 @@ struct told {
 
 struct cmd_tells {
     struct cmd_worker *worker;
-    void (*answered)(struct cmd *cmd, uint64_t name, uint32_t member);
+    void (*answered)(struct cmd *cmd, uint64_t closing, uint32_t member);
     TAILQ_HEAD(, told) members;
 };
 
@@ -50,7 +51,7 @@ static uint64_t now_ns(const struct cmd_tells *t) {
 }
 
 struct cmd_tells *cmd_tell_new(struct cmd_worker *w,
-                               void (*answered)(struct cmd *cmd, uint64_t name, uint32_t member)) {
+                               void (*answered)(struct cmd *cmd, uint64_t closing, uint32_t member)) {
     struct cmd_tells *t = calloc(1, sizeof *t);
     if (t == NULL) return NULL;
     t->worker = w;
@@ -124,11 +125,11 @@ static struct told *told_of(struct cmd_tells *t, uint32_t member) {
     return m;
 }
 
-void cmd_tell(struct cmd_tells *t, uint32_t member, uint64_t name, uint64_t until_ns) {
+void cmd_tell(struct cmd_tells *t, uint32_t member, uint64_t name, uint64_t closing, uint64_t until_ns) {
     struct told *m = told_of(t, member);
     struct message *y = m == NULL ? NULL : malloc(sizeof *y);
     if (y == NULL) return;
-    *y = (struct message){.name = name, .until_ns = until_ns};
+    *y = (struct message){.name = name, .closing = closing, .until_ns = until_ns};
     TAILQ_INSERT_TAIL(&m->messages, y, entry);
     if (m->conn != NULL)
         send(m, y);
@@ -172,7 +173,7 @@ static size_t on_input(struct conn *c, void *session, char *p, size_t n) {
         }
         for (; answers > 0; answers--, m->answered++) {
             struct message *y = TAILQ_FIRST(&m->messages);
-            m->all->answered(m->all->worker->cmd, y->name, m->member);
+            m->all->answered(m->all->worker->cmd, y->closing, m->member);
             drop(m, y);
         }
         used += LINK_HEADER;

@@ -19,14 +19,16 @@
 
 struct cmd_tells;
 
-/* What the worker has to tell: nothing. `answered` is called when a member says that its copies of this name are gone.
- * NULL: no memory. */
-struct cmd_tells *cmd_tell_new(struct cmd_worker *w, void (*answered)(struct cmd *cmd, uint64_t name, uint32_t member));
+/* What the worker has to tell: nothing. `answered` is called when a member that was told of this closing (holders.h)
+ * says that its copies are gone. NULL: no memory. */
+struct cmd_tells *cmd_tell_new(struct cmd_worker *w,
+                               void (*answered)(struct cmd *cmd, uint64_t closing, uint32_t member));
 /* No connection is left. NULL is allowed. */
 void cmd_tell_free(struct cmd_tells *t);
 
-/* Tells a member, until then. Without memory nothing is told, and the copies end by themselves. */
-void cmd_tell(struct cmd_tells *t, uint32_t member, uint64_t name, uint64_t until_ns);
+/* Tells a member that the key of this name was closed, until then. Without memory nothing is told, and the copies end
+ * by themselves. */
+void cmd_tell(struct cmd_tells *t, uint32_t member, uint64_t name, uint64_t closing, uint64_t until_ns);
 /* To be called every few milliseconds while it returns true: something is not answered yet. */
 bool cmd_tell_time(struct cmd_tells *t);
 

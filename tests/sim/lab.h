@@ -72,6 +72,7 @@ enum lab_shortcut {
     LAB_OVER_WRITTEN,    /* ... and whatever was written meanwhile */
     LAB_LOCAL_MINTS,     /* ... and while a purge of this node itself has no id yet */
     LAB_COPY_NO_WAIT,    /* a change does not wait for who holds copies */
+    LAB_COPY_ANY_ANSWER, /* what a holder answers to an earlier change counts for the last one */
     LAB_COPY_NO_CHANGES, /* a holder serves on what it was told is being changed */
     LAB_COPY_NO_LEASE,   /* ... and without a lease */
     LAB_COPY_NO_VECTOR,  /* ... and what came from an owner that lacked purges */

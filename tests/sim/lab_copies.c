@@ -177,7 +177,7 @@ static void tell(struct lab_process *x, const struct holders_key *k) {
     while (hash_of(key) != k->hash) key++;
     x->lab->r->recalls++;
     for (unsigned i = 0; i < k->nnodes && c->ntells < LAB_TELLS; i++)
-        c->tells[c->ntells++] = (struct lab_tell){key, k->nodes[i].member, k->nodes[i].until_ns, 0};
+        c->tells[c->ntells++] = (struct lab_tell){key, k->nodes[i].member, k->closing, k->nodes[i].until_ns, 0};
     sim_set_timer(x->lab->s, x->place, LAB_TIMER_COPIES, local_of(x));
 }
 
@@ -191,6 +191,7 @@ static void say(struct lab_process *x, struct lab_tell *t) {
     m.kind = LAB_COPY_TOLD;
     m.key = t->key;
     m.member = t->member;
+    m.closing = t->closing;
     m.to = to->id;
     m.boot = to->boot;
     send(x, (unsigned)place, &m);
@@ -228,12 +229,17 @@ static void wake(struct lab_process *x, struct holders_waiters *woken) {
 static void gone(struct lab_process *x, const struct lab_copy_message *m) {
     struct lab_copies *c = x->copies;
     struct holders_waiters woken = TAILQ_HEAD_INITIALIZER(woken);
+    const bool any = x->lab->o.shortcut == LAB_COPY_ANY_ANSWER;
+    uint64_t closing = m->closing;
     unsigned n = 0;
-    for (unsigned i = 0; i < c->ntells; i++)
-        if (c->tells[i].key != m->key || c->tells[i].member != m->member) c->tells[n++] = c->tells[i];
+    for (unsigned i = 0; i < c->ntells; i++) {
+        const struct lab_tell *t = &c->tells[i];
+        if (any && t->key == m->key && t->member == m->member) closing = t->closing;
+        if (t->closing != closing || t->member != m->member) c->tells[n++] = *t;
+    }
     c->ntells = n;
-    for (struct holders_key *k; (k = holders_gone(&c->table, hash_of(m->key), m->member)) != NULL;)
-        TAILQ_CONCAT(&woken, &k->waiters, entry);
+    struct holders_key *k = holders_gone(&c->table, closing, m->member);
+    if (k != NULL) TAILQ_CONCAT(&woken, &k->waiters, entry);
     wake(x, &woken);
 }
 

@@ -85,7 +85,7 @@ struct lab_copy {
 struct lab_tell {
     unsigned key;
     uint32_t member;
-    uint64_t until_ns, again_ns;
+    uint64_t closing, until_ns, again_ns;
 };
 
 #define LAB_TELLS (2 * LAB_KEYS * LAB_PLACES)
@@ -111,6 +111,7 @@ struct lab_copy_message {
     uint32_t ask, member;          /* the holder's number */
     struct cluster_id cluster, to; /* of an ask: whose ring; who is told */
     uint64_t boot, ring_version, read_ns;
+    uint64_t closing; /* of which the holder is told, and which it answers (cluster/holders.h) */
     struct cover cover;
 };
 

@@ -45,6 +45,7 @@ const struct lab_broken lab_brokens[] = {
     {"pull_over_written", .shortcut = LAB_OVER_WRITTEN, .seed = 326},
     {"local_purge_not_in_vector", .shortcut = LAB_LOCAL_MINTS, .seed = 33},
     {"copy_no_wait", .shortcut = LAB_COPY_NO_WAIT, .seed = 1},
+    {"copy_any_answer", .shortcut = LAB_COPY_ANY_ANSWER},
     {"copy_no_changes", .shortcut = LAB_COPY_NO_CHANGES, .seed = 1},
     {"copy_no_lease", .shortcut = LAB_COPY_NO_LEASE, .seed = 9},
     {"copy_no_vector", .shortcut = LAB_COPY_NO_VECTOR, .seed = 1},

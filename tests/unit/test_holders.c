@@ -68,13 +68,41 @@ static void a_change_waits_for_all_holders(void **state) {
     assert_true(holders_wait(&h));
     assert_ptr_equal(change(7, 10, false), k); /* the next one waits, too, but all are told already */
     assert_int_equal(ask(7, 4, 11), HOLDERS_LATER);
-    assert_null(holders_gone(&h, ~UINT64_C(7), 1));
-    assert_null(holders_gone(&h, ~UINT64_C(7), 1));
-    assert_null(holders_gone(&h, 999, 2));
-    assert_null(holders_gone(&h, ~UINT64_C(7), 3));
-    assert_ptr_equal(holders_gone(&h, ~UINT64_C(7), 2), k);
+    assert_null(holders_gone(&h, k->closing, 1));
+    assert_null(holders_gone(&h, k->closing, 1));
+    assert_null(holders_gone(&h, k->closing + 1, 2));
+    assert_null(holders_gone(&h, k->closing, 3));
+    assert_ptr_equal(holders_gone(&h, k->closing, 2), k);
     TAILQ_REMOVE(&k->waiters, &w, entry);
     assert_null(change(7, 12, false));
+}
+
+/* Copies end by themselves, the member is given another, and only then its answer of before comes. */
+static void an_answer_counts_for_its_own_closing(void **state) {
+    struct holders_waiter w;
+    const uint64_t late = HOLDERS_KEPT_MS;
+    (void)state;
+    hold(7, 1, 0);
+    const uint64_t before = change(7, 10, true)->closing;
+    assert_null(change(7, late, false)); /* it has ended */
+    hold(7, 1, late + HOLDERS_QUIET_MS);
+    struct holders_key *k = change(7, late + HOLDERS_QUIET_MS + 1, true);
+    TAILQ_INSERT_TAIL(&k->waiters, &w, entry);
+    assert_null(holders_gone(&h, before, 1));
+    assert_int_equal(k->nnodes, 1);
+    assert_ptr_equal(holders_gone(&h, k->closing, 1), k);
+}
+
+/* ... also when another key has taken its place in the table. */
+static void an_answer_counts_for_no_other_key(void **state) {
+    (void)state;
+    hold(7, 1, 0);
+    const struct holders_key *k = change(7, 10, true);
+    const uint64_t before = k->closing;
+    hold(8, 1, HOLDERS_IDLE_MS);
+    assert_ptr_equal(change(8, HOLDERS_IDLE_MS + 1, true), k);
+    assert_null(holders_gone(&h, before, 1));
+    assert_int_equal(k->nnodes, 1);
 }
 
 /* 1,106 ms: what a clock that is 5 % slow shows as a second takes as long on one that is 5 % fast. */
@@ -125,16 +153,21 @@ static void a_key_has_64_holders(void **state) {
 }
 
 static void all_keys_can_be_closed(void **state) {
+    uint64_t closing[3] = {0};
     unsigned n = 0;
     (void)state;
     hold(7, 2, 0);
     hold(8, 1, 0);
     hold(9, 0, 0);
-    for (struct holders_key *k; (k = holders_close(&h, 10 * MS)) != NULL; n++) assert_true(k->closed);
+    for (struct holders_key *k; (k = holders_close(&h, 10 * MS)) != NULL && n < 3; n++) {
+        assert_true(k->closed);
+        closing[n] = k->closing;
+    }
     assert_int_equal(n, 2); /* nobody holds a copy of the third */
+    assert_int_not_equal(closing[0], closing[1]);
     assert_false(holders_recalled(&h, 10 * MS));
-    assert_null(holders_gone(&h, ~UINT64_C(7), 1));
-    assert_null(holders_gone(&h, ~UINT64_C(7), 2));
+    assert_null(holders_gone(&h, closing[0], 1));
+    assert_null(holders_gone(&h, closing[0], 2));
     assert_false(holders_recalled(&h, (HOLDERS_KEPT_MS - 1) * MS));
     assert_true(holders_recalled(&h, HOLDERS_KEPT_MS * MS));
     for (uint64_t i = 7; i <= 9; i++) assert_int_equal(ask(i, 5, 20), HOLDERS_LATER);
@@ -144,6 +177,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_key_is_given_once_all_workers_know, begin),
         cmocka_unit_test_setup(a_change_waits_for_all_holders, begin),
+        cmocka_unit_test_setup(an_answer_counts_for_its_own_closing, begin),
+        cmocka_unit_test_setup(an_answer_counts_for_no_other_key, begin),
         cmocka_unit_test_setup(or_until_the_copies_have_ended, begin),
         cmocka_unit_test_setup(a_changed_key_is_not_given_for_a_moment, begin),
         cmocka_unit_test_setup(there_are_256_keys, begin),
