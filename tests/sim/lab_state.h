@@ -166,6 +166,7 @@ struct lab_process {
     struct purging *purging;
     const struct purging_batch *batch; /* that takes time to apply */
     bool batch_soft;
+    uint64_t batch_ns; /* its clock, when it was to be applied */
     struct lab_store store;
     uint64_t asked_ns[LAB_KEYS], joined_ns[LAB_KEYS]; /* reads under way to owners since; the last that joined them */
     /* what is known of it, which outlives it */
