@@ -247,7 +247,7 @@ int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration
     if (number == 0) return 0;
     adopt_origins(p, now_ns, c);
     if (epoch) {
-        p->sync_active = false;
+        p->sync_active = p->sync_holds = false;
         p->sync_from = 0;
         for (int i = 0; i < purgelog_end(p->log); i++) p->slots[i].sync = 0;
     }

@@ -97,9 +97,15 @@ uint32_t purging_lease_holds(const struct purging *p, uint64_t now_ns) {
     return flags;
 }
 
-void purging_lease_activated(struct purging *p) {
+void purging_lease_activated(struct purging *p, uint64_t now_ns) {
     /* Leases of the epoch before are covered by the wait that begins now. */
     for (unsigned i = 0; i < p->npeers; i++) p->peers[i].granted_ns = 0;
+    /* For serve leases members are waited for, not time: but who was ejected is none. Whether such a lease may run only
+     * its voters know, and these may have left. One of them is among those that this voter has heard, as each is a
+     * majority of one epoch's; in a fresh epoch it has heard nobody. */
+    const bool unheard = p->floor_epoch == p->epoch && p->ejected && !MUTATED(MUTATION_EJECTED_FORGOTTEN);
+    const uint64_t until_ns = now_ns + lease_waited_ns(p->serve_wait_ms);
+    if (p->leases && (p->sync_holds || unheard) && p->gone_all_ns < until_ns) p->gone_all_ns = until_ns;
 }
 
 /* ------------------------------------------------------------------ a new configuration */
@@ -123,9 +129,7 @@ void purging_lease_eject(struct purging *p, uint64_t now_ns, const struct config
 static void wait_for_ejected(struct purging *p, uint64_t now_ns, const struct configuration *c) {
     const uint32_t tag_ms = c->tag_wait_ms > c->tag_lease_ms ? c->tag_wait_ms : c->tag_lease_ms;
     const uint32_t serve_ms = c->serve_wait_ms > c->serve_lease_ms ? c->serve_wait_ms : c->serve_lease_ms;
-    bool ejected = false;
-    for (unsigned i = 0; i < c->nmembers; i++) ejected |= c->members[i].state == CONFIGURATION_EJECTED;
-    if (!ejected || MUTATED(MUTATION_EJECTED_FORGOTTEN)) return;
+    if (!p->ejected || MUTATED(MUTATION_EJECTED_FORGOTTEN)) return;
     p->ended_ns = now_ns + lease_waited_ns(tag_ms);
     p->ended_all_ns = now_ns + lease_waited_ns(serve_ms);
 }
@@ -140,6 +144,8 @@ void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct config
     p->tag_wait_ms = c->tag_wait_ms;
     p->serve_wait_ms = c->serve_wait_ms;
     p->seats_by_name = c->seats_by_name;
+    p->ejected = false;
+    for (unsigned i = 0; i < c->nmembers; i++) p->ejected |= c->members[i].state == CONFIGURATION_EJECTED;
     if (c->leases && (!p->leases || new_epoch)) p->bound_ns = now_ns;
     if (!c->leases && (p->leases || !same_number)) wait_for_ejected(p, now_ns, c);
     p->leases = c->leases;

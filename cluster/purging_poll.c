@@ -135,6 +135,7 @@ void purging_poll_asked(struct purging *p, uint64_t now_ns, uint32_t from, const
                                 .stream = m->stream,
                                 .boot = p->boot};
     if (purging_lease_grant(p, now_ns, peer, m)) answer.flags |= PEER_PURGE_GRANTED;
+    answer.flags |= purging_lease_holds(p, now_ns) & PEER_PURGE_HOLD_ALL;
     if (m->flags & PEER_PURGE_BEGUN && m->version <= p->version) {
         if (peer->polled == NULL) peer->polled = malloc(PURGELOG_SLOTS * sizeof *peer->polled);
         for (int i = 0; peer->polled != NULL && i < PURGELOG_SLOTS; i++) peer->polled[i] = UINT64_MAX;
@@ -202,6 +203,7 @@ static void synchronise(struct purging *p, uint64_t now_ns, uint32_t from, const
                 counts = true;
             }
     }
+    p->sync_holds |= counts && (m->flags & PEER_PURGE_HOLD_ALL) != 0;
     for (unsigned i = 0; counts && i < m->nvector && i < PEER_PURGE_VECTOR_MAX; i++) {
         const int slot = purgelog_slot(p->log, m->vector[i].origin);
         if (slot >= 0 && p->slots[slot].sync < m->vector[i].sequence) p->slots[slot].sync = m->vector[i].sequence;
@@ -224,7 +226,7 @@ void purging_poll_activate(struct purging *p, uint64_t now_ns) {
     p->active_epoch = p->epoch;
     p->active_ns = now_ns;
     if (p->first_active_ns == 0) p->first_active_ns = now_ns;
-    purging_lease_activated(p);
+    purging_lease_activated(p, now_ns);
 }
 
 void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {

@@ -144,10 +144,12 @@ struct purging {
     uint64_t poll_every_ns;
     uint32_t tag_lease_ms, tag_wait_ms, serve_wait_ms;
     bool leases;
+    bool ejected;       /* ejected members are listed */
     bool seats_by_name; /* founders without state directories may have forgotten an older cluster, whose members' leases
                          * go on: a voter that has been active for shorter than such a lease cannot know better */
     uint64_t bound_ns;  /* since when the configuration says that leases bind */
-    uint64_t gone_ns, gone_all_ns; /* leases that this voter granted to members that were ejected may run until then */
+    uint64_t gone_ns, gone_all_ns; /* leases granted to members that were ejected may run until then: by this voter; or
+                                    * in an epoch before (gone_all_ns), of which a voter of it has told this one */
     uint64_t ended_ns, ended_all_ns; /* leases have ended; those that any voter granted to such may run until then */
     struct lease lease;
     unsigned nvoters, nprevious, npeers;
@@ -164,6 +166,7 @@ struct purging {
     uint64_t first_active_ns; /* as this member; 0: it never was */
     uint64_t active_ns;
     bool sync_active;   /* a voter that is active in this epoch has answered */
+    bool sync_holds;    /* who has answered knows of leases of ejected members */
     uint32_t sync_from; /* previous voters that have answered, by seat */
     /* purges */
     struct purgelog *log;
@@ -254,7 +257,7 @@ bool purging_lease_grant(struct purging *p, uint64_t now_ns, struct purging_peer
 /* Peers that may hold no tag lease of this voter; returns how many. And what it does not know of: HOLD, HOLD_ALL. */
 unsigned purging_lease_lapsed(const struct purging *p, uint64_t now_ns, struct peer_purge_lack *out);
 uint32_t purging_lease_holds(const struct purging *p, uint64_t now_ns);
-void purging_lease_activated(struct purging *p);
+void purging_lease_activated(struct purging *p, uint64_t now_ns);
 /* Before the peers of this configuration take the place of the old ones: notes leases of those that it ejects. */
 void purging_lease_eject(struct purging *p, uint64_t now_ns, const struct configuration *c);
 void purging_lease_adopt(struct purging *p, uint64_t now_ns, const struct configuration *c, bool same_number,

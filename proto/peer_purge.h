@@ -44,7 +44,8 @@ enum peer_purge_kind {
     /* Any member to a voter. boot, vector: the sender's; stream: the round of polls that it belongs to, 0: none. */
     PEER_PURGE_POLL,
     /* The reply. active_epoch: the last epoch in which the sender was an active voter, 0: none; ACTIVE: it is one now;
-     * vector, empty unless the sender has begun (a newcomer has none); stream: that of the poll; GRANTED: a lease. */
+     * vector, empty unless the sender has begun (a newcomer has none); stream: that of the poll; GRANTED: a lease;
+     * HOLD_ALL: as of an acknowledgement, by whoever was a voter. */
     PEER_PURGE_POLL_ANSWER,
     /* Send me what your log has beyond this vector. vector. */
     PEER_PURGE_PULL,

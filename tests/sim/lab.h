@@ -11,7 +11,8 @@
  * process's tag lease runs by its own clock, it covers every confirmed purge; while its serve lease does, every
  * confirmed purge of everything (P2). What its vector and its acknowledgements claim is covered (P6). No process
  * applies a purge twice (P5) or before the one in front of it, one id is one purge for ever, and in the end what
- * somebody alive has is covered by everybody (P4).
+ * somebody alive has is covered by everybody (P4). (Who becomes another member twice applies its own purges of the time
+ * before again, as it applies others': the second time its floor covers them already.)
  *
  * Items. A value carries the time at which its client read it from the database. A hit must be younger than each purge
  * that selects it and that was confirmed before the read was invoked (P2), that its process has applied (P1, P3), that

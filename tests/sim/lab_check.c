@@ -106,8 +106,9 @@ void lab_check_applies(struct lab_process *x, uint32_t pid) {
     struct lab *l = x->lab;
     const struct lab_purge *p = &l->purge[pid];
     sim_note(l->s, x->place, "applies purge %u as member %u", pid, config_number(x->config));
-    const bool again = lab_check_has_applied(x, pid) &&
-                       (x->applied_life[pid] == x->life || (p->asker == x && p->asker_resets == x->resets));
+    /* Its own purges it knows again as the next member that it is (purgelog_leave), but not as the one after that. */
+    const bool own = p->asker == x && p->asker_resets == x->resets && x->leaves <= p->asker_leaves + 1;
+    const bool again = lab_check_has_applied(x, pid) && (x->applied_life[pid] == x->life || own);
     /* a log that forgets may forget that it had it */
     if (again && !(l->o.faults & LAB_HORIZON)) lab_check_violation(l, LAB_TWICE, x->place, pid, 0);
     x->applied_life[pid] = x->life;
@@ -274,6 +275,7 @@ void lab_check_adopted(struct lab_process *x) {
         /* it begins with another vector, and may apply events again that a floor covers */
         memset(x->upto, 0, LAB_ORIGINS * sizeof *x->upto);
         x->life++;
+        x->leaves += x->number != 0;
         l->r->rejoined += number != 0 && x->number != 0;
     }
     x->number = number;

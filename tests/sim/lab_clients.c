@@ -295,7 +295,7 @@ static void purge(struct sim *s, void *arg, uint64_t unused) {
     struct lab_purge *p = &l->purge[pid];
     struct purge_selector sels[2];
     uint64_t tags[2];
-    *p = (struct lab_purge){.asked_ns = sim_now(s), .asker = x, .asker_resets = x->resets};
+    *p = (struct lab_purge){.asked_ns = sim_now(s), .asker = x, .asker_resets = x->resets, .asker_leaves = x->leaves};
     choose(l, &sels[0], tags, p);
     const bool only_own = !p->everything && sels[0].ntags == 0;
     sels[1] = (struct purge_selector){1, &pid};

@@ -22,10 +22,10 @@ static void send_purge(void *arg, uint32_t member, const struct peer_purge *m) {
     if (place >= 0 && lab_links_are(x, (unsigned)place, to)) lab_links_purge(x, (unsigned)place, m);
 }
 
-/* From now on no request is answered with what the batch selects. */
-static void take_effect(struct lab_process *x, const struct purging_batch *b, bool soft) {
+/* From now on no request is answered with what the batch selects. since: the process's clock when it was to be applied;
+ * for a soft purge's time stale copies are served from then on, as the store in production has it. */
+static void take_effect(struct lab_process *x, const struct purging_batch *b, bool soft, uint64_t since) {
     struct lab *l = x->lab;
-    const uint64_t now = sim_local(l->s, x->place);
     lab_store_purge_begin(&x->store);
     for (unsigned i = 0; i < b->nselectors; i++) {
         const struct purge_selector *sel = &b->selectors[i];
@@ -38,7 +38,7 @@ static void take_effect(struct lab_process *x, const struct purging_batch *b, bo
         struct lab_purged *what = &x->store.all;
         if (list >= l->by_tag && list < l->by_tag + LAB_TAGS) what = &x->store.tag[list - l->by_tag];
         if (list >= l->by_pair && list < l->by_pair + LAB_KEYS) what = &x->store.pair[list - l->by_pair];
-        lab_store_purge(&x->store, what, now, soft, b->ttl_s);
+        lab_store_purge(&x->store, what, since, soft, b->ttl_s);
     }
 }
 
@@ -49,17 +49,19 @@ static bool apply(void *arg, const struct purging_batch *b) {
     for (unsigned i = 0; i < b->nselectors; i++)
         if (lab_items_list(l, &b->selectors[i]) == NULL) lab_check_applies(x, (uint32_t)b->selectors[i].tags[0]);
     /* Without a lease it may have been confirmed long ago: no stale copy is served for its time from now on. */
-    const bool held = lab_node_leases(x).tag_ns > sim_local(l->s, x->place);
+    const uint64_t now = sim_local(l->s, x->place);
+    const bool held = lab_node_leases(x).tag_ns > now;
     const bool soft = b->soft && (held || l->o.shortcut == LAB_SOFT_ANYWAY);
     l->r->soft_as_hard += b->soft && !soft;
     if (l->o.faults & LAB_SLOW && sim_chance(l->s, l->calm ? 1000 : 30000)) {
         x->batch = b;
         x->batch_soft = soft;
+        x->batch_ns = now;
         const uint64_t takes = sim_below(l->s, 400 * SIM_MS);
-        sim_set_timer(l->s, x->place, LAB_TIMER_BATCH, sim_local(l->s, x->place) + takes);
+        sim_set_timer(l->s, x->place, LAB_TIMER_BATCH, now + takes);
         return false;
     }
-    take_effect(x, b, soft);
+    take_effect(x, b, soft, now);
     return true;
 }
 
@@ -67,7 +69,7 @@ void lab_purges_applied(struct lab_process *x) {
     const struct purging_batch *b = x->batch;
     if (b == NULL) return;
     x->batch = NULL;
-    take_effect(x, b, x->batch_soft);
+    take_effect(x, b, x->batch_soft, x->batch_ns);
     purging_applied(x->purging, sim_local(x->lab->s, x->place));
 }
 

@@ -166,12 +166,14 @@ struct lab_process {
     struct purging *purging;
     const struct purging_batch *batch; /* that takes time to apply */
     bool batch_soft;
+    uint64_t batch_ns; /* its clock, when it was to be applied */
     struct lab_store store;
     uint64_t asked_ns[LAB_KEYS], joined_ns[LAB_KEYS]; /* reads under way to owners since; the last that joined them */
     /* what is known of it, which outlives it */
     uint32_t number; /* its member number, in this cluster */
     struct cluster_id cluster;
     unsigned life, resets;                  /* how often that has changed; how often it went on as another node */
+    unsigned leaves;                        /* how often it had a number and has lost it */
     bool voted;                             /* it has had a seat: it may have numbered purges that nobody has seen */
     uint64_t floor_all_ns, floor_tagged_ns; /* true times */
     uint64_t checked;                       /* of the confirmed purges, those that are covered */
@@ -189,7 +191,7 @@ struct lab_process {
 struct lab_purge {
     uint64_t asked_ns, confirmed_ns; /* true times; 0: not */
     struct lab_process *asker;
-    unsigned asker_resets;
+    unsigned asker_resets, asker_leaves;
     bool refused; /* nothing has happened */
     bool everything, soft;
     uint8_t ttl_s;

@@ -373,8 +373,7 @@ static void test_an_asker_is_told_of_both_kinds(void **state) {
 }
 
 /* Member 4 was silent for long, came back, and was granted leases while the version that ejects it was being chosen. */
-static void eject_one_that_holds_leases(void) {
-    begin(4);
+static void eject_4(void) {
     cut(4);
     assert_true(holds(4));
     l.c.version++;
@@ -406,13 +405,15 @@ static bool ejected_is_waited_for_here(void) {
 }
 
 static bool ejected_is_waited_for(void) {
-    eject_one_that_holds_leases();
+    begin(4);
+    eject_4();
     return ejected_is_waited_for_here();
 }
 
 /* The next version leaves one voter, so that leases do not bind any more and all members acknowledge. */
 static bool ejected_is_waited_for_when_leases_end(void) {
-    eject_one_that_holds_leases();
+    begin(4);
+    eject_4();
     keep_previous();
     l.c.nvoters = 1;
     l.c.leases = false;
@@ -420,10 +421,35 @@ static bool ejected_is_waited_for_when_leases_end(void) {
     return ejected_is_waited_for_here();
 }
 
+/* Those that granted the leases, 1 and 2, are no voters in the next epoch; 3 stays one, and has granted none. */
+static bool ejected_is_waited_for_by_later_voters(bool fresh) {
+    begin(6);
+    purge_lab_link(&l, 3, 4, false);
+    purge_lab_run(&l, 34000);
+    eject_4();
+    keep_previous();
+    for (uint8_t i = 0; i < 2; i++) {
+        l.c.voters[i] = (struct configuration_voter){.id = {{5 + i}}, .member = 5 + i, .origin = 105 + i};
+        l.c.origins[l.c.norigins++] = 105 + i;
+    }
+    new_epoch(fresh, 4);
+    return ejected_is_waited_for_here();
+}
+
+static bool ejected_is_waited_for_in_a_kept_epoch(void) {
+    return ejected_is_waited_for_by_later_voters(false);
+}
+
+static bool ejected_is_waited_for_in_a_fresh_epoch(void) {
+    return ejected_is_waited_for_by_later_voters(true);
+}
+
 static void test_who_is_ejected_just_when_it_comes_back_is_waited_for(void **state) {
     (void)state;
     is_noticed(ejected_is_waited_for, MUTATION_EJECTED_FORGOTTEN);
     is_noticed(ejected_is_waited_for_when_leases_end, MUTATION_EJECTED_FORGOTTEN);
+    is_noticed(ejected_is_waited_for_in_a_kept_epoch, MUTATION_EJECTED_FORGOTTEN);
+    is_noticed(ejected_is_waited_for_in_a_fresh_epoch, MUTATION_EJECTED_FORGOTTEN);
 }
 
 static void test_without_a_majority_nothing_is_confirmed(void **state) {
