@@ -11,6 +11,7 @@
 #include "cmd/cmd_transfer.h"
 #include "cmd/session.h"
 #include "net/conn.h"
+#include "proto/link.h"
 
 #define SPARE_MAX 256     /* records that a worker keeps for the next ones */
 #define BUFFER_MIN 4096   /* bytes of a record's buffer */
@@ -118,6 +119,42 @@ void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot
     if (n > 0) memcpy(f->buf + f->len, p, n);
     take(peers, f, slot, n);
     if (--f->out == 0) conn_resume(f->session->conn);
+}
+
+/* What a header says behind `bytes` of a usual reply: DONE, and that nothing follows it. */
+static inline uint64_t usual(uint32_t seq) {
+    return seq | (uint64_t)LINK_DONE << 32;
+}
+
+size_t cmd_forward_replies(struct cmd_peers *peers, struct forward *f, unsigned slot, unsigned most, uint32_t seq,
+                           const char *p, size_t n, unsigned *taken) {
+    const uint32_t len = f->len;
+    size_t used = 0;
+    unsigned i = 0;
+    for (; i < most && n - used >= LINK_HEADER; i++) {
+        struct forward_slot *at = &f->slot[slot + i];
+        uint32_t bytes;
+        uint64_t rest;
+        memcpy(&bytes, p + used, sizeof bytes);
+        memcpy(&rest, p + used + sizeof bytes, sizeof rest);
+        if (unlikely(rest != usual(seq + i) || at->state != FORWARD_OUT || forward_pulls(f, slot + i))) break;
+        if (n - used - LINK_HEADER < bytes || bytes > LINK_REPLY_MAX) break;
+        if (unlikely(f->cap - f->len < bytes + FORWARD_END) && !room_for(f, bytes + FORWARD_END)) break;
+        char *out = f->buf + f->len;
+        memcpy(out, p + used + LINK_HEADER, bytes);
+        memcpy(out + bytes, "END\r\n", FORWARD_END); /* at->tail bytes of it */
+        at->off = f->len;
+        at->len = bytes + at->tail;
+        at->state = FORWARD_DONE;
+        f->len += at->len;
+        used += LINK_HEADER + bytes;
+    }
+    *taken = i;
+    if (i == 0) return 0;
+    peers->reply_bytes += f->len - len;
+    f->out -= i;
+    if (f->out == 0) conn_resume(f->session->conn);
+    return used;
 }
 
 char *cmd_forward_room(struct forward *f, size_t n) {
