@@ -39,6 +39,12 @@ static inline struct link_entry *cmd_link_push(struct cmd_link *l, struct forwar
     return e;
 }
 
+/* The same for n requests of the slots from `slot` on. */
+static inline void cmd_link_push_many(struct cmd_link *l, struct forward *f, unsigned slot, unsigned n) {
+    cmd_link_push(l, f, slot)->n += (uint8_t)(n - 1);
+    l->tail += n - 1;
+}
+
 /* Takes n requests off, all of the oldest entry. Returns whether that was the last of it; cmd_forward_unref says so to
  * its record. */
 static inline bool cmd_link_pop_many(struct cmd_link *l, unsigned n) {

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "cluster/view.h"
 #include "cmd/cmd_cluster.h"
@@ -30,9 +31,11 @@ static void find_turns(struct session *s, const struct request *r, const struct 
     view_donors(p->view, k->p, k->len, k->n, donor);
     for (unsigned m = 0; m < k->n; m++) {
         const unsigned i = k->request[m];
+        struct store_key key = *k->key[m];
         if (k->owner[m] != p->view->self) continue;
+        store_key_complete(s->worker->cmd->store, &key);
         p->donor[i] = donor[m];
-        p->turn[i] = (uint8_t)cmd_moving_turn(s, &r[i], k->key[m], donor[m]);
+        p->turn[i] = (uint8_t)cmd_moving_turn(s, &r[i], &key, donor[m]);
     }
 }
 
@@ -59,18 +62,30 @@ static unsigned collect(struct session *s, const struct request *r, unsigned n, 
     return n;
 }
 
+/* A bit for a key, by its last two bytes: keys that differ do so there, as a rule. */
+static inline uint64_t bit_of(const struct keys *k, unsigned m) {
+    const uint32_t last = k->len[m] - 1;
+    return UINT64_C(1) << ((k->p[m][last] + 10 * k->p[m][last - (last > 0)]) & 63);
+}
+
 /* Whether a key that is read before the m-th is the same. */
 static bool was_read(const struct request *r, const struct keys *k, unsigned m) {
-    for (unsigned b = 0; b < m; b++)
-        if (k->key[b]->hash == k->key[m]->hash && cmd_place_is_lookup(&r[k->request[b]])) return true;
+    for (unsigned b = 0; b < m; b++) {
+        if (k->len[b] != k->len[m] || !bytes_same(k->p[b], k->p[m], k->len[m])) continue;
+        if (cmd_place_is_lookup(&r[k->request[b]])) return true;
+    }
     return false;
 }
 
 /* Takes out what this node stored before it owned these keys. */
 static void fence(struct session *s, const struct keys *k) {
     const struct cmd_peers *p = s->worker->peers;
-    for (unsigned m = 0; m < k->n; m++)
-        if (k->owner[m] == p->view->self && p->since[m] > 0) store_fence(s->worker->store, k->key[m], p->since[m]);
+    for (unsigned m = 0; m < k->n; m++) {
+        struct store_key key = *k->key[m];
+        if (k->owner[m] != p->view->self || p->since[m] == 0) continue;
+        store_key_complete(s->worker->cmd->store, &key);
+        store_fence(s->worker->store, &key, p->since[m]);
+    }
 }
 
 struct cmd_span cmd_owner_find(struct session *s, const struct request *r, unsigned n) {
@@ -84,14 +99,14 @@ struct cmd_span cmd_owner_find(struct session *s, const struct request *r, unsig
     view_owners(v, k.p, k.len, k.n, k.owner, p->since);
     if (unlikely(v->fenced)) fence(s, &k);
     if (unlikely(view_gains(v))) find_turns(s, r, &k);
-    uint64_t read = 0; /* a bit for each key that is read elsewhere, by its hash */
+    uint64_t read = 0; /* bits of the keys that are read elsewhere */
     for (unsigned m = 0; m < k.n; m++) {
         const unsigned i = k.request[m];
         if (unlikely(p->turn[i] != CMD_TURN_NOW) && i < span.first) span.first = i;
         if (k.owner[m] == v->self || unlikely(s->role != CMD_ROLE_CLIENT) ||
             unlikely(cmd_cluster_is_discovery(s, &r[i])))
             continue;
-        const uint64_t bit = 1ull << (k.key[m]->hash & 63);
+        const uint64_t bit = bit_of(&k, m);
         if (cmd_place_is_lookup(&r[i])) {
             read |= bit;
         } else if (unlikely((read & bit) != 0) && was_read(r, &k, m)) {
