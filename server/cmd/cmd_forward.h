@@ -112,7 +112,8 @@ void cmd_forward_unref(struct cmd_peers *p, struct forward *f);
 void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot, const char *p, size_t n);
 /* The same for the usual ones of the requests of the slots from `slot` on, of which at most `most` have been sent one
  * behind the other, the first one as `seq`: p[0..n) begins with what the link has brought (proto/link.h). Stops at the
- * first that is not whole, or not usual. Returns how many bytes it took, *taken: of how many requests. */
+ * first that is not whole, or not usual; where there are pulls none is. Returns how many bytes it took, *taken: of how
+ * many requests. */
 size_t cmd_forward_replies(struct cmd_peers *peers, struct forward *f, unsigned slot, unsigned most, uint32_t seq,
                            const char *p, size_t n, unsigned *taken);
 /* Room for a reply of at most n bytes; NULL: no memory. And: the reply of a request has been written there, n bytes of

@@ -62,16 +62,11 @@ static unsigned collect(struct session *s, const struct request *r, unsigned n, 
     return n;
 }
 
-/* A bit for a key, by its last two bytes: keys that differ do so there, as a rule. */
-static inline uint64_t bit_of(const struct keys *k, unsigned m) {
-    const uint32_t last = k->len[m] - 1;
-    return UINT64_C(1) << ((k->p[m][last] + 10 * k->p[m][last - (last > 0)]) & 63);
-}
-
-/* Whether a key that is read before the m-th is the same. */
+/* Whether a key that is read before the m-th is the same. Keys that differ do so at their ends, as a rule. */
 static bool was_read(const struct request *r, const struct keys *k, unsigned m) {
+    const uint32_t len = k->len[m];
     for (unsigned b = 0; b < m; b++) {
-        if (k->len[b] != k->len[m] || !bytes_same(k->p[b], k->p[m], k->len[m])) continue;
+        if (k->len[b] != len || k->p[b][len - 1] != k->p[m][len - 1] || !bytes_same(k->p[b], k->p[m], len)) continue;
         if (cmd_place_is_lookup(&r[k->request[b]])) return true;
     }
     return false;
@@ -99,17 +94,16 @@ struct cmd_span cmd_owner_find(struct session *s, const struct request *r, unsig
     view_owners(v, k.p, k.len, k.n, k.owner, p->since);
     if (unlikely(v->fenced)) fence(s, &k);
     if (unlikely(view_gains(v))) find_turns(s, r, &k);
-    uint64_t read = 0; /* bits of the keys that are read elsewhere */
+    bool reads = false; /* some keys are read elsewhere */
     for (unsigned m = 0; m < k.n; m++) {
         const unsigned i = k.request[m];
         if (unlikely(p->turn[i] != CMD_TURN_NOW) && i < span.first) span.first = i;
         if (k.owner[m] == v->self || unlikely(s->role != CMD_ROLE_CLIENT) ||
             unlikely(cmd_cluster_is_discovery(s, &r[i])))
             continue;
-        const uint64_t bit = bit_of(&k, m);
         if (cmd_place_is_lookup(&r[i])) {
-            read |= bit;
-        } else if (unlikely((read & bit) != 0) && was_read(r, &k, m)) {
+            reads = true;
+        } else if (unlikely(reads) && was_read(r, &k, m)) {
             span.end = i;
             break;
         }

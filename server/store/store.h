@@ -139,6 +139,7 @@ void store_key_hash(const struct store *s, struct store_key *k, const char *p, s
 static inline void store_key_later(struct store_key *k, const char *p, size_t len) {
     k->p = p;
     k->len = len;
+    k->hash = 0; /* whoever forgets about it finds nothing */
     k->bucket = NULL;
 }
 /* Hashes a key of store_key_later, unless that is done. */
