@@ -21,6 +21,7 @@
 #include "net/net.h"
 #include "node.h"
 #include "settings.h"
+#include "store/store.h"
 #include "tests/lib/nodes.h"
 
 #define ARGS_MAX 64
@@ -245,6 +246,12 @@ int subject_advance(struct subject *p, uint64_t ms) {
     if (!p->cfg.wait) return 1;
     struct timespec t = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
     nanosleep(&t, NULL);
+    return 0;
+}
+
+int subject_stop_sweeps(struct subject *p) {
+    if (p->node == NULL) return 1;
+    store_stop(node_store(p->node));
     return 0;
 }
 

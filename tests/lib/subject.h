@@ -33,6 +33,9 @@ int subject_connect(struct subject *p, enum subject_via via);
 unsigned subject_port(struct subject *p);
 /* Lets time pass. 1: its clock cannot be moved. */
 int subject_advance(struct subject *p, uint64_t ms);
+/* Stops the store's maintenance thread, so that no sweep carries out a purge; it stays so. 1: it cannot be stopped, the
+ * server is another program. */
+int subject_stop_sweeps(struct subject *p);
 /* How many requests the node that owns nothing has forwarded. 0 without one. */
 uint64_t subject_forwards(struct subject *p);
 /* Waits until the server has stopped of itself (shutdown command). 0, or -1 when it runs on after 10 s. */

@@ -359,6 +359,11 @@ static int order_advance(struct run *r, const char *arg) {
     return 0;
 }
 
+static int order_unswept(struct run *r) {
+    if (subject_stop_sweeps(r->subject) != 0) r->skipped = "its sweeper cannot be stopped";
+    return 0;
+}
+
 /* The server has closed the connection, and sent nothing more. */
 static int order_closed(struct run *r) {
     uint64_t until = now_ms() + PATIENCE_MS;
@@ -410,6 +415,7 @@ static int order(struct run *r, char *verb, char *arg) {
     if (strcmp(verb, "write") == 0) return order_write(r, arg);
     if (strcmp(verb, "less") == 0) return order_less(r, arg);
     if (strcmp(verb, "advance") == 0) return order_advance(r, arg);
+    if (strcmp(verb, "unswept") == 0) return order_unswept(r);
     if (strcmp(verb, "reload") == 0) return subject_reload(r->subject);
     if (strcmp(verb, "stopped") == 0) return subject_await_end(r->subject);
     if (r->at == NULL) return -1;
