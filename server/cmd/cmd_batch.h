@@ -26,7 +26,7 @@ struct batch {
     unsigned max;   /* requests that it may hold */
     unsigned lines; /* of which the batch is made; the keys of one are one */
     bool stop;      /* nothing more can be parsed now */
-    bool far;       /* its keys are other nodes', most likely: their buckets are not brought into the cache */
+    bool far;       /* its keys are other nodes', most likely: they are hashed when that is needed (cmd_run_near) */
 };
 
 /* The key of a request is p[0..n). */
@@ -34,12 +34,17 @@ static inline void cmd_batch_key(const struct batch *b, struct request *r, const
     if (likely(!b->far))
         store_key_hash(b->store, &r->key, p, n);
     else
-        store_key_hash_only(b->store, &r->key, p, n);
+        store_key_later(&r->key, p, n);
 }
 
-/* The worker's batch, of input p[0..n). What is run of a batch that is shown again is this node's: its keys are not
- * far.
- */
+/* Whether what a session asks for is other nodes', most likely, and goes through cmd_route. What is run of a batch that
+ * is shown again is this node's. */
+static inline bool cmd_batch_is_far(const struct session *s) {
+    if (likely(s->recent == 0)) return false;
+    return s->worker->routes && s->forward == NULL && s->authenticated && s->role == CMD_ROLE_CLIENT;
+}
+
+/* The worker's batch, of input p[0..n). */
 static inline struct batch cmd_batch_begin(struct session *s, char *p, size_t n) {
     struct cmd_worker *w = s->worker;
     return (struct batch){
@@ -49,7 +54,7 @@ static inline struct batch cmd_batch_begin(struct session *s, char *p, size_t n)
         .max = CMD_BATCH,
         .p = p,
         .n = n,
-        .far = unlikely(s->recent != 0) && w->routes && s->forward == NULL,
+        .far = cmd_batch_is_far(s),
     };
 }
 

@@ -308,9 +308,10 @@ static void consider(struct cmd_copies *c, struct copy *y, uint64_t now_ns) {
 }
 
 /* Counts a get that goes to a member and is in the sample; a key that becomes hot so is asked for. */
-static void sample(struct cmd_copies *c, const struct request *r, unsigned member, uint64_t now_ns) {
+static void sample(struct cmd_copies *c, struct request *r, unsigned member, uint64_t now_ns) {
     struct hot *h = &c->worker->hot->asked;
     if (!cmd_place_is_read(r) || r->key.len == 0) return;
+    store_key_complete(c->worker->cmd->store, &r->key);
     cmd_hot_count(c->worker, h, &r->key, now_ns);
     if (!c->worker->cmd->cfg.hot_copies || !can_be_copied(r) || (c->n > 0 && find(c, &r->key) != NULL)) return;
     if (cmd_hot_is_hot(c->worker, h, r->key.hash, now_ns)) begin(c, &r->key, member, now_ns);
@@ -329,12 +330,13 @@ static inline bool is_asked(const struct forward *f, unsigned slot) {
 }
 
 /* Answers what it can of r[0..n), and notes of which copies the next ones are wanted. */
-static void answer_all(struct cmd_peers *p, struct forward *f, const struct request *r, unsigned n, uint64_t now_ns) {
+static void answer_all(struct cmd_peers *p, struct forward *f, struct request *r, unsigned n, uint64_t now_ns) {
     struct cmd_copies *c = p->copies;
     const bool leased = p->worker->leases_ended == 0 || FAULT_POINT("copy.mutate.no_lease");
     uint64_t written = 0; /* bits of `changed` */
     for (unsigned i = 0; i < n; i++) {
         if (!is_asked(f, f->next + i)) continue;
+        if (r[i].key.len > 0) store_key_complete(p->worker->cmd->store, &r[i].key);
         struct copy *y = can_be_copied(&r[i]) ? find(c, &r[i].key) : NULL;
         if (likely(y == NULL)) {
             written |= changed(&r[i]);
@@ -350,7 +352,7 @@ static void answer_all(struct cmd_peers *p, struct forward *f, const struct requ
     }
 }
 
-void cmd_copy_answer(struct session *s, struct forward *f, const struct request *r, unsigned n) {
+void cmd_copy_answer(struct session *s, struct forward *f, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     struct cmd_copies *c = w->peers->copies;
     struct hot *h = &w->hot->asked;

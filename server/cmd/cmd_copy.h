@@ -42,7 +42,7 @@ void cmd_copy_free(struct cmd_copies *c);
 
 /* Of the requests r[0..n) of a record that is about to be sent, whose slots begin at f->next: counts the gets among
  * those that are FORWARD_WANTED, and answers those of which there is a copy. Enters the section. */
-void cmd_copy_answer(struct session *s, struct forward *f, const struct request *r, unsigned n);
+void cmd_copy_answer(struct session *s, struct forward *f, struct request *r, unsigned n);
 /* Asks for the copies that this found wanting. The record's requests were sent. */
 void cmd_copy_ask(struct cmd_peers *p);
 /* What a member has answered to the ask of this number. */

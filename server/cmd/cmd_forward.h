@@ -110,6 +110,12 @@ void cmd_forward_end(struct session *s);
 void cmd_forward_unref(struct cmd_peers *p, struct forward *f);
 /* The reply of a request that is FORWARD_OUT is p[0..n). Without memory for it the request has failed. */
 void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot, const char *p, size_t n);
+/* The same for the usual ones of the requests of the slots from `slot` on, of which at most `most` have been sent one
+ * behind the other, the first one as `seq`: p[0..n) begins with what the link has brought (proto/link.h). Stops at the
+ * first that is not whole, or not usual; where there are pulls none is. Returns how many bytes it took, *taken: of how
+ * many requests. */
+size_t cmd_forward_replies(struct cmd_peers *peers, struct forward *f, unsigned slot, unsigned most, uint32_t seq,
+                           const char *p, size_t n, unsigned *taken);
 /* Room for a reply of at most n bytes; NULL: no memory. And: the reply of a request has been written there, n bytes of
  * it; one that is FORWARD_WANTED need not be sent. Behind a line's last key this appends END. */
 char *cmd_forward_room(struct forward *f, size_t n);

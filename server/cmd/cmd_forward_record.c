@@ -11,6 +11,7 @@
 #include "cmd/cmd_transfer.h"
 #include "cmd/session.h"
 #include "net/conn.h"
+#include "proto/link.h"
 
 #define SPARE_MAX 256     /* records that a worker keeps for the next ones */
 #define BUFFER_MIN 4096   /* bytes of a record's buffer */
@@ -85,10 +86,11 @@ void cmd_forward_settle(struct forward *f, unsigned slot, enum forward_state sta
     if (--f->out == 0) conn_resume(f->session->conn);
 }
 
-static __attribute__((noinline)) bool room_for(struct forward *f, size_t n) {
-    if (f->cap - f->len >= n) return true;
+/* Room for n bytes behind the first `len` of the buffer. */
+static __attribute__((noinline)) bool room_for(struct forward *f, uint32_t len, size_t n) {
+    if (f->cap - len >= n) return true;
     size_t cap = f->cap < BUFFER_MIN ? BUFFER_MIN : f->cap;
-    while (cap - f->len < n) cap *= 2;
+    while (cap - len < n) cap *= 2;
     char *buf = realloc(f->buf, cap);
     if (buf == NULL) return false;
     f->buf = buf;
@@ -111,7 +113,7 @@ static inline void take(struct cmd_peers *peers, struct forward *f, unsigned slo
 }
 
 void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot, const char *p, size_t n) {
-    if (unlikely(f->cap - f->len < n + FORWARD_END) && !room_for(f, n + FORWARD_END)) {
+    if (unlikely(f->cap - f->len < n + FORWARD_END) && !room_for(f, f->len, n + FORWARD_END)) {
         cmd_forward_settle(f, slot, FORWARD_DOWN);
         return;
     }
@@ -120,8 +122,45 @@ void cmd_forward_reply(struct cmd_peers *peers, struct forward *f, unsigned slot
     if (--f->out == 0) conn_resume(f->session->conn);
 }
 
+/* What a header says behind `bytes` of a usual reply: DONE, and that nothing follows it. */
+static inline uint64_t usual(uint32_t seq) {
+    return seq | (uint64_t)LINK_DONE << 32;
+}
+
+size_t cmd_forward_replies(struct cmd_peers *peers, struct forward *f, unsigned slot, unsigned most, uint32_t seq,
+                           const char *p, size_t n, unsigned *taken) {
+    const char *const begin = p, *const end = p + n;
+    uint32_t len = f->len;
+    unsigned i = 0;
+    for (; i < most && end - p >= LINK_HEADER; i++) {
+        struct forward_slot *at = &f->slot[slot + i];
+        uint32_t bytes;
+        uint64_t rest;
+        memcpy(&bytes, p, sizeof bytes);
+        memcpy(&rest, p + sizeof bytes, sizeof rest);
+        if (unlikely(rest != usual(seq + i) || at->state != FORWARD_OUT || f->pulls != 0)) break;
+        if (unlikely((size_t)(end - p) - LINK_HEADER < bytes || bytes > LINK_REPLY_MAX)) break;
+        if (unlikely(f->cap - len < bytes + FORWARD_END) && !room_for(f, len, bytes + FORWARD_END)) break;
+        char *out = f->buf + len;
+        memcpy(out, p + LINK_HEADER, bytes);
+        memcpy(out + bytes, "END\r\n", FORWARD_END); /* at->tail bytes of it */
+        at->off = len;
+        at->len = bytes + at->tail;
+        at->state = FORWARD_DONE;
+        len += at->len;
+        p += LINK_HEADER + bytes;
+    }
+    *taken = i;
+    if (i == 0) return 0;
+    peers->reply_bytes += len - f->len;
+    f->len = len;
+    f->out -= i;
+    if (f->out == 0) conn_resume(f->session->conn);
+    return (size_t)(p - begin);
+}
+
 char *cmd_forward_room(struct forward *f, size_t n) {
-    return room_for(f, n + FORWARD_END) ? f->buf + f->len : NULL;
+    return room_for(f, f->len, n + FORWARD_END) ? f->buf + f->len : NULL;
 }
 
 void cmd_forward_given(struct cmd_peers *peers, struct forward *f, unsigned slot, size_t n) {

@@ -46,11 +46,12 @@ bool cmd_hot_is_hot(struct cmd_worker *w, struct hot *h, uint64_t hash, uint64_t
     return is;
 }
 
-void cmd_hot_pick(struct session *s, const struct request *r, unsigned n) {
+void cmd_hot_pick(struct session *s, struct request *r, unsigned n) {
     struct cmd_worker *w = s->worker;
     for (unsigned i = 0; (i += hot_next(&w->hot->seen, n - i)) < n; i++) {
         if (s->forward != NULL) continue; /* they are shown again */
         if (r[i].row == NULL || r[i].key.len == 0 || !cmd_place_is_lookup(&r[i])) continue;
+        store_key_complete(w->cmd->store, &r[i].key);
         cmd_hot_count(w, &w->hot->seen, &r[i].key, store_now_ns(w->store));
     }
 }

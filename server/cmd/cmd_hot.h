@@ -27,10 +27,10 @@ int cmd_hot_new(struct cmd *cmd);
 void cmd_hot_free(struct cmd *cmd);
 
 /* Some of the worker's batch are in the sample. */
-void cmd_hot_pick(struct session *s, const struct request *r, unsigned n);
+void cmd_hot_pick(struct session *s, struct request *r, unsigned n);
 /* The requests r[0..n) are about to be run, or routed: counts those gets that are in the sample, unless they were shown
  * before. Inside the section. */
-static inline void cmd_hot_see(struct session *s, const struct request *r, unsigned n) {
+static inline void cmd_hot_see(struct session *s, struct request *r, unsigned n) {
     struct hot *h = &s->worker->hot->seen;
     if (likely(h->skip >= n))
         h->skip -= n;

@@ -57,27 +57,12 @@ static int32_t ttl_left(const struct cmd_worker *w, const struct request *r) {
     return r->exptime == STORE_EXPIRED || left < 0 ? LINK_TTL_PASSED : left > INT32_MAX ? INT32_MAX : (int32_t)left;
 }
 
-/* A key whose answer needs no more than that. */
-static inline void put_key(struct cmd_link *l, const struct request *r, unsigned flags, unsigned budget_ms) {
-    const size_t n = r->raw_key_len;
-    const struct link_header h = {(uint32_t)n, l->tail, LINK_GET, (uint8_t)flags, (uint16_t)budget_ms};
-    char *out = conn_reserve(l->conn, LINK_HEADER + n);
-    link_put(out, &h);
-    bytes_copy(out + LINK_HEADER, r->raw_key, n);
-    conn_commit(l->conn, LINK_HEADER + n);
-    l->written += LINK_HEADER + n;
-}
-
 /* A key of a get line of any kind. */
 static void put_get(struct cmd_link *l, const struct request *r, unsigned budget_ms) {
     const bool touch = r->row->id >= CMD_ID_gat, cas = r->row->id == CMD_ID_gets || r->row->id == CMD_ID_gats;
     const unsigned flags =
         (cas ? LINK_CAS : 0u) | (touch ? LINK_TOUCH : 0u) | (r->raw_key_len != r->key.len ? LINK_SUFFIX : 0u);
     const size_t n = r->raw_key_len;
-    if (!touch && n <= STORE_KEY_MAX) {
-        put_key(l, r, flags, budget_ms);
-        return;
-    }
     const int32_t ttl = ttl_left(l->worker, r);
     put_header(l, LINK_GET, flags, n + (touch ? sizeof ttl : 0), budget_ms);
     if (touch) put_bytes(l, &ttl, sizeof ttl);
@@ -105,13 +90,38 @@ static void put_pull(struct cmd_link *l, const struct forward *f, unsigned slot,
     sync_bump(&l->worker->metrics[CMD_METRIC_pulls_sent], 1);
 }
 
-/* One request. The link is up, and its queue has room. */
-static inline void send_one(struct cmd_link *l, struct forward *f, unsigned slot, const char *base,
-                            const struct request *r, unsigned budget_ms) {
+/* Sends the requests r[0..n), whose slots are those from `slot` on, as far as they are wanted of this link's member and
+ * keys that are sent as they are. Returns how many. The link is up, and its queue has room. */
+static unsigned send_keys(struct cmd_link *l, struct forward *f, unsigned slot, const struct request *r, unsigned n,
+                          unsigned budget_ms) {
+    struct forward_slot *const at = &f->slot[slot];
+    const unsigned member = at->member;
+    char *const begin = conn_reserve(l->conn, n * (LINK_HEADER + STORE_KEY_MAX)), *out = begin;
+    unsigned i = 0;
+    for (; i < n; i++) {
+        const uint32_t bytes = r[i].raw_key_len;
+        if (unlikely(at[i].state != FORWARD_WANTED || at[i].member != member)) break;
+        if (unlikely(r[i].path != CMD_PATH_GET || bytes != r[i].key.len)) break;
+        const struct link_header h = {bytes, l->tail + i, LINK_GET, 0, (uint16_t)budget_ms};
+        link_put(out, &h);
+        bytes_copy(out + LINK_HEADER, r[i].raw_key, bytes);
+        at[i].off = (uint32_t)(l->written + (size_t)(out - begin));
+        at[i].state = FORWARD_OUT;
+        out += LINK_HEADER + bytes;
+    }
+    if (i == 0) return 0;
+    conn_commit(l->conn, (size_t)(out - begin));
+    l->written += (size_t)(out - begin);
+    cmd_link_push_many(l, f, slot, i);
+    f->out += i;
+    return i;
+}
+
+/* One request that send_keys leaves. The link is up, and its queue has room. */
+static void send_one(struct cmd_link *l, struct forward *f, unsigned slot, const char *base, const struct request *r,
+                     unsigned budget_ms) {
     const uint64_t at = l->written;
-    if (likely(r->path == CMD_PATH_GET && r->raw_key_len == r->key.len)) {
-        put_key(l, r, 0, budget_ms);
-    } else if (cmd_is_key(r)) {
+    if (cmd_is_key(r)) {
         put_get(l, r, budget_ms);
     } else {
         const size_t n = (size_t)(base + r->end - r->line);
@@ -202,7 +212,8 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
     if (unlikely(f->pulls != 0)) send_pulls(f, r, n, budget_ms);
     last = VIEW_NOBODY;
     l = NULL;
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0, some; i < n; i += some) {
+        some = 1;
         if (slot[i].state != FORWARD_WANTED) continue;
         if (l == NULL || slot[i].member != last) {
             l = p->links[last = slot[i].member];
@@ -211,8 +222,11 @@ bool cmd_link_send(struct forward *f, const char *base, const struct request *r,
             conn_busy(l->conn, true);
             conn_link_send(l->conn);
         }
-        sent++;
-        send_one(l, f, f->next + i, base, &r[i], budget_ms);
+        if (r[i].path != CMD_PATH_GET || (some = send_keys(l, f, f->next + i, r + i, n - i, budget_ms)) == 0) {
+            send_one(l, f, f->next + i, base, &r[i], budget_ms);
+            some = 1;
+        }
+        sent += some;
     }
     sync_bump(&w->metrics[CMD_METRIC_forwards_sent], sent);
     return true;

@@ -39,14 +39,28 @@ static inline struct link_entry *cmd_link_push(struct cmd_link *l, struct forwar
     return e;
 }
 
+/* The same for n requests of the slots from `slot` on. */
+static inline void cmd_link_push_many(struct cmd_link *l, struct forward *f, unsigned slot, unsigned n) {
+    cmd_link_push(l, f, slot)->n += (uint8_t)(n - 1);
+    l->tail += n - 1;
+}
+
+/* Takes n requests off, all of the oldest entry. Returns whether that was the last of it; cmd_forward_unref says so to
+ * its record. */
+static inline bool cmd_link_pop_many(struct cmd_link *l, unsigned n) {
+    struct link_entry *e = cmd_link_entry(l, l->first);
+    l->head += n;
+    e->slot += (uint8_t)n;
+    e->n -= (uint8_t)n;
+    if (e->n > 0) return false;
+    l->first++;
+    return true;
+}
+
 /* Takes the oldest request off. *ended: the record's entry, if it has one, is gone; cmd_forward_unref says so to it. */
 static inline struct link_entry cmd_link_pop(struct cmd_link *l, bool *ended) {
-    struct link_entry *e = cmd_link_entry(l, l->first);
-    const struct link_entry was = *e;
-    l->head++;
-    e->slot++;
-    *ended = --e->n == 0;
-    if (*ended) l->first++;
+    const struct link_entry was = *cmd_link_entry(l, l->first);
+    *ended = cmd_link_pop_many(l, 1);
     return was;
 }
 

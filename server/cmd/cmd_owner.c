@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "cluster/view.h"
 #include "cmd/cmd_cluster.h"
@@ -30,9 +31,11 @@ static void find_turns(struct session *s, const struct request *r, const struct 
     view_donors(p->view, k->p, k->len, k->n, donor);
     for (unsigned m = 0; m < k->n; m++) {
         const unsigned i = k->request[m];
+        struct store_key key = *k->key[m];
         if (k->owner[m] != p->view->self) continue;
+        store_key_complete(s->worker->cmd->store, &key);
         p->donor[i] = donor[m];
-        p->turn[i] = (uint8_t)cmd_moving_turn(s, &r[i], k->key[m], donor[m]);
+        p->turn[i] = (uint8_t)cmd_moving_turn(s, &r[i], &key, donor[m]);
     }
 }
 
@@ -59,18 +62,25 @@ static unsigned collect(struct session *s, const struct request *r, unsigned n, 
     return n;
 }
 
-/* Whether a key that is read before the m-th is the same. */
+/* Whether a key that is read before the m-th is the same. Keys that differ do so at their ends, as a rule. */
 static bool was_read(const struct request *r, const struct keys *k, unsigned m) {
-    for (unsigned b = 0; b < m; b++)
-        if (k->key[b]->hash == k->key[m]->hash && cmd_place_is_lookup(&r[k->request[b]])) return true;
+    const uint32_t len = k->len[m];
+    for (unsigned b = 0; b < m; b++) {
+        if (k->len[b] != len || k->p[b][len - 1] != k->p[m][len - 1] || !bytes_same(k->p[b], k->p[m], len)) continue;
+        if (cmd_place_is_lookup(&r[k->request[b]])) return true;
+    }
     return false;
 }
 
 /* Takes out what this node stored before it owned these keys. */
 static void fence(struct session *s, const struct keys *k) {
     const struct cmd_peers *p = s->worker->peers;
-    for (unsigned m = 0; m < k->n; m++)
-        if (k->owner[m] == p->view->self && p->since[m] > 0) store_fence(s->worker->store, k->key[m], p->since[m]);
+    for (unsigned m = 0; m < k->n; m++) {
+        struct store_key key = *k->key[m];
+        if (k->owner[m] != p->view->self || p->since[m] == 0) continue;
+        store_key_complete(s->worker->cmd->store, &key);
+        store_fence(s->worker->store, &key, p->since[m]);
+    }
 }
 
 struct cmd_span cmd_owner_find(struct session *s, const struct request *r, unsigned n) {
@@ -84,17 +94,16 @@ struct cmd_span cmd_owner_find(struct session *s, const struct request *r, unsig
     view_owners(v, k.p, k.len, k.n, k.owner, p->since);
     if (unlikely(v->fenced)) fence(s, &k);
     if (unlikely(view_gains(v))) find_turns(s, r, &k);
-    uint64_t read = 0; /* a bit for each key that is read elsewhere, by its hash */
+    bool reads = false; /* some keys are read elsewhere */
     for (unsigned m = 0; m < k.n; m++) {
         const unsigned i = k.request[m];
         if (unlikely(p->turn[i] != CMD_TURN_NOW) && i < span.first) span.first = i;
         if (k.owner[m] == v->self || unlikely(s->role != CMD_ROLE_CLIENT) ||
             unlikely(cmd_cluster_is_discovery(s, &r[i])))
             continue;
-        const uint64_t bit = 1ull << (k.key[m]->hash & 63);
         if (cmd_place_is_lookup(&r[i])) {
-            read |= bit;
-        } else if (unlikely((read & bit) != 0) && was_read(r, &k, m)) {
+            reads = true;
+        } else if (unlikely(reads) && was_read(r, &k, m)) {
             span.end = i;
             break;
         }

@@ -176,6 +176,7 @@ static unsigned show(struct session *s, const char *base, struct request *r, uns
         if (at->state == FORWARD_HERE) {
             unsigned run = 1;
             while (i + run < n && at[run].state == FORWARD_HERE) run++;
+            cmd_run_near(w, r + i, run);
             if (run > 1) cmd_run_prefetch(w, r + i, run);
             cmd_moving_note(s, r + i, run);
             const unsigned done = cmd_run(s, r + i, run);
@@ -208,7 +209,7 @@ static inline bool is_complete(const struct request *r) {
 }
 
 /* Makes a record of r[0..n), whose owners are at peers->owner[from...], and sends what is others'. False: no memory. */
-static bool begin_forward(struct session *s, const char *base, const struct request *r, unsigned from, unsigned n) {
+static bool begin_forward(struct session *s, const char *base, struct request *r, unsigned from, unsigned n) {
     const struct cmd_peers *p = s->worker->peers;
     const char *const origin = begin_of(s, base, r);
     struct forward *f = cmd_forward_new(s);
@@ -223,6 +224,7 @@ static bool begin_forward(struct session *s, const char *base, const struct requ
         f->whole &= at->state == FORWARD_WANTED && is_complete(&r[i]);
     }
     s->recent |= 1;
+    if (unlikely(f->pulls != 0)) cmd_run_near(s->worker, r, n);
     cmd_copy_answer(s, f, r, n);
     if (cmd_link_send(f, base, r, n)) cmd_copy_ask(s->worker->peers);
     cmd_pull_give_up(f, n);
@@ -237,6 +239,7 @@ static bool is_over(const struct session *s) {
 /* Runs r[0], which is a barrier and which nothing stands before. If it waits for its purge, those that follow it at
  * once in r[0..n) are begun with it. */
 static unsigned run_barrier(struct session *s, struct request *r, unsigned n) {
+    cmd_run_near(s->worker, r, 1);
     const unsigned done = cmd_run(s, r, 1);
     if (done > 0 || !cmd_purge_waits_for_others(s, r)) return done;
     for (unsigned i = cmd_job_count(s); i < n && cmd_purge_begin_early(s, &r[i]); i++)
@@ -257,7 +260,8 @@ static unsigned first_showing(struct session *s, const char *base, struct reques
     const unsigned first = span.first, end = span.end;
     const unsigned alone = first < end ? (eager ? 0 : first) : end; /* run without waiting for anybody */
     if (alone > 0) {
-        if (eager && alone > 1) cmd_run_prefetch_far(s->worker, r, alone);
+        cmd_run_near(s->worker, r, alone);
+        if (eager && alone > 1) cmd_run_prefetch(s->worker, r, alone);
         cmd_moving_note(s, r, alone);
         const unsigned done = cmd_run(s, r, alone);
         if (done < alone || is_over(s)) return done;
@@ -273,8 +277,9 @@ unsigned cmd_route(struct session *s, const char *p, unsigned count) {
     struct cmd_worker *w = s->worker;
     unsigned i = 0;
     if (s->forward == NULL) {
+        const bool near = s->recent == 0; /* else the keys may not be hashed */
         s->recent = (uint8_t)(s->recent << 1);
-        if (likely(s->recent == 0 && !cmd_moving(w))) {
+        if (likely(near && !cmd_moving(w))) {
             if (count > 1) cmd_run_prefetch(w, w->batch, count);
             i = cmd_run_here(s, w->batch, count);
         }

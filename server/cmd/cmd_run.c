@@ -139,10 +139,9 @@ void cmd_run_prefetch(struct cmd_worker *w, struct request *r, unsigned n) {
         if (r[i].key.len > 0) store_prefetch_tags(w->store, &r[i].key);
 }
 
-void cmd_run_prefetch_far(struct cmd_worker *w, struct request *r, unsigned n) {
+void cmd_run_near(struct cmd_worker *w, struct request *r, unsigned n) {
     for (unsigned i = 0; i < n; i++)
-        if (r[i].key.len > 0) store_prefetch_bucket(&r[i].key);
-    cmd_run_prefetch(w, r, n);
+        if (r[i].key.len > 0) store_key_complete(w->cmd->store, &r[i].key);
 }
 
 unsigned cmd_run(struct session *s, struct request *r, unsigned n) {

@@ -11,8 +11,9 @@
 /* Prefetches the items of the keys of r[0..n), then what is known of their tags: each step for all keys
  * before the next, so that the memory of the first has arrived by then. */
 void cmd_run_prefetch(struct cmd_worker *w, struct request *r, unsigned n);
-/* The same for a batch that was taken for another node's (struct batch, `far`). */
-void cmd_run_prefetch_far(struct cmd_worker *w, struct request *r, unsigned n);
+/* Makes up for what was left out because the batch was taken for another node's (struct batch, `far`): from then on
+ * the keys of r[0..n) are hashed. */
+void cmd_run_near(struct cmd_worker *w, struct request *r, unsigned n);
 
 /* Runs r[0..n) in order; returns how many were run. Fewer: the worker's `retry` is set and r[i] is to be run again, or
  * its `end_batch`, or the connection is halted. */

@@ -214,7 +214,7 @@ static inline void set_key(const struct store *s, struct store_key *k, const cha
 static __attribute__((noinline)) void hash_long_key(const struct store *s, struct store_key *k, const char *p,
                                                     size_t len) {
     set_key(s, k, p, len, hash_long(p, len, s->cfg.seed));
-    store_prefetch_bucket(k);
+    __builtin_prefetch(k->bucket);
 }
 
 void store_key_hash(const struct store *s, struct store_key *k, const char *p, size_t len) {
@@ -223,11 +223,7 @@ void store_key_hash(const struct store *s, struct store_key *k, const char *p, s
         return;
     }
     set_key(s, k, p, len, hash_key(p, len, s->cfg.seed));
-    store_prefetch_bucket(k);
-}
-
-void store_key_hash_only(const struct store *s, struct store_key *k, const char *p, size_t len) {
-    set_key(s, k, p, len, hash_long(p, len, s->cfg.seed));
+    __builtin_prefetch(k->bucket);
 }
 
 void store_prefetch_item(const struct store_worker *w, struct store_key *k) {

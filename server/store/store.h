@@ -135,10 +135,16 @@ struct store_key {
 
 /* Hashes a key, and has its bucket brought into the cache. Any thread. */
 void store_key_hash(const struct store *s, struct store_key *k, const char *p, size_t len);
-/* The same without the cache, for a key that is looked up later, or never: store_prefetch_bucket does the rest. */
-void store_key_hash_only(const struct store *s, struct store_key *k, const char *p, size_t len);
-static inline void store_prefetch_bucket(const struct store_key *k) {
-    __builtin_prefetch(k->bucket);
+/* A key that is looked up later, or never: store_key_complete has to come before anything but its bytes is used. */
+static inline void store_key_later(struct store_key *k, const char *p, size_t len) {
+    k->p = p;
+    k->len = len;
+    k->hash = 0; /* whoever forgets about it finds nothing */
+    k->bucket = NULL;
+}
+/* Hashes a key of store_key_later, unless that is done. */
+static inline void store_key_complete(const struct store *s, struct store_key *k) {
+    if (k->bucket == NULL) store_key_hash(s, k, k->p, k->len);
 }
 /* The same, as a value. */
 static inline struct store_key store_key(const struct store *s, const char *p, size_t len) {

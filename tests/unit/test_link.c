@@ -3,6 +3,7 @@
  * The asking side of links: a node, a client, and a peer that owns all keys and does what the test says. */
 #include "asking.h"
 
+#include <errno.h>
 #include <sched.h>
 
 #include "base/sync.h"
@@ -321,6 +322,36 @@ static void replies_of_two_owners_keep_the_order(void **state) {
     nodes_free(c);
 }
 
+/* Of a client that asks for others' keys this node's own are not looked at before it is known whose they are. */
+static void own_keys_are_found_beside_others(void **state) {
+    struct nodes *c = nodes_new(2);
+    char own[2][2], other[2][2], text[128];
+    (void)state;
+    assert_non_null(c);
+    assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1"), 0);
+    nodes_view_ring(c, 0, 7, 3, 11211);
+    choose_keys(c, 0, own);
+    choose_keys(c, 1, other);
+    int client = nodes_connect(c, 0);
+    (void)snprintf(text, sizeof text, "set %s 0 0 1\r\n%s\r\n", own[0], own[0]);
+    talk_expect(client, text, "STORED\r\n");
+    (void)snprintf(text, sizeof text, "get %s\r\n", other[0]);
+    talk_say(client, text);
+    assert_int_equal(nodes_accept(c, -ECONNREFUSED, NULL), -1);
+    talk_hear(client, "END\r\n");
+    /* Nothing is sent, for the owner is down: all is answered at once. */
+    (void)snprintf(text, sizeof text, "get %s %s\r\n", other[0], own[0]);
+    talk_say(client, text);
+    (void)snprintf(text, sizeof text, "VALUE %s 0 1\r\n%s\r\nEND\r\n", own[0], own[0]);
+    talk_hear(client, text);
+    (void)snprintf(text, sizeof text, "get %s\r\nmg %s v\r\n", own[0], own[0]);
+    talk_say(client, text);
+    (void)snprintf(text, sizeof text, "VALUE %s 0 1\r\n%s\r\nEND\r\nVA 1\r\n%s\r\n", own[0], own[0], own[0]);
+    talk_hear(client, text);
+    close(client);
+    nodes_free(c);
+}
+
 static void another_key_never_reaches_a_client(void **state) {
     static const char *const wrong[] = {"VALUE b 0 1\r\nB\r\n", "VALUE aa 0 1\r\nB\r\n", "VALUE a 0 1\r\nB", "x",
                                         "SERVER_ERROR\r\n"};
@@ -456,6 +487,7 @@ int main(void) {
         cmocka_unit_test(what_is_moving_is_asked_again),
         cmocka_unit_test(a_peer_out_of_step_is_cut_off),
         cmocka_unit_test(replies_of_two_owners_keep_the_order),
+        cmocka_unit_test(own_keys_are_found_beside_others),
         cmocka_unit_test(another_key_never_reaches_a_client),
         cmocka_unit_test(a_client_that_leaves_is_forgotten),
         cmocka_unit_test(no_more_than_so_many_are_out),
