@@ -120,6 +120,7 @@ bool cmd_owner_is_here(struct session *s, const struct request *r) {
     if (p == NULL || p->view == NULL) return true;
     (void)collect(s, r, 1, &k);
     if (k.n == 0) return true;
+    k.owner[0] = VIEW_NOBODY;
     view_owners(p->view, k.p, k.len, k.n, k.owner, p->since);
     if (unlikely(p->view->fenced)) fence(s, &k);
     if (unlikely(view_gains(p->view))) find_turns(s, r, &k);
