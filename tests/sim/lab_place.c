@@ -209,6 +209,13 @@ void lab_place_fini(struct lab *l) {
     }
 }
 
+/* Whether all origins are voters': those of former voters were closed and are retired. */
+static bool origins_are_voters(const struct configuration *c) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < c->nvoters; i++) n += c->voters[i].origin != 0;
+    return c->norigins == n;
+}
+
 static bool agrees(const struct lab *l, const struct lab_process *x, const struct configuration_value *with) {
     const struct configuration_value *v = config_current_value(x->config);
     const uint32_t number = config_number(x->config);
@@ -219,9 +226,8 @@ static bool agrees(const struct lab *l, const struct lab_process *x, const struc
     if (config_sits(x->config) && !purging_active(x->purging, &since)) return false;
     struct purging_counters c;
     purging_read_counters(x->purging, &c);
-    const struct configuration *now = &v->configuration;
-    return c.pending == 0 && purging_local(x->purging) == 0 && now->nclosing == 0 && x->batch == NULL &&
-           lab_node_leases(x).tag_ns > sim_local(l->s, x->place);
+    return c.pending == 0 && purging_local(x->purging) == 0 && origins_are_voters(&v->configuration) &&
+           x->batch == NULL && lab_node_leases(x).tag_ns > sim_local(l->s, x->place);
 }
 
 bool lab_place_agree(const struct lab *l) {
