@@ -179,6 +179,11 @@ uint32_t config_silent_ms(const struct config *c, unsigned i) {
     return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
+uint32_t config_missed_ms(const struct configuration *conf, uint32_t at_least_ms) {
+    const uint32_t polls_ms = conf->tag_lease_ms - conf->tag_lease_ms / 4;
+    return polls_ms > at_least_ms ? polls_ms : at_least_ms;
+}
+
 /* ---- adopting */
 
 /* This process's member number in the configuration. 0: it is not listed, or it was ejected. */

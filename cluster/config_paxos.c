@@ -55,12 +55,12 @@ static void promise_to(struct config *c, const struct peer_ballot *b) {
     }
 }
 
-/* The members that this voter has not heard for long. The list is the caller's to free; *n is 0 without memory, which
+/* The members that this voter has not heard lately. The list is the caller's to free; *n is 0 without memory, which
  * only says that all were heard. */
 static struct peer_silent *silent_members(const struct config *c, uint32_t *n) {
     const struct configuration *conf = &c->current->configuration;
-    const uint64_t seat_ms = CONFIG_SEAT_SILENT / CONFIG_MS;
-    const uint64_t least = conf->eject_after_ms < seat_ms ? conf->eject_after_ms : seat_ms;
+    const uint32_t named_ms = config_missed_ms(conf, CONFIG_NAMED_SILENT_MS);
+    const uint32_t least = conf->eject_after_ms < named_ms ? conf->eject_after_ms : named_ms;
     struct peer_silent *list = NULL;
     *n = 0;
     for (unsigned i = 0; i < conf->nmembers; i++) {

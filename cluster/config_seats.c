@@ -15,15 +15,20 @@ static bool has_seat(const struct configuration *n, const struct configuration_m
     return false;
 }
 
-/* The longest-serving member that has a state directory, has no seat and was heard lately; NULL: none. */
-static const struct configuration_member *candidate(const struct config_plan *p) {
+/* Of the members that have a state directory and no seat the one that was heard last; the longest-serving of those that
+ * no promise names as silent, for the others may be out of reach. NULL: nobody was heard within so long. */
+static const struct configuration_member *candidate(const struct config_plan *p, uint32_t within_ms) {
+    const struct configuration_member *best = NULL;
+    uint32_t least_ms = config_missed_ms(p->from, within_ms);
     for (unsigned i = 0; i < p->next->nmembers; i++) {
         const struct configuration_member *m = &p->next->members[i];
-        if (m->state == CONFIGURATION_SERVING && m->keeps_state && !has_seat(p->next, m) &&
-            config_plan_silent(p, m->number) < CONFIG_CANDIDATE_SILENT_MS)
-            return m;
+        if (m->state != CONFIGURATION_SERVING || !m->keeps_state || has_seat(p->next, m)) continue;
+        const uint32_t silent_ms = config_plan_silent(p, m->number);
+        if (silent_ms >= least_ms) continue;
+        best = m;
+        least_ms = silent_ms;
     }
-    return NULL;
+    return best;
 }
 
 static bool nobody_numbers(const struct configuration *n) {
@@ -82,7 +87,7 @@ static void renew_seats(struct config_plan *p) {
 
 static bool is_silent(const struct config_plan *p, const struct configuration_voter *v) {
     if (v->member == 0) return p->c->now_ns - p->c->epoch_ns >= CONFIG_SEAT_SILENT;
-    return config_plan_silent(p, v->member) >= CONFIG_SEAT_SILENT / CONFIG_MS;
+    return config_plan_silent(p, v->member) >= config_missed_ms(p->from, CONFIG_SEAT_SILENT / CONFIG_MS);
 }
 
 /* Whether the voter leaves, or was taken off the list without a newer process. */
@@ -92,12 +97,16 @@ static bool goes(const struct config_plan *p, const struct configuration_voter *
     return holder == NULL ? new_process(p, v) == NULL : holder->state == CONFIGURATION_LEAVING;
 }
 
-/* A voter that leaves, that was taken off the list, or that nobody heard for 10 s gives its seat away. */
+/* A voter that leaves, that was taken off the list, or that nobody heard for 10 s gives its seat away. If it
+ * leaves, and nobody takes its seat, this one and another one are removed: so a member takes it that may only be down
+ * for a moment. */
 static void pass_seats(struct config_plan *p) {
     for (unsigned i = 0; i < p->next->nvoters; i++) {
         struct configuration_voter *v = &p->next->voters[i];
-        if (!goes(p, v) && !is_silent(p, v)) continue;
-        const struct configuration_member *m = candidate(p);
+        const bool leaves = goes(p, v);
+        if (!leaves && !is_silent(p, v)) continue;
+        const struct configuration_member *m =
+            candidate(p, leaves ? CONFIG_SEAT_SILENT / CONFIG_MS : CONFIG_CANDIDATE_SILENT_MS);
         if (m != NULL) seat(p, v, m);
     }
 }
@@ -141,7 +150,7 @@ static void add_seats(struct config_plan *p) {
         const struct configuration saved = *n; /* members are shared and unchanged */
         const bool changed = p->seats_changed;
         while (n->nvoters < had + 2) {
-            const struct configuration_member *m = candidate(p);
+            const struct configuration_member *m = candidate(p, CONFIG_CANDIDATE_SILENT_MS);
             if (m == NULL) break;
             n->voters[n->nvoters] = (struct configuration_voter){0};
             seat(p, &n->voters[n->nvoters], m);

@@ -56,7 +56,8 @@ enum {
 #define CONFIG_ANEW_AFTER (10 * CONFIG_S)  /* without a lease, once most founders' names are taken by others */
 #define CONFIG_YIELD_AFTER (60 * CONFIG_S) /* without a lease, when another cluster of the name has one */
 #define CONFIG_PING_WAIT (1 * CONFIG_S)
-#define CONFIG_CANDIDATE_SILENT_MS 3000     /* who takes a seat was heard within this */
+#define CONFIG_NAMED_SILENT_MS 1000         /* a promise names who was not heard for so long */
+#define CONFIG_CANDIDATE_SILENT_MS 3000     /* who takes a seat, if its voter stays, was heard within this */
 #define CONFIG_HANDOFF_WAIT (60 * CONFIG_S) /* then the next change of the ring no longer waits for hand-offs */
 
 /* Somebody who asks this voter to be listed. */
@@ -210,6 +211,9 @@ void config_wake(struct config *c, uint64_t at_ns);
 struct configuration_value *config_read_value(struct config *c, const uint8_t *bytes, uint32_t n);
 /* A member's silence, as this node hears it, in milliseconds; i: place among the members. */
 uint32_t config_silent_ms(const struct config *c, unsigned i);
+/* How long a silence has to last, in milliseconds, to say something: at_least_ms, and three polls, of which a member
+ * sends four in a tag lease. */
+uint32_t config_missed_ms(const struct configuration *conf, uint32_t at_least_ms);
 /* This node's seat (by node id), -1: none. */
 int config_seat_index(const struct config *c, const struct cluster_id *id);
 /* Sends the current configuration to the voters, of the version before too, and tells the other members of it. */

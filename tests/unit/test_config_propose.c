@@ -351,6 +351,49 @@ static void test_a_voter_silent_for_10_s_gives_its_seat_to_the_longest_serving_m
     end(&l);
 }
 
+static void test_a_silent_voters_seat_waits_for_a_member_that_was_heard_within_3_s(void **state) {
+    struct lab l;
+    (void)state;
+    begin(&l, 0, 4, true);
+    pass_without(&l, 7, 3, 0);
+    pass_without(&l, 4, 3, 4);
+    assert_int_equal(lab_count(&l, PEER_CONFIG_PREPARE), 0);
+    join_from(&l, 5, 0);
+    struct peer_config m = lab_promise(&l, true);
+    const struct peer_silent silent[] = {{3, 11000}, {4, 5000}};
+    m.silent = silent;
+    m.nsilent = 2;
+    lab_hear(&l, 1, &m);
+    struct configuration_value *v = lab_proposed(&l);
+    assert_non_null(proposed_member(v, 5));
+    assert_int_equal(v->configuration.voters[2].member, 3);
+    assert_int_equal(v->configuration.epoch, conf.epoch);
+    configuration_value_put(v);
+    end(&l);
+}
+
+/* Members poll four times in a tag lease. */
+static void test_voters_that_poll_rarely_for_long_leases_keep_their_seats(void **state) {
+    struct lab l;
+    const struct config_options o = lab_options(0);
+    (void)state;
+    lab_configuration(&conf, 4);
+    conf.tag_lease_ms = conf.tag_wait_ms = conf.serve_lease_ms = conf.serve_wait_ms = 60000;
+    conf.eject_after_ms = 70000;
+    lab_begin(&l, &o, &conf, true);
+    for (unsigned i = 0; i < 4; i++) {
+        lab_heard(&l, 2);
+        lab_heard(&l, 3);
+        lab_pass(&l, 13000);
+        lab_heard(&l, 4);
+        lab_pass(&l, 2000);
+    }
+    assert_int_equal(lab_count(&l, PEER_CONFIG_PREPARE), 0);
+    pass_without(&l, 46, 3, 0);
+    assert_true(lab_count(&l, PEER_CONFIG_PREPARE) > 0);
+    end(&l);
+}
+
 static void test_a_member_without_a_state_directory_takes_no_seat(void **state) {
     struct lab l;
     const struct config_options o = lab_options(0);
@@ -516,6 +559,8 @@ int main(void) {
         cmocka_unit_test(test_a_member_that_one_promising_voter_heard_is_not_ejected),
         cmocka_unit_test(test_a_new_member_is_not_ejected_for_the_time_before_it_was_listed),
         cmocka_unit_test(test_a_voter_silent_for_10_s_gives_its_seat_to_the_longest_serving_member),
+        cmocka_unit_test(test_a_silent_voters_seat_waits_for_a_member_that_was_heard_within_3_s),
+        cmocka_unit_test(test_voters_that_poll_rarely_for_long_leases_keep_their_seats),
         cmocka_unit_test(test_a_member_without_a_state_directory_takes_no_seat),
         cmocka_unit_test(test_fewer_than_three_voters_eject_nobody),
         cmocka_unit_test(test_a_voters_new_process_is_a_kept_epoch_while_a_majority_remembers),

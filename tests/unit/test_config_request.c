@@ -105,6 +105,45 @@ static void test_a_voter_that_leaves_passes_its_seat_on(void **state) {
     end(&l);
 }
 
+/* A voter leaves when the members 4 and 5 have been silent for so long, in steps of half a second, to both voters that
+ * promise. Returns the member that its seat is given to, 0: the seat is removed. */
+static uint32_t takes_seat(unsigned ms4, unsigned ms5) {
+    enum { STEP_MS = 500, MOST_MS = 12000 };
+    struct lab l;
+    struct peer_silent silent[2];
+    begin(&l, 0, 5);
+    for (unsigned left = MOST_MS; left > 0; left -= STEP_MS) {
+        lab_heard(&l, 2);
+        lab_heard(&l, 3);
+        if (left >= ms4) lab_heard(&l, 4);
+        if (left >= ms5) lab_heard(&l, 5);
+        lab_pass(&l, STEP_MS);
+    }
+    assert_int_equal(lab_count(&l, PEER_CONFIG_PREPARE), 0);
+    hear_request(&l, 2, CONFIG_LEAVE, 3, 0);
+    struct peer_config m = lab_promise(&l, true);
+    m.silent = silent;
+    if (ms4 >= 1000) silent[m.nsilent++] = (struct peer_silent){4, ms4};
+    if (ms5 >= 1000) silent[m.nsilent++] = (struct peer_silent){5, ms5};
+    lab_hear(&l, 1, &m);
+    struct configuration_value *v = lab_proposed(&l);
+    assert_int_equal(member(v, 3)->state, CONFIGURATION_LEAVING);
+    const uint32_t taker = v->configuration.nvoters == 3 ? v->configuration.voters[2].member : 0;
+    configuration_value_put(v);
+    end(&l);
+    return taker;
+}
+
+static void test_a_seat_is_given_to_who_is_heard_else_to_who_was_heard_last(void **state) {
+    (void)state;
+    assert_int_equal(takes_seat(500, 500), 4);
+    assert_int_equal(takes_seat(1000, 500), 5);
+    assert_int_equal(takes_seat(4000, 2000), 5);
+    assert_int_equal(takes_seat(2000, 4000), 4);
+    assert_int_equal(takes_seat(11000, 9500), 5);
+    assert_int_equal(takes_seat(11000, 10000), 0);
+}
+
 static void test_a_voter_that_leaves_two_members_behind_leaves_one_voter_behind(void **state) {
     struct lab l;
     (void)state;
@@ -428,6 +467,7 @@ int main(void) {
         cmocka_unit_test(test_a_witness_has_no_part_of_the_ring),
         cmocka_unit_test(test_a_drained_member_leaves_the_ring_and_stays_a_member_and_voter),
         cmocka_unit_test(test_a_voter_that_leaves_passes_its_seat_on),
+        cmocka_unit_test(test_a_seat_is_given_to_who_is_heard_else_to_who_was_heard_last),
         cmocka_unit_test(test_a_voter_that_leaves_two_members_behind_leaves_one_voter_behind),
         cmocka_unit_test(test_two_voters_that_leave_at_once_do_not_leave_an_empty_seat),
         cmocka_unit_test(test_the_only_voter_cannot_leave_without_somebody_to_take_its_seat),
