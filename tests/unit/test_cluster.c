@@ -133,16 +133,16 @@ static void pass(unsigned ms) {
     barrier(); /* what wakes the thread has it look at the clock */
 }
 
-static int begin(void **state) {
+static int begin_refusing(unsigned refuse_view) {
     static char bind[64];
     char err[300] = "";
     const unsigned pid = (unsigned)getpid(); /* an address that no other process has */
     snprintf(bind, sizeof bind, "127.%u.%u.%u:21211", 1 + pid / 65025 % 254, 1 + pid / 255 % 255, 1 + pid % 254);
-    (void)state;
     log_init(&n.log, STDERR_FILENO, 0);
     clock_manual_init(&n.clock, UINT64_C(100) * 1000000000, 1700000000);
     n.answer = CLUSTER_APPLIED;
     n.applied = n.refused = n.views = 0;
+    n.refuse_view = refuse_view;
     const struct cluster_config cfg = {
         .name = "test",
         .ring_name = "127.0.0.1:11211",
@@ -169,6 +169,17 @@ static int begin(void **state) {
     return 0;
 }
 
+static int begin(void **state) {
+    (void)state;
+    return begin_refusing(0);
+}
+
+/* The first view that the thread has for it, which is one of the cluster that it founds, at a time of its own. */
+static int begin_refusing_one(void **state) {
+    (void)state;
+    return begin_refusing(2);
+}
+
 static int end(void **state) {
     (void)state;
     cluster_stop(n.cluster);
@@ -176,7 +187,6 @@ static int end(void **state) {
     n.cluster = NULL;
     view_free(n.view);
     n.view = NULL;
-    n.refuse_view = 0;
     return 0;
 }
 
@@ -300,9 +310,6 @@ static void test_a_node_that_ends_answers_what_waits(void **state) {
 
 static void test_a_view_that_could_not_be_taken_is_given_again(void **state) {
     (void)state;
-    pthread_mutex_lock(&n.lock);
-    n.refuse_view = n.views + 1;
-    pthread_mutex_unlock(&n.lock);
     found();
     UNTIL(n.views > n.refuse_view);
 }
@@ -313,7 +320,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_room_that_comes_at_once, begin, end),
         cmocka_unit_test_setup_teardown(test_time_alone_tries_again, begin, end),
         cmocka_unit_test_setup_teardown(test_a_node_that_ends_answers_what_waits, begin, end),
-        cmocka_unit_test_setup_teardown(test_a_view_that_could_not_be_taken_is_given_again, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_view_that_could_not_be_taken_is_given_again, begin_refusing_one, end),
     };
     alarm(60); /* what never comes ends the test, as a failure */
     return cmocka_run_group_tests(tests, NULL, NULL);
