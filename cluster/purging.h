@@ -172,8 +172,8 @@ bool purging_heard(const struct purging *p, uint32_t member, uint64_t *ns, uint6
 /* For how long at least this node has known of an event that it has not applied; 0: it has applied all. Every event
  * that it knew of before that time is applied. */
 uint64_t purging_lag_ns(const struct purging *p, uint64_t now_ns);
-/* For the configuration: a closing origin may be dropped, because every member has polled here lately at the
- * closing version or a later one and has exactly what this voter has of it. */
+/* For the configuration: a closing origin may be dropped, because every member has polled here lately, at the version
+ * that this voter goes by, and has exactly what this voter has of it. It stays so at later versions. */
 bool purging_may_retire(const struct purging *p, uint64_t now_ns, uint32_t origin);
 
 struct purging_counters {

@@ -157,6 +157,8 @@ bool purging_heard(const struct purging *p, uint32_t member, uint64_t *ns, uint6
     return *version != 0;
 }
 
+/* Whoever polled at the present version takes from its members only. So an event that none of them had when it polled
+ * reaches none of them later; one that a member took before, from somebody who has left since, shows in its poll. */
 bool purging_may_retire(const struct purging *p, uint64_t now_ns, uint32_t origin) {
     const int slot = purgelog_slot(p->log, origin);
     if (slot < 0 || p->slots[slot].closing == 0 || p->slots[slot].closing > p->version || !purging_votes(p))
@@ -166,7 +168,7 @@ bool purging_may_retire(const struct purging *p, uint64_t now_ns, uint32_t origi
     for (unsigned i = 0; i < p->npeers; i++) {
         const struct purging_peer *peer = &p->peers[i];
         if (peer->polled == NULL || now_ns > peer->polled_ns + FRESH_POLLS * p->poll_every_ns) return false;
-        if (peer->polled_version < p->slots[slot].closing) return false;
+        if (peer->polled_version < p->version) return false;
         if (peer->polled[slot] != purgelog_applied(p->log, slot)) return false;
     }
     return true;

@@ -423,6 +423,35 @@ static void test_an_origin_is_dropped_when_everybody_has_all_of_it(void **state)
     purge_lab_fini(&l);
 }
 
+static void test_an_origin_is_kept_while_a_member_may_have_an_event_from_who_has_left(void **state) {
+    (void)state;
+    purge_lab_init(&l, 4, 3, 1 << 20);
+    cut(3);
+    assert_int_equal(purge_lab_purge(&l, 3, 5), 0);
+    purge_lab_settle(&l);
+    move_seat(true);
+    purge_lab_adopt(&l);
+    purge_lab_run(&l, 1000);
+    purge_lab_link(&l, 1, 4, false);
+    purge_lab_link(&l, 2, 4, false);
+    purge_lab_link(&l, 3, 4, true);
+    purge_lab_run(&l, 300);
+    assert_int_equal(purge_lab_seen(&l, 4, 103), 1); /* pulled, after its last poll of the others */
+    cut(3);
+    configuration_by_number(&l.c, 3)->state = CONFIGURATION_EJECTED;
+    l.c.version++;
+    for (uint32_t i = 1; i <= 2; i++) purge_lab_adopt_one(&l, i);
+    purge_lab_settle(&l);
+    assert_false(may_retire(103));
+    purge_lab_adopt_one(&l, 4);
+    purge_lab_link(&l, 1, 4, true);
+    purge_lab_link(&l, 2, 4, true);
+    purge_lab_run(&l, 1000);
+    for (uint32_t i = 1; i <= 4; i++) assert_int_equal(purge_lab_count(&l, i, 5), 1);
+    assert_true(may_retire(103));
+    purge_lab_fini(&l);
+}
+
 static void test_nothing_of_a_closing_origin_is_taken_from_who_does_not_know_that_it_closes(void **state) {
     (void)state;
     purge_lab_init(&l, 4, 3, 1 << 20);
@@ -485,6 +514,7 @@ int main(void) {
         cmocka_unit_test(test_with_one_voter_a_fresh_epoch_costs_nothing),
         cmocka_unit_test(test_a_sealed_voter_numbers_nothing),
         cmocka_unit_test(test_an_origin_is_dropped_when_everybody_has_all_of_it),
+        cmocka_unit_test(test_an_origin_is_kept_while_a_member_may_have_an_event_from_who_has_left),
         cmocka_unit_test(test_nothing_of_a_closing_origin_is_taken_from_who_does_not_know_that_it_closes),
         cmocka_unit_test(test_purges_of_a_retired_origin_are_confirmed),
     };
