@@ -39,7 +39,7 @@ static inline ssize_t net_recv(int fd, void *p, size_t n) {
 }
 /* Whether there is a byte to receive, which stays where it is: 1, 0 at the end, or -errno (-EAGAIN: none now). */
 static inline ssize_t net_peek(int fd) {
-    char c;
+    char c = 0; /* read by nobody; but a compiler that does not optimize says that it might be */
     return net_call(SYS_recvfrom, fd, &c, 1, MSG_PEEK);
 }
 /* Sends. Bytes taken, or -errno. */
