@@ -75,7 +75,8 @@ const char *config_recover(struct config *c) {
     if (c->current->configuration.next_number > CONFIGURATION_NUMBER_MAX) return "the numbers are used up";
     if (c->current->configuration.norigins == CONFIGURATION_ORIGINS_MAX) return "too many origins are not retired yet";
     if (configuration_copy(&n, &c->current->configuration) < 0) return "no memory";
-    const uint32_t step = FAULT_POINT("config_recover_fixed") ? 1000 : 1000 + (uint32_t)rand_below(&c->rand, 1000000);
+    uint32_t step = CONFIGURATION_RECOVERY_SKIPS;
+    if (!FAULT_POINT("config_recover_fixed")) step += (uint32_t)rand_below(&c->rand, 1000000);
     n.version += step;
     n.next_number += step;
     n.epoch += step;

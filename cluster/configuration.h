@@ -25,6 +25,7 @@
 #define CONFIGURATION_ADDRESS_MAX 280 /* bytes of "host:port" with an IPv6 address in brackets */
 #define CONFIGURATION_BYTES_MAX (256 * 1024)
 #define CONFIGURATION_WEIGHT_MAX 1000000
+#define CONFIGURATION_RECOVERY_SKIPS 1000 /* versions, epochs and numbers, at least (config_recover.c) */
 #define CONFIGURATION_NUMBER_MAX                                                                                       \
     4000000000u /* member and origin numbers end here; the cluster must be founded anew                                \
                  */

@@ -33,6 +33,7 @@ enum mutation {
     MUTATION_NO_SYNC,           /* a voter of a kept epoch is active at once */
     MUTATION_SYNC_FROM_ONE,     /* ... when it has heard one voter of the epoch before */
     MUTATION_NO_EPOCH_FLOOR,    /* a fresh epoch costs nothing */
+    MUTATION_RECOVERED_KEEPS,   /* ... and a recovery costs what is tagged only */
     MUTATION_CACHED_CLOCK,      /* a hit goes by a clock that was read before its request came */
     MUTATION_PULL_NO_VECTOR,    /* an item is given to another node though purges that this one has are missing here */
     MUTATION_PULL_NO_FLOOR,     /* ... or the floor of an epoch, or that an origin was dropped */

@@ -203,13 +203,21 @@ static int take_seat(struct purging *p, uint64_t now_ns) {
     return purging_collect_begin(p, now_ns, p->own_slot, UINT64_MAX);
 }
 
+/* Whether the configuration, or one before it that this member has not seen, was recovered from some node's: nothing
+ * else skips as many epochs while a process stays a member. Half of what a recovery skips is enough, as this member may
+ * have entered epochs behind the one that was gone on from. */
+static bool was_recovered(const struct purging *p, const struct configuration *c) {
+    return c->floor_epoch >= p->entered + CONFIGURATION_RECOVERY_SKIPS / 2 && !MUTATED(MUTATION_RECOVERED_KEEPS);
+}
+
 /* Floors, and whether this node has a vector now. knows_all: no purge was confirmed without this member. */
 static void enter_epoch(struct purging *p, uint64_t now_ns, const struct configuration *c, bool knows_all) {
     const bool fresh_seat = c->floor_epoch == c->epoch && p->sits;
     if (p->begun && c->floor_epoch > p->entered) {
-        /* Purges of before may be known to nobody any more. */
+        /* Purges of before may be known to nobody any more. Those of everything are known to every member; but a
+         * recovery lists as members those of an earlier configuration, and this one may have been ejected since. */
         if ((c->nvoters >= 3 || !knows_all) && !MUTATED(MUTATION_NO_EPOCH_FLOOR)) {
-            p->events.floor(p->events.arg, false);
+            p->events.floor(p->events.arg, !knows_all && was_recovered(p, c));
             p->lease.ends = (struct lease_ends){0, 0};
         }
     } else if (!p->begun && (c->version == 1 || fresh_seat)) {

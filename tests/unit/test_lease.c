@@ -579,6 +579,87 @@ static void test_a_fresh_epoch_drops_leases_and_what_is_tagged(void **state) {
     is_noticed(fresh_drops, MUTATION_NO_EPOCH_FLOOR);
 }
 
+/* The member goes on alone from the configuration of `base`, whose version, epoch and numbers it skips `step` of. */
+static void recover(uint32_t number, struct configuration *base, uint64_t step) {
+    assert_int_equal(configuration_copy(&l.c, base), 0);
+    configuration_fini(base);
+    keep_previous();
+    l.c.version += step;
+    l.c.epoch += step;
+    l.c.next_number += (uint32_t)step;
+    l.c.floor_epoch = l.c.epoch;
+    l.c.nvoters = 1;
+    l.c.voters[0] =
+        (struct configuration_voter){.id = {{(uint8_t)number}}, .member = number, .origin = l.c.next_number};
+    l.c.origins[l.c.norigins++] = l.c.next_number++;
+    l.c.leases = false;
+    purge_lab_adopt_one(&l, number);
+    purge_lab_settle(&l);
+    purge_lab_run(&l, 500);
+}
+
+/* Those that ejected 4, and confirmed a purge of everything without it, are lost. It has not heard of that, and goes on
+ * from the configuration before. True: it drops everything before it serves again. */
+static bool recovered_drops(void) {
+    struct configuration base = {0};
+    begin(4);
+    cut(4);
+    purge_lab_run(&l, 36000);
+    assert_int_equal(configuration_copy(&base, &l.c), 0);
+    l.c.version++;
+    l.c.members[3].state = CONFIGURATION_EJECTED;
+    for (uint32_t i = 1; i < 4; i++) purge_lab_adopt_one(&l, i);
+    purge(1, 0);
+    purge_lab_run(&l, 300);
+    assert_true(is_confirmed(1, 0));
+    assert_int_equal(purge_lab_count(&l, 4, 0), 0);
+    recover(4, &base, 1000);
+    assert_true(ends(4).serve_ns == LEASE_ENDLESS);
+    const bool dropped = purge_lab_node(&l, 4)->floors_all == 1;
+    assert_int_equal(purge_lab_node(&l, 4)->floors_all + purge_lab_node(&l, 4)->floors_tagged, 1);
+    purge_lab_fini(&l);
+    return dropped;
+}
+
+/* ... of a member that has entered epochs behind that which was gone on from, and hears of it in the epoch after. */
+static bool recovered_drops_later(void) {
+    struct configuration base = {0};
+    begin(4);
+    assert_int_equal(configuration_copy(&base, &l.c), 0);
+    l.c.version += 500;
+    l.c.epoch += 500;
+    purge_lab_adopt_one(&l, 4);
+    recover(1, &base, 1000);
+    keep_previous();
+    l.c.version++;
+    l.c.epoch++;
+    purge_lab_adopt_one(&l, 4);
+    const bool dropped = purge_lab_node(&l, 4)->floors_all == 1;
+    purge_lab_fini(&l);
+    return dropped;
+}
+
+static void test_who_enters_a_recovered_configuration_drops_everything(void **state) {
+    (void)state;
+    is_noticed(recovered_drops, MUTATION_RECOVERED_KEEPS);
+    is_noticed(recovered_drops_later, MUTATION_RECOVERED_KEEPS);
+}
+
+/* While members serve without leases every purge waits for them, and nobody is ejected. */
+static void test_of_two_nodes_the_one_that_is_left_keeps_what_it_has(void **state) {
+    struct configuration base = {0};
+    (void)state;
+    purge_lab_init(&l, 2, 1, 1 << 20);
+    purge_lab_run(&l, 500);
+    assert_true(ends(2).serve_ns == LEASE_ENDLESS);
+    cut(2);
+    assert_int_equal(configuration_copy(&base, &l.c), 0);
+    recover(2, &base, 1000);
+    assert_true(ends(2).serve_ns == LEASE_ENDLESS);
+    assert_int_equal(purge_lab_node(&l, 2)->floors_all + purge_lab_node(&l, 2)->floors_tagged, 0);
+    purge_lab_fini(&l);
+}
+
 /* Whether the epoch stays that of the founding or not. */
 static void founded_without_directories(bool another_epoch) {
     purge_lab_init(&l, 3, 3, 1 << 20);
@@ -658,6 +739,8 @@ int main(void) {
         cmocka_unit_test(test_a_sealed_voter_acknowledges_and_grants_nothing),
         cmocka_unit_test(test_acknowledgements_of_another_epoch_do_not_count),
         cmocka_unit_test(test_a_fresh_epoch_drops_leases_and_what_is_tagged),
+        cmocka_unit_test(test_who_enters_a_recovered_configuration_drops_everything),
+        cmocka_unit_test(test_of_two_nodes_the_one_that_is_left_keeps_what_it_has),
         cmocka_unit_test(test_founders_without_directories_wait_with_flushes),
         cmocka_unit_test(test_lowered_leases_are_waited_for_at_their_old_length),
     };
