@@ -272,6 +272,16 @@ static void move_seat(bool kept) {
     if (!kept) l.c.floor_epoch = l.c.epoch;
 }
 
+/* Of four members nobody hears `unheard`; `maker` purges tag 5; then the seat of 3 becomes that of 4. */
+static void purge_and_move_seat(uint32_t unheard, uint32_t maker) {
+    purge_lab_init(&l, 4, 3, 1 << 20);
+    cut(unheard);
+    assert_int_equal(purge_lab_purge(&l, maker, 5), 0);
+    purge_lab_settle(&l);
+    move_seat(true);
+    purge_lab_adopt(&l);
+}
+
 static bool active(uint32_t number) {
     uint64_t since;
     return purging_active(purge_lab_node(&l, number)->p, &since);
@@ -279,12 +289,7 @@ static bool active(uint32_t number) {
 
 static void test_a_voter_is_active_once_it_has_what_a_majority_of_the_voters_before_knew(void **state) {
     (void)state;
-    purge_lab_init(&l, 4, 3, 1 << 20);
-    cut(4);
-    assert_int_equal(purge_lab_purge(&l, 1, 5), 0);
-    purge_lab_settle(&l);
-    move_seat(true);
-    purge_lab_adopt(&l);
+    purge_and_move_seat(4, 1);
     purge_lab_run(&l, 500);
     assert_false(active(4)); /* it has heard nobody */
     assert_true(active(1) && active(2));
@@ -425,12 +430,7 @@ static void test_an_origin_is_dropped_when_everybody_has_all_of_it(void **state)
 
 static void test_an_origin_is_kept_while_a_member_may_have_an_event_from_who_has_left(void **state) {
     (void)state;
-    purge_lab_init(&l, 4, 3, 1 << 20);
-    cut(3);
-    assert_int_equal(purge_lab_purge(&l, 3, 5), 0);
-    purge_lab_settle(&l);
-    move_seat(true);
-    purge_lab_adopt(&l);
+    purge_and_move_seat(3, 3);
     purge_lab_run(&l, 1000);
     purge_lab_link(&l, 1, 4, false);
     purge_lab_link(&l, 2, 4, false);

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 check_PROGRAMS += %D%/transcript
-%C%_transcript_SOURCES = %D%/transcript.c %D%/script.c %D%/script_packet.c
+%C%_transcript_SOURCES = %D%/transcript.c %D%/client.c %D%/script.c %D%/script_packet.c
 # All transcripts of this folder, in a node of the test's own.
 TESTS += %D%/transcript
-noinst_HEADERS += %D%/script.h %D%/script_packet.h
+noinst_HEADERS += %D%/client.h %D%/script.h %D%/script_packet.h
 # The same through a node that owns nothing: in one mode, or (make check-through) in all.
 TESTS += %D%/through
 EXTRA_DIST += %D%/through

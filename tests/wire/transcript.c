@@ -10,45 +10,27 @@
  * leaves out the steps marked '!' (for comparing with memcached). Exit status: 0 all as written, 1 not, 2 usage.
  */
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <linux/sockios.h>
-#include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/sync.h"
 #include "proto/binary.h"
 #include "tests/lib/subject.h"
+#include "tests/wire/client.h"
 #include "tests/wire/script.h"
 #include "tests/wire/script_packet.h"
 
-#define LINKS_MAX 16
-#define PATIENCE_MS 10000
+#define CLIENTS_MAX 16
 
 enum mode { MODE_LINE, MODE_SPLIT, MODE_PIPE, MODES };
 static const char *const mode_names[MODES] = {"line", "split", "pipe"};
-
-/* One connection to the server. */
-struct link {
-    char name[24];
-    int fd;
-    bool open, ended; /* ended: the server closed it */
-    bool binary;      /* it began with a packet */
-    bool talks;       /* something was sent */
-    struct bytes in;
-};
 
 struct run {
     const struct script *script;
@@ -56,9 +38,9 @@ struct run {
     bool plain, verbose;
     struct subject_config cfg;
     struct subject *subject;
-    struct link links[LINKS_MAX];
-    unsigned nlinks;
-    struct link *at;
+    struct client clients[CLIENTS_MAX];
+    unsigned nclients;
+    struct client *at;
     struct script_vars vars;
     struct bytes out; /* to be sent */
     size_t nawait;    /* steps whose answers are still to be compared */
@@ -68,12 +50,6 @@ struct run {
     const char *skipped;
     uint64_t forwards; /* requests that a node which owns nothing has passed on */
 };
-
-static uint64_t now_ms(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static void show(FILE *f, const char *p, size_t n) {
     for (size_t i = 0; i < n && i < 300; i++) {
@@ -95,109 +71,17 @@ static int complain(struct run *r, size_t step, const char *what) {
     return -1;
 }
 
-/* ------------------------------------------------------------------ bytes in and out */
-
-/* Takes what has arrived, without waiting. */
-static void link_drain(struct link *l) {
-    char buf[65536];
-    while (!l->ended) {
-        ssize_t n = recv(l->fd, buf, sizeof buf, MSG_DONTWAIT);
-        if (n > 0)
-            bytes_add(&l->in, buf, (size_t)n);
-        else if (n < 0 && (errno == EAGAIN || errno == EINTR))
-            return;
-        else
-            l->ended = true;
-    }
-}
-
-/* Waits until something can be read, or written too if asked; false when patience ends. */
-static bool link_poll(struct link *l, bool writing, uint64_t until) {
-    uint64_t now = now_ms();
-    struct pollfd p = {l->fd, (short)(POLLIN | (writing ? POLLOUT : 0)), 0};
-    if (now >= until || poll(&p, 1, (int)(until - now)) == 0) return false;
-    if (p.revents & (POLLIN | POLLHUP | POLLERR)) link_drain(l);
-    return true;
-}
-
-/* Waits until the server has taken what was sent: exact on a UNIX socket, a hint elsewhere. */
-static void link_settle(struct link *l) {
-    uint64_t until = now_ms() + 200;
-    int left = 1;
-    while (ioctl(l->fd, SIOCOUTQ, &left) == 0 && left > 0 && !l->ended && now_ms() < until) {
-        link_drain(l);
-        sched_yield();
-    }
-}
-
-static int link_send(struct link *l, const char *p, size_t n) {
-    uint64_t until = now_ms() + PATIENCE_MS;
-    while (n > 0 && !l->ended) {
-        ssize_t k = send(l->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (k > 0) {
-            p += k;
-            n -= (size_t)k;
-        } else if (k < 0 && (errno == EPIPE || errno == ECONNRESET)) {
-            link_drain(l);
-            l->ended = true;
-        } else if (!link_poll(l, true, until)) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-/* Byte by byte at both ends of a long run, in thousands between. */
-static int link_send_split(struct link *l, const char *p, size_t n) {
-    for (size_t i = 0, k; i < n && !l->ended; i += k) {
-        k = n > 4096 && i >= 1024 && i + 1256 < n ? 1000 : 1;
-        if (link_send(l, p + i, k) != 0) return -1;
-        link_settle(l);
-    }
-    return 0;
-}
-
 static int flush_out(struct run *r, size_t step) {
     if (r->out.n == 0) return 0;
     if (!r->at->talks) r->at->binary = (unsigned char)r->out.p[0] == BINARY_REQUEST;
     r->at->talks = true;
-    int bad = r->mode == MODE_SPLIT ? link_send_split(r->at, r->out.p, r->out.n) : link_send(r->at, r->out.p, r->out.n);
+    int bad =
+        r->mode == MODE_SPLIT ? client_send_split(r->at, r->out.p, r->out.n) : client_send(r->at, r->out.p, r->out.n);
     r->out.n = 0;
     return bad == 0 ? 0 : complain(r, step, "the server takes no more bytes");
 }
 
 /* ------------------------------------------------------------------ comparing */
-
-/* Waits until n bytes are there; false when they do not come. */
-static bool await_bytes(struct link *l, size_t n) {
-    uint64_t until = now_ms() + PATIENCE_MS;
-    link_drain(l);
-    while (l->in.n < n && !l->ended && link_poll(l, false, until)) {}
-    return l->in.n >= n;
-}
-
-/* Waits for a line; its length with the ending, or 0. */
-static size_t await_line(struct link *l) {
-    uint64_t until = now_ms() + PATIENCE_MS;
-    link_drain(l);
-    for (;;) {
-        char *end = l->in.n == 0 ? NULL : memchr(l->in.p, '\n', l->in.n);
-        if (end != NULL) return (size_t)(end - l->in.p) + 1;
-        if (l->ended || !link_poll(l, false, until)) return 0;
-    }
-}
-
-/* Waits for a packet; its length, or 0. */
-static size_t await_packet(struct link *l) {
-    uint64_t until = now_ms() + PATIENCE_MS;
-    link_drain(l);
-    for (;;) {
-        const size_t n = script_packet_length(l->in.p, l->in.n);
-        if (n > 0) return n;
-        if (l->ended || (l->in.n > 0 && (unsigned char)l->in.p[0] != BINARY_ANSWER)) return 0;
-        if (!link_poll(l, false, until)) return 0;
-    }
-}
 
 static int mismatch(struct run *r, size_t step, const char *want, size_t nwant) {
     complain(r, step, "not the answer expected");
@@ -214,7 +98,7 @@ static int compare_literal(struct run *r, size_t step, const char *text) {
     int bad = script_expand(text, &r->vars, &want);
     if (bad) {
         complain(r, step, "an escape that is not known");
-    } else if (!await_bytes(r->at, want.n) || memcmp(r->at->in.p, want.p, want.n) != 0) {
+    } else if (!client_await(r->at, want.n) || memcmp(r->at->in.p, want.p, want.n) != 0) {
         bad = mismatch(r, step, want.p, want.n);
     } else {
         bytes_drop(&r->at->in, want.n);
@@ -224,14 +108,14 @@ static int compare_literal(struct run *r, size_t step, const char *text) {
 }
 
 static int compare_pattern(struct run *r, size_t step, const char *text) {
-    size_t n = await_line(r->at);
+    size_t n = client_await_line(r->at);
     if (n == 0 || !script_match(text, r->at->in.p, n, &r->vars)) return mismatch(r, step, text, strlen(text));
     bytes_drop(&r->at->in, n);
     return 0;
 }
 
 static int compare_packet(struct run *r, size_t step, const char *text) {
-    size_t n = await_packet(r->at);
+    size_t n = client_await_packet(r->at);
     if (n == 0 || !script_packet_match(text, r->at->in.p, &r->vars)) return mismatch(r, step, text, strlen(text));
     bytes_drop(&r->at->in, n);
     return 0;
@@ -242,7 +126,7 @@ static int compare_later(struct run *r, size_t step, const char *text) {
     const bool packet = r->script->steps[step].packet;
     struct script_vars saved = r->vars;
     for (;;) {
-        size_t n = packet ? await_packet(r->at) : await_line(r->at);
+        size_t n = packet ? client_await_packet(r->at) : client_await_line(r->at);
         if (n == 0) return mismatch(r, step, text, strlen(text));
         bool found =
             packet ? script_packet_match(text, r->at->in.p, &r->vars) : script_match(text, r->at->in.p, n, &r->vars);
@@ -274,49 +158,49 @@ static int settle(struct run *r, size_t step) {
 
 /* ------------------------------------------------------------------ connections */
 
-static void links_close(struct run *r) {
-    for (unsigned i = 0; i < r->nlinks; i++) {
-        if (r->links[i].open) close(r->links[i].fd);
-        bytes_free(&r->links[i].in);
+static void clients_close(struct run *r) {
+    for (unsigned i = 0; i < r->nclients; i++) {
+        if (r->clients[i].open) close(r->clients[i].fd);
+        bytes_free(&r->clients[i].in);
     }
-    r->nlinks = 0;
+    r->nclients = 0;
     r->at = NULL;
 }
 
-static int link_open(struct run *r, const char *name, enum subject_via via) {
-    struct link *l = &r->links[r->nlinks];
-    if (r->nlinks == LINKS_MAX || strlen(name) >= sizeof l->name) return -1;
-    *l = (struct link){.open = true, .fd = subject_connect(r->subject, via)};
+static int client_open(struct run *r, const char *name, enum subject_via via) {
+    struct client *l = &r->clients[r->nclients];
+    if (r->nclients == CLIENTS_MAX || strlen(name) >= sizeof l->name) return -1;
+    *l = (struct client){.open = true, .fd = subject_connect(r->subject, via)};
     strcpy(l->name, name);
     if (l->fd < 0) return -1;
-    r->nlinks++;
+    r->nclients++;
     r->at = l;
     return 0;
 }
 
-static int link_choose(struct run *r, const char *name) {
-    for (unsigned i = r->nlinks; i-- > 0;)
-        if (strcmp(r->links[i].name, name) == 0) {
-            r->at = &r->links[i];
+static int client_choose(struct run *r, const char *name) {
+    for (unsigned i = r->nclients; i-- > 0;)
+        if (strcmp(r->clients[i].name, name) == 0) {
+            r->at = &r->clients[i];
             return 0;
         }
     return -1;
 }
 
 /* Whether the end of a pipeline, `mn` or a noop, is answered at once, and nothing has arrived before. */
-static bool is_in_step(struct link *l) {
+static bool is_in_step(struct client *l) {
     static const char noop[BINARY_HEADER] = {(char)BINARY_REQUEST, BINARY_noop},
                       done[BINARY_HEADER] = {(char)BINARY_ANSWER, BINARY_noop};
     const char *ask = l->binary ? noop : "mn\r\n", *answer = l->binary ? done : "MN\r\n";
     const size_t n = l->binary ? BINARY_HEADER : 4;
-    if (l->ended || link_send(l, ask, n) != 0) return false;
-    return await_bytes(l, n) && l->in.n == n && memcmp(l->in.p, answer, n) == 0;
+    if (l->ended || client_send(l, ask, n) != 0) return false;
+    return client_await(l, n) && l->in.n == n && memcmp(l->in.p, answer, n) == 0;
 }
 
 /* Every connection still open must be in step. */
-static int links_in_step(struct run *r) {
-    for (unsigned i = 0; i < r->nlinks; i++) {
-        struct link *l = &r->links[i];
+static int clients_in_step(struct run *r) {
+    for (unsigned i = 0; i < r->nclients; i++) {
+        struct client *l = &r->clients[i];
         if (!l->open) continue;
         if (is_in_step(l)) continue;
         printf("%s: (%s) connection %s is out of step at the end: ", r->script->path, mode_names[r->mode], l->name);
@@ -330,9 +214,9 @@ static int links_in_step(struct run *r) {
 static int node_stop(struct run *r) {
     int bad = 0;
     if (r->subject != NULL) {
-        bad = links_in_step(r);
+        bad = clients_in_step(r);
         r->forwards += subject_forwards(r->subject);
-        links_close(r);
+        clients_close(r);
         bad |= subject_stop(r->subject);
         if (bad) printf("%s: (%s) the server did not end well\n", r->script->path, mode_names[r->mode]);
     }
@@ -366,9 +250,9 @@ static int order_unswept(struct run *r) {
 
 /* The server has closed the connection, and sent nothing more. */
 static int order_closed(struct run *r) {
-    uint64_t until = now_ms() + PATIENCE_MS;
-    link_drain(r->at);
-    while (!r->at->ended && r->at->in.n == 0 && link_poll(r->at, false, until)) {}
+    uint64_t until = client_now_ms() + CLIENT_PATIENCE_MS;
+    client_drain(r->at);
+    while (!r->at->ended && r->at->in.n == 0 && client_poll(r->at, false, until)) {}
     if (!r->at->ended || r->at->in.n > 0) return -1;
     close(r->at->fd);
     r->at->open = false;
@@ -402,9 +286,9 @@ static int order_write(struct run *r, char *arg) {
 static int order_connect(struct run *r, char *arg) {
     char *how = strchr(arg, ' ');
     if (how != NULL) *how++ = '\0';
-    if (how == NULL) return link_open(r, arg, SUBJECT_ANY);
-    if (strcmp(how, "tcp") == 0) return link_open(r, arg, SUBJECT_TCP);
-    if (strcmp(how, "unix") == 0) return link_open(r, arg, SUBJECT_UNIX);
+    if (how == NULL) return client_open(r, arg, SUBJECT_ANY);
+    if (strcmp(how, "tcp") == 0) return client_open(r, arg, SUBJECT_TCP);
+    if (strcmp(how, "unix") == 0) return client_open(r, arg, SUBJECT_UNIX);
     return -1;
 }
 
@@ -419,7 +303,7 @@ static int order(struct run *r, char *verb, char *arg) {
     if (strcmp(verb, "reload") == 0) return subject_reload(r->subject);
     if (strcmp(verb, "stopped") == 0) return subject_await_end(r->subject);
     if (r->at == NULL) return -1;
-    if (strcmp(verb, "on") == 0) return link_choose(r, arg);
+    if (strcmp(verb, "on") == 0) return client_choose(r, arg);
     if (strcmp(verb, "closed") == 0) return order_closed(r);
     if (strcmp(verb, "half-close") == 0) return shutdown(r->at->fd, SHUT_WR);
     if (strcmp(verb, "close") == 0) {
@@ -458,7 +342,7 @@ static int expand(const struct script_step *s, const struct script_vars *vars, s
 static int step_send(struct run *r, size_t step) {
     const struct script_step *s = &r->script->steps[step];
     if (r->subject == NULL && node_start(r, "") != 0) return -1;
-    if (r->at == NULL && link_open(r, "main", SUBJECT_ANY) != 0) return complain(r, step, "cannot connect");
+    if (r->at == NULL && client_open(r, "main", SUBJECT_ANY) != 0) return complain(r, step, "cannot connect");
     /* In order of writing: what comes back before this line is sent, unless everything goes out in one piece. */
     if (r->mode != MODE_PIPE && r->nawait > 0 && settle(r, step) != 0) return -1;
     size_t before = r->out.n;
@@ -551,7 +435,7 @@ static int transcript(const struct script *s, enum mode mode, const struct run *
         printf("%s: (%s) %llu requests were passed on\n", s->path, mode_names[mode], (unsigned long long)r->forwards);
         bad = -1;
     }
-    links_close(r);
+    clients_close(r);
     if (r->subject != NULL) subject_stop(r->subject);
     const char *base = strrchr(s->path, '/');
     printf("[ %s ] %s, %s%s%s\n",
