@@ -40,8 +40,7 @@ bool client_poll(struct client *l, bool writing, uint64_t until) {
     return true;
 }
 
-/* Waits until the server has taken what was sent: exact on a UNIX socket, a hint elsewhere. */
-static void client_settle(struct client *l) {
+void client_settle(struct client *l) {
     uint64_t until = client_now_ms() + 200;
     int left = 1;
     while (ioctl(l->fd, SIOCOUTQ, &left) == 0 && left > 0 && !l->ended && client_now_ms() < until) {

@@ -27,6 +27,8 @@ uint64_t client_now_ms(void);
 void client_drain(struct client *l);
 /* Waits until something can be read, or written too if asked; false when it is `until`, of client_now_ms. */
 bool client_poll(struct client *l, bool writing, uint64_t until);
+/* Waits until the server has taken what was sent, at most 200 ms: exact on a UNIX socket, a hint elsewhere. */
+void client_settle(struct client *l);
 /* Sends. 0, or -1 when the server takes no more for CLIENT_PATIENCE_MS. Who has closed the connection takes nothing. */
 int client_send(struct client *l, const char *p, size_t n);
 /* The same byte by byte at both ends of a long run, in thousands between; each piece leaves when the server has taken

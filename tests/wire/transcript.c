@@ -295,6 +295,8 @@ static int order_connect(struct run *r, char *arg) {
 static int order(struct run *r, char *verb, char *arg) {
     if (strcmp(verb, "node") == 0) return node_start(r, arg);
     if (r->subject == NULL && node_start(r, "") != 0) return -1;
+    /* What comes next shall not overtake what this connection has sent: the node may read much of it piece by piece. */
+    if (r->at != NULL && r->at->open) client_settle(r->at);
     if (strcmp(verb, "connect") == 0) return order_connect(r, arg);
     if (strcmp(verb, "write") == 0) return order_write(r, arg);
     if (strcmp(verb, "less") == 0) return order_less(r, arg);
