@@ -21,7 +21,10 @@
 #include "cluster/lease_ends.h"
 #include "proto/peer_purge.h"
 
-#define LEASE_ROUNDS 4 /* of polls that may be unfinished; more have no use, the lease would be over */
+/* Rounds of polls that may be unfinished. A member without a lease polls 20 times a second (HURRY_MS), so answers count
+ * that take 1.6 s: frames that are lost and sent again, or a slow line. Were there as few as a member with a lease needs,
+ * who has lost it on such a line would never get it back. */
+#define LEASE_ROUNDS 32
 #define LEASE_MARKS 40
 
 /* W(d): how long a node waits by its own clock so that d milliseconds have passed by every other. */

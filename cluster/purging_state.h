@@ -34,7 +34,8 @@ enum {
     REFUSED_MS = 20,         /* before another voter is asked after a refusal */
     REPAIR_MS = 100,         /* what another's vector shows may be on its way: pulled if it is not here after that */
     PATIENCE_MS = 500,       /* others are asked for events that somebody's log has no more, before a floor is raised */
-    HURRY_MS = 50,           /* between polls of a newcomer, of a voter that is not active yet, and without a lease */
+    HURRY_MS = 50,           /* between polls of a newcomer, of a voter that is not active yet, and without a lease;
+                              * LEASE_ROUNDS of them outlast a slow answer */
     FRESH_POLLS = 3,         /* polls that a member may have missed and still counts as heard lately */
     WINDOW_FRAMES = 16,      /* frames of events without any progress of the member */
     WINDOW_EVENTS = 1 << 16, /* events sent and not acknowledged */

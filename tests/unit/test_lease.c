@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -82,6 +83,54 @@ static void test_a_lease_is_renewed_while_a_majority_of_the_voters_answers(void 
     purge_lab_settle(&l);
     purge_lab_run(&l, 60);
     assert_true(holds(4));
+    purge_lab_fini(&l);
+}
+
+/* Answers to member 4 that are on their way, oldest first. */
+static struct {
+    uint64_t due_ns;
+    uint32_t from;
+    struct peer_purge m;
+    struct peer_purge_seen vector[8];
+} slow[512];
+static unsigned slow_first, slow_end;
+
+static bool slow_down(struct purge_lab *lab, uint32_t from, uint32_t to, const struct peer_purge *m) {
+    if (to != 4 || m->kind != PEER_PURGE_POLL_ANSWER) return false;
+    const unsigned i = slow_end++ % 512;
+    assert_true(m->nvector <= 8 && slow_end - slow_first <= 512);
+    slow[i].due_ns = lab->now_ns + 900 * MS;
+    slow[i].from = from;
+    slow[i].m = *m;
+    memcpy(slow[i].vector, m->vector, m->nvector * sizeof *m->vector);
+    slow[i].m.vector = slow[i].vector;
+    return true;
+}
+
+static void deliver_slow(void) {
+    for (; slow_first < slow_end && slow[slow_first % 512].due_ns <= l.now_ns; slow_first++)
+        purging_receive(purge_lab_node(&l, 4)->p, l.now_ns, slow[slow_first % 512].from, &slow[slow_first % 512].m);
+}
+
+static void test_a_lease_comes_back_over_lines_that_take_almost_as_long(void **state) {
+    (void)state;
+    begin(4);
+    for (uint32_t k = 1; k <= 3; k++) purge_lab_link(&l, 4, k, false);
+    purge_lab_run(&l, 1100);
+    assert_false(holds(4));
+    for (uint32_t k = 1; k <= 3; k++) purge_lab_link(&l, 4, k, true);
+    slow_first = slow_end = 0;
+    l.drop = slow_down;
+    for (unsigned i = 0; i < 100; i++) {
+        purge_lab_run(&l, 10);
+        deliver_slow();
+    }
+    assert_true(holds(4));
+    for (unsigned i = 0; i < 300; i++) {
+        purge_lab_run(&l, 10);
+        deliver_slow();
+        assert_true(ends(4).serve_ns > l.now_ns + 28000 * MS);
+    }
     purge_lab_fini(&l);
 }
 
@@ -433,6 +482,7 @@ int main(void) {
         cmocka_unit_test(test_a_lease_runs_from_before_the_poll_and_never_gets_shorter),
         cmocka_unit_test(test_each_sequence_waits_for_its_time_since_a_majority_had_it),
         cmocka_unit_test(test_a_lease_is_renewed_while_a_majority_of_the_voters_answers),
+        cmocka_unit_test(test_a_lease_comes_back_over_lines_that_take_almost_as_long),
         cmocka_unit_test(test_what_the_voters_have_applied_comes_before_the_lease),
         cmocka_unit_test(test_polls_of_another_version_extend_nothing),
         cmocka_unit_test(test_who_is_no_member_holds_none),
