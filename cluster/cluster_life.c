@@ -119,7 +119,10 @@ static void reset(struct cluster *c) {
     purging_free(c->purging);
     c->swim = NULL;
     c->purging = NULL;
-    if (cluster_links_new(c, err, sizeof err) == 0 && cluster_members_new(c) == 0 && cluster_purges_new(c) == 0) return;
+    if (cluster_links_new(c, err, sizeof err) == 0 && cluster_members_new(c) == 0 && cluster_purges_new(c) == 0) {
+        cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_RESET});
+        return;
+    }
     cluster_log(c, "cluster_lost", "reason=\"%s\"", err);
     event_base_loopbreak(c->base);
 }

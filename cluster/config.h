@@ -25,7 +25,8 @@ struct config;
 struct config *config_new(const struct config_options *options, const struct config_record *stored, uint64_t now_ns,
                           char *err, size_t err_size);
 void config_free(struct config *c);
-/* Tells it what happened; appends what is to be done to outs. */
+/* Tells it what happened; appends what is to be done to outs. While it waits for CONFIG_IN_RESET (config_io.h), all but
+ * CONFIG_IN_WRITTEN counts as lost. */
 void config_input(struct config *c, uint64_t now_ns, const struct config_in *in, struct config_outs *outs);
 /* When CONFIG_IN_TIME is due. */
 uint64_t config_next_ns(const struct config *c);

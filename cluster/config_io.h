@@ -75,6 +75,7 @@ enum config_in_kind {
     CONFIG_IN_PONG,    /* from, flag: who answered the ping of from.address; flag: somebody did */
     CONFIG_IN_REQUEST, /* request */
     CONFIG_IN_VERSION, /* from, number: a poll or its answer named this version of the own cluster */
+    CONFIG_IN_RESET,   /* what CONFIG_OUT_BOOT or CONFIG_OUT_RESET asked for is done */
 };
 
 struct config_in {
@@ -93,7 +94,9 @@ enum config_out_kind {
     CONFIG_OUT_ADOPTED, /* `value` is the configuration from now on; `number` is one's own member number, or 0 */
     CONFIG_OUT_PING,    /* TCP ping `address` and tell by CONFIG_IN_PONG who answers */
     CONFIG_OUT_ANSWER,  /* request `number` (its token): done if text is empty, else text says why not */
-    CONFIG_OUT_BOOT,    /* the process goes on under the boot `number` (the clock is behind): tell SWIM */
+    /* After one of the next two the machine takes nothing but CONFIG_IN_WRITTEN until CONFIG_IN_RESET comes: what the
+     * driver still has of the former node must not hear of another cluster, where the same numbers name others. */
+    CONFIG_OUT_BOOT,  /* the process goes on under the boot `number` (the clock is behind): tell SWIM */
     CONFIG_OUT_RESET, /* drop everything that is stored and known: the process goes on as node `to` without a cluster */
     CONFIG_OUT_LOG,   /* event and text (logfmt fields) for the operator's log */
 };

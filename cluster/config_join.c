@@ -168,11 +168,10 @@ void config_on_join_refused(struct config *c, const struct config_peer *from, co
         config_log(c, "join_refused", "by=%s reason=\"%s\"", from->name, m->text);
     } else if (!c->was_member && m->boot >= c->self.boot && m->boot < UINT64_MAX / 2) {
         c->self.boot = m->boot + 1; /* the clock is behind; that must not keep the node out */
-        c->dirty = true;
+        c->dirty = c->resetting = true;
         struct config_out *o = config_emit(c, CONFIG_OUT_BOOT);
         if (o != NULL) o->number = c->self.boot;
         c->join_asked_ns = 0;
-        config_wake(c, c->now_ns);
     }
 }
 

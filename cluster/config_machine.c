@@ -163,7 +163,7 @@ uint64_t config_waited_ms(uint64_t ms) {
 }
 
 uint64_t config_next_ns(const struct config *c) {
-    return c->due_ns;
+    return c->resetting ? UINT64_MAX : c->due_ns;
 }
 
 int config_seat_index(const struct config *c, const struct cluster_id *id) {
@@ -343,6 +343,7 @@ static bool is_busy(const struct config *c) {
 static void step(struct config *c) {
     c->due_ns = c->now_ns + (is_busy(c) ? CONFIG_STEP_BUSY : CONFIG_STEP_IDLE);
     config_news_step(c);
+    if (c->resetting) return;
     config_found_step(c);
     config_join_step(c);
     config_request_step(c);
@@ -409,7 +410,13 @@ static void on_version(struct config *c, const struct config_in *in) {
     config_on_news(c, &in->from, &m);
 }
 
+static void on_reset(struct config *c) {
+    c->resetting = false;
+    config_wake(c, c->now_ns);
+}
+
 static void dispatch(struct config *c, const struct config_in *in) {
+    if (c->resetting && in->kind != CONFIG_IN_WRITTEN && in->kind != CONFIG_IN_RESET) return;
     switch (in->kind) {
     case CONFIG_IN_TIME: break;
     case CONFIG_IN_MESSAGE: on_message(c, &in->from, in->message); break;
@@ -423,6 +430,7 @@ static void dispatch(struct config *c, const struct config_in *in) {
     case CONFIG_IN_PONG: config_on_pong(c, in); break;
     case CONFIG_IN_REQUEST: config_own_request(c, in->request); break;
     case CONFIG_IN_VERSION: on_version(c, in); break;
+    case CONFIG_IN_RESET: on_reset(c); break;
     }
 }
 
@@ -430,7 +438,7 @@ static void dispatch(struct config *c, const struct config_in *in) {
 static void drain(struct config *c) {
     for (unsigned i = 0; i < c->nloop; i++) {
         struct config_out o = c->loop[i];
-        on_message(c, &c->self, &o.message);
+        if (!c->resetting) on_message(c, &c->self, &o.message);
         config_out_fini(&o);
     }
     c->nloop = 0;
@@ -454,7 +462,7 @@ void config_input(struct config *c, uint64_t now_ns, const struct config_in *in,
     dispatch(c, in);
     drain(c);
     config_flush(c);
-    if (c->now_ns >= c->due_ns) {
+    if (c->now_ns >= config_next_ns(c)) {
         step(c);
         drain(c);
     }

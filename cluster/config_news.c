@@ -42,10 +42,9 @@ void config_reset(struct config *c, const char *why) {
     if (c->options.keeps_state) c->options.found = false; /* there is a cluster: it joins that one */
     for (unsigned i = 0; i < c->ndeferred; i++) config_out_fini(&c->deferred[i].out);
     c->ndeferred = 0;
-    c->dirty = true;
+    c->dirty = c->resetting = true;
     struct config_out *o = config_emit(c, CONFIG_OUT_RESET);
     if (o != NULL) o->to = c->self.id;
-    config_wake(c, c->now_ns);
 }
 
 /* ---- two clusters of one name */

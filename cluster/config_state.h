@@ -129,6 +129,7 @@ struct config {
     uint64_t dropped_ns;       /* and when; others may not know yet that it is dead */
     uint32_t number;
     bool was_member, left;
+    bool resetting;       /* the driver still has machines of the node that this process was before */
     bool dirty;           /* the record on disk is older than the state */
     bool writing;         /* one write at a time */
     uint64_t record_next; /* number of the next record */

@@ -428,7 +428,9 @@ static void handle_out(struct world_process *p, struct config_out *o) {
         memset(&p->memory, 0, sizeof p->memory);
         p->active = p->last_active = p->sync_epoch = 0;
         p->event = -1;
+        node_input(p, &(struct config_in){.kind = CONFIG_IN_RESET});
         break;
+    case CONFIG_OUT_BOOT: node_input(p, &(struct config_in){.kind = CONFIG_IN_RESET}); break;
     case CONFIG_OUT_LOG: note_log(p, o); break;
     default: break;
     }

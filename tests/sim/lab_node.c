@@ -237,6 +237,7 @@ static void reset(struct lab_process *x) {
     lab_swim_end(x);
     lab_swim_new(x);
     if (config_current(x->config) != NULL) lab_purges_adopt(x);
+    lab_node_input(x, &(struct config_in){.kind = CONFIG_IN_RESET});
 }
 
 /* Counts a voter that has become active in an epoch that is kept: it has heard what the voters before knew. */

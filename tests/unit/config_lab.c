@@ -101,9 +101,14 @@ void lab_clear(struct lab *l) {
 void lab_input(struct lab *l, const struct config_in *in) {
     const unsigned before = l->outs.n;
     uint64_t written = 0;
+    bool reset = false;
     config_input(l->config, l->now_ns, in, &l->outs);
-    for (unsigned i = before; i < l->outs.n; i++)
-        if (l->outs.out[i].kind == CONFIG_OUT_WRITE) written = l->outs.out[i].number;
+    for (unsigned i = before; i < l->outs.n; i++) {
+        const struct config_out *o = &l->outs.out[i];
+        if (o->kind == CONFIG_OUT_WRITE) written = o->number;
+        reset = reset || o->kind == CONFIG_OUT_BOOT || o->kind == CONFIG_OUT_RESET;
+    }
+    if (reset && !l->busy) lab_input(l, &(struct config_in){.kind = CONFIG_IN_RESET});
     if (written == 0) return;
     if (l->write)
         lab_input(l, &(struct config_in){.kind = CONFIG_IN_WRITTEN, .number = written});

@@ -22,6 +22,7 @@ struct lab {
     uint64_t now_ns;
     unsigned self;
     bool write;         /* confirm writes at once */
+    bool busy;          /* does not go on as another node just yet; else at once */
     uint64_t unwritten; /* number of the last record that was not confirmed, 0: none */
 };
 

@@ -440,6 +440,44 @@ static void test_without_a_lease_for_60_s_the_cluster_that_has_one_is_joined(voi
     lab_end(&l);
 }
 
+static void push_of_other(struct lab *l, unsigned node, const struct configuration *c) {
+    int err;
+    struct configuration other = *c;
+    other.cluster = founding_y;
+    struct configuration_value *v = configuration_value_new(&other, &err);
+    assert_non_null(v);
+    const struct peer_config push = {.kind = PEER_CONFIG_PUSH, .value = v->bytes, .nvalue = v->nbytes};
+    lab_hear(l, node, &push);
+    configuration_value_put(v);
+}
+
+/* Numbers of members and origins name others in another cluster, so what is left of the former node must not see it. */
+static void test_another_clusters_configuration_waits_until_the_process_goes_on_as_another_node(void **state) {
+    struct lab l;
+    struct configuration c;
+    (void)state;
+    begin_member(&l, &c);
+    l.busy = true;
+    lab_pass(&l, 60100);
+    news_of_other(&l, 9, true);
+    assert_non_null(lab_out(&l, CONFIG_OUT_RESET));
+    lab_clear(&l);
+    push_of_other(&l, 9, &c);
+    ask_from(&l, 0, true);
+    lab_input(&l, &(struct config_in){.kind = CONFIG_IN_TIME});
+    assert_null(config_current(l.config));
+    assert_null(lab_out(&l, CONFIG_OUT_ADOPTED));
+    assert_null(lab_out(&l, CONFIG_OUT_SEND));
+    assert_null(lab_out(&l, CONFIG_OUT_SEEDS));
+    assert_true(config_next_ns(l.config) == UINT64_MAX); /* no timer fires in vain */
+    lab_input(&l, &(struct config_in){.kind = CONFIG_IN_RESET});
+    assert_true(config_next_ns(l.config) < UINT64_MAX);
+    push_of_other(&l, 9, &c);
+    assert_non_null(lab_out(&l, CONFIG_OUT_ADOPTED));
+    configuration_fini(&c);
+    lab_end(&l);
+}
+
 /* Another process of a founder's name looks for a founding. */
 static void ask_from_newer(struct lab *l, unsigned node) {
     const struct peer_config m = {.kind = PEER_CONFIG_FOUND_ASK, .hash = founders_hash, .eligible = true};
@@ -529,6 +567,7 @@ int main(void) {
         cmocka_unit_test(test_a_node_with_neither_founders_nor_seeds_founds_alone),
         cmocka_unit_test(test_founders_that_contradict_themselves_are_refused_with_a_sentence),
         cmocka_unit_test(test_without_a_lease_for_60_s_the_cluster_that_has_one_is_joined),
+        cmocka_unit_test(test_another_clusters_configuration_waits_until_the_process_goes_on_as_another_node),
         cmocka_unit_test(test_without_directories_a_cluster_whose_names_are_others_by_now_is_left_after_10_s),
         cmocka_unit_test(test_one_name_that_is_anothers_is_no_reason_to_start_anew),
         cmocka_unit_test(test_of_two_clusters_with_leases_none_yields_and_it_is_logged),
