@@ -22,8 +22,8 @@
 #include "proto/peer_purge.h"
 
 /* Rounds of polls that may be unfinished. A member without a lease polls 20 times a second (HURRY_MS), so answers count
- * that take 1.6 s: frames that are lost and sent again, or a slow line. Were there as few as a member with a lease needs,
- * who has lost it on such a line would never get it back. */
+ * that take 1.6 s: frames that are lost and sent again, or a slow line. Were there as few as a member with a lease
+ * needs, who has lost it on such a line would never get it back. */
 #define LEASE_ROUNDS 32
 #define LEASE_MARKS 40
 

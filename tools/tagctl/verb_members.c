@@ -189,10 +189,13 @@ int verb_cluster_recover(struct ctl *c) {
         const char *name = reply_text(row, "name"), *addr = reply_text(row, "addr");
         fprintf(stderr, "must be down for good: %s (%s)\n", name ? name : "-", addr ? addr : "-");
     }
+    /* What a node holds was purged without it, perhaps, if a majority could do without it. */
+    const char *stored =
+        reply_number(base, "voters") < 3 ? "" : ", and all that this node and the others hold is dropped";
     status = ctl_confirm(
         c, true, &go,
-        "this node goes on alone from version %.0f; whatever another part of the cluster agreed on since is lost",
-        version);
+        "this node goes on alone from version %.0f; whatever another part of the cluster agreed on since is lost%s",
+        version, stored);
     if (!status && go) {
         snprintf(command, sizeof command, "cluster recover %.0f", version);
         status = send_change(c, "recovered", command, NULL);
