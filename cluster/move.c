@@ -53,8 +53,9 @@ unsigned move_donor(const struct move *m, uint32_t number) {
     return RING_NONE;
 }
 
-unsigned move_taker(const struct move *m, uint32_t point) {
+unsigned move_taker(const struct move *m, uint32_t point, uint64_t *since) {
     unsigned low = 0, high = m->diff->n; /* the first arc that does not end before the point */
+    *since = UINT64_MAX;
     while (low < high) {
         const unsigned middle = low + (high - low) / 2;
         if (m->diff->arcs[middle].last < point)
@@ -63,6 +64,7 @@ unsigned move_taker(const struct move *m, uint32_t point) {
             high = middle;
     }
     if (low == m->diff->n || m->diff->arcs[low].first > point || m->diff->arcs[low].from != m->self) return RING_NONE;
+    *since = ring_since(m->before, point);
     return m->diff->arcs[low].to;
 }
 

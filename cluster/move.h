@@ -65,8 +65,10 @@ void move_put(struct move *m);
 /* The index of a receiver by its number, or RING_NONE; that of a donor. */
 unsigned move_receiver(const struct move *m, uint32_t number);
 unsigned move_donor(const struct move *m, uint32_t number);
-/* The index in the ring after of the member that takes a point from this node; RING_NONE: none does. */
-unsigned move_taker(const struct move *m, uint32_t point);
+/* The index in the ring after of the member that takes a point from this node; RING_NONE: none does. *since: what the
+ * ring before has as `since` of its arc (UINT64_MAX: none does). An item that is not newer was outdated when this node
+ * had the arc (it had lost it before, and got it back), so nobody may have it. */
+unsigned move_taker(const struct move *m, uint32_t point, uint64_t *since);
 
 /* One thread: the hand-off's. */
 void move_set_state(struct move *m, unsigned donor, enum move_state s);

@@ -373,6 +373,10 @@ unsigned ring_owner(const struct ring *r, uint32_t point) {
     return r->arcs.owner[find_arc(&r->arcs, point)];
 }
 
+uint64_t ring_since(const struct ring *r, uint32_t point) {
+    return r->arcs.since[find_arc(&r->arcs, point)];
+}
+
 void ring_owners(const struct ring *r, const char *const key[], const uint32_t len[], unsigned n, uint16_t owner[],
                  uint64_t since[]) {
     for (unsigned from = 0; from < n; from += BATCH) {

@@ -65,6 +65,8 @@ int ring_follow(struct ring *next, const struct ring *prev, unsigned self, uint6
 
 /* The index of the member that owns the keys of this point. */
 unsigned ring_owner(const struct ring *r, uint32_t point);
+/* What the arc of this point has as `since`. */
+uint64_t ring_since(const struct ring *r, uint32_t point);
 /* The owners of n keys, and, unless since is NULL, their arcs' `since`. Keys are read as md5_first reads them:
  * MD5_READS bytes from the beginning of each must be readable. */
 void ring_owners(const struct ring *r, const char *const key[], const uint32_t len[], unsigned n, uint16_t owner[],

@@ -108,10 +108,10 @@ void view_donors(const struct view *v, const char *const key[], const uint32_t l
         if (donor[i] == v->move->self || move_state(v->move, donor[i]) == MOVE_NONE) donor[i] = RING_NONE;
 }
 
-bool view_gave(const struct view *v, const char *key, uint32_t len, unsigned member) {
+bool view_gave(const struct view *v, const char *key, uint32_t len, unsigned member, uint64_t *since) {
     uint16_t before, now;
     if (v->move == NULL || v->ring == NULL) return false;
-    owners_in(v, v->move->before, &key, &len, 1, &before, NULL);
+    owners_in(v, v->move->before, &key, &len, 1, &before, since);
     owners_in(v, v->ring, &key, &len, 1, &now, NULL);
     return before == v->move->self && now == member && now != v->self;
 }

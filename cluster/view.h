@@ -75,8 +75,8 @@ static inline bool view_gains(const struct view *v) {
  * RING_NONE: from nobody. Only with a move; keys are read as ring_owners does. */
 void view_donors(const struct view *v, const char *const key[], const uint32_t len[], unsigned n, uint16_t donor[]);
 /* Whether a key was this node's before the change, and is the member's with this index now: then that member may pull
- * it. The same keys. */
-bool view_gave(const struct view *v, const char *key, uint32_t len, unsigned member);
+ * it, if it is newer than *since: see move_taker. The same keys. */
+bool view_gave(const struct view *v, const char *key, uint32_t len, unsigned member, uint64_t *since);
 
 static inline enum view_state view_state(const struct view *v, unsigned i) {
     return (enum view_state)sync_load(&v->state[i]);

@@ -43,15 +43,18 @@ static void points_stripped(const struct node_handoff *n, const char *const key[
     }
 }
 
-/* Which keys are the receiver's now. */
-static void filter(void *arg, const char *const key[], const uint32_t len[], unsigned n, bool wanted[]) {
+/* Which keys are the receiver's now, and were not outdated here already. */
+static void filter(void *arg, const char *const key[], const uint32_t len[], const uint64_t version[], unsigned n,
+                   bool wanted[]) {
     const struct scanning *s = arg;
     uint32_t point[FILTER_MAX];
+    uint64_t since;
     if (s->n->nstrip > 0)
         points_stripped(s->n, key, len, n, point);
     else
         md5_first(key, len, n, point);
-    for (unsigned i = 0; i < n; i++) wanted[i] = move_taker(s->n->move, point[i]) == s->receiver;
+    for (unsigned i = 0; i < n; i++)
+        wanted[i] = move_taker(s->n->move, point[i], &since) == s->receiver && version[i] > since;
 }
 
 static bool note_key(void *arg, const struct store_moving *m, uint64_t hash) {

@@ -179,11 +179,13 @@ bool cmd_pull_cover(struct cmd_worker *w, struct cmd_puller *who, const char *p,
 
 /* ------------------------------------------------------------------ giving */
 
-/* Appends the item's record. */
-static void put_item(struct cmd_worker *w, struct conn *c, const struct store_key *key, uint64_t at) {
+/* Appends the item's record, if there is one that is newer than `since`. */
+static void put_item(struct cmd_worker *w, struct conn *c, const struct store_key *key, uint64_t since, uint64_t at) {
     struct store_item found;
     struct moved_item it;
-    if (!store_peek(w->store, key, &found) || !cmd_moved_show(w->store, &found, at, PULL_VALUE_MAX, &it)) return;
+    if (!store_peek(w->store, key, &found) || found.version <= since ||
+        !cmd_moved_show(w->store, &found, at, PULL_VALUE_MAX, &it))
+        return;
     uint8_t *out = (uint8_t *)conn_reserve(c, moved_item_bytes(&it));
     conn_commit(c, moved_item_pack(&it, out));
     sync_bump(&w->metrics[CMD_METRIC_pulls_given], 1);
@@ -192,7 +194,7 @@ static void put_item(struct cmd_worker *w, struct conn *c, const struct store_ke
 bool cmd_pull_give(struct cmd_worker *w, const struct cmd_puller *who, struct conn *c, unsigned flags, const char *p,
                    size_t n, enum link_status *status) {
     const struct view *v = w->peers != NULL ? w->peers->view : NULL;
-    uint64_t at = 0;
+    uint64_t at = 0, since;
     if ((flags & LINK_PART) != 0) {
         if (n < sizeof at) return false;
         memcpy(&at, p, sizeof at);
@@ -207,8 +209,8 @@ bool cmd_pull_give(struct cmd_worker *w, const struct cmd_puller *who, struct co
         *status = LINK_BEHIND;
         return true;
     }
-    if (!view_gave(v, p, (uint32_t)n, who->member)) return true;
+    if (!view_gave(v, p, (uint32_t)n, who->member, &since)) return true;
     const struct store_key key = store_key(w->cmd->store, p, n);
-    put_item(w, c, &key, at);
+    put_item(w, c, &key, since, at);
     return true;
 }

@@ -43,12 +43,14 @@ struct scanning {
 static bool flush(struct scanning *s) {
     const char *key[KEYS];
     uint32_t len[KEYS];
+    uint64_t version[KEYS];
     bool wanted[KEYS];
     for (unsigned i = 0; i < s->n; i++) {
         key[i] = s->keys[i];
         len[i] = s->found[i].m.it.key_len;
+        version[i] = s->found[i].m.it.version;
     }
-    if (s->n > 0) s->how->filter(s->how->arg, key, len, s->n, wanted);
+    if (s->n > 0) s->how->filter(s->how->arg, key, len, version, s->n, wanted);
     for (unsigned i = 0; i < s->n; i++) {
         const struct candidate *f = &s->found[i];
         if (!wanted[i] || s->how->fn(s->how->arg, &f->m, f->hash)) continue;

@@ -414,8 +414,10 @@ struct store_scan {
 
 struct store_scanner {
     unsigned min_freq; /* only items with at least so many hits, 0..15, as eviction counts them */
-    /* Which of n keys (at most 16) are wanted. MD5_READS bytes may be read of each (base/md5.h). */
-    void (*filter)(void *arg, const char *const key[], const uint32_t len[], unsigned n, bool wanted[]);
+    /* Which of n items (at most 16) of these keys and versions are wanted. MD5_READS bytes may be read of each key
+     * (base/md5.h). */
+    void (*filter)(void *arg, const char *const key[], const uint32_t len[], const uint64_t version[], unsigned n,
+                   bool wanted[]);
     /* One of those, its key's hash as in store_key. False: stop here; the next call begins with this item. */
     bool (*fn)(void *arg, const struct store_moving *m, uint64_t hash);
     void *arg;

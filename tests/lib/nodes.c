@@ -234,6 +234,11 @@ struct move *nodes_view_move(struct nodes *c, unsigned i, uint64_t version, uint
     struct ring *old = make_ring(c, version - 1, before, port, i, was, &self_was);
     struct ring *ring = make_ring(c, version, mask, port, i, m, &self);
     const bool had = before >> i & 1, has = mask >> i & 1;
+    const struct ring *now = n->view == NULL ? NULL : n->view->ring;
+    if (now != NULL && ring_version(now) == version - 1 && ring_digest(now) == ring_digest(old)) {
+        ring_free(old);
+        CHECK(ring_copy(now, &old) == 0);
+    }
     if (has) CHECK(ring_follow(ring, old, self, store_number(node_store(n->node))) == 0);
     move_put(n->move);
     CHECK(move_new(old, ring, had ? (uint16_t)self_was : RING_NONE, has ? (uint16_t)self : RING_NONE, has ? 1 << 20 : 0,

@@ -68,7 +68,8 @@ void nodes_view_only(struct nodes *c, unsigned i, uint64_t version, unsigned onl
  * it had none. */
 void nodes_view_ring(struct nodes *c, unsigned i, uint64_t version, uint64_t mask, unsigned port);
 
-/* The same, where the ring of the members in `before` is what it follows; and what node i gains by it is moving there,
+/* The same, where the ring of the members in `before` is what it follows (the node's own ring, with what it fences, if
+ * that is of these members and of the version before); and what node i gains by it is moving there,
  * from donors whose state is `state` (move.h). The move is the node's own until the next call. */
 struct move *nodes_view_move(struct nodes *c, unsigned i, uint64_t version, uint64_t before, uint64_t mask,
                              unsigned port, enum move_state state);

@@ -93,7 +93,7 @@ static unsigned scan(void *arg, uint32_t receiver, struct handoff_cursor *c, uns
     for (; n < max && c->word[0] < LAB_KEYS; c->word[0]++) {
         const unsigned k = (unsigned)c->word[0];
         if (place < 0 || x->owner[k] != place || x->donor[k] != x->move->self || k % 5 < min_freq ||
-            !lab_store_has(&x->store, k, local_of(x), 0))
+            !lab_store_has(&x->store, k, local_of(x), x->was_since[k]))
             continue;
         struct handoff_key *to = &keys[n++];
         lab_store_fold(&x->store, k, local_of(x));
@@ -201,7 +201,7 @@ static void note_donors(struct lab_process *x) {
         keys[k] = x->lab->names[k];
         len[k] = (uint32_t)strlen(keys[k]);
     }
-    ring_owners(x->move->before, keys, len, LAB_KEYS, x->donor, NULL);
+    ring_owners(x->move->before, keys, len, LAB_KEYS, x->donor, x->was_since);
     memset(x->written, 0, sizeof x->written);
     memset(x->pulled, 0, sizeof x->pulled);
 }
@@ -342,7 +342,8 @@ bool lab_handoff_pull(struct lab_process *x, unsigned key) {
     return true;
 }
 
-static void give(struct lab_process *x, struct lab_pull *p) {
+static void give(struct lab_process *x, unsigned to, struct lab_pull *p) {
+    const unsigned key = (unsigned)p->key;
     struct cover own;
     struct moved_item it;
     uint64_t value;
@@ -351,9 +352,11 @@ static void give(struct lab_process *x, struct lab_pull *p) {
     x->lab->r->pulls_behind_floor +=
         own.usable && (own.epoch < p->cover.floor_epoch || own.version < p->cover.retire_version);
     p->behind = x->ring == NULL || ring_version(x->ring) != p->ring_version || !cover_covers(&own, &p->cover);
-    if (p->behind || !lab_store_has(&x->store, (unsigned)p->key, local_of(x), 0)) return;
-    lab_store_fold(&x->store, (unsigned)p->key, local_of(x));
-    show(x, (unsigned)p->key, &value, &it);
+    if (p->behind || x->move == NULL || x->donor[key] != x->move->self || x->owner[key] != (int)to ||
+        !lab_store_has(&x->store, key, local_of(x), x->was_since[key]))
+        return;
+    lab_store_fold(&x->store, key, local_of(x));
+    show(x, key, &value, &it);
     p->has = true;
     p->read_ns = value;
     p->ttl_s = it.ttl_s;
@@ -365,7 +368,7 @@ void lab_handoff_datagram(struct lab_process *x, unsigned from, const void *byte
     memcpy(&p, bytes, sizeof p);
     const unsigned key = (unsigned)p.key;
     if (!p.is_answer) {
-        give(x, &p);
+        give(x, from, &p);
         sim_datagram(x->lab->s, x->place, from, &p, sizeof p);
         return;
     }

@@ -156,9 +156,10 @@ struct lab_process {
     bool settling;       /* it goes by the ring, and waits until no copies of before are left */
     uint64_t leaving_ns; /* its clock, since when it is leaving; 0: it is not */
     struct cover cover;
-    uint16_t donor[LAB_KEYS]; /* who had a key before the move: an index of its ring */
-    bool written[LAB_KEYS];   /* changed here since */
-    bool pulled[LAB_KEYS];    /* the donor has been asked for it */
+    uint16_t donor[LAB_KEYS];     /* who had a key before the move: an index of its ring */
+    uint64_t was_since[LAB_KEYS]; /* and, if this process had it, since when */
+    bool written[LAB_KEYS];       /* changed here since */
+    bool pulled[LAB_KEYS];        /* the donor has been asked for it */
     /* the process that owned a key before and has said that it does no more; NULL: nobody has */
     const struct lab_process *took_from[LAB_KEYS];
     struct lab_copies *copies;

@@ -77,7 +77,7 @@ const struct lab_broken lab_brokens[] = {
     {"retire_blind", .mutation = MUTATION_RETIRE_BLIND, .seed = 17},
     {"no_sync", .mutation = MUTATION_NO_SYNC},
     {"sync_from_one", .mutation = MUTATION_SYNC_FROM_ONE},
-    {"no_epoch_floor", .mutation = MUTATION_NO_EPOCH_FLOOR, .seed = 78},
+    {"no_epoch_floor", .mutation = MUTATION_NO_EPOCH_FLOOR, .seed = 53},
     {"recovered_keeps", .mutation = MUTATION_RECOVERED_KEEPS},
     {"cached_clock", .mutation = MUTATION_CACHED_CLOCK, .seed = 3},
     {"config_minority", .fault = "config_minority", .seed = 1},

@@ -220,6 +220,7 @@ static void test_whose_a_moving_key_is(void **state) {
         const char *key = text;
         uint32_t len = (uint32_t)snprintf(text, sizeof text, "key%u", i);
         uint16_t before, now, donor;
+        uint64_t since;
         ring_owners(gains->before, &key, &len, 1, &before, NULL);
         view_owners(new, &key, &len, 1, &now, &(uint64_t){0});
         if (now == 3) {
@@ -227,11 +228,11 @@ static void test_whose_a_moving_key_is(void **state) {
             assert_int_equal(donor, before == 1 ? RING_NONE : before); /* that of b is over */
             if (donor != RING_NONE) assert_int_equal(new->donor[donor], before);
         }
-        assert_int_equal(view_gave(old, key, len, 3), before == 0 && now == 3);
-        assert_false(view_gave(old, key, len, 0));
+        assert_int_equal(view_gave(old, key, len, 3, &since), before == 0 && now == 3);
+        assert_false(view_gave(old, key, len, 0, &since));
         const uint32_t point = md5_first_of_one(key, len);
-        assert_int_equal(move_taker(loses, point), before == 0 && now != 0 ? now : RING_NONE);
-        assert_int_equal(move_taker(gains, point), RING_NONE); /* it had nothing */
+        assert_int_equal(move_taker(loses, point, &since), before == 0 && now != 0 ? now : RING_NONE);
+        assert_int_equal(move_taker(gains, point, &since), RING_NONE); /* it had nothing */
         moved += before == 0 && now == 3;
     }
     assert_true(moved > 30);

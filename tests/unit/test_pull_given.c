@@ -3,10 +3,13 @@
  * Keys that move between nodes, as the workers of their former owner see it: what a new owner gets that pulls. */
 #include "frames.h"
 
+#include "cluster/handoff.h"
 #include "cluster/mutation.h"
 #include "cmd/cmd.h"
 #include "cmd/cmd_link.h"
 #include "cmd/cmd_pull.h"
+#include "node_handles.h"
+#include "node_handoff.h"
 #include "proto/moved_item.h"
 #include "store/store.h"
 #include "tests/lib/nodes.h"
@@ -77,6 +80,55 @@ static void the_new_owner_gets_the_item(void **state) {
     nodes_free(c);
 }
 
+/* What a walk for member 2, the node of index 1, finds to give. */
+static unsigned walk(struct nodes *c, struct handoff_key keys[8]) {
+    struct node_handoff *h = node_handoff_new(node_store(c->node[0].node), node_handle(1, NODE_HANDLE_HANDOFF), NULL);
+    struct handoff_store s;
+    struct handoff_cursor at = {0};
+    unsigned n = 0;
+    assert_non_null(h);
+    node_handoff_store(h, &s);
+    c->node[0].move->receiver[0] = 2;
+    node_handoff_set_move(h, c->node[0].move);
+    while (!at.done) n += s.scan(s.arg, 2, &at, 0, keys + n, 8 - n);
+    node_handoff_free(h);
+    return n;
+}
+
+/* Node 0 stored a key, lost the arc, and got it back: it serves only what is newer, and gives only that away. */
+static void what_is_outdated_here_is_given_to_nobody(void **state) {
+    struct nodes *c = nodes_new(3);
+    struct handoff_key keys[8];
+    (void)state;
+    assert_non_null(c);
+    assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1"), 0);
+    nodes_cover(c, 0, 5);
+    nodes_view_ring(c, 0, RING - 3, 1 << 0, PORT);
+    int client = nodes_connect(c, 0);
+    talk_say(client, "set old 0 100 1\r\nA\r\nmn\r\n");
+    talk_hear(client, "STORED\r\nMN\r\n");
+    nodes_view_ring(c, 0, RING - 2, 1 << 1, PORT); /* the other node deletes it, and stores it anew */
+    nodes_view_ring(c, 0, RING - 1, 1 << 0, PORT);
+    talk_say(client, "set new 0 100 1\r\nB\r\nmn\r\n");
+    talk_hear(client, "STORED\r\nMN\r\n");
+    close(client);
+    nodes_view_move(c, 0, RING, 1 << 0, 1 << 1, PORT, MOVE_NONE);
+    int fd = nodes_dial(c, 0, CMD_LINK_DATA);
+    say_cover(fd, 2, 5);
+    ask(fd, 1, LINK_PULL, "old");
+    frame_answered(fd, 1, LINK_DONE, 0, "");
+    ask(fd, 2, LINK_PULL, "new");
+    struct frame f = frame_next(fd);
+    assert_int_equal(f.h.kind, LINK_DONE);
+    assert_true(f.h.bytes > 0);
+    free(f.p);
+    assert_int_equal(walk(c, keys), 1);
+    assert_int_equal(keys[0].nkey, 3);
+    assert_memory_equal(keys[0].key, "new", 3);
+    close(fd);
+    nodes_free(c);
+}
+
 static bool gives_behind(enum mutation m) {
     mutation_on = m; /* while nobody else runs */
     struct nodes *c = begin_giving();
@@ -128,6 +180,7 @@ static void bad_pulls_end_the_link(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_new_owner_gets_the_item),
+        cmocka_unit_test(what_is_outdated_here_is_given_to_nobody),
         cmocka_unit_test(nothing_is_given_that_a_purge_may_have_taken),
         cmocka_unit_test(bad_pulls_end_the_link),
     };

@@ -467,13 +467,15 @@ struct scanned {
 };
 
 /* Even ones are wanted, by their keys; and the hash of the key is the ring's. */
-static void wants_even(void *arg, const char *const key[], const uint32_t len[], unsigned n, bool wanted[]) {
+static void wants_even(void *arg, const char *const key[], const uint32_t len[], const uint64_t version[], unsigned n,
+                       bool wanted[]) {
     struct scanned *s = arg;
     uint32_t point[16];
     assert_in_range(n, 1, 16);
     md5_first(key, len, n, point);
     for (unsigned i = 0; i < n; i++) {
         assert_int_equal(point[i], md5_first_of_one(key[i], len[i]));
+        assert_true(version[i] > 0);
         wanted[i] = (key[i][len[i] - 1] - '0') % 2 == 0;
     }
     s->tested += n;
