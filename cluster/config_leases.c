@@ -8,7 +8,9 @@
  * version with three voters. Then the configuration says that leases bind.
  *
  * A lease is granted only while the voter and the member go by the same version. So when leases are lowered, the last
- * long one was granted before a majority of the voters went by the lower value. */
+ * long one was granted before a majority of the voters went by the lower value. But one that a member took by itself,
+ * when it heard that there are three voters, may be as long as leases were at that version, and begin as late as leases
+ * bind: until they do, what is waited for is not lowered, and then for W of the old length more. */
 #include "base/fault.h"
 #include "cluster/config.h"
 #include "cluster/config_state.h"
@@ -25,8 +27,8 @@ void config_leases_adopted(struct config *c, const struct configuration *before)
         c->three_version = 0;
     else if (c->three_version == 0 || !next)
         c->three_version = now->version;
-    const bool same =
-        next && before->tag_lease_ms == now->tag_lease_ms && before->serve_lease_ms == now->serve_lease_ms;
+    const bool same = next && before->tag_lease_ms == now->tag_lease_ms &&
+                      before->serve_lease_ms == now->serve_lease_ms && before->leases == now->leases;
     if (same && c->lowered_version != 0 && is_lowered(now)) return;
     c->lowered_version = is_lowered(now) ? now->version : 0;
     c->lowered_ns = 0;
@@ -78,7 +80,8 @@ static void plan_waits(struct config_plan *p) {
         n->tag_wait_ms = n->tag_lease_ms;
         n->serve_wait_ms = n->serve_lease_ms;
     }
-    if (c->lowered_version == 0 || !most_voters_know(c, c->lowered_version)) return;
+    const bool unbound = now->nvoters >= 3 && !now->leases;
+    if (c->lowered_version == 0 || unbound || !most_voters_know(c, c->lowered_version)) return;
     if (c->lowered_ns == 0) c->lowered_ns = c->now_ns;
     const uint64_t passed_ms = (c->now_ns - c->lowered_ns) / CONFIG_MS;
     if (n->tag_wait_ms > n->tag_lease_ms && n->tag_lease_ms >= now->tag_lease_ms &&

@@ -270,24 +270,29 @@ static const struct configuration *newest(const struct lab *l) {
     return best;
 }
 
+/* Whether all places in the set reach each other. */
+static bool is_whole(const struct lab *l, const unsigned at[], unsigned n, unsigned set) {
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned k = 0; k < n; k++)
+            if (set >> i & 1 && set >> k & 1 && !sim_is_open(l->s, at[i], at[k])) return false;
+    return true;
+}
+
+/* One voter that reaches a majority is not enough: it grants nothing unless it is active, nor do the others, and these
+ * need a majority of their own for that. */
 bool lab_faults_has_majority(const struct lab *l) {
     const struct configuration *c = newest(l);
-    int at[CONFIGURATION_VOTERS_MAX];
-    unsigned n = 0, most = 0;
+    unsigned at[CONFIGURATION_VOTERS_MAX];
+    unsigned n = 0;
     for (unsigned v = 0; c != NULL && v < c->nvoters; v++) {
         const int place = lab_place_named(l, c->voters[v].name);
         const struct lab_process *x = place < 0 ? NULL : lab_place_at(l, (unsigned)place);
         if (x == NULL || sim_is_paused(l->s, x->place) || config_number(x->config) != c->voters[v].member) continue;
-        at[n++] = place;
+        at[n++] = (unsigned)place;
     }
-    for (unsigned i = 0; i < n; i++) {
-        unsigned reached = 0;
-        for (unsigned k = 0; k < n; k++)
-            reached += sim_is_open(l->s, (unsigned)at[i], (unsigned)at[k]) &&
-                       sim_is_open(l->s, (unsigned)at[k], (unsigned)at[i]);
-        if (reached > most) most = reached;
-    }
-    return c != NULL && most >= configuration_majority(c);
+    for (unsigned set = 1; set < 1u << n; set++)
+        if ((unsigned)__builtin_popcount(set) >= configuration_majority(c) && is_whole(l, at, n, set)) return true;
+    return false;
 }
 
 static void look_at_majority(struct sim *s, void *arg, uint64_t unused) {

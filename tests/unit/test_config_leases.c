@@ -106,6 +106,40 @@ static void test_a_lowered_lease_is_waited_for_at_its_old_length(void **state) {
     end();
 }
 
+/* A member that hears of three voters takes a lease of its own, as long as that version says, as late as leases bind.
+ */
+static void test_what_is_waited_for_is_not_lowered_until_leases_bind(void **state) {
+    (void)state;
+    lab_configuration(&conf, 4);
+    conf.leases = false;
+    begin_as(0);
+    hear_request(CONFIG_TAG_LEASE, 500);
+    configuration_value_put(proposal());
+    lab_accepted(&l, 1);
+    lab_clear(&l);
+    for (unsigned i = 0; i < 40; i++) { /* voters know; member 4 is silent */
+        for (uint32_t n = 2; n <= 3; n++) poll_at(n, 6);
+        lab_pass(&l, 100);
+        assert_false(proposes());
+    }
+    for (uint32_t n = 2; n <= 4; n++) poll_at(n, 6);
+    lab_pass(&l, 100);
+    struct configuration_value *v = proposal();
+    assert_true(v->configuration.leases);
+    assert_int_equal(v->configuration.tag_wait_ms, 1000);
+    configuration_value_put(v);
+    lab_accepted(&l, 1);
+    lab_clear(&l);
+    for (uint32_t n = 2; n <= 4; n++) poll_at(n, 7);
+    lab_pass(&l, 1100); /* W(1 s) is 1.106 s */
+    assert_false(proposes());
+    lab_pass(&l, 200);
+    v = proposal();
+    assert_int_equal(v->configuration.tag_wait_ms, 500);
+    configuration_value_put(v);
+    end();
+}
+
 /* What has been waited for is the serve lease, lowered before; the tag lease goes on being granted until this version
  * is known. */
 static void test_a_lease_that_is_lowered_while_another_one_is_waited_for_is_waited_for(void **state) {
@@ -208,6 +242,7 @@ static void test_a_configuration_of_the_first_format_has_no_leases(void **state)
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_leases_bind_when_every_member_has_polled_at_a_version_with_three_voters),
+        cmocka_unit_test(test_what_is_waited_for_is_not_lowered_until_leases_bind),
         cmocka_unit_test(test_nobody_is_ejected_before_leases_bind),
         cmocka_unit_test(test_a_lowered_lease_is_waited_for_at_its_old_length),
         cmocka_unit_test(test_a_lease_that_is_lowered_while_another_one_is_waited_for_is_waited_for),
