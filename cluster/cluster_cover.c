@@ -39,6 +39,10 @@ void cluster_cover_publish(struct cluster *c) {
     if (!is_same(&now, &before)) cover_publish(&c->cover, &now);
 }
 
+void cluster_cover_forget(struct cluster *c) {
+    cover_publish(&c->cover, &(struct cover){0});
+}
+
 const struct cover_cell *cluster_cover(const struct cluster *c) {
     return &c->cover;
 }

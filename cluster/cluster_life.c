@@ -113,6 +113,7 @@ static void reset(struct cluster *c) {
     if (c->drop_wanted) c->cfg.up.floor(c->cfg.up.arg, true);
     c->drop_wanted = false;
     cluster_purges_end(c);
+    cluster_cover_forget(c);
     cluster_handoff_none(c, 0);
     cluster_links_free(c);
     swim_free(c->swim);

@@ -190,6 +190,7 @@ struct cluster {
     struct cover_cell cover;                /* what purges this node knows, for those who take items over */
 
     struct view *view;                   /* the last one that was given to the workers, which have it; NULL: none yet */
+    struct cluster_id view_cluster;      /* whose view it is: in another cluster the same numbers mean others */
     bool view_moving;                    /* not all workers go by it yet */
     const struct purging_batch *batch;   /* not applied yet; NULL: none */
     bool batch_waits;                    /* for room; else it is being applied */
@@ -310,6 +311,8 @@ void cluster_lease_state(const struct cluster *c, char *text, size_t size);
 
 /* Tells those who take items over which purges this node knows, if that has changed. */
 void cluster_cover_publish(struct cluster *c);
+/* The node knows none that counts: it goes on as another one, and its origins' numbers mean others. */
+void cluster_cover_forget(struct cluster *c);
 
 /* ---- cluster_relay.c */
 

@@ -54,11 +54,16 @@ static int find_owners(const struct cluster *c, const struct configuration *now,
     return 0;
 }
 
+/* Whether the last view is of the cluster that the configuration is of. */
+static bool is_of(const struct cluster *c, const struct configuration *now) {
+    return cluster_id_equal(&c->view_cluster, &now->cluster);
+}
+
 /* The ring that the workers have, or had last, if the one that follows it may build on it: an arc that this node owned
  * in it has seen every write since. */
 static const struct ring *ring_before(const struct cluster *c, const struct configuration *now) {
     const struct ring *before = c->view == NULL ? NULL : c->view->ring;
-    if (before == NULL || now == NULL || c->view->ring_version == 0) return NULL;
+    if (before == NULL || now == NULL || c->view->ring_version == 0 || !is_of(c, now)) return NULL;
     const uint64_t version = ring_version(before);
     return version == now->ring_version || version == now->ring_version_before ? before : NULL;
 }
@@ -115,7 +120,7 @@ static int make_view(struct cluster *c, const struct configuration *now, struct 
 /* Whether the view would be as the last one is. */
 static bool is_same(const struct cluster *c, const struct configuration *now, const struct owners *o) {
     const struct view *v = c->view;
-    if (v == NULL || now == NULL || v->ring_version != now->ring_version || v->self != o->self ||
+    if (v == NULL || now == NULL || !is_of(c, now) || v->ring_version != now->ring_version || v->self != o->self ||
         (v->ring == NULL ? 0 : ring_nmembers(v->ring)) != o->n)
         return false;
     for (unsigned i = 0; i < o->n; i++)
@@ -143,6 +148,7 @@ static int hand_over(struct cluster *c, const struct configuration *now, struct 
         return r;
     }
     c->view = v;
+    c->view_cluster = now == NULL ? (struct cluster_id){0} : now->cluster;
     c->view_moving = true;
     if (c->move != NULL) cluster_handoff_begin(c);
     return 0;

@@ -228,6 +228,7 @@ static void reset(struct lab_process *x) {
     }
     x->drop_wanted = false;
     x->is_member = x->lease_given_up = false;
+    x->cover = (struct cover){0};
     x->life++;
     x->resets++;
     lab_handoff_none(x);

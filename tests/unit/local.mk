@@ -152,7 +152,7 @@ noinst_HEADERS += %D%/config_lab.h
 
 # Purges as events of the cluster.
 single_tests += %D%/test_purgelog %D%/test_outbox %D%/test_purging_confirm
-single_tests += %D%/test_address %D%/test_cluster_receipts %D%/test_cluster_ahead %D%/test_purge_known
+single_tests += %D%/test_address %D%/test_cluster_receipts %D%/test_cluster_ahead %D%/test_cluster_reset %D%/test_purge_known
 single_tests += %D%/test_captured
 tests_unit_test_captured_SOURCES = %D%/test_captured.c %D%/captured.c
 noinst_HEADERS += %D%/captured.h
