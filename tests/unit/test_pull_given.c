@@ -25,17 +25,27 @@ static void ask(int fd, uint32_t seq, enum link_kind kind, const char *payload) 
     frame_send(fd, seq, kind, 0, 200, payload, strlen(payload));
 }
 
-/* Node 0 had all keys; member 1, the test, has them now. Member 2 has none. */
-static struct nodes *begin_giving(void) {
+/* Node 0 has all keys, by a ring of this version. */
+static struct nodes *begin_owning(uint64_t version) {
     struct nodes *c = nodes_new(3);
     assert_non_null(c);
     assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1"), 0);
     nodes_cover(c, 0, 5);
-    nodes_view_ring(c, 0, RING - 1, 1 << 0, PORT);
+    nodes_view_ring(c, 0, version, 1 << 0, PORT);
+    return c;
+}
+
+static void store(struct nodes *c, const char *set) {
     int client = nodes_connect(c, 0);
-    talk_say(client, "set a|#|t=x,y 9 100 1\r\nA\r\nmn\r\n");
+    talk_say(client, set);
     talk_hear(client, "STORED\r\nMN\r\n");
     close(client);
+}
+
+/* Node 0 had all keys; member 1, the test, has them now. Member 2 has none. */
+static struct nodes *begin_giving(void) {
+    struct nodes *c = begin_owning(RING - 1);
+    store(c, "set a|#|t=x,y 9 100 1\r\nA\r\nmn\r\n");
     nodes_view_move(c, 0, RING, 1 << 0, 1 << 1, PORT, MOVE_NONE);
     return c;
 }
@@ -97,21 +107,13 @@ static unsigned walk(struct nodes *c, struct handoff_key keys[8]) {
 
 /* Node 0 stored a key, lost the arc, and got it back: it serves only what is newer, and gives only that away. */
 static void what_is_outdated_here_is_given_to_nobody(void **state) {
-    struct nodes *c = nodes_new(3);
+    struct nodes *c = begin_owning(RING - 3);
     struct handoff_key keys[8];
     (void)state;
-    assert_non_null(c);
-    assert_int_equal(nodes_start(c, 0, talk_sockets(), "-t 1"), 0);
-    nodes_cover(c, 0, 5);
-    nodes_view_ring(c, 0, RING - 3, 1 << 0, PORT);
-    int client = nodes_connect(c, 0);
-    talk_say(client, "set old 0 100 1\r\nA\r\nmn\r\n");
-    talk_hear(client, "STORED\r\nMN\r\n");
+    store(c, "set old 0 100 1\r\nA\r\nmn\r\n");
     nodes_view_ring(c, 0, RING - 2, 1 << 1, PORT); /* the other node deletes it, and stores it anew */
     nodes_view_ring(c, 0, RING - 1, 1 << 0, PORT);
-    talk_say(client, "set new 0 100 1\r\nB\r\nmn\r\n");
-    talk_hear(client, "STORED\r\nMN\r\n");
-    close(client);
+    store(c, "set new 0 100 1\r\nB\r\nmn\r\n");
     nodes_view_move(c, 0, RING, 1 << 0, 1 << 1, PORT, MOVE_NONE);
     int fd = nodes_dial(c, 0, CMD_LINK_DATA);
     say_cover(fd, 2, 5);
