@@ -23,6 +23,7 @@ static struct purging_peer *make_peers(const struct purging *p, const struct con
             peers[*n] = *old;
         else
             peers[*n].number = m->number;
+        peers[*n].answered = p->lease.rounds; /* older rounds are void (purging_lease_adopt) */
         ++*n;
     }
     return peers;
@@ -263,6 +264,6 @@ int purging_adopt(struct purging *p, uint64_t now_ns, const struct configuration
     enter_epoch(p, now_ns, c, knows_all);
     for (int i = 0; i < purgelog_end(p->log); i++) p->slots[i].count = purgelog_origin(p->log, i) != 0;
     if (purging_peer(p, p->voter) == NULL || !purging_peer(p, p->voter)->up) purging_submit_again(p, now_ns);
-    p->poll_ns = now_ns;
+    p->poll_ns = p->poll_all_ns = now_ns;
     return err;
 }

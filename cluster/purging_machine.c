@@ -193,8 +193,8 @@ void purging_link(struct purging *p, uint64_t now_ns, uint32_t member, bool up) 
     peer->up = up;
     purging_collect_link(p, now_ns, (unsigned)(peer - p->peers));
     purging_submit_link(p, now_ns, member, up);
-    const bool hurry = !p->begun || p->active_epoch != p->epoch || !purging_lease_held(p, now_ns);
-    if (up && hurry && p->poll_ns > now_ns) p->poll_ns = now_ns;
+    peer->answered = p->lease.rounds;
+    if (up && purging_poll_hurries(p, now_ns)) p->poll_ns = p->poll_all_ns = now_ns;
 }
 
 void purging_receive(struct purging *p, uint64_t now_ns, uint32_t member, const struct peer_purge *m) {

@@ -231,7 +231,14 @@ void purging_poll_activate(struct purging *p, uint64_t now_ns) {
     purging_lease_activated(p, now_ns);
 }
 
+/* A number that was never asked for is farther from the present than any that was, and changes nothing. */
+static void note_answered(const struct purging *p, uint32_t from, uint32_t round) {
+    struct purging_peer *peer = purging_peer(p, from);
+    if (p->lease.rounds - round < p->lease.rounds - peer->answered) peer->answered = round;
+}
+
 void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
+    note_answered(p, from, m->stream);
     if (!p->begun) begin(p, m);
     if (!p->begun) return;
     if (p->sits && p->active_epoch != p->epoch) synchronise(p, now_ns, from, m);
@@ -242,19 +249,45 @@ void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, co
 
 /* ------------------------------------------------------------------ time */
 
+/* Who owes several answers is behind a line that is slow or loses much. More polls would wait in it in front of each
+ * other, until no answer comes in time for its round to count. */
+static bool is_prompt(const struct purging *p, uint32_t member) {
+    const struct purging_peer *peer = purging_peer(p, member);
+    return member == p->number || (peer != NULL && peer->up && p->lease.rounds - peer->answered <= PROMPT_ROUNDS);
+}
+
+static bool most_are_prompt(const struct purging *p) {
+    unsigned prompt = 0;
+    for (unsigned i = 0; i < p->nvoters; i++) prompt += is_prompt(p, p->voters[i].member);
+    return prompt > p->nvoters / 2;
+}
+
+static bool is_voter(const struct purging *p, uint32_t member) {
+    for (unsigned i = 0; i < p->nvoters; i++)
+        if (p->voters[i].member == member) return true;
+    return false;
+}
+
+bool purging_poll_hurries(const struct purging *p, uint64_t now_ns) {
+    return !p->begun || (p->sits && p->active_epoch != p->epoch) || !purging_lease_held(p, now_ns);
+}
+
 void purging_poll_tick(struct purging *p, uint64_t now_ns) {
-    const bool activating = p->sits && p->active_epoch != p->epoch;
-    const bool old = !p->begun || activating, hurry = old || !purging_lease_held(p, now_ns);
+    const bool hurry = purging_poll_hurries(p, now_ns), all = !hurry || now_ns >= p->poll_all_ns;
+    const bool old = !p->begun || (p->sits && p->active_epoch != p->epoch);
     p->poll_ns = now_ns + (hurry && HURRY_MS * MS < p->poll_every_ns ? HURRY_MS * MS : p->poll_every_ns);
     if (p->number == 0) return;
     purging_poll_activate(p, now_ns);
+    if (all)
+        p->poll_all_ns = now_ns + p->poll_every_ns;
+    else if (!most_are_prompt(p))
+        return; /* a round without a majority brings no lease, and takes the place of one that may */
     const uint32_t round = purging_lease_ask(p, now_ns);
-    for (unsigned i = 0; i < p->nvoters; i++) poll_member(p, p->voters[i].member, round);
-    for (unsigned i = 0; old && i < p->nprevious; i++) {
-        bool voter = false;
-        for (unsigned n = 0; n < p->nvoters; n++) voter |= p->voters[n].member == p->previous[i];
-        if (!voter) poll_member(p, p->previous[i], 0);
-    }
+    for (unsigned i = 0; i < p->nvoters; i++)
+        if (all || is_prompt(p, p->voters[i].member)) poll_member(p, p->voters[i].member, round);
+    for (unsigned i = 0; old && i < p->nprevious; i++)
+        if (!is_voter(p, p->previous[i]) && (all || is_prompt(p, p->previous[i])))
+            poll_member(p, p->previous[i], round);
 }
 
 void purging_poll_repair(struct purging *p, uint64_t now_ns) {

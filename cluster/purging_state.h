@@ -36,6 +36,7 @@ enum {
     PATIENCE_MS = 500,       /* others are asked for events that somebody's log has no more, before a floor is raised */
     HURRY_MS = 50,           /* between polls of a newcomer, of a voter that is not active yet, and without a lease;
                               * LEASE_ROUNDS of them outlast a slow answer */
+    PROMPT_ROUNDS = 4,       /* rounds of polls that a member may owe answers to and is still polled in a hurry */
     FRESH_POLLS = 3,         /* polls that a member may have missed and still counts as heard lately */
     WINDOW_FRAMES = 16,      /* frames of events without any progress of the member */
     WINDOW_EVENTS = 1 << 16, /* events sent and not acknowledged */
@@ -111,6 +112,8 @@ struct purging_slot {
 struct purging_peer {
     uint32_t number;
     bool up;
+    uint32_t answered; /* the last round of polls that it answered; or that came before its link or this
+                        * configuration */
     uint64_t polled_ns, polled_version; /* 0: has not polled here */
     uint64_t *polled;                   /* its vector then, by slot; NULL: has not polled */
     uint64_t granted_ns;                /* a tag lease that this voter granted in this epoch may run until then */
@@ -198,7 +201,8 @@ struct purging {
     struct purging_batch batch;
     /* time */
     uint64_t tick_ns, poll_ns;
-    uint64_t lag_ns; /* what was known at this time is not all applied yet; 0: everything is applied */
+    uint64_t poll_all_ns; /* until then polls go only to those that answer promptly */
+    uint64_t lag_ns;      /* what was known at this time is not all applied yet; 0: everything is applied */
     struct purging_counters counters;
     struct peer_purge_lack lapsed[PEER_PURGE_LACKS_MAX]; /* of acknowledgements */
     uint8_t frame[PEER_PURGE_EVENTS_MAX];
@@ -275,6 +279,7 @@ void purging_member_flush(struct purging *p, uint64_t now_ns);
 
 /* purging_poll.c */
 void purging_poll_tick(struct purging *p, uint64_t now_ns);
+bool purging_poll_hurries(const struct purging *p, uint64_t now_ns); /* until it has begun, is active, has a lease */
 void purging_poll_asked(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m);
 void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m);
 void purging_poll_pulled(struct purging *p, uint32_t from, const struct peer_purge *m);

@@ -94,13 +94,17 @@ static struct {
     struct peer_purge_seen vector[8];
 } slow[512];
 static unsigned slow_first, slow_end;
-static uint64_t slow_ns; /* that they take */
+static uint64_t slow_ns;   /* that they take */
+static uint64_t slow_each; /* that each of a sender's keeps the next one waiting, as a line does that loses much */
 
 static bool slow_down(struct purge_lab *lab, uint32_t from, uint32_t to, const struct peer_purge *m) {
     if (to != 4 || m->kind != PEER_PURGE_POLL_ANSWER) return false;
     const unsigned i = slow_end++ % 512;
     assert_true(m->nvector <= 8 && slow_end - slow_first <= 512);
     slow[i].due_ns = lab->now_ns + slow_ns;
+    for (unsigned k = slow_first; slow_each != 0 && k < slow_end - 1; k++)
+        if (slow[k % 512].from == from && slow[i].due_ns < slow[k % 512].due_ns + slow_each)
+            slow[i].due_ns = slow[k % 512].due_ns + slow_each;
     slow[i].from = from;
     slow[i].m = *m;
     memcpy(slow[i].vector, m->vector, m->nvector * sizeof *m->vector);
@@ -111,6 +115,7 @@ static bool slow_down(struct purge_lab *lab, uint32_t from, uint32_t to, const s
 static void deliver_slow(void) {
     for (; slow_first < slow_end && slow[slow_first % 512].due_ns <= l.now_ns; slow_first++)
         purging_receive(purge_lab_node(&l, 4)->p, l.now_ns, slow[slow_first % 512].from, &slow[slow_first % 512].m);
+    for (unsigned i = slow_first; i < slow_end; i++) assert_true(slow[i % 512].due_ns > l.now_ns);
 }
 
 static void run_slowly(unsigned ms) {
@@ -143,6 +148,24 @@ static void test_a_lease_comes_back_over_lines_that_take_almost_as_long(void **s
         run_slowly(100);
         assert_true(ends(4).serve_ns > l.now_ns + 28000 * MS);
     }
+    purge_lab_fini(&l);
+}
+
+/* A line carries nothing for a while, and then only so many answers a second. Were polls sent as fast as over a quick
+ * line, their answers would come later and later, and none would be in time for its round. */
+static void test_a_lease_comes_back_over_lines_that_carry_few_answers(void **state) {
+    (void)state;
+    slow_each = 60 * MS;
+    begin_slow(2500);
+    slow_ns = 0;
+    run_slowly(3000);
+    unsigned held = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        run_slowly(100);
+        held += holds(4);
+    }
+    slow_each = 0;
+    assert_in_range(held, 90, 100);
     purge_lab_fini(&l);
 }
 
@@ -495,6 +518,7 @@ int main(void) {
         cmocka_unit_test(test_each_sequence_waits_for_its_time_since_a_majority_had_it),
         cmocka_unit_test(test_a_lease_is_renewed_while_a_majority_of_the_voters_answers),
         cmocka_unit_test(test_a_lease_comes_back_over_lines_that_take_almost_as_long),
+        cmocka_unit_test(test_a_lease_comes_back_over_lines_that_carry_few_answers),
         cmocka_unit_test(test_what_the_voters_have_applied_comes_before_the_lease),
         cmocka_unit_test(test_polls_of_another_version_extend_nothing),
         cmocka_unit_test(test_who_is_no_member_holds_none),
