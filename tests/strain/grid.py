@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Stores of every size in memories of every size: each is answered within a second, and then the server is idle.
 
-    tests/strain/grid.py --build BUILD [--seconds N] [--seed S] [--cell m,t,size,reads,tagged,purging,clients]
+    tests/strain/grid.py --build BUILD [--seconds N] [--seed S] [--part K/N] [--cell m,t,size,reads,tagged,purging,clients]
 
 A cell of the grid is a fresh server (-m, -t), values of one size (at, below and above every threshold of the store, and
 random ones), each read 0, 1 or 3 times, with tags or without, with purges going on or not, by one client that only stores
 new keys or by two for each worker that overwrite some. The cells come in a random order that the seed fixes, for as many
-seconds as are given; --seconds 0 runs them all. Two seconds after the last request of a cell the store's thread may use
+seconds as are given; --seconds 0 runs them all, which takes two hours. A cell keeps one core busy: on a machine with more of
+them, runs of the same seed share the grid as --part 1/2 and --part 2/2. Two seconds after the last request of a cell the store's thread may use
 at most one percent of a core; or, where the machine is busy and the sweeper's last pass takes longer, a little later.
 
 Ends with the line "N cells, M failed" and exit status 1 if any failed; each failed cell is printed as --cell takes it.
@@ -218,16 +219,26 @@ class Idle:
                 yield cell, f"the store's thread uses {100 * share:.1f} % of a core"
 
 
+def part_of(text):
+    """K/N: K of N equal parts."""
+    k, _, n = text.partition("/")
+    if not (k.isdigit() and n.isdigit() and 1 <= int(k) <= int(n)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, such as 1/2 for the first half")
+    return int(k), int(n)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", required=True, help="where tagcached was built")
     parser.add_argument("--seconds", type=float, default=60, help="how long (0: the whole grid)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--part", type=part_of, default=(1, 1), metavar="K/N", help="run the K-th of N parts of the grid")
     parser.add_argument("--cell", help="run this cell alone")
     args = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     rng = random.Random(args.seed)
     every = [tuple(int(x) for x in args.cell.split(","))] if args.cell else cells(rng)
+    every = every[args.part[0] - 1::args.part[1]]
     until = time.monotonic() + args.seconds if args.seconds else float("inf")
     done, failures, idle = 0, [], Idle()
     for cell in every:
