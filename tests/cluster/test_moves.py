@@ -218,3 +218,43 @@ def a_leave_that_may_not_take_long(lab):
         for i in range(300):
             assert c.set(f"ballast:{i}", b"new") == "STORED"
     assert count_ballast(nodes[2], 300) == 300
+
+
+@case()
+def a_node_that_stood_still_during_two_changes_gives_nothing_old(lab):
+    """It lost its keys, got them back and loses them again. What it still has of before is neither served nor handed over."""
+    nodes = lab.cluster(3, "--peer-timeout", "200", state=True)
+    late = lab.joiner(nodes, "--peer-timeout", "200", state=True).start(serves=False)
+    settle(nodes + [late])
+    wait("it has its own", lambda: is_over(nodes + [late]))
+    fill(nodes[0])
+    assert int(late.stat("curr_items", "")) > len(KEYS) / 8
+    late.pause()
+    assert nodes[0].admin(f"cluster drain {late.name}").startswith("OK")
+    wait("the others own its keys", lambda: all(len(n.owners()) == 3 for n in nodes))
+    wait("nobody waits for it", lambda: is_over(nodes))
+    deleted = set(range(0, len(KEYS), 2))
+    with nodes[0].client() as c:
+        for i, key in enumerate(KEYS):
+            if i in deleted:
+                assert c.ask(f"delete {key}") in ("DELETED", "NOT_FOUND")
+            else:
+                assert c.set(key, b"new") == "STORED"
+    assert nodes[0].admin(f"cluster undrain {late.name}").startswith("OK")
+    wait("it owns its keys again", lambda: all(len(n.owners()) == 4 for n in nodes))
+    late.go_on()
+    settle(nodes + [late])
+    wait("nobody waits for it", lambda: is_over(nodes + [late]))
+
+    def assert_nothing_old(node, keys=KEYS):
+        now = read(node, keys)
+        assert not deleted & set(now), sorted(deleted & set(now))[:10]
+        assert all(words[-1] == b"new" for words in now.values())
+
+    for node in (nodes[0], late):
+        assert_nothing_old(node, KEYS[:200])  # not all: what is read and is outdated is gone
+    assert nodes[0].admin(f"cluster drain {late.name}").startswith("OK")
+    settle(nodes + [late])
+    wait("the hand-off is over", lambda: is_over(nodes + [late]))
+    for node in (nodes[1], late):
+        assert_nothing_old(node)
