@@ -49,6 +49,9 @@ static const char usage[] =
     "  -D, --duration S      seconds to measure (5)           -n, --ops N    stop after N requests instead\n"
     "  -w, --warmup S        seconds to run before measuring (1)\n"
     "      --rate R          open loop: R batches a second in all; latency counts queueing\n"
+    "      --sleep           with --rate: sleep until the next batch is due. Without it a thread never sleeps, which "
+    "is\n"
+    "                        exact to the microsecond and takes a CPU\n"
     "  -f, --fill            first set every key once (prints phase \"fill\")\n"
     "      --fill-only       stop after the fill              --fill-depth N sets per write (32)\n"
     "      --scan            last, get every key once (50 per request): exact count of resident keys\n"
@@ -101,6 +104,7 @@ enum {
     O_VMAX,
     O_TTL,
     O_RATE,
+    O_SLEEP,
     O_FILL_ONLY,
     O_FILL_DEPTH,
     O_SCAN,
@@ -154,6 +158,7 @@ static const struct option options[] = {
     {"ops", 1, 0, 'n'},
     {"warmup", 1, 0, 'w'},
     {"rate", 1, 0, O_RATE},
+    {"sleep", 0, 0, O_SLEEP},
     {"fill", 0, 0, 'f'},
     {"fill-only", 0, 0, O_FILL_ONLY},
     {"fill-depth", 1, 0, O_FILL_DEPTH},
@@ -259,6 +264,7 @@ static void set_option(struct load_config *c, int o, char *arg) {
     case 'n': c->ops = number(arg); break;
     case 'w': c->warmup_s = real(arg); break;
     case O_RATE: c->rate = real(arg); break;
+    case O_SLEEP: c->sleeps = true; break;
     case 'f': c->fill = true; break;
     case O_FILL_ONLY: c->fill = c->fill_only = true; break;
     case O_FILL_DEPTH: c->fill_depth = small_number(arg); break;

@@ -250,7 +250,7 @@ def hotkey_run(job, copies):
 
         def begin(duration):
             return [(kind, subprocess.Popen([str(x) for x in (*base, *options, "-p", n.port, "-c", 8, "-d", depth, "--rate", rate,
-                                                              "-w", 0, "-D", duration)], stdout=subprocess.PIPE, text=True))
+                                                              "--sleep", "-w", 0, "-D", duration)], stdout=subprocess.PIPE, text=True))
                     for n in nodes for kind, options in kinds.items()]
 
         for _, p in begin(2):  # the key becomes hot

@@ -45,6 +45,7 @@ struct load_config {
     int key_size, prefix_len;
     uint32_t value_min, value_max;
     double zipf, get_share, duration_s, warmup_s, rate;
+    bool sleeps; /* with a rate: until the next batch is due */
     bool fill, fill_only, scan, verify, set_misses;
     uint32_t ttl;
     uint32_t sequence;  /* keys drawn in advance for each thread */

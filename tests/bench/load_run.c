@@ -120,10 +120,22 @@ static void on_readable(struct load_thread *t, struct load_conn *c, struct idle 
         stop_conn(t, c);
 }
 
+/* How long a thread with a rate may sleep: until a batch is due and a connection is free, or until its time is over. */
+static uint64_t sleep_ns(const struct load_thread *t, const struct idle *idle) {
+    const uint64_t now = proc_now_ns(), due = (uint64_t)t->due_ns;
+    uint64_t until = now + 1000000000ull;
+    if (!t->cfg->sleeps) return 0;
+    if (t->end_ns < until) until = t->end_ns;
+    if (idle->n && due < until) until = due;
+    return until > now ? until - now : 0;
+}
+
 /* One wait for events. False when nothing came for --timeout. */
 static bool serve_events(struct load_thread *t, struct idle *idle) {
     struct epoll_event ev[EVENTS];
-    int k = epoll_wait(t->epoll, ev, EVENTS, idle ? 0 : 1000);
+    const uint64_t ns = idle ? sleep_ns(t, idle) : 1000000000ull;
+    const struct timespec wait = {.tv_sec = (time_t)(ns / 1000000000ull), .tv_nsec = (long)(ns % 1000000000ull)};
+    int k = epoll_pwait2(t->epoll, ev, EVENTS, &wait, NULL);
     if (k < 0 && errno != EINTR) load_die("epoll_wait: %s", strerror(errno));
     if (k <= 0 && t->active) return proc_now_ns() - t->last_ns < (uint64_t)t->cfg->timeout_s * 1000000000ull;
     for (int i = 0; i < k; i++) {
