@@ -250,15 +250,15 @@ void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, co
 /* ------------------------------------------------------------------ time */
 
 /* Who owes several answers is behind a line that is slow or loses much. More polls would wait in it in front of each
- * other, until no answer comes in time for its round to count. */
-static bool is_prompt(const struct purging *p, uint32_t member) {
+ * other, until no answer comes in time for its round to count. asked: the last round before this one. */
+static bool is_prompt(const struct purging *p, uint32_t member, uint32_t asked) {
     const struct purging_peer *peer = purging_peer(p, member);
-    return member == p->number || (peer != NULL && peer->up && p->lease.rounds - peer->answered <= PROMPT_ROUNDS);
+    return member == p->number || (peer != NULL && peer->up && asked - peer->answered < PROMPT_ROUNDS);
 }
 
 static bool most_are_prompt(const struct purging *p) {
     unsigned prompt = 0;
-    for (unsigned i = 0; i < p->nvoters; i++) prompt += is_prompt(p, p->voters[i].member);
+    for (unsigned i = 0; i < p->nvoters; i++) prompt += is_prompt(p, p->voters[i].member, p->lease.rounds);
     return prompt > p->nvoters / 2;
 }
 
@@ -282,11 +282,11 @@ void purging_poll_tick(struct purging *p, uint64_t now_ns) {
         p->poll_all_ns = now_ns + p->poll_every_ns;
     else if (!most_are_prompt(p))
         return; /* a round without a majority brings no lease, and takes the place of one that may */
-    const uint32_t round = purging_lease_ask(p, now_ns);
+    const uint32_t asked = p->lease.rounds, round = purging_lease_ask(p, now_ns);
     for (unsigned i = 0; i < p->nvoters; i++)
-        if (all || is_prompt(p, p->voters[i].member)) poll_member(p, p->voters[i].member, round);
+        if (all || is_prompt(p, p->voters[i].member, asked)) poll_member(p, p->voters[i].member, round);
     for (unsigned i = 0; old && i < p->nprevious; i++)
-        if (!is_voter(p, p->previous[i]) && (all || is_prompt(p, p->previous[i])))
+        if (!is_voter(p, p->previous[i]) && (all || is_prompt(p, p->previous[i], asked)))
             poll_member(p, p->previous[i], round);
 }
 

@@ -36,7 +36,7 @@ enum {
     PATIENCE_MS = 500,       /* others are asked for events that somebody's log has no more, before a floor is raised */
     HURRY_MS = 50,           /* between polls of a newcomer, of a voter that is not active yet, and without a lease;
                               * LEASE_ROUNDS of them outlast a slow answer */
-    PROMPT_ROUNDS = 4,       /* rounds of polls that a member may owe answers to and is still polled in a hurry */
+    PROMPT_ROUNDS = 4,       /* who owes answers to as many rounds of polls is polled in a hurry no more */
     FRESH_POLLS = 3,         /* polls that a member may have missed and still counts as heard lately */
     WINDOW_FRAMES = 16,      /* frames of events without any progress of the member */
     WINDOW_EVENTS = 1 << 16, /* events sent and not acknowledged */

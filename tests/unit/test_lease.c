@@ -169,6 +169,32 @@ static void test_a_lease_comes_back_over_lines_that_carry_few_answers(void **sta
     purge_lab_fini(&l);
 }
 
+static unsigned polls;
+
+static bool lose_answers(struct purge_lab *lab, uint32_t from, uint32_t to, const struct peer_purge *m) {
+    (void)lab;
+    polls += from == 4 && to == 1 && m->kind == PEER_PURGE_POLL;
+    return to == 4 && m->kind == PEER_PURGE_POLL_ANSWER;
+}
+
+static void test_who_owes_four_answers_is_polled_four_times_in_a_lease(void **state) {
+    (void)state;
+    begin(4);
+    l.c.version++;
+    l.c.tag_lease_ms = l.c.tag_wait_ms = 10000;
+    purge_lab_adopt(&l);
+    for (uint32_t k = 1; k <= 3; k++) purge_lab_link(&l, 4, k, false);
+    purge_lab_run(&l, 11000);
+    polls = 0;
+    l.drop = lose_answers;
+    for (uint32_t k = 1; k <= 3; k++) purge_lab_link(&l, 4, k, true);
+    purge_lab_run(&l, 2000);
+    assert_int_equal(polls, 4); /* 20 a second */
+    purge_lab_run(&l, 10000);
+    assert_int_equal(polls, 4 + 4);
+    purge_lab_fini(&l);
+}
+
 static bool drop_answers_late(struct purge_lab *lab, uint32_t from, uint32_t to, const struct peer_purge *m) {
     (void)lab;
     (void)from;
@@ -519,6 +545,7 @@ int main(void) {
         cmocka_unit_test(test_a_lease_is_renewed_while_a_majority_of_the_voters_answers),
         cmocka_unit_test(test_a_lease_comes_back_over_lines_that_take_almost_as_long),
         cmocka_unit_test(test_a_lease_comes_back_over_lines_that_carry_few_answers),
+        cmocka_unit_test(test_who_owes_four_answers_is_polled_four_times_in_a_lease),
         cmocka_unit_test(test_what_the_voters_have_applied_comes_before_the_lease),
         cmocka_unit_test(test_polls_of_another_version_extend_nothing),
         cmocka_unit_test(test_who_is_no_member_holds_none),
