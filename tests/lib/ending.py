@@ -22,3 +22,19 @@ def end(process, patience=60, how=signal.SIGTERM):
         except subprocess.TimeoutExpired:
             if AGAIN_S is None or left <= AGAIN_S:
                 raise
+
+
+def end_by_pid(pid, connection, patience=60):
+    """The same for a daemon that is no child of the test: waits until it closes the connection. TimeoutError: it runs on."""
+    until = time.monotonic() + patience
+    while True:
+        os.kill(pid, signal.SIGTERM)
+        left = max(0.001, until - time.monotonic())
+        connection.settimeout(left if AGAIN_S is None else min(AGAIN_S, left))
+        try:
+            while connection.recv(100):
+                pass
+            return
+        except TimeoutError:
+            if AGAIN_S is None or left <= AGAIN_S:
+                raise

@@ -236,8 +236,7 @@ def files():
         s.connect(path)
         check("-d serves", ask(s, b"mn\r\n") == b"MN\r\n")
         with open(pid) as f:
-            os.kill(int(f.read()), signal.SIGTERM)
-        end_of(s)
+            ending.end_by_pid(int(f.read()), s)
         while os.path.exists(pid):  # removed at the end
             os.sched_yield()
         check("the socket file is removed", not os.path.exists(path))

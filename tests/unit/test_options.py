@@ -425,9 +425,7 @@ def daemon():
             with open(os.path.join(d, "pid")) as f:
                 other = int(f.read())
             assert other != s.pid and s.p.wait(PATIENCE_S) == 0
-            os.kill(other, signal.SIGTERM)
-            while c.recv(100):
-                pass
+            ending.end_by_pid(other, c, PATIENCE_S)
             while os.path.exists(os.path.join(d, "pid")):  # removed at the end
                 os.sched_yield()
 
