@@ -20,21 +20,21 @@ bool purging_lease_held(const struct purging *p, uint64_t now_ns) {
     return p->lease.ends.tag_ns > now_ns;
 }
 
-static int seat_of(const struct purging *p, uint32_t member) {
+int purging_seat(const struct purging *p, uint32_t member) {
     for (unsigned i = 0; i < p->nvoters; i++)
         if (p->voters[i].member == member && member != 0) return (int)i;
     return -1;
 }
 
 uint32_t purging_lease_ask(struct purging *p, uint64_t now_ns) {
-    const int own = seat_of(p, p->number);
+    const int own = purging_seat(p, p->number);
     const uint32_t round = lease_ask(&p->lease, now_ns);
     if (own >= 0 && purging_votes(p)) (void)lease_granted(&p->lease, round, (unsigned)own);
     return round;
 }
 
 void purging_lease_answered(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m) {
-    const int seat = seat_of(p, from);
+    const int seat = purging_seat(p, from);
     /* Who has another version is not counted: it would grant for as long as that says. */
     const bool same = (m->version == p->version && m->epoch == p->epoch) || MUTATED(MUTATION_MIXED_EPOCHS);
     if (seat < 0 || (m->flags & PEER_PURGE_GRANTED) == 0 || !same) return;

@@ -8,6 +8,11 @@
 
 #include "cluster/purging_state.h"
 
+/* It is a voter that is not active in this epoch yet. */
+static bool is_activating(const struct purging *p) {
+    return p->sits && p->active_epoch != p->epoch;
+}
+
 /* ------------------------------------------------------------------ repair */
 
 /* Whether what is lacking is asked for where it may still come from: not from a node whose link is broken, nor from one
@@ -69,7 +74,7 @@ static void poll_member(struct purging *p, uint32_t member, uint32_t round) {
 /* Pulls what has been lacking for a while; at once if this voter waits for it. It is asked for where it has been seen
  * last; only as long as the log there begins too late and others' may reach back further, these are asked in turn. */
 static void pull(struct purging *p, uint64_t now_ns) {
-    const bool activating = p->sits && p->active_epoch != p->epoch;
+    const bool activating = is_activating(p);
     uint32_t asked[PURGELOG_SLOTS];
     unsigned nasked = 0, n;
     for (int i = 0; p->begun && i < purgelog_end(p->log); i++) {
@@ -214,7 +219,7 @@ static void synchronise(struct purging *p, uint64_t now_ns, uint32_t from, const
 }
 
 void purging_poll_activate(struct purging *p, uint64_t now_ns) {
-    if (!p->sits || !p->begun || p->active_epoch == p->epoch) return;
+    if (!p->begun || !is_activating(p)) return;
     if (p->active_epoch == p->epoch - 1)
         for (unsigned i = 0; i < p->nprevious; i++)
             if (p->previous[i] == p->number) p->sync_from |= 1u << i;
@@ -241,10 +246,10 @@ void purging_poll_answered(struct purging *p, uint64_t now_ns, uint32_t from, co
     note_answered(p, from, m->stream);
     if (!p->begun) begin(p, m);
     if (!p->begun) return;
-    if (p->sits && p->active_epoch != p->epoch) synchronise(p, now_ns, from, m);
+    if (is_activating(p)) synchronise(p, now_ns, from, m);
     if (m->flags & PEER_PURGE_BEGUN) lacks(p, now_ns, from, m);
     purging_lease_answered(p, now_ns, from, m);
-    if (p->sits && p->active_epoch != p->epoch) pull(p, now_ns);
+    if (is_activating(p)) pull(p, now_ns);
 }
 
 /* ------------------------------------------------------------------ time */
@@ -262,19 +267,13 @@ static bool most_are_prompt(const struct purging *p) {
     return prompt > p->nvoters / 2;
 }
 
-static bool is_voter(const struct purging *p, uint32_t member) {
-    for (unsigned i = 0; i < p->nvoters; i++)
-        if (p->voters[i].member == member) return true;
-    return false;
-}
-
 bool purging_poll_hurries(const struct purging *p, uint64_t now_ns) {
-    return !p->begun || (p->sits && p->active_epoch != p->epoch) || !purging_lease_held(p, now_ns);
+    return !p->begun || is_activating(p) || !purging_lease_held(p, now_ns);
 }
 
 void purging_poll_tick(struct purging *p, uint64_t now_ns) {
     const bool hurry = purging_poll_hurries(p, now_ns), all = !hurry || now_ns >= p->poll_all_ns;
-    const bool old = !p->begun || (p->sits && p->active_epoch != p->epoch);
+    const bool old = !p->begun || is_activating(p); /* asks the previous voters, too */
     p->poll_ns = now_ns + (hurry && HURRY_MS * MS < p->poll_every_ns ? HURRY_MS * MS : p->poll_every_ns);
     if (p->number == 0) return;
     purging_poll_activate(p, now_ns);
@@ -286,7 +285,7 @@ void purging_poll_tick(struct purging *p, uint64_t now_ns) {
     for (unsigned i = 0; i < p->nvoters; i++)
         if (all || is_prompt(p, p->voters[i].member, asked)) poll_member(p, p->voters[i].member, round);
     for (unsigned i = 0; old && i < p->nprevious; i++)
-        if (!is_voter(p, p->previous[i]) && (all || is_prompt(p, p->previous[i], asked)))
+        if (purging_seat(p, p->previous[i]) < 0 && (all || is_prompt(p, p->previous[i], asked)))
             poll_member(p, p->previous[i], round);
 }
 

@@ -255,6 +255,7 @@ void purging_confirm_flush(struct purging *p, uint64_t now_ns); /* counts the sl
 void purging_confirm_tick(struct purging *p);
 
 /* purging_lease.c */
+int purging_seat(const struct purging *p, uint32_t member);     /* a voter's, -1: it is none */
 uint32_t purging_lease_ask(struct purging *p, uint64_t now_ns); /* begins a round of polls: its number */
 void purging_lease_answered(struct purging *p, uint64_t now_ns, uint32_t from, const struct peer_purge *m);
 void purging_lease_try(struct purging *p); /* takes leases that are complete */

@@ -49,9 +49,8 @@ static const char usage[] =
     "  -D, --duration S      seconds to measure (5)           -n, --ops N    stop after N requests instead\n"
     "  -w, --warmup S        seconds to run before measuring (1)\n"
     "      --rate R          open loop: R batches a second in all; latency counts queueing\n"
-    "      --sleep           with --rate: sleep until the next batch is due. Without it a thread never sleeps, which "
-    "is\n"
-    "                        exact to the microsecond and takes a CPU\n"
+    "      --sleep           with --rate: sleep until the next batch is due. Without it a thread never sleeps: it\n"
+    "                        is exact to the microsecond and takes a CPU\n"
     "  -f, --fill            first set every key once (prints phase \"fill\")\n"
     "      --fill-only       stop after the fill              --fill-depth N sets per write (32)\n"
     "      --scan            last, get every key once (50 per request): exact count of resident keys\n"
@@ -290,6 +289,7 @@ static void check_config(struct load_config *c) {
         c->tags > 64 || c->tag_space < (uint64_t)c->tags || c->tag_space < 1 || c->purge_space < 1 ||
         (c->tag_flag != 'G' && c->tag_flag != 'L') || c->value_min > c->value_max || c->echo_rate <= 0)
         load_die("a number is out of range (see --help)");
+    if (c->sleeps && c->rate <= 0) load_die("--sleep needs --rate");
     if (c->tags && c->proto == LOAD_RESP) load_die("RESP has no tags");
     if (c->tags && c->proto == LOAD_BINARY) load_die("sets of the binary protocol are sent without tags");
     if (c->set_misses && c->multiget > 1) load_die("--set-misses needs --multiget 1");

@@ -136,7 +136,7 @@ static bool serve_events(struct load_thread *t, struct idle *idle) {
     const uint64_t ns = idle ? sleep_ns(t, idle) : 1000000000ull;
     const struct timespec wait = {.tv_sec = (time_t)(ns / 1000000000ull), .tv_nsec = (long)(ns % 1000000000ull)};
     int k = epoll_pwait2(t->epoll, ev, EVENTS, &wait, NULL);
-    if (k < 0 && errno != EINTR) load_die("epoll_wait: %s", strerror(errno));
+    if (k < 0 && errno != EINTR) load_die("epoll_pwait2: %s", strerror(errno));
     if (k <= 0 && t->active) return proc_now_ns() - t->last_ns < (uint64_t)t->cfg->timeout_s * 1000000000ull;
     for (int i = 0; i < k; i++) {
         struct load_conn *c = ev[i].data.ptr;

@@ -11,30 +11,29 @@ import time
 AGAIN_S = 5 if os.environ.get("TAGCACHED_SANITIZER") == "thread" else None
 
 
-def end(process, patience=60, how=signal.SIGTERM):
-    """Sends the signal and waits for so many seconds; the exit status. subprocess.TimeoutExpired: it runs on."""
+def _signal_until(send, wait, patience):
+    """Sends the signal, and returns what wait(SECONDS) does; what it raises when that was too short comes at the end only."""
     until = time.monotonic() + patience
     while True:
-        process.send_signal(how)
-        left = max(0, until - time.monotonic())
+        send()
+        left = max(0.001, until - time.monotonic())
         try:
-            return process.wait(left if AGAIN_S is None else min(AGAIN_S, left))
-        except subprocess.TimeoutExpired:
+            return wait(left if AGAIN_S is None else min(AGAIN_S, left))
+        except (TimeoutError, subprocess.TimeoutExpired):
             if AGAIN_S is None or left <= AGAIN_S:
                 raise
+
+
+def end(process, patience=60, how=signal.SIGTERM):
+    """Sends the signal and waits for so many seconds; the exit status. subprocess.TimeoutExpired: it runs on."""
+    return _signal_until(lambda: process.send_signal(how), process.wait, patience)
 
 
 def end_by_pid(pid, connection, patience=60):
     """The same for a daemon that is no child of the test: waits until it closes the connection. TimeoutError: it runs on."""
-    until = time.monotonic() + patience
-    while True:
-        os.kill(pid, signal.SIGTERM)
-        left = max(0.001, until - time.monotonic())
-        connection.settimeout(left if AGAIN_S is None else min(AGAIN_S, left))
-        try:
-            while connection.recv(100):
-                pass
-            return
-        except TimeoutError:
-            if AGAIN_S is None or left <= AGAIN_S:
-                raise
+    def closed(seconds):
+        connection.settimeout(seconds)
+        while connection.recv(100):
+            pass
+
+    _signal_until(lambda: os.kill(pid, signal.SIGTERM), closed, patience)

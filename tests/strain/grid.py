@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Stores of every size in memories of every size: each is answered within a second, and then the server is idle.
 
-    tests/strain/grid.py --build BUILD [--seconds N] [--seed S] [--part K/N] [--cell m,t,size,reads,tagged,purging,clients]
+    tests/strain/grid.py --build BUILD [--seconds N] [--seed S] [--part K/N | --cell m,t,size,reads,tagged,purging,clients]
 
 A cell of the grid is a fresh server (-m, -t), values of one size (at, below and above every threshold of the store, and
 random ones), each read 0, 1 or 3 times, with tags or without, with purges going on or not, by one client that only stores
 new keys or by two for each worker that overwrite some. The cells come in a random order that the seed fixes, for as many
 seconds as are given; --seconds 0 runs them all, which takes two hours. A cell keeps one core busy: on a machine with more of
-them, runs of the same seed share the grid as --part 1/2 and --part 2/2. Two seconds after the last request of a cell the store's thread may use
-at most one percent of a core; or, where the machine is busy and the sweeper's last pass takes longer, a little later.
+them, runs of the same seed share the grid as --part 1/2 and --part 2/2. Two seconds after the last request of a cell the
+store's thread may use at most one percent of a core; or, where the machine is busy and the sweeper's last pass takes longer,
+a little later.
 
 Ends with the line "N cells, M failed" and exit status 1 if any failed; each failed cell is printed as --cell takes it.
 """
@@ -232,8 +233,9 @@ def main():
     parser.add_argument("--build", required=True, help="where tagcached was built")
     parser.add_argument("--seconds", type=float, default=60, help="how long (0: the whole grid)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--part", type=part_of, default=(1, 1), metavar="K/N", help="run the K-th of N parts of the grid")
-    parser.add_argument("--cell", help="run this cell alone")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--part", type=part_of, default=(1, 1), metavar="K/N", help="run the K-th of N parts of the grid")
+    which.add_argument("--cell", help="run this cell alone")
     args = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     rng = random.Random(args.seed)
