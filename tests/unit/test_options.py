@@ -467,6 +467,7 @@ def lock_memory():
         if terabytes or re.search(r"lib(asan|tsan|ubsan)", s.proc("maps")):
             raise Skipped("sanitizers lock no memory")
         locked = int(re.search(r"^VmLck:\s+(\d+)", s.proc("status"), re.M).group(1))
+        ending.end(s.p, PATIENCE_S)
         assert locked > 0 or "mlockall failed" in s.text(s.err)
 
 
@@ -474,6 +475,7 @@ def lock_memory():
 def verbose():
     with Server(*LOCAL, "-vv") as s:
         assert ask(s.dial(), b"mn\r\n") == b"MN\r\n"
+        ending.end(s.p, PATIENCE_S)  # another thread writes the log: all of it is there at the end
         told = s.text(s.err)
         assert "conn_new" in told and 'line="mn"' in told, told
 
