@@ -11,7 +11,8 @@
  *
  * Progress. Whatever was hit, eviction carries on no more than its credit allows: half of the bytes that it goes
  * through, and a reserve that pays for stretches where more than half is worth keeping. So going through n segments
- * frees at least a third of n, once the reserve is used up (records leave a quarter of a segment unused at most). */
+ * frees at least a third of n, once the reserve is used up (records leave a quarter of a segment unused at most). The
+ * reserve is not spent while one store waits: for each segment that stores take, eviction carries on eight at most. */
 #include "store/evict.h"
 
 #include "base/fault.h"
@@ -33,7 +34,9 @@
 #define REMEMBERED 5                     /* steps above the average size up to which the ghost remembers: a quarter */
 #define CARRIED_PART 2                   /* of a segment gone through, one part in so many is added to the credit */
 #define RESERVE_PART 2                   /* of all segments, one in so many is the most that the credit can be; */
-#define RESERVE_MOST (256u << 20)        /* or so many bytes, which are copied in a tenth of a second */
+#define RESERVE_MOST (256u << 20)        /* or so many bytes */
+#define ALLOWED_EACH 8                   /* so many segments' bytes may be carried on for each that stores take, */
+#define ALLOWED_MOST 16                  /* and so many while they take none */
 
 /* ------------------------------------------------------------------ density */
 
@@ -84,9 +87,13 @@ static uint64_t reserve(const struct store *s) {
 /* A segment is about to be gone through. */
 static void earn_credit(struct store *s) {
     struct evict *own = &s->maintain.evict;
-    uint64_t most = reserve(s);
-    own->credit += s->segs.bytes / CARRIED_PART;
+    const uint64_t most = reserve(s), bytes = s->segs.bytes;
+    const uint32_t given = sync_load(&s->segs.given);
+    own->credit += bytes / CARRIED_PART;
+    own->allowance += (uint64_t)(given - own->given) * ALLOWED_EACH * bytes;
+    own->given = given;
     if (own->credit > most || !own->credit_begun) own->credit = most;
+    if (own->allowance > ALLOWED_MOST * bytes) own->allowance = ALLOWED_MOST * bytes;
     own->credit_begun = true;
 }
 
@@ -94,11 +101,13 @@ static void earn_credit(struct store *s) {
 static bool pay(struct store *s, const struct move_record *r) {
     struct evict *own = &s->maintain.evict;
     if (FAULT_POINT("evict.mutate.no_credit")) return true;
-    if (own->credit < r->bytes) {
+    const bool allowed = own->allowance >= r->bytes || FAULT_POINT("evict.mutate.no_allowance");
+    if (own->credit < r->bytes || !allowed) {
         COUNT(maintenance(s), evicted_over_credit, 1);
         return false;
     }
     own->credit -= r->bytes;
+    own->allowance -= own->allowance < r->bytes ? own->allowance : r->bytes;
     return true;
 }
 

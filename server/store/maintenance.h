@@ -50,8 +50,10 @@ struct evict {
     double density; /* running average of the median hits per byte of main segments, log2 */
     bool density_known;
     bool credit_begun;
-    uint64_t credit; /* bytes that may still be carried on */
-    double leaving;  /* running average of the size of what leaves small, log2 */
+    uint64_t credit;    /* bytes that may still be carried on, */
+    uint64_t allowance; /* and until stores have taken more segments */
+    uint32_t given;     /* segments that they had taken when it was last added to */
+    double leaving;     /* running average of the size of what leaves small, log2 */
 };
 
 /* cold.c: whether main has gone cold, and its trial then */

@@ -103,16 +103,13 @@ bool move_allowed(struct store *s, struct index_bucket *b, uint64_t *slot, uint6
 void move_swing(struct store *s, uint64_t *slot, const struct item *old, uint64_t from, uint64_t to, unsigned freq) {
     struct store_worker *w = maintenance(s);
     uint8_t *p = segment_at(&s->segs, to);
-    struct item it;
     item_set_version(p, old->version);
     item_set_bits(p, old->bits);
     if (old->bits & ITEM_EXPIRY) item_set_expiry(p, old->expiry);
     soonest_note(s, segment_by_loc(s, to), old->expiry);
-    item_read(&it, p);
     index_swing(slot, to, freq);
     account_dead(w, from, item_record_bytes(old));
     COUNT(w, copied_items, 1);
-    COUNT(w, copied_bytes, item_record_bytes(&it));
 }
 
 uint64_t move_copy(struct store *s, uint64_t loc, uint32_t bytes, uint32_t target) {
@@ -124,11 +121,13 @@ uint64_t move_copy(struct store *s, uint64_t loc, uint32_t bytes, uint32_t targe
         uint64_t to = segment_base(&s->segs, target) + used;
         item_copy_record(segment_at(&s->segs, to), segment_at(&s->segs, loc), bytes);
         sync_store_rel(&g->used, used + bytes);
+        COUNT(maintenance(s), copied_bytes, bytes);
         return to;
     }
     if (!append_begin(maintenance(s), bytes, SEGMENT_MAIN, &rec)) return 0;
     item_copy_record(rec.p, segment_at(&s->segs, loc), bytes);
     append_end(maintenance(s), &rec);
+    COUNT(maintenance(s), copied_bytes, bytes);
     return rec.loc;
 }
 

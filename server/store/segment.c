@@ -99,7 +99,10 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     sync_spin_lock(&s->free_lock);
     if (leave == SEGMENT_OVERDRAW || segment_available(s) > leave) i = take_locked(s);
     uint32_t taken = s->taken;
-    if (i != SEGMENT_NONE) sync_bump(&s->taken, 1);
+    if (i != SEGMENT_NONE) {
+        sync_bump(&s->taken, 1);
+        if (leave != SEGMENT_OVERDRAW) sync_bump(&s->given, 1);
+    }
     sync_spin_unlock(&s->free_lock);
     if (i == SEGMENT_NONE) return SEGMENT_NONE;
     struct segment *g = &s->seg[i];

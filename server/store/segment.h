@@ -61,6 +61,7 @@ struct segments {
     struct segment_list queues[2];
     struct segment *seg;
     uint32_t taken; /* ever, modulo 2^32: the clock of their ages; free lock */
+    uint32_t given; /* of these, to others than the maintenance thread; free lock */
     bool hugepages;
     bool erase; /* a segment is overwritten before it is free */
 };

@@ -296,6 +296,35 @@ static unsigned longest_wait(uint64_t limit, uint32_t bytes) {
     return most;
 }
 
+/* The memory fills with values that were all asked for: the most that is copied, in segments, before one store has
+ * its place. */
+static unsigned most_copied(uint64_t limit, uint32_t bytes, const char *mutation) {
+    struct lab l;
+    uint64_t most = 0;
+    lab_open(&l, limit, 0);
+    lab_mutate(mutation);
+    const unsigned n = (unsigned)(2 * limit / bytes);
+    for (unsigned i = 0; i < n; i++) {
+        const uint64_t before = store_metric(l.s, STORE_METRIC_copied_bytes);
+        assert_in_range(rounds_until_stored(&l, i, bytes), 0, 999);
+        const uint64_t copied = store_metric(l.s, STORE_METRIC_copied_bytes) - before;
+        if (copied > most) most = copied;
+        for (unsigned hit = 0; hit < 3; hit++) (void)has_nth(&l, i);
+    }
+    most /= l.s->segs.bytes;
+    lab_close(&l);
+    return (unsigned)most;
+}
+
+static void test_a_store_waits_for_a_few_segments_of_copies(void **state) {
+    (void)state;
+    const uint32_t large[] = {8193, 32768, 300000};
+    for (unsigned i = 0; i < sizeof large / sizeof large[0]; i++)
+        assert_in_range(most_copied(32u << 20, large[i], NULL), 0, 16);
+    assert_in_range(most_copied(32u << 20, 1000, NULL), 8, 16);
+    assert_in_range(most_copied(32u << 20, 1000, "evict.mutate.no_allowance"), 100, 1000);
+}
+
 static bool break_both(const char *name) {
     return strcmp(name, "evict.mutate.no_credit") == 0 || strcmp(name, "evict.mutate.hits_stay") == 0;
 }
@@ -354,6 +383,7 @@ int main(void) {
         cmocka_unit_test(test_eviction_carries_on_half_at_most),
         cmocka_unit_test(test_hits_of_a_large_value_fade),
         cmocka_unit_test(test_a_store_waits_for_a_few_rounds),
+        cmocka_unit_test(test_a_store_waits_for_a_few_segments_of_copies),
         cmocka_unit_test(test_what_cannot_be_had_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
