@@ -23,10 +23,24 @@ char *page_read(const char *path) {
     return text;
 }
 
-bool page_holds(const char *path, const char *lines) {
+/* Whether a page's text has these lines, whole. */
+static bool has_lines(const char *text, const char *lines) {
+    bool has = false;
+    for (const char *p = text; !has && (p = strstr(p, lines)) != NULL; p++) has = p[-1] == '\n';
+    return has;
+}
+
+bool page_holds(const char *path, const char *lines, char *missing, size_t max) {
     char *text = page_read(path);
-    bool holds = false;
-    for (const char *p = text; !holds && p != NULL && (p = strstr(p, lines)) != NULL; p++) holds = p[-1] == '\n';
+    const bool holds = text != NULL && has_lines(text, lines);
+    snprintf(missing, max, "%s should have these lines right behind each other", path);
+    for (const char *line = lines; !holds && text != NULL && *line != '\0'; line = strchr(line, '\n') + 1) {
+        char one[1024];
+        snprintf(one, sizeof one, "%.*s", (int)(strchr(line, '\n') + 1 - line), line);
+        if (has_lines(text, one)) continue;
+        snprintf(missing, max, "%s should have this line:\n%s", path, one);
+        break;
+    }
     free(text);
     return holds;
 }
