@@ -95,8 +95,9 @@ bool compact_one(struct store *s) {
 bool compact_free_dead(struct store *s) {
     struct compact *own = &s->maintain.compact;
     bool any = false;
-    for (unsigned k = 0; k < FREE_SCAN; k++) {
-        if (++own->dead_at >= sync_load(&s->segs.touched)) own->dead_at = 0;
+    const uint32_t touched = sync_load(&s->segs.touched);
+    for (unsigned k = 0; k < FREE_SCAN && k < touched; k++) {
+        if (++own->dead_at >= touched) own->dead_at = 0;
         struct segment *g = &s->segs.seg[own->dead_at];
         if (sync_load_acq(&g->state) != SEGMENT_SEALED || !segment_quiet(g, &s->epoch)) continue;
         if (account_live_bytes(s, own->dead_at) > 0) continue;

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/sync.h"
 #include "store/compact.h"
 #include "store/erase.h"
@@ -91,9 +92,19 @@ static uint32_t coming(const struct store *s) {
     return segment_available(&s->segs) + s->maintain.retire.list.count - s->maintain.retire.stuck;
 }
 
+/* Segments without a live record are used again before ones that were never used: nothing is moved for it, they need no
+ * new pages, and what is overwritten again and again stays in the caches. */
+static bool reuse_dead(struct store *s) {
+    const uint32_t ready = sync_load(&s->segs.free.count) + s->maintain.retire.list.count;
+    if (ready >= target_free(s) || FAULT_POINT("evict.mutate.no_reuse")) return false;
+    if (compact_free_dead(s)) return true;
+    epoch_advance(&s->epoch); /* what was sealed since the last grace period can be looked at in the next round */
+    return false;
+}
+
 /* *freed: segments became free meanwhile, which somebody may wait for. */
 static bool free_segments(struct store *s, bool *freed) {
-    bool any = false;
+    bool any = reuse_dead(s);
     uint32_t exist = sync_load(&s->segs.exist), limit = sync_load(&s->segs.limit);
     uint32_t over = exist > limit ? exist - limit : 0; /* the limit fell: these have to go */
     for (unsigned i = 0; i < WORK_MAX && coming(s) < target_free(s) + over; i++) {

@@ -65,6 +65,24 @@ static void test_overwriting_evicts_nothing(void **state) {
 }
 
 /* The same among items that were asked for, and so moved to main. */
+/* A few values are overwritten again and again: segments that hold, once 32 MiB were written. */
+static unsigned segments_of_overwriting(const char *mutation) {
+    struct lab l;
+    lab_open(&l, 64u << 20, 0);
+    lab_mutate(mutation);
+    for (unsigned i = 0; i < 32 * 1024; i++) set_nth(&l, i % 1000, 1000);
+    const unsigned exist = l.s->segs.exist;
+    lab_close(&l);
+    return exist;
+}
+
+static void test_overwriting_uses_dead_segments_again(void **state) {
+    (void)state;
+    const unsigned megabyte = (1u << 20) / 32768;
+    assert_in_range(segments_of_overwriting(NULL), megabyte, 3 * megabyte);
+    assert_in_range(segments_of_overwriting("evict.mutate.no_reuse"), 32 * megabyte, 64 * megabyte);
+}
+
 static void test_overwriting_in_main_evicts_nothing(void **state) {
     (void)state;
     struct lab l;
@@ -376,6 +394,7 @@ static void test_what_cannot_be_had_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overwriting_evicts_nothing),
+        cmocka_unit_test(test_overwriting_uses_dead_segments_again),
         cmocka_unit_test(test_overwriting_in_main_evicts_nothing),
         cmocka_unit_test(test_idle_workers_leave_enough_for_another),
         cmocka_unit_test(test_large_values_leave_no_gaps),
