@@ -97,11 +97,17 @@ static void earn_credit(struct store *s) {
     own->credit_begun = true;
 }
 
+/* Whether the memory is to be much smaller: then segments go without any store that takes one. */
+static bool shrinking(const struct store *s) {
+    return sync_load(&s->segs.exist) > sync_load(&s->segs.limit) + ALLOWED_MOST &&
+           !FAULT_POINT("evict.mutate.shrink_as_usual");
+}
+
 /* Pays for a record to be carried on. False: there is no credit left for it, so it has to leave. */
 static bool pay(struct store *s, const struct move_record *r) {
     struct evict *own = &s->maintain.evict;
     if (FAULT_POINT("evict.mutate.no_credit")) return true;
-    const bool allowed = own->allowance >= r->bytes || FAULT_POINT("evict.mutate.no_allowance");
+    const bool allowed = own->allowance >= r->bytes || shrinking(s) || FAULT_POINT("evict.mutate.no_allowance");
     if (own->credit < r->bytes || !allowed) {
         COUNT(maintenance(s), evicted_over_credit, 1);
         return false;

@@ -95,7 +95,8 @@ static uint32_t coming(const struct store *s) {
 /* Segments without a live record are used again before ones that were never used: nothing is moved for it, they need no
  * new pages, and what is overwritten again and again stays in the caches. */
 static bool reuse_dead(struct store *s) {
-    const uint32_t ready = sync_load(&s->segs.free.count) + s->maintain.retire.list.count;
+    const struct retire *retired = &s->maintain.retire;
+    const uint32_t ready = sync_load(&s->segs.free.count) + retired->list.count - retired->stuck;
     if (ready >= target_free(s) || FAULT_POINT("evict.mutate.no_reuse")) return false;
     if (compact_free_dead(s)) return true;
     epoch_advance(&s->epoch); /* what was sealed since the last grace period can be looked at in the next round */

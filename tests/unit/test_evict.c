@@ -343,6 +343,30 @@ static void test_a_store_waits_for_a_few_segments_of_copies(void **state) {
     assert_in_range(most_copied(32u << 20, 1000, "evict.mutate.no_allowance"), 100, 1000);
 }
 
+/* A quarter of the items is asked for, then half of the memory is taken away: how many of the quarter are left, in
+ * percent. */
+static unsigned left_after_shrinking(const char *mutation) {
+    enum { BYTES = 32 << 20, ITEMS = BYTES / 1100 };
+    struct lab l;
+    unsigned left = 0;
+    lab_open(&l, BYTES, 0);
+    lab_mutate(mutation);
+    for (unsigned i = 0; i < ITEMS; i++) set_nth(&l, i, 1000);
+    for (unsigned i = 0; i < 3 * ITEMS; i++)
+        if (i % ITEMS % 4 == 0) (void)has_nth(&l, i % ITEMS);
+    store_set_limit(l.s, BYTES / 2);
+    while (l.s->segs.exist > BYTES / 2 / l.s->segs.bytes || store_maintain(l.s)) (void)store_maintain(l.s);
+    for (unsigned i = 0; i < ITEMS; i += 4) left += has_nth(&l, i);
+    lab_close(&l);
+    return left * 400 / ITEMS;
+}
+
+static void test_what_is_asked_for_survives_less_memory(void **state) {
+    (void)state;
+    assert_in_range(left_after_shrinking(NULL), 95, 100);
+    assert_in_range(left_after_shrinking("evict.mutate.shrink_as_usual"), 30, 85);
+}
+
 static bool break_both(const char *name) {
     return strcmp(name, "evict.mutate.no_credit") == 0 || strcmp(name, "evict.mutate.hits_stay") == 0;
 }
@@ -401,6 +425,7 @@ int main(void) {
         cmocka_unit_test(test_a_new_load_is_served_as_if_it_were_the_first),
         cmocka_unit_test(test_eviction_carries_on_half_at_most),
         cmocka_unit_test(test_hits_of_a_large_value_fade),
+        cmocka_unit_test(test_what_is_asked_for_survives_less_memory),
         cmocka_unit_test(test_a_store_waits_for_a_few_rounds),
         cmocka_unit_test(test_a_store_waits_for_a_few_segments_of_copies),
         cmocka_unit_test(test_what_cannot_be_had_is_refused),
