@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "page.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,17 +31,20 @@ static bool has_lines(const char *text, const char *lines) {
     return has;
 }
 
-bool page_holds(const char *path, const char *lines, char *missing, size_t max) {
+char *page_lacks(const char *path, const char *lines) {
     char *text = page_read(path);
-    const bool holds = text != NULL && has_lines(text, lines);
-    snprintf(missing, max, "%s should have these lines right behind each other", path);
-    for (const char *line = lines; !holds && text != NULL && *line != '\0'; line = strchr(line, '\n') + 1) {
-        char one[1024];
-        snprintf(one, sizeof one, "%.*s", (int)(strchr(line, '\n') + 1 - line), line);
-        if (has_lines(text, one)) continue;
-        snprintf(missing, max, "%s should have this line:\n%s", path, one);
-        break;
+    if (text == NULL) return strdup("the page cannot be read");
+    char *lacks = has_lines(text, lines) ? NULL : strdup("these lines right behind each other");
+    for (const char *line = lines, *end; lacks != NULL && *line != '\0'; line = end) {
+        end = strchr(line, '\n') + 1;
+        char *one = strndup(line, (size_t)(end - line));
+        if (!has_lines(text, one)) {
+            free(lacks);
+            lacks = one;
+            break;
+        }
+        free(one);
     }
     free(text);
-    return holds;
+    return lacks;
 }

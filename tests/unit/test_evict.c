@@ -64,7 +64,6 @@ static void test_overwriting_evicts_nothing(void **state) {
     overwrite(10000, 3);
 }
 
-/* The same among items that were asked for, and so moved to main. */
 /* A few values are overwritten again and again: segments that hold, once 32 MiB were written. */
 static unsigned segments_of_overwriting(const char *mutation) {
     struct lab l;
@@ -83,6 +82,7 @@ static void test_overwriting_uses_dead_segments_again(void **state) {
     assert_in_range(segments_of_overwriting("evict.mutate.no_reuse"), 32 * megabyte, 64 * megabyte);
 }
 
+/* The same as test_overwriting_evicts_nothing among items that were asked for, and so moved to main. */
 static void test_overwriting_in_main_evicts_nothing(void **state) {
     (void)state;
     struct lab l;
