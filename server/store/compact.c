@@ -22,8 +22,8 @@ void compact_init(struct compact *c) {
     *c = (struct compact){.target = {SEGMENT_NONE, SEGMENT_NONE}};
 }
 
-/* Finds among the next segments the one with the most dead bytes, if these are a quarter of it or more. Compacting it
- * frees so many bytes for good, so compaction comes to an end. */
+/* Finds among the next segments the one with the most dead bytes, if these are a quarter of it or more. What was dead
+ * when compaction had filled it does not count: moving the rest once more would leave as much, and so without end. */
 static uint32_t deadest(struct store *s) {
     struct compact *own = &s->maintain.compact;
     struct segments *g = &s->segs;
@@ -33,6 +33,7 @@ static uint32_t deadest(struct store *s) {
         struct segment *c = &g->seg[own->at];
         if (sync_load_acq(&c->state) != SEGMENT_SEALED || sync_load(&c->whole)) continue;
         uint32_t dead = account_dead_bytes(s, own->at);
+        if (!FAULT_POINT("compact.mutate.count_all")) dead -= c->packed_dead;
         if (dead < most || !segment_quiet(c, &s->epoch) || own->target[sync_load(&c->queue)] == own->at) continue;
         most = dead;
         best = own->at;
@@ -50,8 +51,10 @@ static void place_target(struct store *s, uint32_t target, uint32_t behind) {
     cold_joined(s, target, behind);
 }
 
-/* Opens a segment for what compaction moves, right behind the one that it begins with. */
+/* Opens a segment for what compaction moves, right behind the one that it begins with. The target before it is full. */
 static uint32_t open_target(struct store *s, enum segment_queue q, uint32_t behind) {
+    const uint32_t full = s->maintain.compact.target[q];
+    if (full != SEGMENT_NONE) s->segs.seg[full].packed_dead = account_dead_bytes(s, full);
     uint32_t i = segment_take(&s->segs, q, maintenance(s)->now, SEGMENT_OVERDRAW);
     s->maintain.compact.target[q] = i;
     if (i == SEGMENT_NONE) return i;
@@ -60,12 +63,20 @@ static uint32_t open_target(struct store *s, enum segment_queue q, uint32_t behi
     return i;
 }
 
-/* Moves a live record to the target. False: it is full. */
+/* Whether so many bytes more fit into the target. */
+static bool has_room(const struct store *s, uint32_t target, uint32_t bytes) {
+    return sync_load(&s->segs.seg[target].used) + bytes <= s->segs.bytes ||
+           FAULT_POINT("compact.mutate.piece_without_head");
+}
+
+/* Moves a live record to the target. False: it is full. A piece goes with its item's record, which has to fit as well:
+ * else a dead copy of the piece would stay there. */
 static bool compact_record(struct store *s, const struct move_record *r, uint32_t target) {
     struct item it;
     if (target == SEGMENT_NONE) return false;
-    if (r->piece) return !move_look(s, r, &it) || move_piece(s, r, target, false);
-    return move_item(s, r, target);
+    if (!r->piece) return move_item(s, r, target);
+    if (!move_look(s, r, &it)) return true;
+    return has_room(s, target, r->bytes + item_record_bytes(&it)) && move_piece(s, r, target, false);
 }
 
 /* Moves what lives in the deadest segment to the target of its queue, which collects such records. The target lies in

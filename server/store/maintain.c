@@ -36,7 +36,6 @@
 #define DOUBLINGS_LOOK 11   /* up to 0.1 s for a purge or the turn of an upload, */
 #define DOUBLINGS_MAX 15    /* up to 1.6 s for anything else */
 #define WORK_MAX 64         /* eviction steps of one round */
-#define COMPACT_MOST 64     /* segments that are compacted for one that stores take */
 #define EXHAUSTED_NS 500000000ull /* no segment became free for so long, */
 #define EXHAUSTED_ROUNDS 16       /* and so many rounds: there is none to be had */
 
@@ -104,26 +103,13 @@ static bool reuse_dead(struct store *s) {
     return false;
 }
 
-/* Compacts, unless that has not helped: pieces of large values need not fit their new segments better than the old
- * ones, and then it would go on for ever. `over`: segments that have to go since the limit fell, which no store takes.
- */
-static bool compact_some(struct store *s, uint32_t over) {
-    struct compact *own = &s->maintain.compact;
-    const uint32_t given = sync_load(&s->segs.given);
-    if (given != own->given || over > COMPACT_MOST) own->done = 0;
-    own->given = given;
-    if ((own->done >= COMPACT_MOST && s->cfg.evict) || !compact_one(s)) return false;
-    own->done++;
-    return true;
-}
-
 /* *freed: segments became free meanwhile, which somebody may wait for. */
 static bool free_segments(struct store *s, bool *freed) {
     bool any = reuse_dead(s);
     uint32_t exist = sync_load(&s->segs.exist), limit = sync_load(&s->segs.limit);
     uint32_t over = exist > limit ? exist - limit : 0; /* the limit fell: these have to go */
     for (unsigned i = 0; i < WORK_MAX && coming(s) < target_free(s) + over; i++) {
-        bool ok = compact_free_dead(s) || compact_some(s, over) || (s->cfg.evict && evict_one(s));
+        bool ok = compact_free_dead(s) || compact_one(s) || (s->cfg.evict && evict_one(s));
         if (!ok) break;
         any = true;
         *freed |= retire_reap(s);

@@ -43,7 +43,6 @@ struct retire {
 struct compact {
     uint32_t at, dead_at; /* where the next look for a partly dead segment, for dead ones begins */
     uint32_t target[2];   /* of each queue the segment that is being filled, or SEGMENT_NONE */
-    uint32_t given, done; /* segments that stores had taken, and how many were compacted since they took the last */
 };
 
 /* evict.c */

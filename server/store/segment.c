@@ -115,7 +115,7 @@ uint32_t segment_take(struct segments *s, enum segment_queue q, uint32_t now, ui
     sync_store(&g->whole, 0);
     sync_store(&g->swept, 0);
     g->taken = g->since = taken;
-    g->inherited = 0;
+    g->inherited = g->packed_dead = 0;
     g->trial = false;
     sync_store_rel(&g->used, segment_first(i));
     sync_store_rel(&g->state, SEGMENT_OPEN);

@@ -37,6 +37,7 @@ struct segment {
     uint32_t taken;       /* segments taken before it (see segment_older) */
     uint32_t since;       /* and before its hits began to count anew; maintenance thread */
     uint32_t dead_before; /* what all had counted of it as dead when it was taken (account.c); maintenance thread */
+    uint32_t packed_dead; /* of its bytes, dead when compaction had filled it (compact.c); maintenance thread */
     uint8_t state, queue;
     uint8_t whole; /* it is one piece of a large value from end to end */
     bool trial;    /* its items' hits were forgotten when it was put on trial; maintenance thread */

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What compaction moves, and that it comes to an end: one thread, compaction called by the test. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/fault.h"
+#include "base/rand.h"
+#include "slow.h"
+#include "store/account.h"
+#include "store/compact.h"
+#include "store/item.h"
+#include "store/retire.h"
+#include "store/segment.h"
+#include "store_lab.h"
+
+#define ITEM_MOST 7000000
+#define KEY_MOST 250
+#define ENDLESS 1000 /* segments that compaction gave up, of a hundred or two that there are */
+
+/* A load that stores values of one kind, to three quarters of the memory, and leaves some of each segment dead. */
+struct kind {
+    uint64_t limit;   /* of the memory */
+    uint32_t bytes;   /* of a value, */
+    uint32_t vary;    /* and up to so many more */
+    unsigned tags;    /* of an item; one with tags has a long key, too */
+    unsigned percent; /* of the items are deleted */
+};
+
+/* What compaction has left. */
+struct outcome {
+    unsigned segments; /* that it gave up; ENDLESS: it found no end */
+    uint64_t dead;     /* bytes of records and pieces in the segments that there are */
+};
+
+static size_t nth_key(const struct kind *k, unsigned n, char key[KEY_MOST + 1]) {
+    return (size_t)snprintf(key, KEY_MOST + 1, "%0*u", k->tags ? KEY_MOST : 6, n);
+}
+
+static void set_nth(struct lab *l, const struct kind *k, unsigned n, uint32_t bytes) {
+    static char value[ITEM_MOST + 1];
+    uint64_t tags[STORE_TAGS_MAX];
+    char key[KEY_MOST + 1];
+    struct store_put p = {.value = value, .size = bytes, .tags = tags, .ntags = (uint8_t)k->tags};
+    assert_true(bytes < sizeof value);
+    for (unsigned i = 0; i < k->tags; i++) tags[i] = (uint64_t)n * STORE_TAGS_MAX + i;
+    p.key = store_key(l->s, key, nth_key(k, n, key));
+    if (bytes > store_inline_max(l->s)) p.upload = lab_upload(l, 0, value, bytes);
+    assert_int_equal(lab_put(l, 0, &p), STORE_OK);
+}
+
+static void store_and_delete(struct lab *l, const struct kind *k) {
+    struct rand r;
+    char key[KEY_MOST + 1];
+    unsigned n = 0;
+    rand_init(&r, k->bytes + k->percent);
+    for (uint64_t stored = 0; stored < k->limit * 3 / 4; n++) {
+        const uint32_t bytes = k->bytes + (uint32_t)rand_below(&r, k->vary + 1);
+        set_nth(l, k, n, bytes);
+        stored += bytes + KEY_MOST + 8 * k->tags;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        nth_key(k, i, key);
+        if (rand_below(&r, 100) < k->percent) lab_delete(l, 0, key);
+    }
+}
+
+static struct outcome compact_all(struct kind k, bool (*broken)(const char *rule)) {
+    struct lab l;
+    struct outcome o = {0, 0};
+    lab_open(&l, k.limit, 0);
+    store_and_delete(&l, &k);
+    fault_hook = broken;
+    for (unsigned vain = 0; vain < 3 && o.segments < ENDLESS;) { /* a call need not look at all segments */
+        epoch_advance(&l.s->epoch);
+        const bool any = compact_one(l.s);
+        o.segments += any;
+        vain = any ? 0 : vain + 1;
+        retire_reap(l.s);
+    }
+    fault_hook = NULL;
+    for (uint32_t i = 0; i < l.s->segs.touched; i++)
+        if (l.s->segs.seg[i].state == SEGMENT_SEALED) o.dead += account_dead_bytes(l.s, i);
+    lab_close(&l);
+    return o;
+}
+
+static bool count_all(const char *rule) {
+    return strcmp(rule, "compact.mutate.count_all") == 0;
+}
+static bool piece_without_head(const char *rule) {
+    return strcmp(rule, "compact.mutate.piece_without_head") == 0;
+}
+static bool both(const char *rule) {
+    return count_all(rule) || piece_without_head(rule);
+}
+
+/* Of loads of values of all sizes, those for which compaction finds no end. */
+static unsigned endless(bool (*broken)(const char *rule)) {
+    unsigned n = 0;
+    for (uint32_t bytes = 1000; bytes < 40000; bytes += bytes < 8000 ? 3500 : TEST_SLOW ? 4100 : 820)
+        for (unsigned percent = 30; percent <= 50; percent += 20)
+            for (unsigned tags = 0; tags <= STORE_TAGS_MAX; tags += STORE_TAGS_MAX)
+                n += compact_all((struct kind){3u << 20, bytes, 0, tags, percent}, broken).segments == ENDLESS;
+    return n;
+}
+
+/* No segment is given up again and again for what it leaves in the next one, although nobody stores or deletes. */
+static void test_compaction_ends(void **state) {
+    (void)state;
+    assert_int_equal(endless(NULL), 0);
+    if (!TEST_SLOW) assert_true(endless(both) > 0);
+}
+
+/* Of large values with long lists of pieces every piece that moves leaves a record of some KiB dead. */
+static void test_compaction_of_large_records_ends(void **state) {
+    (void)state;
+    const struct kind k = {24u << 20, ITEM_MOST, 0, STORE_TAGS_MAX, 50};
+    assert_in_range(compact_all(k, NULL).segments, 1, 10);
+    assert_int_equal(compact_all(k, count_all).segments, ENDLESS);
+}
+
+/* A piece whose record does not fit behind it is not copied. */
+static void test_a_piece_moves_with_its_record(void **state) {
+    (void)state;
+    const struct kind k = {3u << 20, 24360, 0, 0, 50};
+    const struct outcome o = compact_all(k, NULL), without = compact_all(k, piece_without_head);
+    assert_true(o.segments > 10);
+    assert_true(without.dead > 2 * o.dead);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_compaction_ends),
+        cmocka_unit_test(test_compaction_of_large_records_ends),
+        cmocka_unit_test(test_a_piece_moves_with_its_record),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
