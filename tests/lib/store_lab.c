@@ -214,6 +214,24 @@ struct store_upload *lab_upload(struct lab *l, unsigned worker, const void *body
     return u;
 }
 
+void lab_set_nth(struct lab *l, unsigned n, uint32_t bytes) {
+    static char value[200000];
+    char key[32];
+    struct store_put p = {.value = value, .size = bytes};
+    p.key = store_key(l->s, key, (size_t)snprintf(key, sizeof key, "key-%u", n));
+    CHECK(bytes <= sizeof value);
+    memset(value, 'a' + (char)(n % 26), bytes);
+    if (bytes > store_inline_max(l->s)) p.upload = lab_upload(l, 0, value, bytes);
+    while (lab_put(l, 0, &p) == STORE_AGAIN) store_maintain(l->s);
+    if (n % 16 == 0) store_maintain(l->s);
+}
+
+bool lab_has_nth(struct lab *l, unsigned n) {
+    char key[32];
+    snprintf(key, sizeof key, "key-%u", n);
+    return lab_get(l, 0, key, NULL);
+}
+
 enum store_status lab_delete(struct lab *l, unsigned worker, const char *key) {
     struct store_delete d = {.key = store_key(l->s, key, strlen(key))};
     store_enter(l->w[worker]);

@@ -50,6 +50,11 @@ enum store_status lab_upload_some(struct store_worker *w, struct store_upload *u
                                   size_t max);
 /* Uploads a body, running maintenance when there is no room; to be handed to a put. */
 struct store_upload *lab_upload(struct lab *l, unsigned worker, const void *body, uint64_t size);
+/* Sets "key-N" to so many bytes, as an upload if they are many, running maintenance when there is no room and now and
+ * then otherwise. */
+void lab_set_nth(struct lab *l, unsigned n, uint32_t bytes);
+/* Looks "key-N" up; true for a hit. */
+bool lab_has_nth(struct lab *l, unsigned n);
 enum store_status lab_delete(struct lab *l, unsigned worker, const char *key);
 /* Purges, waiting for room and for the end as a connection would; returns the number. Unless the store was started the
  * caller sweeps meanwhile. *n (may be NULL): what on_job said of a counted purge. */

@@ -20,90 +20,6 @@
 
 #define LIMIT (2u << 20)
 
-/* Sets the nth key to so many bytes; a large one is uploaded. */
-static void set_nth(struct lab *l, unsigned n, uint32_t bytes) {
-    static char value[200000];
-    char key[32];
-    struct store_put p = {.value = value, .size = bytes};
-    p.key = store_key(l->s, key, (size_t)snprintf(key, sizeof key, "key-%u", n));
-    assert_true(bytes <= sizeof value);
-    memset(value, 'a' + (char)(n % 26), bytes);
-    if (bytes > store_inline_max(l->s)) p.upload = lab_upload(l, 0, value, bytes);
-    while (lab_put(l, 0, &p) == STORE_AGAIN) store_maintain(l->s);
-    if (n % 16 == 0) store_maintain(l->s);
-}
-
-static bool has_nth(struct lab *l, unsigned n) {
-    char key[32];
-    snprintf(key, sizeof key, "key-%u", n);
-    return lab_get(l, 0, key, NULL);
-}
-
-/* Items that nobody asks for fill half of the memory, some of them are written again and again: what that leaves
- * dead is enough to make room, so nothing goes. `some` are spread among the others. */
-static void overwrite(uint32_t bytes, unsigned some) {
-    struct lab l;
-    struct rand r;
-    rand_init(&r, 1);
-    lab_open(&l, LIMIT, 0);
-    unsigned n = LIMIT / 2 / (bytes + 40);
-    for (unsigned i = 0; i < n; i++) set_nth(&l, i, bytes);
-    for (unsigned i = 0; i < 5 * n; i++) set_nth(&l, (unsigned)rand_below(&r, n / some) * some, bytes);
-    assert_int_equal(store_metric(l.s, STORE_METRIC_evictions), 0);
-    assert_true(store_metric(l.s, STORE_METRIC_segments_compacted) > 0);
-    for (unsigned i = 0; i < n; i++) assert_true(has_nth(&l, i));
-    lab_close(&l);
-}
-
-static void test_overwriting_evicts_nothing(void **state) {
-    (void)state;
-    overwrite(100, 1);
-    overwrite(100, 5);
-    overwrite(3000, 1);
-    overwrite(3000, 5);
-    overwrite(10000, 3);
-}
-
-/* A few values are overwritten again and again: segments that hold, once 32 MiB were written. */
-static unsigned segments_of_overwriting(const char *mutation) {
-    struct lab l;
-    lab_open(&l, 64u << 20, 0);
-    lab_mutate(mutation);
-    for (unsigned i = 0; i < 32 * 1024; i++) set_nth(&l, i % 1000, 1000);
-    const unsigned exist = l.s->segs.exist;
-    lab_close(&l);
-    return exist;
-}
-
-static void test_overwriting_uses_dead_segments_again(void **state) {
-    (void)state;
-    const unsigned megabyte = (1u << 20) / 32768;
-    assert_in_range(segments_of_overwriting(NULL), megabyte, 3 * megabyte);
-    assert_in_range(segments_of_overwriting("evict.mutate.no_reuse"), 32 * megabyte, 64 * megabyte);
-}
-
-/* The same as test_overwriting_evicts_nothing among items that were asked for, and so moved to main. */
-static void test_overwriting_in_main_evicts_nothing(void **state) {
-    (void)state;
-    struct lab l;
-    struct rand r;
-    rand_init(&r, 2);
-    lab_open(&l, LIMIT, 0);
-    unsigned n = LIMIT / 4 / 140;
-    for (unsigned i = 0; i < n; i++) {
-        set_nth(&l, i, 100);
-        assert_true(has_nth(&l, i));
-    }
-    for (unsigned i = 0; i < 4 * n; i++) set_nth(&l, n + i, 100); /* asked for by nobody: these go */
-    struct store_gauges g;
-    store_gauges(l.s, &g);
-    assert_true(g.segments_main > g.segments / 5);
-    for (unsigned i = 0; i < n; i++) assert_true(has_nth(&l, i));
-    for (unsigned i = 0; i < 5 * n; i++) set_nth(&l, (unsigned)rand_below(&r, n), 100);
-    for (unsigned i = 0; i < n; i++) assert_true(has_nth(&l, i));
-    lab_close(&l);
-}
-
 /* Stores a record as large as it may be in one piece, or one of a few bytes; false: not even after some maintenance. */
 static bool set_some(struct store *s, unsigned worker, unsigned n, bool large) {
     static char value[1 << 20];
@@ -150,10 +66,10 @@ static unsigned look_aside(struct lab *l, struct rand *r, unsigned base, unsigne
     for (unsigned i = 0; i < lookups; i++) {
         uint64_t a = rand_below(r, keys), b = rand_below(r, keys), c = rand_below(r, keys);
         unsigned n = base + (unsigned)(a * b / keys * c / keys);
-        if (has_nth(l, n))
+        if (lab_has_nth(l, n))
             hits++;
         else
-            set_nth(l, n, bytes);
+            lab_set_nth(l, n, bytes);
     }
     return hits;
 }
@@ -166,7 +82,7 @@ static void test_large_values_leave_no_gaps(void **state) {
     rand_init(&r, 5);
     lab_open(&l, 4 * LIMIT, 0);
     for (unsigned i = 0; i < 250; i++) /* without an eviction */
-        set_nth(&l, i, (uint32_t)store_inline_max(l.s) + 1 + (uint32_t)rand_below(&r, 20000));
+        lab_set_nth(&l, i, (uint32_t)store_inline_max(l.s) + 1 + (uint32_t)rand_below(&r, 20000));
     const struct segments *g = &l.s->segs;
     unsigned sealed = 0;
     for (uint32_t i = 0; i < g->touched; i++) {
@@ -218,8 +134,8 @@ static bool carries_too_much(const char *mutation) {
     struct rand r;
     rand_init(&r, 3);
     for (unsigned i = 0; i < 12 * n; i++) {
-        set_nth(&l, i, 1000);
-        for (unsigned hit = 0; hit < 20; hit++) (void)has_nth(&l, i - (unsigned)rand_below(&r, i < n ? i + 1 : n));
+        lab_set_nth(&l, i, 1000);
+        for (unsigned hit = 0; hit < 20; hit++) (void)lab_has_nth(&l, i - (unsigned)rand_below(&r, i < n ? i + 1 : n));
     }
     const uint64_t went = store_metric(l.s, STORE_METRIC_segments_evicted) * l.s->segs.bytes;
     const bool over = store_metric(l.s, STORE_METRIC_copied_bytes) > LIMIT / 2 + went / 2;
@@ -261,7 +177,7 @@ static int hits_after_a_move(uint32_t bytes, const char *mutation) {
     assert_int_equal(hits_of_item(&l, "large"), INDEX_FREQ_MAX);
     const uint64_t first = l.s->segs.limit / 4; /* it was the first to come */
     for (unsigned i = 0; store_metric(l.s, STORE_METRIC_segments_evicted) < first; i++) {
-        set_nth(&l, i, 8000);
+        lab_set_nth(&l, i, 8000);
         (void)epoch_advance(&l.s->epoch); /* what was written to before may go */
     }
     const int hits = hits_of_item(&l, "large");
@@ -308,7 +224,7 @@ static unsigned longest_wait(uint64_t limit, uint32_t bytes) {
     for (unsigned i = 0; i < n && most < 1000; i++) {
         const unsigned rounds = rounds_until_stored(&l, i, bytes);
         if (rounds > most) most = rounds;
-        for (unsigned hit = 0; hit < i % 4; hit++) (void)has_nth(&l, i);
+        for (unsigned hit = 0; hit < i % 4; hit++) (void)lab_has_nth(&l, i);
     }
     lab_close(&l);
     return most;
@@ -327,7 +243,7 @@ static unsigned most_copied(uint64_t limit, uint32_t bytes, const char *mutation
         assert_in_range(rounds_until_stored(&l, i, bytes), 0, 999);
         const uint64_t copied = store_metric(l.s, STORE_METRIC_copied_bytes) - before;
         if (copied > most) most = copied;
-        for (unsigned hit = 0; hit < 3; hit++) (void)has_nth(&l, i);
+        for (unsigned hit = 0; hit < 3; hit++) (void)lab_has_nth(&l, i);
     }
     most /= l.s->segs.bytes;
     lab_close(&l);
@@ -343,6 +259,30 @@ static void test_a_store_waits_for_a_few_segments_of_copies(void **state) {
     assert_in_range(most_copied(32u << 20, 1000, "evict.mutate.no_allowance"), 100, 1000);
 }
 
+/* Once the memory is full of items that were all asked for: the bytes that are copied while stores take 20 segments, in
+ * segments. */
+static unsigned copied_for_twenty(void) {
+    struct lab l;
+    uint64_t copied = 0;
+    lab_open(&l, 32u << 20, 0);
+    uint32_t given = 0;
+    for (unsigned i = 0; copied == 0 || l.s->segs.given - given < 20; i++) {
+        assert_in_range(rounds_until_stored(&l, i, 1000), 0, 999);
+        for (unsigned hit = 0; hit < 3; hit++) (void)lab_has_nth(&l, i);
+        copied = store_metric(l.s, STORE_METRIC_copied_bytes);
+        if (copied == 0) given = l.s->segs.given;
+    }
+    copied /= l.s->segs.bytes;
+    lab_close(&l);
+    return (unsigned)copied;
+}
+
+/* Sixteen may be copied at once, and from then on eight for each that stores take. */
+static void test_stores_pay_for_copies_with_the_segments_they_take(void **state) {
+    (void)state;
+    assert_in_range(copied_for_twenty(), 7 * 20, 16 + 8 * 20);
+}
+
 /* A quarter of the items is asked for, then half of the memory is taken away: how many of the quarter are left, in
  * percent. */
 static unsigned left_after_shrinking(const char *mutation) {
@@ -351,12 +291,12 @@ static unsigned left_after_shrinking(const char *mutation) {
     unsigned left = 0;
     lab_open(&l, BYTES, 0);
     lab_mutate(mutation);
-    for (unsigned i = 0; i < ITEMS; i++) set_nth(&l, i, 1000);
+    for (unsigned i = 0; i < ITEMS; i++) lab_set_nth(&l, i, 1000);
     for (unsigned i = 0; i < 3 * ITEMS; i++)
-        if (i % ITEMS % 4 == 0) (void)has_nth(&l, i % ITEMS);
+        if (i % ITEMS % 4 == 0) (void)lab_has_nth(&l, i % ITEMS);
     store_set_limit(l.s, BYTES / 2);
     while (l.s->segs.exist > BYTES / 2 / l.s->segs.bytes || store_maintain(l.s)) (void)store_maintain(l.s);
-    for (unsigned i = 0; i < ITEMS; i += 4) left += has_nth(&l, i);
+    for (unsigned i = 0; i < ITEMS; i += 4) left += lab_has_nth(&l, i);
     lab_close(&l);
     return left * 400 / ITEMS;
 }
@@ -365,6 +305,23 @@ static void test_what_is_asked_for_survives_less_memory(void **state) {
     (void)state;
     assert_in_range(left_after_shrinking(NULL), 95, 100);
     assert_in_range(left_after_shrinking("evict.mutate.shrink_as_usual"), 30, 85);
+}
+
+/* All items are asked for, and a few segments' memory is taken away, fewer than eviction may carry on at once. */
+static void test_a_little_less_memory_costs_a_little(void **state) {
+    (void)state;
+    enum { BYTES = 32 << 20, ITEMS = BYTES / 1100, LESS = 10 };
+    struct lab l;
+    unsigned left = 0, rounds = 0;
+    lab_open(&l, BYTES, 0);
+    for (unsigned i = 0; i < ITEMS; i++) lab_set_nth(&l, i, 1000);
+    for (unsigned i = 0; i < 3 * ITEMS; i++) (void)lab_has_nth(&l, i % ITEMS);
+    const uint32_t before = l.s->segs.exist;
+    store_set_limit(l.s, (before - LESS) * (uint64_t)l.s->segs.bytes);
+    while (store_maintain(l.s) || l.s->segs.exist > before - LESS) assert_in_range(rounds++, 0, 999);
+    for (unsigned i = 0; i < ITEMS; i++) left += lab_has_nth(&l, i);
+    assert_in_range(left * 100 / ITEMS, 90, 99);
+    lab_close(&l);
 }
 
 static bool break_both(const char *name) {
@@ -417,9 +374,6 @@ static void test_what_cannot_be_had_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_overwriting_evicts_nothing),
-        cmocka_unit_test(test_overwriting_uses_dead_segments_again),
-        cmocka_unit_test(test_overwriting_in_main_evicts_nothing),
         cmocka_unit_test(test_idle_workers_leave_enough_for_another),
         cmocka_unit_test(test_large_values_leave_no_gaps),
         cmocka_unit_test(test_a_new_load_is_served_as_if_it_were_the_first),
@@ -428,6 +382,8 @@ int main(void) {
         cmocka_unit_test(test_what_is_asked_for_survives_less_memory),
         cmocka_unit_test(test_a_store_waits_for_a_few_rounds),
         cmocka_unit_test(test_a_store_waits_for_a_few_segments_of_copies),
+        cmocka_unit_test(test_stores_pay_for_copies_with_the_segments_they_take),
+        cmocka_unit_test(test_a_little_less_memory_costs_a_little),
         cmocka_unit_test(test_what_cannot_be_had_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
