@@ -10,6 +10,12 @@ TESTS += %D%/test_check_includes.py
 endif
 EXTRA_DIST += %D%/test_check_includes.py
 
+# The page of the benchmarks.
+if !SANITIZED
+TESTS += %D%/test_bench_report.py
+endif
+EXTRA_DIST += %D%/test_bench_report.py
+
 # The checker of tests/cluster/faults.
 single_tests += %D%/test_faultmodel
 tests_unit_test_faultmodel_SOURCES = %D%/test_faultmodel.c tests/cluster/faultmodel.c
