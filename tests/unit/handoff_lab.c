@@ -22,7 +22,8 @@ static struct lab_item *find(struct lab_node *n, const char *key, size_t nkey) {
 }
 
 static void put(struct lab_node *n, const char *key, size_t nkey, uint64_t size, unsigned freq, uint32_t to) {
-    n->items = realloc(n->items, (n->nitems + 1) * sizeof *n->items);
+    if ((n->nitems & (n->nitems - 1)) == 0) /* a power of two, all of them used */
+        n->items = realloc(n->items, (n->nitems ? 2 * n->nitems : 1) * sizeof *n->items);
     struct lab_item *it = &n->items[n->nitems++];
     *it = (struct lab_item){.version = n->nitems, .size = size, .freq = freq, .to = to};
     snprintf(it->key, sizeof it->key, "%.*s", (int)nkey, key);

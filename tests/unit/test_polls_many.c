@@ -16,7 +16,7 @@
 enum {
     MEMBERS = 1000,
     STEP_MS = 10,
-    SECONDS = 5,
+    SECONDS = 2,
     /* around a message: its length and authentication, and headers of TCP, IP and Ethernet as if it travelled alone */
     ENVELOPE = 24 + 66,
     MOST_BYTES = 2000000 /* a second that a voter sends and receives */
