@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "base/sync.h"
 #include "store/account.h"
+#include "store/allowance.h"
 #include "store/cold.h"
 #include "store/handle.h"
 #include "store/item.h"
@@ -79,18 +80,15 @@ static bool compact_record(struct store *s, const struct move_record *r, uint32_
     return has_room(s, target, r->bytes + item_record_bytes(&it)) && move_piece(s, r, target, false);
 }
 
-/* Moves what lives in the deadest segment to the target of its queue, which collects such records. The target lies in
- * the queue from the start, at the place of the newest segment whose records it has: so nothing is evicted before its
- * time, and a little stays for longer. It may itself be evicted. */
-bool compact_one(struct store *s) {
+/* Moves what lives in a segment to the target of its queue, which collects such records. The target lies in the queue
+ * from the start, at the place of the newest segment whose records it has: so nothing is evicted before its time, and a
+ * little stays for longer. It may itself be evicted. False: there is no segment to move to. */
+static bool compact_segment(struct store *s, uint32_t i) {
     struct compact *own = &s->maintain.compact;
-    uint32_t i = deadest(s), at;
-    if (i == SEGMENT_NONE) return false;
     enum segment_queue q = (enum segment_queue)sync_load(&s->segs.seg[i].queue);
     struct move_record r[MOVE_BLOCK];
-    uint32_t target = own->target[q];
+    uint32_t target = own->target[q], at = segment_first(i);
     if (target != SEGMENT_NONE && segment_older(&s->segs.seg[target], &s->segs.seg[i])) place_target(s, target, i);
-    at = segment_first(i);
     for (unsigned n; (n = move_next(s, i, &at, r, MOVE_BLOCK)) > 0;)
         for (unsigned k = 0; k < n; k++)
             if (!compact_record(s, &r[k], own->target[q]) && !compact_record(s, &r[k], open_target(s, q, i)))
@@ -99,6 +97,20 @@ bool compact_one(struct store *s) {
     retire_segment(s, i);
     COUNT(maintenance(s), segments_compacted, 1);
     return true;
+}
+
+/* Pieces of large values may fit their new segments no better than the old ones, so that moving them gains nothing.
+ * Then a store that waits is served by eviction in the end. */
+bool compact_one(struct store *s) {
+    struct allowance *a = &s->maintain.compact.allowance;
+    const uint64_t *copied = &maintenance(s)->metrics[STORE_METRIC_copied_bytes], before = *copied;
+    const uint32_t i = deadest(s);
+    if (i == SEGMENT_NONE) return false;
+    allowance_earn(s, a);
+    if (s->cfg.evict && !allowance_has(s, a, account_live_bytes(s, i))) return false;
+    const bool ok = compact_segment(s, i);
+    allowance_spend(a, *copied - before);
+    return ok;
 }
 
 /* Sealed segments without a live record, of either queue, need no walk at all. Once all of one is dead it stays so:

@@ -13,7 +13,7 @@ struct store;
 
 void compact_init(struct compact *c);
 /* Moves what lives in a segment that is a quarter dead elsewhere and retires it; false if there is none such among the
- * next ones, or no segment to move it to. */
+ * next ones, no segment to move it to, or stores have to get room by eviction first (allowance.h). */
 bool compact_one(struct store *s);
 /* Retires those of the next segments in which nothing lives; false if there was none. */
 bool compact_free_dead(struct store *s);

@@ -12,12 +12,13 @@
  * Progress. Whatever was hit, eviction carries on no more than its credit allows: half of the bytes that it goes
  * through, and a reserve that pays for stretches where more than half is worth keeping. So going through n segments
  * frees at least a third of n, once the reserve is used up (records leave a quarter of a segment unused at most). The
- * reserve is not spent while one store waits: for each segment that stores take, eviction carries on eight at most. */
+ * reserve is not spent while one store waits: allowance.h. */
 #include "store/evict.h"
 
 #include "base/fault.h"
 #include "base/sync.h"
 #include "store/account.h"
+#include "store/allowance.h"
 #include "store/cold.h"
 #include "store/ghost.h"
 #include "store/handle.h"
@@ -35,8 +36,6 @@
 #define CARRIED_PART 2                   /* of a segment gone through, one part in so many is added to the credit */
 #define RESERVE_PART 2                   /* of all segments, one in so many is the most that the credit can be; */
 #define RESERVE_MOST (256u << 20)        /* or so many bytes */
-#define ALLOWED_EACH 8                   /* so many segments' bytes may be carried on for each that stores take, */
-#define ALLOWED_MOST 16                  /* and so many while they take none */
 
 /* ------------------------------------------------------------------ density */
 
@@ -87,33 +86,23 @@ static uint64_t reserve(const struct store *s) {
 /* A segment is about to be gone through. */
 static void earn_credit(struct store *s) {
     struct evict *own = &s->maintain.evict;
-    const uint64_t most = reserve(s), bytes = s->segs.bytes;
-    const uint32_t given = sync_load(&s->segs.given);
-    own->credit += bytes / CARRIED_PART;
-    own->allowance += (uint64_t)(given - own->given) * ALLOWED_EACH * bytes;
-    own->given = given;
+    const uint64_t most = reserve(s);
+    own->credit += s->segs.bytes / CARRIED_PART;
     if (own->credit > most || !own->credit_begun) own->credit = most;
-    if (own->allowance > ALLOWED_MOST * bytes) own->allowance = ALLOWED_MOST * bytes;
     own->credit_begun = true;
-}
-
-/* Whether the memory is to be much smaller: then segments go without any store that takes one. */
-static bool shrinking(const struct store *s) {
-    return sync_load(&s->segs.exist) > sync_load(&s->segs.limit) + ALLOWED_MOST &&
-           !FAULT_POINT("evict.mutate.shrink_as_usual");
+    allowance_earn(s, &own->allowance);
 }
 
 /* Pays for a record to be carried on. False: there is no credit left for it, so it has to leave. */
 static bool pay(struct store *s, const struct move_record *r) {
     struct evict *own = &s->maintain.evict;
     if (FAULT_POINT("evict.mutate.no_credit")) return true;
-    const bool allowed = own->allowance >= r->bytes || shrinking(s) || FAULT_POINT("evict.mutate.no_allowance");
-    if (own->credit < r->bytes || !allowed) {
+    if (own->credit < r->bytes || !allowance_has(s, &own->allowance, r->bytes)) {
         COUNT(maintenance(s), evicted_over_credit, 1);
         return false;
     }
     own->credit -= r->bytes;
-    own->allowance -= own->allowance < r->bytes ? own->allowance : r->bytes;
+    allowance_spend(&own->allowance, r->bytes);
     return true;
 }
 

@@ -2,6 +2,7 @@
 tagcached_sources += \
   %D%/account.c \
   %D%/age.c \
+  %D%/allowance.c \
   %D%/append.c \
   %D%/change.c \
   %D%/cold.c \
@@ -44,6 +45,7 @@ tagcached_sources += \
 noinst_HEADERS += \
   %D%/account.h \
   %D%/age.h \
+  %D%/allowance.h \
   %D%/append.h \
   %D%/change.h \
   %D%/cold.h \

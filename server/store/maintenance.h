@@ -39,10 +39,17 @@ struct retire {
     uint32_t stuck;           /* of those only a pin holds back, as of the latest look */
 };
 
+/* allowance.c */
+struct allowance {
+    uint64_t bytes; /* that may still be copied */
+    uint32_t given; /* segments that stores had taken when it was last added to */
+};
+
 /* compact.c */
 struct compact {
     uint32_t at, dead_at; /* where the next look for a partly dead segment, for dead ones begins */
     uint32_t target[2];   /* of each queue the segment that is being filled, or SEGMENT_NONE */
+    struct allowance allowance;
 };
 
 /* evict.c */
@@ -50,10 +57,9 @@ struct evict {
     double density; /* running average of the median hits per byte of main segments, log2 */
     bool density_known;
     bool credit_begun;
-    uint64_t credit;    /* bytes that may still be carried on, */
-    uint64_t allowance; /* and until stores have taken more segments */
-    uint32_t given;     /* segments that they had taken when it was last added to */
-    double leaving;     /* running average of the size of what leaves small, log2 */
+    uint64_t credit; /* bytes that may still be carried on */
+    struct allowance allowance;
+    double leaving; /* running average of the size of what leaves small, log2 */
 };
 
 /* cold.c: whether main has gone cold, and its trial then */

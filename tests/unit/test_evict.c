@@ -256,7 +256,7 @@ static void test_a_store_waits_for_a_few_segments_of_copies(void **state) {
     for (unsigned i = 0; i < sizeof large / sizeof large[0]; i++)
         assert_in_range(most_copied(32u << 20, large[i], NULL), 0, 16);
     assert_in_range(most_copied(32u << 20, 1000, NULL), 8, 16);
-    assert_in_range(most_copied(32u << 20, 1000, "evict.mutate.no_allowance"), 100, 1000);
+    assert_in_range(most_copied(32u << 20, 1000, "allowance.mutate.none"), 100, 1000);
 }
 
 /* Once the memory is full of items that were all asked for: the bytes that are copied while stores take 20 segments, in
@@ -304,7 +304,7 @@ static unsigned left_after_shrinking(const char *mutation) {
 static void test_what_is_asked_for_survives_less_memory(void **state) {
     (void)state;
     assert_in_range(left_after_shrinking(NULL), 95, 100);
-    assert_in_range(left_after_shrinking("evict.mutate.shrink_as_usual"), 30, 85);
+    assert_in_range(left_after_shrinking("allowance.mutate.shrink_as_usual"), 30, 85);
 }
 
 /* All items are asked for, and a few segments' memory is taken away, fewer than eviction may carry on at once. */
