@@ -12,7 +12,8 @@ them, runs of the same seed share the grid as --part 1/2 and --part 2/2. Two sec
 store's thread may use at most one percent of a core; or, where the machine is busy and the sweeper's last pass takes longer,
 a little later.
 
-Ends with the line "N cells, M failed" and exit status 1 if any failed; each failed cell is printed as --cell takes it.
+Ends, also when it is stopped with Ctrl-C, with the line "N of M cells, F failed" and exit status 1 if any failed; each failed
+cell is printed as --cell takes it.
 """
 import argparse
 import os
@@ -243,21 +244,25 @@ def main():
     every = every[args.part[0] - 1::args.part[1]]
     until = time.monotonic() + args.seconds if args.seconds else float("inf")
     done, failures, idle = 0, [], Idle()
-    for cell in every:
-        if time.monotonic() > until:
-            break
-        done += 1
-        try:
-            idle.add(cell, run_cell(args.build, cell, random.Random(args.seed)))
-        except Failed as e:
-            failures.append((cell, str(e)))
-            print("FAILED --cell", ",".join(map(str, cell)), str(e), flush=True)
-        for failure in idle.look(wait=len(idle.waiting) > 6):
-            failures.append(failure)
-            print("FAILED --cell", ",".join(map(str, failure[0])), failure[1], flush=True)
-    for failure in idle.look(wait=True):
-        failures.append(failure)
-        print("FAILED --cell", ",".join(map(str, failure[0])), failure[1], flush=True)
+
+    def failed(found):
+        for cell, what in found:
+            failures.append((cell, what))
+            print("FAILED --cell", ",".join(map(str, cell)), what, flush=True)
+
+    try:
+        for cell in every:
+            if time.monotonic() > until:
+                break
+            try:
+                idle.add(cell, run_cell(args.build, cell, random.Random(args.seed)))
+            except Failed as e:
+                failed([(cell, str(e))])
+            done += 1
+            failed(idle.look(wait=len(idle.waiting) > 6))
+        failed(idle.look(wait=True))
+    except KeyboardInterrupt:
+        pass
     print(f"{done} of {len(every)} cells, {len(failures)} failed")
     return 1 if failures or done == 0 else 0
 
