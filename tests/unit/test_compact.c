@@ -27,8 +27,7 @@
 /* A load that stores values of one kind, to three quarters of the memory, and leaves some of each segment dead. */
 struct kind {
     uint64_t limit;   /* of the memory */
-    uint32_t bytes;   /* of a value, */
-    uint32_t vary;    /* and up to so many more */
+    uint32_t bytes;   /* of a value */
     unsigned tags;    /* of an item; one with tags has a long key, too */
     unsigned percent; /* of the items are deleted */
 };
@@ -43,15 +42,15 @@ static size_t nth_key(const struct kind *k, unsigned n, char key[KEY_MOST + 1]) 
     return (size_t)snprintf(key, KEY_MOST + 1, "%0*u", k->tags ? KEY_MOST : 6, n);
 }
 
-static void set_nth(struct lab *l, const struct kind *k, unsigned n, uint32_t bytes) {
+static void set_nth(struct lab *l, const struct kind *k, unsigned n) {
     static char value[ITEM_MOST + 1];
     uint64_t tags[STORE_TAGS_MAX];
     char key[KEY_MOST + 1];
-    struct store_put p = {.value = value, .size = bytes, .tags = tags, .ntags = (uint8_t)k->tags};
-    assert_true(bytes < sizeof value);
+    struct store_put p = {.value = value, .size = k->bytes, .tags = tags, .ntags = (uint8_t)k->tags};
+    assert_true(k->bytes < sizeof value);
     for (unsigned i = 0; i < k->tags; i++) tags[i] = (uint64_t)n * STORE_TAGS_MAX + i;
     p.key = store_key(l->s, key, nth_key(k, n, key));
-    if (bytes > store_inline_max(l->s)) p.upload = lab_upload(l, 0, value, bytes);
+    if (k->bytes > store_inline_max(l->s)) p.upload = lab_upload(l, 0, value, k->bytes);
     while (lab_put(l, 0, &p) == STORE_AGAIN) store_maintain(l->s);
 }
 
@@ -61,9 +60,8 @@ static void store_and_delete(struct lab *l, const struct kind *k) {
     unsigned n = 0;
     rand_init(&r, k->bytes + k->percent);
     for (uint64_t stored = 0; stored < k->limit * 3 / 4; n++) {
-        const uint32_t bytes = k->bytes + (uint32_t)rand_below(&r, k->vary + 1);
-        set_nth(l, k, n, bytes);
-        stored += bytes + KEY_MOST + 8 * k->tags;
+        set_nth(l, k, n);
+        stored += k->bytes + KEY_MOST + 8 * k->tags;
     }
     for (unsigned i = 0; i < n; i++) {
         nth_key(k, i, key);
@@ -111,7 +109,7 @@ static unsigned endless(bool (*broken)(const char *rule)) {
     for (uint32_t bytes = 1000; bytes < 40000; bytes += bytes < 8000 ? 3500 : TEST_SLOW ? 4100 : 820)
         for (unsigned percent = 30; percent <= 50; percent += 20)
             for (unsigned tags = 0; tags <= STORE_TAGS_MAX; tags += STORE_TAGS_MAX)
-                n += compact_all((struct kind){3u << 20, bytes, 0, tags, percent}, broken).segments == ENDLESS;
+                n += compact_all((struct kind){3u << 20, bytes, tags, percent}, broken).segments == ENDLESS;
     return n;
 }
 
@@ -125,7 +123,7 @@ static void test_compaction_ends(void **state) {
 /* Of large values with long lists of pieces every piece that moves leaves a record of some KiB dead. */
 static void test_compaction_of_large_records_ends(void **state) {
     (void)state;
-    const struct kind k = {24u << 20, ITEM_MOST, 0, STORE_TAGS_MAX, 50};
+    const struct kind k = {24u << 20, ITEM_MOST, STORE_TAGS_MAX, 50};
     assert_in_range(compact_all(k, none).segments, 1, 10);
     assert_int_equal(compact_all(k, count_all).segments, ENDLESS);
 }
@@ -133,7 +131,7 @@ static void test_compaction_of_large_records_ends(void **state) {
 /* A piece whose record does not fit behind it is not copied. */
 static void test_a_piece_moves_with_its_record(void **state) {
     (void)state;
-    const struct kind k = {3u << 20, 24360, 0, 0, 50};
+    const struct kind k = {3u << 20, 24360, 0, 50};
     const struct outcome o = compact_all(k, none), without = compact_all(k, piece_without_head);
     assert_true(o.segments > 10);
     assert_true(without.dead > 2 * o.dead);
@@ -142,21 +140,21 @@ static void test_a_piece_moves_with_its_record(void **state) {
 /* The memory is full of values of which one in four is deleted. Compacting gains little, since three of them with their
  * records fill a segment. The most that is copied, in segments, before one store has its place. */
 static unsigned most_copied(const char *mutation) {
-    const struct kind k = {64u << 20, 8193, 0, STORE_TAGS_MAX, 0};
+    const struct kind k = {64u << 20, 8193, STORE_TAGS_MAX, 0};
     struct lab l;
     char key[KEY_MOST + 1];
     unsigned n = 0;
     uint64_t most = 0;
     lab_open(&l, k.limit, 0);
     lab_mutate(mutation);
-    while (store_metric(l.s, STORE_METRIC_segments_evicted) == 0) set_nth(&l, &k, n++, k.bytes);
+    while (store_metric(l.s, STORE_METRIC_segments_evicted) == 0) set_nth(&l, &k, n++);
     for (unsigned i = 0; i < n; i += 4) {
         nth_key(&k, i, key);
         lab_delete(&l, 0, key);
     }
     for (unsigned i = 0; i < 100; i++) {
         const uint64_t before = store_metric(l.s, STORE_METRIC_copied_bytes);
-        set_nth(&l, &k, n++, k.bytes);
+        set_nth(&l, &k, n++);
         const uint64_t copied = store_metric(l.s, STORE_METRIC_copied_bytes) - before;
         if (copied > most) most = copied;
     }
