@@ -7,8 +7,8 @@
 A cell of the grid is a fresh server (-m, -t), values of one size (at, below and above every threshold of the store, and
 random ones), each read 0, 1 or 3 times, with tags or without, with purges going on or not, by one client that only stores
 new keys or by two for each worker that overwrite some. The cells come in a random order that the seed fixes, for as many
-seconds as are given; --seconds 0 runs them all, which takes two to three hours. A cell keeps one core busy: on a machine with more of
-them, runs of the same seed share the grid as --part 1/2 and --part 2/2. Two seconds after the last request of a cell the
+seconds as are given; --seconds 0 runs them all, which takes two to three hours. A cell keeps one core busy: on a machine with
+more of them, runs of the same seed share the grid as --part 1/2 and --part 2/2. Two seconds after the last request of a cell the
 store's thread may use at most one percent of a core; or, where the machine is busy and the sweeper's last pass takes longer,
 a little later.
 
