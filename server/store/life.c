@@ -52,9 +52,9 @@ static uint64_t purge_bytes_for(uint64_t limit) {
     return limit / 100 > enough ? limit / 100 : enough;
 }
 
-/* Items that the index has slots for from the start. A worker wakes the thread that makes it grow when it takes a
- * segment, and may have filled the one before with small items by then: three of them a slot at most, since a bucket
- * takes ten times its slots. */
+/* Items that the index has slots for from the start. The thread that makes it grow is woken when a worker takes a
+ * segment; until then the workers may fill their first ones with the smallest items. That makes three for each slot,
+ * and a bucket takes ten. */
 static uint64_t first_items(const struct store_config *cfg, uint32_t segment_bytes) {
     const uint64_t usual = cfg->memory_limit / 256 / 9;
     const uint64_t open = (uint64_t)cfg->workers * segment_bytes / ITEM_MIN_BYTES / 3;

@@ -24,21 +24,6 @@
 
 /* ------------------------------------------------------------------ small's tenth */
 
-static void set_nth(struct lab *l, unsigned n) {
-    char key[32], value[200];
-    struct store_put p = {.value = value, .size = sizeof value};
-    memset(value, 'x', sizeof value);
-    p.key = store_key(l->s, key, (size_t)snprintf(key, sizeof key, "key-%u", n));
-    while (lab_put(l, 0, &p) == STORE_AGAIN) store_maintain(l->s);
-    if (n % 16 == 0) store_maintain(l->s);
-}
-
-static bool has_nth(struct lab *l, unsigned n) {
-    char key[32];
-    snprintf(key, sizeof key, "key-%u", n);
-    return lab_get(l, 0, key, NULL);
-}
-
 /* Look-ups of keys of which some are wanted much more often than others, misses stored: main would take everything, and
  * has to leave small its tenth. */
 static void test_small_has_a_tenth(void **state) {
@@ -52,7 +37,7 @@ static void test_small_has_a_tenth(void **state) {
     lab_open(&l, LIMIT, 0);
     for (unsigned i = 0; i < 30 * FIT; i++) {
         const unsigned most = (unsigned)rand_below(&r, 4 * FIT) + 1, n = (unsigned)rand_below(&r, most);
-        if (!has_nth(&l, n)) set_nth(&l, n);
+        if (!lab_has_nth(&l, n)) lab_set_nth(&l, n, 200);
     }
     store_gauges(l.s, &g);
     assert_in_range(g.segments_small, g.segments * 8 / 100, g.segments * 12 / 100);
@@ -99,7 +84,7 @@ static void test_an_eighth_may_be_pinned(void **state) {
     bool refused = false;
     (void)state;
     lab_open(&l, LIMIT, 0);
-    for (unsigned i = 0; i < FIT; i++) set_nth(&l, i);
+    for (unsigned i = 0; i < FIT; i++) lab_set_nth(&l, i, 200);
     store_enter(l.w[0]);
     for (unsigned i = 0; i < FIT && !refused; i++) {
         char key[32];
