@@ -13,6 +13,7 @@
 #include "store/soonest.h"
 #include "store/state.h"
 #include "store/tag.h"
+#include "store/wake.h"
 
 #define VERSION_TOP (1ull << 62) /* above every version: asks purge_overtook for announcements only */
 
@@ -185,7 +186,7 @@ bool change_rewrite(struct change *c, const struct rewrite *r, uint64_t version)
     if (item_moved(o)) item_spec_move(&spec);
     item_spec_layout(&spec);
     struct append rec;
-    if (!append_begin(c->w, item_spec_bytes(&spec), change_queue(c), &rec)) return false;
+    if (!append_begin(c->w, item_spec_bytes(&spec), queue_of(c), &rec)) return false;
     memcpy(item_write(rec.p, &spec), o->p + o->value_at, spec.value_bytes);
     append_end(c->w, &rec);
     return link_record(c, rec.loc, version, true);
@@ -286,13 +287,32 @@ enum store_status change_no_segment(const struct store *s) {
     return s->cfg.evict && !sync_load(&s->exhausted) ? STORE_AGAIN : STORE_NO_MEMORY;
 }
 
-enum segment_queue change_queue(const struct change *c) {
-    return queue_of(c);
+/* Whether the key has a slot of the index, or may have one. The lock is held until then, so nobody else takes it. */
+static inline bool slot_to_be_had(const struct change *c) {
+    return c->slot != NULL || !index_bucket_full(c->b);
+}
+
+enum store_status change_no_room(const struct change *c) {
+    struct store *s = c->w->s;
+    if (slot_to_be_had(c)) return change_no_segment(s);
+    if (sync_load(&s->index_full) || FAULT_POINT("change.mutate.never_wait")) return STORE_NO_MEMORY;
+    sync_store(&s->index_waits, true);
+    wake_maintenance(s);
+    return STORE_AGAIN;
+}
+
+/* Forced inline: most changes are a set, and a set is one function. */
+static inline __attribute__((always_inline)) bool append_record(struct change *c, uint32_t bytes, struct append *rec) {
+    return likely(slot_to_be_had(c)) && append_begin(c->w, bytes, queue_of(c), rec);
+}
+
+bool change_append(struct change *c, uint32_t bytes, struct append *rec) {
+    return append_record(c, bytes, rec);
 }
 
 static inline bool place(struct change *c, struct item_spec *spec, const char *value, struct append *rec) {
     item_spec_layout(spec);
-    if (!append_begin(c->w, item_spec_bytes(spec), queue_of(c), rec)) return false;
+    if (!append_record(c, item_spec_bytes(spec), rec)) return false;
     uint8_t *to = item_write(rec->p, spec);
     if (spec->value_bytes) memcpy(to, value, spec->value_bytes);
     return true;
@@ -301,7 +321,7 @@ static inline bool place(struct change *c, struct item_spec *spec, const char *v
 enum store_status change_write(struct change *c, struct item_spec *spec, const char *value, bool carried) {
     struct append rec;
     if (carried && item_moved(&c->old)) item_spec_move(spec);
-    if (!place(c, spec, value, &rec)) return change_no_segment(c->w->s);
+    if (!place(c, spec, value, &rec)) return change_no_room(c);
     uint64_t version = number_take(c->w, c->slot ? c->old.version : 0);
     (void)FAULT_POINT("store.put.versioned");
     if (carried) {
@@ -335,7 +355,7 @@ enum store_status change_set(struct store_worker *w, const struct store_key *k, 
         return STORE_NOT_FOUND;
     }
     if (unlikely(!place(&c, spec, value, &rec))) {
-        st = change_no_segment(w->s);
+        st = change_no_room(&c);
     } else {
         const bool had = c.slot != NULL;
         const uint64_t version = number_take(w, had ? c.old.version : 0), was = c.loc;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "store/append.h"
 #include "store/handle.h"
 #include "store/index.h"
 #include "store/item.h"
@@ -41,8 +42,12 @@ void change_unlink(struct change *c);
 /* Gives the record at loc its version and links it in place of the present one. False: the index has no free slot;
  * nothing is linked. */
 bool change_link(struct change *c, uint64_t loc, uint64_t version);
-/* Which queue a new record belongs to. */
-enum segment_queue change_queue(const struct change *c);
+/* Takes space for a new record of the key, in the queue it belongs to, and makes sure of a slot for it. False: one of
+ * the two is not to be had (change_no_room). */
+bool change_append(struct change *c, uint32_t bytes, struct append *rec);
+/* What the change says then. STORE_AGAIN: wait for on_room. STORE_NO_MEMORY: see change_no_segment; or the key's bucket
+ * is full although the index has grown as far as it is to. */
+enum store_status change_no_room(const struct change *c);
 /* Whether a softly purged, or stale by a soft purge, item can still be won by a classic get. */
 static inline bool change_soft(const struct change *c) {
     return c->verdict == VERDICT_SOFT || (item_softly_stale(c->old.bits) && !(c->old.bits & ITEM_WON));

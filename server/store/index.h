@@ -226,6 +226,10 @@ static inline void index_relocate(uint64_t *slot, uint64_t loc) {
 static inline void index_swing(uint64_t *slot, uint64_t loc, unsigned freq) {
     sync_store_rel(slot, index_slot_make(loc, index_slot_fp(sync_load(slot)), freq));
 }
+/* Whether the bucket takes no further slot until the index has grown. Lock held. */
+static inline bool index_bucket_full(const struct index_bucket *b) {
+    return index_word_count(sync_load(&b->word)) == INDEX_OVERFLOW_MAX;
+}
 /* Copies all slots of the bucket out (at most INDEX_SLOTS + INDEX_OVERFLOW_MAX); returns how many. Lock held. */
 unsigned index_collect(struct index *ix, struct index_bucket *b, uint64_t *out);
 

@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "base/check.h"
-#include "base/fault.h"
 #include "base/pages.h"
 #include "base/sync.h"
 #include "store/age.h"
@@ -50,15 +49,6 @@ static uint64_t purge_bytes_for(uint64_t limit) {
     const uint64_t enough = PURGE_BYTES_ENOUGH;
     if (limit < 64ull << 20) return limit / 32;
     return limit / 100 > enough ? limit / 100 : enough;
-}
-
-/* Items that the index has slots for from the start. The thread that makes it grow is woken when a worker takes a
- * segment; until then the workers may fill their first ones with the smallest items. That makes three for each slot,
- * and a bucket takes ten. */
-static uint64_t first_items(const struct store_config *cfg, uint32_t segment_bytes) {
-    const uint64_t usual = cfg->memory_limit / 256 / 9;
-    const uint64_t open = (uint64_t)cfg->workers * segment_bytes / ITEM_MIN_BYTES / 3;
-    return usual > open || FAULT_POINT("index.mutate.small") ? usual : open;
 }
 
 static int make_handles(struct store *s) {
@@ -123,7 +113,8 @@ int store_new(const struct store_config *cfg, struct store **out) {
     /* The limit may be raised later: address space for four times as much. */
     uint64_t space = cfg->memory_limit * 4, least = (uint64_t)maintain_segments_least(s->nhandles) * bytes;
     int err = segments_init(&s->segs, space > least ? space : least, bytes, cfg->hugepages);
-    if (!err) err = index_init(&s->ix, first_items(cfg, bytes), cfg->memory_limit * 4 / ITEM_MIN_BYTES, cfg->hugepages);
+    if (!err)
+        err = index_init(&s->ix, cfg->memory_limit / 256 / 9, cfg->memory_limit * 4 / ITEM_MIN_BYTES, cfg->hugepages);
     if (!err) err = purge_init(&s->purge, purge_bytes_for(cfg->memory_limit));
     if (!err) err = age_init(&s->ages, SECONDS_FIRST, s->number);
     if (!err) err = make_handles(s);

@@ -53,9 +53,12 @@ static bool update_limits(struct store *s) {
     return more;
 }
 
-static bool resize_index(struct store *s) {
+/* waited: somebody had found a full bucket before the items were counted. He tries again when the index has grown. A
+ * bucket that is full although there are few items a slot, which only chosen keys bring about, stays so: then stores of
+ * new keys that belong there are refused until the index grows for other reasons. */
+static bool resize_index(struct store *s, bool waited) {
     bool any = false;
-    uint64_t items = s->maintain.items;
+    const uint64_t items = s->maintain.items, groups = s->ix.groups;
     for (unsigned i = 0; i < SPLITS_PER_ROUND; i++) {
         uint64_t slots = s->ix.groups * INDEX_GROUP_SLOTS;
         if (items * 100 > slots * LOAD_NUM) {
@@ -70,6 +73,11 @@ static bool resize_index(struct store *s) {
         }
         any = true;
     }
+    if (s->ix.groups > groups)
+        sync_store(&s->index_full, false);
+    else if (waited)
+        sync_store(&s->index_full, true);
+    if (waited) wake_waiting(s);
     if (s->maintain.merged_at && !any && epoch_passed(&s->epoch, s->maintain.merged_at)) {
         index_release(&s->ix);
         s->maintain.merged_at = 0;
@@ -153,6 +161,7 @@ static void watch_progress(struct store *s, bool freed) {
 bool store_maintain(struct store *s) {
     struct store_worker *w = maintenance(s);
     w->now = seconds_now(s);
+    const bool index_waits = sync_exchange(&s->index_waits, false);
     bool freed = update_limits(s);
     freed |= retire_reap(s);
     bool any = free_segments(s, &freed);
@@ -161,7 +170,7 @@ bool store_maintain(struct store *s) {
     if (sync_load(&s->segments_wanted) && segment_available(&s->segs) >= sync_load(&s->segments_wanted))
         sync_store(&s->segments_wanted, 0);
     watch_progress(s, freed);
-    any |= resize_index(s);
+    any |= resize_index(s, index_waits);
     reap_ghost(s);
     s->maintain.uploads_wait = turn_look(w);
     sweep_index(s);

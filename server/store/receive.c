@@ -113,8 +113,8 @@ static enum store_received receive_link(struct receiving *g) {
     struct change *c = &g->c;
     struct store_worker *w = c->w;
     receive_spec(g);
-    if (!append_begin(w, item_spec_bytes(&g->spec), change_queue(c), &g->rec))
-        return change_no_segment(w->s) == STORE_AGAIN ? STORE_RECEIVE_AGAIN : STORE_RECEIVE_NO_MEMORY;
+    if (!change_append(c, item_spec_bytes(&g->spec), &g->rec))
+        return change_no_room(c) == STORE_AGAIN ? STORE_RECEIVE_AGAIN : STORE_RECEIVE_NO_MEMORY;
     uint8_t *to = item_write(g->rec.p, &g->spec);
     if (p->upload)
         upload_list(p->upload, to);

@@ -50,7 +50,8 @@ enum store_metric {
 /* Upcalls; any may be NULL. They run on the maintenance thread or a worker and must not block or call the store. */
 struct store_events {
     void *arg;
-    /* A segment became free, or places for purges: workers told STORE_AGAIN may try again. Maintenance thread. */
+    /* A segment became free, places for purges, or slots of the index: workers told STORE_AGAIN may try again.
+     * Maintenance thread. */
     void (*on_room)(void *arg);
     /* A live item is evicted; called only while store_watch_evictions is on. Maintenance thread. */
     void (*on_evict)(void *arg, const char *key, size_t key_len, bool fetched, uint32_t expiry, uint64_t size);
@@ -243,7 +244,7 @@ enum store_status {
     STORE_NOT_FOUND,   /* guard or change of an item that is not there */
     STORE_TOO_LARGE,   /* above item_size_max (the caller answers and may delete the old value) */
     STORE_NO_MEMORY,   /* -M and full, or an upload that gave way to others */
-    STORE_AGAIN,       /* no segment is free just now: leave the section, wait for on_room, repeat */
+    STORE_AGAIN,       /* no segment or slot of the index is free now: leave the section, wait for on_room, repeat */
     STORE_NON_NUMERIC, /* incr/decr of something that is no number */
     STORE_TOO_MANY,    /* more than STORE_TAGS_MAX tags in the union */
     STORE_PENDING,     /* store_purge: under way, on_job tells its end */

@@ -181,7 +181,7 @@ static enum store_status put_write(struct putting *g) {
         spec->value_bytes = (uint32_t)total;
     }
     item_spec_layout(spec);
-    if (!append_begin(g->c.w, item_spec_bytes(spec), change_queue(&g->c), &g->rec)) return change_no_segment(s);
+    if (!change_append(&g->c, item_spec_bytes(spec), &g->rec)) return change_no_room(&g->c);
     put_value(g, item_write(g->rec.p, spec));
     return STORE_OK;
 }

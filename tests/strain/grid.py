@@ -133,6 +133,12 @@ class Client:
                 answer += got
         return bytes(answer)
 
+    def stat(self, name):
+        for line in self.ask(b"stats\r\n", lambda a: a.endswith(b"END\r\n"), "stats").split(b"\r\n"):
+            if line.startswith(b"STAT %s " % name.encode()):
+                return line.split()[2].decode()
+        return "unknown"
+
 
 def lines(n):
     return lambda answer: answer.count(b"\n") >= n
@@ -184,7 +190,7 @@ def run_cell(build, cell, rng):
                 client.ask(b"mp t%d%s\r\n" % (n // 20 % 50, b" I" if n % 40 else b""), lines(1), "purge")
         refused += store(clients[0], 0, 1, 1, 0)
         if refused and size <= item_max(m) - 64 - 250:
-            raise Failed(f"{refused} of {count} sets were refused")
+            raise Failed(f"{refused} of {count} sets were refused; room_exhausted {clients[0].stat('room_exhausted')}")
         return server
     except BaseException:
         server.stop()

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Rules of the store that one thread can show: whom a pin may hold up, who is told of room, what a soft purge's
- * deadline bounds, what carries a purge along and what does not, that a small index has room from the start. */
+ * deadline bounds, what carries a purge along and what does not. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,6 @@
 
 #include <cmocka.h>
 
-#include "base/fault.h"
 #include "base/hash.h"
 #include "store/index.h"
 #include "store/seconds.h"
@@ -374,41 +373,8 @@ static void test_there_are_no_fewer_handles_than_workers(void **state) {
     assert_int_equal(store_new(&cfg, &s), -EINVAL);
 }
 
-static bool small_index(const char *rule) {
-    return strcmp(rule, "index.mutate.small") == 0;
-}
-
-/* Four workers fill a small memory with the smallest items, and the thread that makes the index grow gets on only when
- * one of them wakes it: how many stores are refused. */
-static unsigned refused_in_a_small_memory(bool small) {
-    struct lab l;
-    unsigned refused = 0;
-    fault_hook = small ? small_index : NULL; /* when the store is made */
-    lab_open(&l, 1u << 20, 0);
-    fault_hook = NULL;
-    for (unsigned i = 0; i < 20000; i++) {
-        char key[16];
-        struct store_put p = {.value = "v", .size = 1};
-        p.key = store_key(l.s, key, (size_t)snprintf(key, sizeof key, "%u", i));
-        enum store_status st;
-        while ((st = lab_put(&l, i / 50 % LAB_WORKERS, &p)) == STORE_AGAIN) store_maintain(l.s);
-        refused += st != STORE_OK;
-        if (l.s->thread.woken) store_maintain(l.s);
-        l.s->thread.woken = false;
-    }
-    lab_close(&l);
-    return refused;
-}
-
-static void test_small_items_before_the_index_has_grown(void **state) {
-    (void)state;
-    assert_int_equal(refused_in_a_small_memory(false), 0);
-    assert_true(refused_in_a_small_memory(true) > 0);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_small_items_before_the_index_has_grown),
         cmocka_unit_test(test_a_key_survives_resizing),
         cmocka_unit_test(test_a_set_of_what_is_newer),
         cmocka_unit_test(test_the_handle_behind_the_workers),
