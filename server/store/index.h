@@ -36,6 +36,7 @@
 #define INDEX_FP_BITS 20
 #define INDEX_FP_MASK ((1u << INDEX_FP_BITS) - 1)
 #define INDEX_FREQ_MAX 15
+#define INDEX_LOAD 130        /* items for each hundred slots, above which it grows */
 #define INDEX_OVERFLOW_MAX 63 /* overflow slots of one bucket */
 
 /* word: lock 1 | awaited 1 | sequence 23 | depth 5 (beyond the initial) | overflow slots 6 | first overflow line 28 */
@@ -225,6 +226,11 @@ static inline void index_relocate(uint64_t *slot, uint64_t loc) {
 /* Puts another location and frequency in place. Lock held (a frequency bump may be going on: it is then lost). */
 static inline void index_swing(uint64_t *slot, uint64_t loc, unsigned freq) {
     sync_store_rel(slot, index_slot_make(loc, index_slot_fp(sync_load(slot)), freq));
+}
+/* Whether it is to grow, holding so many items. Any thread. */
+static inline bool index_to_grow(const struct index *ix, uint64_t items) {
+    const uint64_t groups = sync_load(&ix->groups);
+    return groups < ix->max_groups && items * 100 > groups * INDEX_GROUP_SLOTS * INDEX_LOAD;
 }
 /* Whether the bucket takes no further slot until the index has grown. Lock held. */
 static inline bool index_bucket_full(const struct index_bucket *b) {

@@ -27,8 +27,7 @@
 #include "store/wake.h"
 
 #define SPLITS_PER_ROUND 128
-#define LOAD_NUM 130 /* items per slot of the index, in percent, above which it grows */
-#define SHRINK_NUM 112
+#define SHRINK_NUM 112      /* items for each hundred slots of the index, below which it shrinks */
 #define IDLE_NS 62500000ull /* how long it sleeps after a round with nothing to do; then twice as long each round */
 #define DOUBLINGS_IDLE 5    /* up to 2 s */
 #define GRACE_NS 50000ull   /* the same while it waits for other threads: */
@@ -53,18 +52,14 @@ static bool update_limits(struct store *s) {
     return more;
 }
 
-/* waited: somebody had found a full bucket before the items were counted. He tries again when the index has grown. A
- * bucket that is full although there are few items a slot, which only chosen keys bring about, stays so: then stores of
- * new keys that belong there are refused until the index grows for other reasons. */
-static bool resize_index(struct store *s, bool waited) {
+static bool resize_index(struct store *s) {
     bool any = false;
-    const uint64_t items = s->maintain.items, groups = s->ix.groups;
+    const uint64_t items = s->maintain.items;
     for (unsigned i = 0; i < SPLITS_PER_ROUND; i++) {
-        uint64_t slots = s->ix.groups * INDEX_GROUP_SLOTS;
-        if (items * 100 > slots * LOAD_NUM) {
+        if (index_to_grow(&s->ix, items)) {
             if (!index_split(&s->ix)) break;
             COUNT(maintenance(s), index_splits, 1);
-        } else if (items * 100 < slots * SHRINK_NUM) {
+        } else if (items * 100 < s->ix.groups * INDEX_GROUP_SLOTS * SHRINK_NUM) {
             if (!index_merge(&s->ix)) break;
             COUNT(maintenance(s), index_merges, 1);
             s->maintain.merged_at = epoch_advance(&s->epoch);
@@ -73,11 +68,7 @@ static bool resize_index(struct store *s, bool waited) {
         }
         any = true;
     }
-    if (s->ix.groups > groups)
-        sync_store(&s->index_full, false);
-    else if (waited)
-        sync_store(&s->index_full, true);
-    if (waited) wake_waiting(s);
+    if (sync_exchange(&s->index_waits, false)) wake_waiting(s);
     if (s->maintain.merged_at && !any && epoch_passed(&s->epoch, s->maintain.merged_at)) {
         index_release(&s->ix);
         s->maintain.merged_at = 0;
@@ -161,7 +152,6 @@ static void watch_progress(struct store *s, bool freed) {
 bool store_maintain(struct store *s) {
     struct store_worker *w = maintenance(s);
     w->now = seconds_now(s);
-    const bool index_waits = sync_exchange(&s->index_waits, false);
     bool freed = update_limits(s);
     freed |= retire_reap(s);
     bool any = free_segments(s, &freed);
@@ -170,7 +160,7 @@ bool store_maintain(struct store *s) {
     if (sync_load(&s->segments_wanted) && segment_available(&s->segs) >= sync_load(&s->segments_wanted))
         sync_store(&s->segments_wanted, 0);
     watch_progress(s, freed);
-    any |= resize_index(s, index_waits);
+    any |= resize_index(s);
     reap_ghost(s);
     s->maintain.uploads_wait = turn_look(w);
     sweep_index(s);

@@ -61,7 +61,6 @@ struct store {
     bool segment_missed;      /* somebody found no segment since a sweep pass ended */
     bool exhausted;           /* and none is to be had (maintain.c) */
     bool index_waits;         /* somebody found the bucket of a new key full: on_room when the index has grown */
-    bool index_full;          /* it was not to grow then, though (maintain.c) */
     bool purge_waits;         /* a purge found no place: on_room when there is one; written with the table's mutex */
 
     pthread_mutex_t jobs_lock;      /* for the lists; nothing is locked under it */
