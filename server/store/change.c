@@ -307,18 +307,15 @@ enum store_status change_no_room(const struct change *c) {
     return STORE_AGAIN;
 }
 
-/* Forced inline: most changes are a set, and a set is one function. */
-static inline __attribute__((always_inline)) bool append_record(struct change *c, uint32_t bytes, struct append *rec) {
-    return likely(slot_to_be_had(c)) && append_begin(c->w, bytes, queue_of(c), rec);
-}
-
 bool change_append(struct change *c, uint32_t bytes, struct append *rec) {
-    return append_record(c, bytes, rec);
+    return slot_to_be_had(c) && append_begin(c->w, bytes, queue_of(c), rec);
 }
 
-static inline bool place(struct change *c, struct item_spec *spec, const char *value, struct append *rec) {
+/* Forced inline: most changes are a set, and all of a set is one function. */
+static inline __attribute__((always_inline)) bool place(struct change *c, struct item_spec *spec, const char *value,
+                                                        struct append *rec) {
     item_spec_layout(spec);
-    if (!append_record(c, item_spec_bytes(spec), rec)) return false;
+    if (unlikely(!slot_to_be_had(c)) || !append_begin(c->w, item_spec_bytes(spec), queue_of(c), rec)) return false;
     uint8_t *to = item_write(rec->p, spec);
     if (spec->value_bytes) memcpy(to, value, spec->value_bytes);
     return true;
