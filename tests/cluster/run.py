@@ -32,9 +32,11 @@ import test_migration
 import test_moves
 import test_options
 import test_purges
+import test_standstill
 
 MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_http, test_http_purges, test_enemies, test_erase,
-           test_options, test_handoff, test_moves, test_hotkeys, test_migration, test_clients, test_binary)
+           test_options, test_handoff, test_moves, test_hotkeys, test_migration, test_clients, test_binary,
+           test_standstill)
 
 
 def run(name, fn):
