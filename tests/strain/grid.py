@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Stores of every size in memories of every size: each is answered within a second, and then the server is idle.
 
-    tests/strain/grid.py --build BUILD [--seconds N] [--seed S] [--part K/N | --cell m,t,size,reads,tagged,purging,clients]
+    tests/strain/grid.py --build BUILD [--seconds N] [--seed S] [--part K/N [--from N] | --cell m,t,size,reads,tagged,purging,clients]
 
 A cell of the grid is a fresh server (-m, -t), values of one size (at, below and above every threshold of the store, and
 random ones), each read 0, 1 or 3 times, with tags or without, with purges going on or not, by one client that only stores
@@ -12,8 +12,8 @@ more of them, runs of the same seed share the grid as --part 1/2 and --part 2/2.
 store's thread may use at most one percent of a core; or, where the machine is busy and the sweeper's last pass takes longer,
 a little later.
 
-Ends, also when it is stopped with Ctrl-C, with the line "N of M cells, F failed" and exit status 1 if any failed; each failed
-cell is printed as --cell takes it.
+Ends, also when it is stopped with Ctrl-C, with the line "N of M cells, F failed" and exit status 1 if any failed; --from N, with
+the same seed and part, goes on from there. Each failed cell is printed as --cell takes it.
 """
 import argparse
 import os
@@ -206,6 +206,10 @@ class Idle:
     def add(self, cell, server):
         self.waiting.append([cell, server, time.monotonic() + IDLE_AFTER_S, None, 1])
 
+    def stop(self):
+        for _, server, *_ in self.waiting:
+            server.stop()
+
     def look(self, wait):
         """Yields (cell, reason) of those that are not idle; waits for all of them if asked to."""
         while self.waiting and (wait or self.waiting[0][2] < time.monotonic()):
@@ -243,13 +247,14 @@ def main():
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--part", type=part_of, default=(1, 1), metavar="K/N", help="run the K-th of N parts of the grid")
     which.add_argument("--cell", help="run this cell alone")
+    parser.add_argument("--from", type=int, default=0, metavar="N", dest="first", help="leave out the first N cells")
     args = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     rng = random.Random(args.seed)
     every = [tuple(int(x) for x in args.cell.split(","))] if args.cell else cells(rng)
     every = every[args.part[0] - 1::args.part[1]]
     until = time.monotonic() + args.seconds if args.seconds else float("inf")
-    done, failures, idle = 0, [], Idle()
+    done, failures, idle = args.first, [], Idle()
 
     def failed(found):
         for cell, what in found:
@@ -257,7 +262,7 @@ def main():
             print("FAILED --cell", ",".join(map(str, cell)), what, flush=True)
 
     try:
-        for cell in every:
+        for cell in every[args.first:]:
             if time.monotonic() > until:
                 break
             try:
@@ -268,9 +273,10 @@ def main():
             failed(idle.look(wait=len(idle.waiting) > 6))
         failed(idle.look(wait=True))
     except KeyboardInterrupt:
-        pass
+        done -= len(idle.waiting)  # not looked at to the end
+        idle.stop()
     print(f"{done} of {len(every)} cells, {len(failures)} failed")
-    return 1 if failures or done == 0 else 0
+    return 1 if failures or done == args.first else 0
 
 
 if __name__ == "__main__":
