@@ -293,9 +293,8 @@ static inline bool slot_to_be_had(const struct change *c) {
 }
 
 /* Whether a full bucket is one because the index has not grown yet. Else the keys were chosen to fill it. */
-static bool index_is_behind(struct store *s) {
-    const uint64_t items = store_metric(s, STORE_METRIC_items_added) - store_metric(s, STORE_METRIC_items_removed);
-    return index_to_grow(&s->ix, items) && !FAULT_POINT("change.mutate.never_wait");
+static bool index_is_behind(const struct store *s) {
+    return index_to_grow(&s->ix, store_items(s)) && !FAULT_POINT("change.mutate.never_wait");
 }
 
 enum store_status change_no_room(const struct change *c) {

@@ -165,6 +165,12 @@ static inline uint32_t index_line_next(const struct index_line *l) {
     return (uint32_t)sync_load_acq(&l->word) & ((1u << 28) - 1);
 }
 
+/* Whether it is to grow, holding so many items (INDEX_LOAD). Any thread. */
+static inline bool index_to_grow(const struct index *ix, uint64_t items) {
+    const uint64_t groups = sync_load(&ix->groups);
+    return groups < ix->max_groups && items * 100 > groups * INDEX_GROUP_SLOTS * INDEX_LOAD;
+}
+
 /* ------------------------------------------------------------------ under the bucket's lock */
 
 /* Locks the bucket that holds the hash. */
@@ -226,11 +232,6 @@ static inline void index_relocate(uint64_t *slot, uint64_t loc) {
 /* Puts another location and frequency in place. Lock held (a frequency bump may be going on: it is then lost). */
 static inline void index_swing(uint64_t *slot, uint64_t loc, unsigned freq) {
     sync_store_rel(slot, index_slot_make(loc, index_slot_fp(sync_load(slot)), freq));
-}
-/* Whether it is to grow, holding so many items. Any thread. */
-static inline bool index_to_grow(const struct index *ix, uint64_t items) {
-    const uint64_t groups = sync_load(&ix->groups);
-    return groups < ix->max_groups && items * 100 > groups * INDEX_GROUP_SLOTS * INDEX_LOAD;
 }
 /* Whether the bucket takes no further slot until the index has grown. Lock held. */
 static inline bool index_bucket_full(const struct index_bucket *b) {

@@ -48,7 +48,7 @@ static bool update_limits(struct store *s) {
     if (n > s->segs.max) n = s->segs.max;
     bool more = n > sync_load(&s->segs.limit);
     sync_store(&s->segs.limit, n);
-    s->maintain.items = store_metric(s, STORE_METRIC_items_added) - store_metric(s, STORE_METRIC_items_removed);
+    s->maintain.items = store_items(s);
     return more;
 }
 

@@ -30,7 +30,7 @@ void store_metrics_reset(struct store *s) {
 void store_gauges(const struct store *s, struct store_gauges *g) {
     memset(g, 0, sizeof *g);
     const struct segments *segs = &s->segs;
-    g->items = store_metric(s, STORE_METRIC_items_added) - store_metric(s, STORE_METRIC_items_removed);
+    g->items = store_items(s);
     g->bytes = store_metric(s, STORE_METRIC_bytes_added) - store_metric(s, STORE_METRIC_bytes_removed);
     g->limit_bytes = sync_load(&s->limit);
     g->segment_bytes = segs->bytes;

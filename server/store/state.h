@@ -72,6 +72,11 @@ struct store {
     struct maintain maintain; /* the maintenance thread's own */
 };
 
+/* How many items there are. Any thread; while others store and delete, an estimate. */
+static inline uint64_t store_items(const struct store *s) {
+    return store_metric(s, STORE_METRIC_items_added) - store_metric(s, STORE_METRIC_items_removed);
+}
+
 /* The maintenance thread's handle. */
 static inline struct store_worker *maintenance(struct store *s) {
     return &s->handles[s->nhandles - 1];

@@ -253,6 +253,8 @@ def main():
     rng = random.Random(args.seed)
     every = [tuple(int(x) for x in args.cell.split(","))] if args.cell else cells(rng)
     every = every[args.part[0] - 1::args.part[1]]
+    if not 0 <= args.first < len(every):
+        parser.error(f"--from {args.first}: there are {len(every)} cells")
     until = time.monotonic() + args.seconds if args.seconds else float("inf")
     done, failures, idle = args.first, [], Idle()
 

@@ -47,7 +47,10 @@ class Load:
             if writable:
                 self.left = self.left[self.socket.send(self.left[:1 << 16]):]
             if readable:
-                self.answers += self.socket.recv(1 << 16)
+                part = self.socket.recv(1 << 16)
+                if not part:
+                    sys.exit("the server closed the connection")
+                self.answers += part
         return len(self.answers) > seen
 
     def done(self):

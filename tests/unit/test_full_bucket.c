@@ -81,6 +81,20 @@ static void test_a_full_bucket_waits_for_the_index_to_grow(void **state) {
     lab_close(&l);
 }
 
+/* Nothing may be evicted, but nothing has to be: the memory is not full. */
+static void test_it_waits_with_eviction_off_too(void **state) {
+    struct lab l;
+    enum store_status st;
+    (void)state;
+    lab_open(&l, LIMIT, 0);
+    l.s->cfg.evict = false;
+    const unsigned n = fill(&l, &st);
+    assert_int_equal(st, STORE_AGAIN);
+    while ((st = put_nth(&l, n)) == STORE_AGAIN) store_maintain(l.s);
+    assert_int_equal(st, STORE_OK);
+    lab_close(&l);
+}
+
 static void test_refused_at_once_without_the_rule(void **state) {
     struct lab l;
     enum store_status st;
@@ -113,7 +127,6 @@ static void test_every_way_to_store_a_new_key_waits(void **state) {
     p = put_of(&n);
     p.upload = lab_upload(&l, 0, large, sizeof large);
     p.size = sizeof large;
-    l.s->thread.woken = false;
     assert_true(index_bucket_full(index_bucket(&l.s->ix, n.key.hash)));
     assert_int_equal(lab_put(&l, 0, &p), STORE_AGAIN);
     struct store_arith a = {.key = p.key, .vivify = true, .initial = 5};
@@ -165,6 +178,7 @@ static void test_a_flooded_bucket_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_full_bucket_waits_for_the_index_to_grow),
+        cmocka_unit_test(test_it_waits_with_eviction_off_too),
         cmocka_unit_test(test_refused_at_once_without_the_rule),
         cmocka_unit_test(test_every_way_to_store_a_new_key_waits),
         cmocka_unit_test(test_a_flooded_bucket_is_refused),
