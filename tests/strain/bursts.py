@@ -9,20 +9,20 @@ of `stats purge`), and between the bursts a purge of a tag that items do carry m
   tests/strain/bursts.py build/dev/tagcached --items 2000000 --memory 512 --pipeline 100000 --rate 5000 --seconds 60
 """
 import argparse
-import socket
-import subprocess
+import os
 import sys
-import tempfile
 import threading
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from on_socket import OnSocket  # noqa: E402
 
 BATCH = 1000  # requests in one write
 
 
 class Client:
-    def __init__(self, path):
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(path)
+    def __init__(self, server):
+        self.sock = server.dial()
 
     def ask(self, requests, end):
         """Sends bytes and returns all that comes up to the bytes `end`."""
@@ -54,15 +54,6 @@ class Client:
         sender.join()
         if b"".join(got).count(b"PURGED\r\n") != len(tags):
             sys.exit("bursts: a purge was not answered PURGED")
-
-
-def connect(path, daemon):
-    while True:
-        try:
-            return Client(path)
-        except (FileNotFoundError, ConnectionRefusedError):
-            if daemon.poll() is not None:
-                sys.exit("bursts: the daemon ended with %d" % daemon.returncode)
 
 
 def fill(client, items):
@@ -130,14 +121,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--least", type=int, default=0, help="purges a second that the pipeline must reach; 0: any")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as dir:
-        path = dir + "/socket"
-        daemon = subprocess.Popen([args.daemon, "-u", "root", "-s", path, "-m", str(args.memory)])
-        try:
-            run(connect(path, daemon), args)
-        finally:
-            daemon.terminate()
-            daemon.wait()
+    with OnSocket(args.daemon, "-m", args.memory) as daemon:
+        run(Client(daemon), args)
 
 
 if __name__ == "__main__":

@@ -20,14 +20,13 @@ import os
 import random
 import resource
 import select
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 from cputime import cpu_ns  # noqa: E402
+from on_socket import OnSocket  # noqa: E402
 
 ANSWER_S = 1.0       # a request is answered within this
 IDLE_AFTER_S = 2.0   # after the last request
@@ -76,23 +75,12 @@ def cells(rng):
     return every
 
 
-class Server:
+class Server(OnSocket):
     def __init__(self, build, m, t):
-        self.dir = tempfile.TemporaryDirectory(prefix="tagcached-grid-")
-        self.path = os.path.join(self.dir.name, "socket")
-        args = [os.path.join(build, "tagcached"), "-s", self.path, "-m", str(m), "-t", str(t), "-I", str(item_max(m))]
-        if os.getuid() == 0:
-            args += ["-u", "root"]
-        self.process = subprocess.Popen(args, stderr=subprocess.DEVNULL)
-        until = time.monotonic() + 10
-        while not self.answers():
-            if time.monotonic() > until or self.process.poll() is not None:
-                raise Failed("the server does not start")
-            select.select([], [], [], 0.005)
-
-    def answers(self):
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(self.path) == 0
+        try:
+            super().__init__(os.path.join(build, "tagcached"), "-m", m, "-t", t, "-I", item_max(m), stderr=subprocess.DEVNULL)
+        except TimeoutError as e:
+            raise Failed(str(e)) from e
 
     def thread_ns(self):
         """CPU time of the store's thread so far."""
@@ -101,16 +89,10 @@ class Server:
             raise Failed("the store's thread is gone")
         return used
 
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        self.dir.cleanup()
-
 
 class Client:
     def __init__(self, server):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(server.path)
+        self.socket = server.dial()
         self.socket.setblocking(False)
 
     def ask(self, request, ends, what):

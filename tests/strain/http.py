@@ -16,14 +16,15 @@ Short rounds and many: what else the machine does comes and goes, and hits one h
 import argparse
 import multiprocessing
 import os
-import re
 import select
 import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from on_socket import OnSocket  # noqa: E402
+from ports import free_port  # noqa: E402
 
 PATIENCE = 60
 LIMIT = 1.2
@@ -32,29 +33,10 @@ FLOOD = (b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8, b"GET /healthz
          b"GET /" + b"a" * 9000, b"\0" * 4000)
 
 
-class Server:
+class Server(OnSocket):
     def __init__(self, program):
-        self.dir = tempfile.TemporaryDirectory()
-        ports = self.dir.name + "/ports"
-        root = ["-u", "root"] if os.geteuid() == 0 else []
-        self.process = subprocess.Popen([program, "-s", self.dir.name + "/s", "-t", "1", "-m", "64", "--http", "127.0.0.1:0", *root],
-                                        env=dict(os.environ, MEMCACHED_PORT_FILENAME=ports))
-        until = time.monotonic() + PATIENCE
-        while not os.path.exists(ports) and time.monotonic() < until:
-            time.sleep(0.05)
-        with open(ports) as f:
-            self.port = int(re.search(r"HTTP INET: (\d+)", f.read())[1])
-
-    def dial(self):
-        s = socket.socket(socket.AF_UNIX)
-        s.settimeout(PATIENCE)
-        s.connect(self.dir.name + "/s")
-        return s
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(PATIENCE)
-        self.dir.cleanup()
+        self.port = free_port()
+        super().__init__(program, "-t", 1, "-m", 64, "--http", f"127.0.0.1:{self.port}")
 
 
 def call(port, last):
@@ -183,7 +165,7 @@ def main():
     args = p.parse_args()
     first, second, echo, ratios = Server(args.program), Server(args.program), Echo(), []
     try:
-        s = first.dial()
+        s = first.dial(PATIENCE)
         s.sendall(b"set k 0 0 100\r\n" + b"x" * 100 + b"\r\n")
         assert s.recv(100) == b"STORED\r\n"
         for i in range(args.rounds):

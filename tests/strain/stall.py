@@ -13,36 +13,24 @@ import select
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from on_socket import OnSocket  # noqa: E402
 
 MIB = 1 << 20
 PATIENCE = 60
 NO_ROOM = b"SERVER_ERROR out of memory storing object\r\n"
 
 
-class Server:
+class Server(OnSocket):
     def __init__(self, args):
-        self.dir = tempfile.TemporaryDirectory()
-        self.path = os.path.join(self.dir.name, "s")
-        self.process = subprocess.Popen([args.program, "-s", self.path, "-m", str(args.memory), "-t", str(args.threads),
-                                         "-c", "4096", "-u", "root"], stderr=subprocess.DEVNULL)
+        super().__init__(args.program, "-m", args.memory, "-t", args.threads, "-c", 4096, stderr=subprocess.DEVNULL)
         self.memory = args.memory * MIB
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self.dial().close()
-                return
-            except OSError:
-                if time.monotonic() > until:
-                    raise
 
     def dial(self):
-        s = socket.socket(socket.AF_UNIX)
-        s.settimeout(PATIENCE)
-        s.connect(self.path)
-        return s
+        return super().dial(PATIENCE)
 
     def rss(self):
         with open(f"/proc/{self.process.pid}/status") as f:
@@ -59,11 +47,6 @@ class Server:
     def bound(self):
         """What all connections together may hold of input and output."""
         return max(self.memory // 8, 16 * MIB)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(PATIENCE)
-        self.dir.cleanup()
 
 
 def line(s):

@@ -12,13 +12,12 @@ Where a process may not stop another's threads it says so and exits 0.
 import argparse
 import os
 import select
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from on_socket import OnSocket  # noqa: E402
 from standstill import standing_still  # noqa: E402
 
 LOADS = ((8, 1), (3, 51), (2, 100), (8, 5000), (8, 100000))  # -m, bytes of a value
@@ -27,13 +26,8 @@ PATIENCE_S = 8  # shorter than the ten seconds after which a set that waits is r
 
 
 class Load:
-    def __init__(self, path, sets, size):
-        self.socket = socket.socket(socket.AF_UNIX)
-        until = time.monotonic() + PATIENCE_S
-        while self.socket.connect_ex(path) != 0:
-            if time.monotonic() > until:
-                sys.exit("the server does not start")
-            select.select([], [], [], 0.005)
+    def __init__(self, server, sets, size):
+        self.socket = server.dial()
         self.socket.setblocking(False)
         value = b"v" * size
         self.left = memoryview(b"".join(b"set key-%d 0 0 %d\r\n%s\r\n" % (i, size, value) for i in range(sets)))
@@ -59,21 +53,14 @@ class Load:
 
 def tried(program, memory, size, sets):
     """True if all was stored."""
-    with tempfile.TemporaryDirectory(prefix="tagcached-still-") as folder:
-        path = os.path.join(folder, "socket")
-        root = ["-u", "root"] if os.getuid() == 0 else []
-        server = subprocess.Popen([program, "-s", path, "-m", str(memory), "-t", "1", *root], stderr=subprocess.DEVNULL)
-        try:
-            load = Load(path, sets, size)
-            with standing_still(server.pid, "tc-store"):
-                while load.done() < sets and load.go_on(QUIET_S):
-                    pass
-                meanwhile = load.done()
-            while load.done() < sets and load.go_on(PATIENCE_S):
+    with OnSocket(program, "-m", memory, "-t", 1, stderr=subprocess.DEVNULL) as server:
+        load = Load(server, sets, size)
+        with standing_still(server.process.pid, "tc-store"):
+            while load.done() < sets and load.go_on(QUIET_S):
                 pass
-        finally:
-            server.kill()
-            server.wait()
+            meanwhile = load.done()
+        while load.done() < sets and load.go_on(PATIENCE_S):
+            pass
     stored = load.answers.count(b"STORED\r\n")
     print(f"-m {memory}, values of {size}: {meanwhile} of {sets} sets answered while the store's thread stood still, "
           f"{stored} stored in the end, {load.answers.count(b'SERVER_ERROR')} refused", flush=True)
