@@ -424,6 +424,7 @@ void node_free(struct node *n) {
     node_cluster_free(n->cluster);
     audit_free(n->audit); /* purges that end with the store still tell it */
     if (n->end_fd >= 0) close(n->end_fd);
+    log_fini(&n->log);
     free(n);
 }
 

@@ -23,7 +23,7 @@ struct audit {
     unsigned char key[AUDIT_KEY_BYTES];
     bool has_key, required, reasons, started;
     const struct clock *clock;
-    const struct log *log;
+    struct log *log;
     pthread_t thread;
 
     pthread_mutex_t lock; /* of the rest of this paragraph */

@@ -29,7 +29,7 @@ struct audit_config {
     bool required; /* purges wait for their line: audit_required */
     bool reasons;  /* audit_wants_reason */
     const struct clock *clock;
-    const struct log *log;
+    struct log *log;
 };
 
 /* Somebody who waits for a line; a member of what it is about. */

@@ -44,6 +44,7 @@ tests_unit_test_node_options_SOURCES = %D%/test_node_options.c %D%/node_lab.c
 noinst_HEADERS += %D%/node_lab.h
 tests_unit_test_node_options_LDADD = $(LDADD) $(OPENSSL_LIBS)
 single_tests += %D%/test_option %D%/test_md5
+unit_tests += %D%/test_log
 tests_unit_test_md5_LDADD = $(LDADD) $(OPENSSL_LIBS)
 unit_tests += %D%/test_pages %D%/test_tls
 tests_unit_test_tls_LDADD = $(LDADD) $(OPENSSL_LIBS)

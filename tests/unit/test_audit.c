@@ -149,7 +149,7 @@ static void test_hashed(void **state) {
 
 /* ------------------------------------------------------------------ the file */
 
-static struct audit *make(const char *file, bool required, const struct log *log) {
+static struct audit *make(const char *file, bool required, struct log *log) {
     const struct audit_config cfg = {
         .path = file, .node = "c1", .required = required, .clock = clock_system(), .log = log};
     struct audit *a = NULL;

@@ -158,6 +158,21 @@ def logs():
     check("-vv logs connections", "conn_new" in err, err)
 
 
+def logs_unread():
+    """Nobody reads the standard error: no client waits for that."""
+    server = Server("-t", "1", "-l", "127.0.0.1:0")
+    one, other = server.dial(), server.dial()
+    check("verbosity", ask(one, b"verbosity 2\r\n") == b"OK\r\n")
+    for _ in range(3000):  # 300 KB of log; a pipe takes 64
+        if ask(one, b"get " + b"k" * 80 + b"\r\n") != b"END\r\n":
+            check("all are answered", False)
+            break
+    check("others, too", ask(other, b"version\r\n").startswith(b"VERSION "))
+    status, err = server.end(signal.SIGTERM)
+    commands = err.count("\ncommand fd=")
+    check("the log begins as usual, and ends", status == 0 and 100 < commands < 3000, f"status {status}, {commands} commands")
+
+
 def logs_packets():
     """Packets are logged as the text commands that mean the same; what a login brings is not."""
 
@@ -315,7 +330,7 @@ def tls():
         check("mtls without a CA", status == 0 and "tls_no_ca" in err, err)
 
 
-for test in (tls, exits, signals, logs, logs_packets, version_6, reload, files, activation):
+for test in (tls, exits, signals, logs, logs_unread, logs_packets, version_6, reload, files, activation):
     test()
     print(test.__name__)
 sys.exit(1 if failures else 0)
