@@ -51,14 +51,10 @@ static void send_all(struct cluster *c, const struct config_out *out) {
     for (unsigned i = 0; i < c->nseeds; i++) (void)transport_try(c->transport, c->seeds[i]);
 }
 
-static void write_record(struct cluster *c, const struct config_out *out) {
-    void *bytes = malloc(out->nrecord);
-    if (c->disk == NULL || bytes == NULL) {
-        free(bytes); /* without memory the next record brings it */
-        return;
-    }
-    memcpy(bytes, out->record, out->nrecord);
-    statedir_write(c->disk, bytes, out->nrecord, out->number);
+static void write_record(struct cluster *c, struct config_out *out) {
+    if (c->disk == NULL) return;
+    statedir_write(c->disk, out->record, out->nrecord, out->number);
+    out->record = NULL;
 }
 
 static void place_members(struct cluster *c) {
@@ -141,7 +137,7 @@ static void tell_event(struct cluster *c, const char *event, const char *text) {
         if (strcmp(event, audited[i]) == 0) audit_change(c->cfg.audit, event, text, NULL, NULL);
 }
 
-static void carry_out(struct cluster *c, const struct config_out *out) {
+static void carry_out(struct cluster *c, struct config_out *out) {
     switch (out->kind) {
     case CONFIG_OUT_SEND: send_one(c, out); break;
     case CONFIG_OUT_SEEDS: send_all(c, out); break;

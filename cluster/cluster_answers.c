@@ -218,6 +218,12 @@ static void find_problems(const struct cluster *c, struct cluster_text *problems
         cluster_text_put(problems, "PROBLEM text=%s\r\n", text);
         if (worst[0] == 0) snprintf(worst, size, "%s", text);
     }
+    if (c->disk_failing) {
+        snprintf(text, sizeof text, "%s cannot write its state directory: %s", config_self(c->config)->name,
+                 strerror(-sync_load(&c->disk_error)));
+        cluster_text_put(problems, "PROBLEM text=%s\r\n", text);
+        if (worst[0] == 0) snprintf(worst, size, "%s", text);
+    }
     if (now == NULL || config_number(c->config) == 0 || !cluster_lease_held(c) ||
         !cluster_agree_hears_majority(c, cluster_now(c))) {
         cluster_answers_state(c, text, sizeof text);

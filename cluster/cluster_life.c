@@ -151,13 +151,17 @@ static void on_round(evutil_socket_t fd, short what, void *arg) {
 
 /* What tc-disk has written since it was last looked. */
 static void look_at_disk(struct cluster *c) {
-    const uint64_t written = sync_load_acq(&c->written);
+    const uint64_t written = sync_load_acq(&c->written), unwritten = sync_load_acq(&c->unwritten);
+    const int32_t error = sync_load(&c->disk_error);
     if (written != 0) cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_WRITTEN, .number = written});
-    const int32_t error = sync_exchange(&c->disk_error, 0);
-    if (error != 0)
+    if (unwritten != 0) cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_UNWRITTEN, .number = unwritten});
+    if (unwritten > written && !c->disk_failing)
         cluster_log(c, "state_dir_failed",
-                    "path=\"%s\" error=\"%s\" reason=\"this node cannot vote until it can write there\"",
+                    "path=\"%s\" error=\"%s\" reason=\"this node cannot vote until it can write there; it tries again "
+                    "each second\"",
                     c->cfg.state_dir, strerror(-error));
+    if (unwritten < written && c->disk_failing) cluster_log(c, "state_dir_written", "path=\"%s\"", c->cfg.state_dir);
+    c->disk_failing = unwritten > written;
 }
 
 /* The thread is to end: first the other members are told, so that they need not find out. The loop ends when they are,
@@ -193,10 +197,12 @@ static void on_wake(void *arg) {
 
 static void on_disk(void *arg, uint64_t token, int error) {
     struct cluster *c = arg;
-    if (error != 0)
-        sync_store_rel(&c->disk_error, (int32_t)error);
-    else
+    if (error != 0) {
+        sync_store(&c->disk_error, (int32_t)error);
+        sync_store_rel(&c->unwritten, token);
+    } else {
         sync_store_rel(&c->written, token);
+    }
     loop_wake(&c->waker);
 }
 

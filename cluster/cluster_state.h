@@ -129,7 +129,9 @@ struct cluster {
     const char *keys_changed; /* by what the keys have changed since the log was told; NULL: they have not */
     struct statedir *disk;    /* NULL: none */
     uint64_t written;         /* records up to this one are on the disk; atomic: tc-disk raises it */
-    int32_t disk_error;       /* atomic: of the last write that failed */
+    uint64_t unwritten;       /* the last record that could not be written, 0: none; atomic: tc-disk raises it */
+    int32_t disk_error;       /* atomic: why */
+    bool disk_failing;        /* nothing was written since */
 
     struct transport *transport;
     struct swim *swim;

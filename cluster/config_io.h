@@ -62,9 +62,10 @@ struct config_request {
 };
 
 enum config_in_kind {
-    CONFIG_IN_TIME,    /* config_next_ns has come */
-    CONFIG_IN_MESSAGE, /* from, message */
-    CONFIG_IN_WRITTEN, /* number: records up to this one are on disk */
+    CONFIG_IN_TIME,      /* config_next_ns has come */
+    CONFIG_IN_MESSAGE,   /* from, message */
+    CONFIG_IN_WRITTEN,   /* number: records up to this one are on disk */
+    CONFIG_IN_UNWRITTEN, /* number: this record could not be written; the machine has it written again a second later */
     CONFIG_IN_HEARD,   /* number, version: this member (its listed process) polled this node just now, and goes by that
                           version */
     CONFIG_IN_ALIVE,   /* from.id, flag: SWIM believes that the node is alive; only decides who proposes first */
@@ -90,11 +91,12 @@ struct config_in {
 enum config_out_kind {
     CONFIG_OUT_SEND,    /* message to the node `to` at `address`; a zero id: to whoever is at `address` */
     CONFIG_OUT_SEEDS,   /* message to all addresses of --join and to all nodes that SWIM knows */
-    CONFIG_OUT_WRITE,   /* record (nrecord bytes) number `number` to the state directory, then CONFIG_IN_WRITTEN */
+    CONFIG_OUT_WRITE,   /* record (nrecord bytes) number `number` to the state directory; then CONFIG_IN_WRITTEN, or
+                           _UNWRITTEN */
     CONFIG_OUT_ADOPTED, /* `value` is the configuration from now on; `number` is one's own member number, or 0 */
     CONFIG_OUT_PING,    /* TCP ping `address` and tell by CONFIG_IN_PONG who answers */
     CONFIG_OUT_ANSWER,  /* request `number` (its token): done if text is empty, else text says why not */
-    /* After one of the next two the machine takes nothing but CONFIG_IN_WRITTEN until CONFIG_IN_RESET comes: what the
+    /* After one of the next two the machine takes nothing but the end of a write until CONFIG_IN_RESET comes: what the
      * driver still has of the former node must not hear of another cluster, where the same numbers name others. */
     CONFIG_OUT_BOOT,  /* the process goes on under the boot `number` (the clock is behind): tell SWIM */
     CONFIG_OUT_RESET, /* drop everything that is stored and known: the process goes on as node `to` without a cluster */

@@ -403,6 +403,16 @@ static void on_written(struct config *c, uint64_t number) {
     config_written(c, number);
 }
 
+/* A disk may be full for a while. What waits for the record goes on waiting, for a later one that holds all of it, too.
+ */
+static void on_unwritten(struct config *c, uint64_t number) {
+    if (!c->writing || number + 1 != c->record_next) return;
+    c->writing = false;
+    c->dirty = true;
+    c->write_ns = c->now_ns + CONFIG_WRITE_AGAIN;
+    config_wake(c, c->write_ns);
+}
+
 static void on_version(struct config *c, const struct config_in *in) {
     if (c->current == NULL) return;
     struct peer_config m = config_message(c, PEER_CONFIG_NEWS);
@@ -416,11 +426,13 @@ static void on_reset(struct config *c) {
 }
 
 static void dispatch(struct config *c, const struct config_in *in) {
-    if (c->resetting && in->kind != CONFIG_IN_WRITTEN && in->kind != CONFIG_IN_RESET) return;
+    if (c->resetting && in->kind != CONFIG_IN_WRITTEN && in->kind != CONFIG_IN_UNWRITTEN && in->kind != CONFIG_IN_RESET)
+        return;
     switch (in->kind) {
     case CONFIG_IN_TIME: break;
     case CONFIG_IN_MESSAGE: on_message(c, &in->from, in->message); break;
     case CONFIG_IN_WRITTEN: on_written(c, in->number); break;
+    case CONFIG_IN_UNWRITTEN: on_unwritten(c, in->number); break;
     case CONFIG_IN_HEARD: on_heard(c, in->number, in->version); break;
     case CONFIG_IN_ALIVE: on_alive(c, in); break;
     case CONFIG_IN_ACTIVE: c->active_epoch = in->number; break;

@@ -117,7 +117,7 @@ void config_push(struct config *c, const struct cluster_id *to, const char *addr
 
 void config_flush(struct config *c) {
     if (!c->options.keeps_state) c->dirty = false;
-    if (!c->dirty || c->writing) return;
+    if (!c->dirty || c->writing || c->now_ns < c->write_ns) return;
     const struct config_record r = {.id = c->self.id,
                                     .boot = c->self.boot,
                                     .current = c->current,

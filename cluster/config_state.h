@@ -40,6 +40,7 @@ enum {
 #define CONFIG_STEP_BUSY (50 * CONFIG_MS)
 #define CONFIG_STEP_IDLE (500 * CONFIG_MS)
 #define CONFIG_ASK_AGAIN (500 * CONFIG_MS) /* joins, requests, fetches */
+#define CONFIG_WRITE_AGAIN (1 * CONFIG_S)  /* after a record could not be written */
 #define CONFIG_FETCH_AGAIN (100 * CONFIG_MS)
 #define CONFIG_ASKED_FOR (2 * CONFIG_S)     /* a join counts for so long after it was asked */
 #define CONFIG_WISHED_FOR (3 * CONFIG_S)    /* a request counts for so long after it was asked */
@@ -132,6 +133,7 @@ struct config {
     bool resetting;       /* the driver still has machines of the node that this process was before */
     bool dirty;           /* the record on disk is older than the state */
     bool writing;         /* one write at a time */
+    uint64_t write_ns;    /* the next one not before this: the last could not be written */
     uint64_t record_next; /* number of the next record */
     struct config_deferred deferred[CONFIG_DEFERRED_MAX];
     unsigned ndeferred;

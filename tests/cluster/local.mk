@@ -26,7 +26,7 @@ EXTRA_DIST += \
   %D%/test_moves.py \
   %D%/test_options.py \
   %D%/test_purges.py \
-  %D%/test_standstill.py
+  %D%/test_disk.py %D%/test_standstill.py
 
 # The load and the checker of `faults`, and what moves a daemon's wall clock: `make faults`.
 EXTRA_PROGRAMS += %D%/faultload

@@ -19,6 +19,7 @@ import lib
 import test_answers
 import test_binary
 import test_clients
+import test_disk
 import test_enemies
 import test_erase
 import test_faults
@@ -36,7 +37,7 @@ import test_standstill
 
 MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_http, test_http_purges, test_enemies, test_erase,
            test_options, test_handoff, test_moves, test_hotkeys, test_migration, test_clients, test_binary,
-           test_standstill)
+           test_standstill, test_disk)
 
 
 def run(name, fn):

@@ -33,13 +33,18 @@ static void put_on_disk(struct world_disk *d, uint8_t *bytes, size_t n, uint64_t
     d->exists = true;
 }
 
-/* A write ends: on disk, and told, if the process still runs; half of those that a crash cut off are on disk, too. */
+/* A write ends: on disk, or not, and told, if the process still runs; half of those that a crash cut off are on disk,
+ * too. */
 static void write_done(struct sim *s, void *arg, uint64_t number) {
     struct pending_write *pw = arg;
     struct world_place *place = &pw->world->place[pw->place];
     const bool runs = place->process != NULL && place->process->run == pw->run;
     (void)number;
-    if (!runs && (place->run != pw->run || sim_chance(s, 500000))) {
+    if (runs && !sim_is_paused(s, pw->place) && pw->world->options.faults && !pw->world->quiet &&
+        sim_chance(s, 20000)) {
+        free(pw->bytes); /* a full disk */
+        node_input(place->process, &(struct config_in){.kind = CONFIG_IN_UNWRITTEN, .number = pw->number});
+    } else if (!runs && (place->run != pw->run || sim_chance(s, 500000))) {
         free(pw->bytes);
     } else {
         put_on_disk(&place->disk, pw->bytes, pw->n, pw->boot);

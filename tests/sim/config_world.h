@@ -3,8 +3,8 @@
  * config_world - a few nodes that run cluster/config.h in the simulator: their disks, the polls that tell who was
  * heard, and a small stand-in for purges, so that what an epoch promises can be checked.
  *
- * A disk keeps what was written; a write is done a while later, and a crash loses it or not. A state directory can be
- * lost as a whole.
+ * A disk keeps what was written; a write is done a while later, or fails, and a crash loses it or not. A state
+ * directory can be lost as a whole.
  *
  * The stand-in for purges: a voter makes an event, counts the acknowledgements of active voters of its epoch, and calls
  * it confirmed at a majority. A voter of a kept epoch becomes active when a majority of the voters before, or one that

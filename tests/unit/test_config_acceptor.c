@@ -163,6 +163,37 @@ static void test_while_a_write_is_under_way_the_next_one_waits_and_holds_all_tha
     end(&l);
 }
 
+/* The disk is full for a while: nothing is promised meanwhile, and once it is not, all that was asked. */
+static void test_a_record_that_could_not_be_written_is_written_again(void **state) {
+    struct lab l;
+    (void)state;
+    begin(&l);
+    l.write = false;
+    prepare(&l, 0, 7);
+    for (unsigned i = 0; i < 5; i++) {
+        const uint64_t failed = l.unwritten;
+        lab_clear(&l);
+        lab_input(&l, &(struct config_in){.kind = CONFIG_IN_UNWRITTEN, .number = failed});
+        prepare(&l, 2, 8 + i);
+        lab_pass(&l, 900);
+        lab_input(&l, &(struct config_in){.kind = CONFIG_IN_UNWRITTEN, .number = failed}); /* told twice */
+        assert_null(lab_out(&l, CONFIG_OUT_WRITE));
+        lab_pass(&l, 100);
+        assert_non_null(lab_out(&l, CONFIG_OUT_WRITE));
+        assert_int_equal(l.unwritten, failed + 1);
+        lab_input(&l, &(struct config_in){.kind = CONFIG_IN_UNWRITTEN, .number = failed}); /* of the one before */
+        assert_int_equal(lab_count(&l, PEER_CONFIG_PROMISE), 0);
+    }
+    lab_input(&l, &(struct config_in){.kind = CONFIG_IN_WRITTEN, .number = l.unwritten});
+    assert_int_equal(lab_count(&l, PEER_CONFIG_PROMISE), 6);
+    lab_clear(&l);
+    prepare(&l, 0, 20);
+    assert_non_null(lab_out(&l, CONFIG_OUT_WRITE)); /* at once again */
+    lab_input(&l, &(struct config_in){.kind = CONFIG_IN_WRITTEN, .number = l.unwritten});
+    assert_int_equal(lab_count(&l, PEER_CONFIG_PROMISE), 1);
+    end(&l);
+}
+
 /* The process dies after it accepted, and its successor reads the record. */
 static bool remembers_over_a_restart(void) {
     struct lab l, again;
@@ -326,6 +357,7 @@ int main(void) {
         cmocka_unit_test(test_a_lower_ballot_is_rejected_and_told_the_higher_one),
         cmocka_unit_test(test_a_higher_ballot_is_told_what_was_accepted),
         cmocka_unit_test(test_an_answer_waits_until_its_record_is_on_disk),
+        cmocka_unit_test(test_a_record_that_could_not_be_written_is_written_again),
         cmocka_unit_test(test_while_a_write_is_under_way_the_next_one_waits_and_holds_all_that_came_since),
         cmocka_unit_test(test_a_restarted_voter_remembers_what_it_promised_and_accepted),
         cmocka_unit_test(test_a_voter_that_is_behind_asks_for_the_configuration),
