@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/fault.h"
 #include "net/conn_link_state.h"
 #include "net/conn_out.h"
 #include "net/conn_state.h"
@@ -49,7 +50,7 @@ static bool grow(struct conn *c, size_t n) {
     } else {
         size_t cap = l->cap < CAP_MIN ? CAP_MIN : l->cap * 2;
         while (cap - have < n) cap *= 2;
-        char *p = malloc(cap);
+        char *p = FAULT_POINT("link.no_memory") ? NULL : malloc(cap);
         if (p == NULL) return false;
         if (have > 0) memcpy(p, l->buf + l->start, have);
         worker_hold(c->worker, (int64_t)cap - (int64_t)l->cap);
@@ -103,7 +104,8 @@ size_t conn_link_tell(const struct conn *c) {
 }
 
 char *conn_link_at(struct conn *c, size_t at) {
-    return c->link->buf + c->link->start + at;
+    struct conn_link *l = c->link;
+    return l->room.owner == NULL ? c->worker->scratch : l->buf + l->start + at;
 }
 
 void conn_link_rewind(struct conn *c, size_t at) {

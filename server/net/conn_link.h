@@ -27,7 +27,8 @@ void conn_link_send(struct conn *c);
 
 /* Bytes of output that wait: where the next one will be. Holds until the upcall ends. */
 size_t conn_link_tell(const struct conn *c);
-/* The byte of output at a place that conn_link_tell gave. */
+/* The byte of output at a place that conn_link_tell gave. Where there was no memory for the output, the connection is
+ * about to close, and this is as good a place to write to as the one that conn_reserve gave. */
 char *conn_link_at(struct conn *c, size_t at);
 /* Takes back all output from that place on. */
 void conn_link_rewind(struct conn *c, size_t at);

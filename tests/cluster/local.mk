@@ -22,6 +22,7 @@ EXTRA_DIST += \
   %D%/test_http_purges.py \
   %D%/test_leases.py \
   %D%/test_members.py \
+  %D%/test_memory.py \
   %D%/test_migration.py \
   %D%/test_moves.py \
   %D%/test_options.py \

@@ -29,6 +29,7 @@ import test_http
 import test_http_purges
 import test_leases
 import test_members
+import test_memory
 import test_migration
 import test_moves
 import test_options
@@ -37,7 +38,7 @@ import test_standstill
 
 MODULES = (test_members, test_answers, test_purges, test_leases, test_faults, test_http, test_http_purges, test_enemies, test_erase,
            test_options, test_handoff, test_moves, test_hotkeys, test_migration, test_clients, test_binary,
-           test_standstill, test_disk)
+           test_standstill, test_disk, test_memory)
 
 
 def run(name, fn):

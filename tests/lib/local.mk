@@ -10,7 +10,7 @@ test_sources += %D%/nodes.c
 noinst_HEADERS += %D%/nodes.h %D%/slow.h
 
 # What the tests in Python share.
-EXTRA_DIST += %D%/cputime.py %D%/ending.py %D%/on_socket.py %D%/ports.py %D%/standstill.py
+EXTRA_DIST += %D%/cputime.py %D%/ending.py %D%/nomemory.c %D%/nomemory.py %D%/on_socket.py %D%/ports.py %D%/standstill.py
 
 # The daemon as a test build: it obeys TAGCACHED_LEAVE_OUT (server/base/option.c) and TAGCACHED_MUTATION (shortcut.c).
 check_PROGRAMS += tests/tagcached_test
