@@ -12,10 +12,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/sync.h"
 
 #define LINE_USUAL 4096              /* bytes of most lines */
+#define LOOK_MS 10                   /* whether a full pipe has room again */
 #define TELL_NS UINT64_C(1000000000) /* losses are logged at most this often */
 
 struct audit {
@@ -44,8 +46,9 @@ struct audit {
 
 /* ------------------------------------------------------------------ life */
 
+/* A pipe that nobody reads can neither be opened nor, once it is full, be waited for without end. */
 static int open_file(const char *path) {
-    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 }
 
 static int read_key(struct audit *a, const char *path, char *err, size_t size) {
@@ -214,17 +217,30 @@ static void log_loss(struct audit *a, const char *why) {
               (unsigned long long)sync_load(&a->lost), why);
 }
 
-/* Appends; a line that follows half a line begins a new one. How many bytes got into the file. */
-static size_t append(struct audit *a, const char *p, size_t n) {
+/* Writes what it can; a pipe's reader may take AUDIT_PATIENCE_MS to make room. How many bytes; errno says why not all.
+ */
+static size_t write_some(const struct audit *a, const char *p, size_t n) {
     size_t done = 0;
-    if (a->torn && write(a->fd, "\n", 1) != 1) return 0;
-    a->torn = false;
+    unsigned waited_ms = FAULT_POINT("audit.no_patience") ? AUDIT_PATIENCE_MS : 0;
     while (done < n) {
         const ssize_t r = write(a->fd, p + done, n - done);
+        if (r > 0) {
+            done += (size_t)r;
+            continue;
+        }
         if (r < 0 && errno == EINTR) continue;
-        if (r <= 0) break;
-        done += (size_t)r;
+        if (r == 0 || errno != EAGAIN || waited_ms >= AUDIT_PATIENCE_MS) break;
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000}, NULL);
+        waited_ms += LOOK_MS;
     }
+    return done;
+}
+
+/* Appends; a line that follows half a line begins a new one. How many bytes got into the file. */
+static size_t append(struct audit *a, const char *p, size_t n) {
+    if (a->torn && write_some(a, "\n", 1) != 1) return 0;
+    a->torn = false;
+    const size_t done = write_some(a, p, n);
     a->torn = done > 0 && p[done - 1] != '\n';
     return done;
 }
@@ -239,7 +255,7 @@ static unsigned count_lines(const char *p, size_t n) {
 static void write_out(struct audit *a, const char *p, size_t n, uint64_t end, struct audit_wait *waits) {
     const size_t done = append(a, p, n);
     if (done < n) {
-        const char *why = strerror(errno);
+        const char *why = errno == EAGAIN ? "nobody reads the pipe" : strerror(errno);
         (void)sync_add_acqrel(&a->lost, count_lines(p + done, n - done));
         log_loss(a, why);
     }

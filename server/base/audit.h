@@ -4,7 +4,8 @@
  * something to tell waits for a disk. Lines are appended (O_APPEND) whole, in the order in which they were told.
  *
  * What cannot be written is counted and logged, once a second at most: the queue holds AUDIT_QUEUE_BYTES; a disk may be
- * full. Who must know waits for its line: audit_put_waiting. Owned by the node.
+ * full; the file may be a pipe (/dev/stdout) whose reader makes no room within AUDIT_PATIENCE_MS. Who must know waits
+ * for its line: audit_put_waiting. Owned by the node.
  */
 #ifndef TAGCACHED_BASE_AUDIT_H
 #define TAGCACHED_BASE_AUDIT_H
@@ -16,6 +17,7 @@
 #include "base/audit_line.h"
 
 #define AUDIT_QUEUE_BYTES (4u << 20)
+#define AUDIT_PATIENCE_MS 1000
 
 struct audit;
 struct clock;

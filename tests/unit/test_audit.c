@@ -3,6 +3,7 @@
  * The audit: its lines, its file, who waits, what is lost. */
 #include "base/audit.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -10,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/sync.h"
 
@@ -255,6 +258,56 @@ static void test_a_full_disk(void **state) {
     assert_non_null(strstr(text, "No space left"));
 }
 
+static bool has_no_patience(const char *point) {
+    return strcmp(point, "audit.no_patience") == 0;
+}
+
+/* A pipe that nobody reads is refused. One whose reader stands still takes what it can; who waits is told that his line
+ * is lost, and the audit can be stopped. Once it reads again lines are whole again. */
+static void test_a_pipe(void **state) {
+    struct audit *a = NULL;
+    struct log log;
+    int fds[2];
+    char err[256] = "", fifo[256], text[1 << 17];
+    const struct audit_config cfg = {.path = fifo, .node = "c1", .clock = clock_system()};
+    (void)state;
+    snprintf(fifo, sizeof fifo, "%s.fifo", path);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    assert_int_not_equal(audit_new(&cfg, &a, err, sizeof err), 0);
+    assert_non_null(strstr(err, "cannot write to --audit"));
+
+    const int reader = open(fifo, O_RDONLY | O_NONBLOCK);
+    assert_true(reader >= 0);
+    assert_int_equal(pipe(fds), 0);
+    log_init(&log, fds[1], 0);
+    fault_hook = has_no_patience;
+    a = make(fifo, true, &log);
+    unsigned written = 0;
+    while (put_and_wait(a, &usual)) assert_true(++written < 1000);
+    assert_true(written > 10);
+    assert_false(put_and_wait(a, &usual));
+    const ssize_t got = read(reader, text, sizeof text - 1);
+    assert_true(got > 0);
+    assert_true(put_and_wait(a, &usual));
+    text[got + read(reader, text + got, sizeof text - 1 - (size_t)got)] = 0;
+    audit_free(a);
+    fault_hook = NULL;
+    unsigned whole = 0, lines = 0;
+    for (char *p = text, *end; (end = strchr(p, '\n')) != NULL; p = end + 1) {
+        lines++;
+        whole += *p == '{' && end[-1] == '}';
+    }
+    assert_int_equal(whole, written + 1);
+    assert_true(lines <= whole + 1); /* half of the first that was lost may be there */
+    assert_true(read(fds[0], text, sizeof text - 1) > 0);
+    assert_non_null(strstr(text, "nobody reads the pipe"));
+    log_fini(&log);
+    close(fds[0]);
+    close(fds[1]);
+    close(reader);
+    unlink(fifo);
+}
+
 /* The queue is bounded, and nobody waits for room in it. (Without its thread nothing empties it.) */
 static void test_a_full_queue(void **state) {
     const struct audit_config cfg = {.path = path, .node = "c1", .clock = clock_system()};
@@ -292,6 +345,7 @@ int main(void) {
         cmocka_unit_test(test_waiting_and_reopening),
         cmocka_unit_test(test_a_long_line),
         cmocka_unit_test(test_a_full_disk),
+        cmocka_unit_test(test_a_pipe),
         cmocka_unit_test(test_a_full_queue),
         cmocka_unit_test(test_bad_files),
     };
