@@ -22,6 +22,7 @@
 #include "base/erase.h"
 #include "base/loop.h"
 #include "base/pages.h"
+#include "base/standard.h"
 #include "cluster/statedir.h"
 #include "http/http.h"
 #include "node.h"
@@ -329,6 +330,7 @@ int main(int argc, char **argv) {
     struct settings s;
     struct option_report report;
     int status = 0;
+    if (!standard_open()) return EX_OSERR;
     setvbuf(stderr, NULL, _IONBF, 0);
     if (settings_init(&s) != 0) return fail(EX_OSERR, "out of memory");
     if (settings_parse(&s, argc, argv, &report) != 0)

@@ -14,6 +14,7 @@ tagcached_sources += \
   %D%/option.c \
   %D%/pages.c \
   %D%/rand.c \
+  %D%/standard.c \
   %D%/sync.c
 noinst_HEADERS += \
   %D%/audit.h \
@@ -37,4 +38,5 @@ noinst_HEADERS += \
   %D%/option.h \
   %D%/pages.h \
   %D%/rand.h \
+  %D%/standard.h \
   %D%/sync.h

@@ -173,6 +173,17 @@ def logs_unread():
     check("the log begins as usual, and ends", status == 0 and 100 < commands < 3000, f"status {status}, {commands} commands")
 
 
+def without_standard_descriptors():
+    """Whoever starts it may have closed some: what is opened later must not get their numbers."""
+    for closed in ((0, 1, 2), (2,), (0,)):
+        server = Server("-vv", "-l", "127.0.0.1:0", preexec_fn=lambda: [os.close(fd) for fd in closed])
+        s = server.dial()
+        check("it serves", ask(s, b"get a\r\n") == b"END\r\n")
+        names = [os.readlink(f"/proc/{server.p.pid}/fd/{fd}") for fd in closed]
+        check("they are nobody's", names == ["/dev/null"] * len(closed), f"{closed}: {names}")
+        check("it ends", server.end(signal.SIGTERM)[0] == 0)
+
+
 def logs_packets():
     """Packets are logged as the text commands that mean the same; what a login brings is not."""
 
@@ -330,7 +341,7 @@ def tls():
         check("mtls without a CA", status == 0 and "tls_no_ca" in err, err)
 
 
-for test in (tls, exits, signals, logs, logs_unread, logs_packets, version_6, reload, files, activation):
+for test in (tls, exits, signals, logs, logs_unread, without_standard_descriptors, logs_packets, version_6, reload, files, activation):
     test()
     print(test.__name__)
 sys.exit(1 if failures else 0)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/standard.h"
 #include "tools/tagctl/table.h"
 #include "tools/tagctl/tagctl.h"
 #include "tools/tagctl/verbs.h"
@@ -112,6 +113,7 @@ static int run(struct ctl *c, char **words, unsigned nwords, unsigned nverb) {
 int main(int argc, char **argv) {
     struct ctl c = {.conn = {.fd = -1}};
     unsigned nwords, nverb;
+    if (!standard_open()) return FAILED;
     if (argc == 2 && !strcmp(argv[1], "--version")) {
         puts("tagctl " PACKAGE_VERSION);
         return DONE;
