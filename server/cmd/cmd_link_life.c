@@ -20,6 +20,9 @@
 
 #define QUEUE_MIN 64
 #define MS 1000000ull /* nanoseconds */
+/* A link's numbers begin a little below the end of 32 bits: so that they begin again at 0 is no rare event, after hours
+ * of load, but happens in each test of some load. */
+#define SEQ_FIRST (UINT32_MAX - 999)
 
 /* ------------------------------------------------------------------ life */
 
@@ -98,6 +101,7 @@ struct cmd_link *cmd_link_to(struct cmd_peers *p, unsigned member) {
     if (likely(l != NULL)) return l;
     l = calloc(1, sizeof *l);
     if (l == NULL) return NULL;
+    l->head = l->tail = l->first = l->past = SEQ_FIRST;
     l->worker = p->worker;
     l->member = (uint16_t)member;
     l->number = p->view->members[member].number;

@@ -453,8 +453,7 @@ static void clients_wait_until_the_donor_is_ready(void **state) {
     seq = frame_asked(owner, LINK_GET, other);
     int donor = nodes_accept(c, 0, NULL);
     give(donor, pulled(donor, own), own, "old", 0);
-    pulled_from(donor, own, 0, false);
-    frame_answer(donor, 1, LINK_DONE, "");
+    frame_answer(donor, pulled_from(donor, own, 0, false), LINK_DONE, "");
     frame_answer(owner, seq, LINK_DONE, "");
     talk_hear(second, "END\r\n");
     snprintf(line, sizeof line, "STORED\r\nSTORED\r\nVALUE %s 0 2\r\nAB\r\nEND\r\n", own);
