@@ -8,8 +8,8 @@
 #include "base/audit.h"
 #include "settings.h"
 
-int node_audit_new(const struct settings *s, const struct clock *clock, struct log *log, struct audit **out,
-                   char *err, size_t err_size) {
+int node_audit_new(const struct settings *s, const struct clock *clock, struct log *log, struct audit **out, char *err,
+                   size_t err_size) {
     char host[HOST_NAME_MAX + 1] = "";
     struct settings_audit audit;
     *out = NULL;

@@ -15,7 +15,7 @@ struct settings;
 /* Makes it; *out is NULL without --audit. The lines name the node as the machine, until a cluster gives it
  * another name. 0, or
  * -errno with a sentence in err. */
-int node_audit_new(const struct settings *s, const struct clock *clock, struct log *log, struct audit **out,
-                   char *err, size_t err_size);
+int node_audit_new(const struct settings *s, const struct clock *clock, struct log *log, struct audit **out, char *err,
+                   size_t err_size);
 
 #endif

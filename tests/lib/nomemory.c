@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * nomemory - a library for LD_PRELOAD: now and then there is no memory. The file that NOMEMORY names is mapped; it holds how many
- * of a million allocations fail, which a test changes while the process runs, and counts those that were tried and that failed.
- * The libraries that the process uses have their allocations here, too. */
+ * nomemory - a library for LD_PRELOAD: now and then there is no memory. The file that NOMEMORY names is mapped; it
+ * holds how many of a million allocations fail, which a test changes while the process runs, and counts those that were
+ * tried and that failed. The libraries that the process uses have their allocations here, too. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
