@@ -89,6 +89,10 @@ class Server(OnSocket):
             raise Failed("the store's thread is gone")
         return used
 
+    def stop(self):
+        self.process.kill()  # one that hangs would not end, and is what is looked for
+        super().stop()
+
 
 class Client:
     def __init__(self, server):
