@@ -152,16 +152,16 @@ static void on_round(evutil_socket_t fd, short what, void *arg) {
 /* What tc-disk has written since it was last looked. */
 static void look_at_disk(struct cluster *c) {
     const uint64_t written = sync_load_acq(&c->written), unwritten = sync_load_acq(&c->unwritten);
-    const int32_t error = sync_load(&c->disk_error);
+    const bool failing = unwritten > written;
     if (written != 0) cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_WRITTEN, .number = written});
-    if (unwritten != 0) cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_UNWRITTEN, .number = unwritten});
-    if (unwritten > written && !c->disk_failing)
+    if (failing) cluster_agree_input(c, &(struct config_in){.kind = CONFIG_IN_UNWRITTEN, .number = unwritten});
+    if (failing && !c->disk_failing)
         cluster_log(c, "state_dir_failed",
                     "path=\"%s\" error=\"%s\" reason=\"this node cannot vote until it can write there; it tries again "
                     "each second\"",
-                    c->cfg.state_dir, strerror(-error));
-    if (unwritten < written && c->disk_failing) cluster_log(c, "state_dir_written", "path=\"%s\"", c->cfg.state_dir);
-    c->disk_failing = unwritten > written;
+                    c->cfg.state_dir, strerror(-sync_load(&c->disk_error)));
+    if (!failing && c->disk_failing) cluster_log(c, "state_dir_written", "path=\"%s\"", c->cfg.state_dir);
+    c->disk_failing = failing;
 }
 
 /* The thread is to end: first the other members are told, so that they need not find out. The loop ends when they are,

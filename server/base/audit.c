@@ -17,7 +17,7 @@
 #include "base/sync.h"
 
 #define LINE_USUAL 4096              /* bytes of most lines */
-#define LOOK_MS 10                   /* whether a full pipe has room again */
+#define LOOK_MS 1                    /* whether a full pipe has room again */
 #define TELL_NS UINT64_C(1000000000) /* losses are logged at most this often */
 
 struct audit {
@@ -217,19 +217,21 @@ static void log_loss(struct audit *a, const char *why) {
               (unsigned long long)sync_load(&a->lost), why);
 }
 
-/* Writes what it can; a pipe's reader may take AUDIT_PATIENCE_MS to make room. How many bytes; errno says why not all.
- */
+/* Writes what it can; a pipe's reader may take AUDIT_PATIENCE_MS each time to make room. How many bytes; errno says why
+ * not all. */
 static size_t write_some(const struct audit *a, const char *p, size_t n) {
+    const unsigned patience_ms = FAULT_POINT("audit.no_patience") ? 0 : AUDIT_PATIENCE_MS;
     size_t done = 0;
-    unsigned waited_ms = FAULT_POINT("audit.no_patience") ? AUDIT_PATIENCE_MS : 0;
+    unsigned waited_ms = 0;
     while (done < n) {
         const ssize_t r = write(a->fd, p + done, n - done);
         if (r > 0) {
             done += (size_t)r;
+            waited_ms = 0;
             continue;
         }
         if (r < 0 && errno == EINTR) continue;
-        if (r == 0 || errno != EAGAIN || waited_ms >= AUDIT_PATIENCE_MS) break;
+        if (r == 0 || errno != EAGAIN || waited_ms >= patience_ms) break;
         nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * 1000000}, NULL);
         waited_ms += LOOK_MS;
     }

@@ -308,6 +308,39 @@ static void test_a_pipe(void **state) {
     unlink(fifo);
 }
 
+static void *read_all(void *arg) {
+    const int fd = *(int *)arg;
+    static char part[1 << 16];
+    uintptr_t lines = 0;
+    for (ssize_t got; (got = read(fd, part, sizeof part)) > 0;)
+        for (ssize_t i = 0; i < got; i++) lines += part[i] == '\n';
+    return (void *)lines;
+}
+
+/* Of a pipe whose reader does read nothing is lost, though it is full again and again. */
+static void test_a_pipe_that_is_read(void **state) {
+    enum { MANY = 5000 };
+    char fifo[256];
+    pthread_t reader;
+    void *lines;
+    (void)state;
+    snprintf(fifo, sizeof fifo, "%s.fifo", path);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    int fd = open(fifo, O_RDONLY | O_NONBLOCK);
+    assert_true(fd >= 0);
+    struct audit *a = make(fifo, true, NULL);
+    assert_int_equal(fcntl(fd, F_SETFL, 0), 0); /* it waits for more, to the end */
+    for (unsigned i = 0; i < MANY; i++) audit_put(a, &usual);
+    assert_int_equal(pthread_create(&reader, NULL, read_all, &fd), 0);
+    assert_true(put_and_wait(a, &usual));
+    assert_int_equal(audit_lost(a), 0);
+    audit_free(a);
+    assert_int_equal(pthread_join(reader, &lines), 0);
+    assert_int_equal((uintptr_t)lines, MANY + 1);
+    close(fd);
+    unlink(fifo);
+}
+
 /* The queue is bounded, and nobody waits for room in it. (Without its thread nothing empties it.) */
 static void test_a_full_queue(void **state) {
     const struct audit_config cfg = {.path = path, .node = "c1", .clock = clock_system()};
@@ -346,6 +379,7 @@ int main(void) {
         cmocka_unit_test(test_a_long_line),
         cmocka_unit_test(test_a_full_disk),
         cmocka_unit_test(test_a_pipe),
+        cmocka_unit_test(test_a_pipe_that_is_read),
         cmocka_unit_test(test_a_full_queue),
         cmocka_unit_test(test_bad_files),
     };

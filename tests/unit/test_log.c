@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The log, when whoever reads it does not: nobody waits, and what was dropped is said. */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -41,24 +41,35 @@ static unsigned lines_of(const char *text, const char *event) {
     return n;
 }
 
-/* With nobody reading, all lines are logged without a wait; later, when there is room, the next line says how many are
- * not there. */
-static void nobody_reads(const int fds[2]) {
+static void *log_lines(void *arg) {
+    for (unsigned i = 0; i < LINES; i++) log_event(arg, LOG_ALWAYS, "happened", "number=%u", i);
+    return NULL;
+}
+
+/* With nobody reading, so many threads log all of their lines without a wait; later, when there is room, the next line
+ * says how many are not there. */
+static void nobody_reads(const int fds[2], unsigned nthreads, bool journal) {
+    pthread_t threads[THREADS];
+    char wanted[128];
+    const char *const priority = journal ? "<4>" : "";
     struct log l;
     log_init(&l, fds[1], LOG_ALWAYS);
-    for (unsigned i = 0; i < LINES; i++) log_event(&l, LOG_ALWAYS, "happened", "number=%u", i);
-    char *text = drained(fds[0]), *said;
-    const unsigned kept = lines_of(text, "happened ");
-    assert_true(kept > 100 && kept < LINES);
-    assert_int_equal(lines_of(text, "log_lost"), 0);
+    l.priorities = journal;
+    for (unsigned i = 0; i < nthreads; i++) assert_int_equal(pthread_create(&threads[i], NULL, log_lines, &l), 0);
+    for (unsigned i = 0; i < nthreads; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+    char *text = drained(fds[0]);
+    snprintf(wanted, sizeof wanted, "%shappened ", priority);
+    const unsigned kept = lines_of(text, wanted);
+    assert_true(kept > 100 && kept < nthreads * LINES);
+    assert_null(strstr(text, "log_lost"));
     free(text);
 
     log_event(&l, LOG_ALWAYS, "again", NULL);
     log_event(&l, LOG_ALWAYS, "again", NULL);
     text = drained(fds[0]);
-    assert_true(asprintf(&said, "log_lost lines=%u\nagain\nagain\n", LINES - kept) > 0);
-    assert_string_equal(text, said);
-    free(said);
+    snprintf(wanted, sizeof wanted, "%slog_lost lines=%u\n%sagain\n%sagain\n", priority, nthreads * LINES - kept,
+             priority, priority);
+    assert_string_equal(text, wanted);
     free(text);
     log_fini(&l);
     close(fds[0]);
@@ -67,16 +78,21 @@ static void nobody_reads(const int fds[2]) {
 
 static void test_a_pipe(void **state) {
     (void)state;
-    int fds[2];
-    assert_int_equal(pipe(fds), 0);
-    nobody_reads(fds);
+    for (unsigned nthreads = 1; nthreads <= THREADS; nthreads += THREADS - 1) {
+        int fds[2];
+        assert_int_equal(pipe(fds), 0);
+        nobody_reads(fds, nthreads, false);
+    }
 }
 
+/* As journald's is. */
 static void test_a_socket(void **state) {
     (void)state;
-    int fds[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    nobody_reads(fds);
+    for (unsigned nthreads = 1; nthreads <= THREADS; nthreads += THREADS - 1) {
+        int fds[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        nobody_reads(fds, nthreads, true);
+    }
 }
 
 /* Nothing is dropped of what is logged to a file, and what is not to be logged is not counted as dropped. */
@@ -97,41 +113,11 @@ static void test_a_file(void **state) {
     close(fd);
 }
 
-static void *log_lines(void *arg) {
-    for (unsigned i = 0; i < LINES; i++) log_event(arg, LOG_ALWAYS, "happened", NULL);
-    return NULL;
-}
-
-/* However many threads log to a pipe that is full, none of them waits. */
-static void test_threads(void **state) {
-    (void)state;
-    int fds[2];
-    pthread_t threads[THREADS];
-    struct log l;
-    assert_int_equal(pipe(fds), 0);
-    log_init(&l, fds[1], LOG_ALWAYS);
-    for (unsigned i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, log_lines, &l), 0);
-    for (unsigned i = 0; i < THREADS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
-    char *text = drained(fds[0]), *said;
-    const unsigned kept = lines_of(text, "happened");
-    log_event(&l, LOG_ALWAYS, "again", NULL);
-    free(text);
-    text = drained(fds[0]);
-    assert_true(asprintf(&said, "log_lost lines=%u\nagain\n", THREADS * LINES - kept) > 0);
-    assert_string_equal(text, said);
-    free(said);
-    free(text);
-    log_fini(&l);
-    close(fds[0]);
-    close(fds[1]);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_pipe),
         cmocka_unit_test(test_a_socket),
         cmocka_unit_test(test_a_file),
-        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
